@@ -1,0 +1,1 @@
+"""The kernel of labledger: what makes an experiment last."""

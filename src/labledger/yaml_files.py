@@ -1,0 +1,225 @@
+"""Reading what a user wrote in YAML, and saying where it is wrong.
+
+YAML 1.2 through ruamel's round-trip loader: every value keeps its line, a key that stands twice is refused,
+and so is any explicit tag. What comes out is plain dicts, lists and scalars.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from labledger.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
+Location = tuple[str | int, ...]
+
+MAX_NODES = 100_000  # an alias that multiplies or contains itself ends here, not in memory
+MAX_DEPTH = 50
+
+
+@dataclass(frozen=True)
+class YamlFile:
+    """A YAML mapping with the line of each of its values (`lines`, counted from 1)."""
+
+    path: Path
+    data: dict[str, Any]
+    lines: Mapping[Location, int]
+
+    def place(self, location: Location) -> str:
+        """`file:line` of the value at `location`, or of the nearest thing that encloses it."""
+        for end in range(len(location), 0, -1):
+            if (line := self.lines.get(location[:end])) is not None:
+                return f"{self.path}:{line}"
+        return str(self.path)
+
+
+def read_yaml(path: Path) -> YamlFile:
+    """Read a YAML file whose top level is a mapping (an empty file is an empty mapping).
+
+    Raises:
+        ConfigError: it cannot be read, is not YAML, or is not a mapping; the message has file and line.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    text = _read_text(path)
+    try:
+        _refuse_tags(path, text)
+        loaded = YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = (error.problem or error.context or "not valid YAML").split("\n")[0]
+        raise ConfigError(f"{place}: {problem}") from error
+    except YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: nested too deeply") from error
+    if loaded is None:
+        return YamlFile(path, {}, {})
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path}:1: expected `key: value` lines, found {_kind(loaded)}")
+    lines: dict[Location, int] = {}
+    return YamlFile(path, _plain(loaded, (), path, lines), lines)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file (looked in {path.absolute().parent})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _refuse_tags(path: Path, text: str) -> None:
+    from ruamel.yaml import YAML
+
+    for event in YAML(typ="rt").parse(text):
+        if getattr(event, "tag", None):
+            raise ConfigError(
+                f"{path}:{event.start_mark.line + 1}: the tag {event.tag} is not accepted; write the plain value"
+            )
+
+
+def _plain(node: Any, location: Location, path: Path, lines: dict[Location, int]) -> Any:
+    if len(lines) > MAX_NODES or len(location) > MAX_DEPTH:
+        raise ConfigError(f"{path}: more than {MAX_NODES} values, or nested over {MAX_DEPTH} deep")
+    if isinstance(node, dict):
+        plain = {}
+        for key, value in node.items():
+            line = _line(node, key, lines.get(location, 1))
+            if not isinstance(key, str):
+                raise ConfigError(f"{path}:{line}: the key {key!r} is not text; put it in quotes")
+            lines[(*location, key)] = line
+            plain[str(key)] = _plain(value, (*location, key), path, lines)
+        return plain
+    if isinstance(node, list):
+        items = []
+        for index, value in enumerate(node):
+            lines[(*location, index)] = _line(node, index, lines.get(location, 1))
+            items.append(_plain(value, (*location, index), path, lines))
+        return items
+    return _plain_scalar(node)
+
+
+def _plain_scalar(node: Any) -> Any:
+    if node is None or isinstance(node, bool):
+        return node
+    if type(node).__name__ == "ScalarBoolean":
+        return bool(node)
+    for kind in (int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return str(node)  # a date or time
+
+
+def _line(node: Any, key: Any, otherwise: int) -> int:
+    is_list = isinstance(node, list)
+    places: Any = getattr(node, "lc", None)
+    try:
+        return int((places.item(key) if is_list else places.key(key))[0]) + 1
+    except (KeyError, TypeError, AttributeError, IndexError):  # a key that came in through `<<`
+        return otherwise
+
+
+def _kind(value: object) -> str:
+    return "a list" if isinstance(value, list) else f"the single value {str(value)[:40]!r}"
+
+
+def has(data: object, part: str | int) -> bool:
+    """Whether `data[part]` is there: a key of a mapping, or an index of a list."""
+    if isinstance(data, list):
+        return isinstance(part, int) and 0 <= part < len(data)
+    return isinstance(data, Mapping) and part in data
+
+
+def describe_errors(
+    error: "ValidationError", model: "type[BaseModel]", data: object, place: Callable[[Location], str]
+) -> list[str]:
+    """A line for each problem: `place: field: what is wrong (did you mean …?)`.
+
+    `data` is what was validated against `model`; `place` tells where a location was written.
+    """
+    lines = []
+    for problem in error.errors(include_url=False):
+        location = _written_location(problem["loc"], data, problem["type"])
+        text = _problem_text(problem, model, location)
+        if problem["type"] == "value_error":
+            location, text = _named_field(model, location, text)
+        where = place(location)
+        field = ".".join(str(part) for part in location)
+        lines.append(": ".join(part for part in (where, field, text) if part))
+    return list(dict.fromkeys(lines))
+
+
+def _written_location(loc: Location, data: Any, kind: str) -> Location:
+    """`loc` without what pydantic adds for the branches of a union: only keys that were written, or are missing."""
+    written: list[str | int] = []
+    for index, part in enumerate(loc):
+        if has(data, part):
+            data = data[part]
+            written.append(part)
+        elif kind == "missing" and index == len(loc) - 1:
+            written.append(part)
+    return tuple(written)
+
+
+def _problem_text(problem: Any, model: "type[BaseModel]", location: Location) -> str:
+    kind, found = problem["type"], problem.get("input")
+    if kind == "extra_forbidden":
+        owner = _model_at(model, location[:-1])
+        names = list(owner.model_fields) if owner else []
+        return "unknown key" + _did_you_mean(str(location[-1]), names)
+    if kind == "missing":
+        return "required, and missing"
+    message = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    if kind == "value_error":
+        return message
+    hint = ""
+    if kind == "literal_error":
+        hint = _did_you_mean(str(found), re.findall(r"'([^']*)'", problem["ctx"]["expected"]))
+    expected = {"model_type": "a section with keys of its own", "dict_type": "a section with keys of its own"}
+    return f"should be {expected.get(kind, message)}, found {_shown(found)}{hint}"
+
+
+def _named_field(model: "type[BaseModel]", location: Location, text: str) -> tuple[Location, str]:
+    """A validator of a whole section says `field: problem`: the field belongs to the location."""
+    name, _, rest = text.partition(": ")
+    inside: Location = (*location, *name.split("."))
+    owner = _model_at(model, inside[:-1])
+    return (inside, rest) if rest and owner and inside[-1] in owner.model_fields else (location, text)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _did_you_mean(word: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    return f" (did you mean {near[0]}?)" if near else f" (known: {', '.join(names)})" if names else ""
+
+
+def _model_at(model: "type[BaseModel]", location: Location) -> "type[BaseModel] | None":
+    """The model that holds the keys at `location`, found through optional and annotated types."""
+    owner: type[BaseModel] | None = model
+    for part in location:
+        field = owner.model_fields.get(str(part)) if owner else None
+        owner = _model_in(field.annotation) if field else None
+    return owner
+
+
+def _model_in(annotation: Any) -> "type[BaseModel] | None":
+    from pydantic import BaseModel
+
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)

@@ -1,0 +1,42 @@
+"""The one interface of every backend."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from llenergymeasure.domain.model import ModelFacts
+from llenergymeasure.domain.requests import Batch, Request
+
+
+class Backend(Protocol):
+    """Something that generates. The order of calls: load, prepare, then warmup and run as often as wanted, close.
+
+    What goes wrong in it is a BackendError; a backend that raised one may be closed, and no more.
+    """
+
+    def weight_files(self) -> tuple[Path, ...]:
+        """The local files that `load` will read; none where they are not known before."""
+
+    def load(self) -> ModelFacts:
+        """Bring the model to its device."""
+
+    def prepare(self, requests: Sequence[Request]) -> list[str]:
+        """Encode the requests, so that no tokenizer works inside the window; what was cut short, a line each."""
+
+    def warmup(self) -> tuple[float, int]:
+        """Run the first batch and leave its output; its latency in seconds and the number of its requests."""
+
+    def run(self) -> Iterator[Batch]:
+        """Generate for the prepared requests, in their order; yield each batch when it is finished."""
+
+    def synchronize(self) -> None:
+        """Return when the device has nothing left to do."""
+
+    def reset_peak_memory(self) -> None:
+        """Begin to watch for the peak of memory."""
+
+    def peak_memory_mb(self) -> float | None:
+        """The peak since `reset_peak_memory`, weights included; None where it cannot be known."""
+
+    def close(self) -> None:
+        """Give the device's memory back; closing twice does nothing."""

@@ -1,0 +1,1 @@
+"""transformers on PyTorch, in this process."""

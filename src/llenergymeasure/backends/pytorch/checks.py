@@ -1,0 +1,47 @@
+"""What keeps the pytorch backend from running, found without loading a model."""
+
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from llenergymeasure.backends.pytorch.sources import lora_problems, model_problems
+from llenergymeasure.config.models import ExperimentConfig
+
+REQUIRED = ("torch", "transformers")
+INSTALL = "pip install -e '.[pytorch]'"
+
+
+def versions() -> dict[str, str | None]:
+    """The version of each package that the backend needs, None where it is not installed; nothing is imported."""
+    return {name: _version(name) for name in (*REQUIRED, "peft")}
+
+
+def problems(config: ExperimentConfig) -> Iterator[str]:
+    """Every problem: packages, device, model, adapter."""
+    if missing := [name for name in REQUIRED if find_spec(name) is None]:
+        yield f"backend pytorch: {' and '.join(missing)} not installed; run {INSTALL}"
+    else:
+        yield from _device_problems(config)
+        yield from model_problems(config)
+    if config.lora is not None:
+        if find_spec("peft") is None:
+            yield f"lora: peft is not installed; run {INSTALL}"
+        yield from lora_problems(config.lora)
+
+
+def _device_problems(config: ExperimentConfig) -> Iterator[str]:
+    if config.device != "cuda":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        built = torch.version.cuda
+        why = "PyTorch sees no GPU" if built else "this PyTorch is built for CPU only (see pytorch.org/get-started)"
+        yield f"device: cuda asked for, and {why}; set device: cpu, or auto"
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

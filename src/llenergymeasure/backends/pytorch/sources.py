@@ -1,0 +1,161 @@
+"""Where a model comes from, and what is wrong with it, found before anything is loaded."""
+
+import json
+import os
+import re
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig, LoraConfig
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+INDEX_FILE = "model.safetensors.index.json"
+
+
+def local_folder(name: str) -> Path | None:
+    """The folder that `name` means; None where it is a hub id or a random model."""
+    if name == RANDOM_LLAMA:
+        return None
+    looks_local = name.startswith(("/", "./", "../", "~")) or name in (".", "..") or not HUB_ID.fullmatch(name)
+    path = Path(name).expanduser()
+    return path if looks_local or path.is_dir() else None
+
+
+def model_problems(config: ExperimentConfig) -> Iterator[str]:
+    """What keeps the model from being loaded."""
+    if config.model == RANDOM_LLAMA:
+        return
+    folder = local_folder(config.model)
+    if folder is None:
+        yield from _hub_problems(config)
+    elif not folder.is_dir():
+        yield f"model: {config.model}: no such folder (looked for {folder.absolute()})"
+    else:
+        yield from _folder_problems(folder, config.pytorch.trust_remote_code)
+
+
+def lora_problems(lora: LoraConfig) -> Iterator[str]:
+    """What keeps the adapter from being loaded."""
+    folder = Path(lora.path).expanduser()
+    if not folder.is_dir():
+        yield f"lora.path: {lora.path}: no such folder (looked for {folder.absolute()})"
+        return
+    if not (folder / "adapter_config.json").is_file():
+        yield f"lora.path: {lora.path}: has no adapter_config.json"
+    weights = folder / "adapter_model.safetensors"
+    if not weights.is_file():
+        yield f"lora.path: {lora.path}: has no adapter_model.safetensors (pickle files are not loaded)"
+    elif problem := safetensors_problem(weights):
+        yield f"lora.path: {problem}"
+
+
+def weight_files(folder: Path) -> tuple[Path, ...]:
+    """The safetensors files of a model folder, in order of their names."""
+    return tuple(sorted(folder.glob("*.safetensors")))
+
+
+def safetensors_problem(path: Path) -> str | None:
+    """What is wrong with a safetensors file, read from its header and its size; None if nothing.
+
+    The format: a 64-bit little-endian length, that many bytes of JSON, then the data, whose last byte is the
+    largest `data_offsets` end.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > min(size - 8, MAX_HEADER_BYTES):
+                return f"{path}: corrupt safetensors file: its header says {length} bytes, the file has {size}"
+            header = json.loads(file.read(length))
+        ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
+    except OSError as error:
+        return f"{path}: cannot be read: {error.strerror}"
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return f"{path}: corrupt safetensors file: its header is not readable"
+    wanted = 8 + length + max(ends, default=0)
+    if size != wanted:
+        return f"{path}: corrupt safetensors file: {size} bytes, its header describes {wanted}; fetch it again"
+    return None
+
+
+def _folder_problems(folder: Path, trust_remote_code: bool) -> Iterator[str]:
+    try:
+        model_config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        yield f"model: {folder}: has no config.json; it is not a model's folder"
+        return
+    except (OSError, ValueError) as error:
+        yield f"model: {folder / 'config.json'}: cannot be read as JSON: {error}"
+        return
+    if problem := remote_code_problem(model_config, trust_remote_code):
+        yield f"model: {folder}: {problem}"
+    yield from _weight_problems(folder)
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+        yield f"model: {folder}: has no tokenizer (tokenizer.json, tokenizer.model or vocab.json)"
+
+
+def _weight_problems(folder: Path) -> Iterator[str]:
+    files = weight_files(folder)
+    if not files:
+        pickles = sorted(path.name for path in folder.iterdir() if path.suffix in (".bin", ".pt", ".pth", ".ckpt"))
+        found = f"only pickle files ({', '.join(pickles)}), which can run code when loaded" if pickles else "no weights"
+        yield f"model: {folder}: {found}; convert the model to safetensors with save_pretrained()"
+        return
+    for file in files:
+        if problem := safetensors_problem(file):
+            yield f"model: {problem}"
+    if (folder / INDEX_FILE).is_file():
+        try:
+            wanted = set(json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))["weight_map"].values())
+        except (OSError, ValueError, KeyError, AttributeError):
+            yield f"model: {folder / INDEX_FILE}: cannot be read"
+            return
+        if missing := sorted(wanted - {file.name for file in files}):
+            yield f"model: {folder}: its index names files that are not there: {', '.join(missing)}"
+
+
+def remote_code_problem(model_config: Any, trust_remote_code: bool) -> str | None:
+    """Why a model whose config.json is `model_config` is refused; None if it is not."""
+    if trust_remote_code or not isinstance(model_config, dict) or not model_config.get("auto_map"):
+        return None
+    return (
+        "runs Python code of its own (auto_map in config.json); read that code, then set "
+        "pytorch: {trust_remote_code: true}"
+    )
+
+
+def _hub_problems(config: ExperimentConfig) -> Iterator[str]:
+    """Ask the hub, or its local cache, for the model's config.json."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    name = config.model
+    try:
+        path = hf_hub_download(name, "config.json", revision=config.pytorch.revision)
+        model_config = json.loads(Path(path).read_text(encoding="utf-8"))
+    except GatedRepoError:
+        yield f"model: {name}: its owner asks for an agreement; accept it on the hub and log in (hf auth login)"
+    except RepositoryNotFoundError:
+        yield f"model: {name}: neither a folder here nor a model on the hub (private models need hf auth login)"
+    except LocalEntryNotFoundError:
+        yield f"model: {name}: no folder here, not in the local cache, and the hub cannot be reached{_offline()}"
+    except EntryNotFoundError:
+        yield f"model: {name}: has no config.json; it is not a transformers model"
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        yield f"model: {name}: the hub did not give its config.json: {str(error).splitlines()[0]}"
+    else:
+        if problem := remote_code_problem(model_config, config.pytorch.trust_remote_code):
+            yield f"model: {name}: {problem}"
+
+
+def _offline() -> str:
+    return " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0") else ""

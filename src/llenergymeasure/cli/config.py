@@ -1,0 +1,57 @@
+"""`llem config`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llenergymeasure.cli.errors import reporting_errors
+
+if TYPE_CHECKING:
+    from llenergymeasure.config.loading import LoadedConfig
+
+config_app = typer.Typer(no_args_is_help=True, help="Look at configurations.")
+
+
+@config_app.command()
+@reporting_errors
+def show(
+    ctx: typer.Context,
+    config: Annotated[Path, typer.Argument(help="YAML file of an experiment.")],
+) -> None:
+    """Print an experiment as it resolves: defaults, then the user configuration, then the YAML."""
+    from llenergymeasure.config.loading import load_config
+
+    print_config(load_config(config), as_json=False)
+
+
+@config_app.command()
+@reporting_errors
+def schema(ctx: typer.Context) -> None:
+    """Print the JSON Schema of an experiment's YAML, for editors."""
+    import json
+
+    from labledger.console import print_answer
+    from llenergymeasure.config.models import ExperimentConfig
+
+    print_answer(json.dumps(ExperimentConfig.model_json_schema(), indent=2))
+
+
+def print_config(loaded: "LoadedConfig", *, as_json: bool) -> None:
+    """The resolved experiment on stdout, as YAML that says which files it came from, or as JSON."""
+    import json
+    import sys
+
+    from labledger.console import print_answer
+
+    fields = loaded.experiment.model_dump(mode="json")
+    if as_json:
+        print_answer(json.dumps(fields, indent=2))
+        return
+    from ruamel.yaml import YAML
+
+    print_answer(f"# from: {', '.join(['defaults', *map(str, loaded.files)])}")
+    yaml = YAML(typ="safe")
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.dump(fields, sys.stdout)

@@ -1,0 +1,95 @@
+"""`llem doctor`."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from llenergymeasure.cli.errors import reporting_errors
+
+if TYPE_CHECKING:
+    from labledger.host import Gpus, Host
+    from llenergymeasure.config.models import UserConfig
+
+Facts = list[tuple[str, str]]
+
+
+@reporting_errors
+def doctor(ctx: typer.Context) -> None:
+    """Show what this machine has: devices, energy sources, backends, and where files are looked for."""
+    from labledger.console import print_facts
+    from labledger.host import read_gpus, read_host
+    from llenergymeasure.config.loading import load_user_config
+
+    user = load_user_config()
+    print_facts("machine", _machine_facts(read_host(), read_gpus()))
+    print_facts("energy sources (energy.source: auto takes the first that is available)", _energy_facts(user))
+    print_facts("backends", _backend_facts())
+    print_facts("files", _file_facts())
+
+
+def _machine_facts(host: "Host", gpus: "Gpus") -> Facts:
+    from importlib.metadata import version
+
+    facts = [
+        ("labledger", version("labledger")),
+        ("Python", host.python_version),
+        ("system", host.os + (f", in {host.container}" if host.container else "")),
+        ("CPU", f"{host.cpu_model}, {host.cpu_logical_cores} cores, governor {host.cpu_governor or 'unknown'}"),
+        ("memory", f"{host.ram_mb / 1e3:.1f} GB" if host.ram_mb else "unknown"),
+    ]
+    if not gpus.devices:
+        return [*facts, ("GPUs", f"none seen ({gpus.unavailable or 'the driver shows none'})")]
+    facts.append(("NVIDIA driver", f"{gpus.driver_version}, CUDA {gpus.cuda_version}"))
+    for gpu in gpus.devices:
+        vram = f"{gpu.vram_mb / 1e3:.0f} GB" if gpu.vram_mb else "memory unknown"
+        limit = f"limit {gpu.power_limit_w:.0f} W" if gpu.power_limit_w else "power limit unknown"
+        facts.append((f"GPU {gpu.index}", f"{gpu.name}, {vram}, {limit}, {gpu.uuid}"))
+    return facts
+
+
+def _energy_facts(user: "UserConfig") -> Facts:
+    from llenergymeasure.energy.meters.estimate import (
+        DEFAULT_BOUND_SHARE,
+        DEFAULT_WATTS_PER_CORE,
+        STATED_BOUND_SHARE,
+    )
+
+    watts = user.cpu_watts_per_core
+    said = f"{watts:g} W a core as you set it" if watts else f"{DEFAULT_WATTS_PER_CORE:g} W a core, a guess"
+    bound = STATED_BOUND_SHARE if watts else DEFAULT_BOUND_SHARE
+    narrow = "" if watts else "; set cpu_watts_per_core in the user configuration to narrow it"
+    return [
+        ("NVML, RAPL", "not available: this version reads no sensor; GPU energy stays unknown"),
+        ("estimate", f"available: CPU seconds of the run times {said}, bound ±{bound:.0%}{narrow}"),
+        ("none", "available: energy stays unknown"),
+    ]
+
+
+def _backend_facts() -> Facts:
+    from llenergymeasure.backends.pytorch.checks import INSTALL, REQUIRED, versions
+
+    found = versions()
+    if missing := [name for name in REQUIRED if found[name] is None]:
+        return [("pytorch", f"not available: {' and '.join(missing)} not installed; run {INSTALL}")]
+    names = ", ".join(f"{name} {number or 'not installed (needed for lora)'}" for name, number in found.items())
+    return [("pytorch", f"available: {names}"), ("", _torch_devices())]
+
+
+def _torch_devices() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return f"PyTorch sees {torch.cuda.device_count()} GPU(s)"
+    return "PyTorch sees no GPU" + ("" if torch.version.cuda else " (it is built for CPU only)")
+
+
+def _file_facts() -> Facts:
+    from llenergymeasure.config.loading import user_config_path
+    from llenergymeasure.results.persistence import unsaved_folder
+
+    config, unsaved = user_config_path(), unsaved_folder()
+    waiting = sum(1 for _ in unsaved.glob("*/result.json"))
+    return [
+        ("user configuration", f"{config} ({'read' if config.is_file() else 'not there; the defaults hold'})"),
+        ("unsaved results", f"{unsaved} ({f'{waiting} waiting' if waiting else 'none'})"),
+    ]

@@ -1,0 +1,62 @@
+"""What becomes of an error: one message on stderr and an exit code; a traceback only with `--debug`."""
+
+import functools
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import typer
+
+from labledger.console import print_error
+from labledger.errors import LabledgerError
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: it ends a run as Ctrl-C does, keeping what was measured."""
+
+
+def terminate(number: int, frame: FrameType | None) -> None:
+    """The handler of SIGTERM."""
+    raise Terminated
+
+
+def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """A command (its first parameter is the context) that ends with a message and a code, never a traceback."""
+
+    @functools.wraps(command)
+    def reported(ctx: typer.Context, *args: Any, **kwargs: Any) -> None:
+        signal.signal(signal.SIGTERM, terminate)
+        try:
+            command(ctx, *args, **kwargs)
+        except typer.Exit:
+            raise
+        except KeyboardInterrupt as error:
+            terminated = isinstance(error, Terminated)
+            _report("terminated" if terminated else "interrupted", error)
+            raise typer.Exit(EXIT_TERMINATED if terminated else EXIT_INTERRUPTED) from error
+        except Exception as error:
+            if ctx.find_root().params.get("debug"):
+                raise
+            _report(_message(error), error)
+            raise typer.Exit(error.exit_code if isinstance(error, LabledgerError) else EXIT_FAILED) from error
+
+    return reported
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, LabledgerError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    again = f"llem --debug {' '.join(sys.argv[1:])}"
+    return f"unexpected {type(error).__name__}: {error}\nThis is a defect of llem. Its traceback: {again}"
+
+
+def _report(message: str, error: BaseException) -> None:
+    print_error("\n".join([message, *getattr(error, "__notes__", [])]))

@@ -1,0 +1,39 @@
+"""`llem`: its commands."""
+
+from typing import Annotated
+
+import typer
+
+from llenergymeasure.cli.config import config_app
+from llenergymeasure.cli.doctor import doctor
+from llenergymeasure.cli.run import run
+
+HELP = "What a deployment of an LLM costs: joules, seconds and FLOPs, each with its error bound."
+
+app = typer.Typer(name="llem", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.command()(run)
+app.command()(doctor)
+app.add_typer(config_app, name="config")
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"llem {version('labledger')}")
+        raise typer.Exit
+
+
+@app.callback(help=HELP)
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """What stands before a command's name."""
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 usage or configuration, 130 interrupted."""
+    app()

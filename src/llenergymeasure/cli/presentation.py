@@ -1,0 +1,79 @@
+"""A result as a person reads it."""
+
+from pathlib import Path
+
+from labledger.console import print_answer, print_facts
+from llenergymeasure.domain.experiment import ExperimentResult
+from llenergymeasure.domain.metrics import Distribution
+
+
+def print_result(result: ExperimentResult, path: Path | None) -> None:
+    """The headline figures, the warnings, and where the result is."""
+    latency, config = result.latency_stats, result.effective_config
+    facts = [
+        ("model", str(config.get("model"))),
+        ("backend", f"{result.backend} ({result.backend_version})"),
+        ("device", _device(result)),
+        ("precision, batch", f"{config.get('precision')}, {config.get('batch_size')}"),
+        ("tokens", f"{result.total_tokens:,} ({result.input_tokens:,} in, {result.output_tokens:,} out)"),
+        ("duration", f"{result.total_inference_time_sec:.2f} s ({_methodology(result)})"),
+        ("output tokens/s", _number(result.output_tokens_per_second)),
+        ("TTFT", _mean_and_p99(latency.ttft_ms if latency else None)),
+        ("TPOT", _mean_and_p99(latency.tpot_ms if latency else None)),
+        ("energy/output token", energy_per_token(result)),
+        ("FLOPs", _flops(result)),
+        ("peak memory", f"{_number(result.peak_memory_mb)} MB (weights {_number(result.model_memory_mb)} MB)"),
+        ("verdict", f"{result.verdict}: {'; '.join(result.verdict_reasons)}".rstrip(": ")),
+    ]
+    print_facts("", facts)
+    for warning in result.measurement_warnings:
+        print_answer(f"  ! {warning}")
+    if path is not None:
+        print_answer(f"\nsaved in {path.parent}")
+
+
+def energy_per_token(result: ExperimentResult) -> str:
+    """`0.0842 ± 0.0113 J/token (nvml_counter)`; "unknown" with the source where it is not known."""
+    value, bound_j = result.energy_per_output_token_j, result.energy_uncertainty_j
+    if value is None:
+        return f"unknown ({result.energy_source})"
+    if bound_j is None or not result.output_tokens:
+        return f"{_number(value)} J/token, bound unknown ({result.energy_source})"
+    return f"{_number(value)} ± {_number(bound_j / result.output_tokens)} J/token ({result.energy_source})"
+
+
+def _device(result: ExperimentResult) -> str:
+    device, environment = str(result.effective_config.get("device")), result.environment_snapshot
+    if environment is None:
+        return device
+    if device == "cpu":
+        return f"cpu ({environment.cpu_model}, {environment.cpu_logical_cores} cores)"
+    names = {gpu.name for gpu in environment.gpus if gpu.name}
+    return f"{device} ({', '.join(sorted(names))})" if names else device
+
+
+def _methodology(result: ExperimentResult) -> str:
+    excluded = result.warmup_excluded_samples or 0
+    words = str(result.measurement_methodology).replace("_", " ")
+    return f"{words}, after {excluded} warm-up requests" if excluded else f"{words}, no warm-up"
+
+
+def _mean_and_p99(values: Distribution | None) -> str:
+    return "unknown" if values is None else f"{_number(values.mean)} ms mean, {_number(values.p99)} ms p99"
+
+
+def _flops(result: ExperimentResult) -> str:
+    if result.total_flops is None or not result.total_tokens:
+        compute = result.process_results[0].compute_metrics if result.process_results else None
+        return f"unknown ({compute.flops_method})" if compute and compute.flops_method else "unknown"
+    return f"{result.total_flops:.3e} ({result.total_flops / result.total_tokens:.3e} a token)"
+
+
+def _number(value: float | None) -> str:
+    """Three significant digits, without an exponent where people read none."""
+    if value is None:
+        return "unknown"
+    if value == 0 or not 1e-4 <= abs(value) < 1e6:
+        return f"{value:.3g}"
+    digits = max(0, 2 - int(f"{value:e}".partition("e")[2]))
+    return f"{value:,.{digits}f}"

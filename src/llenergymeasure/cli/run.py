@@ -1,0 +1,97 @@
+"""`llem run`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from llenergymeasure.cli.errors import reporting_errors
+
+
+@reporting_errors
+def run(
+    ctx: typer.Context,
+    config: Annotated[Path | None, typer.Argument(help="YAML file of the experiment.", show_default=False)] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Hub id, local folder, or random:llama.", show_default=False)
+    ] = None,
+    backend: Annotated[str | None, typer.Option("--backend", "-b", help="pytorch.", show_default=False)] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", "-d", help="builtin, or a .jsonl file.", show_default=False)
+    ] = None,
+    num_prompts: Annotated[
+        int | None, typer.Option("--num-prompts", "-n", help="How many prompts.", show_default=False)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", help="Prompts generated together.", show_default=False)
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option("--precision", "-p", help="fp32, fp16 or bf16.", show_default=False)
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where results go, a folder each.")] = Path("results"),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved configuration, check it, and run nothing.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the path of the saved result.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what the libraries do, too.")] = False,
+) -> None:
+    """Measure a deployment of a model and keep the result. Flags stand over the YAML."""
+    from llenergymeasure.config.loading import load_config
+
+    flags: dict[str, Any] = {
+        "model": model,
+        "backend": backend,
+        "dataset": dataset,
+        "num_prompts": num_prompts,
+        "batch_size": batch_size,
+        "precision": precision,
+    }
+    loaded = load_config(config, {name: value for name, value in flags.items() if value is not None})
+    _set_verbosity(verbose)
+    if dry_run:
+        from llenergymeasure.cli.config import print_config
+        from llenergymeasure.preflight import check
+
+        print_config(loaded, as_json=json)
+        check(loaded.experiment, output)
+        typer.echo("checked: it can run; nothing was run", err=True)
+        return
+    _measure(loaded, output, json, quiet)
+
+
+def _measure(loaded: Any, output: Path, as_json: bool, quiet: bool) -> None:
+    from labledger.console import Silent, StderrProgress, print_answer
+    from llenergymeasure.api import measure_and_save
+    from llenergymeasure.cli.presentation import print_result
+    from llenergymeasure.results.persistence import UnsavedResultError
+
+    progress = Silent() if quiet else StderrProgress()
+    try:
+        result, path = measure_and_save(loaded.experiment, loaded.user, output, progress)
+    except UnsavedResultError as error:
+        if error.kept_at is None:
+            print_answer(error.result.to_json())  # the last place that is left
+        raise
+    if as_json:
+        print_answer(result.to_json())
+    elif quiet:
+        print_answer(str(path))
+    else:
+        print_result(result, path)
+
+
+def _set_verbosity(verbose: bool) -> None:
+    """Libraries log to stderr with --verbose, else they are silent: their warnings are not about the measurement."""
+    import logging
+    import os
+    import warnings
+
+    if verbose:
+        logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+        return
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    logging.getLogger().addHandler(logging.NullHandler())
+    warnings.simplefilter("ignore")

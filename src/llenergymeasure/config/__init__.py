@@ -1,0 +1,1 @@
+"""What an experiment is: the models of its configuration, and how they are loaded."""

@@ -1,0 +1,128 @@
+"""From files and flags to a configuration: defaults < user configuration < YAML < flags."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any, TypeVar
+
+import platformdirs
+from pydantic import BaseModel, ValidationError
+
+from labledger.yaml_files import Location, YamlFile, describe_errors, has, read_yaml
+from llenergymeasure.config.models import ExperimentConfig, UserConfig
+from llenergymeasure.errors import ConfigError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class LoadedConfig:
+    """A resolved configuration, and the files it came from, the weakest first."""
+
+    experiment: ExperimentConfig
+    user: UserConfig
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class _Layer:
+    data: dict[str, Any]
+    place: Callable[[Location], str]
+
+
+def user_config_path() -> Path:
+    """Where the user's own configuration is looked for."""
+    return platformdirs.user_config_path("llenergymeasure") / "config.yaml"
+
+
+def load_config(path: Path | None, flags: Mapping[str, Any] | None = None) -> LoadedConfig:
+    """Resolve an experiment from the user configuration, the YAML at `path`, and `flags` (field -> value).
+
+    Raises:
+        ConfigError: a file cannot be read, or a value is wrong: `file:line: field: problem`, a line each.
+    """
+    user_file = _user_file()
+    layers = [_experiment_layer(user_file)]
+    if path is not None:
+        file = read_yaml(path)
+        layers.append(_Layer(file.data, file.place))
+    layers.append(_Layer(dict(flags or {}), _flag))
+    user = load_user_config(user_file)
+    merged = reduce(_merge, (layer.data for layer in layers))
+    if "model" not in merged:
+        where = str(path) if path is not None else "no configuration given"
+        raise ConfigError(f"{where}: model: required, and missing; name one with `model:` in the YAML or --model")
+    experiment = _validated(ExperimentConfig, merged, lambda location: _place(layers, location))
+    files = [user_file.path if user_file else None, path]
+    return LoadedConfig(experiment, user, tuple(each for each in files if each is not None))
+
+
+def build_config(fields: Mapping[str, Any]) -> ExperimentConfig:
+    """An experiment from Python: `fields` over the user configuration.
+
+    Raises:
+        ConfigError: the user configuration cannot be read.
+        pydantic.ValidationError: a value is wrong.
+    """
+    return ExperimentConfig.model_validate(_merge(_experiment_layer(_user_file()).data, dict(fields)))
+
+
+def load_user_config(file: YamlFile | None = None) -> UserConfig:
+    """The machine's part of the user configuration.
+
+    Raises:
+        ConfigError: it cannot be read, or a value is wrong.
+    """
+    file = file or _user_file()
+    if file is None:
+        return UserConfig()
+    own = {key: value for key, value in file.data.items() if key in UserConfig.model_fields}
+    return _validated(UserConfig, own, file.place)
+
+
+def _user_file() -> YamlFile | None:
+    path = user_config_path()
+    return read_yaml(path) if path.exists() else None
+
+
+def _experiment_layer(file: YamlFile | None) -> _Layer:
+    """The user file's experiment keys."""
+    if file is None:
+        return _Layer({}, lambda location: "")
+    return _Layer({k: v for k, v in file.data.items() if k not in UserConfig.model_fields}, file.place)
+
+
+def _flag(location: Location) -> str:
+    return "--" + str(location[0]).replace("_", "-") if location else ""
+
+
+def _merge(weak: dict[str, Any], strong: dict[str, Any]) -> dict[str, Any]:
+    """`strong` over `weak`, sections key by key; a value that is no section replaces all of what it covers."""
+    merged = dict(weak)
+    for key, value in strong.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _place(layers: list[_Layer], location: Location) -> str:
+    """Where the value at `location` was written: the strongest layer that has the most of it."""
+    strongest_first = [layer for layer in reversed(layers) if layer.data]
+    best = max(strongest_first, key=lambda layer: _depth(layer.data, location), default=None)
+    return best.place(location) if best else ""
+
+
+def _depth(data: Any, location: Location) -> int:
+    for depth, part in enumerate(location):
+        if not has(data, part):
+            return depth
+        data = data[part]
+    return len(location)
+
+
+def _validated(model: type[M], data: dict[str, Any], place: Callable[[Location], str]) -> M:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("\n".join(describe_errors(error, model, data, place))) from error

@@ -1,0 +1,258 @@
+"""The configuration of an experiment and of the user's machine.
+
+Every field reaches what it configures or is refused with a reason; a test walks these models to prove it.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag, model_validator
+
+RANDOM_LLAMA = "random:llama"
+BUILTIN_DATASET = "builtin"
+
+Positive = Annotated[int, Field(ge=1)]
+
+OWN_GENERATE_KEYS = frozenset(
+    {
+        "inputs",
+        "input_ids",
+        "attention_mask",
+        "generation_config",
+        "stopping_criteria",
+        "streamer",
+        "max_new_tokens",
+        "max_length",
+        "do_sample",
+        "temperature",
+        "top_k",
+        "top_p",
+        "min_p",
+        "repetition_penalty",
+        "eos_token_id",
+        "pad_token_id",
+        "cache_implementation",
+        "use_cache",
+        "disable_compile",
+        "num_beams",
+        "num_return_sequences",
+        "return_dict_in_generate",
+    }
+)
+"""Arguments of `generate` that have a field of their own or that the measurement depends on."""
+
+
+class Section(BaseModel):
+    """A part of a configuration: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class RandomModelConfig(Section):
+    """The shape of `random:llama`; the defaults make a model of 34 million parameters."""
+
+    hidden_size: Positive = 512
+    intermediate_size: Positive = 1408
+    num_hidden_layers: Positive = 8
+    num_attention_heads: Positive = 8
+    num_key_value_heads: Positive | None = Field(None, description="Default: as many as attention heads.")
+    vocab_size: Annotated[int, Field(ge=512)] = 8192
+    max_position_embeddings: Positive = 4096
+    tie_word_embeddings: bool = False
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.hidden_size % self.num_attention_heads or (self.hidden_size // self.num_attention_heads) % 2:
+            heads = self.num_attention_heads
+            raise ValueError(f"hidden_size: {self.hidden_size} is not num_attention_heads {heads} times an even number")
+        if self.num_attention_heads % (self.num_key_value_heads or self.num_attention_heads):
+            raise ValueError("num_key_value_heads: must divide num_attention_heads")
+        return self
+
+
+class SyntheticLengths(Section):
+    """Exact lengths in tokens; the end-of-sequence token does not end such a request."""
+
+    input_len: Positive
+    output_len: Positive
+
+
+class SyntheticDataset(Section):
+    """Prompts of random tokens, drawn with `random_seed`."""
+
+    synthetic: SyntheticLengths
+
+
+class DecoderConfig(Section):
+    """How the next token is chosen: greedy, or sampled with `random_seed`."""
+
+    do_sample: bool = False
+    temperature: Annotated[float, Field(gt=0)] | None = None
+    top_k: Positive | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
+    ignore_eos: bool = Field(False, description="Generate max_output_tokens for every request.")
+
+    @model_validator(mode="after")
+    def _sampling_keys_need_sampling(self) -> Self:
+        given = [name for name in ("temperature", "top_k", "top_p", "min_p") if getattr(self, name) is not None]
+        if given and not self.do_sample:
+            raise ValueError(f"{given[0]}: has no effect on greedy decoding; set do_sample: true or remove it")
+        return self
+
+
+class WarmupConfig(Section):
+    """Calls before the window, one batch each, that are measured and left out of the result.
+
+    A fixed number of `iterations`; or, with `convergence_detection`, until the coefficient of variation of the
+    last `window_size` latencies is at most `cv_threshold`, for `max_prompts` calls at the most.
+    """
+
+    iterations: Annotated[int, Field(ge=0)] = 5
+    convergence_detection: bool = False
+    cv_threshold: Annotated[float, Field(gt=0)] = 0.05
+    window_size: Annotated[int, Field(ge=2)] = 5
+    max_prompts: Positive = 20
+    thermal_floor_seconds: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="Wait after the warm-up, so that the device is as warm as it stays."
+    )
+
+    @model_validator(mode="after")
+    def _keys_that_reach_nothing(self) -> Self:
+        given = self.model_fields_set
+        if self.convergence_detection:
+            if "iterations" in given:
+                raise ValueError("iterations: has no effect with convergence_detection: true; use max_prompts")
+            if self.max_prompts < self.window_size:
+                raise ValueError(f"max_prompts: {self.max_prompts} is less than window_size {self.window_size}")
+        elif unused := sorted(given & {"cv_threshold", "window_size", "max_prompts"}):
+            raise ValueError(f"{unused[0]}: has no effect without convergence_detection: true")
+        return self
+
+
+class BaselineConfig(Section):
+    """The power of the idle device, measured before the warm-up."""
+
+    enabled: bool = True
+    duration_seconds: Annotated[float, Field(gt=0)] = 30.0
+
+
+class EnergyConfig(Section):
+    """Where the joules come from: `auto` takes the best source that this machine has."""
+
+    source: Literal["auto", "estimate", "none"] = "auto"
+
+
+class MeasurementConfig(Section):
+    """Which part of the run the result is of."""
+
+    window: tuple[float, float] | None = Field(
+        None, description="Seconds from the start of the measurement: [start, end]. Default: all of it."
+    )
+
+    @model_validator(mode="after")
+    def _window_goes_forward(self) -> Self:
+        if self.window is not None and not 0 <= self.window[0] < self.window[1]:
+            raise ValueError(f"window: {list(self.window)} is not [start, end] with 0 <= start < end")
+        return self
+
+
+class LoraConfig(Section):
+    """A LoRA adapter in a local folder (adapter_config.json, adapter_model.safetensors)."""
+
+    path: str
+    merge: bool = Field(False, description="Fold the adapter into the weights before measuring.")
+
+
+class PytorchConfig(Section):
+    """What only the pytorch backend knows."""
+
+    attn_implementation: Literal["sdpa", "eager"] = "sdpa"
+    cache: Literal["dynamic", "static"] = "dynamic"
+    torch_compile: bool = False
+    trust_remote_code: bool = False
+    revision: str | None = Field(None, description="Branch, tag or commit of a hub model.")
+
+
+def _dataset_kind(value: Any) -> str:
+    return "synthetic" if isinstance(value, dict | SyntheticDataset) else "named"
+
+
+Dataset = Annotated[
+    Annotated[str, Tag("named")] | Annotated[SyntheticDataset, Tag("synthetic")], Discriminator(_dataset_kind)
+]
+
+
+class ExperimentConfig(Section):
+    """One experiment: this model, run so, on this work."""
+
+    model: Annotated[str, Field(min_length=1, description="Hub id, local folder, or random:llama.")]
+    random_model: RandomModelConfig | None = Field(None, description="The shape of random:llama.")
+    backend: Literal["pytorch"] = "pytorch"
+    precision: Literal["fp32", "fp16", "bf16"] = "bf16"
+    device: Literal["auto", "cuda", "cpu"] = "auto"
+    dataset: Dataset = Field(
+        BUILTIN_DATASET, description="builtin, the path of a .jsonl file, or {synthetic: {input_len, output_len}}."
+    )
+    num_prompts: Positive = 100
+    max_input_tokens: Positive | None = Field(None, description="Longer prompts are cut to their first tokens.")
+    max_output_tokens: Positive = 128
+    batch_size: Positive = 1
+    random_seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    decoder: DecoderConfig = Field(default_factory=DecoderConfig)
+    warmup: WarmupConfig = Field(default_factory=WarmupConfig)
+    baseline: BaselineConfig = Field(default_factory=BaselineConfig)
+    energy: EnergyConfig = Field(default_factory=EnergyConfig)
+    measurement: MeasurementConfig = Field(default_factory=MeasurementConfig)
+    lora: LoraConfig | None = None
+    pytorch: PytorchConfig = Field(default_factory=PytorchConfig)
+    passthrough_kwargs: dict[str, JsonValue] = Field(
+        default_factory=dict, description="Further arguments of the backend's generate call, passed as they are."
+    )
+
+    @model_validator(mode="after")
+    def _random_model_has_a_random_model(self) -> Self:
+        if self.model.startswith("random:") and self.model != RANDOM_LLAMA:
+            raise ValueError(f"model: {self.model!r} is not known; {RANDOM_LLAMA} is the one random model")
+        if self.random_model is not None and self.model != RANDOM_LLAMA:
+            raise ValueError(f"random_model: has no effect on {self.model}; it shapes {RANDOM_LLAMA}")
+        if self.pytorch.revision is not None and self.model == RANDOM_LLAMA:
+            raise ValueError(f"pytorch.revision: has no effect on {RANDOM_LLAMA}")
+        return self
+
+    @model_validator(mode="after")
+    def _lengths_agree(self) -> Self:
+        if isinstance(self.dataset, SyntheticDataset):
+            lengths = self.dataset.synthetic
+            if "max_output_tokens" in self.model_fields_set and self.max_output_tokens != lengths.output_len:
+                raise ValueError("max_output_tokens: has no effect, dataset.synthetic.output_len is the length")
+            if self.max_input_tokens is not None and self.max_input_tokens < lengths.input_len:
+                raise ValueError("max_input_tokens: is less than dataset.synthetic.input_len")
+        return self
+
+    @model_validator(mode="after")
+    def _passthrough_takes_no_field(self) -> Self:
+        if taken := sorted(OWN_GENERATE_KEYS & self.passthrough_kwargs.keys()):
+            raise ValueError(f"passthrough_kwargs: {', '.join(taken)} cannot be passed through; use its own field")
+        return self
+
+    @property
+    def output_limit(self) -> int:
+        """How many tokens a request may generate."""
+        return (
+            self.dataset.synthetic.output_len if isinstance(self.dataset, SyntheticDataset) else self.max_output_tokens
+        )
+
+    @property
+    def ignores_eos(self) -> bool:
+        """Whether every request generates exactly `output_limit` tokens."""
+        return self.decoder.ignore_eos or isinstance(self.dataset, SyntheticDataset)
+
+
+class UserConfig(Section):
+    """What belongs to the machine and its user; no part of an experiment or of its hash."""
+
+    cpu_watts_per_core: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Power of one busy core, for the estimate of energy; default 10, with a bound of 100 %."
+    )
+    record_hostname: bool = Field(False, description="Keep the machine's name in results.")

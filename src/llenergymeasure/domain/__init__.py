@@ -1,0 +1,1 @@
+"""What a measurement consists of: data only."""

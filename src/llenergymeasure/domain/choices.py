@@ -1,0 +1,9 @@
+"""The closed sets of words that a result uses."""
+
+from typing import Literal
+
+MeasurementMethodology = Literal["total", "steady_state", "windowed"]
+Verdict = Literal["valid", "invalid", "not_measured"]
+TokenCountSource = Literal["server", "tokenizer"]
+DeviceKind = Literal["gpu", "cpu", "dram"]
+FinishReason = Literal["stop", "length"]

@@ -1,0 +1,45 @@
+"""What a backend knows of a model once it is loaded. Data only."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class DecoderShape:
+    """What a dense decoder computes for a token; see `metrics.flops`.
+
+    `matmul_parameters`: weights of all linear layers but the output head. `head_parameters`: those of the
+    head. `attention_width`: query heads times head size. `attention_window`: the length beyond which a layer
+    attends to less than everything, None for none.
+    """
+
+    matmul_parameters: int
+    head_parameters: int
+    layers: int
+    attention_width: int
+    attention_window: int | None = None
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """A loaded model: where it runs, what it takes, where it came from.
+
+    `device`: "cpu" or "cuda:0"; `device_name`: as people know it. `shape` is None where the architecture
+    cannot be counted, and `shape_unknown` says why. `prompt_tokens`: ids a random prompt may be made of.
+    `effective`: what the configuration left open, as it came out.
+    """
+
+    device: str
+    device_name: str
+    backend_version: str
+    model_memory_mb: float
+    max_positions: int | None
+    prompt_tokens: range | tuple[int, ...]
+    shape: DecoderShape | None
+    shape_unknown: str | None
+    revision: str | None = None
+    effective: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def on_accelerator(self) -> bool:
+        """Whether the model runs on a GPU."""
+        return self.device.startswith("cuda")

@@ -1,0 +1,1 @@
+"""The sources of energy, a file each, behind the interface in `base`."""

@@ -1,0 +1,17 @@
+"""The errors of llenergymeasure, each with the exit code that the command line ends with."""
+
+from labledger.errors import ConfigError, LabledgerError
+
+__all__ = ["BackendError", "ConfigError", "ExperimentError", "LabledgerError", "PreFlightError"]
+
+
+class PreFlightError(LabledgerError):
+    """The experiment cannot start: every reason that was found, a line each."""
+
+
+class BackendError(LabledgerError):
+    """The backend could not load the model or generate."""
+
+
+class ExperimentError(LabledgerError):
+    """The experiment ran and did not come to a result."""

@@ -1,0 +1,194 @@
+"""One run, from a configuration to its result."""
+
+import contextlib
+import secrets
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from labledger.console import Progress
+from llenergymeasure import preflight
+from llenergymeasure.backends.protocol import Backend
+from llenergymeasure.backends.pytorch.backend import PytorchBackend
+from llenergymeasure.config.models import ExperimentConfig, UserConfig
+from llenergymeasure.domain.environment import EnvironmentSnapshot
+from llenergymeasure.domain.experiment import ExperimentResult
+from llenergymeasure.domain.model import ModelFacts
+from llenergymeasure.domain.requests import Batch
+from llenergymeasure.energy.idle import Baseline, measure_baseline
+from llenergymeasure.energy.meters.base import Meter
+from llenergymeasure.energy.selection import choose_meter
+from llenergymeasure.metrics.summary import EnergyReading, Measurement, raw_result, summarise
+from llenergymeasure.metrics.window import Window, choose_window
+from llenergymeasure.results.persistence import save_raw_result
+from llenergymeasure.snapshot import EnvironmentCapture
+from llenergymeasure.warmup import Warmup, run_warmup
+from llenergymeasure.workload.prompts import build_requests, builtin_text
+
+
+def run(
+    config: ExperimentConfig,
+    user: UserConfig,
+    progress: Progress,
+    *,
+    output_dir: Path | None = None,
+    meter: Meter | None = None,
+) -> ExperimentResult:
+    """Measure `config` and return the result, saved nowhere.
+
+    `output_dir` is where it will be saved: it is checked beforehand, and a run that is interrupted or fails
+    inside the window keeps what was measured in its `.state/`; the exception then has a note that names the file.
+    `meter` takes the place of the one that the configuration names.
+
+    Raises:
+        PreFlightError: it cannot start, with every reason.
+        ConfigError: the dataset or a prompt's length cannot be used.
+        BackendError: the model could not be loaded, or generation failed.
+        ExperimentError: every warm-up call failed.
+    """
+    progress.phase("checking")
+    prompts = preflight.check(config, output_dir)
+    chosen, not_used = choose_meter(config.energy.source, user)
+    meter = meter or chosen
+    backend = PytorchBackend(config, corpus=builtin_text)
+    with contextlib.closing(backend), meter:
+        ready = _prepare(config, user, backend, meter, prompts, progress)
+        progress.phase("measuring")
+        collected = _Collected()
+        try:
+            _collect(collected, backend, meter, progress, config.num_prompts)
+        except BaseException as error:
+            _keep(_measurement(ready, collected, meter, not_used), output_dir, error)
+            raise
+        measurement = _measurement(ready, collected, meter, not_used)
+    progress.phase("summing up")
+    return summarise(measurement)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What is known before the window opens."""
+
+    config: ExperimentConfig
+    model: ModelFacts
+    baseline: Baseline
+    warmup: Warmup
+    environment: EnvironmentSnapshot
+    notes: list[str]
+
+
+@dataclass
+class _Collected:
+    """What the window has gathered so far, so that whatever ends it loses nothing."""
+
+    opened_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    opened_s: float = field(default_factory=time.monotonic)
+    closed_s: float | None = None
+    batches: list[Batch] = field(default_factory=list)
+    peak_memory_mb: float | None = None
+
+
+def _prepare(
+    config: ExperimentConfig,
+    user: UserConfig,
+    backend: Backend,
+    meter: Meter,
+    prompts: list[str],
+    progress: Progress,
+) -> _Ready:
+    environment = EnvironmentCapture(user.record_hostname, backend.weight_files())
+    environment.start()
+    progress.phase(f"loading {config.model}")
+    model = backend.load()
+    notes = backend.prepare(build_requests(config, prompts, model.prompt_tokens))
+    snapshot = environment.result(model.revision)
+    if meter.is_measurement and config.baseline.enabled:
+        progress.phase("measuring the idle baseline")
+    baseline = measure_baseline(meter, config.baseline)
+    progress.phase("warming up")
+    warmup = run_warmup(backend, config.warmup, progress, thermal_wait=meter.is_measurement)
+    return _Ready(config, model, baseline, warmup, snapshot, [*notes, *warmup.notes])
+
+
+def _collect(collected: _Collected, backend: Backend, meter: Meter, progress: Progress, total: int) -> None:
+    """Run the window: it opens and closes when the device has nothing left to do."""
+    backend.synchronize()
+    backend.reset_peak_memory()
+    meter.mark()
+    collected.opened_at, collected.opened_s = datetime.now(UTC), time.monotonic()
+    done = tokens = 0
+    for batch in backend.run():
+        meter.mark()
+        collected.batches.append(batch)
+        done += len(batch.requests)
+        tokens += sum(request.output_tokens for request in batch.requests)
+        progress.update(done, total, f"{tokens / (batch.end_s - collected.opened_s):.0f} output tokens/s")
+    backend.synchronize()
+    collected.closed_s = time.monotonic()
+    meter.mark()
+    collected.peak_memory_mb = backend.peak_memory_mb()
+
+
+def _measurement(ready: _Ready, collected: _Collected, meter: Meter, not_used: dict[str, str]) -> Measurement:
+    """Everything that was collected, with the energy of the window that the figures are of."""
+    window = _window(ready, collected)
+    baseline = ready.baseline
+    return Measurement(
+        experiment_id=_new_experiment_id(collected.opened_at),
+        config=ready.config,
+        model=ready.model,
+        batches=collected.batches,
+        opened_at=collected.opened_at,
+        opened_s=collected.opened_s,
+        window=window,
+        energy=EnergyReading(
+            source=meter.source,
+            is_measurement=meter.is_measurement,
+            devices=meter.energy(window.start_s, window.end_s) if collected.batches else [],
+            not_used=not_used,
+            baseline_power_w=baseline.power_w,
+            baseline_measured_at=baseline.measured_at,
+            no_baseline=baseline.skipped,
+        ),
+        peak_memory_mb=collected.peak_memory_mb,
+        warmup=ready.warmup.result,
+        warmup_excluded=ready.warmup.excluded_requests,
+        environment=ready.environment,
+        notes=ready.notes,
+    )
+
+
+def _window(ready: _Ready, collected: _Collected) -> Window:
+    """The window that the figures are of; of an unfinished run, all that finished."""
+    if collected.closed_s is None:
+        ends = [batch.end_s for batch in collected.batches]
+        return Window("total", collected.opened_s, max(ends, default=collected.opened_s))
+    return choose_window(
+        ready.config.measurement.window,
+        ready.warmup.result,
+        collected.batches,
+        collected.opened_s,
+        collected.closed_s,
+    )
+
+
+def _keep(measurement: Measurement, output_dir: Path | None, error: BaseException) -> None:
+    """Keep what an unfinished run has measured, and note on `error` where."""
+    finished = sum(len(batch.requests) for batch in measurement.batches)
+    if not finished:
+        return
+    if output_dir is None:
+        error.add_note(f"{finished} finished requests are lost: no output directory was given")
+        return
+    try:
+        path = save_raw_result(raw_result(measurement), output_dir)
+    except OSError as second:
+        error.add_note(f"{finished} finished requests could not be kept: {second}")
+    else:
+        error.add_note(f"{finished} finished requests are kept in {path}")
+
+
+def _new_experiment_id(moment: datetime) -> str:
+    """Sorts by time; the random end keeps runs of one second apart."""
+    return f"{moment:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"

@@ -1,0 +1,58 @@
+"""Warnings about a measurement: each says what was found and what to do. They inform; nothing depends on them."""
+
+from collections.abc import Iterator
+
+from llenergymeasure.domain.environment import EnvironmentSnapshot
+from llenergymeasure.domain.metrics import WarmupResult
+
+MIN_DURATION_S = 60.0
+MIN_PROMPTS = 30
+
+
+def measurement_warnings(
+    *,
+    duration_s: float,
+    requests: int,
+    energy_source: str,
+    energy_known: bool,
+    on_accelerator: bool,
+    no_baseline: str | None,
+    warmup: WarmupResult | None,
+    environment: EnvironmentSnapshot | None,
+) -> Iterator[str]:
+    """A line for each reason to read the figures with care."""
+    if energy_source == "estimate":
+        yield (
+            "Energy is an estimate from CPU time, not a measurement; its true value may be far off. Set "
+            "cpu_watts_per_core in the user configuration to narrow it (llem doctor shows where)."
+        )
+    if on_accelerator and not energy_known and energy_source != "none":
+        yield (
+            "The GPU's energy is unknown: no source on this machine reads it, and CPU energy does not stand in for it."
+        )
+    if duration_s < MIN_DURATION_S:
+        yield f"The window is {duration_s:.1f} s, under 60 s: energy is less sure; send more prompts."
+    if requests < MIN_PROMPTS:
+        yield f"{requests} requests are in the window, under 30: percentiles say little; send more prompts."
+    if no_baseline is not None and energy_known:
+        yield f"{no_baseline[0].upper()}{no_baseline[1:]}; energy is gross, idle power included."
+    if warmup is not None and warmup.converged is False and warmup.max_prompts is not None:
+        yield (
+            f"The warm-up did not converge: CV {warmup.final_cv:.3f} after {warmup.iterations_completed} calls, wanted "
+            f"{warmup.target_cv:g}; raise warmup.max_prompts or close what else runs on this machine."
+        )
+    yield from _gpu_warnings(environment)
+
+
+def _gpu_warnings(environment: EnvironmentSnapshot | None) -> Iterator[str]:
+    for gpu in environment.gpus if environment else []:
+        if gpu.persistence_mode is False:
+            yield (
+                f"Persistence mode is off on GPU {gpu.index}: its idle power and clocks jump; "
+                f"turn it on with `nvidia-smi -i {gpu.index} -pm 1`."
+            )
+        if gpu.ecc_enabled is False:
+            yield (
+                f"ECC memory is off on GPU {gpu.index}: memory is faster than on most deployments; "
+                f"turn it on with `nvidia-smi -i {gpu.index} -e 1`, or compare only with runs that have it off."
+            )

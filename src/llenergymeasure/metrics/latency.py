@@ -1,0 +1,44 @@
+"""Latencies in the field's terms, from the times of each request's tokens."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from llenergymeasure.domain.metrics import Distribution, LatencyStats
+from llenergymeasure.domain.requests import RequestRecord
+
+
+def ttft_ms(request: RequestRecord) -> float:
+    """Time to first token: from submission."""
+    return (request.first_token_s - request.start_s) * 1e3
+
+
+def e2e_ms(request: RequestRecord) -> float:
+    """End to end: from submission to the last token."""
+    return (request.last_token_s - request.start_s) * 1e3
+
+
+def tpot_ms(request: RequestRecord) -> float | None:
+    """Time per output token after the first, (E2E - TTFT) / (output tokens - 1); None with one token."""
+    if request.output_tokens < 2:
+        return None
+    return (e2e_ms(request) - ttft_ms(request)) / (request.output_tokens - 1)
+
+
+def latency_stats(requests: Sequence[RequestRecord]) -> LatencyStats:
+    """The distribution of each latency, a value a request (ITL: a value a gap between neighbouring tokens)."""
+    gaps = [np.diff(request.token_times_s) * 1e3 for request in requests if request.output_tokens > 1]
+    return LatencyStats(
+        ttft_ms=distribution([ttft_ms(request) for request in requests]),
+        tpot_ms=distribution([value for request in requests if (value := tpot_ms(request)) is not None]),
+        itl_ms=distribution(np.concatenate(gaps) if gaps else []),
+        e2e_ms=distribution([e2e_ms(request) for request in requests]),
+    )
+
+
+def distribution(values: "Sequence[float] | np.ndarray") -> Distribution | None:
+    """Mean and percentiles (numpy's linear interpolation), None of no values."""
+    if len(values) == 0:
+        return None
+    median, p90, p95, p99 = (float(each) for each in np.percentile(values, [50, 90, 95, 99]))
+    return Distribution(n=len(values), mean=float(np.mean(values)), median=median, p90=p90, p95=p95, p99=p99)

@@ -1,0 +1,309 @@
+"""From what was collected in a run to its result: pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pydantic import JsonValue
+
+from labledger.intervals import bootstrap_mean
+from llenergymeasure.config.models import ExperimentConfig
+from llenergymeasure.domain.environment import EnvironmentSnapshot
+from llenergymeasure.domain.experiment import (
+    AggregationMetadata,
+    ExperimentResult,
+    RawProcessResult,
+    RequestColumns,
+    compute_measurement_config_hash,
+)
+from llenergymeasure.domain.metrics import (
+    ComputeMetrics,
+    ConfidenceInterval,
+    DeviceEnergy,
+    EnergyBreakdown,
+    EnergyMetrics,
+    InferenceMetrics,
+    Timestamps,
+    WarmupResult,
+)
+from llenergymeasure.domain.model import ModelFacts
+from llenergymeasure.domain.requests import Batch, RequestRecord
+from llenergymeasure.metrics.advice import measurement_warnings
+from llenergymeasure.metrics.energy import RunEnergy, run_energy, verdict
+from llenergymeasure.metrics.flops import FLOPS_CONFIDENCE, FLOPS_METHOD, total_flops
+from llenergymeasure.metrics.latency import e2e_ms, latency_stats, tpot_ms, ttft_ms
+from llenergymeasure.metrics.window import Window
+
+MIN_UNITS_FOR_INTERVAL = 30
+
+
+@dataclass(frozen=True)
+class EnergyReading:
+    """What the meter said of the window: its name, its devices, and why no other source was taken."""
+
+    source: str
+    is_measurement: bool
+    devices: Sequence[DeviceEnergy]
+    not_used: dict[str, str]
+    baseline_power_w: float | None = None
+    baseline_measured_at: datetime | None = None
+    no_baseline: str | None = None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Everything that was collected. `opened_at` (UTC) and `opened_s` are the same moment on two clocks."""
+
+    experiment_id: str
+    config: ExperimentConfig
+    model: ModelFacts
+    batches: Sequence[Batch]
+    opened_at: datetime
+    opened_s: float
+    window: Window
+    energy: EnergyReading
+    peak_memory_mb: float | None
+    warmup: WarmupResult | None = None
+    warmup_excluded: int = 0
+    environment: EnvironmentSnapshot | None = None
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Tokens, time and operations within the window. Input tokens count when their prefill has ended."""
+
+    input_tokens: int
+    output_tokens: int
+    requests: Sequence[RequestRecord]
+    duration_s: float
+    flops: float | None
+
+    @property
+    def tokens(self) -> int:
+        """Input and output."""
+        return self.input_tokens + self.output_tokens
+
+
+def totals(batches: Sequence[Batch], window: Window, model: ModelFacts) -> Totals:
+    """What happened within the window; a request is in it when it began and ended there."""
+    requests = [request for batch in batches for request in batch.requests]
+
+    def inside(moment_s: float) -> bool:
+        return window.start_s <= moment_s <= window.end_s
+
+    return Totals(
+        input_tokens=sum(request.input_tokens for request in requests if inside(request.first_token_s)),
+        output_tokens=sum(inside(moment_s) for request in requests for moment_s in request.token_times_s),
+        requests=[request for request in requests if inside(request.start_s) and inside(request.last_token_s)],
+        duration_s=window.duration_s,
+        flops=total_flops(model.shape, batches, window.start_s, window.end_s),
+    )
+
+
+def summarise(measurement: Measurement) -> ExperimentResult:
+    """The result of one process's measurement."""
+    config, model, window = measurement.config, measurement.model, measurement.window
+    counted = totals(measurement.batches, window, model)
+    energy = run_energy(measurement.energy.devices, model.on_accelerator)
+    start = _started_at(measurement)
+    verdict_word, reasons = verdict(measurement.energy.source, measurement.energy.is_measurement, energy)
+    return ExperimentResult(
+        experiment_id=measurement.experiment_id,
+        measurement_config_hash=compute_measurement_config_hash(config),
+        measurement_methodology=window.methodology,
+        steady_state_window=_steady_state_window(measurement),
+        backend=config.backend,
+        backend_version=model.backend_version,
+        effective_config=effective_config(measurement),
+        start_time=start,
+        end_time=start + timedelta(seconds=counted.duration_s),
+        total_tokens=counted.tokens,
+        input_tokens=counted.input_tokens,
+        output_tokens=counted.output_tokens,
+        token_count_source="tokenizer",  # noqa: S106 - no password
+        total_inference_time_sec=counted.duration_s,
+        avg_tokens_per_second=counted.tokens / counted.duration_s,
+        output_tokens_per_second=counted.output_tokens / counted.duration_s,
+        requests_per_second=len(counted.requests) / counted.duration_s,
+        latency_stats=latency_stats(counted.requests),
+        confidence_intervals=latency_intervals(measurement.batches, counted.requests, config.random_seed),
+        **_energy_fields(measurement, counted, energy),
+        total_flops=counted.flops,
+        peak_memory_mb=measurement.peak_memory_mb,
+        model_memory_mb=model.model_memory_mb,
+        verdict=verdict_word,
+        verdict_reasons=reasons,
+        measurement_warnings=_warnings(measurement, counted, energy),
+        warmup_result=measurement.warmup,
+        warmup_excluded_samples=measurement.warmup_excluded,
+        environment_snapshot=measurement.environment,
+        docker_image_digest=measurement.environment.image_digest if measurement.environment else None,
+        process_results=[raw_result(measurement)],
+        aggregation=AggregationMetadata(method="one process", num_processes=1),
+    )
+
+
+def effective_config(measurement: Measurement) -> dict[str, JsonValue]:
+    """The configuration with what it left open filled in: what ran."""
+    effective = measurement.config.model_dump(mode="json")
+    effective |= measurement.model.effective
+    effective["energy"] = {**effective["energy"], "source": measurement.energy.source}
+    return effective
+
+
+def raw_result(measurement: Measurement) -> RawProcessResult:
+    """This process's part: figures of the window, and a row for every request that finished, window or not."""
+    config, model = measurement.config, measurement.model
+    counted = totals(measurement.batches, measurement.window, model)
+    energy = run_energy(measurement.energy.devices, model.on_accelerator)
+    requests = [request for batch in measurement.batches for request in batch.requests]
+    start = _started_at(measurement)
+    first_tokens = [ttft_ms(request) for request in counted.requests]
+    return RawProcessResult(
+        experiment_id=measurement.experiment_id,
+        process_index=0,
+        gpu_id=int(model.device.partition(":")[2]) if model.on_accelerator else None,
+        config_name=None,
+        model_name=config.model,
+        timestamps=Timestamps.from_times(start, start + timedelta(seconds=counted.duration_s)),
+        inference_metrics=InferenceMetrics(
+            total_tokens=counted.tokens,
+            input_tokens=counted.input_tokens,
+            output_tokens=counted.output_tokens,
+            inference_time_sec=counted.duration_s,
+            tokens_per_second=_ratio(counted.tokens, counted.duration_s),
+            latency_per_token_ms=_ratio(counted.duration_s * 1e3, counted.tokens),
+            time_to_first_token_ms=sum(first_tokens) / len(first_tokens) if first_tokens else None,
+        ),
+        energy_metrics=_process_energy(measurement, counted, energy),
+        compute_metrics=_compute_metrics(measurement, counted),
+        per_request_latencies_ms=[e2e_ms(request) for request in requests],
+        requests=request_columns(requests, measurement.opened_s),
+    )
+
+
+def request_columns(requests: Sequence[RequestRecord], opened_s: float) -> RequestColumns:
+    """Each request's figures, a list a quantity; `start_s` counts from `opened_s`."""
+    return RequestColumns(
+        input_tokens=[request.input_tokens for request in requests],
+        output_tokens=[request.output_tokens for request in requests],
+        start_s=[request.start_s - opened_s for request in requests],
+        ttft_ms=[ttft_ms(request) for request in requests],
+        e2e_ms=[e2e_ms(request) for request in requests],
+        finish_reason=[request.finish_reason for request in requests],
+    )
+
+
+def latency_intervals(
+    batches: Sequence[Batch], requests: Sequence[RequestRecord], seed: int
+) -> dict[str, ConfidenceInterval]:
+    """Intervals for mean latencies, from 30 batches on: requests of one batch are not independent of each other."""
+    counted = set(map(id, requests))
+    groups = [[each for each in batch.requests if id(each) in counted] for batch in batches]
+    intervals = {}
+    for name, latency in (("ttft_ms", ttft_ms), ("tpot_ms", tpot_ms), ("e2e_ms", e2e_ms)):
+        values = [[value for each in group if (value := latency(each)) is not None] for group in groups]
+        values = [group for group in values if group]
+        if len(values) < MIN_UNITS_FOR_INTERVAL:
+            continue
+        found = bootstrap_mean(values, seed=seed)
+        intervals[f"latency_stats.{name}.mean"] = ConfidenceInterval(
+            low=found.low, high=found.high, level=found.level, n=found.n, method=f"{found.method} over batches"
+        )
+    return intervals
+
+
+def _started_at(measurement: Measurement) -> datetime:
+    """The moment at which the window of the figures begins."""
+    return measurement.opened_at + timedelta(seconds=measurement.window.start_s - measurement.opened_s)
+
+
+def _steady_state_window(measurement: Measurement) -> tuple[float, float] | None:
+    window = measurement.window
+    if window.methodology != "steady_state":
+        return None
+    return (window.start_s - measurement.opened_s, window.end_s - measurement.opened_s)
+
+
+def _energy_fields(measurement: Measurement, counted: Totals, energy: RunEnergy) -> dict[str, object]:
+    """The energy part of the result. Mean power is left to sources that measure."""
+    reading, total_j = measurement.energy, energy.total_j
+    adjusted_j = None
+    if total_j is not None and reading.baseline_power_w is not None:
+        adjusted_j = total_j - reading.baseline_power_w * counted.duration_s
+    gpu_parts = [device.energy_j for device in reading.devices if device.kind == "gpu"]
+    return {
+        "total_energy_j": total_j,
+        "energy_uncertainty_j": energy.bound_j,
+        "energy_uncertainty": energy.uncertainty,
+        "avg_energy_per_token_j": _ratio(total_j, counted.tokens),
+        "energy_per_output_token_j": _ratio(total_j, counted.output_tokens),
+        "energy_per_request_j": _ratio(total_j, len(counted.requests)),
+        "energy_delay_product_js": None if total_j is None else total_j * counted.duration_s,
+        "energy_source": reading.source,
+        "energy_scope": energy.scope,
+        "sources_not_used": reading.not_used,
+        "device_energy": list(reading.devices),
+        "energy_per_device_j": gpu_parts if gpu_parts and None not in gpu_parts else None,
+        "energy_breakdown": None
+        if total_j is None
+        else EnergyBreakdown(
+            raw_j=total_j,
+            adjusted_j=adjusted_j,
+            baseline_power_w=reading.baseline_power_w,
+            baseline_method=None if adjusted_j is None else "loaded idle, before the warm-up",
+            baseline_timestamp=reading.baseline_measured_at,
+        ),
+        "energy_adjusted_j": adjusted_j,
+        "baseline_power_w": reading.baseline_power_w,
+        "mean_power_w": _ratio(total_j, counted.duration_s) if reading.is_measurement else None,
+    }
+
+
+def _process_energy(measurement: Measurement, counted: Totals, energy: RunEnergy) -> EnergyMetrics:
+    def of(kind: str) -> float | None:
+        return next((device.energy_j for device in measurement.energy.devices if device.kind == kind), None)
+
+    return EnergyMetrics(
+        total_energy_j=energy.total_j,
+        duration_sec=counted.duration_s,
+        gpu_energy_j=run_energy(measurement.energy.devices, on_accelerator=True).total_j,
+        cpu_energy_j=of("cpu"),
+        ram_energy_j=of("dram"),
+        energy_per_token_j=_ratio(energy.total_j, counted.tokens),
+    )
+
+
+def _compute_metrics(measurement: Measurement, counted: Totals) -> ComputeMetrics:
+    known = counted.flops is not None
+    return ComputeMetrics(
+        flops_total=counted.flops,
+        flops_per_token=_ratio(counted.flops, counted.tokens),
+        flops_per_second=_ratio(counted.flops, counted.duration_s),
+        peak_memory_mb=measurement.peak_memory_mb,
+        model_memory_mb=measurement.model.model_memory_mb,
+        flops_method=FLOPS_METHOD if known else measurement.model.shape_unknown,
+        flops_confidence=FLOPS_CONFIDENCE if known else None,
+        compute_precision=measurement.config.precision,
+    )
+
+
+def _warnings(measurement: Measurement, counted: Totals, energy: RunEnergy) -> list[str]:
+    found = measurement_warnings(
+        duration_s=counted.duration_s,
+        requests=len(counted.requests),
+        energy_source=measurement.energy.source,
+        energy_known=energy.total_j is not None,
+        on_accelerator=measurement.model.on_accelerator,
+        no_baseline=measurement.energy.no_baseline,
+        warmup=measurement.warmup,
+        environment=measurement.environment,
+    )
+    notes = [*measurement.notes, measurement.window.note] if measurement.window.note else measurement.notes
+    return [*notes, *found]
+
+
+def _ratio(part: float | None, whole: float) -> float | None:
+    """None where the part is unknown or there is nothing to divide by."""
+    return part / whole if part is not None and whole else None

@@ -1,0 +1,50 @@
+"""Everything that would keep a run from finishing, found before anything is loaded, all at once."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from llenergymeasure.backends.pytorch import checks as pytorch_checks
+from llenergymeasure.config.models import ExperimentConfig
+from llenergymeasure.errors import ConfigError, PreFlightError
+from llenergymeasure.workload.prompts import load_prompts
+
+MIN_FREE_BYTES = 1_000_000  # a result is some tens of kilobytes
+
+
+def check(config: ExperimentConfig, output_dir: Path | None) -> list[str]:
+    """Raise if the run cannot start; else the prompts that it will send (none for a synthetic dataset).
+
+    Raises:
+        PreFlightError: every problem that was found, a line each.
+        ConfigError: the dataset's file has a line that is no prompt, and that is the only problem.
+    """
+    problems = [*pytorch_checks.problems(config)]
+    prompts: list[str] = []
+    dataset_error: ConfigError | None = None
+    try:
+        prompts = load_prompts(config)
+    except ConfigError as error:
+        dataset_error = error
+        problems.append(str(error))
+    if output_dir is not None:
+        problems += _output_problems(output_dir)
+    if dataset_error is not None and len(problems) == 1:
+        raise dataset_error
+    if len(problems) == 1:
+        raise PreFlightError(problems[0])
+    if problems:
+        raise PreFlightError("\n".join([f"{len(problems)} problems", *(f"  {each}" for each in problems)]))
+    return prompts
+
+
+def _output_problems(output_dir: Path) -> Iterator[str]:
+    """What keeps results from being written; nothing is made to find out."""
+    nearest = next(path for path in [output_dir, *output_dir.absolute().parents] if path.exists())
+    if not nearest.is_dir():
+        yield f"output: {output_dir}: {nearest} is a file; name a directory"
+    elif not os.access(nearest, os.W_OK | os.X_OK):
+        yield f"output: {output_dir}: {nearest} cannot be written to; choose another with -o"
+    elif (free := shutil.disk_usage(nearest).free) < MIN_FREE_BYTES:
+        yield f"output: {output_dir}: {free / 1e6:.1f} MB free on its disk; make room or choose another with -o"

@@ -1,0 +1,188 @@
+"""A result's folder: `{model}_{backend}_{minute}/` with result.json and, where there is one, its sidecar.
+
+The sidecar is written first and result.json last, so a folder with a result.json is complete. The last key of
+that file, `integrity`, holds digests of both; it is no field of a result.
+"""
+
+import hashlib
+import json
+import re
+import warnings
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import platformdirs
+
+from labledger.files import claimed_directory, copy_durably, write_durably
+from labledger.schema_versions import SchemaVersionWarning, parse_record, version_warning
+from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult, RawProcessResult
+from llenergymeasure.errors import ExperimentError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+RESULT_FILE = "result.json"
+TIMESERIES_FILE = "timeseries.parquet"
+STATE_FOLDER = ".state"
+RERUN_COMMAND = "llem run experiment.yaml"
+MAX_NAME_LENGTH = 100
+
+_ZEROS = "0" * 64
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_DIGEST_KEY = b'"sha256": "'
+
+
+class UnsavedResultError(ExperimentError):
+    """A finished result could not be saved where it was asked for.
+
+    `result` is the result; `kept_at` is the result.json in the fallback folder, None if that failed as well.
+    """
+
+    def __init__(self, message: str, result: ExperimentResult, kept_at: Path | None) -> None:
+        super().__init__(message)
+        self.result = result
+        self.kept_at = kept_at
+
+
+def save_result(result: ExperimentResult, output_dir: Path, timeseries_source: Path | None = None) -> Path:
+    """Save `result` to a new folder in `output_dir` and return the path of its result.json.
+
+    `timeseries_source` is copied beside it, and then the file says `"timeseries": "timeseries.parquet"`; a
+    source that is not there is a UserWarning, and the result is saved without it.
+
+    Raises:
+        OSError: it could not be written; the folder is gone again.
+    """
+    if timeseries_source is not None and not Path(timeseries_source).is_file():
+        warnings.warn(f"Timeseries source missing at {timeseries_source}: saved without it.", stacklevel=3)
+        timeseries_source = None
+    with claimed_directory(Path(output_dir) / _folder_name(result)) as folder:
+        timeseries_digest = None
+        if timeseries_source is not None:
+            timeseries_digest = copy_durably(Path(timeseries_source), folder / TIMESERIES_FILE)
+            result = result.model_copy(update={"timeseries": TIMESERIES_FILE})
+        path = folder / RESULT_FILE
+        write_durably(path, _sealed(to_json(result), timeseries_digest))
+        return path
+
+
+def save_or_keep(result: ExperimentResult, output_dir: Path, timeseries_source: Path | None = None) -> Path:
+    """`save_result`, and if that fails, keep the result in the user's state folder, `unsaved/`.
+
+    Raises:
+        UnsavedResultError: it could not be saved; it says where the result is kept, if anywhere.
+    """
+    try:
+        return save_result(result, output_dir, timeseries_source)
+    except OSError as error:
+        reason = f"the result could not be saved in {output_dir}: {error.strerror} ({error.filename})"
+        fallback = unsaved_folder()
+        try:
+            kept_at = save_result(result, fallback, timeseries_source)
+        except OSError as second:
+            message = f"{reason}; nor in {fallback}: {second.strerror}"
+            raise UnsavedResultError(message, result, None) from error
+        raise UnsavedResultError(f"{reason}; it is kept at {kept_at}", result, kept_at) from error
+
+
+def unsaved_folder() -> Path:
+    """Where a result goes that could not be saved where it should."""
+    return platformdirs.user_state_path("llenergymeasure") / "unsaved"
+
+
+def save_raw_result(raw: RawProcessResult, output_dir: Path) -> Path:
+    """Keep one process's result in `.state/{experiment_id}/` and return its path.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    path = output_dir / STATE_FOLDER / str(raw.experiment_id) / f"process_{raw.process_index}.json"
+    write_durably(path, raw.model_dump_json(indent=2).encode())
+    return path
+
+
+def load_result(path: Path) -> ExperimentResult:
+    """Load a result.json; see `ExperimentResult.from_json` for what it warns of.
+
+    Raises:
+        OSError: the file cannot be read.
+        UnreadableFileError: it is not JSON, or a value has a wrong type.
+    """
+    path = Path(path)
+    content = path.read_bytes()
+    result, data = parse_record(ExperimentResult, content, str(path))
+    result._unknown.pop("integrity", None)
+    if warning := version_warning(result, data, current=SCHEMA_VERSION, rerun=RERUN_COMMAND):
+        warnings.warn(warning, SchemaVersionWarning, stacklevel=3)
+    if _integrity(path, content, data) == "broken":
+        warnings.warn(f"{path} or its sidecar was changed after it was saved: a digest differs.", stacklevel=3)
+    sidecar = path.parent / TIMESERIES_FILE
+    if result.timeseries is not None and not sidecar.exists():
+        warnings.warn(
+            f"Timeseries sidecar missing at {sidecar}. The result is loaded without it; "
+            f"its timeseries field still says {result.timeseries!r}.",
+            stacklevel=3,
+        )
+    return result
+
+
+def load_timeseries(result: ExperimentResult, path: Path) -> "pyarrow.Table | None":
+    """The timeseries beside the result.json at `path`; None when the result has none or it is gone.
+
+    Raises:
+        OSError: it is there and cannot be read.
+    """
+    from llenergymeasure.results.timeseries import load_timeseries_parquet
+
+    sidecar = Path(path).parent / TIMESERIES_FILE
+    if result.timeseries is None or not sidecar.exists():
+        return None
+    return load_timeseries_parquet(sidecar)
+
+
+def to_json(result: ExperimentResult) -> str:
+    """The result as indented JSON text."""
+    return result.model_dump_json(indent=2)
+
+
+def _folder_name(result: ExperimentResult) -> str:
+    model = result.effective_config.get("model")
+    minute = datetime.now().strftime("%Y-%m-%dT%H-%M")  # local time, as a person looks for it
+    return f"{_slug(model)}_{_slug(result.backend)}_{minute}"
+
+
+def _slug(name: object) -> str:
+    """A folder name of at most 100 safe characters; a local path gives its last component."""
+    text = name if isinstance(name, str) else ""
+    if text.startswith(("/", "./", "../", "~")):
+        text = text.rstrip("/").rpartition("/")[2]
+    text = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip(".-")[:MAX_NAME_LENGTH]
+    return text.strip(".-") or "unknown"
+
+
+def _sealed(document: str, timeseries_digest: str | None) -> bytes:
+    """`document` with its last key, `integrity`: the digest of the file's own bytes with its digits as zeros."""
+    seal = json.dumps({"sha256": _ZEROS, "timeseries_sha256": timeseries_digest})
+    content = f'{document.removesuffix("}").rstrip()},\n  "integrity": {seal}\n}}\n'.encode()
+    digest = hashlib.sha256(content).hexdigest().encode()
+    start = content.rindex(_DIGEST_KEY) + len(_DIGEST_KEY)
+    return content[:start] + digest + content[start + len(digest) :]
+
+
+def _integrity(path: Path, content: bytes, data: dict[str, Any]) -> Literal["holds", "broken", "absent"]:
+    """Whether the file and its sidecar are as they were saved; "absent" where there is no such key."""
+    seal = data.get("integrity")
+    seal = seal if isinstance(seal, dict) else {}
+    digest = seal.get("sha256")
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        return "absent"
+    start = content.rfind(_DIGEST_KEY) + len(_DIGEST_KEY)
+    unsealed = content[:start] + _ZEROS.encode() + content[start + len(digest) :]
+    if hashlib.sha256(unsealed).hexdigest() != digest:
+        return "broken"
+    expected, sidecar = seal.get("timeseries_sha256"), path.parent / TIMESERIES_FILE
+    if expected is None or not sidecar.exists():
+        return "holds"
+    with sidecar.open("rb") as file:
+        return "holds" if hashlib.file_digest(file, "sha256").hexdigest() == expected else "broken"

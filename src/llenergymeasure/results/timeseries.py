@@ -1,0 +1,62 @@
+"""The power and temperature of each device over a measurement, as a Parquet sidecar."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow
+
+TIMESERIES_VERSION = "2.0"
+
+
+@dataclass(frozen=True)
+class PowerSample:
+    """One row: power is the mean since that device's previous row; what a device does not have is None.
+
+    `timestamp_s` counts from the start of the measurement. Rows of a metered CPU have null GPU columns.
+    """
+
+    timestamp_s: float
+    gpu_power_w: float | None = None
+    gpu_temperature_c: float | None = None
+    gpu_index: int | None = None
+    cpu_power_w: float | None = None
+
+
+def write_timeseries_parquet(samples: Sequence[PowerSample], path: Path) -> Path:
+    """Write `samples` to `path` (zstd, page checksums) and return it.
+
+    The columns are `timestamp_s`, `gpu_power_w`, `gpu_temperature_c` (f64) and `gpu_index` (i32), and
+    `cpu_power_w` (f64) where any sample has it. The file's metadata holds `schema_version`.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = [
+        pa.field("timestamp_s", pa.float64()),
+        pa.field("gpu_power_w", pa.float64()),
+        pa.field("gpu_temperature_c", pa.float64()),
+        pa.field("gpu_index", pa.int32()),
+    ]
+    if any(sample.cpu_power_w is not None for sample in samples):
+        columns.append(pa.field("cpu_power_w", pa.float64()))
+    schema = pa.schema(columns, metadata={"schema_version": TIMESERIES_VERSION})
+    table = pa.Table.from_pylist([asdict(sample) for sample in samples], schema=schema)
+    pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+    return path
+
+
+def load_timeseries_parquet(path: Path) -> "pyarrow.Table":
+    """The table in `path`; its page checksums are verified.
+
+    Raises:
+        OSError: it cannot be read, or a checksum does not hold.
+    """
+    import pyarrow.parquet as pq
+
+    return pq.read_table(path, page_checksum_verification=True)

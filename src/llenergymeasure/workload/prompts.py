@@ -1,0 +1,91 @@
+"""From `dataset` to requests: the prompts of a file, the built-in set, or random tokens of exact length."""
+
+import json
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+
+from llenergymeasure.config.models import BUILTIN_DATASET, ExperimentConfig, SyntheticDataset
+from llenergymeasure.domain.requests import Request
+from llenergymeasure.errors import ConfigError
+
+BUILTIN_FILE = "builtin_prompts.jsonl"
+
+
+def load_prompts(config: ExperimentConfig) -> list[str]:
+    """The first `num_prompts` prompts of the dataset, in its order; none for a synthetic one.
+
+    A line of a .jsonl file is `{"prompt": "..."}` or just the text in quotes; other keys are left alone.
+
+    Raises:
+        ConfigError: the dataset is not there, has a line that is no prompt (file:line), or too few of them.
+    """
+    if isinstance(config.dataset, SyntheticDataset):
+        return []
+    name, text = _read(config.dataset)
+    prompts = [prompt for _, prompt in zip(range(config.num_prompts), _parse(name, text), strict=False)]
+    if not prompts:
+        raise ConfigError(f'{name}: no prompts; write one {{"prompt": "..."}} a line')
+    if len(prompts) < config.num_prompts:
+        raise ConfigError(
+            f"{name}: has {len(prompts)} prompts and num_prompts is {config.num_prompts}; "
+            f"set num_prompts to {len(prompts)} or less, or add prompts (none is sent twice)"
+        )
+    return prompts
+
+
+def build_requests(config: ExperimentConfig, prompts: Sequence[str], prompt_tokens: Sequence[int]) -> list[Request]:
+    """A request for each prompt; for a synthetic dataset, `num_prompts` of them drawn from `prompt_tokens`.
+
+    Request i of a synthetic dataset depends on `random_seed` and i alone.
+    """
+    limit, ignore_eos = config.output_limit, config.ignores_eos
+    if not isinstance(config.dataset, SyntheticDataset):
+        return [Request(index, prompt, None, limit, ignore_eos) for index, prompt in enumerate(prompts)]
+    length = config.dataset.synthetic.input_len
+    return [
+        Request(index, None, _random_tokens(prompt_tokens, length, (config.random_seed, index)), limit, ignore_eos)
+        for index in range(config.num_prompts)
+    ]
+
+
+def _random_tokens(tokens: Sequence[int], length: int, seed: tuple[int, int]) -> tuple[int, ...]:
+    import numpy as np
+
+    places = np.random.default_rng(seed).integers(len(tokens), size=length)
+    return tuple(tokens[int(place)] for place in places)
+
+
+def _read(dataset: str) -> tuple[str, str]:
+    if dataset == BUILTIN_DATASET:
+        return BUILTIN_DATASET, builtin_text()
+    path = Path(dataset).expanduser()
+    if path.suffix != ".jsonl":
+        raise ConfigError(f"dataset: {dataset!r} is neither {BUILTIN_DATASET!r} nor the path of a .jsonl file")
+    try:
+        return dataset, path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"dataset: {dataset}: no such file (looked in {path.absolute().parent})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"dataset: {dataset}: not UTF-8 text (byte {error.start})") from error
+    except OSError as error:
+        raise ConfigError(f"dataset: {dataset}: cannot be read: {error.strerror}") from error
+
+
+def builtin_text() -> str:
+    """The built-in prompts, a JSON object a line."""
+    return resources.files(__package__).joinpath(BUILTIN_FILE).read_text(encoding="utf-8")
+
+
+def _parse(name: str, text: str) -> Iterator[str]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"{name}:{number}: not JSON: {error.msg} (column {error.colno})") from error
+        prompt = value.get("prompt") if isinstance(value, dict) else value
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise ConfigError(f'{name}:{number}: expected {{"prompt": "some text"}}, found {line.strip()[:60]}')
+        yield prompt
