@@ -32,7 +32,6 @@ class ModelFacts:
     device_name: str
     backend_version: str
     model_memory_mb: float
-    max_positions: int | None
     prompt_tokens: range | tuple[int, ...]
     shape: DecoderShape | None
     shape_unknown: str | None

@@ -1,32 +1,28 @@
 """The pytorch backend: `generate` of transformers in static batches, with a time for every token."""
 
 import gc
-import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from llenergymeasure.backends.pytorch.clocks import CudaClock, HostClock, StepClock
 from llenergymeasure.backends.pytorch.counting import decoder_shape
+from llenergymeasure.backends.pytorch.generation import (
+    Encoded,
+    generation_config,
+    padded,
+    request_records,
+    step_marker,
+)
 from llenergymeasure.backends.pytorch.loading import Loaded, first_line, load
 from llenergymeasure.backends.pytorch.memory import HostMemory, device_peak_mb, reset_device_peak
 from llenergymeasure.backends.pytorch.sources import local_folder, weight_files
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.domain.model import ModelFacts
-from llenergymeasure.domain.requests import Batch, Request, RequestRecord
+from llenergymeasure.domain.requests import Batch, Request
 from llenergymeasure.errors import BackendError, ConfigError
 
 MB = 1e6
-
-
-@dataclass(frozen=True)
-class _Encoded:
-    """A request as the model takes it."""
-
-    request: Request
-    token_ids: tuple[int, ...]
 
 
 class PytorchBackend:
@@ -39,7 +35,7 @@ class PytorchBackend:
         self._config = config
         self._corpus = corpus
         self._loaded: Loaded | None = None
-        self._batches: list[tuple[_Encoded, ...]] = []
+        self._batches: list[tuple[Encoded, ...]] = []
         self._host_memory = HostMemory()
 
     def weight_files(self) -> tuple[Path, ...]:
@@ -54,10 +50,10 @@ class PytorchBackend:
 
     def prepare(self, requests: Sequence[Request]) -> list[str]:
         """Encode, cut to `max_input_tokens`, and check the lengths against the model's positions."""
-        encoded = [_Encoded(request, self._token_ids(request)) for request in requests]
+        encoded = [Encoded(request, self._token_ids(request)) for request in requests]
         limit = self._config.max_input_tokens
         cut = [each for each in encoded if limit is not None and len(each.token_ids) > limit]
-        encoded = [_Encoded(each.request, each.token_ids[:limit]) for each in encoded]
+        encoded = [Encoded(each.request, each.token_ids[:limit]) for each in encoded]
         self._check_lengths(encoded)
         size = self._config.batch_size
         self._batches = [tuple(encoded[start : start + size]) for start in range(0, len(encoded), size)]
@@ -95,7 +91,7 @@ class PytorchBackend:
         """Drop the model and give its memory back."""
         if self._loaded is None:
             return
-        on_gpu, self._loaded, self._batches = self._loaded.device != "cpu", None, []
+        on_gpu, self._loaded = self._loaded.device != "cpu", None
         gc.collect()
         if on_gpu:
             import torch
@@ -109,8 +105,12 @@ class PytorchBackend:
         return self._loaded
 
     @property
-    def _static_cache(self) -> bool:
-        return self._config.pytorch.cache == "static"
+    def _static_length(self) -> int | None:
+        """A static cache's length: that of the longest request, for every batch, so that none resizes it."""
+        if self._config.pytorch.cache != "static":
+            return None
+        lengths = (len(each.token_ids) + each.request.max_output_tokens for batch in self._batches for each in batch)
+        return max(lengths) - 1  # the last token is never fed back
 
     def _token_ids(self, request: Request) -> tuple[int, ...]:
         if request.token_ids is not None:
@@ -120,7 +120,7 @@ class PytorchBackend:
             raise ConfigError(f"prompt {request.index + 1} has no tokens in this model's vocabulary; remove it")
         return token_ids
 
-    def _check_lengths(self, encoded: Sequence[_Encoded]) -> None:
+    def _check_lengths(self, encoded: Sequence[Encoded]) -> None:
         positions = getattr(self._ready.model.config, "max_position_embeddings", None)
         if positions is None:
             return
@@ -140,19 +140,18 @@ class PytorchBackend:
         batch = self._batches[number]
         clock: StepClock = HostClock() if self._ready.device == "cpu" else CudaClock()
         torch.manual_seed(self._config.random_seed + number)  # a batch draws the same whatever ran before it
-        input_ids, mask = self._padded(batch)
         arguments = {
-            "input_ids": input_ids,
-            "attention_mask": mask,
-            "generation_config": self._generation_config(batch),
-            "stopping_criteria": [_step_marker(clock, len(batch), self._ready.device)],
+            **padded(batch, self._ready),
+            "generation_config": generation_config(batch[0].request, self._config, self._ready, self._static_length),
+            "stopping_criteria": [step_marker(clock, len(batch), self._ready.device)],
             **self._config.passthrough_kwargs,
         }
+        width = arguments["input_ids"].shape[1]
         start_s = clock.start()
         try:
             with torch.inference_mode():
                 sequences = self._ready.model.generate(**arguments)
-            output = sequences[:, input_ids.shape[1] :].tolist()  # on a GPU this waits for the batch
+            output = sequences[:, width:].tolist()  # on a GPU this waits for the batch
         except torch.OutOfMemoryError as error:
             raise BackendError(
                 f"the GPU's memory ran out in batch {number + 1} of {len(self._batches)} at batch_size "
@@ -161,86 +160,15 @@ class PytorchBackend:
         except Exception as error:  # transformers raises whatever its parts raise
             raise BackendError(f"generation failed in batch {number + 1}: {first_line(error)}") from error
         end_s = time.monotonic()
-        return self._finished(batch, output, start_s, end_s, clock.step_times_s(), input_ids.shape[1])
-
-    def _padded(self, batch: Sequence[_Encoded]) -> tuple[Any, Any]:
-        """Token ids and attention mask, (batch, longest prompt) int64 on the device, padded on the left."""
-        import torch
-
-        width = max(len(each.token_ids) for each in batch)
-        ids = [[self._ready.pad_id] * (width - len(each.token_ids)) + list(each.token_ids) for each in batch]
-        mask = [[0] * (width - len(each.token_ids)) + [1] * len(each.token_ids) for each in batch]
-        return torch.tensor(ids, device=self._ready.device), torch.tensor(mask, device=self._ready.device)
-
-    def _generation_config(self, batch: Sequence[_Encoded]) -> Any:
-        from transformers import GenerationConfig
-
-        decoder, first = self._config.decoder, batch[0].request
-        sampling = {
-            "temperature": decoder.temperature if decoder.temperature is not None else 1.0,
-            "top_k": decoder.top_k if decoder.top_k is not None else 0,
-            "top_p": decoder.top_p if decoder.top_p is not None else 1.0,
-            "min_p": decoder.min_p,
-        }
-        return GenerationConfig(
-            max_new_tokens=first.max_output_tokens,
-            do_sample=decoder.do_sample,
-            **(sampling if decoder.do_sample else {}),
-            repetition_penalty=decoder.repetition_penalty,
-            eos_token_id=None if first.ignore_eos else list(self._ready.eos_ids) or None,
-            pad_token_id=self._ready.pad_id,
-            use_cache=True,
-            cache_implementation="static" if self._static_cache else None,
-            disable_compile=True,  # torch_compile says whether anything is compiled
-        )
-
-    def _finished(
-        self,
-        batch: Sequence[_Encoded],
-        output: list[list[int]],
-        start_s: float,
-        end_s: float,
-        step_times_s: tuple[float, ...],
-        width: int,
-    ) -> Batch:
-        records = []
-        for each, tokens in zip(batch, output, strict=True):
-            eos_ids = () if each.request.ignore_eos else self._ready.eos_ids
-            count = next((place for place, token in enumerate(tokens, start=1) if token in eos_ids), None)
-            records.append(
-                RequestRecord(
-                    index=each.request.index,
-                    input_tokens=len(each.token_ids),
-                    output_tokens=count or len(tokens),
-                    start_s=start_s,
-                    token_times_s=tuple(itertools.islice(step_times_s, count or len(tokens))),
-                    finish_reason="stop" if count else "length",
-                )
-            )
         return Batch(
             start_s=start_s,
             end_s=end_s,
-            requests=tuple(records),
+            requests=request_records(batch, output, start_s, clock.step_times_s(), self._ready.eos_ids),
             padded_input_tokens=width,
-            step_times_s=step_times_s,
+            step_times_s=clock.step_times_s(),
             full=len(batch) == self._config.batch_size,
-            attended_tokens=width + batch[0].request.max_output_tokens if self._static_cache else None,
+            attended_tokens=self._static_length,
         )
-
-
-def _step_marker(clock: StepClock, rows: int, device: str) -> Any:
-    """A stopping criterion that stops nothing: `generate` calls it once for each token."""
-    import torch
-    from transformers import StoppingCriteria
-
-    go_on = torch.zeros(rows, dtype=torch.bool, device=device)
-
-    class StepMarker(StoppingCriteria):  # type: ignore[misc]
-        def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
-            clock.step()
-            return go_on
-
-    return StepMarker()
 
 
 def _facts(loaded: Loaded) -> ModelFacts:
@@ -256,7 +184,6 @@ def _facts(loaded: Loaded) -> ModelFacts:
         device_name=torch.cuda.get_device_name(loaded.device) if on_gpu else "cpu",
         backend_version=f"transformers {transformers.__version__}, torch {torch.__version__}",
         model_memory_mb=parameters / MB,
-        max_positions=getattr(loaded.model.config, "max_position_embeddings", None),
         prompt_tokens=tuple(token for token in range(len(loaded.tokenizer)) if token not in special),
         shape=shape,
         shape_unknown=unknown,

@@ -10,6 +10,9 @@ COUNTED_ARCHITECTURES = frozenset({"gpt2", "gpt_neox", "llama", "mistral", "olmo
 
 def decoder_shape(model: Any) -> tuple[DecoderShape | None, str | None]:
     """The shape of a dense decoder, else None and the reason."""
+    from torch.nn import Linear
+    from transformers.pytorch_utils import Conv1D
+
     config = model.config
     if config.model_type not in COUNTED_ARCHITECTURES:
         return None, f"not counted: architecture {config.model_type!r}"
@@ -17,7 +20,7 @@ def decoder_shape(model: Any) -> tuple[DecoderShape | None, str | None]:
     linear = sum(
         module.weight.numel()
         for module in model.modules()
-        if type(module).__name__ in ("Linear", "Conv1D") and module is not head
+        if isinstance(module, Linear | Conv1D) and module is not head
     )
     heads = config.num_attention_heads
     head_size = getattr(config, "head_dim", None) or config.hidden_size // heads

@@ -1,0 +1,108 @@
+"""One batch through `generate`: what goes in, and the records that come out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llenergymeasure.backends.pytorch.clocks import StepClock
+from llenergymeasure.backends.pytorch.loading import Loaded
+from llenergymeasure.config.models import ExperimentConfig
+from llenergymeasure.domain.requests import Request, RequestRecord
+from llenergymeasure.errors import BackendError
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A request as the model takes it."""
+
+    request: Request
+    token_ids: tuple[int, ...]
+
+
+def padded(batch: Sequence[Encoded], loaded: Loaded) -> dict[str, Any]:
+    """`input_ids` and `attention_mask`, (batch, longest prompt) int64 on the device, padded on the left."""
+    import torch
+
+    width = max(len(each.token_ids) for each in batch)
+    gaps = [width - len(each.token_ids) for each in batch]
+    ids = [[loaded.pad_id] * gap + list(each.token_ids) for gap, each in zip(gaps, batch, strict=True)]
+    mask = [[0] * gap + [1] * (width - gap) for gap in gaps]
+    return {
+        "input_ids": torch.tensor(ids, device=loaded.device),
+        "attention_mask": torch.tensor(mask, device=loaded.device),
+    }
+
+
+def generation_config(request: Request, config: ExperimentConfig, loaded: Loaded, static_length: int | None) -> Any:
+    """transformers' settings for a batch of requests like `request`: nothing that matters is inherited."""
+    from transformers import GenerationConfig
+
+    decoder = config.decoder
+    sampling = {
+        "temperature": decoder.temperature if decoder.temperature is not None else 1.0,
+        "top_k": decoder.top_k if decoder.top_k is not None else 0,
+        "top_p": decoder.top_p if decoder.top_p is not None else 1.0,
+        "min_p": decoder.min_p,
+    }
+    return GenerationConfig(
+        max_new_tokens=request.max_output_tokens,
+        do_sample=decoder.do_sample,
+        **(sampling if decoder.do_sample else {}),
+        repetition_penalty=decoder.repetition_penalty,
+        eos_token_id=None if request.ignore_eos else list(loaded.eos_ids) or None,
+        pad_token_id=loaded.pad_id,
+        use_cache=True,
+        cache_implementation="static" if static_length else None,
+        max_cache_len=static_length,
+        disable_compile=True,  # torch_compile says whether anything is compiled
+    )
+
+
+def step_marker(clock: StepClock, rows: int, device: str) -> Any:
+    """A stopping criterion that stops nothing: `generate` calls it once for each token."""
+    import torch
+    from transformers import StoppingCriteria
+
+    go_on = torch.zeros(rows, dtype=torch.bool, device=device)
+
+    class StepMarker(StoppingCriteria):  # type: ignore[misc]
+        def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+            clock.step()
+            return go_on
+
+    return StepMarker()
+
+
+def request_records(
+    batch: Sequence[Encoded],
+    output: Sequence[Sequence[int]],
+    start_s: float,
+    step_times_s: tuple[float, ...],
+    eos_ids: Sequence[int],
+) -> tuple[RequestRecord, ...]:
+    """A record for each request: its tokens up to the one that ended it, each with its step's time.
+
+    Raises:
+        BackendError: there were not as many steps as tokens (speculative decoding), so times are unknown.
+    """
+    if any(len(tokens) != len(step_times_s) for tokens in output):
+        raise BackendError(
+            f"{len(output[0])} tokens came in {len(step_times_s)} steps: decoding of several tokens a step cannot be "
+            "timed; remove what turns it on from passthrough_kwargs"
+        )
+    records = []
+    for each, tokens in zip(batch, output, strict=True):
+        ends = () if each.request.ignore_eos else eos_ids
+        stopped_at = next((place for place, token in enumerate(tokens, start=1) if token in ends), None)
+        count = stopped_at or len(tokens)
+        records.append(
+            RequestRecord(
+                index=each.request.index,
+                input_tokens=len(each.token_ids),
+                output_tokens=count,
+                start_s=start_s,
+                token_times_s=step_times_s[:count],
+                finish_reason="stop" if stopped_at else "length",
+            )
+        )
+    return tuple(records)

@@ -1,0 +1,357 @@
+"""Every field of the configuration reaches what it configures: a proof for each, and none without."""
+
+import json
+
+import pytest
+import torch
+import transformers
+from conftest import TINY_SHAPE, tiny_config
+from pydantic import BaseModel
+from replays import RecordedWarmup, SteadyGpu
+
+from labledger.console import Silent
+from labledger.yaml_files import _model_in
+from llenergymeasure.backends.pytorch import checks
+from llenergymeasure.backends.pytorch.backend import PytorchBackend
+from llenergymeasure.backends.pytorch.loading import load
+from llenergymeasure.config.models import ExperimentConfig, UserConfig
+from llenergymeasure.domain.requests import Batch
+from llenergymeasure.energy.idle import measure_baseline
+from llenergymeasure.energy.selection import choose_meter
+from llenergymeasure.metrics.window import choose_window
+from llenergymeasure.warmup import run_warmup
+from llenergymeasure.workload.prompts import build_requests, builtin_text, load_prompts
+
+
+def loaded(**changes):
+    return load(tiny_config(**changes), builtin_text).model
+
+
+def generated(monkeypatch, **changes):
+    """The arguments of the first `generate` call, and its batches."""
+    calls = []
+    generate = transformers.LlamaForCausalLM.generate
+
+    def recording(self, **arguments):
+        calls.append(arguments)
+        return generate(self, **arguments)
+
+    monkeypatch.setattr(transformers.LlamaForCausalLM, "generate", recording)
+    config = tiny_config(**changes)
+    backend = PytorchBackend(config, builtin_text)
+    facts = backend.load()
+    backend.prepare(build_requests(config, load_prompts(config), facts.prompt_tokens))
+    return calls, list(backend.run())
+
+
+def settings(monkeypatch, name, **decoder):
+    calls, _ = generated(monkeypatch, decoder=decoder)
+    return getattr(calls[0]["generation_config"], name)
+
+
+def warmed(latencies_s, *, thermal_wait=True, **warmup):
+    waits = []
+    config = tiny_config(warmup=warmup).warmup
+    backend = RecordedWarmup(latencies_s)
+    result = run_warmup(backend, config, Silent(), thermal_wait=thermal_wait, sleep=waits.append).result
+    return backend.calls, result, waits
+
+
+def baseline(**fields):
+    slept = []
+    found = measure_baseline(SteadyGpu(), tiny_config(baseline=fields).baseline, sleep=slept.append)
+    return found, slept
+
+
+def adapter(base_folder, folder):
+    from peft import LoraConfig, get_peft_model
+
+    base = transformers.AutoModelForCausalLM.from_pretrained(base_folder)
+    torch.manual_seed(5)
+    adapted = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
+    adapted.save_pretrained(folder)
+    return str(folder)
+
+
+def first_query_layer(model):
+    return model.model.layers[0].self_attn.q_proj
+
+
+def proves_model(monkeypatch, tmp_path, folder):
+    assert loaded(model=str(folder), random_model=None).config._name_or_path == str(folder)
+
+
+def shape_field(name, value):
+    def proves(monkeypatch, tmp_path, folder):
+        model = loaded(random_model={**TINY_SHAPE, name: value})
+        assert getattr(model.config, name) == value
+
+    return proves
+
+
+def proves_tied_embeddings(monkeypatch, tmp_path, folder):
+    model = loaded(random_model={**TINY_SHAPE, "tie_word_embeddings": True})
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
+def proves_backend(monkeypatch, tmp_path, folder):
+    with pytest.raises(ValueError, match="pytorch"):
+        tiny_config(backend="vllm")
+
+
+def proves_precision(monkeypatch, tmp_path, folder):
+    kinds = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    assert {name: loaded(precision=name).dtype for name in kinds} == kinds
+
+
+def proves_device(monkeypatch, tmp_path, folder):
+    assert load(tiny_config(device="cpu"), builtin_text).device == "cpu"
+    if not torch.cuda.is_available():
+        assert any("device: cuda asked for" in each for each in checks.problems(tiny_config(device="cuda")))
+
+
+def proves_dataset(monkeypatch, tmp_path, folder):
+    path = tmp_path / "mine.jsonl"
+    path.write_text(json.dumps({"prompt": "This is the prompt that the model must receive."}) + "\n")
+    calls, _ = generated(monkeypatch, dataset=str(path), num_prompts=1, max_input_tokens=None)
+    tokenizer = load(tiny_config(), builtin_text).tokenizer
+    received = tokenizer.decode(calls[0]["input_ids"][0], skip_special_tokens=True)
+    assert received == "This is the prompt that the model must receive."
+
+
+def proves_synthetic_lengths(monkeypatch, tmp_path, folder):
+    lengths = {"synthetic": {"input_len": 9, "output_len": 3}}
+    _, batches = generated(monkeypatch, dataset=lengths, max_input_tokens=None, max_output_tokens=None)
+    assert {(each.input_tokens, each.output_tokens) for batch in batches for each in batch.requests} == {(9, 3)}
+
+
+def proves_num_prompts(monkeypatch, tmp_path, folder):
+    _, batches = generated(monkeypatch, num_prompts=3)
+    assert sum(len(batch.requests) for batch in batches) == 3
+
+
+def proves_max_input_tokens(monkeypatch, tmp_path, folder):
+    calls, _ = generated(monkeypatch, max_input_tokens=5)
+    assert calls[0]["input_ids"].shape[1] == 5
+
+
+def proves_max_output_tokens(monkeypatch, tmp_path, folder):
+    calls, _ = generated(monkeypatch, max_output_tokens=3)
+    assert calls[0]["generation_config"].max_new_tokens == 3
+
+
+def proves_batch_size(monkeypatch, tmp_path, folder):
+    calls, _ = generated(monkeypatch, batch_size=3)
+    assert [call["input_ids"].shape[0] for call in calls] == [3, 1]
+
+
+def proves_random_seed(monkeypatch, tmp_path, folder):
+    first, again, other = (loaded(random_seed=seed).lm_head.weight for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def decoder_field(name, value, sampled=True):
+    def proves(monkeypatch, tmp_path, folder):
+        assert settings(monkeypatch, name, do_sample=sampled, **({} if name == "do_sample" else {name: value})) == value
+
+    return proves
+
+
+def proves_ignore_eos(monkeypatch, tmp_path, folder):
+    assert settings(monkeypatch, "eos_token_id", ignore_eos=False) is not None
+    assert settings(monkeypatch, "eos_token_id", ignore_eos=True) is None
+
+
+def proves_warmup_iterations(monkeypatch, tmp_path, folder):
+    calls, result, _ = warmed([1.0], iterations=3)
+    assert calls == result.iterations_completed == 3
+
+
+def proves_convergence_detection(monkeypatch, tmp_path, folder):
+    calls, result, _ = warmed([5.0, 1.0], convergence_detection=True)
+    assert (calls, result.converged) == (6, True)
+
+
+def proves_cv_threshold(monkeypatch, tmp_path, folder):
+    _, result, _ = warmed([5.0, 1.0], convergence_detection=True, cv_threshold=10.0)
+    assert (result.iterations_completed, result.target_cv) == (5, 10.0)
+
+
+def proves_window_size(monkeypatch, tmp_path, folder):
+    calls, _, _ = warmed([1.0], convergence_detection=True, window_size=3)
+    assert calls == 3
+
+
+def proves_max_prompts(monkeypatch, tmp_path, folder):
+    calls, result, _ = warmed([1.0, 2.0] * 20, convergence_detection=True, max_prompts=7)
+    assert (calls, result.converged) == (7, False)
+
+
+def proves_thermal_floor(monkeypatch, tmp_path, folder):
+    _, result, waits = warmed([1.0], iterations=1, thermal_floor_seconds=12.5)
+    assert waits == [12.5]
+    assert result.thermal_floor_wait_s == 12.5
+
+
+def proves_baseline_enabled(monkeypatch, tmp_path, folder):
+    assert baseline(enabled=True, duration_seconds=0.5)[0].power_w == pytest.approx(100.0)
+    assert baseline(enabled=False)[0].power_w is None
+
+
+def proves_baseline_duration(monkeypatch, tmp_path, folder):
+    assert baseline(duration_seconds=7.5)[1] == [7.5]
+
+
+def proves_energy_source(monkeypatch, tmp_path, folder):
+    names = {source: choose_meter(source, UserConfig())[0].source for source in ("auto", "estimate", "none")}
+    assert names == {"auto": "estimate", "estimate": "estimate", "none": "none"}
+
+
+def proves_measurement_window(monkeypatch, tmp_path, folder):
+    asked = tiny_config(measurement={"window": [1, 2]}).measurement.window
+    window = choose_window(asked, None, [Batch(10.0, 15.0, (), 1, (), True)], 10.0, 15.0)
+    assert (window.methodology, window.start_s, window.end_s) == ("windowed", 11.0, 12.0)
+
+
+def proves_lora_path(monkeypatch, tmp_path, folder):
+    path = adapter(folder, tmp_path / "adapter")
+    layer = first_query_layer(loaded(model=str(folder), random_model=None, lora={"path": path}))
+    assert hasattr(layer, "lora_A")
+
+
+def proves_lora_merge(monkeypatch, tmp_path, folder):
+    path = adapter(folder, tmp_path / "adapter")
+    plain = first_query_layer(loaded(model=str(folder), random_model=None))
+    merged = first_query_layer(loaded(model=str(folder), random_model=None, lora={"path": path, "merge": True}))
+    assert type(merged) is torch.nn.Linear
+    assert not torch.equal(merged.weight, plain.weight)
+
+
+def proves_attention(monkeypatch, tmp_path, folder):
+    names = {
+        name: loaded(pytorch={"attn_implementation": name}).config._attn_implementation for name in ("sdpa", "eager")
+    }
+    assert names == {"sdpa": "sdpa", "eager": "eager"}
+
+
+def proves_cache(monkeypatch, tmp_path, folder):
+    calls, batches = generated(monkeypatch, pytorch={"cache": "static"})
+    assert calls[0]["generation_config"].cache_implementation == "static"
+    assert batches[0].attended_tokens == 16 + 6 - 1
+
+
+def proves_torch_compile(monkeypatch, tmp_path, folder):
+    assert hasattr(loaded(pytorch={"torch_compile": True}).forward, "_torchdynamo_orig_callable")
+    assert not hasattr(loaded().forward, "_torchdynamo_orig_callable")
+
+
+def proves_trust_remote_code(monkeypatch, tmp_path, folder):
+    path = folder_with_code(folder, tmp_path / "own-code")
+    config = {"model": str(path), "random_model": None}
+    assert any("trust_remote_code" in each for each in checks.problems(tiny_config(**config)))
+    trusting = tiny_config(**config, pytorch={"trust_remote_code": True})
+    assert not list(checks.problems(trusting))
+    assert type(load(trusting, builtin_text).model).__name__ == "OwnLlama"
+
+
+def folder_with_code(folder, copy):
+    import shutil
+
+    shutil.copytree(folder, copy)
+    (copy / "own.py").write_text("from transformers import LlamaForCausalLM\nclass OwnLlama(LlamaForCausalLM): pass\n")
+    config = json.loads((copy / "config.json").read_text())
+    config["auto_map"] = {"AutoModelForCausalLM": "own.OwnLlama"}
+    (copy / "config.json").write_text(json.dumps(config))
+    return copy
+
+
+def proves_revision(monkeypatch, tmp_path, folder):
+    asked = []
+    from_pretrained = transformers.AutoModelForCausalLM.from_pretrained
+    monkeypatch.setattr(
+        transformers.AutoModelForCausalLM,
+        "from_pretrained",
+        lambda **arguments: asked.append(arguments["revision"]) or from_pretrained(**arguments),
+    )
+    load(tiny_config(model=str(folder), random_model=None, pytorch={"revision": "v1.0"}), builtin_text)
+    assert asked == ["v1.0"]
+
+
+def proves_passthrough(monkeypatch, tmp_path, folder):
+    calls, _ = generated(monkeypatch, passthrough_kwargs={"no_repeat_ngram_size": 2})
+    assert calls[0]["no_repeat_ngram_size"] == 2
+
+
+PROOFS = {
+    "model": proves_model,
+    **{
+        f"random_model.{name}": shape_field(name, value)
+        for name, value in {
+            "hidden_size": 80,
+            "intermediate_size": 96,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 2,
+            "vocab_size": 600,
+            "max_position_embeddings": 64,
+        }.items()
+    },
+    "random_model.tie_word_embeddings": proves_tied_embeddings,
+    "backend": proves_backend,
+    "precision": proves_precision,
+    "device": proves_device,
+    "dataset": proves_dataset,
+    "dataset.synthetic.input_len": proves_synthetic_lengths,
+    "dataset.synthetic.output_len": proves_synthetic_lengths,
+    "num_prompts": proves_num_prompts,
+    "max_input_tokens": proves_max_input_tokens,
+    "max_output_tokens": proves_max_output_tokens,
+    "batch_size": proves_batch_size,
+    "random_seed": proves_random_seed,
+    "decoder.do_sample": decoder_field("do_sample", True),
+    "decoder.temperature": decoder_field("temperature", 0.7),
+    "decoder.top_k": decoder_field("top_k", 5),
+    "decoder.top_p": decoder_field("top_p", 0.9),
+    "decoder.min_p": decoder_field("min_p", 0.1),
+    "decoder.repetition_penalty": decoder_field("repetition_penalty", 1.3, sampled=False),
+    "decoder.ignore_eos": proves_ignore_eos,
+    "warmup.iterations": proves_warmup_iterations,
+    "warmup.convergence_detection": proves_convergence_detection,
+    "warmup.cv_threshold": proves_cv_threshold,
+    "warmup.window_size": proves_window_size,
+    "warmup.max_prompts": proves_max_prompts,
+    "warmup.thermal_floor_seconds": proves_thermal_floor,
+    "baseline.enabled": proves_baseline_enabled,
+    "baseline.duration_seconds": proves_baseline_duration,
+    "energy.source": proves_energy_source,
+    "measurement.window": proves_measurement_window,
+    "lora.path": proves_lora_path,
+    "lora.merge": proves_lora_merge,
+    "pytorch.attn_implementation": proves_attention,
+    "pytorch.cache": proves_cache,
+    "pytorch.torch_compile": proves_torch_compile,
+    "pytorch.trust_remote_code": proves_trust_remote_code,
+    "pytorch.revision": proves_revision,
+    "passthrough_kwargs": proves_passthrough,
+}
+
+
+def fields(model: type[BaseModel], prefix=""):
+    """The path of every value that a YAML may hold; a section counts as its own fields."""
+    for name, field in model.model_fields.items():
+        section = _model_in(field.annotation)
+        if section is None or name == "dataset":
+            yield prefix + name
+        if section is not None:
+            yield from fields(section, f"{prefix}{name}.")
+
+
+def test_every_field_has_a_proof_and_every_proof_a_field():
+    known = set(fields(ExperimentConfig)) - {"dataset.synthetic"}
+    assert known == set(PROOFS)
+
+
+@pytest.mark.parametrize("field", PROOFS)
+def test_the_field_reaches_what_it_configures(field, monkeypatch, tmp_path, model_folder):
+    PROOFS[field](monkeypatch, tmp_path, model_folder)
