@@ -144,7 +144,7 @@ def has(data: object, part: str | int) -> bool:
 def describe_errors(
     error: "ValidationError", model: "type[BaseModel]", data: object, place: Callable[[Location], str]
 ) -> list[str]:
-    """A line for each problem: `place: field: what is wrong (did you mean …?)`.
+    """A line for each problem: `place: field: what is wrong (did you mean …?)`, in the order of the places.
 
     `data` is what was validated against `model`; `place` tells where a location was written.
     """
@@ -157,7 +157,12 @@ def describe_errors(
         where = place(location)
         field = ".".join(str(part) for part in location)
         lines.append(": ".join(part for part in (where, field, text) if part))
-    return list(dict.fromkeys(lines))
+    return sorted(dict.fromkeys(lines), key=_in_order_of_lines)
+
+
+def _in_order_of_lines(text: str) -> list[str | int]:
+    """Digits compare as the numbers that they are."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
 
 
 def _written_location(loc: Location, data: Any, kind: str) -> Location:

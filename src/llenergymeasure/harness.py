@@ -55,9 +55,9 @@ def run(
     with contextlib.closing(backend), meter:
         ready = _prepare(config, user, backend, meter, prompts, progress)
         progress.phase("measuring")
-        collected = _Collected()
+        collected = Collected()
         try:
-            _collect(collected, backend, meter, progress, config.num_prompts)
+            collect(collected, backend, meter, progress, config.num_prompts)
         except BaseException as error:
             _keep(_measurement(ready, collected, meter, not_used), output_dir, error)
             raise
@@ -79,7 +79,7 @@ class _Ready:
 
 
 @dataclass
-class _Collected:
+class Collected:
     """What the window has gathered so far, so that whatever ends it loses nothing."""
 
     opened_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -111,8 +111,8 @@ def _prepare(
     return _Ready(config, model, baseline, warmup, snapshot, [*notes, *warmup.notes])
 
 
-def _collect(collected: _Collected, backend: Backend, meter: Meter, progress: Progress, total: int) -> None:
-    """Run the window: it opens and closes when the device has nothing left to do."""
+def collect(collected: Collected, backend: Backend, meter: Meter, progress: Progress, total: int) -> None:
+    """Run the window into `collected`: it opens and closes when the device has nothing left to do."""
     backend.synchronize()
     backend.reset_peak_memory()
     meter.mark()
@@ -130,7 +130,7 @@ def _collect(collected: _Collected, backend: Backend, meter: Meter, progress: Pr
     collected.peak_memory_mb = backend.peak_memory_mb()
 
 
-def _measurement(ready: _Ready, collected: _Collected, meter: Meter, not_used: dict[str, str]) -> Measurement:
+def _measurement(ready: _Ready, collected: Collected, meter: Meter, not_used: dict[str, str]) -> Measurement:
     """Everything that was collected, with the energy of the window that the figures are of."""
     window = _window(ready, collected)
     baseline = ready.baseline
@@ -159,7 +159,7 @@ def _measurement(ready: _Ready, collected: _Collected, meter: Meter, not_used: d
     )
 
 
-def _window(ready: _Ready, collected: _Collected) -> Window:
+def _window(ready: _Ready, collected: Collected) -> Window:
     """The window that the figures are of; of an unfinished run, all that finished."""
     if collected.closed_s is None:
         ends = [batch.end_s for batch in collected.batches]

@@ -18,24 +18,20 @@ def check(config: ExperimentConfig, output_dir: Path | None) -> list[str]:
 
     Raises:
         PreFlightError: every problem that was found, a line each.
-        ConfigError: the dataset's file has a line that is no prompt, and that is the only problem.
+        ConfigError: the dataset cannot be used, and that is the only problem.
     """
     problems = [*pytorch_checks.problems(config)]
+    if output_dir is not None:
+        problems += _output_problems(output_dir)
     prompts: list[str] = []
-    dataset_error: ConfigError | None = None
     try:
         prompts = load_prompts(config)
     except ConfigError as error:
-        dataset_error = error
+        if not problems:
+            raise
         problems.append(str(error))
-    if output_dir is not None:
-        problems += _output_problems(output_dir)
-    if dataset_error is not None and len(problems) == 1:
-        raise dataset_error
-    if len(problems) == 1:
-        raise PreFlightError(problems[0])
     if problems:
-        raise PreFlightError("\n".join([f"{len(problems)} problems", *(f"  {each}" for each in problems)]))
+        raise PreFlightError("\n".join(problems))
     return prompts
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from labledger.host import git_commit, read_gpus, read_host
 from llenergymeasure.domain.environment import EnvironmentSnapshot, GpuInfo
 
+GRACE_S = 0.5
 PATIENCE_S = 2.0
 HASH_CHUNK_BYTES = 1 << 22
 
@@ -35,7 +36,8 @@ class EnvironmentCapture:
         self._thread.start()
 
     def result(self, model_revision: str | None) -> EnvironmentSnapshot:
-        """The snapshot; waits two seconds at the most."""
+        """The snapshot; waits half a second for the digest, and two more at the most for the machine's facts."""
+        self._thread.join(GRACE_S)
         self._stop.set()
         self._thread.join(PATIENCE_S)
         not_known = dict(self._snapshot.not_known)

@@ -20,7 +20,7 @@ import pytest
 from ruamel.yaml import YAML
 
 LLEM = Path(sys.executable).with_name("llem")
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 RANDOM_MODEL = {
     "hidden_size": 64,
@@ -141,7 +141,7 @@ class User:
                 stdout=stdout,
                 stderr=its_side,
                 # A test run in a shell's background has SIGINT ignored, and its children would too.
-                preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+                preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler),
             )
             os.close(its_side)
             try:

@@ -34,7 +34,7 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
         signal.signal(signal.SIGTERM, terminate)
         try:
             command(ctx, *args, **kwargs)
-        except typer.Exit:
+        except (typer.Exit, BrokenPipeError):
             raise
         except KeyboardInterrupt as error:
             terminated = isinstance(error, Terminated)
@@ -51,7 +51,9 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 def _message(error: Exception) -> str:
     if isinstance(error, LabledgerError):
-        return str(error)
+        problems = str(error).splitlines()
+        head = [] if len(problems) == 1 else [f"{len(problems)} problems"]
+        return "\n".join([*head, *problems])
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     again = f"llem --debug {' '.join(sys.argv[1:])}"

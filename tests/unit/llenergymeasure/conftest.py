@@ -35,10 +35,10 @@ def tiny_config(**changes):
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory):
     """A Llama as it lies on disk, a tenth of whose tokens end a sequence, so that answers differ in length."""
+    import torch
+
     from llenergymeasure.backends.pytorch.random_llama import build_model, build_tokenizer
     from llenergymeasure.workload.prompts import builtin_text
-
-    import torch
 
     folder = tmp_path_factory.mktemp("models") / "Tiny-Llama"
     tokenizer = build_tokenizer(builtin_text(), 512)

@@ -28,14 +28,14 @@ MB = 1e6
 class PytorchBackend:
     """See `backends.protocol.Backend`. Batches are padded on the left and run one after another.
 
-    `corpus` gives the text that a random model's tokenizer is trained on.
+    `corpus` gives the text that a random model's tokenizer is trained on; `batches` are the prepared requests.
     """
 
     def __init__(self, config: ExperimentConfig, corpus: Callable[[], str]) -> None:
         self._config = config
         self._corpus = corpus
         self._loaded: Loaded | None = None
-        self._batches: list[tuple[Encoded, ...]] = []
+        self.batches: list[tuple[Encoded, ...]] = []
         self._host_memory = HostMemory()
 
     def weight_files(self) -> tuple[Path, ...]:
@@ -56,7 +56,7 @@ class PytorchBackend:
         encoded = [Encoded(each.request, each.token_ids[:limit]) for each in encoded]
         self._check_lengths(encoded)
         size = self._config.batch_size
-        self._batches = [tuple(encoded[start : start + size]) for start in range(0, len(encoded), size)]
+        self.batches = [tuple(encoded[start : start + size]) for start in range(0, len(encoded), size)]
         return [f"{len(cut)} prompts were cut to max_input_tokens = {limit}."] if cut else []
 
     def warmup(self) -> tuple[float, int]:
@@ -66,26 +66,26 @@ class PytorchBackend:
 
     def run(self) -> Iterator[Batch]:
         """Run every batch."""
-        for number in range(len(self._batches)):
+        for number in range(len(self.batches)):
             yield self._generate(number)
 
     def synchronize(self) -> None:
         """Wait for the GPU; a CPU has nothing queued."""
-        if self._ready.device != "cpu":
+        if self.loaded.device != "cpu":
             import torch
 
-            torch.cuda.synchronize(self._ready.device)
+            torch.cuda.synchronize(self.loaded.device)
 
     def reset_peak_memory(self) -> None:
         """On a GPU the allocator's own peak, on a CPU the process's resident memory."""
-        if self._ready.device == "cpu":
+        if self.loaded.device == "cpu":
             self._host_memory.reset()
         else:
-            reset_device_peak(self._ready.device)
+            reset_device_peak(self.loaded.device)
 
     def peak_memory_mb(self) -> float | None:
         """The peak since the reset."""
-        return self._host_memory.peak_mb() if self._ready.device == "cpu" else device_peak_mb(self._ready.device)
+        return self._host_memory.peak_mb() if self.loaded.device == "cpu" else device_peak_mb(self.loaded.device)
 
     def close(self) -> None:
         """Drop the model and give its memory back."""
@@ -99,7 +99,12 @@ class PytorchBackend:
             torch.cuda.empty_cache()
 
     @property
-    def _ready(self) -> Loaded:
+    def loaded(self) -> Loaded:
+        """The model on its device.
+
+        Raises:
+            BackendError: it is not loaded, or was closed.
+        """
         if self._loaded is None:
             raise BackendError("the model is not loaded")
         return self._loaded
@@ -109,19 +114,19 @@ class PytorchBackend:
         """A static cache's length: that of the longest request, for every batch, so that none resizes it."""
         if self._config.pytorch.cache != "static":
             return None
-        lengths = (len(each.token_ids) + each.request.max_output_tokens for batch in self._batches for each in batch)
+        lengths = (len(each.token_ids) + each.request.max_output_tokens for batch in self.batches for each in batch)
         return max(lengths) - 1  # the last token is never fed back
 
     def _token_ids(self, request: Request) -> tuple[int, ...]:
         if request.token_ids is not None:
             return request.token_ids
-        token_ids = tuple(self._ready.tokenizer(request.prompt)["input_ids"])
+        token_ids = tuple(self.loaded.tokenizer(request.prompt)["input_ids"])
         if not token_ids:
             raise ConfigError(f"prompt {request.index + 1} has no tokens in this model's vocabulary; remove it")
         return token_ids
 
     def _check_lengths(self, encoded: Sequence[Encoded]) -> None:
-        positions = getattr(self._ready.model.config, "max_position_embeddings", None)
+        positions = getattr(self.loaded.model.config, "max_position_embeddings", None)
         if positions is None:
             return
         for each in encoded:
@@ -137,24 +142,24 @@ class PytorchBackend:
     def _generate(self, number: int) -> Batch:
         import torch
 
-        batch = self._batches[number]
-        clock: StepClock = HostClock() if self._ready.device == "cpu" else CudaClock()
+        batch = self.batches[number]
+        clock: StepClock = HostClock() if self.loaded.device == "cpu" else CudaClock()
         torch.manual_seed(self._config.random_seed + number)  # a batch draws the same whatever ran before it
         arguments = {
-            **padded(batch, self._ready),
-            "generation_config": generation_config(batch[0].request, self._config, self._ready, self._static_length),
-            "stopping_criteria": [step_marker(clock, len(batch), self._ready.device)],
+            **padded(batch, self.loaded),
+            "generation_config": generation_config(batch[0].request, self._config, self.loaded, self._static_length),
+            "stopping_criteria": [step_marker(clock, len(batch), self.loaded.device)],
             **self._config.passthrough_kwargs,
         }
         width = arguments["input_ids"].shape[1]
         start_s = clock.start()
         try:
             with torch.inference_mode():
-                sequences = self._ready.model.generate(**arguments)
+                sequences = self.loaded.model.generate(**arguments)
             output = sequences[:, width:].tolist()  # on a GPU this waits for the batch
         except torch.OutOfMemoryError as error:
             raise BackendError(
-                f"the GPU's memory ran out in batch {number + 1} of {len(self._batches)} at batch_size "
+                f"the GPU's memory ran out in batch {number + 1} of {len(self.batches)} at batch_size "
                 f"{self._config.batch_size}; lower batch_size, max_input_tokens or max_output_tokens"
             ) from error
         except Exception as error:  # transformers raises whatever its parts raise
@@ -163,7 +168,7 @@ class PytorchBackend:
         return Batch(
             start_s=start_s,
             end_s=end_s,
-            requests=request_records(batch, output, start_s, clock.step_times_s(), self._ready.eos_ids),
+            requests=request_records(batch, output, start_s, clock.step_times_s(), self.loaded.eos_ids),
             padded_input_tokens=width,
             step_times_s=clock.step_times_s(),
             full=len(batch) == self._config.batch_size,

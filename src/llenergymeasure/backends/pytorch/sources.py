@@ -1,7 +1,6 @@
 """Where a model comes from, and what is wrong with it, found before anything is loaded."""
 
 import json
-import os
 import re
 import struct
 from collections.abc import Iterator
@@ -128,34 +127,36 @@ def remote_code_problem(model_config: Any, trust_remote_code: bool) -> str | Non
 
 
 def _hub_problems(config: ExperimentConfig) -> Iterator[str]:
-    """Ask the hub, or its local cache, for the model's config.json."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        GatedRepoError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
+    """Look for the model's config.json in the local cache, then on the hub: one question, not repeated."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError
 
-    name = config.model
+    name, revision = config.model, config.pytorch.revision
     try:
-        path = hf_hub_download(name, "config.json", revision=config.pytorch.revision)
+        try:
+            path = hf_hub_download(name, "config.json", revision=revision, local_files_only=True)
+        except LocalEntryNotFoundError:
+            get_hf_file_metadata(hf_hub_url(name, "config.json", revision=revision))
+            path = hf_hub_download(name, "config.json", revision=revision)
         model_config = json.loads(Path(path).read_text(encoding="utf-8"))
     except GatedRepoError:
         yield f"model: {name}: its owner asks for an agreement; accept it on the hub and log in (hf auth login)"
-    except RepositoryNotFoundError:
-        yield f"model: {name}: neither a folder here nor a model on the hub (private models need hf auth login)"
-    except LocalEntryNotFoundError:
-        yield f"model: {name}: no folder here, not in the local cache, and the hub cannot be reached{_offline()}"
     except EntryNotFoundError:
-        yield f"model: {name}: has no config.json; it is not a transformers model"
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        yield f"model: {name}: the hub did not give its config.json: {str(error).splitlines()[0]}"
+        yield f"model: {name}: has no config.json on the hub; it is not a transformers model"
+    except Exception as error:  # whatever the network library raises
+        yield f"model: {name}: no folder here, not in the local cache, and {_hub_failure(error)}"
     else:
         if problem := remote_code_problem(model_config, config.pytorch.trust_remote_code):
             yield f"model: {name}: {problem}"
 
 
-def _offline() -> str:
-    return " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0") else ""
+def _hub_failure(error: Exception) -> str:
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
+
+    if isinstance(error, RepositoryNotFoundError):
+        return "not on the hub (private models need hf auth login)"
+    if isinstance(error, OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE keeps it from being fetched"
+    if isinstance(error, HfHubHTTPError):
+        return f"the hub refused: {str(error).splitlines()[0]}"
+    return f"the hub cannot be reached ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"

@@ -1,0 +1,195 @@
+"""The commands beside a run: help, doctor, config, a dry run; and the user's own configuration."""
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+import typer
+from ruamel.yaml import YAML
+
+from llenergymeasure.cli.main import app
+from llenergymeasure.config.models import ExperimentConfig
+
+HEAVY = ("torch", "transformers", "pyarrow", "scipy", "duckdb", "pydantic", "numpy")
+HELP_AND_WHAT_IT_LOADED = """
+import sys
+from llenergymeasure.cli.main import app
+try:
+    app(["--help"])
+except SystemExit as end:
+    print(end.code, *sys.modules, file=sys.stderr)
+"""
+
+
+def commands(command, *names):
+    """A command and all below it, with their names."""
+    yield " ".join(names), command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands(below, *names, name)
+
+
+def sections(schema):
+    """The parts of a JSON Schema that describe an object with keys of its own."""
+    return [part for part in (schema, *schema["$defs"].values()) if "properties" in part]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["config", "--help"]], ids=" ".join)
+def test_help_is_an_answer(user, arguments):
+    ended = user.llem(*arguments)
+    assert (ended.code, ended.stderr) == (0, "")
+    assert "Usage: llem" in ended.stdout
+
+
+def test_help_names_every_command():
+    assert [name for name, _ in commands(typer.main.get_command(app)) if name] == [
+        "run",
+        "doctor",
+        "config",
+        "config show",
+        "config schema",
+    ]
+
+
+def test_every_command_and_every_option_has_a_help_text():
+    without = []
+    for name, command in commands(typer.main.get_command(app), "llem"):
+        without += [] if command.help else [name]
+        without += [f"{name} {each.name}" for each in command.params if not getattr(each, "help", None)]
+    assert without == []
+
+
+def test_help_loads_no_heavy_library(user):
+    ended = subprocess.run(
+        [sys.executable, "-c", HELP_AND_WHAT_IT_LOADED],
+        env=user.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    code, *modules = ended.stderr.split()
+    assert code == "0"
+    assert sorted(set(HEAVY) & set(modules)) == []
+
+
+def test_the_version_is_that_of_the_distribution(user):
+    ended = user.llem("--version")
+    assert (ended.code, ended.stdout, ended.stderr) == (0, f"llem {version('labledger')}\n", "")
+
+
+def test_doctor_says_what_is_here_and_why_each_other_source_is_not(user):
+    ended = user.llem("doctor")
+    assert (ended.code, ended.stderr) == (0, "")
+    rows = {line.split()[0]: line for line in ended.stdout.splitlines() if line.startswith(" ") and line.strip()}
+    assert "not available: this version reads no sensor" in rows["NVML,"]
+    assert "±100%" in rows["estimate"]
+    assert f"torch {version('torch')}" in rows["pytorch"]
+    assert f"transformers {version('transformers')}" in rows["pytorch"]
+    assert str(user.config_file) in ended.stdout
+    assert str(user.unsaved) in ended.stdout
+
+
+def test_the_schema_has_every_field_and_no_room_for_another(user):
+    schema = json.loads(user.llem("config", "schema").stdout)
+    assert schema["properties"].keys() == ExperimentConfig.model_fields.keys()
+    assert schema["required"] == ["model"]
+    assert [part["title"] for part in sections(schema) if part["additionalProperties"] is not False] == []
+    assert {part["$ref"].removeprefix("#/$defs/") for part in references(schema)} == schema["$defs"].keys()
+
+
+def references(node):
+    """Every `$ref` in a JSON Schema."""
+    if isinstance(node, dict):
+        yield from [node] if "$ref" in node else []
+        node = list(node.values())
+    for each in node if isinstance(node, list) else []:
+        yield from references(each)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"warmup": {"convergence_detection": True, "max_prompts": 7}},
+        {"dataset": {"synthetic": {"input_len": 8, "output_len": 3}}, "max_output_tokens": 3},
+        {"decoder": {"do_sample": True, "temperature": 0.5}, "measurement": {"window": [1, 2.5]}},
+        {"random_model": None, "model": "some/model", "pytorch": {"revision": "v1"}, "passthrough_kwargs": {"a": [1]}},
+    ],
+    ids=["plain", "convergence", "synthetic", "sampled", "hub model"],
+)
+def test_what_config_show_prints_is_a_configuration_that_resolves_to_the_same(user, changes):
+    shown = user.llem("config", "show", user.experiment(**changes)).stdout
+    again = user.llem("config", "show", user.write("shown.yaml", shown))
+    assert (again.code, again.stderr) == (0, "")
+    assert YAML(typ="safe").load(again.stdout) == YAML(typ="safe").load(shown)
+
+
+def test_config_show_names_the_files_it_is_resolved_from(user):
+    user.config_file.write_text("batch_size: 2\n", encoding="utf-8")
+    shown = user.llem("config", "show", user.experiment()).stdout
+    assert shown.splitlines()[0] == f"# from: defaults, {user.config_file}, experiment.yaml"
+
+
+def test_a_dry_run_prints_the_resolved_configuration_and_makes_nothing(user):
+    yaml = user.experiment()
+    ended = user.llem("run", yaml, "--dry-run", "-n", "3", "--batch-size", "2")
+    shown = YAML(typ="safe").load(ended.stdout)
+    assert (shown["num_prompts"], shown["batch_size"], shown["max_output_tokens"]) == (3, 2, 4)
+    assert ended.code == 0
+    assert "nothing was run" in ended.stderr
+    assert user.made() == []
+
+
+def test_a_dry_run_prints_json_where_that_is_asked_for(user):
+    yaml = user.experiment()
+    as_json = json.loads(user.llem("run", yaml, "--dry-run", "--json").stdout)
+    assert as_json == YAML(typ="safe").load(user.llem("run", yaml, "--dry-run").stdout)
+
+
+def test_a_dry_run_reports_what_would_keep_the_run_from_starting(user):
+    ended = user.llem("run", "--dry-run", "--model", "./nowhere", "--dataset", "gone.jsonl")
+    assert ended.code == 1
+    assert "2 problems" in ended.stderr
+    assert "./nowhere: no such folder" in ended.stderr
+    assert "gone.jsonl: no such file" in ended.stderr
+    assert user.made() == []
+
+
+def test_a_run_of_nothing_is_told_what_to_name(user):
+    ended = user.llem("run")
+    assert (ended.code, ended.stdout) == (2, "")
+    assert "no configuration given" in ended.stderr
+    assert "--model" in ended.stderr
+
+
+def test_the_users_experiment_fields_stand_over_the_defaults_and_under_the_yaml(user):
+    user.config_file.write_text("num_prompts: 7\nbatch_size: 2\nwarmup: {thermal_floor_seconds: 3}\n", encoding="utf-8")
+    shown = YAML(typ="safe").load(user.llem("config", "show", user.experiment()).stdout)
+    assert (shown["num_prompts"], shown["batch_size"], shown["random_seed"]) == (4, 2, 42)
+    assert (shown["warmup"]["iterations"], shown["warmup"]["thermal_floor_seconds"]) == (0, 3.0)
+
+
+def test_an_unknown_key_of_the_users_configuration_is_named_with_its_line(user):
+    user.config_file.write_text("# mine\ncpu_wats_per_core: 4\n", encoding="utf-8")
+    ended = user.llem("config", "show", user.experiment())
+    assert (ended.code, ended.stdout) == (2, "")
+    assert f"{user.config_file}:2: cpu_wats_per_core: unknown key" in ended.stderr
+    assert "cpu_watts_per_core" in ended.stderr.replace("cpu_wats_per_core", "")
+
+
+def test_doctor_refuses_a_users_configuration_with_an_unknown_key(user):
+    user.config_file.write_text("cpu_wats_per_core: 4\n", encoding="utf-8")
+    ended = user.llem("doctor")
+    assert ended.code == 2
+    assert f"{user.config_file}:1: cpu_wats_per_core: unknown key" in ended.stderr
+
+
+def test_watts_that_the_user_states_narrow_the_bound_of_the_estimate(user):
+    user.config_file.write_text("cpu_watts_per_core: 4\n", encoding="utf-8")
+    ended = user.llem("run", user.experiment(), "--json")
+    result = json.loads(ended.stdout)
+    assert result["energy_source"] == "estimate"
+    assert result["energy_uncertainty_j"] == pytest.approx(0.6 * result["total_energy_j"])
+    assert "cpu_watts_per_core" not in result["effective_config"]
+    assert "±60%" in user.llem("doctor").stdout

@@ -1,0 +1,61 @@
+"""Ctrl-C, or SIGTERM, in each phase of a run."""
+
+import json
+import signal
+
+import pytest
+
+from labledger.schema_versions import parse_record
+from llenergymeasure.domain.experiment import RawProcessResult
+
+LONG = {"num_prompts": 200, "max_output_tokens": 64}
+
+
+def test_ctrl_c_while_loading_ends_the_run_and_leaves_nothing(user):
+    with user.watch("run", user.experiment()) as command:
+        command.wait_for("loading random:llama …")
+        ended = command.end(signal.SIGINT)
+    assert ended.code == 130
+    assert ended.stdout == ""
+    assert ended.stderr.rstrip().endswith("error: interrupted")
+    assert "Traceback" not in ended.stderr
+    assert user.made() == []
+
+
+def test_ctrl_c_while_warming_up_ends_the_run_and_leaves_nothing(user):
+    with user.watch("run", user.experiment(**LONG, warmup={"iterations": 1000})) as command:
+        command.wait_for("/1000 (")
+        ended = command.end(signal.SIGINT)
+    assert ended.code == 130
+    assert ended.stdout == ""
+    assert ended.stderr.rstrip().endswith("error: interrupted")
+    assert "Traceback" not in ended.stderr
+    assert user.made() == []
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+    ids=["ctrl-c", "sigterm"],
+)
+def test_a_run_that_is_stopped_while_measuring_keeps_what_finished_and_says_where(user, number, code, word):
+    with user.watch("run", user.experiment(**LONG)) as command:
+        command.wait_for("/200 (")
+        ended = command.end(number)
+    state, folder, file = user.results()
+    assert (state, file) == (".state", f"{folder}/process_0.json")
+
+    kept, data = parse_record(RawProcessResult, (user.folder / "results" / file).read_bytes(), file)
+    finished = len(kept.requests.output_tokens)
+    assert 0 < finished < 200
+    assert kept.requests.output_tokens == [64] * finished
+    assert kept.inference_metrics.output_tokens == 64 * finished
+    assert kept.energy_metrics.total_energy_j > 0
+    assert folder == f".state/{kept.experiment_id}"
+    assert json.loads(kept.model_dump_json()) == data
+
+    assert ended.code == code
+    assert ended.stdout == ""
+    assert f"error: {word}" in ended.stderr
+    assert f"{finished} finished requests are kept in results/{file}" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -1,0 +1,144 @@
+"""What a person sees: progress by the kind of stream, facts in full, and no text read as markup."""
+
+import io
+import time
+
+import pytest
+
+from labledger.console import StderrProgress, print_answer, print_error, print_facts
+
+CLEAR = "\r\x1b[2K"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class Clock:
+    """A clock that moves only when it is told to."""
+
+    def __init__(self):
+        self.now_s = 1000.0
+
+    def __call__(self):
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", clock)
+    return clock
+
+
+def run_two_phases(stream, clock):
+    """Load in 2.5 s; then 100 steps of half a second each."""
+    progress = StderrProgress(stream)
+    progress.phase("load")
+    clock.now_s += 2.5
+    progress.phase("measure")
+    for done in range(1, 101):
+        clock.now_s += 0.5
+        progress.update(done, 100, "batch 4")
+    progress.finish()
+
+
+def shown(capsys):
+    return [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip()]
+
+
+def test_a_file_gets_a_line_a_phase_and_one_every_ten_seconds(clock):
+    stream = io.StringIO()
+    run_two_phases(stream, clock)
+    assert stream.getvalue().splitlines() == [
+        "load: 2.5 s",
+        "measure: 20/100 (batch 4)",
+        "measure: 40/100 (batch 4)",
+        "measure: 60/100 (batch 4)",
+        "measure: 80/100 (batch 4)",
+        "measure: 100/100 (batch 4)",
+        "measure: 50.0 s",
+    ]
+
+
+def test_a_terminal_gets_one_line_a_phase_that_is_written_over(clock):
+    stream = Terminal()
+    run_two_phases(stream, clock)
+    load, measure, rest = stream.getvalue().split("\n")
+    assert load == f"{CLEAR}load …{CLEAR}load: 2.5 s"
+    assert measure.split(CLEAR)[1:4] == ["measure …", "measure: 1/100 (batch 4)", "measure: 2/100 (batch 4)"]
+    assert measure.endswith(f"{CLEAR}measure: 50.0 s")
+    assert rest == ""
+
+
+def test_a_terminal_is_not_written_to_more_often_than_a_person_reads(clock):
+    stream = Terminal()
+    progress = StderrProgress(stream)
+    progress.phase("measure")
+    for done in range(1, 1001):
+        clock.now_s += 0.001
+        progress.update(done, 1000)
+    assert stream.getvalue().count(CLEAR) <= 6
+
+
+def test_a_job_that_is_over_says_nothing_more(clock):
+    stream = io.StringIO()
+    progress = StderrProgress(stream)
+    progress.finish()
+    progress.phase("load")
+    progress.finish()
+    progress.finish()
+    assert stream.getvalue() == "load: 0.0 s\n"
+
+
+def test_progress_goes_to_stderr(capsys):
+    progress = StderrProgress()
+    progress.phase("load")
+    progress.finish()
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "load: 0.0 s\n")
+
+
+def test_facts_are_a_title_and_a_line_each(capsys):
+    print_facts("machine", [("cpu", "fast"), ("memory", "16 GB")])
+    title, *lines = shown(capsys)
+    assert title == "machine"
+    assert [line.split(maxsplit=1) for line in lines] == [["cpu", "fast"], ["memory", "16 GB"]]
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_a_long_value_is_folded_and_not_cut(capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    value = "".join(str(n % 10) for n in range(500))
+    print_facts("", [("model", value)])
+    lines = shown(capsys)
+    assert len(lines) > 1
+    assert all(len(line) <= columns for line in lines)
+    assert "".join(lines).removeprefix("model").replace(" ", "") == value
+
+
+def test_a_long_name_does_not_push_its_value_out(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    print_facts("", [("n" * 60, "the value")])
+    assert "thevalue" in "".join(shown(capsys)).replace(" ", "")
+
+
+@pytest.mark.parametrize("text", ["[red]x[/red]", "[/]", "[link=http://x.org]y[/link]", ":smile:", "a\\[b]"])
+def test_a_users_text_is_never_read_as_markup(capsys, text):
+    print_facts(text, [(text, text)])
+    title, line = shown(capsys)
+    assert title == text
+    assert line.split() == [text, text]
+
+
+def test_an_error_goes_to_stderr_as_it_stands(capsys):
+    print_error("[red]x[/red]\n  second line")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "error: [red]x[/red]\n  second line\n")
+
+
+def test_an_answer_goes_to_stdout_as_it_stands(capsys):
+    print_answer("[red]x[/red]" * 50)
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("[red]x[/red]" * 50 + "\n", "")

@@ -1,0 +1,87 @@
+"""Bootstrap intervals: they cover what they should, and say so when they cannot."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from labledger.intervals import bootstrap_mean
+
+
+def alone(values):
+    return [[float(value)] for value in values]
+
+
+def correlated_groups(generator, groups, size):
+    """Values that share most of their deviation with the others of their group."""
+    shared = generator.normal(size=(groups, 1))
+    return (shared + 0.1 * generator.normal(size=(groups, size))).tolist()
+
+
+def width(interval):
+    return interval.high - interval.low
+
+
+def test_the_interval_covers_the_true_mean_about_as_often_as_it_says():
+    generator = np.random.default_rng(20260226)
+    found = [bootstrap_mean(alone(generator.normal(5.0, 2.0, size=30)), seed=run) for run in range(300)]
+    covered = sum(each.low <= 5.0 <= each.high for each in found)
+    assert 0.90 <= covered / 300 <= 0.98
+
+
+def test_the_interval_of_correlated_groups_covers_the_true_mean_about_as_often_as_it_says():
+    generator = np.random.default_rng(20260227)
+    found = [bootstrap_mean(correlated_groups(generator, groups=30, size=8), seed=run) for run in range(300)]
+    covered = sum(each.low <= 0.0 <= each.high for each in found)
+    assert 0.90 <= covered / 300 <= 0.98
+
+
+def test_values_that_move_together_make_the_interval_wider():
+    groups = correlated_groups(np.random.default_rng(1), groups=20, size=8)
+    apart = alone(value for group in groups for value in group)
+    assert width(bootstrap_mean(groups, seed=1)) > 2 * width(bootstrap_mean(apart, seed=1))
+
+
+def test_groups_of_different_sizes_count_by_their_values():
+    interval = bootstrap_mean([[0.0] * 99, [1.0]], seed=1)
+    assert (interval.low, interval.high) == (0.0, 1.0)
+    many = bootstrap_mean([[0.0, 0.1] * 20, [1.0], *([[0.0, 0.1] * 20] * 20)], seed=1)
+    assert many.high < 0.2
+
+
+def test_more_values_make_the_interval_narrower():
+    values = np.random.default_rng(2).normal(size=400)
+    assert width(bootstrap_mean(alone(values), seed=1)) < width(bootstrap_mean(alone(values[:40]), seed=1)) / 2
+
+
+def test_a_higher_level_makes_the_interval_wider():
+    groups = alone(np.random.default_rng(3).normal(size=40))
+    assert width(bootstrap_mean(groups, seed=1, level=0.99)) > width(bootstrap_mean(groups, seed=1, level=0.8))
+
+
+def test_the_interval_says_how_it_was_made():
+    interval = bootstrap_mean(alone([1, 2, 3, 5]), seed=1)
+    assert (interval.level, interval.n, interval.method) == (0.95, 4, "BCa bootstrap")
+    assert 1 <= interval.low < 2.75 < interval.high <= 5
+
+
+def test_the_same_seed_gives_the_same_interval():
+    groups = alone(np.random.default_rng(4).normal(size=20))
+    assert bootstrap_mean(groups, seed=7) == bootstrap_mean(groups, seed=7)
+    assert bootstrap_mean(groups, seed=7) != bootstrap_mean(groups, seed=8)
+
+
+@pytest.mark.parametrize("groups", [[], [[1.0, 2.0, 3.0]]])
+def test_fewer_than_two_groups_are_refused(groups):
+    with pytest.raises(ValueError, match=f"{len(groups)} groups: an interval needs two"):
+        bootstrap_mean(groups, seed=1)
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (4, 4, 4), (6, 1, 6), (3, 7), (5, 1, 2, 8)])
+@pytest.mark.parametrize("value", [0.1, 123.456, 0.0])
+def test_values_that_are_all_alike_have_an_interval_without_width(sizes, value):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        interval = bootstrap_mean([[value] * size for size in sizes], seed=1)
+    assert (interval.low, interval.high) == pytest.approx((value, value))
+    assert (interval.n, interval.method) == (len(sizes), "all alike")

@@ -1,0 +1,144 @@
+"""Whole runs in Python, on a small real model."""
+
+import hashlib
+import json
+
+import pytest
+import transformers
+from conftest import tiny_config
+from pydantic import ValidationError
+from replays import SteadyGpu
+
+from labledger.console import Silent
+from llenergymeasure import ExperimentConfig, ExperimentResult, harness, run_experiment
+from llenergymeasure.config.models import UserConfig
+from llenergymeasure.domain.experiment import RawProcessResult, compute_measurement_config_hash
+from llenergymeasure.errors import BackendError, PreFlightError
+
+USER = UserConfig()
+
+
+@pytest.fixture(autouse=True)
+def own_home(monkeypatch, tmp_path):
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+
+
+def failing_from(monkeypatch, call, error):
+    """From its `call`th call on, generation fails with `error`."""
+    generate, calls = transformers.LlamaForCausalLM.generate, []
+
+    def counted(self, **arguments):
+        calls.append(1)
+        if len(calls) >= call:
+            raise error
+        return generate(self, **arguments)
+
+    monkeypatch.setattr(transformers.LlamaForCausalLM, "generate", counted)
+
+
+def test_run_experiment_gives_a_result_and_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run_experiment(tiny_config(decoder={"ignore_eos": True}))
+    assert result.output_tokens == 4 * 6
+    assert result.energy_source == "estimate"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_run_experiment_saves_where_it_is_told(tmp_path):
+    result = run_experiment(tiny_config(), output_dir=tmp_path / "out")
+    (path,) = (tmp_path / "out").glob("*/result.json")
+    assert ExperimentResult.from_json(path) == result
+
+
+def test_fields_stand_over_the_configuration_that_is_given(tmp_path):
+    result = run_experiment(tiny_config(), num_prompts=2, energy={"source": "none"})
+    assert result.effective_config["num_prompts"] == 2
+    assert result.total_energy_j is None
+    assert result.verdict == "not_measured"
+
+
+def test_a_wrong_field_is_pydantics_own_error():
+    with pytest.raises(ValidationError, match="num_prompt"):
+        run_experiment(model="random:llama", num_prompt=3)
+
+
+def test_the_result_says_what_ran():
+    config = tiny_config(device="auto")
+    result = run_experiment(config)
+    assert result.effective_config["device"] in ("cpu", "cuda:0")
+    assert result.effective_config["energy"] == {"source": "estimate"}
+    assert result.measurement_config_hash == compute_measurement_config_hash(config)
+    assert result.environment_snapshot.packages["torch"]
+    assert result.environment_snapshot.cpu_logical_cores
+    assert result.environment_snapshot.hostname is None
+    (process,) = result.process_results
+    assert process.inference_metrics.output_tokens == result.output_tokens
+    assert len(process.requests.ttft_ms) == 4
+
+
+def test_a_local_models_weights_are_hashed(model_folder):
+    digest = hashlib.sha256()
+    for file in sorted(model_folder.glob("*.safetensors")):
+        digest.update(file.name.encode() + file.read_bytes())
+    result = run_experiment(tiny_config(model=str(model_folder), random_model=None))
+    assert result.environment_snapshot.model_weights_sha256 == digest.hexdigest()
+
+
+def test_a_meter_that_measures_gives_baseline_adjusted_energy_and_a_verdict():
+    config = tiny_config(baseline={"duration_seconds": 0.05})
+    result = harness.run(config, USER, Silent(), meter=SteadyGpu(power_w=100.0))
+    assert result.verdict == "valid"
+    assert result.baseline_power_w == pytest.approx(100.0)
+    assert result.energy_adjusted_j == pytest.approx(0.0, abs=1e-6)
+    assert result.mean_power_w == pytest.approx(100.0)
+    assert result.energy_uncertainty_j == 3.0
+
+
+def test_a_warmup_that_converged_gives_a_steady_state():
+    warmup = {"convergence_detection": True, "cv_threshold": 100.0, "window_size": 2, "max_prompts": 3}
+    result = run_experiment(tiny_config(num_prompts=5, warmup=warmup))
+    assert result.measurement_methodology == "steady_state"
+    assert result.warmup_result.converged
+    assert result.warmup_excluded_samples == 2 * 2
+    start_s, end_s = result.steady_state_window
+    assert end_s - start_s == pytest.approx(result.total_inference_time_sec)
+    assert result.latency_stats.e2e_ms.n == 4  # the fifth was alone in its batch
+
+
+def test_what_was_measured_before_a_failure_is_kept_and_the_error_says_where(tmp_path, monkeypatch):
+    failing_from(monkeypatch, 2, RuntimeError("CUDA error: unspecified launch failure"))
+    with pytest.raises(BackendError, match=r"batch 2.*unspecified launch failure") as failure:
+        run_experiment(tiny_config(), output_dir=tmp_path)
+    (kept,) = tmp_path.glob(".state/*/process_0.json")
+    assert str(kept) in failure.value.__notes__[0]
+    raw = RawProcessResult.model_validate(json.loads(kept.read_text()))
+    assert len(raw.requests.e2e_ms) == 2
+    assert [each.name for each in tmp_path.iterdir()] == [".state"]
+
+
+def test_a_failure_before_anything_was_measured_leaves_nothing(tmp_path, monkeypatch):
+    failing_from(monkeypatch, 1, RuntimeError("no"))
+    with pytest.raises(BackendError):
+        run_experiment(tiny_config(), output_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_reason_that_a_run_cannot_start_is_told_at_once(tmp_path):
+    file = tmp_path / "a file"
+    file.write_text("")
+    config = tiny_config(
+        model=str(tmp_path / "nowhere"), random_model=None, dataset=str(tmp_path / "no.jsonl"), lora={"path": "nope"}
+    )
+    with pytest.raises(PreFlightError) as failure:
+        run_experiment(config, output_dir=file)
+    starts = [line.partition(" ")[0] for line in str(failure.value).splitlines()]
+    assert starts == ["model:", "lora.path:", "output:", "dataset:"]
+
+
+def test_equal_configurations_have_equal_hashes_and_others_others():
+    first, again, other = (
+        compute_measurement_config_hash(ExperimentConfig(model="gpt2", batch_size=size)) for size in (1, 1, 2)
+    )
+    assert first == again != other
+    assert len(first) == 16

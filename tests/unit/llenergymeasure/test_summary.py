@@ -1,0 +1,188 @@
+"""From what was collected to the result, on figures worked out by hand."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from conftest import tiny_config
+
+from llenergymeasure.domain.environment import EnvironmentSnapshot, GpuInfo
+from llenergymeasure.domain.metrics import DeviceEnergy, WarmupResult
+from llenergymeasure.domain.model import DecoderShape, ModelFacts
+from llenergymeasure.domain.requests import Batch, RequestRecord
+from llenergymeasure.metrics.energy import run_energy
+from llenergymeasure.metrics.summary import EnergyReading, Measurement, summarise
+from llenergymeasure.metrics.window import Window, choose_window
+
+OPENED_AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+SHAPE = DecoderShape(matmul_parameters=1000, head_parameters=100, layers=1, attention_width=8)
+
+
+def model(device="cpu", shape=SHAPE):
+    return ModelFacts(
+        device, device, "transformers 5, torch 2", 1.0, range(9), shape, None if shape else "not counted: x"
+    )
+
+
+def batch(number, rows=2, full=True):
+    """Two seconds long, three tokens a request, ten input tokens each."""
+    start_s = 100.0 + 2 * number
+    times = (start_s + 0.5, start_s + 1.0, start_s + 2.0)
+    requests = tuple(RequestRecord(number, 10, 3, start_s, times, "length") for _ in range(rows))
+    return Batch(start_s, start_s + 2, requests, 10, times, full)
+
+
+def measurement(batches, window=None, devices=(), on="cpu", source="steady", is_measurement=True, **changes):
+    end_s = batches[-1].end_s
+    return Measurement(
+        experiment_id="e",
+        config=tiny_config(),
+        model=changes.pop("model", model(on)),
+        batches=batches,
+        opened_at=OPENED_AT,
+        opened_s=100.0,
+        window=window or Window("total", 100.0, end_s),
+        energy=EnergyReading(source, is_measurement, devices, {}, **changes.pop("baseline", {})),
+        peak_memory_mb=None,
+        **changes,
+    )
+
+
+def cpu(energy_j, **parts):
+    return DeviceEnergy(device="package-0", kind="cpu", source="steady", energy_j=energy_j, **parts)
+
+
+def gpu(energy_j, **parts):
+    return DeviceEnergy(device="GPU-1", kind="gpu", source="steady", energy_j=energy_j, **parts)
+
+
+def test_throughput_and_energy_are_over_the_window():
+    result = summarise(measurement([batch(0), batch(1)], devices=[cpu(60.0, edge_j=1.0, gain_j=3.0)]))
+    assert (result.input_tokens, result.output_tokens, result.total_tokens) == (40, 12, 52)
+    assert result.total_inference_time_sec == 4.0
+    assert (result.avg_tokens_per_second, result.output_tokens_per_second) == (13.0, 3.0)
+    assert result.requests_per_second == 1.0
+    assert (result.total_energy_j, result.energy_per_output_token_j) == (60.0, 5.0)
+    assert result.avg_energy_per_token_j == pytest.approx(60 / 52)
+    assert (result.energy_per_request_j, result.energy_delay_product_js) == (15.0, 240.0)
+    assert result.mean_power_w == 15.0
+    assert result.energy_uncertainty_j == 4.0
+    assert (result.start_time, result.end_time) == (OPENED_AT, OPENED_AT + timedelta(seconds=4))
+
+
+def test_the_steady_state_leaves_the_last_partial_batch_out_of_every_figure():
+    converged = WarmupResult(converged=True, final_cv=0.01, iterations_completed=5, target_cv=0.05, max_prompts=20)
+    batches = [batch(0), batch(1), batch(2, rows=1, full=False)]
+    window = choose_window(None, converged, batches, 100.0, 106.5)
+    whole = summarise(measurement(batches))
+    steady = summarise(measurement(batches, window=window, warmup=converged))
+    assert steady.measurement_methodology == "steady_state"
+    assert steady.steady_state_window == (0.0, 4.0)
+    assert steady.output_tokens == 12
+    assert steady.latency_stats.ttft_ms.n == 4
+    assert steady.total_flops < whole.total_flops
+    assert len(steady.process_results[0].requests.e2e_ms) == 5
+
+
+def test_a_window_counts_tokens_by_their_time():
+    result = summarise(measurement([batch(0), batch(1)], window=Window("windowed", 100.75, 102.75)))
+    assert result.output_tokens == 2 * 3  # two of the first batch's steps, one of the second's
+    assert result.input_tokens == 20  # the second prefill ended inside
+    assert result.latency_stats.e2e_ms is None  # no request is wholly inside
+    assert result.start_time == OPENED_AT + timedelta(seconds=0.75)
+
+
+def test_cpu_joules_do_not_stand_in_for_a_gpus():
+    result = summarise(measurement([batch(0)], devices=[cpu(60.0)], on="cuda:0"))
+    assert result.total_energy_j is None
+    assert result.energy_per_output_token_j is None
+    assert result.device_energy[0].energy_j == 60.0
+    assert any("GPU's energy is unknown" in warning for warning in result.measurement_warnings)
+
+
+def test_a_gpu_runs_energy_is_its_gpus_alone():
+    result = summarise(measurement([batch(0)], devices=[cpu(60.0), gpu(10.0), gpu(20.0)], on="cuda:0"))
+    assert (result.total_energy_j, result.energy_scope, result.energy_per_device_j) == (30.0, "gpu", [10.0, 20.0])
+
+
+def test_one_device_that_cannot_be_read_makes_the_sum_unknown_and_names_it():
+    found = run_energy([cpu(60.0), cpu(None)], on_accelerator=False)
+    assert (found.total_j, found.bound_j) == (None, None)
+    assert "package-0 could not be read" in found.unknown
+
+
+def test_memory_counts_where_the_machine_has_that_domain():
+    dram = DeviceEnergy(device="dram-0", kind="dram", source="steady", energy_j=5.0)
+    found = run_energy([cpu(60.0), dram], on_accelerator=False)
+    assert (found.total_j, found.scope) == (65.0, "cpu+dram")
+
+
+def test_a_part_of_the_bound_that_does_not_apply_is_left_out_of_it():
+    found = run_energy([cpu(60.0, gain_j=60.0)], on_accelerator=False)
+    assert (found.uncertainty.edge_j, found.uncertainty.disagreement_j, found.bound_j) == (None, None, 60.0)
+
+
+def test_the_adjusted_energy_is_less_the_idle_and_may_be_negative():
+    def adjusted(idle_w):
+        baseline = {"baseline_power_w": idle_w}
+        return summarise(measurement([batch(0)], devices=[cpu(60.0)], baseline=baseline)).energy_adjusted_j
+
+    assert (adjusted(10.0), adjusted(50.0)) == (40.0, -40.0)
+
+
+@pytest.mark.parametrize(
+    ("source", "is_measurement", "energy_j", "verdict"),
+    [
+        ("estimate", False, 1.0, "not_measured"),
+        ("none", False, None, "not_measured"),
+        ("steady", True, 1.0, "valid"),
+        ("steady", True, None, "invalid"),
+    ],
+)
+def test_the_verdict_says_whether_energy_was_measured(source, is_measurement, energy_j, verdict):
+    found = summarise(measurement([batch(0)], devices=[cpu(energy_j)], source=source, is_measurement=is_measurement))
+    assert found.verdict == verdict
+    assert bool(found.verdict_reasons) == (verdict != "valid")
+
+
+def test_an_estimate_has_no_power_and_says_that_it_is_one():
+    found = summarise(measurement([batch(0)], devices=[cpu(1.0)], source="estimate", is_measurement=False))
+    assert found.mean_power_w is None
+    assert any("estimate from CPU time" in warning for warning in found.measurement_warnings)
+
+
+def test_operations_that_cannot_be_counted_are_unknown_with_the_reason():
+    found = summarise(measurement([batch(0)], model=model(shape=None)))
+    assert found.total_flops is None
+    assert found.process_results[0].compute_metrics.flops_method == "not counted: x"
+
+
+def test_intervals_are_given_from_thirty_batches_on():
+    few = summarise(measurement([batch(number) for number in range(29)]))
+    enough = summarise(measurement([batch(number) for number in range(30)]))
+    assert few.confidence_intervals == {}
+    interval = enough.confidence_intervals["latency_stats.ttft_ms.mean"]
+    assert interval.n == 30
+    assert interval.low <= enough.latency_stats.ttft_ms.mean <= interval.high
+
+
+def test_a_short_window_and_few_requests_are_warned_of():
+    warnings = " ".join(summarise(measurement([batch(0)])).measurement_warnings)
+    assert "under 60 s" in warnings
+    assert "under 30" in warnings
+    long = " ".join(summarise(measurement([batch(number) for number in range(40)])).measurement_warnings)
+    assert "under" not in long
+
+
+def test_a_warmup_that_did_not_converge_is_warned_of():
+    warmup = WarmupResult(converged=False, final_cv=0.3, iterations_completed=20, target_cv=0.05, max_prompts=20)
+    assert any(
+        "did not converge" in each for each in summarise(measurement([batch(0)], warmup=warmup)).measurement_warnings
+    )
+
+
+def test_gpu_settings_that_blur_a_measurement_are_warned_of_with_the_command_that_mends_them():
+    gpus = [GpuInfo(index=3, persistence_mode=False, ecc_enabled=False)]
+    found = summarise(measurement([batch(0)], environment=EnvironmentSnapshot(gpus=gpus)))
+    warnings = " ".join(found.measurement_warnings)
+    assert "nvidia-smi -i 3 -pm 1" in warnings
+    assert "nvidia-smi -i 3 -e 1" in warnings

@@ -1,0 +1,49 @@
+import pytest
+from conftest import tiny_config
+from replays import RecordedWarmup
+
+from labledger.console import Silent
+from llenergymeasure.errors import ExperimentError
+from llenergymeasure.warmup import run_warmup
+
+
+def warm(latencies_s, *, thermal_wait=True, **warmup):
+    config = tiny_config(warmup=warmup).warmup
+    return run_warmup(RecordedWarmup(latencies_s), config, Silent(), thermal_wait=thermal_wait, sleep=lambda s: None)
+
+
+def test_a_warmup_in_which_every_call_failed_is_a_failure_that_says_why():
+    with pytest.raises(ExperimentError, match=r"every warm-up call failed \(3\).*generation failed"):
+        warm([None], iterations=3)
+
+
+def test_calls_that_failed_beside_some_that_did_not_are_told():
+    found = warm([None, 1.0], iterations=3)
+    assert found.result.iterations_completed == 2
+    assert found.notes == ("1 of 3 warm-up calls failed; the last: generation failed in batch 1",)
+
+
+def test_no_warmup_gives_no_result():
+    assert warm([1.0], iterations=0).result is None
+
+
+def test_every_request_of_the_warmup_is_counted_as_excluded():
+    assert warm([1.0], iterations=3).excluded_requests == 12
+
+
+def test_a_fixed_number_of_calls_claims_no_convergence():
+    result = warm([1.0], iterations=5).result
+    assert (result.converged, result.final_cv, result.target_cv) == (False, 0.0, None)
+
+
+def test_latencies_that_settle_end_the_warmup():
+    result = warm([3.0, 2.0, 1.0, 1.01, 0.99, 1.0, 1.0], convergence_detection=True).result
+    assert result.converged
+    assert result.latencies_ms == pytest.approx([3000, 2000, 1000, 1010, 990, 1000, 1000])
+    assert result.final_cv < 0.05
+
+
+def test_a_thermal_wait_is_skipped_with_the_reason_where_nothing_measures_power():
+    found = warm([1.0], iterations=1, thermal_floor_seconds=5, thermal_wait=False)
+    assert found.result.thermal_floor_wait_s == 0
+    assert "thermal wait was skipped" in found.notes[0]
