@@ -79,6 +79,17 @@ def installed_packages() -> dict[str, str]:
     return dict(sorted((name, version) for name, version in found.items() if name and version))
 
 
+def cpu_pressure_s() -> float | None:
+    """Seconds, since the machine started, in which some task waited for a core; None where the kernel does not tell.
+
+    Linux's pressure stall information, the `some` line of /proc/pressure/cpu.
+    """
+    line = _first_line(Path("/proc/pressure/cpu"))
+    if line is None or "total=" not in line:
+        return None
+    return int(line.rpartition("total=")[2]) / 1e6
+
+
 def git_commit(folder: Path) -> str | None:
     """The commit checked out where `folder` is tracked by git, with `-dirty` where files differ from it."""
     try:

@@ -44,7 +44,16 @@ def measure_and_save(
     """The result, and the path of its result.json where it was saved. Raises what `run_experiment` raises."""
     try:
         result = harness.run(experiment, user, progress, output_dir=output_dir)
-        path = save_or_keep(result, output_dir) if output_dir is not None else None
+        return result, _save(result, output_dir) if output_dir is not None else None
     finally:
         progress.finish()
-    return result, path
+
+
+def _save(result: ExperimentResult, output_dir: Path) -> Path:
+    """Save; an interrupt in the middle is heeded once the finished result is safe."""
+    try:
+        return save_or_keep(result, output_dir)
+    except KeyboardInterrupt as error:
+        path = save_or_keep(result, output_dir)
+        error.add_note(f"the result was complete and is saved in {path.parent}")
+        raise

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from labledger.console import Progress
+from labledger.host import cpu_pressure_s
 from llenergymeasure import preflight
 from llenergymeasure.backends.protocol import Backend
 from llenergymeasure.backends.pytorch.backend import PytorchBackend
@@ -58,12 +59,11 @@ def run(
         collected = Collected()
         try:
             collect(collected, backend, meter, progress, config.num_prompts)
+            progress.phase("summing up")
+            return summarise(_measurement(ready, collected, meter, not_used))
         except BaseException as error:
             _keep(_measurement(ready, collected, meter, not_used), output_dir, error)
             raise
-        measurement = _measurement(ready, collected, meter, not_used)
-    progress.phase("summing up")
-    return summarise(measurement)
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ class Collected:
     closed_s: float | None = None
     batches: list[Batch] = field(default_factory=list)
     peak_memory_mb: float | None = None
+    cpu_wait_s: float | None = None
 
 
 def _prepare(
@@ -116,6 +117,7 @@ def collect(collected: Collected, backend: Backend, meter: Meter, progress: Prog
     backend.synchronize()
     backend.reset_peak_memory()
     meter.mark()
+    waited_before_s = cpu_pressure_s()
     collected.opened_at, collected.opened_s = datetime.now(UTC), time.monotonic()
     done = tokens = 0
     for batch in backend.run():
@@ -127,6 +129,9 @@ def collect(collected: Collected, backend: Backend, meter: Meter, progress: Prog
     backend.synchronize()
     collected.closed_s = time.monotonic()
     meter.mark()
+    waited_s = cpu_pressure_s()
+    if waited_s is not None and waited_before_s is not None:
+        collected.cpu_wait_s = waited_s - waited_before_s
     collected.peak_memory_mb = backend.peak_memory_mb()
 
 
@@ -152,11 +157,19 @@ def _measurement(ready: _Ready, collected: Collected, meter: Meter, not_used: di
             no_baseline=baseline.skipped,
         ),
         peak_memory_mb=collected.peak_memory_mb,
+        cpu_wait_share=_share(collected),
         warmup=ready.warmup.result,
         warmup_excluded=ready.warmup.excluded_requests,
         environment=ready.environment,
         notes=ready.notes,
     )
+
+
+def _share(collected: Collected) -> float | None:
+    """The share of the run in which some task of this machine waited for a core."""
+    if collected.cpu_wait_s is None or collected.closed_s is None:
+        return None
+    return collected.cpu_wait_s / (collected.closed_s - collected.opened_s)
 
 
 def _window(ready: _Ready, collected: Collected) -> Window:

@@ -101,10 +101,11 @@ class User:
 
     def environment(self, **more: str) -> dict[str, str]:
         """The environment of this user's commands: nothing of the machine's own user but where programs are."""
-        kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "TMPDIR") if name in os.environ}
+        kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TMPDIR") if name in os.environ}
+        path = {"PATH": f"{LLEM.parent}{os.pathsep}{os.environ['PATH']}"}
         places = {f"XDG_{kind.upper()}_HOME": str(self._home / kind) for kind in ("config", "state", "cache", "data")}
         settings = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "COLUMNS": "160", "LC_ALL": "C.UTF-8"}
-        return {**kept, "HOME": str(self._home), **places, **settings, **more}
+        return {**kept, **path, "HOME": str(self._home), **places, **settings, **more}
 
     def start(self, *arguments: str | Path, **environment: str) -> "subprocess.Popen[str]":
         """`llem` with these arguments, running."""
@@ -127,6 +128,19 @@ class User:
                 process.kill()
                 raise
         return Ended(process.returncode, stdout, stderr)
+
+    def shell(self, line: str) -> Ended:
+        """A line of shell, where `llem` is found by its name."""
+        ended = subprocess.run(
+            ["sh", "-c", line],
+            cwd=self.folder,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
 
     @contextlib.contextmanager
     def watch(self, *arguments: str | Path, **environment: str) -> Iterator[Watched]:
@@ -157,9 +171,10 @@ class User:
         return Path(name)
 
     def experiment(self, **changes: Any) -> Path:
-        """A small experiment's YAML in the user's folder, `changes` over its fields; its path from there."""
+        """A small experiment's YAML in the user's folder, `changes` over its fields (None: leave it out); its path."""
+        fields = {name: value for name, value in {**EXPERIMENT, **changes}.items() if value is not None}
         with (self.folder / "experiment.yaml").open("w", encoding="utf-8") as file:
-            YAML(typ="safe").dump({**EXPERIMENT, **changes}, file)
+            YAML(typ="safe").dump(fields, file)
         return Path("experiment.yaml")
 
     def results(self) -> list[str]:

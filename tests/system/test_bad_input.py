@@ -170,6 +170,11 @@ def ask_for_remote_code(folder):
     (folder / "modeling_evil.py").write_text("open('evil', 'w')\n", encoding="utf-8")
 
 
+def ask_for_another_size(folder):
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "intermediate_size": 256}), encoding="utf-8")
+
+
 def remove_config(folder):
     (folder / "config.json").unlink()
 
@@ -207,12 +212,19 @@ def test_a_model_folder_that_cannot_be_used_is_refused_before_anything_is_loaded
     assert user.made() == []
 
 
-def test_weights_that_only_loading_finds_corrupt_are_one_message(user, model_copy):
-    describe_a_shape_that_does_not_fit_its_bytes(user.folder / model_copy)
+FOUND_WHILE_LOADING = {
+    "a shape in the weights": (describe_a_shape_that_does_not_fit_its_bytes, ["invalid shape"]),
+    "a size in config.json": (ask_for_another_size, ["config.json", "shape"]),
+}
+
+
+@pytest.mark.parametrize(("spoil", "words"), FOUND_WHILE_LOADING.values(), ids=FOUND_WHILE_LOADING)
+def test_what_only_loading_finds_wrong_is_one_message_that_says_what(user, model_copy, spoil, words):
+    spoil(user.folder / model_copy)
     ended = user.llem("run", user.experiment(model=f"./{model_copy}", random_model=None))
     assert (ended.code, ended.stdout) == (1, "")
-    assert ended.stderr.splitlines()[-1].startswith("error: ")
-    assert "tiny.model" in ended.stderr.splitlines()[-1]
+    assert ended.stderr.splitlines()[-1].startswith("error: ./tiny.model could not be loaded: ")
+    assert [word for word in words if word not in ended.stderr] == []
     assert "Traceback" not in ended.stderr
     assert user.made() == []
 
@@ -223,6 +235,16 @@ def test_a_hub_model_that_cannot_be_reached_is_one_message(user):
     assert "error: model: nobody/no-such-model: no folder here" in ended.stderr
     assert "the hub cannot be reached (HF_HUB_OFFLINE is set)" in ended.stderr
     assert user.made() == []
+
+
+@pytest.mark.slow  # the hub's client tries six times, with pauses
+def test_a_hub_that_does_not_answer_is_one_message_and_no_noise_of_its_client(user):
+    yaml = user.experiment(model="nobody/no-such-model", random_model=None)
+    ended = user.llem("run", yaml, HF_HUB_OFFLINE="0", HF_ENDPOINT="http://127.0.0.1:1")
+    checking, error = ended.stderr.splitlines()
+    assert checking.startswith("checking: ")
+    assert error.startswith("error: model: nobody/no-such-model: no folder here")
+    assert "the hub cannot be reached" in error
 
 
 @pytest.fixture

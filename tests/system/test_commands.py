@@ -1,6 +1,7 @@
 """The commands beside a run: help, doctor, config, a dry run; and the user's own configuration."""
 
 import json
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -112,7 +113,7 @@ def references(node):
     [
         {},
         {"warmup": {"convergence_detection": True, "max_prompts": 7}},
-        {"dataset": {"synthetic": {"input_len": 8, "output_len": 3}}, "max_output_tokens": 3},
+        {"dataset": {"synthetic": {"input_len": 8, "output_len": 3}}, "max_output_tokens": None},
         {"decoder": {"do_sample": True, "temperature": 0.5}, "measurement": {"window": [1, 2.5]}},
         {"random_model": None, "model": "some/model", "pytorch": {"revision": "v1"}, "passthrough_kwargs": {"a": [1]}},
     ],
@@ -193,3 +194,17 @@ def test_watts_that_the_user_states_narrow_the_bound_of_the_estimate(user):
     assert result["energy_uncertainty_j"] == pytest.approx(0.6 * result["total_energy_j"])
     assert "cpu_watts_per_core" not in result["effective_config"]
     assert "±60%" in user.llem("doctor").stdout
+
+
+def test_an_answer_whose_reader_has_left_ends_without_a_word(user):
+    assert user.shell("llem config schema | true").stderr == ""
+    assert user.shell("llem --version | true").stderr == ""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", ["--version", "--help", "config schema"])
+def test_an_answer_that_cannot_be_printed_is_one_message(user, arguments):
+    ended = user.shell(f"llem {arguments} > /dev/full")
+    assert ended.code == 1
+    assert "No space left on device" in ended.stderr
+    assert "Traceback" not in ended.stderr

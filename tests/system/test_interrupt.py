@@ -59,3 +59,14 @@ def test_a_run_that_is_stopped_while_measuring_keeps_what_finished_and_says_wher
     assert f"error: {word}" in ended.stderr
     assert f"{finished} finished requests are kept in results/{file}" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_ctrl_c_while_summing_up_keeps_every_request_and_says_where(user):
+    with user.watch("run", user.experiment(num_prompts=60, max_output_tokens=2)) as command:
+        command.wait_for("summing up …")
+        ended = command.end(signal.SIGINT)
+    assert ended.code == 130
+    assert "error: interrupted" in ended.stderr
+    (kept,) = user.folder.glob("results/.state/*/process_0.json")
+    assert f"60 finished requests are kept in {kept.relative_to(user.folder)}" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -7,6 +7,7 @@ from llenergymeasure.domain.metrics import WarmupResult
 
 MIN_DURATION_S = 60.0
 MIN_PROMPTS = 30
+MAX_CPU_WAIT_SHARE = 0.1
 
 
 def measurement_warnings(
@@ -17,6 +18,7 @@ def measurement_warnings(
     energy_known: bool,
     on_accelerator: bool,
     no_baseline: str | None,
+    cpu_wait_share: float | None,
     warmup: WarmupResult | None,
     environment: EnvironmentSnapshot | None,
 ) -> Iterator[str]:
@@ -34,6 +36,11 @@ def measurement_warnings(
         yield f"The window is {duration_s:.1f} s, under 60 s: energy is less sure; send more prompts."
     if requests < MIN_PROMPTS:
         yield f"{requests} requests are in the window, under 30: percentiles say little; send more prompts."
+    if cpu_wait_share is not None and cpu_wait_share > MAX_CPU_WAIT_SHARE:
+        yield (
+            f"Tasks waited for a core in {cpu_wait_share:.0%} of the run: other work shares it, and times and "
+            "energy are of both; close it and run again."
+        )
     if no_baseline is not None and energy_known:
         yield f"{no_baseline[0].upper()}{no_baseline[1:]}; energy is gross, idle power included."
     if warmup is not None and warmup.converged is False and warmup.max_prompts is not None:

@@ -52,7 +52,10 @@ class EnergyReading:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Everything that was collected. `opened_at` (UTC) and `opened_s` are the same moment on two clocks."""
+    """Everything that was collected. `opened_at` (UTC) and `opened_s` are the same moment on two clocks.
+
+    `cpu_wait_share` is the share of the run in which some task of the machine waited for a core.
+    """
 
     experiment_id: str
     config: ExperimentConfig
@@ -63,6 +66,7 @@ class Measurement:
     window: Window
     energy: EnergyReading
     peak_memory_mb: float | None
+    cpu_wait_share: float | None = None
     warmup: WarmupResult | None = None
     warmup_excluded: int = 0
     environment: EnvironmentSnapshot | None = None
@@ -297,6 +301,7 @@ def _warnings(measurement: Measurement, counted: Totals, energy: RunEnergy) -> l
         energy_known=energy.total_j is not None,
         on_accelerator=measurement.model.on_accelerator,
         no_baseline=measurement.energy.no_baseline,
+        cpu_wait_share=measurement.cpu_wait_share,
         warmup=measurement.warmup,
         environment=measurement.environment,
     )

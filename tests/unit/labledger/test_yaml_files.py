@@ -174,7 +174,13 @@ def test_what_yaml_lets_through_and_python_cannot_hold_is_a_config_error(tmp_pat
 
 @pytest.mark.parametrize(
     "text",
-    [billion_laughs(), "a: &a [*a]\n", "a: &a\n  b: *a\n", "a: &a\n  b: [1, {c: *a}]\n", "a: " + "[" * 1000 + "]" * 1000],
+    [
+        billion_laughs(),
+        "a: &a [*a]\n",
+        "a: &a\n  b: *a\n",
+        "a: &a\n  b: [1, {c: *a}]\n",
+        "a: " + "[" * 1000 + "]" * 1000,
+    ],
     ids=["aliases of aliases", "a list in itself", "a mapping in itself", "a mapping deep in itself", "a deep list"],
 )
 def test_a_file_that_grows_without_end_is_refused_quickly(tmp_path, text):

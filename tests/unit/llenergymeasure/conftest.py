@@ -3,33 +3,9 @@
 import json
 
 import pytest
+from tiny import TINY_SHAPE
 
-from llenergymeasure.config.models import ExperimentConfig, RandomModelConfig
-
-TINY_SHAPE = {
-    "hidden_size": 64,
-    "intermediate_size": 128,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "vocab_size": 512,
-}
-
-
-def tiny_config(**changes):
-    """A configuration that runs in well under a second once torch is imported; None takes a field away."""
-    fields = {
-        "model": "random:llama",
-        "random_model": TINY_SHAPE,
-        "precision": "fp32",
-        "device": "cpu",
-        "num_prompts": 4,
-        "max_input_tokens": 16,
-        "max_output_tokens": 6,
-        "batch_size": 2,
-        "warmup": {"iterations": 0},
-    }
-    fields |= changes
-    return ExperimentConfig.model_validate({name: value for name, value in fields.items() if value is not None})
+from llenergymeasure.config.models import RandomModelConfig
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 import transformers
-from conftest import TINY_SHAPE, tiny_config
 from pydantic import BaseModel
 from replays import RecordedWarmup, SteadyGpu
+from tiny import TINY_SHAPE, tiny_config
 
 from labledger.console import Silent
 from labledger.yaml_files import _model_in

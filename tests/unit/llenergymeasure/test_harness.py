@@ -5,9 +5,9 @@ import json
 
 import pytest
 import transformers
-from conftest import tiny_config
 from pydantic import ValidationError
 from replays import SteadyGpu
+from tiny import tiny_config
 
 from labledger.console import Silent
 from llenergymeasure import ExperimentConfig, ExperimentResult, harness, run_experiment

@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from labledger.errors import UnreadableFileError
-from labledger.schema_versions import SchemaVersionWarning
-from llenergymeasure.domain.experiment import ExperimentResult
+from labledger.schema_versions import SchemaVersionWarning, parse_record
+from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
+from llenergymeasure.domain.metrics import ComputeMetrics, EnergyMetrics, InferenceMetrics, Timestamps
 from llenergymeasure.errors import ExperimentError
-from llenergymeasure.results.persistence import UnsavedResultError, save_or_keep
+from llenergymeasure.results.persistence import UnsavedResultError, save_or_keep, save_raw_result
 from llenergymeasure.results.timeseries import PowerSample, load_timeseries_parquet, write_timeseries_parquet
 
 
@@ -36,6 +37,28 @@ def make_result(**changes: Any) -> ExperimentResult:
         "effective_config": {"model": "gpt2", "backend": "pytorch"},
     }
     return ExperimentResult(**(fields | changes))
+
+
+def make_raw_result(experiment_id: str) -> RawProcessResult:
+    moment = datetime(2026, 2, 26, 14, 0)
+    return RawProcessResult(
+        experiment_id=experiment_id,
+        process_index=0,
+        gpu_id=None,
+        config_name=None,
+        model_name="gpt2",
+        timestamps=Timestamps.from_times(moment, moment),
+        inference_metrics=InferenceMetrics(
+            total_tokens=2,
+            input_tokens=1,
+            output_tokens=1,
+            inference_time_sec=1.0,
+            tokens_per_second=2.0,
+            latency_per_token_ms=None,
+        ),
+        energy_metrics=EnergyMetrics(total_energy_j=None, duration_sec=None),
+        compute_metrics=ComputeMetrics(flops_total=None),
+    )
 
 
 def make_samples(count: int = 300) -> list[PowerSample]:
@@ -176,7 +199,18 @@ class TestIntegrity:
 
     @pytest.mark.parametrize(
         "integrity",
-        [..., None, "", [], {}, {"sha256": None}, {"sha256": "abc"}, {"sha256": "g" * 64}, {"sha256": 5}, [1, {"a": 2}]],
+        [
+            ...,
+            None,
+            "",
+            [],
+            {},
+            {"sha256": None},
+            {"sha256": "abc"},
+            {"sha256": "g" * 64},
+            {"sha256": 5},
+            [1, {"a": 2}],
+        ],
     )
     def test_an_absent_or_malformed_seal_is_passed_over_in_silence(self, saved, integrity):
         rewritten(saved, integrity=integrity)
@@ -196,7 +230,9 @@ class TestIntegrity:
 
 class TestSchemaVersions:
     def test_a_newer_file_warns_once_in_these_words(self, saved):
-        rewritten(saved, schema_version="3.0", total_flops=..., mean_power_w=..., newer=1, latency_stats={"e3e_ms": None})
+        rewritten(
+            saved, schema_version="3.0", total_flops=..., mean_power_w=..., newer=1, latency_stats={"e3e_ms": None}
+        )
         (warning,) = warnings_of_loading(saved)
         assert warning.category is SchemaVersionWarning
         assert str(warning.message) == (
@@ -343,6 +379,18 @@ class TestKeeping:
             save_or_keep(make_result(), a_file)
         assert refused.value.kept_at is None
         assert refused.value.result == make_result()
+
+
+class TestProcessResults:
+    @pytest.mark.parametrize("experiment_id", ["test-001", "../../escaped", "..", "a/../../../b", "{tmp_path}/b"])
+    def test_the_result_of_a_process_stays_in_the_state_folder(self, tmp_path, experiment_id):
+        path = save_raw_result(make_raw_result(experiment_id.format(tmp_path=tmp_path)), tmp_path / "results")
+        assert path.resolve().is_relative_to(tmp_path / "results" / ".state")
+
+    def test_the_result_of_a_process_is_loaded_as_it_was_saved(self, tmp_path):
+        raw = make_raw_result("test-001")
+        path = save_raw_result(raw, tmp_path)
+        assert parse_record(RawProcessResult, path.read_bytes(), str(path))[0] == raw
 
 
 class TestFolderNames:

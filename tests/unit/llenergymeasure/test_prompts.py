@@ -1,9 +1,9 @@
 import json
 
 import pytest
-from conftest import tiny_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import tiny_config
 
 from llenergymeasure.errors import ConfigError
 from llenergymeasure.workload.prompts import build_requests, builtin_text, load_prompts

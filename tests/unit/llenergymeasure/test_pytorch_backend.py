@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from conftest import TINY_SHAPE, tiny_config
+from tiny import TINY_SHAPE, tiny_config
 from torch.utils.flop_counter import FlopCounterMode
 
 from llenergymeasure.backends.pytorch.backend import PytorchBackend

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conftest import tiny_config
+from tiny import tiny_config
 
 from llenergymeasure.domain.environment import EnvironmentSnapshot, GpuInfo
 from llenergymeasure.domain.metrics import DeviceEnergy, WarmupResult
@@ -186,3 +186,11 @@ def test_gpu_settings_that_blur_a_measurement_are_warned_of_with_the_command_tha
     warnings = " ".join(found.measurement_warnings)
     assert "nvidia-smi -i 3 -pm 1" in warnings
     assert "nvidia-smi -i 3 -e 1" in warnings
+
+
+def test_other_work_on_the_machine_is_warned_of_with_its_share():
+    busy = summarise(measurement([batch(0)], cpu_wait_share=0.4)).measurement_warnings
+    assert any("waited for a core in 40% of the run" in warning for warning in busy)
+    assert not any(
+        "core" in warning for warning in summarise(measurement([batch(0)], cpu_wait_share=0.02)).measurement_warnings
+    )

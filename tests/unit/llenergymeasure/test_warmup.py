@@ -1,6 +1,6 @@
 import pytest
-from conftest import tiny_config
 from replays import RecordedWarmup
+from tiny import tiny_config
 
 from labledger.console import Silent
 from llenergymeasure.errors import ExperimentError

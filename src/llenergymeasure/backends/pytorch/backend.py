@@ -16,7 +16,7 @@ from llenergymeasure.backends.pytorch.generation import (
 )
 from llenergymeasure.backends.pytorch.loading import Loaded, first_line, load
 from llenergymeasure.backends.pytorch.memory import HostMemory, device_peak_mb, reset_device_peak
-from llenergymeasure.backends.pytorch.sources import local_folder, weight_files
+from llenergymeasure.backends.pytorch.sources import hub_commit, local_folder, weight_files
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.requests import Batch, Request
@@ -46,7 +46,7 @@ class PytorchBackend:
     def load(self) -> ModelFacts:
         """Load the model and tell what it is."""
         loaded = self._loaded = load(self._config, self._corpus)
-        return _facts(loaded)
+        return _facts(loaded, hub_commit(self._config))
 
     def prepare(self, requests: Sequence[Request]) -> list[str]:
         """Encode, cut to `max_input_tokens`, and check the lengths against the model's positions."""
@@ -176,7 +176,7 @@ class PytorchBackend:
         )
 
 
-def _facts(loaded: Loaded) -> ModelFacts:
+def _facts(loaded: Loaded, revision: str | None) -> ModelFacts:
     import torch
     import transformers
 
@@ -192,6 +192,6 @@ def _facts(loaded: Loaded) -> ModelFacts:
         prompt_tokens=tuple(token for token in range(len(loaded.tokenizer)) if token not in special),
         shape=shape,
         shape_unknown=unknown,
-        revision=getattr(loaded.model.config, "_commit_hash", None),
+        revision=revision,
         effective={"device": loaded.device},
     )

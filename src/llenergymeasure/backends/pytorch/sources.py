@@ -56,6 +56,16 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(folder.glob("*.safetensors")))
 
 
+def hub_commit(config: ExperimentConfig) -> str | None:
+    """The commit of a hub model as it lies in the local cache (`snapshots/{commit}/config.json`)."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if config.model == RANDOM_LLAMA or local_folder(config.model) is not None:
+        return None
+    path = try_to_load_from_cache(config.model, "config.json", revision=config.pytorch.revision)
+    return Path(path).parent.name if isinstance(path, str) else None
+
+
 def safetensors_problem(path: Path) -> str | None:
     """What is wrong with a safetensors file, read from its header and its size; None if nothing.
 

@@ -1,0 +1,64 @@
+"""What README and docs tell people to do works as it stands there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from labledger.yaml_files import read_yaml
+from llenergymeasure.cli.main import app
+from llenergymeasure.config.models import ExperimentConfig
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMAND = re.compile(r"(?:\.venv/bin/|`)(llem [^`\n#|]+)")
+
+
+def blocks(language):
+    return [
+        pytest.param(text, id=f"{page.name}-{number}")
+        for page in PAGES
+        for number, text in enumerate(re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.S | re.M))
+    ]
+
+
+def commands():
+    return sorted({match.strip() for page in PAGES for match in COMMAND.findall(page.read_text())})
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_runs(code, tmp_path):
+    subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code], cwd=tmp_path, check=True, timeout=300)
+    assert len(list(tmp_path.glob("results/*/result.json"))) == 1
+
+
+@pytest.mark.parametrize("text", blocks("yaml"))
+def test_yaml_is_an_experiment(text, tmp_path):
+    path = tmp_path / "experiment.yaml"
+    path.write_text(text)
+    assert ExperimentConfig.model_validate(read_yaml(path).data).model
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.name)
+def test_examples_are_experiments(example):
+    assert ExperimentConfig.model_validate(read_yaml(example).data).model
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_are_known_to_llem(command):
+    words = [word for word in command.split()[1:] if word != "|"]
+    node = typer.main.get_command(app)
+    while words and hasattr(node, "commands") and not words[0].startswith("-"):
+        assert words[0] in node.commands
+        node = node.commands[words.pop(0)]
+    options = {option for parameter in node.params for option in parameter.opts} | {"--help"}
+    assert {word for word in words if word.startswith("-")} <= options
+
+
+def test_every_page_that_is_linked_is_there():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name}: {target}"
