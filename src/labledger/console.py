@@ -7,6 +7,7 @@ from typing import Protocol, TextIO
 
 TTY_EVERY_S = 0.2
 LOG_EVERY_S = 10.0
+MAX_NAME_WIDTH = 30
 
 
 class Progress(Protocol):
@@ -87,7 +88,7 @@ def print_facts(title: str, facts: Iterable[tuple[str, str]]) -> None:
     from rich.text import Text
 
     table = Table(title=Text(title), title_justify="left", show_header=False, box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold", max_width=MAX_NAME_WIDTH)
     table.add_column(overflow="fold")
     for name, value in facts:
         table.add_row(Text(name, style="bold"), Text(value))

@@ -59,10 +59,9 @@ def claim_directory(base: Path) -> Path:
     Raises:
         OSError: the parent cannot be written to; nothing is left behind.
     """
-    with _naming(base):
-        _make_directories(base.parent)
-        suffixes = itertools.chain([""], (f"_{n}" for n in itertools.count(1)))
-        for candidate in (base.with_name(base.name + suffix) for suffix in suffixes):
+    with _naming(base), _made_directories(base.parent):
+        for suffix in itertools.chain([""], (f"_{n}" for n in itertools.count(1))):
+            candidate = base.with_name(base.name + suffix)
             try:
                 candidate.mkdir()
             except FileExistsError:
@@ -89,8 +88,7 @@ def claimed_directory(base: Path) -> Iterator[Path]:
 
 def _replace(path: Path, chunks: Iterable[bytes]) -> None:
     temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
-    with _naming(path, temporary):
-        _make_directories(path.parent)
+    with _naming(path, temporary), _made_directories(path.parent), _opened(path.parent) as directory:
         try:
             # 0o666 leaves the mode to the umask, as for any file that a user makes.
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -102,11 +100,12 @@ def _replace(path: Path, chunks: Iterable[bytes]) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_directory(path.parent)
+        _sync(directory)
 
 
-def _make_directories(directory: Path) -> None:
-    """Make `directory` and its missing parents, each durable; a failure removes those made."""
+@contextlib.contextmanager
+def _made_directories(directory: Path) -> Iterator[None]:
+    """`directory` and its missing parents, each durable; a failure in here or inside removes those made."""
     missing = list(itertools.takewhile(lambda each: not each.exists(), [directory, *directory.parents]))
     made: list[Path] = []
     try:
@@ -115,6 +114,7 @@ def _make_directories(directory: Path) -> None:
                 each.mkdir()
                 made.append(each)
             _sync_directory(each.parent)
+        yield
     except BaseException:
         for each in reversed(made):
             with contextlib.suppress(OSError):  # no longer empty: another process uses it
@@ -123,9 +123,16 @@ def _make_directories(directory: Path) -> None:
 
 
 def _sync_directory(directory: Path) -> None:
+    with _opened(directory) as descriptor:
+        _sync(descriptor)
+
+
+@contextlib.contextmanager
+def _opened(directory: Path) -> Iterator[int]:
+    """A descriptor of `directory`, had before anything in it changes: one that cannot be synced is left alone."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        _sync(descriptor)
+        yield descriptor
     finally:
         os.close(descriptor)
 
@@ -142,10 +149,11 @@ def _sync(descriptor: int) -> None:
 
 @contextlib.contextmanager
 def _naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
-    """Let an OSError that names nothing, or the temporary file, name `path`."""
+    """Let an OSError about `path`, what encloses it, the temporary file, or nothing at all, name `path`."""
     try:
         yield
     except OSError as error:
-        if error.filename not in (None, temporary and os.fspath(temporary)):
+        ours = {None, os.fspath(path), *map(os.fspath, path.parents), temporary and os.fspath(temporary)}
+        if error.filename is not None and os.fspath(error.filename) not in ours:
             raise
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error

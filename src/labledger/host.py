@@ -93,12 +93,12 @@ def cpu_pressure_s() -> float | None:
 def git_commit(folder: Path) -> str | None:
     """The commit checked out where `folder` is tracked by git, with `-dirty` where files differ from it."""
     try:
-        tracked = _git(folder, "ls-files", "--error-unmatch", ".")
+        _git(folder, "ls-files", "--error-unmatch", ".")  # fails where the folder is not in the repository
         commit = _git(folder, "rev-parse", "HEAD")
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
         return None
-    return (commit + ("-dirty" if changed else "")) if tracked else None
+    return commit + ("-dirty" if changed else "")
 
 
 def read_gpus() -> Gpus:

@@ -27,16 +27,17 @@ def bootstrap_mean(groups: Sequence[Sequence[float]], *, seed: int, level: float
     intervals"; Davison and Hinkley (1997), section 2.4, for resampling groups.
 
     Raises:
-        ValueError: fewer than two groups.
+        ValueError: fewer than two groups, or an empty one.
     """
-    if len(groups) < 2:
-        raise ValueError(f"{len(groups)} groups: an interval needs two")
+    if len(groups) < 2 or not all(groups):
+        raise ValueError(f"{len(groups)} groups: an interval needs two, and none of them empty")
     from scipy.stats import bootstrap
 
     sums = np.array([sum(group) for group in groups], dtype=float)
     sizes = np.array([len(group) for group in groups], dtype=float)
     mean = float(sums.sum() / sizes.sum())
-    if np.ptp(sums / sizes) == 0:
+    values = [value for group in groups for value in group]
+    if min(values) == max(values):
         return Interval(mean, mean, level, len(groups), "all alike")
 
     def ratio(total: np.ndarray, size: np.ndarray, axis: int = -1) -> np.ndarray:

@@ -6,6 +6,7 @@ is migrated and nothing is invented: who wants a newer field measures it again.
 """
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
@@ -31,7 +32,9 @@ from labledger.errors import UnreadableFileError
 
 FROM_FILE = "from file"
 MAX_INT_DIGITS = 4_000
+MAX_INT = 10**MAX_INT_DIGITS - 1
 MAX_NESTING = 100
+MAX_NESTING_READ = 200  # the JSON parser's own limit
 
 R = TypeVar("R", bound="Record")
 
@@ -58,7 +61,9 @@ class Record(BaseModel):
         fields = cls.model_fields
         absent = {n: None for n in fields if n not in data and fields[n].default_factory is None}
         record = build(absent | {n: v for n, v in data.items() if n in fields})
-        record._unknown.update({n: v for n, v in data.items() if n not in fields})
+        unknown = {n: v for n, v in data.items() if n not in fields}
+        refuse_unstorable(unknown, max_nesting=MAX_NESTING_READ)  # what is kept must be readable once more
+        record._unknown.update(unknown)
         return record
 
     @field_validator("*", mode="after")
@@ -112,16 +117,16 @@ Timestamp = Annotated[datetime | None, AfterValidator(_to_utc)]
 """A moment: an aware one is kept in UTC, a naive one stays naive."""
 
 
-def refuse_unstorable(value: Any) -> None:
+def refuse_unstorable(value: Any, max_nesting: int = MAX_NESTING) -> None:
     """Raise ValueError if `value` holds, at any depth, what JSON cannot give back.
 
     That is NaN and infinity, text that is not valid Unicode, integers of more than 4,000 digits, and nesting
-    deeper than 100. Records inside are skipped: they were checked when they were built.
+    deeper than `max_nesting`. Records inside are skipped: they were checked when they were built.
     """
     waiting: list[tuple[Any, int, str]] = [(value, 0, "")]
     while waiting:
         each, depth, where = waiting.pop()
-        if (problem := _unstorable(each, depth)) is not None:
+        if (problem := _unstorable(each, depth, max_nesting)) is not None:
             raise ValueError(f"{where.lstrip('.')}: {problem}" if where else problem)
         if isinstance(each, dict):
             waiting += [(key, depth, where) for key in each]
@@ -130,12 +135,12 @@ def refuse_unstorable(value: Any) -> None:
             waiting += [(item, depth + 1, f"{where}[{index}]") for index, item in enumerate(each)]
 
 
-def _unstorable(value: Any, depth: int) -> str | None:
-    if depth > MAX_NESTING:
-        return f"nested over {MAX_NESTING} deep"
+def _unstorable(value: Any, depth: int, max_nesting: int) -> str | None:
+    if depth > max_nesting:
+        return f"nested over {max_nesting} deep"
     if isinstance(value, float) and not math.isfinite(value):
         return f"{value} is not a number that a file can hold; None says that a value is unknown"
-    if isinstance(value, int) and value.bit_length() > MAX_INT_DIGITS * math.log2(10):
+    if isinstance(value, int) and abs(value) > MAX_INT:
         return f"an integer of more than {MAX_INT_DIGITS} digits"
     if isinstance(value, str) and not _is_unicode(value):
         return "text that is not valid Unicode"
@@ -166,11 +171,15 @@ def parse_record(model: type[R], text: bytes, where: str) -> tuple[R, dict[str, 
     try:
         return model.model_validate(data, context=FROM_FILE), data
     except ValidationError as error:
-        problems = [
-            f"{where}: {'.'.join(map(str, each['loc'])) or model.__name__}: {each['msg']}"
-            for each in error.errors(include_url=False)
-        ]
+        problems = [f"{where}: {_problem(each)}" for each in error.errors(include_url=False)]
         raise UnreadableFileError("\n".join(problems)) from error
+
+
+def _problem(error: Any) -> str:
+    """`field: what is wrong` of one of pydantic's errors."""
+    path = ".".join(map(str, error["loc"]))
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{path}: {message}" if path else message
 
 
 def version_warning(record: Record, data: dict[str, Any], *, current: str, rerun: str) -> str | None:
@@ -197,7 +206,7 @@ def version_warning(record: Record, data: dict[str, Any], *, current: str, rerun
 
 def _newer(version: Any, current: str) -> bool:
     def numbers(text: Any) -> list[int]:
-        return [int(part) for part in str(text).split(".") if part.isdigit()]
+        return [int(part) for part in str(text).split(".") if re.fullmatch(r"[0-9]{1,9}", part)]
 
     return numbers(version) > numbers(current)
 

@@ -44,13 +44,12 @@ def read_yaml(path: Path) -> YamlFile:
     Raises:
         ConfigError: it cannot be read, is not YAML, or is not a mapping; the message has file and line.
     """
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     text = _read_text(path)
     try:
-        _refuse_tags(path, text)
-        loaded = YAML(typ="rt").load(text)
+        _check_events(path, text)
+        loaded = _loaded(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}" if mark else str(path)
@@ -58,14 +57,14 @@ def read_yaml(path: Path) -> YamlFile:
         raise ConfigError(f"{place}: {problem}") from error
     except YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
-    except RecursionError as error:
-        raise ConfigError(f"{path}: nested too deeply") from error
+    except _UnusableValueError as error:
+        raise ConfigError(f"{path}: a value cannot be read: {str(error).splitlines()[0]}") from error
     if loaded is None:
         return YamlFile(path, {}, {})
     if not isinstance(loaded, dict):
         raise ConfigError(f"{path}:1: expected `key: value` lines, found {_kind(loaded)}")
-    lines: dict[Location, int] = {}
-    return YamlFile(path, _plain(loaded, (), path, lines), lines)
+    reader = _Reader(path)
+    return YamlFile(path, reader.plain(loaded, ()), reader.lines)
 
 
 def _read_text(path: Path) -> str:
@@ -79,46 +78,81 @@ def _read_text(path: Path) -> str:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _refuse_tags(path: Path, text: str) -> None:
+class _UnusableValueError(ValueError):
+    """A scalar that YAML's grammar allows and no type can hold: a 13th month, an integer of 5,000 digits."""
+
+
+def _loaded(text: str) -> Any:
     from ruamel.yaml import YAML
 
+    try:
+        return YAML(typ="rt").load(text)
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise _UnusableValueError(str(error) or type(error).__name__) from error
+
+
+def _check_events(path: Path, text: str) -> None:
+    """Refuse, before anything is built, explicit tags, deep nesting, and an alias inside what it stands for."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
+
+    enclosing: list[str | None] = []
     for event in YAML(typ="rt").parse(text):
+        place = f"{path}:{event.start_mark.line + 1}"
         if getattr(event, "tag", None):
-            raise ConfigError(
-                f"{path}:{event.start_mark.line + 1}: the tag {event.tag} is not accepted; write the plain value"
-            )
+            tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
+            raise ConfigError(f"{place}: the tag {tag} is not accepted; write the plain value")
+        if isinstance(event, AliasEvent) and event.anchor in enclosing:
+            raise ConfigError(f"{place}: the alias *{event.anchor} stands inside what it stands for")
+        if isinstance(event, CollectionStartEvent):
+            enclosing.append(event.anchor)
+        elif isinstance(event, CollectionEndEvent):
+            enclosing.pop()
+        if len(enclosing) > MAX_DEPTH:
+            raise ConfigError(f"{place}: nested over {MAX_DEPTH} deep")
 
 
-def _plain(node: Any, location: Location, path: Path, lines: dict[Location, int]) -> Any:
-    if len(lines) > MAX_NODES or len(location) > MAX_DEPTH:
-        raise ConfigError(f"{path}: more than {MAX_NODES} values, or nested over {MAX_DEPTH} deep")
-    if isinstance(node, dict):
-        plain = {}
-        for key, value in node.items():
-            line = _line(node, key, lines.get(location, 1))
-            if not isinstance(key, str):
-                raise ConfigError(f"{path}:{line}: the key {key!r} is not text; put it in quotes")
-            lines[(*location, key)] = line
-            plain[str(key)] = _plain(value, (*location, key), path, lines)
-        return plain
-    if isinstance(node, list):
-        items = []
-        for index, value in enumerate(node):
-            lines[(*location, index)] = _line(node, index, lines.get(location, 1))
-            items.append(_plain(value, (*location, index), path, lines))
-        return items
-    return _plain_scalar(node)
+class _Reader:
+    """Turns what ruamel loaded into plain values, and writes down the line of each."""
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lines: dict[Location, int] = {}
+        self._scalars: dict[int, Any] = {}  # one plain value for a text, however many aliases it has
 
-def _plain_scalar(node: Any) -> Any:
-    if node is None or isinstance(node, bool):
-        return node
-    if type(node).__name__ == "ScalarBoolean":
-        return bool(node)
-    for kind in (int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return str(node)  # a date or time
+    def plain(self, node: Any, location: Location) -> Any:
+        if len(self.lines) > MAX_NODES:
+            raise ConfigError(f"{self.path}: more than {MAX_NODES} values")
+        if isinstance(node, dict):
+            return {self._key(node, key, location): self._inside(node, key, location) for key in node}
+        if isinstance(node, list):
+            return [self._inside(node, index, location) for index in range(len(node))]
+        if id(node) not in self._scalars:
+            self._scalars[id(node)] = self._scalar(node, location)
+        return self._scalars[id(node)]
+
+    def _inside(self, node: Any, key: Any, location: Location) -> Any:
+        part = str(key) if isinstance(node, dict) else key
+        self.lines[(*location, part)] = _line(node, key, self.lines.get(location, 1))
+        return self.plain(node[key], (*location, part))
+
+    def _key(self, node: Any, key: Any, location: Location) -> str:
+        if not isinstance(key, str):
+            line = _line(node, key, self.lines.get(location, 1))
+            raise ConfigError(f"{self.path}:{line}: the key {key!r} is not text; put it in quotes")
+        return str(self._scalar(key, location))
+
+    def _scalar(self, node: Any, location: Location) -> Any:
+        if node is None or isinstance(node, bool):
+            return node
+        if type(node).__name__ == "ScalarBoolean":
+            return bool(node)
+        kind = next((kind for kind in (int, float, str) if isinstance(node, kind)), str)  # else a date or time
+        value = kind(node)
+        if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+            line = self.lines.get(location, 1)
+            raise ConfigError(f"{self.path}:{line}: half a surrogate pair in {value!r} is not valid Unicode")
+        return value
 
 
 def _line(node: Any, key: Any, otherwise: int) -> int:
@@ -161,8 +195,9 @@ def describe_errors(
 
 
 def _in_order_of_lines(text: str) -> list[str | int]:
-    """Digits compare as the numbers that they are."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
+    """Digits, every second part of the split, compare as the numbers that they are."""
+    parts = re.split(r"([0-9]{1,9})", text)
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)]
 
 
 def _written_location(loc: Location, data: Any, kind: str) -> Location:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -192,10 +192,10 @@ def user(tmp_path: Path) -> User:
     return User(tmp_path)
 
 
-@pytest.fixture(scope="module")
-def module_user(tmp_path_factory: pytest.TempPathFactory) -> User:
-    """A user whose finished runs the tests of a module look at together."""
-    return User(tmp_path_factory.mktemp("home"))
+@pytest.fixture(scope="session")
+def new_user(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], User]:
+    """Makes a user whose finished runs several tests look at."""
+    return lambda: User(tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture(scope="session")

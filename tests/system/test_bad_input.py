@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import struct
 from contextlib import suppress
 
 import pytest
@@ -151,14 +150,6 @@ def write_a_header_that_is_not_json(folder):
         file.write(b"garbage!")
 
 
-def describe_a_shape_that_does_not_fit_its_bytes(folder):
-    weights = folder / "model.safetensors"
-    content = weights.read_bytes()
-    (length,) = struct.unpack("<Q", content[:8])
-    header = content[8 : 8 + length].replace(b'"shape":[512,64]', b'"shape":[513,64]')
-    weights.write_bytes(content[:8] + header + content[8 + length :])
-
-
 def leave_only_a_pickle(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
@@ -212,32 +203,24 @@ def test_a_model_folder_that_cannot_be_used_is_refused_before_anything_is_loaded
     assert user.made() == []
 
 
-FOUND_WHILE_LOADING = {
-    "a shape in the weights": (describe_a_shape_that_does_not_fit_its_bytes, ["invalid shape"]),
-    "a size in config.json": (ask_for_another_size, ["config.json", "shape"]),
-}
-
-
-@pytest.mark.parametrize(("spoil", "words"), FOUND_WHILE_LOADING.values(), ids=FOUND_WHILE_LOADING)
-def test_what_only_loading_finds_wrong_is_one_message_that_says_what(user, model_copy, spoil, words):
-    spoil(user.folder / model_copy)
+def test_weights_that_do_not_fit_their_config_are_one_message_that_says_so(user, model_copy):
+    ask_for_another_size(user.folder / model_copy)
     ended = user.llem("run", user.experiment(model=f"./{model_copy}", random_model=None))
     assert (ended.code, ended.stdout) == (1, "")
     assert ended.stderr.splitlines()[-1].startswith("error: ./tiny.model could not be loaded: ")
-    assert [word for word in words if word not in ended.stderr] == []
+    assert [word for word in ("config.json", "shape") if word not in ended.stderr] == []
     assert "Traceback" not in ended.stderr
     assert user.made() == []
 
 
-def test_a_hub_model_that_cannot_be_reached_is_one_message(user):
+def test_a_hub_model_that_is_not_at_hand_offline_is_one_message_that_says_so(user):
     ended = user.llem("run", user.experiment(model="nobody/no-such-model", random_model=None))
     assert (ended.code, ended.stdout) == (1, "")
     assert "error: model: nobody/no-such-model: no folder here" in ended.stderr
-    assert "the hub cannot be reached (HF_HUB_OFFLINE is set)" in ended.stderr
+    assert "HF_HUB_OFFLINE" in ended.stderr
     assert user.made() == []
 
 
-@pytest.mark.slow  # the hub's client tries six times, with pauses
 def test_a_hub_that_does_not_answer_is_one_message_and_no_noise_of_its_client(user):
     yaml = user.experiment(model="nobody/no-such-model", random_model=None)
     ended = user.llem("run", yaml, HF_HUB_OFFLINE="0", HF_ENDPOINT="http://127.0.0.1:1")

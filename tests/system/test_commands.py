@@ -186,14 +186,11 @@ def test_doctor_refuses_a_users_configuration_with_an_unknown_key(user):
     assert f"{user.config_file}:1: cpu_wats_per_core: unknown key" in ended.stderr
 
 
-def test_watts_that_the_user_states_narrow_the_bound_of_the_estimate(user):
+def test_doctor_knows_the_watts_that_the_user_states(user):
     user.config_file.write_text("cpu_watts_per_core: 4\n", encoding="utf-8")
-    ended = user.llem("run", user.experiment(), "--json")
-    result = json.loads(ended.stdout)
-    assert result["energy_source"] == "estimate"
-    assert result["energy_uncertainty_j"] == pytest.approx(0.6 * result["total_energy_j"])
-    assert "cpu_watts_per_core" not in result["effective_config"]
-    assert "±60%" in user.llem("doctor").stdout
+    shown = user.llem("doctor").stdout
+    assert "4 W a core as you set it" in shown
+    assert "±60%" in shown
 
 
 def test_an_answer_whose_reader_has_left_ends_without_a_word(user):

@@ -21,14 +21,19 @@ def load(path):
 
 
 @pytest.fixture(scope="module")
-def plain_run(module_user):
-    """A run of a YAML, and nothing else said."""
-    return module_user.llem("run", module_user.experiment())
+def plain_user(new_user):
+    return new_user()
 
 
 @pytest.fixture(scope="module")
-def result_path(module_user, plain_run):
-    return next(module_user.folder.glob("results/*/result.json"))
+def plain_run(plain_user):
+    """A run of a YAML, and nothing else said."""
+    return plain_user.llem("run", plain_user.experiment())
+
+
+@pytest.fixture(scope="module")
+def result_path(plain_user, plain_run):
+    return next(plain_user.folder.glob("results/*/result.json"))
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +69,11 @@ def test_progress_goes_to_stderr_a_line_a_phase(plain_run):
     assert phases == ["checking", "loading random:llama", "warming up", "measuring", "summing up"]
 
 
-def test_the_result_stands_alone_in_its_folder_and_nothing_else_is_made(module_user, plain_run, result_path):
+def test_the_result_stands_alone_in_its_folder_and_nothing_else_is_made(plain_user, plain_run, result_path):
     assert FOLDER.fullmatch(result_path.parent.name)
-    assert module_user.results() == [result_path.parent.name, f"{result_path.parent.name}/result.json"]
-    assert module_user.made() == ["results"]
-    assert not module_user.unsaved.exists()
+    assert plain_user.results() == [result_path.parent.name, f"{result_path.parent.name}/result.json"]
+    assert plain_user.made() == ["results"]
+    assert not plain_user.unsaved.exists()
 
 
 def test_the_saved_tokens_are_those_that_were_read_and_generated(result):
@@ -121,14 +126,22 @@ def test_the_machine_is_recorded_without_its_name(result):
 
 
 @pytest.fixture(scope="module")
-def json_run(module_user):
+def json_user(new_user):
+    """A user who has stated the power of a core."""
+    user = new_user()
+    user.config_file.write_text("cpu_watts_per_core: 4\n", encoding="utf-8")
+    return user
+
+
+@pytest.fixture(scope="module")
+def json_run(json_user):
     """A run that prints JSON, with flags over its YAML."""
     flags = ["--num-prompts", "3", "--batch-size", "2", "--precision", "bf16", "--output", "elsewhere"]
-    return module_user.llem("run", module_user.experiment(), "--json", *flags)
+    return json_user.llem("run", json_user.experiment(), "--json", *flags)
 
 
-def test_json_on_stdout_is_the_saved_file_but_for_its_seal(module_user, json_run):
-    (path,) = module_user.folder.glob("elsewhere/*/result.json")
+def test_json_on_stdout_is_the_saved_file_but_for_its_seal(json_user, json_run):
+    (path,) = json_user.folder.glob("elsewhere/*/result.json")
     saved = json.loads(path.read_text(encoding="utf-8"))
     assert json_run.code == 0
     assert saved.pop("integrity")
@@ -141,6 +154,13 @@ def test_flags_stand_over_the_yaml_and_the_rest_of_it_holds(json_run):
     assert (config["num_prompts"], config["batch_size"], config["precision"]) == (3, 2, "bf16")
     assert (config["max_output_tokens"], config["random_model"]["hidden_size"]) == (4, 64)
     assert printed["process_results"][0]["requests"]["output_tokens"] == [4] * 3
+
+
+def test_watts_that_the_user_states_narrow_the_bound_of_the_estimate(json_run):
+    printed = json.loads(json_run.stdout)
+    assert printed["energy_source"] == "estimate"
+    assert printed["energy_uncertainty_j"] == pytest.approx(0.6 * printed["total_energy_j"])
+    assert "cpu_watts_per_core" not in printed["effective_config"]
 
 
 @pytest.fixture

@@ -176,8 +176,10 @@ class ExperimentResult(Record):
 
     @property
     def duration_sec(self) -> float | None:
-        """From `start_time` to `end_time`."""
+        """From `start_time` to `end_time`; None of a file that lacks one, or has only one in a time zone."""
         if self.start_time is None or self.end_time is None:
+            return None
+        if (self.start_time.tzinfo is None) != (self.end_time.tzinfo is None):
             return None
         return (self.end_time - self.start_time).total_seconds()
 

@@ -97,7 +97,7 @@ def save_raw_result(raw: RawProcessResult, output_dir: Path) -> Path:
     Raises:
         OSError: it could not be written.
     """
-    path = output_dir / STATE_FOLDER / str(raw.experiment_id) / f"process_{raw.process_index}.json"
+    path = output_dir / STATE_FOLDER / safe_name(raw.experiment_id) / f"process_{raw.process_index}.json"
     write_durably(path, raw.model_dump_json(indent=2).encode())
     return path
 
@@ -149,14 +149,14 @@ def to_json(result: ExperimentResult) -> str:
 def _folder_name(result: ExperimentResult) -> str:
     model = result.effective_config.get("model")
     minute = datetime.now().strftime("%Y-%m-%dT%H-%M")  # local time, as a person looks for it
-    return f"{_slug(model)}_{_slug(result.backend)}_{minute}"
+    if isinstance(model, str) and model.startswith(("/", "./", "../", "~")):
+        model = model.rstrip("/").rpartition("/")[2]  # a local folder's own name
+    return f"{safe_name(model)}_{safe_name(result.backend)}_{minute}"
 
 
-def _slug(name: object) -> str:
-    """A folder name of at most 100 safe characters; a local path gives its last component."""
+def safe_name(name: object) -> str:
+    """`name` as a folder's name: at most 100 characters of `a-z0-9._-`, "unknown" where none is left."""
     text = name if isinstance(name, str) else ""
-    if text.startswith(("/", "./", "../", "~")):
-        text = text.rstrip("/").rpartition("/")[2]
     text = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip(".-")[:MAX_NAME_LENGTH]
     return text.strip(".-") or "unknown"
 

@@ -1,5 +1,6 @@
 """The power and temperature of each device over a measurement, as a Parquet sidecar."""
 
+import errno
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -55,8 +56,12 @@ def load_timeseries_parquet(path: Path) -> "pyarrow.Table":
     """The table in `path`; its page checksums are verified.
 
     Raises:
-        OSError: it cannot be read, or a checksum does not hold.
+        OSError: it cannot be read, is not Parquet, or a checksum does not hold.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pq.read_table(path, page_checksum_verification=True)
+    try:
+        return pq.read_table(path, page_checksum_verification=True)
+    except pa.ArrowInvalid as error:
+        raise OSError(errno.EIO, f"not readable as Parquet: {error}", str(path)) from error

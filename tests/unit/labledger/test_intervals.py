@@ -43,10 +43,22 @@ def test_values_that_move_together_make_the_interval_wider():
 
 
 def test_groups_of_different_sizes_count_by_their_values():
-    interval = bootstrap_mean([[0.0] * 99, [1.0]], seed=1)
-    assert (interval.low, interval.high) == (0.0, 1.0)
-    many = bootstrap_mean([[0.0, 0.1] * 20, [1.0], *([[0.0, 0.1] * 20] * 20)], seed=1)
-    assert many.high < 0.2
+    groups = [[0.0, 0.1] * 20] * 20 + [[1.0]]
+    assert bootstrap_mean(groups, seed=1).high < 0.2
+
+
+def test_the_interval_lies_among_the_values_whatever_the_sizes_of_the_groups():
+    interval = bootstrap_mean([[1.0 + size % 2 / 10] * size for size in range(1, 21)], seed=1)
+    assert 1.0 <= interval.low < interval.high <= 1.1
+
+
+def test_values_with_a_long_tail_move_the_interval_towards_it():
+    generator = np.random.default_rng(5)
+    values = generator.exponential(size=20)
+    plain_low, plain_high = np.quantile(generator.choice(values, size=(2_000, 20)).mean(axis=1), [0.025, 0.975])
+    interval = bootstrap_mean(alone(values), seed=1)
+    assert interval.low > plain_low
+    assert interval.high > plain_high
 
 
 def test_more_values_make_the_interval_narrower():

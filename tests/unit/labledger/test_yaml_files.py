@@ -310,11 +310,18 @@ def test_a_problem_of_no_field_points_to_the_file(tmp_path):
     assert problems(tmp_path, "model: x\nsizes: [1, 2, 3, 4]\n") == ["file.yaml: too much is asked for"]
 
 
-def test_every_problem_is_told(tmp_path):
-    assert problems(tmp_path, "modle: x\nsizes: 3\n") == [
+def test_every_problem_is_told_in_the_order_of_the_lines(tmp_path):
+    assert problems(tmp_path, "\nmodle: x\n\n\n\n\n\n\n\nsizes: 3\n") == [
+        "file.yaml:2: modle: unknown key (did you mean model?)",
+        "file.yaml:10: sizes: should be a valid list, found 3",
         "file.yaml: model: required, and missing",
-        "file.yaml:2: sizes: should be a valid list, found 3",
-        "file.yaml:1: modle: unknown key (did you mean model?)",
+    ]
+
+
+@pytest.mark.parametrize("key", ["1²2", "٣"])
+def test_a_problem_is_told_whatever_digits_the_key_is_made_of(tmp_path, key):
+    assert problems(tmp_path, f"model: x\n'{key}': 1\n") == [
+        f"file.yaml:2: {key}: unknown key (known: model, prompts, engine, sizes)"
     ]
 
 

@@ -143,6 +143,10 @@ class TestIntegrity:
         assert warnings_of_loading(saved) == []
         assert warnings_of_loading(saved_with_sidecar) == []
 
+    def test_a_configuration_that_holds_a_digest_of_its_own_is_no_cause_for_a_warning(self, tmp_path):
+        config = {"integrity": {"sha256": "0" * 64}, "sha256": "f" * 64}
+        assert warnings_of_loading(make_result(effective_config=config).save(tmp_path)) == []
+
     def test_integrity_is_no_field_of_a_loaded_result(self, saved):
         loaded = ExperimentResult.from_json(saved)
         assert loaded == make_result()
