@@ -189,7 +189,7 @@ def describe_errors(
         if problem["type"] == "value_error":
             location, text = _named_field(model, location, text)
         where = place(location)
-        field = ".".join(str(part) for part in location)
+        field = "" if where.startswith("--") else ".".join(str(part) for part in location)
         lines.append(": ".join(part for part in (where, field, text) if part))
     return sorted(dict.fromkeys(lines), key=_in_order_of_lines)
 
@@ -217,17 +217,18 @@ def _problem_text(problem: Any, model: "type[BaseModel]", location: Location) ->
     if kind == "extra_forbidden":
         owner = _model_at(model, location[:-1])
         names = list(owner.model_fields) if owner else []
-        return "unknown key" + _did_you_mean(str(location[-1]), names)
+        return "unknown key" + did_you_mean(str(location[-1]), names)
     if kind == "missing":
         return "required, and missing"
-    message = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
     if kind == "value_error":
-        return message
+        return str(problem["msg"]).removeprefix("Value error, ")
+    message = re.sub(r"^\w+ should ", "", str(problem["msg"]))
     hint = ""
     if kind == "literal_error":
-        hint = _did_you_mean(str(found), re.findall(r"'([^']*)'", problem["ctx"]["expected"]))
-    expected = {"model_type": "a section with keys of its own", "dict_type": "a section with keys of its own"}
-    return f"should be {expected.get(kind, message)}, found {_shown(found)}{hint}"
+        hint = did_you_mean(str(found), re.findall(r"'([^']*)'", problem["ctx"]["expected"]))
+    if kind in ("model_type", "dict_type"):
+        message = "be a section with keys of its own"
+    return f"should {message}, found {_shown(found)}{hint}"
 
 
 def _named_field(model: "type[BaseModel]", location: Location, text: str) -> tuple[Location, str]:
@@ -243,7 +244,8 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _did_you_mean(word: str, names: list[str]) -> str:
+def did_you_mean(word: str, names: list[str]) -> str:
+    """` (did you mean …?)` with the nearest of `names`, else all of them."""
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return f" (did you mean {near[0]}?)" if near else f" (known: {', '.join(names)})" if names else ""
 

@@ -204,4 +204,4 @@ def _keep(measurement: Measurement, output_dir: Path | None, error: BaseExceptio
 
 def _new_experiment_id(moment: datetime) -> str:
     """Sorts by time; the random end keeps runs of one second apart."""
-    return f"{moment:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+    return f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"

@@ -44,7 +44,7 @@ def print_config(loaded: "LoadedConfig", *, as_json: bool) -> None:
 
     from labledger.console import print_answer
 
-    fields = loaded.experiment.model_dump(mode="json")
+    fields = loaded.experiment.in_effect()
     if as_json:
         print_answer(json.dumps(fields, indent=2))
         return

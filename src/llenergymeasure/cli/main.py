@@ -1,9 +1,12 @@
 """`llem`: its commands."""
 
+import os
+import sys
 from typing import Annotated
 
 import typer
 
+from labledger.console import print_error
 from llenergymeasure.cli.config import config_app
 from llenergymeasure.cli.doctor import doctor
 from llenergymeasure.cli.run import run
@@ -36,4 +39,9 @@ def options(
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 usage or configuration, 130 interrupted."""
-    app()
+    try:
+        app()
+    except OSError as error:  # standard output cannot be written to
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - what is left in the buffer cannot be written either
+        print_error(f"standard output: {error.strerror}")
+        sys.exit(1)

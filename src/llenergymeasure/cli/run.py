@@ -73,12 +73,16 @@ def _measure(loaded: Any, output: Path, as_json: bool, quiet: bool) -> None:
         if error.kept_at is None:
             print_answer(error.result.to_json())  # the last place that is left
         raise
-    if as_json:
-        print_answer(result.to_json())
-    elif quiet:
-        print_answer(str(path))
-    else:
-        print_result(result, path)
+    try:
+        if as_json:
+            print_answer(result.to_json())
+        elif quiet:
+            print_answer(str(path))
+        else:
+            print_result(result, path)
+    except OSError as error:  # standard output is full, say: the result is not lost with it
+        error.add_note(f"the result is saved in {path}")
+        raise
 
 
 def _set_verbosity(verbose: bool) -> None:

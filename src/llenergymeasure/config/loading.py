@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import platformdirs
 from pydantic import BaseModel, ValidationError
 
-from labledger.yaml_files import Location, YamlFile, describe_errors, has, read_yaml
+from labledger.yaml_files import Location, YamlFile, describe_errors, did_you_mean, has, read_yaml
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.errors import ConfigError
 
@@ -82,8 +82,18 @@ def load_user_config(file: YamlFile | None = None) -> UserConfig:
 
 
 def _user_file() -> YamlFile | None:
+    """The user's file, whose keys are the machine's or an experiment's."""
     path = user_config_path()
-    return read_yaml(path) if path.exists() else None
+    if not path.exists():
+        return None
+    file = read_yaml(path)
+    known = [*UserConfig.model_fields, *ExperimentConfig.model_fields]
+    unknown = [key for key in file.data if key not in known]
+    if unknown:
+        raise ConfigError(
+            "\n".join(f"{file.place((key,))}: {key}: unknown key{did_you_mean(key, known)}" for key in unknown)
+        )
+    return file
 
 
 def _experiment_layer(file: YamlFile | None) -> _Layer:

@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
 RANDOM_LLAMA = "random:llama"
 BUILTIN_DATASET = "builtin"
 
-Positive = Annotated[int, Field(ge=1)]
+# Strict: `true` is no number. A whole number still is a float.
+Positive = Annotated[int, Field(ge=1, strict=True)]
+PositiveFloat = Annotated[float, Field(gt=0, strict=True)]
 
 OWN_GENERATE_KEYS = frozenset(
     {
@@ -46,6 +48,26 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @property
+    def without_effect(self) -> dict[str, str]:
+        """The fields that the others leave without effect, each with the reason; to write one down is an error."""
+        return {}
+
+    @model_validator(mode="after")
+    def _nothing_without_effect(self) -> Self:
+        for name, reason in self.without_effect.items():
+            if name in self.model_fields_set:
+                raise ValueError(f"{name}: has no effect {reason}")
+        return self
+
+    def in_effect(self) -> dict[str, JsonValue]:
+        """What has an effect, defaults filled in: as YAML it is this very configuration."""
+        fields = self.model_dump(mode="json", exclude=set(self.without_effect))
+        for name, value in self:
+            if isinstance(value, Section):
+                fields[name] = value.in_effect()
+        return fields
+
 
 class RandomModelConfig(Section):
     """The shape of `random:llama`; the defaults make a model of 34 million parameters."""
@@ -55,7 +77,7 @@ class RandomModelConfig(Section):
     num_hidden_layers: Positive = 8
     num_attention_heads: Positive = 8
     num_key_value_heads: Positive | None = Field(None, description="Default: as many as attention heads.")
-    vocab_size: Annotated[int, Field(ge=512)] = 8192
+    vocab_size: Annotated[int, Field(ge=512, strict=True)] = 8192
     max_position_embeddings: Positive = 4096
     tie_word_embeddings: bool = False
 
@@ -86,11 +108,11 @@ class DecoderConfig(Section):
     """How the next token is chosen: greedy, or sampled with `random_seed`."""
 
     do_sample: bool = False
-    temperature: Annotated[float, Field(gt=0)] | None = None
+    temperature: PositiveFloat | None = None
     top_k: Positive | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1, strict=True)] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1, strict=True)] | None = None
+    repetition_penalty: PositiveFloat = 1.0
     ignore_eos: bool = Field(False, description="Generate max_output_tokens for every request.")
 
     @model_validator(mode="after")
@@ -108,25 +130,26 @@ class WarmupConfig(Section):
     last `window_size` latencies is at most `cv_threshold`, for `max_prompts` calls at the most.
     """
 
-    iterations: Annotated[int, Field(ge=0)] = 5
+    iterations: Annotated[int, Field(ge=0, strict=True)] = 5
     convergence_detection: bool = False
-    cv_threshold: Annotated[float, Field(gt=0)] = 0.05
-    window_size: Annotated[int, Field(ge=2)] = 5
+    cv_threshold: PositiveFloat = 0.05
+    window_size: Annotated[int, Field(ge=2, strict=True)] = 5
     max_prompts: Positive = 20
-    thermal_floor_seconds: Annotated[float, Field(ge=0)] = Field(
+    thermal_floor_seconds: Annotated[float, Field(ge=0, strict=True)] = Field(
         0.0, description="Wait after the warm-up, so that the device is as warm as it stays."
     )
 
-    @model_validator(mode="after")
-    def _keys_that_reach_nothing(self) -> Self:
-        given = self.model_fields_set
+    @property
+    def without_effect(self) -> dict[str, str]:
+        """Either the fixed number counts, or what convergence is judged by."""
         if self.convergence_detection:
-            if "iterations" in given:
-                raise ValueError("iterations: has no effect with convergence_detection: true; use max_prompts")
-            if self.max_prompts < self.window_size:
-                raise ValueError(f"max_prompts: {self.max_prompts} is less than window_size {self.window_size}")
-        elif unused := sorted(given & {"cv_threshold", "window_size", "max_prompts"}):
-            raise ValueError(f"{unused[0]}: has no effect without convergence_detection: true")
+            return {"iterations": "with convergence_detection: true; use max_prompts"}
+        return dict.fromkeys(("cv_threshold", "window_size", "max_prompts"), "without convergence_detection: true")
+
+    @model_validator(mode="after")
+    def _room_for_a_window(self) -> Self:
+        if self.convergence_detection and self.max_prompts < self.window_size:
+            raise ValueError(f"max_prompts: {self.max_prompts} is less than window_size {self.window_size}")
         return self
 
 
@@ -134,7 +157,7 @@ class BaselineConfig(Section):
     """The power of the idle device, measured before the warm-up."""
 
     enabled: bool = True
-    duration_seconds: Annotated[float, Field(gt=0)] = 30.0
+    duration_seconds: PositiveFloat = 30.0
 
 
 class EnergyConfig(Section):
@@ -198,7 +221,7 @@ class ExperimentConfig(Section):
     max_input_tokens: Positive | None = Field(None, description="Longer prompts are cut to their first tokens.")
     max_output_tokens: Positive = 128
     batch_size: Positive = 1
-    random_seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    random_seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] = 42
     decoder: DecoderConfig = Field(default_factory=DecoderConfig)
     warmup: WarmupConfig = Field(default_factory=WarmupConfig)
     baseline: BaselineConfig = Field(default_factory=BaselineConfig)
@@ -220,14 +243,22 @@ class ExperimentConfig(Section):
             raise ValueError(f"pytorch.revision: has no effect on {RANDOM_LLAMA}")
         return self
 
+    @property
+    def without_effect(self) -> dict[str, str]:
+        """A synthetic dataset has its own output length."""
+        if not isinstance(self.dataset, SyntheticDataset):
+            return {}
+        return {"max_output_tokens": "with a synthetic dataset: its output_len is the length"}
+
     @model_validator(mode="after")
-    def _lengths_agree(self) -> Self:
-        if isinstance(self.dataset, SyntheticDataset):
-            lengths = self.dataset.synthetic
-            if "max_output_tokens" in self.model_fields_set and self.max_output_tokens != lengths.output_len:
-                raise ValueError("max_output_tokens: has no effect, dataset.synthetic.output_len is the length")
-            if self.max_input_tokens is not None and self.max_input_tokens < lengths.input_len:
-                raise ValueError("max_input_tokens: is less than dataset.synthetic.input_len")
+    def _synthetic_prompts_are_not_cut(self) -> Self:
+        limit = self.max_input_tokens
+        if (
+            isinstance(self.dataset, SyntheticDataset)
+            and limit is not None
+            and limit < self.dataset.synthetic.input_len
+        ):
+            raise ValueError("max_input_tokens: is less than dataset.synthetic.input_len")
         return self
 
     @model_validator(mode="after")
@@ -252,7 +283,7 @@ class ExperimentConfig(Section):
 class UserConfig(Section):
     """What belongs to the machine and its user; no part of an experiment or of its hash."""
 
-    cpu_watts_per_core: Annotated[float, Field(gt=0)] | None = Field(
+    cpu_watts_per_core: PositiveFloat | None = Field(
         None, description="Power of one busy core, for the estimate of energy; default 10, with a bound of 100 %."
     )
     record_hostname: bool = Field(False, description="Keep the machine's name in results.")

@@ -149,11 +149,12 @@ def summarise(measurement: Measurement) -> ExperimentResult:
 
 
 def effective_config(measurement: Measurement) -> dict[str, JsonValue]:
-    """The configuration with what it left open filled in: what ran."""
-    effective = measurement.config.model_dump(mode="json")
-    effective |= measurement.model.effective
-    effective["energy"] = {**effective["energy"], "source": measurement.energy.source}
-    return effective
+    """What ran: the configuration without what had no effect, and with what it left open filled in."""
+    return {
+        **measurement.config.in_effect(),
+        **measurement.model.effective,
+        "energy": {"source": measurement.energy.source},
+    }
 
 
 def raw_result(measurement: Measurement) -> RawProcessResult:

@@ -1,6 +1,7 @@
 """From `dataset` to requests: the prompts of a file, the built-in set, or random tokens of exact length."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
@@ -59,7 +60,7 @@ def _random_tokens(tokens: Sequence[int], length: int, seed: tuple[int, int]) ->
 def _read(dataset: str) -> tuple[str, str]:
     if dataset == BUILTIN_DATASET:
         return BUILTIN_DATASET, builtin_text()
-    path = Path(dataset).expanduser()
+    path = Path(os.path.expanduser(dataset))
     if path.suffix != ".jsonl":
         raise ConfigError(f"dataset: {dataset!r} is neither {BUILTIN_DATASET!r} nor the path of a .jsonl file")
     try:

@@ -1,5 +1,6 @@
 """Bringing a model and its tokenizer to the device, as the configuration says."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,7 @@ def load(config: ExperimentConfig, corpus: Callable[[], str]) -> Loaded:
     except torch.OutOfMemoryError as error:
         raise BackendError(f"{config.model} does not fit into the memory of {device} in {config.precision}") from error
     except Exception as error:  # transformers raises whatever its parts raise
-        raise BackendError(f"{config.model} could not be loaded: {first_line(error)}") from error
+        raise BackendError(f"{config.model} could not be loaded: {_load_problem(error)}") from error
     if config.pytorch.torch_compile:
         model.forward = torch.compile(model.forward)
     eos_ids = _eos_ids(model, tokenizer)
@@ -60,6 +61,12 @@ def load(config: ExperimentConfig, corpus: Callable[[], str]) -> Loaded:
     # What a model's own generation_config.json would add (temperature, penalties) is not in our configuration.
     model.generation_config = neutral(pad_token_id=pad_id)
     return Loaded(model.eval(), tokenizer, device, eos_ids, pad_id)
+
+
+def _load_problem(error: Exception) -> str:
+    if "ignore_mismatched_sizes" in str(error):  # its report is in a log
+        return "its weights do not have the shapes that its config.json describes"
+    return first_line(error)
 
 
 def first_line(error: BaseException) -> str:
@@ -106,7 +113,7 @@ def _with_adapter(model: Any, config: ExperimentConfig) -> Any:
     from peft import PeftModel
 
     assert config.lora is not None  # noqa: S101 - the caller asked
-    adapted = PeftModel.from_pretrained(model, str(Path(config.lora.path).expanduser()), use_safetensors=True)
+    adapted = PeftModel.from_pretrained(model, str(Path(os.path.expanduser(config.lora.path))), use_safetensors=True)
     if config.lora.merge:
         return adapted.merge_and_unload()
     return adapted.get_base_model()  # its linear layers now hold the adapter

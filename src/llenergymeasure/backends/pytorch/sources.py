@@ -1,6 +1,7 @@
 """Where a model comes from, and what is wrong with it, found before anything is loaded."""
 
 import json
+import os
 import re
 import struct
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ def local_folder(name: str) -> Path | None:
     if name == RANDOM_LLAMA:
         return None
     looks_local = name.startswith(("/", "./", "../", "~")) or name in (".", "..") or not HUB_ID.fullmatch(name)
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     return path if looks_local or path.is_dir() else None
 
 
@@ -38,7 +39,7 @@ def model_problems(config: ExperimentConfig) -> Iterator[str]:
 
 def lora_problems(lora: LoraConfig) -> Iterator[str]:
     """What keeps the adapter from being loaded."""
-    folder = Path(lora.path).expanduser()
+    folder = Path(os.path.expanduser(lora.path))
     if not folder.is_dir():
         yield f"lora.path: {lora.path}: no such folder (looked for {folder.absolute()})"
         return
