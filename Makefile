@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Compiling every module of torch and transformers takes longer than installing them: only what a run imports is.
+INSTALL := $(BIN)/pip install --quiet --quiet --no-compile --constraint constraints.txt
+WARM := $(BIN)/python -c 'from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerFast'
 
 .PHONY: demo test test-slow lint format wheel clean
 
@@ -42,9 +45,10 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --quiet --constraint constraints.txt --editable '.[pytorch]'
+	$(INSTALL) --editable '.[pytorch]'
+	@$(WARM)
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --quiet --constraint constraints.txt --editable '.[pytorch,dev]'
+	$(INSTALL) --editable '.[pytorch,dev]'
 	@touch $@ $(VENV)/.demo
