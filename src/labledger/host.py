@@ -79,15 +79,24 @@ def installed_packages() -> dict[str, str]:
     return dict(sorted((name, version) for name, version in found.items() if name and version))
 
 
-def cpu_pressure_s() -> float | None:
-    """Seconds, since the machine started, in which some task waited for a core; None where the kernel does not tell.
+@dataclass(frozen=True)
+class CpuContention:
+    """Seconds since the machine started; None where the kernel does not tell.
 
-    Linux's pressure stall information, the `some` line of /proc/pressure/cpu.
+    `waited_s`: in which some task waited for a core (Linux's pressure stall information, the `some` line of
+    /proc/pressure/cpu). `stolen_core_s`: that a hypervisor gave to other machines, summed over the cores.
     """
-    line = _first_line(Path("/proc/pressure/cpu"))
-    if line is None or "total=" not in line:
-        return None
-    return int(line.rpartition("total=")[2]) / 1e6
+
+    waited_s: float | None
+    stolen_core_s: float | None
+
+
+def read_cpu_contention() -> CpuContention:
+    """How much this machine's work has waited for its processor so far."""
+    line = _first_line(Path("/proc/pressure/cpu")) or ""
+    _, _, waited_us = line.partition("total=")
+    steal_s = getattr(psutil.cpu_times(), "steal", None)
+    return CpuContention(int(waited_us) / 1e6 if waited_us.isdecimal() else None, steal_s)
 
 
 def git_commit(folder: Path) -> str | None:

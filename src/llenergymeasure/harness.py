@@ -1,6 +1,7 @@
 """One run, from a configuration to its result."""
 
 import contextlib
+import os
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from labledger.console import Progress
-from labledger.host import cpu_pressure_s
+from labledger.host import CpuContention, read_cpu_contention
 from llenergymeasure import preflight
 from llenergymeasure.backends.protocol import Backend
 from llenergymeasure.backends.pytorch.backend import PytorchBackend
@@ -87,7 +88,7 @@ class Collected:
     closed_s: float | None = None
     batches: list[Batch] = field(default_factory=list)
     peak_memory_mb: float | None = None
-    cpu_wait_s: float | None = None
+    contention: tuple[CpuContention, CpuContention] | None = None
 
 
 def _prepare(
@@ -117,7 +118,7 @@ def collect(collected: Collected, backend: Backend, meter: Meter, progress: Prog
     backend.synchronize()
     backend.reset_peak_memory()
     meter.mark()
-    waited_before_s = cpu_pressure_s()
+    before = read_cpu_contention()
     collected.opened_at, collected.opened_s = datetime.now(UTC), time.monotonic()
     done = tokens = 0
     for batch in backend.run():
@@ -129,9 +130,7 @@ def collect(collected: Collected, backend: Backend, meter: Meter, progress: Prog
     backend.synchronize()
     collected.closed_s = time.monotonic()
     meter.mark()
-    waited_s = cpu_pressure_s()
-    if waited_s is not None and waited_before_s is not None:
-        collected.cpu_wait_s = waited_s - waited_before_s
+    collected.contention = (before, read_cpu_contention())
     collected.peak_memory_mb = backend.peak_memory_mb()
 
 
@@ -157,7 +156,7 @@ def _measurement(ready: _Ready, collected: Collected, meter: Meter, not_used: di
             no_baseline=baseline.skipped,
         ),
         peak_memory_mb=collected.peak_memory_mb,
-        cpu_wait_share=_share(collected),
+        **_contention_shares(collected),
         warmup=ready.warmup.result,
         warmup_excluded=ready.warmup.excluded_requests,
         environment=ready.environment,
@@ -165,11 +164,20 @@ def _measurement(ready: _Ready, collected: Collected, meter: Meter, not_used: di
     )
 
 
-def _share(collected: Collected) -> float | None:
-    """The share of the run in which some task of this machine waited for a core."""
-    if collected.cpu_wait_s is None or collected.closed_s is None:
-        return None
-    return collected.cpu_wait_s / (collected.closed_s - collected.opened_s)
+def _contention_shares(collected: Collected) -> dict[str, float | None]:
+    """The share of the run in which tasks waited for a core, and of the cores' time that went to other machines."""
+    if collected.contention is None or collected.closed_s is None:
+        return {}
+    before, after = collected.contention
+    duration_s = collected.closed_s - collected.opened_s
+
+    def share(first: float | None, last: float | None, cores: int) -> float | None:
+        return None if first is None or last is None else (last - first) / (duration_s * cores)
+
+    return {
+        "cpu_wait_share": share(before.waited_s, after.waited_s, 1),
+        "cpu_steal_share": share(before.stolen_core_s, after.stolen_core_s, os.cpu_count() or 1),
+    }
 
 
 def _window(ready: _Ready, collected: Collected) -> Window:

@@ -8,6 +8,7 @@ from llenergymeasure.domain.metrics import WarmupResult
 MIN_DURATION_S = 60.0
 MIN_PROMPTS = 30
 MAX_CPU_WAIT_SHARE = 0.1
+MAX_CPU_STEAL_SHARE = 0.02
 
 
 def measurement_warnings(
@@ -19,6 +20,7 @@ def measurement_warnings(
     on_accelerator: bool,
     no_baseline: str | None,
     cpu_wait_share: float | None,
+    cpu_steal_share: float | None,
     warmup: WarmupResult | None,
     environment: EnvironmentSnapshot | None,
 ) -> Iterator[str]:
@@ -36,11 +38,7 @@ def measurement_warnings(
         yield f"The window is {duration_s:.1f} s, under 60 s: energy is less sure; send more prompts."
     if requests < MIN_PROMPTS:
         yield f"{requests} requests are in the window, under 30: percentiles say little; send more prompts."
-    if cpu_wait_share is not None and cpu_wait_share > MAX_CPU_WAIT_SHARE:
-        yield (
-            f"Tasks waited for a core in {cpu_wait_share:.0%} of the run: other work shares it, and times and "
-            "energy are of both; close it and run again."
-        )
+    yield from _contention_warnings(cpu_wait_share, cpu_steal_share)
     if no_baseline is not None and energy_known:
         yield f"{no_baseline[0].upper()}{no_baseline[1:]}; energy is gross, idle power included."
     if warmup is not None and warmup.converged is False and warmup.max_prompts is not None:
@@ -49,6 +47,19 @@ def measurement_warnings(
             f"{warmup.target_cv:g}; raise warmup.max_prompts or close what else runs on this machine."
         )
     yield from _gpu_warnings(environment)
+
+
+def _contention_warnings(wait_share: float | None, steal_share: float | None) -> Iterator[str]:
+    if wait_share is not None and wait_share > MAX_CPU_WAIT_SHARE:
+        yield (
+            f"Tasks waited for a core in {wait_share:.0%} of the run: other work shares this machine, and times and "
+            "energy are of both; close it and run again."
+        )
+    if steal_share is not None and steal_share > MAX_CPU_STEAL_SHARE:
+        yield (
+            f"Other virtual machines took {steal_share:.0%} of this one's processor time: times are longer than its "
+            "own work; run again, or on a machine that is not shared."
+        )
 
 
 def _gpu_warnings(environment: EnvironmentSnapshot | None) -> Iterator[str]:

@@ -54,7 +54,8 @@ class EnergyReading:
 class Measurement:
     """Everything that was collected. `opened_at` (UTC) and `opened_s` are the same moment on two clocks.
 
-    `cpu_wait_share` is the share of the run in which some task of the machine waited for a core.
+    `cpu_wait_share` is the share of the run in which some task of the machine waited for a core, `cpu_steal_share`
+    that of the cores' time which a hypervisor gave to other machines.
     """
 
     experiment_id: str
@@ -67,6 +68,7 @@ class Measurement:
     energy: EnergyReading
     peak_memory_mb: float | None
     cpu_wait_share: float | None = None
+    cpu_steal_share: float | None = None
     warmup: WarmupResult | None = None
     warmup_excluded: int = 0
     environment: EnvironmentSnapshot | None = None
@@ -303,6 +305,7 @@ def _warnings(measurement: Measurement, counted: Totals, energy: RunEnergy) -> l
         on_accelerator=measurement.model.on_accelerator,
         no_baseline=measurement.energy.no_baseline,
         cpu_wait_share=measurement.cpu_wait_share,
+        cpu_steal_share=measurement.cpu_steal_share,
         warmup=measurement.warmup,
         environment=measurement.environment,
     )

@@ -189,8 +189,8 @@ def test_gpu_settings_that_blur_a_measurement_are_warned_of_with_the_command_tha
 
 
 def test_other_work_on_the_machine_is_warned_of_with_its_share():
-    busy = summarise(measurement([batch(0)], cpu_wait_share=0.4)).measurement_warnings
+    busy = summarise(measurement([batch(0)], cpu_wait_share=0.4, cpu_steal_share=0.25)).measurement_warnings
     assert any("waited for a core in 40% of the run" in warning for warning in busy)
-    assert not any(
-        "core" in warning for warning in summarise(measurement([batch(0)], cpu_wait_share=0.02)).measurement_warnings
-    )
+    assert any("took 25% of this one's processor time" in warning for warning in busy)
+    quiet = summarise(measurement([batch(0)], cpu_wait_share=0.02, cpu_steal_share=0.0)).measurement_warnings
+    assert not any("core" in warning or "processor" in warning for warning in quiet)
