@@ -5,7 +5,7 @@ from typing import Any
 
 from labledger.console import Progress, Silent
 from llenergymeasure import harness
-from llenergymeasure.config.loading import build_config, load_config, load_user_config
+from llenergymeasure.config.loading import build_config, load_config, load_user_config, merge
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results.persistence import save_or_keep
@@ -17,21 +17,21 @@ def run_experiment(
     """Measure what a deployment of a model costs.
 
     `config` is a configuration or the path of a YAML file; `fields` are fields of ExperimentConfig
-    (`model="random:llama", num_prompts=32, ...`) that stand over it. Nothing is written unless `output_dir` is
-    given; then the result is in a new folder in there.
+    (`model="random:llama", num_prompts=32, ...`) that stand over it, a section's keys one by one. Nothing is
+    written unless `output_dir` is given; then the result is in a new folder in there.
 
     Raises:
-        pydantic.ValidationError: a field is wrong.
-        ConfigError: a file is wrong; the message has its line.
+        pydantic.ValidationError: a field is wrong, and no YAML was named.
+        ConfigError: a field is wrong beside a YAML, or a file is; the message has its line.
         PreFlightError: the run cannot start; every reason is in the message.
         BackendError: the model could not be loaded, or generation failed.
         ExperimentError: every warm-up call failed; or, as UnsavedResultError with the `result`, saving did.
     """
     user = load_user_config()
     if isinstance(config, str | Path):
-        experiment = load_config(Path(config), fields).experiment
+        experiment = load_config(Path(config), fields, field_prefix="").experiment
     elif config is not None:
-        experiment = ExperimentConfig.model_validate({**config.model_dump(exclude_unset=True), **fields})
+        experiment = ExperimentConfig.model_validate(merge(config.model_dump(exclude_unset=True), fields))
     else:
         experiment = build_config(fields)
     folder = Path(output_dir) if output_dir is not None else None

@@ -2,7 +2,14 @@
 
 from labledger.errors import ConfigError, LabledgerError
 
-__all__ = ["BackendError", "ConfigError", "ExperimentError", "LabledgerError", "PreFlightError"]
+__all__ = [
+    "BackendError",
+    "ConfigError",
+    "ExperimentError",
+    "LabledgerError",
+    "MemoryExhaustedError",
+    "PreFlightError",
+]
 
 
 class PreFlightError(LabledgerError):
@@ -11,6 +18,10 @@ class PreFlightError(LabledgerError):
 
 class BackendError(LabledgerError):
     """The backend could not load the model or generate."""
+
+
+class MemoryExhaustedError(BackendError):
+    """The device's memory ran out: to try again would end in the same way."""
 
 
 class ExperimentError(LabledgerError):

@@ -128,8 +128,9 @@ def collect(collected: Collected, backend: Backend, meter: Meter, progress: Prog
         tokens += sum(request.output_tokens for request in batch.requests)
         progress.update(done, total, f"{tokens / (batch.end_s - collected.opened_s):.0f} output tokens/s")
     backend.synchronize()
-    collected.closed_s = time.monotonic()
+    closed_s = time.monotonic()
     meter.mark()
+    collected.closed_s = closed_s  # not before the mark: an interrupt here must find the window inside of the marks
     collected.contention = (before, read_cpu_contention())
     collected.peak_memory_mb = backend.peak_memory_mb()
 

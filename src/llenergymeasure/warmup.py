@@ -9,7 +9,7 @@ from labledger.console import Progress
 from llenergymeasure.backends.protocol import Backend
 from llenergymeasure.config.models import WarmupConfig
 from llenergymeasure.domain.metrics import WarmupResult
-from llenergymeasure.errors import BackendError, ExperimentError
+from llenergymeasure.errors import BackendError, ExperimentError, MemoryExhaustedError
 
 
 @dataclass(frozen=True)
@@ -35,25 +35,26 @@ def run_warmup(
         ExperimentError: every call failed.
     """
     limit = config.max_prompts if config.convergence_detection else config.iterations
-    if limit == 0:
+    if limit == 0 and config.thermal_floor_seconds == 0:
         return Warmup(None, 0)
     latencies_s: list[float] = []
-    failures: list[BackendError] = []
+    failures: list[str] = []  # the texts alone: an exception would keep the memory of its frames
     requests = 0
     for call in range(1, limit + 1):
         try:
             latency_s, count = backend.warmup()
+        except MemoryExhaustedError:
+            raise
         except BackendError as error:
-            failures.append(error)
+            failures.append(str(error))
             continue
         latencies_s.append(latency_s)
         requests += count
         progress.update(call, limit, f"{latency_s:.2f} s a call")
         if config.convergence_detection and _settled(latencies_s, config):
             break
-    if not latencies_s:
-        last = failures[-1]
-        raise ExperimentError(f"every warm-up call failed ({len(failures)}); the last: {last}") from last
+    if failures and not latencies_s:
+        raise ExperimentError(f"every warm-up call failed ({len(failures)}); the last: {failures[-1]}")
     notes = [f"{len(failures)} of {limit} warm-up calls failed; the last: {failures[-1]}"] if failures else []
     waited_s = 0.0
     if config.thermal_floor_seconds > 0 and thermal_wait:

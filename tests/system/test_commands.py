@@ -83,7 +83,8 @@ def test_doctor_says_what_is_here_and_why_each_other_source_is_not(user):
     ended = user.llem("doctor")
     assert (ended.code, ended.stderr) == (0, "")
     rows = {line.split()[0]: line for line in ended.stdout.splitlines() if line.startswith(" ") and line.strip()}
-    assert "not available: this version reads no sensor" in rows["NVML,"]
+    assert "not available: this version reads no GPU sensor" in rows["nvml"]
+    assert "not available: this version reads no CPU sensor" in rows["rapl"]
     assert "±100%" in rows["estimate"]
     assert f"torch {version('torch')}" in rows["pytorch"]
     assert f"transformers {version('transformers')}" in rows["pytorch"]

@@ -11,7 +11,8 @@ from llenergymeasure.domain.requests import Batch, Request
 class Backend(Protocol):
     """Something that generates. The order of calls: load, prepare, then warmup and run as often as wanted, close.
 
-    What goes wrong in it is a BackendError; a backend that raised one may be closed, and no more.
+    What goes wrong in it is a BackendError, and the call may be made again; after a MemoryExhaustedError, or one
+    about the device, it may only be closed.
     """
 
     def weight_files(self) -> tuple[Path, ...]:

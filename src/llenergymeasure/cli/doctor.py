@@ -53,13 +53,14 @@ def _energy_facts(user: "UserConfig") -> Facts:
         DEFAULT_WATTS_PER_CORE,
         STATED_BOUND_SHARE,
     )
+    from llenergymeasure.energy.selection import NOT_READ
 
     watts = user.cpu_watts_per_core
     said = f"{watts:g} W a core as you set it" if watts else f"{DEFAULT_WATTS_PER_CORE:g} W a core, a guess"
     bound = STATED_BOUND_SHARE if watts else DEFAULT_BOUND_SHARE
     narrow = "" if watts else "; set cpu_watts_per_core in the user configuration to narrow it"
     return [
-        ("NVML, RAPL", "not available: this version reads no sensor; GPU energy stays unknown"),
+        *((name, f"not available: {reason}") for name, reason in NOT_READ.items()),
         ("estimate", f"available: CPU seconds of the run times {said}, bound ±{bound:.0%}{narrow}"),
         ("none", "available: energy stays unknown"),
     ]

@@ -36,7 +36,7 @@ def energy_per_token(result: ExperimentResult) -> str:
     """`0.0842 ± 0.0113 J/token (nvml_counter)`; "unknown" with the source where it is not known."""
     value, bound_j = result.energy_per_output_token_j, result.energy_uncertainty_j
     if value is None:
-        return f"unknown ({result.energy_source})"
+        return f"unknown ({'; '.join(result.verdict_reasons) or result.energy_source})"
     if bound_j is None or not result.output_tokens:
         return f"{_number(value)} J/token, bound unknown ({result.energy_source})"
     return f"{_number(value)} ± {_number(bound_j / result.output_tokens)} J/token ({result.energy_source})"
@@ -48,8 +48,9 @@ def _device(result: ExperimentResult) -> str:
         return device
     if device == "cpu":
         return f"cpu ({environment.cpu_model}, {environment.cpu_logical_cores} cores)"
-    names = {gpu.name for gpu in environment.gpus if gpu.name}
-    return f"{device} ({', '.join(sorted(names))})" if names else device
+    used = {process.gpu_id for process in result.process_results}
+    names = [f"GPU {gpu.index}, {gpu.name}" for gpu in environment.gpus if gpu.index in used]
+    return f"{device} ({'; '.join(names)})" if names else device
 
 
 def _methodology(result: ExperimentResult) -> str:

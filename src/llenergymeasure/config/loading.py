@@ -36,8 +36,12 @@ def user_config_path() -> Path:
     return platformdirs.user_config_path("llenergymeasure") / "config.yaml"
 
 
-def load_config(path: Path | None, flags: Mapping[str, Any] | None = None) -> LoadedConfig:
-    """Resolve an experiment from the user configuration, the YAML at `path`, and `flags` (field -> value).
+def load_config(
+    path: Path | None, fields: Mapping[str, Any] | None = None, *, field_prefix: str = "--"
+) -> LoadedConfig:
+    """Resolve an experiment from the user configuration, the YAML at `path`, and `fields` that stand over both.
+
+    An error in `fields` names them as flags, that is with `field_prefix`, or by their own names without one.
 
     Raises:
         ConfigError: a file cannot be read, or a value is wrong: `file:line: field: problem`, a line each.
@@ -47,9 +51,9 @@ def load_config(path: Path | None, flags: Mapping[str, Any] | None = None) -> Lo
     if path is not None:
         file = read_yaml(path)
         layers.append(_Layer(file.data, file.place))
-    layers.append(_Layer(dict(flags or {}), _flag))
+    layers.append(_Layer(dict(fields or {}), lambda location: _argument(location, field_prefix)))
     user = load_user_config(user_file)
-    merged = reduce(_merge, (layer.data for layer in layers))
+    merged = reduce(merge, (layer.data for layer in layers))
     if "model" not in merged:
         where = str(path) if path is not None else "no configuration given"
         raise ConfigError(f"{where}: model: required, and missing; name one with `model:` in the YAML or --model")
@@ -65,7 +69,7 @@ def build_config(fields: Mapping[str, Any]) -> ExperimentConfig:
         ConfigError: the user configuration cannot be read.
         pydantic.ValidationError: a value is wrong.
     """
-    return ExperimentConfig.model_validate(_merge(_experiment_layer(_user_file()).data, dict(fields)))
+    return ExperimentConfig.model_validate(merge(_experiment_layer(_user_file()).data, dict(fields)))
 
 
 def load_user_config(file: YamlFile | None = None) -> UserConfig:
@@ -103,16 +107,16 @@ def _experiment_layer(file: YamlFile | None) -> _Layer:
     return _Layer({k: v for k, v in file.data.items() if k not in UserConfig.model_fields}, file.place)
 
 
-def _flag(location: Location) -> str:
-    return "--" + str(location[0]).replace("_", "-") if location else ""
+def _argument(location: Location, prefix: str) -> str:
+    return prefix + str(location[0]).replace("_", "-") if location and prefix else ""
 
 
-def _merge(weak: dict[str, Any], strong: dict[str, Any]) -> dict[str, Any]:
+def merge(weak: dict[str, Any], strong: dict[str, Any]) -> dict[str, Any]:
     """`strong` over `weak`, sections key by key; a value that is no section replaces all of what it covers."""
     merged = dict(weak)
     for key, value in strong.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else value
+        merged[key] = merge(merged[key], value) if both else value
     return merged
 
 

@@ -35,6 +35,7 @@ OWN_GENERATE_KEYS = frozenset(
         "cache_implementation",
         "use_cache",
         "disable_compile",
+        "guidance_scale",
         "num_beams",
         "num_return_sequences",
         "return_dict_in_generate",
@@ -108,19 +109,20 @@ class DecoderConfig(Section):
     """How the next token is chosen: greedy, or sampled with `random_seed`."""
 
     do_sample: bool = False
-    temperature: PositiveFloat | None = None
-    top_k: Positive | None = None
-    top_p: Annotated[float, Field(gt=0, le=1, strict=True)] | None = None
-    min_p: Annotated[float, Field(ge=0, le=1, strict=True)] | None = None
+    temperature: PositiveFloat = 1.0
+    top_k: Annotated[int, Field(ge=0, strict=True, description="0: off.")] = 0
+    top_p: Annotated[float, Field(gt=0, le=1, strict=True)] = 1.0
+    min_p: Annotated[float, Field(ge=0, le=1, strict=True)] = 0.0
     repetition_penalty: PositiveFloat = 1.0
     ignore_eos: bool = Field(False, description="Generate max_output_tokens for every request.")
 
-    @model_validator(mode="after")
-    def _sampling_keys_need_sampling(self) -> Self:
-        given = [name for name in ("temperature", "top_k", "top_p", "min_p") if getattr(self, name) is not None]
-        if given and not self.do_sample:
-            raise ValueError(f"{given[0]}: has no effect on greedy decoding; set do_sample: true or remove it")
-        return self
+    @property
+    def without_effect(self) -> dict[str, str]:
+        """Greedy decoding draws nothing."""
+        if self.do_sample:
+            return {}
+        reason = "on greedy decoding; set do_sample: true or remove it"
+        return dict.fromkeys(("temperature", "top_k", "top_p", "min_p"), reason)
 
 
 class WarmupConfig(Section):
@@ -233,8 +235,15 @@ class ExperimentConfig(Section):
         default_factory=dict, description="Further arguments of the backend's generate call, passed as they are."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _random_model_has_a_shape(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("model") == RANDOM_LLAMA and data.get("random_model") is None:
+            return {**data, "random_model": {}}
+        return data
+
     @model_validator(mode="after")
-    def _random_model_has_a_random_model(self) -> Self:
+    def _a_shape_has_a_random_model(self) -> Self:
         if self.model.startswith("random:") and self.model != RANDOM_LLAMA:
             raise ValueError(f"model: {self.model!r} is not known; {RANDOM_LLAMA} is the one random model")
         if self.random_model is not None and self.model != RANDOM_LLAMA:

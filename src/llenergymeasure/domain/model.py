@@ -23,9 +23,9 @@ class DecoderShape:
 class ModelFacts:
     """A loaded model: where it runs, what it takes, where it came from.
 
-    `device`: "cpu" or "cuda:0"; `device_name`: as people know it. `shape` is None where the architecture
-    cannot be counted, and `shape_unknown` says why. `prompt_tokens`: ids a random prompt may be made of.
-    `effective`: what the configuration left open, as it came out.
+    `device`: "cpu" or "cuda:0"; `device_name`: as people know it; `device_uuid`: a GPU's, as its driver gives it.
+    `shape` is None where the architecture cannot be counted, and `shape_unknown` says why. `prompt_tokens`: ids a
+    random prompt may be made of. `effective`: what the configuration left open, as it came out.
     """
 
     device: str
@@ -35,6 +35,7 @@ class ModelFacts:
     prompt_tokens: range | tuple[int, ...]
     shape: DecoderShape | None
     shape_unknown: str | None
+    device_uuid: str | None = None
     revision: str | None = None
     effective: dict[str, str] = field(default_factory=dict)
 

@@ -5,6 +5,8 @@ from llenergymeasure.energy.meters.base import Meter
 from llenergymeasure.energy.meters.estimate import CpuTimeEstimate
 from llenergymeasure.energy.meters.none import NoMeter
 
+NOT_READ = {"nvml": "this version reads no GPU sensor", "rapl": "this version reads no CPU sensor"}
+
 
 def choose_meter(source: str, user: UserConfig) -> tuple[Meter, dict[str, str]]:
     """The meter for `source`, and for each other source that would do a sentence on why it was not taken.
@@ -13,4 +15,4 @@ def choose_meter(source: str, user: UserConfig) -> tuple[Meter, dict[str, str]]:
     """
     if source == "none":
         return NoMeter(), {"estimate": "the configuration says energy.source: none"}
-    return CpuTimeEstimate(user.cpu_watts_per_core), {}
+    return CpuTimeEstimate(user.cpu_watts_per_core), dict(NOT_READ) if source == "auto" else {}

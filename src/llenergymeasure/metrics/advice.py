@@ -1,8 +1,8 @@
 """Warnings about a measurement: each says what was found and what to do. They inform; nothing depends on them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from llenergymeasure.domain.environment import EnvironmentSnapshot
+from llenergymeasure.domain.environment import GpuInfo
 from llenergymeasure.domain.metrics import WarmupResult
 
 MIN_DURATION_S = 60.0
@@ -17,36 +17,39 @@ def measurement_warnings(
     requests: int,
     energy_source: str,
     energy_known: bool,
+    is_measurement: bool,
     on_accelerator: bool,
     no_baseline: str | None,
     cpu_wait_share: float | None,
     cpu_steal_share: float | None,
     warmup: WarmupResult | None,
-    environment: EnvironmentSnapshot | None,
+    gpus: Sequence[GpuInfo],
 ) -> Iterator[str]:
-    """A line for each reason to read the figures with care."""
-    if energy_source == "estimate":
+    """A line for each reason to read the figures with care; `gpus` are those that the run used."""
+    if energy_source == "estimate" and energy_known:
         yield (
             "Energy is an estimate from CPU time, not a measurement; its true value may be far off. Set "
             "cpu_watts_per_core in the user configuration to narrow it (llem doctor shows where)."
         )
     if on_accelerator and not energy_known and energy_source != "none":
         yield (
-            "The GPU's energy is unknown: no source on this machine reads it, and CPU energy does not stand in for it."
+            "The GPU's energy is unknown: this version reads no GPU sensor, and CPU energy does not stand in for it."
         )
     if duration_s < MIN_DURATION_S:
-        yield f"The window is {duration_s:.1f} s, under 60 s: energy is less sure; send more prompts."
+        yield f"The window is {duration_s:.1f} s, under 60 s: its figures are less sure; send more prompts."
     if requests < MIN_PROMPTS:
         yield f"{requests} requests are in the window, under 30: percentiles say little; send more prompts."
     yield from _contention_warnings(cpu_wait_share, cpu_steal_share)
     if no_baseline is not None and energy_known:
-        yield f"{no_baseline[0].upper()}{no_baseline[1:]}; energy is gross, idle power included."
+        idle = "energy is gross, idle power included" if is_measurement else "the estimate has no idle power in it"
+        yield f"{no_baseline[0].upper()}{no_baseline[1:]}; {idle}."
     if warmup is not None and warmup.converged is False and warmup.max_prompts is not None:
+        cv = "unknown" if warmup.final_cv is None else f"{warmup.final_cv:.3f}"
         yield (
-            f"The warm-up did not converge: CV {warmup.final_cv:.3f} after {warmup.iterations_completed} calls, wanted "
+            f"The warm-up did not converge: CV {cv} after {warmup.iterations_completed} calls, wanted "
             f"{warmup.target_cv:g}; raise warmup.max_prompts or close what else runs on this machine."
         )
-    yield from _gpu_warnings(environment)
+    yield from _gpu_warnings(gpus)
 
 
 def _contention_warnings(wait_share: float | None, steal_share: float | None) -> Iterator[str]:
@@ -62,8 +65,8 @@ def _contention_warnings(wait_share: float | None, steal_share: float | None) ->
         )
 
 
-def _gpu_warnings(environment: EnvironmentSnapshot | None) -> Iterator[str]:
-    for gpu in environment.gpus if environment else []:
+def _gpu_warnings(gpus: Sequence[GpuInfo]) -> Iterator[str]:
+    for gpu in gpus:
         if gpu.persistence_mode is False:
             yield (
                 f"Persistence mode is off on GPU {gpu.index}: its idle power and clocks jump; "

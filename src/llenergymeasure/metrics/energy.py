@@ -45,11 +45,10 @@ def run_energy(devices: Sequence[DeviceEnergy], on_accelerator: bool) -> RunEner
 
 def verdict(source: str, is_measurement: bool, energy: RunEnergy) -> tuple[Verdict, list[str]]:
     """Whether to believe the energy, with reasons: an estimate, or none at all, is `not_measured`."""
-    if not is_measurement:
-        reason = "energy is an estimate" if source == "estimate" else "energy was not measured"
-        return "not_measured", [f"{reason} (source: {source})"]
     if energy.total_j is None:
-        return "invalid", [f"energy is unknown: {energy.unknown}"]
+        return "invalid" if is_measurement else "not_measured", [f"energy is unknown: {energy.unknown}"]
+    if not is_measurement:
+        return "not_measured", [f"energy is an estimate (source: {source})"]
     return "valid", []
 
 

@@ -7,8 +7,9 @@ addition counting as two:
     4 * L * B * A * S * (P + S)       attention scores and values in L layers of width A = heads * head size
     2 * V * B                         the output head, V its weights, on the last position alone
 
-Padding is computed, so it is counted. With a static cache a pass attends to its whole length. Compare Kaplan et
-al. (2020), section 2.1, which has the same terms with causal attention halved; this counts what is executed.
+Padding is computed, so it is counted. With a static cache a pass attends to its whole length. Attention is counted in
+full, as an eager kernel executes it and torch's counter has it; a flash kernel skips what causality masks. Compare
+Kaplan et al. (2020), section 2.1, for the same terms.
 """
 
 from collections.abc import Iterable

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from labledger.intervals import bootstrap_mean
 from llenergymeasure.config.models import ExperimentConfig
-from llenergymeasure.domain.environment import EnvironmentSnapshot
+from llenergymeasure.domain.environment import EnvironmentSnapshot, GpuInfo
 from llenergymeasure.domain.experiment import (
     AggregationMetadata,
     ExperimentResult,
@@ -77,10 +77,15 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Totals:
-    """Tokens, time and operations within the window. Input tokens count when their prefill has ended."""
+    """Tokens, time and operations within the window.
+
+    Input tokens count when their prefill has ended, `completed` requests when they have. `requests` are those that
+    also began inside: of others the latency is not of the window.
+    """
 
     input_tokens: int
     output_tokens: int
+    completed: int
     requests: Sequence[RequestRecord]
     duration_s: float
     flops: float | None
@@ -92,7 +97,7 @@ class Totals:
 
 
 def totals(batches: Sequence[Batch], window: Window, model: ModelFacts) -> Totals:
-    """What happened within the window; a request is in it when it began and ended there."""
+    """What happened within the window."""
     requests = [request for batch in batches for request in batch.requests]
 
     def inside(moment_s: float) -> bool:
@@ -101,6 +106,7 @@ def totals(batches: Sequence[Batch], window: Window, model: ModelFacts) -> Total
     return Totals(
         input_tokens=sum(request.input_tokens for request in requests if inside(request.first_token_s)),
         output_tokens=sum(inside(moment_s) for request in requests for moment_s in request.token_times_s),
+        completed=sum(inside(request.last_token_s) for request in requests),
         requests=[request for request in requests if inside(request.start_s) and inside(request.last_token_s)],
         duration_s=window.duration_s,
         flops=total_flops(model.shape, batches, window.start_s, window.end_s),
@@ -131,7 +137,7 @@ def summarise(measurement: Measurement) -> ExperimentResult:
         total_inference_time_sec=counted.duration_s,
         avg_tokens_per_second=counted.tokens / counted.duration_s,
         output_tokens_per_second=counted.output_tokens / counted.duration_s,
-        requests_per_second=len(counted.requests) / counted.duration_s,
+        requests_per_second=counted.completed / counted.duration_s,
         latency_stats=latency_stats(counted.requests),
         confidence_intervals=latency_intervals(measurement.batches, counted.requests, config.random_seed),
         **_energy_fields(measurement, counted, energy),
@@ -170,7 +176,7 @@ def raw_result(measurement: Measurement) -> RawProcessResult:
     return RawProcessResult(
         experiment_id=measurement.experiment_id,
         process_index=0,
-        gpu_id=int(model.device.partition(":")[2]) if model.on_accelerator else None,
+        gpu_id=gpu.index if (gpu := _gpu(measurement)) else None,
         config_name=None,
         model_name=config.model,
         timestamps=Timestamps.from_times(start, start + timedelta(seconds=counted.duration_s)),
@@ -226,6 +232,13 @@ def _started_at(measurement: Measurement) -> datetime:
     return measurement.opened_at + timedelta(seconds=measurement.window.start_s - measurement.opened_s)
 
 
+def _gpu(measurement: Measurement) -> GpuInfo | None:
+    """The GPU that ran, as the driver knows it: PyTorch counts only those that are visible to it."""
+    gpus = measurement.environment.gpus if measurement.environment else []
+    uuid = measurement.model.device_uuid
+    return next((gpu for gpu in gpus if uuid is not None and gpu.uuid == uuid), None)
+
+
 def _steady_state_window(measurement: Measurement) -> tuple[float, float] | None:
     window = measurement.window
     if window.methodology != "steady_state":
@@ -246,7 +259,7 @@ def _energy_fields(measurement: Measurement, counted: Totals, energy: RunEnergy)
         "energy_uncertainty": energy.uncertainty,
         "avg_energy_per_token_j": _ratio(total_j, counted.tokens),
         "energy_per_output_token_j": _ratio(total_j, counted.output_tokens),
-        "energy_per_request_j": _ratio(total_j, len(counted.requests)),
+        "energy_per_request_j": _ratio(total_j, counted.completed),
         "energy_delay_product_js": None if total_j is None else total_j * counted.duration_s,
         "energy_source": reading.source,
         "energy_scope": energy.scope,
@@ -299,17 +312,23 @@ def _compute_metrics(measurement: Measurement, counted: Totals) -> ComputeMetric
 def _warnings(measurement: Measurement, counted: Totals, energy: RunEnergy) -> list[str]:
     found = measurement_warnings(
         duration_s=counted.duration_s,
-        requests=len(counted.requests),
+        requests=counted.completed,
         energy_source=measurement.energy.source,
         energy_known=energy.total_j is not None,
+        is_measurement=measurement.energy.is_measurement,
         on_accelerator=measurement.model.on_accelerator,
         no_baseline=measurement.energy.no_baseline,
         cpu_wait_share=measurement.cpu_wait_share,
         cpu_steal_share=measurement.cpu_steal_share,
         warmup=measurement.warmup,
-        environment=measurement.environment,
+        gpus=[gpu] if (gpu := _gpu(measurement)) else [],
     )
-    notes = [*measurement.notes, measurement.window.note] if measurement.window.note else measurement.notes
+    notes = [*measurement.notes, measurement.window.note] if measurement.window.note else [*measurement.notes]
+    if len(counted.requests) < counted.completed:
+        notes.append(
+            f"Latencies are of the {len(counted.requests)} requests that lie wholly inside the window, of "
+            f"{counted.completed} that ended in it: long ones are too few among them; name a wider window."
+        )
     return [*notes, *found]
 
 

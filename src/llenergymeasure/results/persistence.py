@@ -16,6 +16,7 @@ import platformdirs
 
 from labledger.files import claimed_directory, copy_durably, write_durably
 from labledger.schema_versions import SchemaVersionWarning, parse_record, version_warning
+from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult, RawProcessResult
 from llenergymeasure.errors import ExperimentError
 
@@ -149,8 +150,8 @@ def to_json(result: ExperimentResult) -> str:
 def _folder_name(result: ExperimentResult) -> str:
     model = result.effective_config.get("model")
     minute = datetime.now().strftime("%Y-%m-%dT%H-%M")  # local time, as a person looks for it
-    if isinstance(model, str) and model.startswith(("/", "./", "../", "~")):
-        model = model.rstrip("/").rpartition("/")[2]  # a local folder's own name
+    if isinstance(model, str) and local_folder(model) is not None:
+        model = Path(model).name
     return f"{safe_name(model)}_{safe_name(result.backend)}_{minute}"
 
 

@@ -216,8 +216,9 @@ def proves_measurement_window(monkeypatch, tmp_path, folder):
 
 def proves_lora_path(monkeypatch, tmp_path, folder):
     path = adapter(folder, tmp_path / "adapter")
-    layer = first_query_layer(loaded(model=str(folder), random_model=None, lora={"path": path}))
-    assert hasattr(layer, "lora_A")
+    model = loaded(model=str(folder), random_model=None, lora={"path": path}, precision="bf16")
+    assert hasattr(first_query_layer(model), "lora_A")
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
 
 
 def proves_lora_merge(monkeypatch, tmp_path, folder):

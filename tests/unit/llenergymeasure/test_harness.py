@@ -13,7 +13,7 @@ from labledger.console import Silent
 from llenergymeasure import ExperimentConfig, ExperimentResult, harness, run_experiment
 from llenergymeasure.config.models import UserConfig
 from llenergymeasure.domain.experiment import RawProcessResult, compute_measurement_config_hash
-from llenergymeasure.errors import BackendError, PreFlightError
+from llenergymeasure.errors import BackendError, ConfigError, PreFlightError
 
 USER = UserConfig()
 
@@ -56,6 +56,23 @@ def test_fields_stand_over_the_configuration_that_is_given(tmp_path):
     assert result.effective_config["num_prompts"] == 2
     assert result.total_energy_j is None
     assert result.verdict == "not_measured"
+
+
+def test_a_sections_keys_stand_over_the_configuration_one_by_one():
+    config = tiny_config(warmup={"iterations": 1, "thermal_floor_seconds": 0.001})
+    result = run_experiment(config, warmup={"iterations": 2})
+    assert result.warmup_result.iterations_completed == 2
+    assert result.effective_config["warmup"]["thermal_floor_seconds"] == 0.001
+
+
+def test_the_shape_of_a_random_model_is_in_the_result():
+    assert ExperimentConfig(model="random:llama").in_effect()["random_model"]["num_hidden_layers"] == 8
+
+
+def test_a_wrong_field_beside_a_yaml_is_named_as_pythons_argument(tmp_path):
+    (tmp_path / "x.yaml").write_text("model: random:llama")
+    with pytest.raises(ConfigError, match=r"^num_prompts: should be"):
+        run_experiment(tmp_path / "x.yaml", num_prompts=0)
 
 
 def test_a_wrong_field_is_pydantics_own_error():

@@ -421,7 +421,7 @@ class TestFolderNames:
             ("../..", "unknown"),
             ("/", "unknown"),
             ("~", "unknown"),
-            ("a/../../etc/passwd", "a-..-..-etc-passwd"),
+            ("a/../../etc/passwd", "passwd"),
             ("x\0y\nz", "x-y-z"),
             ("x" * 300, "x" * 100),
             ("x" * 99 + "-" + "y", "x" * 99),

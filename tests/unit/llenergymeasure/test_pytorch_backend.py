@@ -1,13 +1,18 @@
 """The pytorch backend on small real models: tokens, times, lengths, what it refuses."""
 
 import json
+import shutil
 
 import pytest
 import torch
 from tiny import TINY_SHAPE, tiny_config
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoTokenizer
 
 from llenergymeasure.backends.pytorch.backend import PytorchBackend
+from llenergymeasure.backends.pytorch.checks import problems
+from llenergymeasure.backends.pytorch.generation import Encoded, request_records
+from llenergymeasure.domain.requests import Request
 from llenergymeasure.errors import BackendError, ConfigError
 from llenergymeasure.metrics.flops import total_flops
 from llenergymeasure.workload.prompts import build_requests, builtin_text, load_prompts
@@ -47,8 +52,6 @@ def test_answers_end_at_the_end_of_sequence_token_whatever_else_is_in_the_batch(
 
 
 def test_input_tokens_are_those_of_the_datasets_prompts_without_padding(model_folder, prompts_file):
-    from transformers import AutoTokenizer
-
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
     texts = [json.loads(line)["prompt"] for line in prompts_file.read_text().splitlines()]
     found = records(
@@ -132,6 +135,34 @@ def test_decoding_of_several_tokens_a_step_is_refused():
     backend, _, _ = ready(tiny_config(batch_size=1, passthrough_kwargs={"prompt_lookup_num_tokens": 3}))
     with pytest.raises(BackendError, match="passthrough_kwargs"):
         list(backend.run())
+
+
+def test_a_step_that_generate_takes_in_vain_gives_no_token():
+    request = Encoded(Request(0, "x", None, 5), (1, 2))
+    (record,) = request_records([request], [[7, 9]], 0.0, (1.0, 2.0, 3.0), eos_ids=(9,))
+    assert (record.output_tokens, record.token_times_s, record.finish_reason) == (2, (1.0, 2.0), "stop")
+
+
+def test_quantised_weights_are_refused_before_they_are_loaded(model_folder, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "quantised")
+    config = json.loads((folder / "config.json").read_text()) | {"quantization_config": {"quant_method": "gptq"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (problem,) = problems(tiny_config(model=str(folder), random_model=None))
+    assert "weights are quantised" in problem
+
+
+def test_a_pad_token_beyond_the_embedding_is_not_used(model_folder, prompts_file, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "padded")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"pad_token": "[EXTRA]"})
+    tokenizer.save_pretrained(folder)
+    config = tiny_config(model=str(folder), random_model=None, dataset=str(prompts_file), batch_size=4)
+    assert len(records(config)) == 4
+
+
+def test_shapes_that_may_compile_inside_the_window_are_told():
+    _, _, notes = ready(tiny_config(num_prompts=3, pytorch={"torch_compile": True}))
+    assert "2 different shapes" in notes[-1]
 
 
 def test_an_unknown_argument_of_generate_is_an_error_that_names_it():

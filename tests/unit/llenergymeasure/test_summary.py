@@ -1,5 +1,6 @@
 """From what was collected to the result, on figures worked out by hand."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -180,12 +181,38 @@ def test_a_warmup_that_did_not_converge_is_warned_of():
     )
 
 
-def test_gpu_settings_that_blur_a_measurement_are_warned_of_with_the_command_that_mends_them():
-    gpus = [GpuInfo(index=3, persistence_mode=False, ecc_enabled=False)]
-    found = summarise(measurement([batch(0)], environment=EnvironmentSnapshot(gpus=gpus)))
+def test_settings_of_the_gpu_that_ran_are_warned_of_with_the_command_that_mends_them():
+    gpus = [GpuInfo(index=index, uuid=f"GPU-{index}", persistence_mode=False, ecc_enabled=False) for index in (2, 3)]
+    on_third = replace(model("cuda:0"), device_uuid="GPU-3")
+    found = summarise(measurement([batch(0)], model=on_third, environment=EnvironmentSnapshot(gpus=gpus)))
     warnings = " ".join(found.measurement_warnings)
     assert "nvidia-smi -i 3 -pm 1" in warnings
     assert "nvidia-smi -i 3 -e 1" in warnings
+    assert "nvidia-smi -i 2" not in warnings
+    assert found.process_results[0].gpu_id == 3
+
+
+def test_a_windows_request_rate_counts_every_request_that_ended_in_it():
+    batches = [batch(number) for number in range(4)]
+    found = summarise(measurement(batches, window=Window("windowed", 101.0, 107.0), devices=[cpu(60.0)]))
+    assert found.requests_per_second == 1.0
+    assert found.energy_per_request_j == 10.0
+    assert found.latency_stats.e2e_ms.n == 4
+    assert any("4 requests that lie wholly inside" in warning for warning in found.measurement_warnings)
+
+
+def test_a_warmup_of_one_latency_is_warned_of_without_a_figure():
+    warmup = WarmupResult(converged=False, final_cv=None, iterations_completed=1, target_cv=0.05, max_prompts=20)
+    found = summarise(measurement([batch(0)], warmup=warmup))
+    assert any("CV unknown after 1 calls" in warning for warning in found.measurement_warnings)
+
+
+def test_an_unknown_energy_says_why_in_the_verdict():
+    found = summarise(
+        measurement([batch(0)], devices=[cpu(60.0)], on="cuda:0", source="estimate", is_measurement=False)
+    )
+    assert found.verdict_reasons == ["energy is unknown: no source reads the GPU"]
+    assert not any("estimate" in warning for warning in found.measurement_warnings)
 
 
 def test_other_work_on_the_machine_is_warned_of_with_its_share():

@@ -3,7 +3,7 @@ from replays import RecordedWarmup
 from tiny import tiny_config
 
 from labledger.console import Silent
-from llenergymeasure.errors import ExperimentError
+from llenergymeasure.errors import ExperimentError, MemoryExhaustedError
 from llenergymeasure.warmup import run_warmup
 
 
@@ -43,7 +43,24 @@ def test_latencies_that_settle_end_the_warmup():
     assert result.final_cv < 0.05
 
 
+def test_a_thermal_wait_needs_no_calls():
+    result = warm([1.0], iterations=0, thermal_floor_seconds=5).result
+    assert (result.iterations_completed, result.final_cv, result.thermal_floor_wait_s) == (0, None, 5)
+
+
 def test_a_thermal_wait_is_skipped_with_the_reason_where_nothing_measures_power():
     found = warm([1.0], iterations=1, thermal_floor_seconds=5, thermal_wait=False)
     assert found.result.thermal_floor_wait_s == 0
     assert "thermal wait was skipped" in found.notes[0]
+
+
+def test_memory_that_ran_out_ends_the_warmup_at_once():
+    class Full(RecordedWarmup):
+        def warmup(self):
+            self.calls += 1
+            raise MemoryExhaustedError("the GPU's memory ran out")
+
+    backend = Full([1.0])
+    with pytest.raises(MemoryExhaustedError):
+        run_warmup(backend, tiny_config(warmup={"iterations": 5}).warmup, Silent(), thermal_wait=False)
+    assert backend.calls == 1

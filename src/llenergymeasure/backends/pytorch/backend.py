@@ -1,5 +1,6 @@
 """The pytorch backend: `generate` of transformers in static batches, with a time for every token."""
 
+import contextlib
 import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,11 +17,12 @@ from llenergymeasure.backends.pytorch.generation import (
 )
 from llenergymeasure.backends.pytorch.loading import Loaded, first_line, load
 from llenergymeasure.backends.pytorch.memory import HostMemory, device_peak_mb, reset_device_peak
-from llenergymeasure.backends.pytorch.sources import hub_commit, local_folder, weight_files
+from llenergymeasure.backends.pytorch.sources import hub_commit, weight_files
 from llenergymeasure.config.models import ExperimentConfig
+from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.requests import Batch, Request
-from llenergymeasure.errors import BackendError, ConfigError
+from llenergymeasure.errors import BackendError, ConfigError, MemoryExhaustedError
 
 MB = 1e6
 
@@ -57,7 +59,14 @@ class PytorchBackend:
         self._check_lengths(encoded)
         size = self._config.batch_size
         self.batches = [tuple(encoded[start : start + size]) for start in range(0, len(encoded), size)]
-        return [f"{len(cut)} prompts were cut to max_input_tokens = {limit}."] if cut else []
+        notes = [f"{len(cut)} prompts were cut to max_input_tokens = {limit}."] if cut else []
+        shapes = {(len(batch), max(len(each.token_ids) for each in batch)) for batch in self.batches}
+        if self._config.pytorch.torch_compile and len(shapes) > 1:
+            notes.append(
+                f"Batches have {len(shapes)} different shapes, and torch_compile may compile inside the window for "
+                "those that the warm-up has not seen: use synthetic lengths and a num_prompts that batch_size divides."
+            )
+        return notes
 
     def warmup(self) -> tuple[float, int]:
         """Run the first batch."""
@@ -74,18 +83,23 @@ class PytorchBackend:
         if self.loaded.device != "cpu":
             import torch
 
-            torch.cuda.synchronize(self.loaded.device)
+            with _device_errors():
+                torch.cuda.synchronize(self.loaded.device)
 
     def reset_peak_memory(self) -> None:
         """On a GPU the allocator's own peak, on a CPU the process's resident memory."""
         if self.loaded.device == "cpu":
             self._host_memory.reset()
         else:
-            reset_device_peak(self.loaded.device)
+            with _device_errors():
+                reset_device_peak(self.loaded.device)
 
     def peak_memory_mb(self) -> float | None:
         """The peak since the reset."""
-        return self._host_memory.peak_mb() if self.loaded.device == "cpu" else device_peak_mb(self.loaded.device)
+        if self.loaded.device == "cpu":
+            return self._host_memory.peak_mb()
+        with _device_errors():
+            return device_peak_mb(self.loaded.device)
 
     def close(self) -> None:
         """Drop the model and give its memory back."""
@@ -96,7 +110,8 @@ class PytorchBackend:
         if on_gpu:
             import torch
 
-            torch.cuda.empty_cache()
+            with contextlib.suppress(Exception):  # a device that has failed says so again, and hides the first error
+                torch.cuda.empty_cache()
 
     @property
     def loaded(self) -> Loaded:
@@ -158,7 +173,7 @@ class PytorchBackend:
                 sequences = self.loaded.model.generate(**arguments)
             output = sequences[:, width:].tolist()  # on a GPU this waits for the batch
         except torch.OutOfMemoryError as error:
-            raise BackendError(
+            raise MemoryExhaustedError(
                 f"the GPU's memory ran out in batch {number + 1} of {len(self.batches)} at batch_size "
                 f"{self._config.batch_size}; lower batch_size, max_input_tokens or max_output_tokens"
             ) from error
@@ -176,6 +191,15 @@ class PytorchBackend:
         )
 
 
+@contextlib.contextmanager
+def _device_errors() -> Iterator[None]:
+    """What PyTorch raises of a device becomes a BackendError."""
+    try:
+        yield
+    except Exception as error:
+        raise BackendError(f"the GPU failed: {first_line(error)}") from error
+
+
 def _facts(loaded: Loaded, revision: str | None) -> ModelFacts:
     import torch
     import transformers
@@ -183,13 +207,15 @@ def _facts(loaded: Loaded, revision: str | None) -> ModelFacts:
     shape, unknown = decoder_shape(loaded.model)
     special = set(loaded.tokenizer.all_special_ids)
     parameters = sum(tensor.numel() * tensor.element_size() for tensor in loaded.model.parameters())
+    vocabulary = min(len(loaded.tokenizer), loaded.model.get_input_embeddings().num_embeddings)
     on_gpu = loaded.device != "cpu"
     return ModelFacts(
         device=loaded.device,
         device_name=torch.cuda.get_device_name(loaded.device) if on_gpu else "cpu",
         backend_version=f"transformers {transformers.__version__}, torch {torch.__version__}",
         model_memory_mb=parameters / MB,
-        prompt_tokens=tuple(token for token in range(len(loaded.tokenizer)) if token not in special),
+        device_uuid=f"GPU-{torch.cuda.get_device_properties(loaded.device).uuid}" if on_gpu else None,
+        prompt_tokens=tuple(token for token in range(vocabulary) if token not in special),
         shape=shape,
         shape_unknown=unknown,
         revision=revision,

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from llenergymeasure.backends.pytorch.sources import lora_problems, model_problems
 from llenergymeasure.config.models import ExperimentConfig
 
-REQUIRED = ("torch", "transformers")
+REQUIRED = ("torch", "transformers", "accelerate")
 INSTALL = "pip install -e '.[pytorch]'"
 
 

@@ -16,6 +16,8 @@ def decoder_shape(model: Any) -> tuple[DecoderShape | None, str | None]:
     config = model.config
     if config.model_type not in COUNTED_ARCHITECTURES:
         return None, f"not counted: architecture {config.model_type!r}"
+    if getattr(config, "quantization_config", None):
+        return None, "not counted: quantised weights"
     head = model.get_output_embeddings()
     linear = sum(
         module.weight.numel()

@@ -3,13 +3,12 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from llenergymeasure.backends.pytorch.random_llama import build_model, build_tokenizer
-from llenergymeasure.backends.pytorch.sources import local_folder
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig, RandomModelConfig
-from llenergymeasure.errors import BackendError
+from llenergymeasure.config.paths import local_folder
+from llenergymeasure.errors import BackendError, MemoryExhaustedError
 
 DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
@@ -50,13 +49,17 @@ def load(config: ExperimentConfig, corpus: Callable[[], str]) -> Loaded:
         if config.lora is not None:
             model = _with_adapter(model, config)
     except torch.OutOfMemoryError as error:
-        raise BackendError(f"{config.model} does not fit into the memory of {device} in {config.precision}") from error
+        raise MemoryExhaustedError(
+            f"{config.model} does not fit into the memory of {device} in {config.precision}"
+        ) from error
     except Exception as error:  # transformers raises whatever its parts raise
         raise BackendError(f"{config.model} could not be loaded: {_load_problem(error)}") from error
     if config.pytorch.torch_compile:
         model.forward = torch.compile(model.forward)
     eos_ids = _eos_ids(model, tokenizer)
-    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (*eos_ids, 0)[0]
+    pad_id = tokenizer.pad_token_id
+    if pad_id is None or pad_id >= model.get_input_embeddings().num_embeddings:  # added, and the model not resized
+        pad_id = (*eos_ids, 0)[0]
     neutral = type(model.generation_config)
     # What a model's own generation_config.json would add (temperature, penalties) is not in our configuration.
     model.generation_config = neutral(pad_token_id=pad_id)
@@ -113,7 +116,10 @@ def _with_adapter(model: Any, config: ExperimentConfig) -> Any:
     from peft import PeftModel
 
     assert config.lora is not None  # noqa: S101 - the caller asked
-    adapted = PeftModel.from_pretrained(model, str(Path(os.path.expanduser(config.lora.path))), use_safetensors=True)
+    folder = os.path.expanduser(config.lora.path)
+    # Without autocast_adapter_dtype=False an adapter computes in fp32, whatever the precision.
+    adapted = PeftModel.from_pretrained(model, folder, use_safetensors=True, autocast_adapter_dtype=False)
+    adapted = adapted.to(model.dtype)
     if config.lora.merge:
         return adapted.merge_and_unload()
     return adapted.get_base_model()  # its linear layers now hold the adapter

@@ -2,26 +2,16 @@
 
 import json
 import os
-import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig, LoraConfig
+from llenergymeasure.config.paths import local_folder
 
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 INDEX_FILE = "model.safetensors.index.json"
-
-
-def local_folder(name: str) -> Path | None:
-    """The folder that `name` means; None where it is a hub id or a random model."""
-    if name == RANDOM_LLAMA:
-        return None
-    looks_local = name.startswith(("/", "./", "../", "~")) or name in (".", "..") or not HUB_ID.fullmatch(name)
-    path = Path(os.path.expanduser(name))
-    return path if looks_local or path.is_dir() else None
 
 
 def model_problems(config: ExperimentConfig) -> Iterator[str]:
@@ -100,7 +90,7 @@ def _folder_problems(folder: Path, trust_remote_code: bool) -> Iterator[str]:
     except (OSError, ValueError) as error:
         yield f"model: {folder / 'config.json'}: cannot be read as JSON: {error}"
         return
-    if problem := remote_code_problem(model_config, trust_remote_code):
+    for problem in config_problems(model_config, trust_remote_code):
         yield f"model: {folder}: {problem}"
     yield from _weight_problems(folder)
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
@@ -127,14 +117,18 @@ def _weight_problems(folder: Path) -> Iterator[str]:
             yield f"model: {folder}: its index names files that are not there: {', '.join(missing)}"
 
 
-def remote_code_problem(model_config: Any, trust_remote_code: bool) -> str | None:
-    """Why a model whose config.json is `model_config` is refused; None if it is not."""
-    if trust_remote_code or not isinstance(model_config, dict) or not model_config.get("auto_map"):
-        return None
-    return (
-        "runs Python code of its own (auto_map in config.json); read that code, then set "
-        "pytorch: {trust_remote_code: true}"
-    )
+def config_problems(model_config: Any, trust_remote_code: bool) -> Iterator[str]:
+    """Why a model whose config.json is `model_config` is refused."""
+    if not isinstance(model_config, dict):
+        yield "its config.json holds no object"
+        return
+    if model_config.get("auto_map") and not trust_remote_code:
+        yield (
+            "runs Python code of its own (auto_map in config.json); read that code, then set "
+            "pytorch: {trust_remote_code: true}"
+        )
+    if model_config.get("quantization_config"):
+        yield "its weights are quantised (quantization_config in config.json); this version runs fp32, fp16 and bf16"
 
 
 def _hub_problems(config: ExperimentConfig) -> Iterator[str]:
@@ -157,7 +151,7 @@ def _hub_problems(config: ExperimentConfig) -> Iterator[str]:
     except Exception as error:  # whatever the network library raises
         yield f"model: {name}: no folder here, not in the local cache, and {_hub_failure(error)}"
     else:
-        if problem := remote_code_problem(model_config, config.pytorch.trust_remote_code):
+        for problem in config_problems(model_config, config.pytorch.trust_remote_code):
             yield f"model: {name}: {problem}"
 
 

@@ -1,0 +1,17 @@
+"""Whether a model's name is a folder of this machine."""
+
+import os
+import re
+from pathlib import Path
+
+from llenergymeasure.config.models import RANDOM_LLAMA
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+def local_folder(model: str) -> Path | None:
+    """The folder that `model` means, there or not; None where it is a hub id or a random model."""
+    if model == RANDOM_LLAMA:
+        return None
+    path = os.path.expanduser(model)
+    return Path(path) if not HUB_ID.fullmatch(model) or os.path.isdir(path) else None
