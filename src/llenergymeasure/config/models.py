@@ -12,6 +12,7 @@ BUILTIN_DATASET = "builtin"
 
 # Strict: `true` is no number. A whole number still is a float.
 Positive = Annotated[int, Field(ge=1, strict=True)]
+Name = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
 PositiveFloat = Annotated[float, Field(gt=0, strict=True)]
 
 OWN_GENERATE_KEYS = frozenset(
@@ -185,7 +186,7 @@ class MeasurementConfig(Section):
 class LoraConfig(Section):
     """A LoRA adapter in a local folder (adapter_config.json, adapter_model.safetensors)."""
 
-    path: str
+    path: Name
     merge: bool = Field(False, description="Fold the adapter into the weights before measuring.")
 
 
@@ -204,14 +205,14 @@ def _dataset_kind(value: Any) -> str:
 
 
 Dataset = Annotated[
-    Annotated[str, Tag("named")] | Annotated[SyntheticDataset, Tag("synthetic")], Discriminator(_dataset_kind)
+    Annotated[Name, Tag("named")] | Annotated[SyntheticDataset, Tag("synthetic")], Discriminator(_dataset_kind)
 ]
 
 
 class ExperimentConfig(Section):
     """One experiment: this model, run so, on this work."""
 
-    model: Annotated[str, Field(min_length=1, description="Hub id, local folder, or random:llama.")]
+    model: Name = Field(description="Hub id, local folder, or random:llama.")
     random_model: RandomModelConfig | None = Field(None, description="The shape of random:llama.")
     backend: Literal["pytorch"] = "pytorch"
     precision: Literal["fp32", "fp16", "bf16"] = "bf16"

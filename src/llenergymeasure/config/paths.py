@@ -13,5 +13,7 @@ def local_folder(model: str) -> Path | None:
     """The folder that `model` means, there or not; None where it is a hub id or a random model."""
     if model == RANDOM_LLAMA:
         return None
+    if "\0" in model:  # a name that no file system takes
+        return Path(model)
     path = os.path.expanduser(model)
     return Path(path) if not HUB_ID.fullmatch(model) or os.path.isdir(path) else None
