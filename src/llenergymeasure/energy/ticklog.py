@@ -1,0 +1,138 @@
+"""The tick log: the energy of any window, with a bound, from a counter that is read now and then.
+
+A cumulative counter changes only at its ticks. Of tick k we keep its energy E_k and a bracket [u_k, v_k] of the
+moment it came: u_k is the clock before the last read that still gave the old value, v_k the clock after the first
+read of the new one. Power lies in [0, P], so at a moment t the true energy is, for every tick, at most
+E_k + P (t - u_k) where t >= u_k, else E_k, and at least E_k where t >= v_k, else E_k - P (v_k - t). The tightest of
+these, over two ticks on each side, are `hi` and `lo`. The estimate is the straight line between the brackets'
+middles, clipped to [lo, hi] (the middle of [lo, hi] outside of the ticks), and its bound is
+b(t) = max(hi - estimate, estimate - lo).
+
+A window is estimate(end) - estimate(start), and its edge_j is b(start) + b(end): adjoining windows add up. The bound
+holds if power stays within [0, P] and the counter is exact at its ticks, up to a lag that is stated; lost reads widen
+the brackets. Times are seconds on one monotonic clock.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+Reading = tuple[str, float, float, float]
+"""`(device, before_s, after_s, joules)`: what the counter gave, and the clock before and after it was asked."""
+
+TICKS_EACH_SIDE = 2
+
+
+class WindowEnergy(NamedTuple):
+    """Energy of a window and the bound of its two edges; both None where the log cannot tell."""
+
+    energy_j: float | None
+    edge_j: float | None
+
+
+class TickLog:
+    """The ticks of each device, usable for any number of windows.
+
+    `max_power_w` is the most that a device can draw; `lag_s` how long the counter may be behind at a tick;
+    `max_tick_s` the longest time between two ticks, where the source's is known to be short. Each is a number, or one
+    for each device. A counter that goes back was reset: no window reaches across that.
+    """
+
+    def __init__(
+        self,
+        readings: Iterable[Reading],
+        max_power_w: float | Mapping[str, float],
+        lag_s: float | Mapping[str, float] = 0.0,
+        max_tick_s: float | Mapping[str, float] | None = None,
+    ) -> None:
+        by_device: dict[str, list[Reading]] = {}
+        for reading in readings:
+            by_device.setdefault(reading[0], []).append(reading)
+        self._stretches = {
+            device: [
+                _Stretch(
+                    part,
+                    max_power_w=_of(max_power_w, device),
+                    lag_s=_of(lag_s, device),
+                    max_tick_s=math.inf if max_tick_s is None else _of(max_tick_s, device),
+                )
+                for part in _between_resets(sorted(own, key=lambda reading: reading[1:]))
+            ]
+            for device, own in by_device.items()
+        }
+
+    def window(self, start_s: float, end_s: float) -> dict[str, WindowEnergy]:
+        """The energy of each device from `start_s` to `end_s`.
+
+        It is unknown beyond the readings, across a reset, and where the counter was never seen to tick.
+
+        Raises:
+            ValueError: the window ends before it starts.
+        """
+        if end_s < start_s:
+            raise ValueError(f"a window from {start_s} s to {end_s} s ends before it starts")
+        return {device: _window(stretches, start_s, end_s) for device, stretches in self._stretches.items()}
+
+
+class _Stretch:
+    """The ticks between two resets."""
+
+    def __init__(self, readings: list[Reading], *, max_power_w: float, lag_s: float, max_tick_s: float) -> None:
+        self.first_s, self.last_s = readings[0][1], readings[-1][2]
+        self._max_power_w = max_power_w
+        energies: list[float] = []
+        earliest: list[float] = []
+        latest: list[float] = []
+        last_old_s = -math.inf  # of the first value nobody saw the old one
+        for _, before_s, after_s, joules in readings:
+            if not energies or joules > energies[-1]:
+                energies.append(joules)
+                earliest.append(max(last_old_s, before_s - max_tick_s) - lag_s)
+                latest.append(after_s)
+            last_old_s = before_s
+        self._energy_j, self._earliest_s, self._latest_s = map(np.array, (energies, earliest, latest))
+        self._middle_s = (self._earliest_s + self._latest_s) / 2
+
+    def at(self, moment_s: float) -> tuple[float, float]:
+        """The estimate of the counter at a moment within the stretch, and its bound."""
+        after = int(np.searchsorted(self._middle_s, moment_s, side="right"))
+        near = slice(max(after - TICKS_EACH_SIDE, 0), after + TICKS_EACH_SIDE)
+        energy_j, earliest_s, latest_s = self._energy_j[near], self._earliest_s[near], self._latest_s[near]
+        power_w = self._max_power_w
+        high_j = float(np.min(energy_j + power_w * np.maximum(moment_s - earliest_s, 0)))
+        low_j = float(np.max(energy_j - power_w * np.maximum(latest_s - moment_s, 0)))
+        estimate_j = min(max(self._line(after, moment_s, (low_j + high_j) / 2), low_j), high_j)
+        return estimate_j, max(abs(high_j - estimate_j), abs(estimate_j - low_j))
+
+    def _line(self, after: int, moment_s: float, otherwise_j: float) -> float:
+        """The straight line between the ticks around a moment; `otherwise_j` where one of them is missing."""
+        if not 0 < after < len(self._middle_s) or math.isinf(self._middle_s[after - 1]):
+            return otherwise_j
+        start_s, end_s = self._middle_s[after - 1], self._middle_s[after]
+        share = (moment_s - start_s) / (end_s - start_s)
+        return float(self._energy_j[after - 1] + share * (self._energy_j[after] - self._energy_j[after - 1]))
+
+
+def _window(stretches: list[_Stretch], start_s: float, end_s: float) -> WindowEnergy:
+    for stretch in stretches:
+        if stretch.first_s <= start_s and end_s <= stretch.last_s:
+            (start_j, start_edge_j), (end_j, end_edge_j) = stretch.at(start_s), stretch.at(end_s)
+            if math.isfinite(start_edge_j + end_edge_j):
+                return WindowEnergy(end_j - start_j, start_edge_j + end_edge_j)
+    return WindowEnergy(None, None)
+
+
+def _between_resets(readings: list[Reading]) -> list[list[Reading]]:
+    parts = [readings[:1]]
+    for previous, reading in itertools.pairwise(readings):
+        if reading[3] < previous[3]:
+            parts.append([])
+        parts[-1].append(reading)
+    return parts
+
+
+def _of(value: float | Mapping[str, float], device: str) -> float:
+    return value[device] if isinstance(value, Mapping) else value
