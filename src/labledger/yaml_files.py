@@ -46,7 +46,7 @@ def read_yaml(path: Path) -> YamlFile:
     """
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-    text = _read_text(path)
+    text = read_text(path)
     try:
         _check_events(path, text)
         loaded = _loaded(text)
@@ -67,7 +67,12 @@ def read_yaml(path: Path) -> YamlFile:
     return YamlFile(path, reader.plain(loaded, ()), reader.lines)
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file that a user wrote.
+
+    Raises:
+        ConfigError: it is not there, cannot be read, or is not UTF-8.
+    """
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:

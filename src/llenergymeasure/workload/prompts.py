@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 
+from labledger.yaml_files import read_text
 from llenergymeasure.config.models import BUILTIN_DATASET, ExperimentConfig, SyntheticDataset
 from llenergymeasure.domain.requests import Request
 from llenergymeasure.errors import ConfigError
@@ -64,13 +65,9 @@ def _read(dataset: str) -> tuple[str, str]:
     if path.suffix != ".jsonl":
         raise ConfigError(f"dataset: {dataset!r} is neither {BUILTIN_DATASET!r} nor the path of a .jsonl file")
     try:
-        return dataset, path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise ConfigError(f"dataset: {dataset}: no such file (looked in {path.absolute().parent})") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"dataset: {dataset}: not UTF-8 text (byte {error.start})") from error
-    except OSError as error:
-        raise ConfigError(f"dataset: {dataset}: cannot be read: {error.strerror}") from error
+        return dataset, read_text(path)
+    except ConfigError as error:
+        raise ConfigError(f"dataset: {error}") from error
 
 
 def builtin_text() -> str:

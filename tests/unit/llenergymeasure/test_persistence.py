@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from small_result import make_result
 
 from labledger.errors import UnreadableFileError
 from labledger.schema_versions import SchemaVersionWarning, parse_record
@@ -19,24 +20,6 @@ from llenergymeasure.domain.metrics import ComputeMetrics, EnergyMetrics, Infere
 from llenergymeasure.errors import ExperimentError
 from llenergymeasure.results.persistence import UnsavedResultError, save_or_keep, save_raw_result
 from llenergymeasure.results.timeseries import PowerSample, load_timeseries_parquet, write_timeseries_parquet
-
-
-def make_result(**changes: Any) -> ExperimentResult:
-    fields = {
-        "experiment_id": "test-001",
-        "measurement_config_hash": "abcdef0123456789",
-        "measurement_methodology": "total",
-        "total_tokens": 1000,
-        "total_energy_j": 50.0,
-        "total_inference_time_sec": 10.0,
-        "avg_tokens_per_second": 100.0,
-        "avg_energy_per_token_j": 0.05,
-        "total_flops": 1e12,
-        "start_time": datetime(2026, 2, 26, 14, 0),
-        "end_time": datetime(2026, 2, 26, 14, 0, 10),
-        "effective_config": {"model": "gpt2", "backend": "pytorch"},
-    }
-    return ExperimentResult(**(fields | changes))
 
 
 def make_raw_result(experiment_id: str) -> RawProcessResult:

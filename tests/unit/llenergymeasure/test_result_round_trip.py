@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import JsonValue, ValidationError
 from pydantic.fields import FieldInfo
+from small_result import make_result
 
 from labledger.schema_versions import Known, Record
 from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
@@ -92,23 +93,6 @@ def saved_and_loaded(result: ExperimentResult) -> ExperimentResult:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a drawn `timeseries` names a sidecar that is not there
         return ExperimentResult.from_json(result.save(Path(folder)))
-
-
-def make_result(**changes: Any) -> ExperimentResult:
-    fields = {
-        "experiment_id": "test-001",
-        "measurement_config_hash": "abcdef0123456789",
-        "measurement_methodology": "total",
-        "total_tokens": 1000,
-        "total_energy_j": 50.0,
-        "total_inference_time_sec": 10.0,
-        "avg_tokens_per_second": 100.0,
-        "avg_energy_per_token_j": 0.05,
-        "total_flops": 1e12,
-        "start_time": MOMENT,
-        "end_time": MOMENT,
-    }
-    return ExperimentResult(**(fields | changes))
 
 
 def make_process(start: datetime, end: datetime) -> RawProcessResult:
