@@ -72,8 +72,11 @@ def test_every_device_names_its_source_and_its_kind(meter):
 
 def test_closing_twice_is_no_error(meter):
     meter.open()
+    moment_s = time.monotonic()
     meter.close()
+    once = meter.energy(moment_s, moment_s)
     meter.close()
+    assert meter.energy(moment_s, moment_s) == once
 
 
 def estimated(watts, seconds):

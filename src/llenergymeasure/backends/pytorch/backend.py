@@ -16,15 +16,13 @@ from llenergymeasure.backends.pytorch.generation import (
     step_marker,
 )
 from llenergymeasure.backends.pytorch.loading import Loaded, first_line, load
-from llenergymeasure.backends.pytorch.memory import HostMemory, device_peak_mb, reset_device_peak
+from llenergymeasure.backends.pytorch.memory import MB, HostMemory, device_peak_mb, reset_device_peak
 from llenergymeasure.backends.pytorch.sources import hub_commit, weight_files
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.requests import Batch, Request
 from llenergymeasure.errors import BackendError, ConfigError, MemoryExhaustedError
-
-MB = 1e6
 
 
 class PytorchBackend:
@@ -180,12 +178,13 @@ class PytorchBackend:
         except Exception as error:  # transformers raises whatever its parts raise
             raise BackendError(f"generation failed in batch {number + 1}: {first_line(error)}") from error
         end_s = time.monotonic()
+        step_times_s = clock.step_times_s()
         return Batch(
             start_s=start_s,
             end_s=end_s,
-            requests=request_records(batch, output, start_s, clock.step_times_s(), self.loaded.eos_ids),
+            requests=request_records(batch, output, start_s, step_times_s, self.loaded.eos_ids),
             padded_input_tokens=width,
-            step_times_s=clock.step_times_s(),
+            step_times_s=step_times_s,
             full=len(batch) == self._config.batch_size,
             attended_tokens=self._static_length,
         )
