@@ -52,7 +52,19 @@ signals = st.one_of(
 )
 
 
-def read(signal, *, tick_s=0.1, poll_s=0.005, jitter=0.2, tick_jitter=0.0, lost=0.0, twice=0.0, lag_s=0.0, seed=0):
+def read(
+    signal,
+    *,
+    tick_s=0.1,
+    poll_s=0.005,
+    jitter=0.2,
+    read_s=1e-4,
+    tick_jitter=0.0,
+    lost=0.0,
+    twice=0.0,
+    lag_s=0.0,
+    seed=0,
+):
     """The readings of a counter of `signal` with these ticks and polls."""
     random = np.random.default_rng(seed)
     ticks_s = np.arange(random.uniform(0, tick_s), LENGTH_S, tick_s)
@@ -62,13 +74,13 @@ def read(signal, *, tick_s=0.1, poll_s=0.005, jitter=0.2, tick_jitter=0.0, lost=
     values_j = [0.0, *np.maximum.accumulate(values_j)] if len(values_j) else [0.0]
     readings, now_s = [], 0.0
     while now_s < LENGTH_S:
-        before_s, asked_s, after_s = now_s, now_s + random.uniform(0, 1e-4), now_s + 1e-4
+        before_s, asked_s, after_s = now_s, now_s + random.uniform(0, read_s), now_s + read_s
         value_j = float(values_j[int(np.searchsorted(ticks_s, asked_s, side="right"))])
         if random.uniform() >= lost:
             readings.append(("gpu", before_s, after_s, value_j))
             if random.uniform() < twice:
                 readings.append(readings[-1])
-        now_s += poll_s * (1 + jitter * random.uniform(-1, 1))
+        now_s += read_s if read_s > poll_s else poll_s * (1 + jitter * random.uniform(-1, 1))
     return readings
 
 
@@ -98,6 +110,13 @@ seeds = st.integers(0, 2**32 - 1)
 )
 def test_the_true_energy_of_any_window_is_within_its_bound(signal, moments, seed, lost, twice, tick_s):
     readings = read(signal, lost=lost, twice=twice, tick_s=tick_s, tick_jitter=0.3, seed=seed)
+    assert_within_bound(signal, TickLog(readings, MAX_POWER_W), *inside(readings, moments))
+
+
+@settings(max_examples=150, deadline=None)
+@given(signals, shares, seeds)
+def test_reads_that_take_long_are_within_their_bound(signal, moments, seed):
+    readings = read(signal, read_s=0.04, tick_s=0.02, seed=seed)
     assert_within_bound(signal, TickLog(readings, MAX_POWER_W), *inside(readings, moments))
 
 
