@@ -19,13 +19,13 @@ test-slow: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.dev
-	$(BIN)/ruff check
+	$(BIN)/ruff check --no-cache
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: $(VENV)/.dev
-	$(BIN)/ruff check --fix
+	$(BIN)/ruff check --fix --no-cache
 	$(BIN)/ruff format
 
 # The wheel, built and tried where nothing of this checkout can be seen.

@@ -10,6 +10,7 @@ import argparse
 import time
 from typing import Any
 
+from _llama import LLAMA_8B
 from _report import machine, pressure, ratio_interval, spread
 
 from labledger.console import Silent
@@ -17,23 +18,14 @@ from llenergymeasure import harness
 from llenergymeasure.backends.pytorch.backend import PytorchBackend
 from llenergymeasure.backends.pytorch.generation import Encoded, generation_config, padded
 from llenergymeasure.backends.pytorch.loading import Loaded
-from llenergymeasure.config.models import ExperimentConfig, UserConfig
-from llenergymeasure.energy.selection import choose_meter
+from llenergymeasure.config.models import EnergyConfig, ExperimentConfig, UserConfig
+from llenergymeasure.energy.selection import choose_meter, find_sources
 from llenergymeasure.workload.prompts import build_requests, builtin_text
-
-LLAMA_8B = {
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "vocab_size": 128256,
-}
 
 
 def through_the_harness(backend: PytorchBackend, tokens: int) -> float:
     """Output tokens a second of one measurement window, meter and token times included."""
-    meter, _ = choose_meter("auto", UserConfig())
+    meter = choose_meter(EnergyConfig(), UserConfig(), find_sources()).meter
     collected = harness.Collected()
     with meter:
         harness.collect(collected, backend, meter, Silent(), len(backend.batches))

@@ -1,13 +1,15 @@
 """What a person sees: progress on stderr, tables and answers on stdout. A user's text is never read as markup."""
 
+import shutil
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol, TextIO
 
 TTY_EVERY_S = 0.2
 LOG_EVERY_S = 10.0
 MAX_NAME_WIDTH = 30
+COLUMN_GAP = "   "
 
 
 class Progress(Protocol):
@@ -80,8 +82,8 @@ class StderrProgress:
         self._stream.flush()
 
 
-def print_facts(title: str, facts: Iterable[tuple[str, str]]) -> None:
-    """A table of two columns on stdout; long values are folded, none is cut."""
+def print_facts(title: str, facts: Iterable[tuple[str, str]], *, to_stderr: bool = False) -> None:
+    """A table of two columns on stdout (or stderr); long values are folded, none is cut."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -92,6 +94,32 @@ def print_facts(title: str, facts: Iterable[tuple[str, str]]) -> None:
     table.add_column(overflow="fold")
     for name, value in facts:
         table.add_row(Text(name, style="bold"), Text(value))
+    Console(soft_wrap=False, highlight=False, stderr=to_stderr).print(table)
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table on stdout; on a terminal that is too narrow for it, long cells are folded, and none is cut."""
+    cells = [[" ".join(cell.splitlines()) for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    if sys.stdout.isatty() and sum(widths) + len(COLUMN_GAP) * len(widths) > shutil.get_terminal_size().columns:
+        _print_folded(header, cells[1:])
+        return
+    lines = [COLUMN_GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
+    lines.insert(1, "─" * (sum(widths) + len(COLUMN_GAP) * (len(widths) - 1)))
+    print_answer("\n".join(f" {line.rstrip()}" for line in lines) + "\n")
+
+
+def _print_folded(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in header:
+        table.add_column(Text(name), overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
     Console(soft_wrap=False, highlight=False).print(table)
 
 
@@ -100,6 +128,6 @@ def print_error(message: str) -> None:
     print(f"error: {message}", file=sys.stderr)  # noqa: T201 - this is the place that prints
 
 
-def print_answer(text: str) -> None:
-    """Text on stdout, as it stands."""
-    print(text)  # noqa: T201 - this is the place that prints
+def print_answer(text: str, *, to_stderr: bool = False) -> None:
+    """Text on stdout (or stderr), as it stands, at once."""
+    print(text, file=sys.stderr if to_stderr else None, flush=True)

@@ -16,8 +16,11 @@ import itertools
 import os
 import secrets
 import shutil
+import signal
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import FrameType
 
 COPY_CHUNK_BYTES = 1 << 20
 
@@ -77,13 +80,104 @@ def claim_directory(base: Path) -> Path:
 
 @contextlib.contextmanager
 def claimed_directory(base: Path) -> Iterator[Path]:
-    """A claimed directory (see `claim_directory`) to be filled; whatever interrupts the filling removes it."""
-    directory = claim_directory(base)
+    """A claimed directory (see `claim_directory`) to be filled; whatever interrupts the filling removes it.
+
+    It is held meanwhile: one that nobody holds (see `unheld`) was left by a process that was killed.
+    """
+    with contextlib.ExitStack() as stack:
+        # Who looks for directories that nobody holds waits until this one is held.
+        with _naming(base), _made_directories(base.parent), _shared(base.parent):
+            directory = claim_directory(base)
+            try:
+                stack.enter_context(held_directory(directory))
+            except BaseException:
+                directory.rmdir()
+                raise
+        try:
+            yield directory
+        except BaseException:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
+
+
+@contextlib.contextmanager
+def held_directory(directory: Path) -> Iterator[None]:
+    """Hold `directory`, where its file system knows locks; the end of this process, however it ends, frees it."""
+    with _opened(directory) as descriptor:
+        _lock(descriptor, exclusive=True)
+        yield
+
+
+@contextlib.contextmanager
+def unheld(directory: Path) -> Iterator[bool]:
+    """Whether nobody holds `directory`; inside, nobody begins to, nor claims another one beside it.
+
+    Raises:
+        OSError: there is no such directory.
+    """
+    with _opened(directory.parent) as beside:
+        _lock(beside, exclusive=True)  # before the directory is opened: another may be made in its place
+        with _opened(directory) as descriptor:
+            yield _lock(descriptor, exclusive=True, wait=False)
+
+
+@contextlib.contextmanager
+def _shared(directory: Path) -> Iterator[None]:
+    """Among others that claim in `directory`."""
+    with _opened(directory) as descriptor:
+        _lock(descriptor, exclusive=False)
+        yield
+
+
+def _lock(descriptor: int, *, exclusive: bool, wait: bool = True) -> bool:
+    """Whether it is ours now: False where another process has it. A file system without locks gives it to all."""
     try:
-        yield directory
-    except BaseException:
-        shutil.rmtree(directory, ignore_errors=True)
-        raise
+        import fcntl
+
+        kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+        fcntl.flock(descriptor, kind if wait else kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let SIGINT and SIGTERM wait until the end; a second one does not wait. Outside of the main thread nothing waits.
+
+    What has to be whole or not there would else be cut between any two lines.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def wait(number: int, frame: FrameType | None) -> None:
+        came.append((number, frame))
+        if len(came) > 1:
+            deliver()
+
+    def deliver() -> None:
+        number, frame = came.pop()
+        handler = before[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+        elif handler == signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    for number in before:
+        signal.signal(number, wait)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        deliver()
 
 
 def _replace(path: Path, chunks: Iterable[bytes]) -> None:

@@ -1,14 +1,25 @@
 """The public face in Python."""
 
+import contextlib
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from labledger.console import Progress, Silent
+from labledger.files import uninterrupted
 from llenergymeasure import harness
 from llenergymeasure.config.loading import build_config, load_config, load_user_config, merge
-from llenergymeasure.config.models import ExperimentConfig, UserConfig
+from llenergymeasure.config.models import EnergyConfig, ExperimentConfig, UserConfig
 from llenergymeasure.domain.experiment import ExperimentResult
-from llenergymeasure.results.persistence import save_or_keep
+from llenergymeasure.domain.power import PowerSample
+from llenergymeasure.metering import EnergyWindow
+from llenergymeasure.results.catalog import load_results, results_table
+from llenergymeasure.results.persistence import TIMESERIES_FILE, save_or_keep
+from llenergymeasure.results.timeseries import write_timeseries_parquet
+
+__all__ = ["load_results", "measure_and_save", "measure_energy", "results_table", "run_experiment", "watch_machine"]
 
 
 def run_experiment(
@@ -24,6 +35,7 @@ def run_experiment(
         pydantic.ValidationError: a field is wrong, and no YAML was named.
         ConfigError: a field is wrong beside a YAML, or a file is; the message has its line.
         PreFlightError: the run cannot start; every reason is in the message.
+        MeterError: the energy source cannot be opened.
         BackendError: the model could not be loaded, or generation failed.
         ExperimentError: every warm-up call failed; or, as UnsavedResultError with the `result`, saving did.
     """
@@ -38,22 +50,59 @@ def run_experiment(
     return measure_and_save(experiment, user, folder, Silent())[0]
 
 
+def measure_energy(**fields: Any) -> EnergyWindow:
+    """The energy of a `with` block, on every visible GPU, or on the CPU where there is none.
+
+    `fields` are those of a configuration's `energy` section (`source="nvml_counter", sensor_gain=0.02`). After the
+    block the window has `energy_j`, `energy_uncertainty_j`, `duration_s`, `verdict` and the rest of MeteredEnergy.
+
+    Raises:
+        pydantic.ValidationError: a field is wrong.
+        ConfigError: the user configuration cannot be read.
+        MeterError: the source is not there, or (on entering) cannot be opened.
+    """
+    return EnergyWindow(EnergyConfig.model_validate(fields), load_user_config())
+
+
+def watch_machine(source: str = "auto") -> EnergyWindow:
+    """`measure_energy` of everything that the machine does: an estimate is of the CPU time of all processes."""
+    return EnergyWindow(EnergyConfig.model_validate({"source": source}), load_user_config(), of_all_processes=True)
+
+
 def measure_and_save(
     experiment: ExperimentConfig, user: UserConfig, output_dir: Path | None, progress: Progress
 ) -> tuple[ExperimentResult, Path | None]:
     """The result, and the path of its result.json where it was saved. Raises what `run_experiment` raises."""
     try:
-        result = harness.run(experiment, user, progress, output_dir=output_dir)
-        return result, _save(result, output_dir) if output_dir is not None else None
+        result, samples = harness.run(experiment, user, progress, output_dir=output_dir)
+        return (result, None) if output_dir is None else _save(result, samples, output_dir)
     finally:
         progress.finish()
 
 
-def _save(result: ExperimentResult, output_dir: Path) -> Path:
-    """Save; an interrupt in the middle is heeded once the finished result is safe."""
+def _save(result: ExperimentResult, samples: Sequence[PowerSample], output_dir: Path) -> tuple[ExperimentResult, Path]:
+    """Save, with the timeseries where there is one; an interrupt is heeded once the finished result is safe."""
+    path = None
     try:
-        return save_or_keep(result, output_dir)
+        with uninterrupted(), _timeseries(samples) as source:
+            saved = result.model_copy(update={"timeseries": TIMESERIES_FILE}) if source else result
+            path = save_or_keep(result, output_dir, source)
     except KeyboardInterrupt as error:
-        path = save_or_keep(result, output_dir)
+        path = path or save_or_keep(result, output_dir)  # the second Ctrl-C did not wait
         error.add_note(f"the result was complete and is saved in {path.parent}")
         raise
+    return saved, path
+
+
+@contextlib.contextmanager
+def _timeseries(samples: Sequence[PowerSample]) -> Iterator[Path | None]:
+    """A Parquet file of `samples` for a while; where it cannot be written the result is saved without it."""
+    with contextlib.ExitStack() as stack:
+        path = None
+        if samples:
+            try:
+                folder = stack.enter_context(tempfile.TemporaryDirectory())
+                path = write_timeseries_parquet(samples, Path(folder) / TIMESERIES_FILE)
+            except OSError as error:
+                warnings.warn(f"The timeseries could not be written: {error}; the result is saved.", stacklevel=4)
+        yield path

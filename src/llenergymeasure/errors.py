@@ -8,6 +8,7 @@ __all__ = [
     "ExperimentError",
     "LabledgerError",
     "MemoryExhaustedError",
+    "MeterError",
     "PreFlightError",
 ]
 
@@ -22,6 +23,10 @@ class BackendError(LabledgerError):
 
 class MemoryExhaustedError(BackendError):
     """The device's memory ran out: to try again would end in the same way."""
+
+
+class MeterError(LabledgerError):
+    """An energy source cannot be read."""
 
 
 class ExperimentError(LabledgerError):

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from labledger.console import Progress
 from labledger.host import CpuContention, read_cpu_contention
@@ -17,16 +18,27 @@ from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.domain.environment import EnvironmentSnapshot
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.model import ModelFacts
+from llenergymeasure.domain.power import PowerSample
 from llenergymeasure.domain.requests import Batch
-from llenergymeasure.energy.idle import Baseline, measure_baseline
+from llenergymeasure.energy.idle import IdleWindow, idle_power, watch_idle, why_not
 from llenergymeasure.energy.meters.base import Meter
-from llenergymeasure.energy.selection import choose_meter
-from llenergymeasure.metrics.summary import EnergyReading, Measurement, raw_result, summarise
+from llenergymeasure.energy.phases import phase_energy
+from llenergymeasure.energy.selection import choose_meter, find_sources
+from llenergymeasure.metrics.energy import Headline
+from llenergymeasure.metrics.measurement import EnergyReading, Measurement
+from llenergymeasure.metrics.summary import raw_result, summarise
 from llenergymeasure.metrics.window import Window, choose_window
 from llenergymeasure.results.persistence import save_raw_result
 from llenergymeasure.snapshot import EnvironmentCapture
 from llenergymeasure.warmup import Warmup, run_warmup
 from llenergymeasure.workload.prompts import build_requests, builtin_text
+
+
+class Finished(NamedTuple):
+    """A result, and the power of each device over the measurement (none where no sensor was read)."""
+
+    result: ExperimentResult
+    samples: list[PowerSample]
 
 
 def run(
@@ -36,7 +48,7 @@ def run(
     *,
     output_dir: Path | None = None,
     meter: Meter | None = None,
-) -> ExperimentResult:
+) -> Finished:
     """Measure `config` and return the result, saved nowhere.
 
     `output_dir` is where it will be saved: it is checked beforehand, and a run that is interrupted or fails
@@ -46,12 +58,14 @@ def run(
     Raises:
         PreFlightError: it cannot start, with every reason.
         ConfigError: the dataset or a prompt's length cannot be used.
+        MeterError: the energy source cannot be opened.
         BackendError: the model could not be loaded, or generation failed.
         ExperimentError: every warm-up call failed.
     """
     progress.phase("checking")
-    prompts = preflight.check(config, output_dir)
-    chosen, not_used = choose_meter(config.energy.source, user)
+    sources = find_sources()
+    prompts = preflight.check(config, sources, output_dir)
+    chosen, not_used = choose_meter(config.energy, user, sources)
     meter = meter or chosen
     backend = PytorchBackend(config, corpus=builtin_text)
     with contextlib.closing(backend), meter:
@@ -61,7 +75,8 @@ def run(
         try:
             collect(collected, backend, meter, progress, config.num_prompts)
             progress.phase("summing up")
-            return summarise(_measurement(ready, collected, meter, not_used))
+            measurement = _measurement(ready, collected, meter, not_used)
+            return Finished(summarise(measurement), list(measurement.energy.samples))
         except BaseException as error:
             _keep(_measurement(ready, collected, meter, not_used), output_dir, error)
             raise
@@ -72,8 +87,10 @@ class _Ready:
     """What is known before the window opens."""
 
     config: ExperimentConfig
+    user: UserConfig
     model: ModelFacts
-    baseline: Baseline
+    bare: IdleWindow
+    loaded: IdleWindow
     warmup: Warmup
     environment: EnvironmentSnapshot
     notes: list[str]
@@ -101,16 +118,23 @@ def _prepare(
 ) -> _Ready:
     environment = EnvironmentCapture(user.record_hostname, backend.weight_files())
     environment.start()
+    bare = _watch_idle("bare", config, meter, progress, False if config.device == "cpu" else None)
     progress.phase(f"loading {config.model}")
     model = backend.load()
     notes = backend.prepare(build_requests(config, prompts, model.prompt_tokens))
     snapshot = environment.result(model.revision)
-    if meter.is_measurement and config.baseline.enabled:
-        progress.phase("measuring the idle baseline")
-    baseline = measure_baseline(meter, config.baseline)
+    loaded = _watch_idle("loaded", config, meter, progress, model.on_accelerator)
     progress.phase("warming up")
     warmup = run_warmup(backend, config.warmup, progress, thermal_wait=meter.is_measurement)
-    return _Ready(config, model, baseline, warmup, snapshot, [*notes, *warmup.notes])
+    return _Ready(config, user, model, bare, loaded, warmup, snapshot, [*notes, *warmup.notes])
+
+
+def _watch_idle(
+    name: str, config: ExperimentConfig, meter: Meter, progress: Progress, on_accelerator: bool | None
+) -> IdleWindow:
+    if why_not(meter, config.baseline, on_accelerator) is None:
+        progress.phase(f"watching the idle machine, {name}")
+    return watch_idle(meter, config.baseline, on_accelerator)
 
 
 def collect(collected: Collected, backend: Backend, meter: Meter, progress: Progress, total: int) -> None:
@@ -138,30 +162,46 @@ def collect(collected: Collected, backend: Backend, meter: Meter, progress: Prog
 def _measurement(ready: _Ready, collected: Collected, meter: Meter, not_used: dict[str, str]) -> Measurement:
     """Everything that was collected, with the energy of the window that the figures are of."""
     window = _window(ready, collected)
-    baseline = ready.baseline
     return Measurement(
         experiment_id=_new_experiment_id(collected.opened_at),
         config=ready.config,
+        user=ready.user,
         model=ready.model,
         batches=collected.batches,
         opened_at=collected.opened_at,
         opened_s=collected.opened_s,
         window=window,
-        energy=EnergyReading(
-            source=meter.source,
-            is_measurement=meter.is_measurement,
-            devices=meter.energy(window.start_s, window.end_s) if collected.batches else [],
-            not_used=not_used,
-            baseline_power_w=baseline.power_w,
-            baseline_measured_at=baseline.measured_at,
-            no_baseline=baseline.skipped,
-        ),
+        energy=_energy_reading(ready, collected, window, meter, not_used),
         peak_memory_mb=collected.peak_memory_mb,
         **_contention_shares(collected),
         warmup=ready.warmup.result,
         warmup_excluded=ready.warmup.excluded_requests,
         environment=ready.environment,
         notes=ready.notes,
+    )
+
+
+def _energy_reading(
+    ready: _Ready, collected: Collected, window: Window, meter: Meter, not_used: dict[str, str]
+) -> EnergyReading:
+    headline = Headline(ready.model.on_accelerator, ready.model.device_uuid)
+    loaded, bare = (idle_power(meter, watched, headline) for watched in (ready.loaded, ready.bare))
+    if not collected.batches:
+        return EnergyReading(meter.source, [], not_used, loaded, bare)
+    span = (window.start_s, window.end_s)
+    phases = phase_energy(meter, collected.batches, *span)
+    last_s = collected.closed_s if collected.closed_s is not None else window.end_s
+    return EnergyReading(
+        source=meter.source,
+        devices=meter.energy(*span),
+        not_used=not_used,
+        loaded_idle=loaded,
+        bare_idle=bare,
+        watches=meter.watch(*span),
+        samples=meter.samples(collected.opened_s, last_s),
+        check=meter.cross_check(*span),
+        prefill=phases.prefill,
+        decode=phases.decode,
     )
 
 

@@ -7,20 +7,23 @@ from pathlib import Path
 
 from llenergymeasure.backends.pytorch import checks as pytorch_checks
 from llenergymeasure.config.models import ExperimentConfig
+from llenergymeasure.energy import selection
 from llenergymeasure.errors import ConfigError, PreFlightError
 from llenergymeasure.workload.prompts import load_prompts
 
 MIN_FREE_BYTES = 1_000_000  # a result is some tens of kilobytes
 
 
-def check(config: ExperimentConfig, output_dir: Path | None) -> list[str]:
+def check(config: ExperimentConfig, sources: selection.Sources, output_dir: Path | None) -> list[str]:
     """Raise if the run cannot start; else the prompts that it will send (none for a synthetic dataset).
+
+    `sources` is what this machine has to read energy from.
 
     Raises:
         PreFlightError: every problem that was found, a line each.
         ConfigError: the dataset cannot be used, and that is the only problem.
     """
-    problems = [*pytorch_checks.problems(config)]
+    problems = [*pytorch_checks.problems(config), *selection.problems(config.energy, sources)]
     if output_dir is not None:
         problems += _output_problems(output_dir)
     prompts: list[str] = []

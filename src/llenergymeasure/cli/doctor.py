@@ -9,6 +9,7 @@ from llenergymeasure.cli.errors import reporting_errors
 if TYPE_CHECKING:
     from labledger.host import Gpus, Host
     from llenergymeasure.config.models import UserConfig
+    from llenergymeasure.energy.selection import Sources
 
 Facts = list[tuple[str, str]]
 
@@ -21,8 +22,12 @@ def doctor(ctx: typer.Context) -> None:
     from llenergymeasure.config.loading import load_user_config
 
     user = load_user_config()
-    print_facts("machine", _machine_facts(read_host(), read_gpus()))
-    print_facts("energy sources (energy.source: auto takes the first that is available)", _energy_facts(user))
+    host = read_host()
+    print_facts("machine", _machine_facts(host, read_gpus()))
+    title = (
+        "energy sources (energy.source: auto takes the first GPU source that is available, and the first CPU source)"
+    )
+    print_facts(title, _energy_facts(user, host))
     print_facts("backends", _backend_facts())
     print_facts("files", _file_facts())
 
@@ -47,23 +52,57 @@ def _machine_facts(host: "Host", gpus: "Gpus") -> Facts:
     return facts
 
 
-def _energy_facts(user: "UserConfig") -> Facts:
+def _energy_facts(user: "UserConfig", host: "Host") -> Facts:
     from llenergymeasure.energy.meters.estimate import (
         DEFAULT_BOUND_SHARE,
         DEFAULT_WATTS_PER_CORE,
         STATED_BOUND_SHARE,
     )
-    from llenergymeasure.energy.selection import NOT_READ
+    from llenergymeasure.energy.selection import ORDER, find_sources
 
     watts = user.cpu_watts_per_core
     said = f"{watts:g} W a core as you set it" if watts else f"{DEFAULT_WATTS_PER_CORE:g} W a core, a guess"
     bound = STATED_BOUND_SHARE if watts else DEFAULT_BOUND_SHARE
     narrow = "" if watts else "; set cpu_watts_per_core in the user configuration to narrow it"
-    return [
-        *((name, f"not available: {reason}") for name, reason in NOT_READ.items()),
-        ("estimate", f"available: CPU seconds of the run times {said}, bound ±{bound:.0%}{narrow}"),
-        ("none", "available: energy stays unknown"),
-    ]
+    sources = find_sources()
+    estimate = f"available: CPU seconds of the run times {said}, bound ±{bound:.0%}{narrow}"
+    facts = []
+    for source in ORDER:
+        why = sources.unavailable(source)
+        facts.append((source, f"not available: {why}" if why else _what_is_read(source, sources)))
+        if source == "estimate":
+            facts[-1] = (source, estimate)
+    return [*facts, ("none", "available: energy stays unknown"), *_costs(sources, host)]
+
+
+def _what_is_read(source: str, sources: "Sources") -> str:
+    if source == "rapl":
+        return f"available: {', '.join(domain.name for domain in sources.rapl.domains)}, bound on the gain ±5%"
+    if source == "zeus":
+        return "available as a cross-check: energy.cross_check: zeus"
+    boards = sources.nvml.boards
+    fields = sorted({board.power_field for board in boards if board.power_field})
+    kind = f" ({' and '.join(fields)} power)" if source == "nvml_power" else ""
+    return f"available: {len(boards)} GPU(s){kind}, bound on the gain ±13%"
+
+
+def _costs(sources: "Sources", host: "Host") -> Facts:
+    """What a missing source costs, and what mends it."""
+    facts = []
+    if sources.rapl.unavailable is not None and not sources.nvml.boards:
+        facts.append(("without a sensor", "energy is an estimate, and its verdict is not_measured"))
+    elif sources.rapl.unavailable is not None:
+        facts.append(("without rapl", "the CPU's energy is an estimate; a GPU's total does not depend on it"))
+    if sources.nvml.library_fails and host.container is not None:
+        facts.append(
+            (
+                "in a container",
+                "a GPU of the host is seen only if the container was started with it: docker run --gpus all, podman "
+                "run --device nvidia.com/gpu=all, or nvidia.com/gpu in the pod's resource limits; without it GPU "
+                "energy is unknown",
+            )
+        )
+    return facts
 
 
 def _backend_facts() -> Facts:

@@ -15,14 +15,18 @@ def print_result(result: ExperimentResult, path: Path | None) -> None:
         ("backend", f"{result.backend} ({result.backend_version})"),
         ("device", _device(result)),
         ("precision, batch", f"{config.get('precision')}, {config.get('batch_size')}"),
-        ("tokens", f"{result.total_tokens:,} ({result.input_tokens:,} in, {result.output_tokens:,} out)"),
-        ("duration", f"{result.total_inference_time_sec:.2f} s ({_methodology(result)})"),
-        ("output tokens/s", _number(result.output_tokens_per_second)),
+        (
+            "tokens",
+            f"{count(result.total_tokens)} ({count(result.input_tokens)} in, {count(result.output_tokens)} out)",
+        ),
+        ("duration", f"{_seconds(result.total_inference_time_sec)} ({_methodology(result)})"),
+        ("output tokens/s", number(result.output_tokens_per_second)),
         ("TTFT", _mean_and_p99(latency.ttft_ms if latency else None)),
         ("TPOT", _mean_and_p99(latency.tpot_ms if latency else None)),
         ("energy/output token", energy_per_token(result)),
+        *_energy_rows(result),
         ("FLOPs", _flops(result)),
-        ("peak memory", f"{_number(result.peak_memory_mb)} MB (weights {_number(result.model_memory_mb)} MB)"),
+        ("peak memory", f"{number(result.peak_memory_mb)} MB (weights {number(result.model_memory_mb)} MB)"),
         ("verdict", f"{result.verdict}: {'; '.join(result.verdict_reasons)}".rstrip(": ")),
     ]
     print_facts("", facts)
@@ -38,8 +42,21 @@ def energy_per_token(result: ExperimentResult) -> str:
     if value is None:
         return f"unknown ({'; '.join(result.verdict_reasons) or result.energy_source})"
     if bound_j is None or not result.output_tokens:
-        return f"{_number(value)} J/token, bound unknown ({result.energy_source})"
-    return f"{_number(value)} ± {_number(bound_j / result.output_tokens)} J/token ({result.energy_source})"
+        return f"{number(value)} J/token, bound unknown ({result.energy_source})"
+    return f"{number(value)} ± {number(bound_j / result.output_tokens)} J/token ({result.energy_source})"
+
+
+def _energy_rows(result: ExperimentResult) -> list[tuple[str, str]]:
+    """What a sensor adds: total, power, and the energy above the idle machine."""
+    rows = []
+    if result.mean_power_w is not None:
+        total = f"{number(result.total_energy_j)} ± {number(result.energy_uncertainty_j)} J"
+        rows.append(("energy", f"{total}, {number(result.mean_power_w)} W mean, {number(result.peak_power_w)} W peak"))
+    if result.energy_adjusted_j is not None:
+        idle = f"{number(result.baseline_power_w)} ± {number(result.baseline_power_spread_w)} W"
+        above = f"{number(result.energy_adjusted_j)} ± {number(result.energy_adjusted_uncertainty_j)} J"
+        rows.append(("above idle", f"{above} (idle {idle})"))
+    return rows
 
 
 def _device(result: ExperimentResult) -> str:
@@ -59,8 +76,17 @@ def _methodology(result: ExperimentResult) -> str:
     return f"{words}, after {excluded} warm-up requests" if excluded else f"{words}, no warm-up"
 
 
+def count(value: int | None) -> str:
+    """A whole number with its thousands apart."""
+    return "unknown" if value is None else f"{value:,}"
+
+
+def _seconds(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f} s"
+
+
 def _mean_and_p99(values: Distribution | None) -> str:
-    return "unknown" if values is None else f"{_number(values.mean)} ms mean, {_number(values.p99)} ms p99"
+    return "unknown" if values is None else f"{number(values.mean)} ms mean, {number(values.p99)} ms p99"
 
 
 def _flops(result: ExperimentResult) -> str:
@@ -70,7 +96,7 @@ def _flops(result: ExperimentResult) -> str:
     return f"{result.total_flops:.3e} ({result.total_flops / result.total_tokens:.3e} a token)"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     """Three significant digits, without an exponent where people read none."""
     if value is None:
         return "unknown"

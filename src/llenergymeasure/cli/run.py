@@ -1,11 +1,14 @@
 """`llem run`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from llenergymeasure.cli.errors import reporting_errors
+
+if TYPE_CHECKING:
+    from llenergymeasure.domain.experiment import ExperimentResult
 
 
 @reporting_errors
@@ -29,6 +32,10 @@ def run(
         str | None, typer.Option("--precision", "-p", help="fp32, fp16 or bf16.", show_default=False)
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where results go, a folder each.")] = Path("results"),
+    export_csv: Annotated[
+        Path | None,
+        typer.Option("--export-csv", help="Also add the result's flat row to this CSV file.", show_default=False),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the resolved configuration, check it, and run nothing.")
     ] = False,
@@ -51,16 +58,27 @@ def run(
     _set_verbosity(verbose)
     if dry_run:
         from llenergymeasure.cli.config import print_config
+        from llenergymeasure.energy.selection import find_sources
         from llenergymeasure.preflight import check
 
         print_config(loaded, as_json=json)
-        check(loaded.experiment, output)
+        check(loaded.experiment, find_sources(), output)
         typer.echo("checked: it can run; nothing was run", err=True)
         return
-    _measure(loaded, output, json, quiet)
+    if export_csv is not None:
+        from llenergymeasure.results.exporters import check_csv
+
+        check_csv(export_csv)
+    result, path = _measure(loaded, output, json, quiet)
+    if export_csv is not None:
+        from llenergymeasure.results.exporters import append_csv
+        from llenergymeasure.results.flat import flat_row
+
+        append_csv(flat_row(result, path.parent if path else None), export_csv)
 
 
-def _measure(loaded: Any, output: Path, as_json: bool, quiet: bool) -> None:
+def _measure(loaded: Any, output: Path, as_json: bool, quiet: bool) -> "tuple[ExperimentResult, Path | None]":
+    """Run, save and print."""
     from labledger.console import Silent, StderrProgress, print_answer
     from llenergymeasure.api import measure_and_save
     from llenergymeasure.cli.presentation import print_result
@@ -83,6 +101,7 @@ def _measure(loaded: Any, output: Path, as_json: bool, quiet: bool) -> None:
     except OSError as error:  # standard output is full, say: the result is not lost with it
         error.add_note(f"the result is saved in {path}")
         raise
+    return result, path
 
 
 def _set_verbosity(verbose: bool) -> None:

@@ -166,7 +166,26 @@ class BaselineConfig(Section):
 class EnergyConfig(Section):
     """Where the joules come from: `auto` takes the best source that this machine has."""
 
-    source: Literal["auto", "estimate", "none"] = "auto"
+    source: Literal["auto", "nvml_counter", "nvml_power", "rapl", "zeus", "estimate", "none"] = "auto"
+    sampling_hz: Annotated[float, Field(gt=0, le=100, strict=True)] = Field(
+        10.0, description="Reads of a GPU's power and temperature a second; its energy counter has its own pace."
+    )
+    sensor_gain: Annotated[float, Field(ge=0, lt=1, strict=True)] | None = Field(
+        None, description="Bound on the sensor's gain as a share, from a calibration; default 0.13 (NVML), 0.05 (RAPL)."
+    )
+    cross_check: Literal["zeus"] | None = Field(None, description="Have the same GPUs read by Zeus as well.")
+
+    @property
+    def without_effect(self) -> dict[str, str]:
+        """GPU settings have no effect on other sources, and a calibration none where its sensor is not named."""
+        reason = f"with energy.source: {self.source}"
+        if self.source == "auto":
+            return {"sensor_gain": "with energy.source: auto; name the source that was calibrated"}
+        if self.source in ("rapl", "zeus"):
+            return dict.fromkeys(("sampling_hz", "cross_check"), reason)
+        if self.source in ("estimate", "none"):
+            return dict.fromkeys(("sampling_hz", "sensor_gain", "cross_check"), reason)
+        return {}
 
 
 class MeasurementConfig(Section):
@@ -296,4 +315,17 @@ class UserConfig(Section):
     cpu_watts_per_core: PositiveFloat | None = Field(
         None, description="Power of one busy core, for the estimate of energy; default 10, with a bound of 100 %."
     )
+    grid_carbon_intensity: Annotated[float, Field(ge=0, strict=True)] | None = Field(
+        None, description="Grams of CO2 equivalent a kWh of this place's grid; without it emissions are unknown."
+    )
+    datacenter_pue: Annotated[float, Field(ge=1, strict=True)] = Field(
+        1.0, description="Power usage effectiveness of the building, for emissions alone."
+    )
     record_hostname: bool = Field(False, description="Keep the machine's name in results.")
+
+    @property
+    def without_effect(self) -> dict[str, str]:
+        """The building's overhead counts in emissions only."""
+        if self.grid_carbon_intensity is not None:
+            return {}
+        return {"datacenter_pue": "without grid_carbon_intensity: energy is the devices' own, whatever the building"}

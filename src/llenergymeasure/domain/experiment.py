@@ -40,126 +40,217 @@ REPRODUCIBILITY_NOTES = (
 
 
 class RequestColumns(Record):
-    """Every request of a process, one list a quantity, in the same order.
-
-    `start_s` counts from the start of the window; `finish_reason` is "stop" or "length".
-    """
+    """Every finished request of a process, in the window or not: one list a quantity, in the same order."""
 
     input_tokens: list[int] = Field(default_factory=list)
+    """Tokens of each prompt, without padding."""
     output_tokens: list[int] = Field(default_factory=list)
+    """Tokens generated for each, the end-of-sequence token included and nothing after it."""
     start_s: list[float] = Field(default_factory=list)
+    """Seconds from the start of the measurement to the submission of each."""
     ttft_ms: list[float] = Field(default_factory=list)
+    """Milliseconds from submission to the first token."""
     e2e_ms: list[float] = Field(default_factory=list)
+    """Milliseconds from submission to the last token."""
     finish_reason: list[str] = Field(default_factory=list)
+    """stop (the end-of-sequence token came) or length (the limit on output tokens was reached)."""
 
 
 class RawProcessResult(Record):
     """What one process measured; a run of one process holds its one entry too."""
 
     schema_version: str | None = SCHEMA_VERSION
+    """Version of the schema that it was written by; None of a file that names none."""
     experiment_id: Annotated[str | None, Known]
+    """The run that it is part of; the same in all of its processes."""
     process_index: Annotated[int | None, Known]
+    """The process's number in the run, from 0."""
     gpu_id: int | None
+    """The driver's index of the GPU that it ran on; None on a CPU, or where that is not known."""
     config_name: str | None
+    """Name of the configuration, where it has one."""
     model_name: str | None
+    """The model, as the configuration names it."""
     timestamps: Annotated[Timestamps | None, Known]
+    """When its window began and ended."""
     inference_metrics: Annotated[InferenceMetrics | None, Known]
+    """Its tokens and time in the window."""
     energy_metrics: Annotated[EnergyMetrics | None, Known]
+    """Its energy in the window."""
     compute_metrics: Annotated[ComputeMetrics | None, Known]
+    """Its operations and memory."""
     per_request_latencies_ms: list[float] = Field(default_factory=list)
+    """E2E in milliseconds of every request that finished, in the window or not."""
     gpu_utilisation_samples: list[float] = Field(default_factory=list)
+    """Utilisation of its GPU over time, in percent."""
     requests: RequestColumns | None = None
+    """Every request that finished, so that figures and intervals can be computed again."""
 
 
 class AggregationMetadata(Record):
     """How the results of several processes became one."""
 
     method: str | None
+    """How they were put together, in words."""
     num_processes: int | None
+    """How many processes."""
     temporal_overlap_verified: bool | None = None
+    """Whether all ran at the same time for a while; None where that was not checked (one process)."""
     gpu_attribution_verified: bool | None = None
+    """Whether no two name the same GPU; None where that was not checked (one process)."""
     warnings: list[str] = Field(default_factory=list)
+    """What speaks against putting them together, a sentence each."""
 
 
 class ExperimentResult(Record):
-    """One measurement. Energy in joules, time in seconds unless a name says otherwise; unknown is None."""
+    """One measurement. Energy in joules, time in seconds unless a name says otherwise; unknown is None.
+
+    Figures are of the window that `measurement_methodology` names, where a field does not say otherwise.
+    """
 
     # What it is
     schema_version: str | None = SCHEMA_VERSION
+    """Version of this list of fields; None of a file that names none."""
     experiment_id: Annotated[str | None, Known]
+    """The run's own name: the moment its measurement began (UTC), and random digits."""
     measurement_config_hash: Annotated[str | None, Known]
+    """First 16 hex digits of the configuration's SHA-256; equal configurations, equal hashes, anywhere."""
     measurement_methodology: Annotated[MeasurementMethodology | None, Known, OpenWhenRead()]
+    """Which window: total (all of it), steady_state (after a warm-up that converged) or windowed (as asked for)."""
     steady_state_window: tuple[float, float] | None = None
+    """Start and end in seconds from the start of the measurement; None unless the methodology is steady_state."""
     backend: str | None = "pytorch"
+    """What ran the model: pytorch."""
     backend_version: str | None = None
+    """Versions of the libraries that the backend is made of, as one text."""
     effective_config: dict[str, JsonValue] = Field(default_factory=dict)
+    """The configuration as it ran: without what had no effect, with the device and energy source taken."""
     start_time: Annotated[Timestamp, Known]
+    """Start of the window, in UTC."""
     end_time: Annotated[Timestamp, Known]
+    """End of the window, in UTC."""
 
     # Tokens and time
     total_tokens: Annotated[int | None, Known]
+    """Input and output tokens of the window."""
     input_tokens: int | None = None
+    """Tokens of the prompts whose first output token came in the window, without padding."""
     output_tokens: int | None = None
+    """Tokens generated in the window, without padding and not past the end-of-sequence token, itself counted."""
     token_count_source: Annotated[TokenCountSource | None, OpenWhenRead()] = None
+    """Who counted the tokens: tokenizer (counted here) or server (as it reported them)."""
     total_inference_time_sec: Annotated[float | None, Known]
+    """Seconds that the window lasts; of several processes, the union of their windows."""
     avg_tokens_per_second: Annotated[float | None, Known]
+    """`total_tokens` over `total_inference_time_sec`."""
     output_tokens_per_second: float | None = None
+    """`output_tokens` over `total_inference_time_sec`."""
     requests_per_second: float | None = None
+    """Requests whose last token came in the window, over `total_inference_time_sec`."""
     latency_stats: LatencyStats | None = None
+    """TTFT, TPOT, ITL and E2E of the requests that lie wholly inside the window."""
     confidence_intervals: dict[str, ConfidenceInterval] = Field(default_factory=dict)
+    """Intervals of mean latencies, keyed `latency_stats.ttft_ms.mean` and so on; none under 30 batches."""
     request_failures: dict[str, int] = Field(default_factory=dict)
+    """Number of requests that failed, by kind: refused, http_429, http_5xx, stalled, cut, malformed."""
     client_lateness_ms: Distribution | None = None
+    """Milliseconds from the moment a request was due to the moment the client sent it."""
 
     # Energy
     total_energy_j: float | None
+    """Joules of the GPUs used or, on a CPU run, of CPU and memory; None where any of them is unknown."""
     energy_uncertainty_j: float | None = None
+    """Bound in joules on the error of `total_energy_j`: the sum of the parts in `energy_uncertainty`."""
     energy_uncertainty: EnergyUncertainty | None = None
+    """The parts of that bound; None where the total is unknown."""
     avg_energy_per_token_j: float | None
+    """`total_energy_j` over `total_tokens`; None where the energy is unknown or there is no token."""
     energy_per_output_token_j: float | None = None
+    """The headline: `total_energy_j` over `output_tokens`; None where the energy is unknown or there is no token."""
     energy_per_request_j: float | None = None
+    """`total_energy_j` over the requests whose last token came in the window; None where there is none."""
     energy_delay_product_js: float | None = None
+    """Joule-seconds: `total_energy_j` times `total_inference_time_sec`."""
     energy_source: str | None = None
+    """What the total was read from: nvml_counter, nvml_power, rapl, zeus, estimate or none; more may come."""
     energy_scope: str | None = None
+    """What the total is of: gpu, cpu+dram, or cpu where memory has no reading; None where it is unknown."""
     sources_not_used: dict[str, str] = Field(default_factory=dict)
+    """Why each other energy source was not taken, by its name."""
     device_energy: list[DeviceEnergy] = Field(default_factory=list)
+    """Every device that was metered, those that are no part of the total too."""
     energy_per_device_j: list[float] | None = None
+    """Joules of every metered GPU, in the order of `device_energy`; None without a GPU, or if one is unknown."""
     energy_breakdown: EnergyBreakdown | None = None
+    """Gross energy, idle energy subtracted, and what was subtracted; None where the energy is unknown."""
     energy_adjusted_j: float | None = None
+    """`total_energy_j` less `baseline_power_w` over the window (may be negative); None where either is unknown."""
+    energy_adjusted_uncertainty_j: float | None = None
+    """Bound in joules on its error: `energy_uncertainty_j`, and `baseline_power_spread_w` over the window."""
     energy_prefill_j: float | None = None
+    """Joules from batches' starts to their first tokens; None if not measured, or if the bound passes half of it."""
     energy_prefill_uncertainty_j: float | None = None
+    """Bound in joules on its error, edges and gain; disagreement of sensors is no part of it."""
     energy_decode_j: float | None = None
+    """Joules from batches' first tokens to their last; None as for `energy_prefill_j`."""
     energy_decode_uncertainty_j: float | None = None
+    """Bound in joules on its error, as for `energy_prefill_uncertainty_j`."""
     zeus_energy_j: float | None = None
+    """Joules by the Zeus library for the GPUs of the total; None unless it ran as `energy.cross_check`."""
     mean_power_w: float | None = None
+    """Watts: `total_energy_j` over `total_inference_time_sec`; None of an estimate."""
     peak_power_w: float | None = None
+    """Highest watts, over 0.1 s at least, of all devices of the total together; None of an estimate."""
     idle_power_w: float | None = None
+    """Watts of the devices of the total, idle, before the model was loaded; None where not measured."""
     idle_power_spread_w: float | None = None
+    """Half the range in watts of the means of up to ten parts of that time; None where it was too short to cut."""
     baseline_power_w: float | None = None
+    """Watts of the devices of the total, idle, with the model loaded, before the warm-up; None where not measured."""
     baseline_power_spread_w: float | None = None
+    """Half the range in watts of the means of its parts, as for `idle_power_spread_w`."""
     emissions_kg_co2: float | None = None
+    """Kilograms of CO2 equivalent, by the user configuration's PUE and grid intensity; None without the latter."""
     multi_gpu: MultiGPUMetrics | None = None
+    """Energy, GPU by GPU, of a run on several."""
 
     # Compute and memory
     total_flops: float | None
+    """Operations of the forward passes that ended in the window, with padding; None where they cannot be counted."""
     peak_memory_mb: float | None = None
+    """Peak from the warm-up's end on, in MB (10^6 bytes): allocated on the GPU, or resident on a CPU run."""
     model_memory_mb: float | None = None
+    """MB (10^6 bytes) that the model's parameters take."""
 
     # Whether to believe it
     verdict: Annotated[Verdict | None, OpenWhenRead()] = None
+    """Whether to believe the energy: valid, invalid, or not_measured (an estimate, or nothing known)."""
     verdict_reasons: list[str] = Field(default_factory=list)
+    """Why it is not valid, a sentence each; none where it is."""
     measurement_warnings: list[str] = Field(default_factory=list)
+    """What else to know before the figures are used, a sentence each; the verdict does not depend on them."""
     warmup_result: WarmupResult | None = None
+    """What the warm-up did; None where none was asked for."""
     warmup_excluded_samples: int | None = None
+    """Requests that the warm-up served; they are in no figure."""
     thermal_throttle: ThermalThrottleInfo | None = None
+    """Whether devices of the total slowed themselves down; None where no sensor told."""
     thermal_time_series: list[tuple[float, float]] | None = None
+    """Seconds from the measurement's start and the hottest device's degrees Celsius, at most one pair a second."""
     environment_snapshot: EnvironmentSnapshot | None = None
+    """The machine, the tool and the model's origin."""
     docker_image_digest: str | None = None
+    """Id of the container's image, where the engine tells it; as in `environment_snapshot`."""
     reproducibility_notes: str | None = REPRODUCIBILITY_NOTES
+    """One fixed sentence on what limits accuracy, the same in every result."""
 
     # Where the rest is
     timeseries: str | None = None
+    """File name of the power over time, in the same folder; None where there is none."""
     process_results: list[RawProcessResult] = Field(default_factory=list)
+    """What each process measured; a run of one process has one entry."""
     aggregation: AggregationMetadata | None = None
+    """How the results of the processes became this one."""
 
     @model_validator(mode="after")
     def _one_kind_of_time(self, info: ValidationInfo) -> Self:
@@ -220,6 +311,17 @@ class ExperimentResult(Record):
         from llenergymeasure.results import persistence
 
         return persistence.to_json(self)
+
+    def to_parquet(self, path: Path) -> Path:
+        """Write the result as one flat row (the columns of docs/results.md) to a Parquet file, and return its path.
+
+        Raises:
+            OSError: it could not be written.
+            ValueError: an integer does not fit into 64 bits.
+        """
+        from llenergymeasure.results import persistence
+
+        return persistence.to_parquet(self, path)
 
     def load_timeseries(self, path: Path) -> "pyarrow.Table | None":
         """The timeseries beside the result.json at `path`; None when the result has none or it is gone."""

@@ -13,11 +13,17 @@ class Distribution(Record):
     """Of `n` values: mean and percentiles (linear interpolation), in the unit of the field that holds it."""
 
     n: int | None
+    """How many values."""
     mean: float | None
+    """Arithmetic mean."""
     median: float | None
+    """50th percentile."""
     p90: float | None
+    """90th percentile."""
     p95: float | None
+    """95th percentile."""
     p99: float | None
+    """99th percentile."""
 
 
 class LatencyStats(Record):
@@ -28,67 +34,99 @@ class LatencyStats(Record):
     """
 
     ttft_ms: Distribution | None = None
+    """Milliseconds to the first token, a value a request."""
     tpot_ms: Distribution | None = None
+    """Milliseconds per output token after the first, a value a request that has two or more."""
     itl_ms: Distribution | None = None
+    """Milliseconds between neighbouring tokens of a request, a value a gap."""
     e2e_ms: Distribution | None = None
+    """Milliseconds to the last token, a value a request."""
 
 
 class ConfidenceInterval(Record):
     """An interval for a mean: `level` (0.95), over `n` independent units, by `method`."""
 
     low: float | None
+    """Lower end, in the unit of the figure."""
     high: float | None
+    """Upper end, in the unit of the figure."""
     level: float | None
+    """Confidence level, as a share."""
     n: int | None
+    """Independent units that it rests on: batches, for latencies."""
     method: str | None
+    """How it was computed, in words."""
 
 
 class EnergyBreakdown(Record):
     """Gross energy, and the same less the loaded idle over the window (negative is information)."""
 
     raw_j: float | None = None
+    """Gross joules: `total_energy_j` of the result."""
     adjusted_j: float | None = None
+    """Joules above idle: `energy_adjusted_j` of the result; None where idle power is unknown."""
     baseline_power_w: float | None = None
+    """Watts that were subtracted; None where idle power is unknown."""
     baseline_method: str | None = None
+    """Which idle power it is, in words; None where none was subtracted."""
     baseline_timestamp: Timestamp = None
+    """When the idle machine began to be watched, in UTC."""
     baseline_cache_age_sec: float | None = None
+    """Seconds since then, of an idle power kept from an earlier run; None of one that this run measured."""
 
 
 class DeviceEnergy(Record):
     """Energy of one device in the window, with the parts of its bound in joules."""
 
     device: str | None
+    """A GPU's UUID, a RAPL domain (package-0, dram-0), or cpu for an estimate."""
     kind: Annotated[DeviceKind | None, OpenWhenRead()]
+    """gpu, cpu (a package, or an estimate) or dram."""
     source: str | None
+    """What read it, in the words of `energy_source`."""
     energy_j: float | None
+    """Joules in the window; None where it could not be read throughout."""
     edge_j: float | None = None
+    """Bound in joules on the error at the window's edges; None where the source gives none."""
     gain_j: float | None = None
+    """Bound in joules on the error of the sensor's scale; of an estimate, its whole bound."""
 
 
 class EnergyUncertainty(Record):
     """The parts of the bound on `total_energy_j`; a part that does not apply is None."""
 
     edge_j: float | None = None
+    """Joules at the window's edges, summed over the devices."""
     disagreement_j: float | None = None
+    """Joules between counter and integrated power, summed over the devices that have both."""
     gain_j: float | None = None
+    """Joules that the sensors' scale may be off, summed over the devices; of an estimate, its whole bound."""
 
 
 class MultiGPUMetrics(Record):
     """Energy over several GPUs."""
 
     num_gpus: int | None
+    """How many GPUs."""
     energy_per_gpu_j: list[float | None] | None
+    """Joules of each; one that is unknown is None."""
     energy_total_j: float | None
+    """Joules of all together."""
     energy_per_output_token_j: float | None
+    """`energy_total_j` over the output tokens."""
 
 
 class ThermalThrottleInfo(Record):
     """Whether, how long and why the hardware slowed itself down in the window."""
 
     detected: bool | None
+    """Whether any reason was seen."""
     throttled_s: float | None = None
+    """Seconds: `share` of the window."""
     share: float | None = None
+    """Share of the looks, 0 to 1, at which a reason held: the largest of any reason and device."""
     reasons: list[str] = Field(default_factory=list)
+    """Those seen: hw_power_brake, hw_slowdown, hw_thermal, sw_thermal."""
 
 
 class WarmupResult(Record):
@@ -99,20 +137,30 @@ class WarmupResult(Record):
     """
 
     converged: bool | None
+    """Whether latencies settled; False where that was not asked for."""
     final_cv: float | None
+    """Coefficient of variation of the last `window_size` latencies, or of all if fewer; None of fewer than two."""
     iterations_completed: int | None
+    """Calls that succeeded."""
     target_cv: float | None
+    """Coefficient of variation to settle to; None where convergence was not asked for."""
     max_prompts: int | None
+    """Most calls, of one batch each, to be made; None where convergence was not asked for."""
     latencies_ms: list[float] = Field(default_factory=list)
+    """Milliseconds of each call that succeeded, in order."""
     thermal_floor_wait_s: float | None = None
+    """Seconds waited after the calls; 0 where none was asked for, or the source measures no power."""
 
 
 class Timestamps(Record):
     """Start, end and duration of one process's window."""
 
     start: Annotated[Timestamp, Known]
+    """Start of the window, in UTC."""
     end: Annotated[Timestamp, Known]
+    """End of the window, in UTC."""
     duration_sec: float | None
+    """Seconds from start to end."""
 
     @classmethod
     def from_times(cls, start: datetime, end: datetime) -> Self:
@@ -124,36 +172,60 @@ class InferenceMetrics(Record):
     """Tokens and time of one process."""
 
     total_tokens: Annotated[int | None, Known]
+    """Input and output tokens of the window."""
     input_tokens: Annotated[int | None, Known]
+    """Tokens of the prompts whose first output token came in the window, without padding."""
     output_tokens: Annotated[int | None, Known]
+    """Tokens generated in the window, without padding."""
     inference_time_sec: Annotated[float | None, Known]
+    """Seconds that the window lasts."""
     tokens_per_second: float | None
+    """`total_tokens` over `inference_time_sec`."""
     latency_per_token_ms: float | None
+    """Milliseconds of the window over `total_tokens`; None where there is no token."""
     time_to_first_token_ms: float | None = None
+    """Mean TTFT in milliseconds of the requests that lie wholly inside the window; None where none does."""
 
 
 class EnergyMetrics(Record):
     """Energy of one process; what was not measured is None."""
 
     total_energy_j: float | None
+    """Joules of the GPU used or, on a CPU run, of CPU and memory; None where any of them is unknown."""
     duration_sec: float | None
+    """Seconds that the window lasts."""
     gpu_energy_j: float | None = None
+    """Joules of the GPU used, null where unknown; on a CPU run, of all metered GPUs."""
     cpu_energy_j: float | None = None
+    """Joules of all CPU packages, or the estimate; on a GPU run too."""
     ram_energy_j: float | None = None
+    """Joules of all memory that RAPL reads."""
     gpu_power_w: float | None = None
+    """Mean watts of the total, of a GPU run."""
     cpu_power_w: float | None = None
+    """Mean watts of the total, memory included, of a CPU run; None of an estimate."""
     emissions_kg_co2: float | None = None
+    """Kilograms of CO2 equivalent of the total; None where the grid's intensity is not stated."""
     energy_per_token_j: float | None = None
+    """`total_energy_j` over input and output tokens."""
 
 
 class ComputeMetrics(Record):
     """Operations and memory of one process."""
 
     flops_total: float | None
+    """Operations of the forward passes that ended in the window, with padding; None where they cannot be counted."""
     flops_per_token: float | None = None
+    """`flops_total` over input and output tokens."""
     flops_per_second: float | None = None
+    """`flops_total` over the seconds of the window."""
     peak_memory_mb: float | None = None
+    """MB (10^6 bytes), as `peak_memory_mb` of the result."""
     model_memory_mb: float | None = None
+    """MB (10^6 bytes) that the model's parameters take."""
     flops_method: str | None = None
+    """How operations were counted, or why this model's cannot be."""
     flops_confidence: str | None = None
+    """How far the count may be off, in words; None where there is none."""
     compute_precision: str | None = None
+    """Precision asked for: fp32, fp16 or bf16."""

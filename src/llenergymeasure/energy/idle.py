@@ -1,37 +1,81 @@
-"""The power of a device that does nothing."""
+"""The power of devices that do nothing, and how steady it is."""
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from llenergymeasure.config.models import BaselineConfig
+from llenergymeasure.domain.power import IdlePower
 from llenergymeasure.energy.meters.base import Meter
+from llenergymeasure.metrics.energy import Headline, run_energy
+
+MOST_PARTS = 10
+SHORTEST_PART_S = 0.5
 
 
 @dataclass(frozen=True)
-class Baseline:
-    """Idle power with the model loaded; `power_w` is None where it was not measured, and `skipped` says why."""
+class IdleWindow:
+    """When the machine was left alone; `skipped` says why it was not."""
 
-    power_w: float | None
-    skipped: str | None = None
+    start_s: float = 0.0
+    end_s: float = 0.0
     measured_at: datetime | None = None
+    skipped: str | None = None
 
 
-def measure_baseline(meter: Meter, config: BaselineConfig, sleep: Callable[[float], None] = time.sleep) -> Baseline:
-    """Watch the idle machine for `duration_seconds`; skipped where the source is no measurement."""
+def why_not(meter: Meter, config: BaselineConfig, on_accelerator: bool | None) -> str | None:
+    """Why idle power is not measured: nothing reads it, or it is not wanted. None where it is.
+
+    `on_accelerator` says which devices count, None where that is not known yet.
+    """
     if not meter.is_measurement:
-        return Baseline(None, skipped=f"no baseline: energy source {meter.source} measures no power")
-    if not config.enabled:
-        return Baseline(None, skipped="no baseline: the configuration says baseline.enabled: false")
+        return f"no baseline: energy source {meter.source} measures no power"
+    wanted = {True: {"gpu"}, False: {"cpu", "dram"}, None: {"gpu", "cpu", "dram"}}[on_accelerator]
+    if not wanted & meter.measured_kinds:
+        return f"no baseline: no sensor of the {'GPU' if on_accelerator else 'CPU'} is read"
+    return None if config.enabled else "no baseline: the configuration says baseline.enabled: false"
+
+
+def watch_idle(
+    meter: Meter,
+    config: BaselineConfig,
+    on_accelerator: bool | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> IdleWindow:
+    """Leave the machine alone for `duration_seconds`, or say why not."""
+    if skipped := why_not(meter, config, on_accelerator):
+        return IdleWindow(skipped=skipped)
     measured_at = datetime.now(UTC)
     meter.mark()
     start_s = time.monotonic()
     sleep(config.duration_seconds)
     end_s = time.monotonic()
     meter.mark()
-    parts = [device.energy_j for device in meter.energy(start_s, end_s)]
-    known = [part for part in parts if part is not None]
-    if not parts or len(known) < len(parts):
-        return Baseline(None, skipped="no baseline: a device could not be read", measured_at=measured_at)
-    return Baseline(sum(known) / (end_s - start_s), measured_at=measured_at)
+    return IdleWindow(start_s, end_s, measured_at)
+
+
+def idle_power(meter: Meter, window: IdleWindow, headline: Headline) -> IdlePower:
+    """The power of the headline's devices in an idle window, and its spread over the parts of it."""
+    if window.skipped is not None:
+        return IdlePower(None, unknown=window.skipped)
+
+    def power_w(start_s: float, end_s: float) -> float | None:
+        energy = run_energy(meter.energy(start_s, end_s), headline, meter.source)
+        return None if energy.total_j is None else energy.total_j / (end_s - start_s)
+
+    watched = run_energy(meter.energy(window.start_s, window.end_s), headline, meter.source)
+    if not watched.is_measured:
+        return IdlePower(None, unknown=f"no baseline: energy source {watched.source} measures no power")
+    duration_s = window.end_s - window.start_s
+    mean_w = power_w(window.start_s, window.end_s)
+    if mean_w is None:
+        return IdlePower(None, measured_at=window.measured_at, unknown="no baseline: a device could not be read")
+    parts = min(MOST_PARTS, int(duration_s / SHORTEST_PART_S))
+    if parts < 2:
+        return IdlePower(mean_w, measured_at=window.measured_at)
+    edges_s = [window.start_s + duration_s * part / parts for part in range(parts)] + [window.end_s]
+    powers = [power_w(a, b) for a, b in itertools.pairwise(edges_s)]
+    known = [power for power in powers if power is not None]
+    return IdlePower(mean_w, (max(known) - min(known)) / 2 if known else None, window.measured_at)

@@ -33,6 +33,13 @@ class WindowEnergy(NamedTuple):
     edge_j: float | None
 
 
+class Ticks(NamedTuple):
+    """The ticks between two resets: the middle of each one's bracket, and the counter then. Arrays of one length."""
+
+    moment_s: np.ndarray
+    energy_j: np.ndarray
+
+
 class TickLog:
     """The ticks of each device, usable for any number of windows.
 
@@ -76,6 +83,10 @@ class TickLog:
             raise ValueError(f"a window from {start_s} s to {end_s} s ends before it starts")
         return {device: _window(stretches, start_s, end_s) for device, stretches in self._stretches.items()}
 
+    def ticks(self, device: str) -> list[Ticks]:
+        """The ticks that were seen of a device, one entry for each stretch without a reset."""
+        return [stretch.ticks for stretch in self._stretches.get(device, [])]
+
 
 class _Stretch:
     """The ticks between two resets."""
@@ -95,6 +106,12 @@ class _Stretch:
             last_old_s = before_s
         self._energy_j, self._earliest_s, self._latest_s = map(np.array, (energies, earliest, latest))
         self._middle_s = (self._earliest_s + self._latest_s) / 2
+
+    @property
+    def ticks(self) -> Ticks:
+        """All but a first value that was there before anybody looked."""
+        seen = np.isfinite(self._middle_s)
+        return Ticks(self._middle_s[seen], self._energy_j[seen])
 
     def at(self, moment_s: float) -> tuple[float, float]:
         """The estimate of the counter at a moment within the stretch, and its bound."""

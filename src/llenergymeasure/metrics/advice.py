@@ -1,48 +1,41 @@
 """Warnings about a measurement: each says what was found and what to do. They inform; nothing depends on them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from llenergymeasure.domain.environment import GpuInfo
 from llenergymeasure.domain.metrics import WarmupResult
+from llenergymeasure.domain.power import DeviceWatch, IdlePower
+from llenergymeasure.metrics.energy import RunEnergy
+from llenergymeasure.metrics.power import temperature_drift_c
 
 MIN_DURATION_S = 60.0
 MIN_PROMPTS = 30
+MIN_TICKS = 10
 MAX_CPU_WAIT_SHARE = 0.1
 MAX_CPU_STEAL_SHARE = 0.02
+MAX_DRIFT_C = 10.0
+MAX_IDLE_SPREAD_SHARE = 0.1
+MAX_DISAGREEMENT_SHARE = 0.03
+MAX_IDLE_DISAGREEMENT_SHARE = 0.10
+IDLE_SHARE_OF_LIMIT = 0.25
+"""Below this share of its power limit a device counts as idle."""
 
 
-def measurement_warnings(
+def run_warnings(
     *,
     duration_s: float,
     requests: int,
-    energy_source: str,
-    energy_known: bool,
-    is_measurement: bool,
-    on_accelerator: bool,
-    no_baseline: str | None,
+    warmup: WarmupResult | None,
     cpu_wait_share: float | None,
     cpu_steal_share: float | None,
-    warmup: WarmupResult | None,
     gpus: Sequence[GpuInfo],
 ) -> Iterator[str]:
-    """A line for each reason to read the figures with care; `gpus` are those that the run used."""
-    if energy_source == "estimate" and energy_known:
-        yield (
-            "Energy is an estimate from CPU time, not a measurement; its true value may be far off. Set "
-            "cpu_watts_per_core in the user configuration to narrow it (llem doctor shows where)."
-        )
-    if on_accelerator and not energy_known and energy_source != "none":
-        yield (
-            "The GPU's energy is unknown: this version reads no GPU sensor, and CPU energy does not stand in for it."
-        )
+    """A line for each reason to read a run's figures with care; `gpus` are those that it used."""
     if duration_s < MIN_DURATION_S:
         yield f"The window is {duration_s:.1f} s, under 60 s: its figures are less sure; send more prompts."
     if requests < MIN_PROMPTS:
         yield f"{requests} requests are in the window, under 30: percentiles say little; send more prompts."
     yield from _contention_warnings(cpu_wait_share, cpu_steal_share)
-    if no_baseline is not None and energy_known:
-        idle = "energy is gross, idle power included" if is_measurement else "the estimate has no idle power in it"
-        yield f"{no_baseline[0].upper()}{no_baseline[1:]}; {idle}."
     if warmup is not None and warmup.converged is False and warmup.max_prompts is not None:
         cv = "unknown" if warmup.final_cv is None else f"{warmup.final_cv:.3f}"
         yield (
@@ -50,6 +43,62 @@ def measurement_warnings(
             f"{warmup.target_cv:g}; raise warmup.max_prompts or close what else runs on this machine."
         )
     yield from _gpu_warnings(gpus)
+
+
+def energy_warnings(energy: RunEnergy, duration_s: float, not_used: Mapping[str, str]) -> Iterator[str]:
+    """A line for each reason to read an energy with care."""
+    if energy.source == "estimate" and energy.total_j is not None:
+        yield (
+            "Energy is an estimate from CPU time, not a measurement; its true value may be far off. Set "
+            "cpu_watts_per_core in the user configuration to narrow it (llem doctor shows where)."
+        )
+    if not energy.devices and energy.source != "none":
+        why = not_used.get("nvml_counter", "see sources_not_used")
+        yield f"The GPU's energy is unknown ({why}), and CPU energy does not stand in for it."
+    for watch in energy.watches:
+        yield from watch.notes
+        if watch.ticks < MIN_TICKS:
+            yield f"Only {watch.ticks} values of {watch.device} fall in the window: measure for longer."
+        yield from _disagreement_warnings(watch, energy, duration_s)
+        for reason, share in watch.throttled.items():
+            yield f"{watch.device} was slowed down ({reason}) in {share:.0%} of the window: cool it or limit its power."
+    drift_c = temperature_drift_c(energy.watches)
+    if drift_c is not None and drift_c > MAX_DRIFT_C:
+        yield (
+            f"Temperature moved by {drift_c:.0f} C in the window, and power moves with it: warm up for longer, or set "
+            "warmup.thermal_floor_seconds."
+        )
+
+
+def idle_warnings(loaded: IdlePower, bare: IdlePower | None, energy: RunEnergy) -> Iterator[str]:
+    """Whether there is an idle power to subtract, and whether it was steady."""
+    if loaded.unknown is not None and energy.total_j is not None:
+        gross = "energy is gross, idle power included" if energy.is_measured else "the estimate has no idle power in it"
+        yield f"{loaded.unknown[0].upper()}{loaded.unknown[1:]}; {gross}."
+    for name, idle in (("loaded", loaded), ("bare", bare)):
+        if idle is None or idle.power_w is None or idle.spread_w is None:
+            continue
+        if idle.spread_w > MAX_IDLE_SPREAD_SHARE * idle.power_w:
+            yield (
+                f"Idle power ({name}) was not steady: {idle.power_w:.1f} ± {idle.spread_w:.1f} W; something else works "
+                "on the device, or it was still settling."
+            )
+
+
+def _disagreement_warnings(watch: DeviceWatch, energy: RunEnergy, duration_s: float) -> Iterator[str]:
+    counter_j = next((device.energy_j for device in energy.devices if device.device == watch.device), None)
+    integral_j = watch.power_integral_j
+    if counter_j is None or integral_j is None or counter_j <= 0:
+        return
+    idles = watch.limit_w is not None and counter_j / duration_s < IDLE_SHARE_OF_LIMIT * watch.limit_w
+    allowed = MAX_IDLE_DISAGREEMENT_SHARE if idles else MAX_DISAGREEMENT_SHARE
+    share = abs(counter_j - integral_j) / counter_j
+    if share > allowed:
+        yield (
+            f"The energy counter of {watch.device} says {counter_j:.4g} J, its power, integrated, {integral_j:.4g} J: "
+            f"{share:.1%} apart, over {allowed:.0%}. The difference is in the bound; power that moves faster than it "
+            "is sampled is one cause (energy.sampling_hz)."
+        )
 
 
 def _contention_warnings(wait_share: float | None, steal_share: float | None) -> Iterator[str]:
@@ -65,8 +114,18 @@ def _contention_warnings(wait_share: float | None, steal_share: float | None) ->
         )
 
 
+def mig_warning(index: int | None) -> str:
+    """What a board that is cut into slices means for energy."""
+    return (
+        f"GPU {index} is cut into MIG slices: its sensors are of the whole board, so the energy of one slice cannot be "
+        "told from that of the others."
+    )
+
+
 def _gpu_warnings(gpus: Sequence[GpuInfo]) -> Iterator[str]:
     for gpu in gpus:
+        if gpu.mig_enabled:
+            yield mig_warning(gpu.index)
         if gpu.persistence_mode is False:
             yield (
                 f"Persistence mode is off on GPU {gpu.index}: its idle power and clocks jump; "

@@ -3,17 +3,40 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llenergymeasure.domain.choices import Verdict
 from llenergymeasure.domain.metrics import DeviceEnergy, EnergyUncertainty
+from llenergymeasure.domain.power import DeviceWatch
+
+NOT_MEASURED = ("estimate", "none")
+J_A_KWH = 3.6e6
+
+
+@dataclass(frozen=True)
+class Headline:
+    """Which devices the total is of: the accelerator with `uuid` (None: all that are metered), or the CPU."""
+
+    on_accelerator: bool
+    uuid: str | None = None
+
+    def covers(self, device: DeviceEnergy) -> bool:
+        """Whether a device is part of the total."""
+        if not self.on_accelerator:
+            return device.kind in ("cpu", "dram")
+        # The joules of a MIG slice are known only together with those of the rest of its board.
+        every = self.uuid is None or self.uuid.startswith("MIG-")
+        return device.kind == "gpu" and (every or device.device == self.uuid)
 
 
 @dataclass(frozen=True)
 class RunEnergy:
-    """What `total_j` covers is named by `scope`; None is unknown, with the reason in `unknown`."""
+    """The energy of the `devices` that the headline covers, from `source`; None is unknown, with the reason in
+    `unknown`. `watches` tell how well they were watched."""
 
     total_j: float | None
     scope: str | None
     uncertainty: EnergyUncertainty | None
+    source: str
+    devices: tuple[DeviceEnergy, ...] = ()
+    watches: tuple[DeviceWatch, ...] = ()
     unknown: str | None = None
 
     @property
@@ -24,32 +47,61 @@ class RunEnergy:
         parts = (self.uncertainty.edge_j, self.uncertainty.disagreement_j, self.uncertainty.gain_j)
         return sum(part for part in parts if part is not None)
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether a sensor of these devices was read, with or without success."""
+        return bool(self.devices) and self.source not in NOT_MEASURED
 
-def run_energy(devices: Sequence[DeviceEnergy], on_accelerator: bool) -> RunEnergy:
-    """The sum over the accelerators used; on a CPU, over package and memory. One unknown summand makes it unknown."""
-    kinds = {"gpu"} if on_accelerator else {"cpu", "dram"}
-    parts = [device for device in devices if device.kind in kinds]
+
+def run_energy(
+    devices: Sequence[DeviceEnergy], headline: Headline, source: str, watches: Sequence[DeviceWatch] = ()
+) -> RunEnergy:
+    """The sum over the devices that the headline covers; one unknown summand makes it unknown.
+
+    `source` is what a total without any device is said to be from.
+    """
+    parts = tuple(device for device in devices if headline.covers(device))
     if not parts:
-        what = "no source reads the GPU" if on_accelerator else "no source reads the CPU"
-        return RunEnergy(None, None, None, unknown=what)
+        return RunEnergy(None, None, None, source, unknown=_nothing(devices, headline))
+    names = {device.device for device in parts}
+    seen = tuple(watch for watch in watches if watch.device in names)
+    source = parts[0].source or source
     if unread := [str(device.device) for device in parts if device.energy_j is None]:
-        return RunEnergy(None, None, None, unknown=f"{', '.join(unread)} could not be read")
+        return RunEnergy(None, None, None, source, parts, seen, f"{', '.join(unread)} could not be read throughout")
     present = {device.kind for device in parts}
-    scope = "gpu" if on_accelerator else "cpu+dram" if "dram" in present else "cpu"
+    scope = "gpu" if headline.on_accelerator else "cpu+dram" if "dram" in present else "cpu"
     uncertainty = EnergyUncertainty(
         edge_j=_sum_of_known([device.edge_j for device in parts]),
+        disagreement_j=_disagreement_j(parts, seen),
         gain_j=_sum_of_known([device.gain_j for device in parts]),
     )
-    return RunEnergy(_sum_of_known([device.energy_j for device in parts]), scope, uncertainty)
+    return RunEnergy(_sum_of_known([device.energy_j for device in parts]), scope, uncertainty, source, parts, seen)
 
 
-def verdict(source: str, is_measurement: bool, energy: RunEnergy) -> tuple[Verdict, list[str]]:
-    """Whether to believe the energy, with reasons: an estimate, or none at all, is `not_measured`."""
-    if energy.total_j is None:
-        return "invalid" if is_measurement else "not_measured", [f"energy is unknown: {energy.unknown}"]
-    if not is_measurement:
-        return "not_measured", [f"energy is an estimate (source: {source})"]
-    return "valid", []
+def emissions_kg_co2(energy_j: float | None, grid_g_a_kwh: float | None, pue: float) -> float | None:
+    """Of `energy_j`, with the building's overhead; None where the grid's intensity was not stated."""
+    if energy_j is None or grid_g_a_kwh is None:
+        return None
+    return energy_j / J_A_KWH * pue * grid_g_a_kwh / 1e3
+
+
+def _nothing(devices: Sequence[DeviceEnergy], headline: Headline) -> str:
+    if not headline.on_accelerator:
+        return "no source reads the CPU"
+    if any(device.kind == "gpu" for device in devices):
+        return f"the GPU that ran ({headline.uuid}) is not among those that are metered"
+    return "no source reads the GPU"
+
+
+def _disagreement_j(devices: Sequence[DeviceEnergy], watches: Sequence[DeviceWatch]) -> float | None:
+    integrals = {watch.device: watch.power_integral_j for watch in watches}
+    return _sum_of_known(
+        [
+            None if (integral_j := integrals.get(str(device.device))) is None or device.energy_j is None
+            else abs(device.energy_j - integral_j)
+            for device in devices
+        ]
+    )  # fmt: skip
 
 
 def _sum_of_known(values: Sequence[float | None]) -> float | None:

@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 from pydantic import JsonValue
 
 from labledger.intervals import bootstrap_mean
-from llenergymeasure.config.models import ExperimentConfig
-from llenergymeasure.domain.environment import EnvironmentSnapshot, GpuInfo
+from llenergymeasure.domain.environment import GpuInfo
 from llenergymeasure.domain.experiment import (
     AggregationMetadata,
     ExperimentResult,
@@ -24,55 +23,20 @@ from llenergymeasure.domain.metrics import (
     EnergyMetrics,
     InferenceMetrics,
     Timestamps,
-    WarmupResult,
 )
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.requests import Batch, RequestRecord
-from llenergymeasure.metrics.advice import measurement_warnings
-from llenergymeasure.metrics.energy import RunEnergy, run_energy, verdict
+from llenergymeasure.metrics.advice import energy_warnings, idle_warnings, run_warnings
+from llenergymeasure.metrics.energy import Headline, RunEnergy, emissions_kg_co2, run_energy
 from llenergymeasure.metrics.flops import FLOPS_CONFIDENCE, FLOPS_METHOD, total_flops
 from llenergymeasure.metrics.latency import e2e_ms, latency_stats, tpot_ms, ttft_ms
+from llenergymeasure.metrics.measurement import EnergyReading, Measurement
+from llenergymeasure.metrics.power import peak_power_w, thermal_time_series, throttling
+from llenergymeasure.metrics.verdict import verdict
 from llenergymeasure.metrics.window import Window
 
 MIN_UNITS_FOR_INTERVAL = 30
-
-
-@dataclass(frozen=True)
-class EnergyReading:
-    """What the meter said of the window: its name, its devices, and why no other source was taken."""
-
-    source: str
-    is_measurement: bool
-    devices: Sequence[DeviceEnergy]
-    not_used: dict[str, str]
-    baseline_power_w: float | None = None
-    baseline_measured_at: datetime | None = None
-    no_baseline: str | None = None
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """Everything that was collected. `opened_at` (UTC) and `opened_s` are the same moment on two clocks.
-
-    `cpu_wait_share` is the share of the run in which some task of the machine waited for a core, `cpu_steal_share`
-    that of the cores' time which a hypervisor gave to other machines.
-    """
-
-    experiment_id: str
-    config: ExperimentConfig
-    model: ModelFacts
-    batches: Sequence[Batch]
-    opened_at: datetime
-    opened_s: float
-    window: Window
-    energy: EnergyReading
-    peak_memory_mb: float | None
-    cpu_wait_share: float | None = None
-    cpu_steal_share: float | None = None
-    warmup: WarmupResult | None = None
-    warmup_excluded: int = 0
-    environment: EnvironmentSnapshot | None = None
-    notes: Sequence[str] = ()
+MAX_PHASE_BOUND_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -117,9 +81,10 @@ def summarise(measurement: Measurement) -> ExperimentResult:
     """The result of one process's measurement."""
     config, model, window = measurement.config, measurement.model, measurement.window
     counted = totals(measurement.batches, window, model)
-    energy = run_energy(measurement.energy.devices, model.on_accelerator)
+    energy = _energy(measurement, measurement.energy.devices)
     start = _started_at(measurement)
-    verdict_word, reasons = verdict(measurement.energy.source, measurement.energy.is_measurement, energy)
+    verdict_word, reasons = verdict(energy)
+    phases, phase_notes = _phase_fields(measurement)
     return ExperimentResult(
         experiment_id=measurement.experiment_id,
         measurement_config_hash=compute_measurement_config_hash(config),
@@ -141,12 +106,13 @@ def summarise(measurement: Measurement) -> ExperimentResult:
         latency_stats=latency_stats(counted.requests),
         confidence_intervals=latency_intervals(measurement.batches, counted.requests, config.random_seed),
         **_energy_fields(measurement, counted, energy),
+        **phases,
         total_flops=counted.flops,
         peak_memory_mb=measurement.peak_memory_mb,
         model_memory_mb=model.model_memory_mb,
         verdict=verdict_word,
         verdict_reasons=reasons,
-        measurement_warnings=_warnings(measurement, counted, energy),
+        measurement_warnings=_warnings(measurement, counted, energy, phase_notes),
         warmup_result=measurement.warmup,
         warmup_excluded_samples=measurement.warmup_excluded,
         environment_snapshot=measurement.environment,
@@ -158,10 +124,11 @@ def summarise(measurement: Measurement) -> ExperimentResult:
 
 def effective_config(measurement: Measurement) -> dict[str, JsonValue]:
     """What ran: the configuration without what had no effect, and with what it left open filled in."""
+    source = _energy(measurement, measurement.energy.devices).source
     return {
         **measurement.config.in_effect(),
         **measurement.model.effective,
-        "energy": {"source": measurement.energy.source},
+        "energy": measurement.config.energy.model_copy(update={"source": source}).in_effect(),
     }
 
 
@@ -169,7 +136,7 @@ def raw_result(measurement: Measurement) -> RawProcessResult:
     """This process's part: figures of the window, and a row for every request that finished, window or not."""
     config, model = measurement.config, measurement.model
     counted = totals(measurement.batches, measurement.window, model)
-    energy = run_energy(measurement.energy.devices, model.on_accelerator)
+    energy = _energy(measurement, measurement.energy.devices)
     requests = [request for batch in measurement.batches for request in batch.requests]
     start = _started_at(measurement)
     first_tokens = [ttft_ms(request) for request in counted.requests]
@@ -236,7 +203,10 @@ def _gpu(measurement: Measurement) -> GpuInfo | None:
     """The GPU that ran, as the driver knows it: PyTorch counts only those that are visible to it."""
     gpus = measurement.environment.gpus if measurement.environment else []
     uuid = measurement.model.device_uuid
-    return next((gpu for gpu in gpus if uuid is not None and gpu.uuid == uuid), None)
+    if uuid is None:
+        return None
+    sliced = uuid.startswith("MIG-")  # a slice has a name of its own; its board is one that is cut
+    return next((gpu for gpu in gpus if gpu.uuid == uuid or (sliced and gpu.mig_enabled)), None)
 
 
 def _steady_state_window(measurement: Measurement) -> tuple[float, float] | None:
@@ -246,13 +216,18 @@ def _steady_state_window(measurement: Measurement) -> tuple[float, float] | None
     return (window.start_s - measurement.opened_s, window.end_s - measurement.opened_s)
 
 
+def _energy(measurement: Measurement, devices: Sequence[DeviceEnergy]) -> RunEnergy:
+    """What `devices` say of the ones that the run's total is of."""
+    headline = Headline(measurement.model.on_accelerator, measurement.model.device_uuid)
+    return run_energy(devices, headline, measurement.energy.source, measurement.energy.watches)
+
+
 def _energy_fields(measurement: Measurement, counted: Totals, energy: RunEnergy) -> dict[str, object]:
-    """The energy part of the result. Mean power is left to sources that measure."""
-    reading, total_j = measurement.energy, energy.total_j
-    adjusted_j = None
-    if total_j is not None and reading.baseline_power_w is not None:
-        adjusted_j = total_j - reading.baseline_power_w * counted.duration_s
+    """The energy part of the result. Powers are left to sources that measure."""
+    reading, total_j, window = measurement.energy, energy.total_j, measurement.window
     gpu_parts = [device.energy_j for device in reading.devices if device.kind == "gpu"]
+    offset_s = window.start_s - measurement.opened_s
+    peak_w = peak_power_w(reading.samples, energy.watches, offset_s, offset_s + window.duration_s)
     return {
         "total_energy_j": total_j,
         "energy_uncertainty_j": energy.bound_j,
@@ -261,36 +236,90 @@ def _energy_fields(measurement: Measurement, counted: Totals, energy: RunEnergy)
         "energy_per_output_token_j": _ratio(total_j, counted.output_tokens),
         "energy_per_request_j": _ratio(total_j, counted.completed),
         "energy_delay_product_js": None if total_j is None else total_j * counted.duration_s,
-        "energy_source": reading.source,
+        "energy_source": energy.source,
         "energy_scope": energy.scope,
         "sources_not_used": reading.not_used,
         "device_energy": list(reading.devices),
         "energy_per_device_j": gpu_parts if gpu_parts and None not in gpu_parts else None,
-        "energy_breakdown": None
-        if total_j is None
-        else EnergyBreakdown(
-            raw_j=total_j,
-            adjusted_j=adjusted_j,
-            baseline_power_w=reading.baseline_power_w,
-            baseline_method=None if adjusted_j is None else "loaded idle, before the warm-up",
-            baseline_timestamp=reading.baseline_measured_at,
-        ),
-        "energy_adjusted_j": adjusted_j,
-        "baseline_power_w": reading.baseline_power_w,
-        "mean_power_w": _ratio(total_j, counted.duration_s) if reading.is_measurement else None,
+        **_idle_fields(reading, energy, counted.duration_s),
+        "zeus_energy_j": _energy(measurement, reading.check).total_j if reading.check else None,
+        "mean_power_w": _ratio(total_j, counted.duration_s) if energy.is_measured else None,
+        "peak_power_w": peak_w if energy.is_measured else None,
+        "emissions_kg_co2": _emissions(measurement, total_j),
+        "thermal_throttle": throttling(energy.watches, counted.duration_s),
+        "thermal_time_series": thermal_time_series(energy.watches, offset_s),
     }
+
+
+def _idle_fields(reading: EnergyReading, energy: RunEnergy, duration_s: float) -> dict[str, object]:
+    """Idle power, bare and loaded, and the energy above the loaded one, its bound widened by what idle varies."""
+    total_j, loaded, bare = energy.total_j, reading.loaded_idle, reading.bare_idle
+    adjusted_j = None if total_j is None or loaded.power_w is None else total_j - loaded.power_w * duration_s
+    bound_j = None
+    if adjusted_j is not None and energy.bound_j is not None and loaded.spread_w is not None:
+        bound_j = energy.bound_j + loaded.spread_w * duration_s
+    breakdown = EnergyBreakdown(
+        raw_j=total_j,
+        adjusted_j=adjusted_j,
+        baseline_power_w=loaded.power_w,
+        baseline_method=None if adjusted_j is None else "loaded idle, before the warm-up",
+        baseline_timestamp=loaded.measured_at,
+    )
+    return {
+        "energy_breakdown": None if total_j is None else breakdown,
+        "energy_adjusted_j": adjusted_j,
+        "energy_adjusted_uncertainty_j": bound_j,
+        "baseline_power_w": loaded.power_w,
+        "baseline_power_spread_w": loaded.spread_w,
+        "idle_power_w": bare.power_w if bare else None,
+        "idle_power_spread_w": bare.spread_w if bare else None,
+    }
+
+
+def _phase_fields(measurement: Measurement) -> tuple[dict[str, float], list[str]]:
+    """Prefill and decode energy with their bounds; left out, with a note, where the bound passes half of the value."""
+    fields: dict[str, float] = {}
+    notes = []
+    for phase in ("prefill", "decode"):
+        devices: Sequence[DeviceEnergy] = getattr(measurement.energy, phase)
+        energy = _energy(measurement, devices)
+        edge_j = energy.uncertainty.edge_j if energy.uncertainty else None
+        gain_j = energy.uncertainty.gain_j if energy.uncertainty else None
+        if energy.total_j is None or not energy.is_measured:
+            continue
+        bound_j = (edge_j or 0.0) + (gain_j or 0.0)
+        if edge_j is None:
+            notes.append(f"The energy of {phase} is unknown: {energy.source} gives no bound on the edges of a phase.")
+        elif bound_j > MAX_PHASE_BOUND_SHARE * energy.total_j:
+            notes.append(
+                f"The energy of {phase} is unknown: {energy.total_j:.3g} ± {bound_j:.3g} J, a bound of more than half; "
+                "longer prompts, longer outputs or larger batches make it known."
+            )
+        else:
+            fields |= {f"energy_{phase}_j": energy.total_j, f"energy_{phase}_uncertainty_j": bound_j}
+    return fields, notes
+
+
+def _emissions(measurement: Measurement, energy_j: float | None) -> float | None:
+    user = measurement.user
+    return emissions_kg_co2(energy_j, user.grid_carbon_intensity, user.datacenter_pue)
 
 
 def _process_energy(measurement: Measurement, counted: Totals, energy: RunEnergy) -> EnergyMetrics:
     def of(kind: str) -> float | None:
-        return next((device.energy_j for device in measurement.energy.devices if device.kind == kind), None)
+        known = [device.energy_j for device in measurement.energy.devices if device.kind == kind]
+        return sum(each for each in known if each is not None) if known and None not in known else None
 
+    mean_w = _ratio(energy.total_j, counted.duration_s) if energy.is_measured else None
     return EnergyMetrics(
         total_energy_j=energy.total_j,
         duration_sec=counted.duration_s,
-        gpu_energy_j=run_energy(measurement.energy.devices, on_accelerator=True).total_j,
+        gpu_energy_j=energy.total_j if measurement.model.on_accelerator else of("gpu"),
         cpu_energy_j=of("cpu"),
         ram_energy_j=of("dram"),
+        gpu_power_w=mean_w if energy.scope == "gpu" else None,
+        cpu_power_w=mean_w if energy.scope != "gpu" else None,
+        emissions_kg_co2=_emissions(measurement, energy.total_j),
         energy_per_token_j=_ratio(energy.total_j, counted.tokens),
     )
 
@@ -309,20 +338,21 @@ def _compute_metrics(measurement: Measurement, counted: Totals) -> ComputeMetric
     )
 
 
-def _warnings(measurement: Measurement, counted: Totals, energy: RunEnergy) -> list[str]:
-    found = measurement_warnings(
-        duration_s=counted.duration_s,
-        requests=counted.completed,
-        energy_source=measurement.energy.source,
-        energy_known=energy.total_j is not None,
-        is_measurement=measurement.energy.is_measurement,
-        on_accelerator=measurement.model.on_accelerator,
-        no_baseline=measurement.energy.no_baseline,
-        cpu_wait_share=measurement.cpu_wait_share,
-        cpu_steal_share=measurement.cpu_steal_share,
-        warmup=measurement.warmup,
-        gpus=[gpu] if (gpu := _gpu(measurement)) else [],
-    )
+def _warnings(measurement: Measurement, counted: Totals, energy: RunEnergy, phase_notes: Sequence[str]) -> list[str]:
+    reading = measurement.energy
+    found = [
+        *energy_warnings(energy, counted.duration_s, reading.not_used),
+        *run_warnings(
+            duration_s=counted.duration_s,
+            requests=counted.completed,
+            warmup=measurement.warmup,
+            cpu_wait_share=measurement.cpu_wait_share,
+            cpu_steal_share=measurement.cpu_steal_share,
+            gpus=[gpu] if (gpu := _gpu(measurement)) else [],
+        ),
+        *idle_warnings(reading.loaded_idle, reading.bare_idle, energy),
+        *phase_notes,
+    ]
     notes = [*measurement.notes, measurement.window.note] if measurement.window.note else [*measurement.notes]
     if len(counted.requests) < counted.completed:
         notes.append(

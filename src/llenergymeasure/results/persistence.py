@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import platformdirs
 
-from labledger.files import claimed_directory, copy_durably, write_durably
+from labledger.files import claimed_directory, copy_durably, uninterrupted, write_durably
 from labledger.schema_versions import SchemaVersionWarning, parse_record, version_warning
 from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult, RawProcessResult
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 RESULT_FILE = "result.json"
 TIMESERIES_FILE = "timeseries.parquet"
 STATE_FOLDER = ".state"
+RAW_FILE = "process_{index}.json"
 RERUN_COMMAND = "llem run experiment.yaml"
 MAX_NAME_LENGTH = 100
 
@@ -58,7 +59,7 @@ def save_result(result: ExperimentResult, output_dir: Path, timeseries_source: P
     if timeseries_source is not None and not Path(timeseries_source).is_file():
         warnings.warn(f"Timeseries source missing at {timeseries_source}: saved without it.", stacklevel=3)
         timeseries_source = None
-    with claimed_directory(Path(output_dir) / _folder_name(result)) as folder:
+    with uninterrupted(), claimed_directory(Path(output_dir) / _folder_name(result)) as folder:
         timeseries_digest = None
         if timeseries_source is not None:
             timeseries_digest = copy_durably(Path(timeseries_source), folder / TIMESERIES_FILE)
@@ -98,9 +99,14 @@ def save_raw_result(raw: RawProcessResult, output_dir: Path) -> Path:
     Raises:
         OSError: it could not be written.
     """
-    path = output_dir / STATE_FOLDER / safe_name(raw.experiment_id) / f"process_{raw.process_index}.json"
+    path = state_folder(output_dir, raw.experiment_id) / RAW_FILE.format(index=raw.process_index)
     write_durably(path, raw.model_dump_json(indent=2).encode())
     return path
+
+
+def state_folder(output_dir: Path, experiment_id: str | None) -> Path:
+    """Where the processes of an unfinished run keep what they have measured."""
+    return output_dir / STATE_FOLDER / safe_name(experiment_id)
 
 
 def load_result(path: Path) -> ExperimentResult:
@@ -116,7 +122,7 @@ def load_result(path: Path) -> ExperimentResult:
     result._unknown.pop("integrity", None)
     if warning := version_warning(result, data, current=SCHEMA_VERSION, rerun=RERUN_COMMAND):
         warnings.warn(warning, SchemaVersionWarning, stacklevel=3)
-    if _integrity(path, content, data) == "broken":
+    if check_integrity(path, content, data) == "broken":
         warnings.warn(f"{path} or its sidecar was changed after it was saved: a digest differs.", stacklevel=3)
     sidecar = path.parent / TIMESERIES_FILE
     if result.timeseries is not None and not sidecar.exists():
@@ -147,6 +153,14 @@ def to_json(result: ExperimentResult) -> str:
     return result.model_dump_json(indent=2)
 
 
+def to_parquet(result: ExperimentResult, path: Path) -> Path:
+    """Write the result as one flat row; see `ExperimentResult.to_parquet`."""
+    from llenergymeasure.results.exporters import export
+    from llenergymeasure.results.flat import flat_row
+
+    return export([flat_row(result)], "parquet", Path(path))
+
+
 def _folder_name(result: ExperimentResult) -> str:
     model = result.effective_config.get("model")
     minute = datetime.now().strftime("%Y-%m-%dT%H-%M")  # local time, as a person looks for it
@@ -171,7 +185,7 @@ def _sealed(document: str, timeseries_digest: str | None) -> bytes:
     return content[:start] + digest + content[start + len(digest) :]
 
 
-def _integrity(path: Path, content: bytes, data: dict[str, Any]) -> Literal["holds", "broken", "absent"]:
+def check_integrity(path: Path, content: bytes, data: dict[str, Any]) -> Literal["holds", "broken", "absent"]:
     """Whether the file and its sidecar are as they were saved; "absent" where there is no such key."""
     seal = data.get("integrity")
     seal = seal if isinstance(seal, dict) else {}

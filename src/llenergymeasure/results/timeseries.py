@@ -2,28 +2,16 @@
 
 import errno
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from llenergymeasure.domain.power import PowerSample
 
 if TYPE_CHECKING:
     import pyarrow
 
 TIMESERIES_VERSION = "2.0"
-
-
-@dataclass(frozen=True)
-class PowerSample:
-    """One row: power is the mean since that device's previous row; what a device does not have is None.
-
-    `timestamp_s` counts from the start of the measurement. Rows of a metered CPU have null GPU columns.
-    """
-
-    timestamp_s: float
-    gpu_power_w: float | None = None
-    gpu_temperature_c: float | None = None
-    gpu_index: int | None = None
-    cpu_power_w: float | None = None
 
 
 def write_timeseries_parquet(samples: Sequence[PowerSample], path: Path) -> Path:
@@ -63,5 +51,5 @@ def load_timeseries_parquet(path: Path) -> "pyarrow.Table":
 
     try:
         return pq.read_table(path, page_checksum_verification=True)
-    except pa.ArrowInvalid as error:
+    except pa.ArrowException as error:  # a damaged footer can ask for anything
         raise OSError(errno.EIO, f"not readable as Parquet: {error}", str(path)) from error

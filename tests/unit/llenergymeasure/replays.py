@@ -11,7 +11,7 @@ class SteadyGpu(Meter):
     """A GPU that draws the same power all the time."""
 
     source = "steady"
-    is_measurement = True
+    measured_kinds = frozenset({"cpu"})
 
     def __init__(self, power_w=100.0, unreadable=False):
         self.power_w, self.unreadable, self.marks = power_w, unreadable, 0

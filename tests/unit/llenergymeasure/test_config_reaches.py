@@ -1,6 +1,7 @@
 """Every field of the configuration reaches what it configures: a proof for each, and none without."""
 
 import json
+import time
 
 import pytest
 import torch
@@ -14,10 +15,11 @@ from labledger.yaml_files import _model_in
 from llenergymeasure.backends.pytorch import checks
 from llenergymeasure.backends.pytorch.backend import PytorchBackend
 from llenergymeasure.backends.pytorch.loading import load
-from llenergymeasure.config.models import ExperimentConfig, UserConfig
+from llenergymeasure.config.models import EnergyConfig, ExperimentConfig, UserConfig
 from llenergymeasure.domain.requests import Batch
-from llenergymeasure.energy.idle import measure_baseline
-from llenergymeasure.energy.selection import choose_meter
+from llenergymeasure.energy.idle import idle_power, watch_idle
+from llenergymeasure.energy.selection import choose_meter, find_sources
+from llenergymeasure.metrics.energy import Headline
 from llenergymeasure.metrics.window import choose_window
 from llenergymeasure.warmup import run_warmup
 from llenergymeasure.workload.prompts import build_requests, builtin_text, load_prompts
@@ -59,8 +61,8 @@ def warmed(latencies_s, *, thermal_wait=True, **warmup):
 
 def baseline(**fields):
     slept = []
-    found = measure_baseline(SteadyGpu(), tiny_config(baseline=fields).baseline, sleep=slept.append)
-    return found, slept
+    window = watch_idle(SteadyGpu(), tiny_config(baseline=fields).baseline, sleep=slept.append)
+    return idle_power(SteadyGpu(), window, Headline(on_accelerator=False)), slept
 
 
 def adapter(base_folder, folder):
@@ -203,9 +205,39 @@ def proves_baseline_duration(monkeypatch, tmp_path, folder):
     assert baseline(duration_seconds=7.5)[1] == [7.5]
 
 
-def proves_energy_source(monkeypatch, tmp_path, folder):
-    names = {source: choose_meter(source, UserConfig())[0].source for source in ("auto", "estimate", "none")}
-    assert names == {"auto": "estimate", "estimate": "estimate", "none": "none"}
+def chosen(gpus, **energy):
+    gpus(gpus.board())
+    return choose_meter(EnergyConfig(**energy), UserConfig(), find_sources())
+
+
+def metered(gpus, **energy):
+    """The meter after a third of a second."""
+    with chosen(gpus, **energy).meter as meter:
+        start_s = time.monotonic()
+        time.sleep(0.35)
+    return meter, start_s
+
+
+def proves_energy_source(gpus):
+    for source in ("nvml_counter", "nvml_power", "zeus", "estimate", "none"):
+        assert chosen(gpus, source=source).meter.source == source
+    assert chosen(gpus).meter.source == "nvml_counter"
+
+
+def proves_sampling_hz(gpus):
+    slow, fast = (metered(gpus, source="nvml_power", sampling_hz=hz)[0] for hz in (5.0, 50.0))
+    assert len(fast.recording.reads("GPU-1")) > 3 * len(slow.recording.reads("GPU-1"))
+
+
+def proves_sensor_gain(gpus):
+    meter, start_s = metered(gpus, source="nvml_counter", sensor_gain=0.02)
+    (device,) = meter.energy(start_s, start_s + 0.2)
+    assert device.gain_j == pytest.approx(0.02 * device.energy_j)
+
+
+def proves_cross_check(gpus):
+    assert "zeus" in chosen(gpus).not_used
+    assert "zeus" not in chosen(gpus, cross_check="zeus").not_used
 
 
 def proves_measurement_window(monkeypatch, tmp_path, folder):
@@ -326,6 +358,9 @@ PROOFS = {
     "baseline.enabled": proves_baseline_enabled,
     "baseline.duration_seconds": proves_baseline_duration,
     "energy.source": proves_energy_source,
+    "energy.sampling_hz": proves_sampling_hz,
+    "energy.sensor_gain": proves_sensor_gain,
+    "energy.cross_check": proves_cross_check,
     "measurement.window": proves_measurement_window,
     "lora.path": proves_lora_path,
     "lora.merge": proves_lora_merge,
@@ -354,5 +389,8 @@ def test_every_field_has_a_proof_and_every_proof_a_field():
 
 
 @pytest.mark.parametrize("field", PROOFS)
-def test_the_field_reaches_what_it_configures(field, monkeypatch, tmp_path, model_folder):
-    PROOFS[field](monkeypatch, tmp_path, model_folder)
+def test_the_field_reaches_what_it_configures(field, monkeypatch, tmp_path, model_folder, gpus):
+    if field.startswith("energy."):
+        PROOFS[field](gpus)
+    else:
+        PROOFS[field](monkeypatch, tmp_path, model_folder)

@@ -1,29 +1,68 @@
 """One suite that every energy source passes."""
 
+import importlib.util
 import itertools
 import subprocess
 import sys
 import time
 
+import psutil
 import pytest
+from powercap_trees import Processor, tree
+from recorded import counter_trace
 from replays import SteadyGpu
 
-from llenergymeasure.config.models import BaselineConfig, UserConfig
-from llenergymeasure.energy.idle import measure_baseline
+from llenergymeasure.config.models import BaselineConfig, EnergyConfig, UserConfig
+from llenergymeasure.energy.idle import idle_power, watch_idle
+from llenergymeasure.energy.meters.base import MeteredDevice
+from llenergymeasure.energy.meters.counter import CounterMeter
 from llenergymeasure.energy.meters.estimate import CpuTimeEstimate
 from llenergymeasure.energy.meters.none import NoMeter
-from llenergymeasure.energy.selection import choose_meter
+from llenergymeasure.energy.meters.rapl import Rapl
+from llenergymeasure.energy.meters.replay import Replay
+from llenergymeasure.energy.readings import Read
+from llenergymeasure.energy.selection import choose_meter, find_sources
+from llenergymeasure.energy.sensors.rapl import probe
+from llenergymeasure.metrics.energy import Headline
+
+CPU = Headline(on_accelerator=False)
+
+
+def on_gpus(**config):
+    return choose_meter(EnergyConfig(**config), UserConfig(), find_sources()).meter
+
 
 METERS = {
     "estimate": lambda: CpuTimeEstimate(None),
     "estimate, stated": lambda: CpuTimeEstimate(6.5),
     "none": NoMeter,
+    "nvml_counter": lambda: on_gpus(source="nvml_counter"),
+    "nvml_power": lambda: on_gpus(source="nvml_power"),
+    "zeus": lambda: on_gpus(source="zeus"),
+    "gpu and cpu": on_gpus,
+    "counter, checked": lambda: on_gpus(source="nvml_counter", cross_check="zeus"),
+    "rapl": lambda: None,  # on a tree of its own, below
+    "replay": lambda: Replay(counter_trace(100.0, seconds=20.0, tick_s=0.01), limit_w=200.0),
 }
+WITH_ZEUS = ("zeus", "counter, checked")
+
+pytestmark = pytest.mark.filterwarnings("ignore:The energy consumption of one or more GPUs was measured as zero")
 
 
 @pytest.fixture(params=METERS, ids=str)
-def meter(request):
-    return METERS[request.param]()
+def meter(request, gpus, tmp_path):
+    """One of each kind: those of GPUs on two recorded boards, RAPL on a package and its memory that draw power."""
+    if request.param == "rapl":
+        counters = tree(tmp_path)
+        with Processor({counters[0]: 60.0, counters[1]: 5.0}):
+            yield Rapl(probe(tmp_path).domains)
+        return
+    if request.param in WITH_ZEUS and importlib.util.find_spec("zeus") is None:
+        pytest.skip("needs Zeus")
+    gpus(
+        gpus.board(100.0, uuid="GPU-a", tick_s=0.02, seconds=20.0), gpus.board(uuid="GPU-b", tick_s=0.02, seconds=20.0)
+    )
+    yield METERS[request.param]()
 
 
 def work(seconds):
@@ -65,9 +104,32 @@ def test_adjoining_windows_add_up(meter):
 def test_every_device_names_its_source_and_its_kind(meter):
     with meter:
         start_s = time.monotonic()
-    for device in meter.energy(start_s, start_s):
-        assert device.source == meter.source
+    devices = meter.energy(start_s, start_s)
+    assert {device.source for device in devices[:1]} <= {meter.source}
+    for device in devices:
+        assert device.source
         assert device.kind in ("gpu", "cpu", "dram")
+        assert device.device
+
+
+def test_what_it_watched_and_sampled_is_of_its_own_devices_in_order_of_time(meter):
+    with meter:
+        start_s = time.monotonic()
+        work(0.1)
+        end_s = time.monotonic()
+        meter.mark()
+    names = [device.device for device in meter.energy(start_s, end_s)]
+    assert len(names) == len(set(names))
+    assert {watch.device for watch in meter.watch(start_s, end_s)} <= set(names)
+    assert {device.device for device in meter.cross_check(start_s, end_s)} <= set(names)
+    moments_s = [row.timestamp_s for row in meter.samples(start_s, end_s)]
+    assert moments_s == sorted(moments_s)
+
+
+def test_nothing_runs_on_when_it_is_closed(meter):
+    with meter:
+        pass
+    assert psutil.Process().children() == []
 
 
 def test_closing_twice_is_no_error(meter):
@@ -77,6 +139,69 @@ def test_closing_twice_is_no_error(meter):
     once = meter.energy(moment_s, moment_s)
     meter.close()
     assert meter.energy(moment_s, moment_s) == once
+
+
+def test_what_is_given_up_of_long_ago_changes_nothing_of_a_later_window():
+    with Replay(counter_trace(100.0, seconds=20.0, tick_s=0.1), limit_w=200.0) as meter:
+        opened_s = time.monotonic()
+        meter.forget(opened_s + 15.0)
+    before, after = (meter.energy(opened_s + at_s, opened_s + at_s + 1.0)[0] for at_s in (1.0, 6.0))
+    assert before.energy_j is None
+    assert after.energy_j == pytest.approx(100.0)
+
+
+class LateFeed:
+    """A GPU of 100 W and 600 W in turn; each tick lies between two reads, 10 ms apart, and is heard of by itself."""
+
+    def __init__(self):
+        self.began_s = time.monotonic() - 10.0
+
+    def start(self, heard):
+        self._heard, self._tick, self._energy_j = heard, 0, 0.0
+
+    def flush(self):
+        self._tick += 1
+        at_s = self.began_s + 0.1 * self._tick
+        before_j, self._energy_j = self._energy_j, self._energy_j + (10.0 if self._tick % 2 else 60.0)
+        reads = [(at_s - 0.009, before_j), (at_s + 0.001, self._energy_j)]
+        self._heard([Read("GPU-1", read_s, read_s, joules=joules) for read_s, joules in reads], [])
+        return self._tick < 50
+
+    def stop(self):
+        pass
+
+
+def test_a_windows_energy_is_the_same_however_much_was_heard_after_it():
+    feed = LateFeed()
+    with CounterMeter("late", [MeteredDevice("GPU-1", "gpu", 0, 700.0)], feed, 0.0, poll_s=0.02) as meter:
+        start_s, end_s = feed.began_s + 0.55, feed.began_s + 1.0 - 0.001
+        first = meter.energy(start_s, end_s)
+    assert meter.energy(end_s, end_s + 1.0)[0].energy_j is not None
+    assert meter.energy(start_s, end_s) == first
+
+
+class LongFeed:
+    """Five minutes of a GPU of 100 W, all heard at once, and the sampler still runs."""
+
+    def start(self, heard):
+        trace, began_s = counter_trace(100.0, seconds=300.0, tick_s=0.1, device="GPU-1"), time.monotonic()
+        heard(
+            [read._replace(before_s=began_s + read[1], after_s=began_s + read[2]) for read in trace.reads("GPU-1")], []
+        )
+
+    def flush(self):
+        return True
+
+    def stop(self):
+        pass
+
+
+def test_many_windows_of_a_long_log_are_found_at_once():
+    with CounterMeter("long", [MeteredDevice("GPU-1", "gpu", 0, 200.0)], LongFeed(), 0.0, poll_s=0.02) as meter:
+        opened_s, before_s = time.monotonic(), time.process_time()
+        found = [meter.energy(opened_s + second, opened_s + second + 0.5)[0] for second in range(1, 290)]
+        assert time.process_time() - before_s < 1.0
+    assert [device.energy_j for device in found] == pytest.approx([50.0] * 289)
 
 
 def estimated(watts, seconds):
@@ -121,19 +246,15 @@ def test_a_window_outside_of_what_was_watched_is_refused():
         meter.energy(0.0, time.monotonic())
 
 
-def test_none_says_why_the_estimate_was_not_taken():
-    meter, not_used = choose_meter("none", UserConfig())
-    assert meter.source == "none"
-    assert "energy.source: none" in not_used["estimate"]
-
-
 @pytest.mark.parametrize("meter", [CpuTimeEstimate(None), NoMeter()], ids=["estimate", "none"])
 def test_a_baseline_is_skipped_with_the_reason_where_nothing_measures_power(meter):
-    found = measure_baseline(meter, BaselineConfig(), sleep=lambda seconds: pytest.fail("it waited"))
+    window = watch_idle(meter, BaselineConfig(), sleep=lambda seconds: pytest.fail("it waited"))
+    found = idle_power(meter, window, CPU)
     assert found.power_w is None
-    assert f"energy source {meter.source} measures no power" in found.skipped
+    assert f"energy source {meter.source} measures no power" in found.unknown
 
 
 def test_a_baseline_of_a_device_that_cannot_be_read_is_unknown():
-    found = measure_baseline(SteadyGpu(unreadable=True), BaselineConfig(duration_seconds=0.01))
-    assert (found.power_w, found.skipped) == (None, "no baseline: a device could not be read")
+    meter = SteadyGpu(unreadable=True)
+    found = idle_power(meter, watch_idle(meter, BaselineConfig(duration_seconds=0.01)), CPU)
+    assert (found.power_w, found.unknown) == (None, "no baseline: a device could not be read")

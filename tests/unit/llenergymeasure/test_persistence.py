@@ -11,15 +11,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from small_result import make_result
 
 from labledger.errors import UnreadableFileError
 from labledger.schema_versions import SchemaVersionWarning, parse_record
 from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
 from llenergymeasure.domain.metrics import ComputeMetrics, EnergyMetrics, InferenceMetrics, Timestamps
+from llenergymeasure.domain.power import PowerSample
 from llenergymeasure.errors import ExperimentError
 from llenergymeasure.results.persistence import UnsavedResultError, save_or_keep, save_raw_result
-from llenergymeasure.results.timeseries import PowerSample, load_timeseries_parquet, write_timeseries_parquet
+from llenergymeasure.results.timeseries import load_timeseries_parquet, write_timeseries_parquet
+from small_result import make_result
 
 
 def make_raw_result(experiment_id: str) -> RawProcessResult:

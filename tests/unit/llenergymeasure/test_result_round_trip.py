@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import JsonValue, ValidationError
 from pydantic.fields import FieldInfo
-from small_result import make_result
 
 from labledger.schema_versions import Known, Record
 from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
 from llenergymeasure.domain.metrics import ComputeMetrics, EnergyMetrics, InferenceMetrics, Timestamps
+from small_result import make_result
 
 MOMENT = datetime(2026, 2, 26, 14, 0)
 AWARE_MOMENT = MOMENT.replace(tzinfo=UTC)

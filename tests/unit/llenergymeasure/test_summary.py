@@ -6,12 +6,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tiny import tiny_config
 
+from llenergymeasure.config.models import UserConfig
 from llenergymeasure.domain.environment import EnvironmentSnapshot, GpuInfo
 from llenergymeasure.domain.metrics import DeviceEnergy, WarmupResult
 from llenergymeasure.domain.model import DecoderShape, ModelFacts
+from llenergymeasure.domain.power import DeviceWatch, IdlePower, PowerSample
 from llenergymeasure.domain.requests import Batch, RequestRecord
-from llenergymeasure.metrics.energy import run_energy
-from llenergymeasure.metrics.summary import EnergyReading, Measurement, summarise
+from llenergymeasure.metrics.energy import Headline, run_energy
+from llenergymeasure.metrics.measurement import EnergyReading, Measurement
+from llenergymeasure.metrics.summary import summarise
 from llenergymeasure.metrics.window import Window, choose_window
 
 OPENED_AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -32,17 +35,22 @@ def batch(number, rows=2, full=True):
     return Batch(start_s, start_s + 2, requests, 10, times, full)
 
 
-def measurement(batches, window=None, devices=(), on="cpu", source="steady", is_measurement=True, **changes):
+UNKNOWN = IdlePower(None, unknown="no baseline: nobody looked")
+CPU, GPU = Headline(on_accelerator=False), Headline(on_accelerator=True)
+
+
+def measurement(batches, window=None, devices=(), on="cpu", source="steady", energy=None, **changes):
     end_s = batches[-1].end_s
     return Measurement(
         experiment_id="e",
         config=tiny_config(),
+        user=changes.pop("user", UserConfig()),
         model=changes.pop("model", model(on)),
         batches=batches,
         opened_at=OPENED_AT,
         opened_s=100.0,
         window=window or Window("total", 100.0, end_s),
-        energy=EnergyReading(source, is_measurement, devices, {}, **changes.pop("baseline", {})),
+        energy=EnergyReading(source, devices, {}, **({"loaded_idle": UNKNOWN} | (energy or {}))),
         peak_memory_mb=None,
         **changes,
     )
@@ -106,49 +114,112 @@ def test_a_gpu_runs_energy_is_its_gpus_alone():
 
 
 def test_one_device_that_cannot_be_read_makes_the_sum_unknown_and_names_it():
-    found = run_energy([cpu(60.0), cpu(None)], on_accelerator=False)
+    found = run_energy([cpu(60.0), cpu(None)], CPU, "steady")
     assert (found.total_j, found.bound_j) == (None, None)
     assert "package-0 could not be read" in found.unknown
 
 
 def test_memory_counts_where_the_machine_has_that_domain():
     dram = DeviceEnergy(device="dram-0", kind="dram", source="steady", energy_j=5.0)
-    found = run_energy([cpu(60.0), dram], on_accelerator=False)
+    found = run_energy([cpu(60.0), dram], CPU, "steady")
     assert (found.total_j, found.scope) == (65.0, "cpu+dram")
 
 
 def test_a_part_of_the_bound_that_does_not_apply_is_left_out_of_it():
-    found = run_energy([cpu(60.0, gain_j=60.0)], on_accelerator=False)
+    found = run_energy([cpu(60.0, gain_j=60.0)], CPU, "steady")
     assert (found.uncertainty.edge_j, found.uncertainty.disagreement_j, found.bound_j) == (None, None, 60.0)
 
 
 def test_the_adjusted_energy_is_less_the_idle_and_may_be_negative():
     def adjusted(idle_w):
-        baseline = {"baseline_power_w": idle_w}
-        return summarise(measurement([batch(0)], devices=[cpu(60.0)], baseline=baseline)).energy_adjusted_j
+        idle = {"loaded_idle": IdlePower(idle_w)}
+        return summarise(measurement([batch(0)], devices=[cpu(60.0)], energy=idle)).energy_adjusted_j
 
     assert (adjusted(10.0), adjusted(50.0)) == (40.0, -40.0)
 
 
-@pytest.mark.parametrize(
-    ("source", "is_measurement", "energy_j", "verdict"),
-    [
-        ("estimate", False, 1.0, "not_measured"),
-        ("none", False, None, "not_measured"),
-        ("steady", True, 1.0, "valid"),
-        ("steady", True, None, "invalid"),
-    ],
-)
-def test_the_verdict_says_whether_energy_was_measured(source, is_measurement, energy_j, verdict):
-    found = summarise(measurement([batch(0)], devices=[cpu(energy_j)], source=source, is_measurement=is_measurement))
-    assert found.verdict == verdict
-    assert bool(found.verdict_reasons) == (verdict != "valid")
-
-
 def test_an_estimate_has_no_power_and_says_that_it_is_one():
-    found = summarise(measurement([batch(0)], devices=[cpu(1.0)], source="estimate", is_measurement=False))
-    assert found.mean_power_w is None
+    estimate = DeviceEnergy(device="cpu", kind="cpu", source="estimate", energy_j=1.0, gain_j=1.0)
+    found = summarise(measurement([batch(0)], devices=[estimate], source="estimate"))
+    assert (found.mean_power_w, found.verdict) == (None, "not_measured")
     assert any("estimate from CPU time" in warning for warning in found.measurement_warnings)
+
+
+def test_the_adjusted_energys_bound_is_widened_by_what_the_idle_power_varies():
+    idle = {"loaded_idle": IdlePower(10.0, spread_w=3.0), "bare_idle": IdlePower(8.0, spread_w=0.5)}
+    found = summarise(measurement([batch(0)], devices=[cpu(60.0, edge_j=1.0, gain_j=2.0)], energy=idle))
+    assert (found.baseline_power_w, found.baseline_power_spread_w) == (10.0, 3.0)
+    assert (found.idle_power_w, found.idle_power_spread_w) == (8.0, 0.5)
+    assert found.energy_adjusted_uncertainty_j == 3.0 + 2 * 3.0
+
+
+def test_a_gpu_run_counts_the_gpu_that_ran_and_no_other():
+    other = DeviceEnergy(device="GPU-2", kind="gpu", source="steady", energy_j=1000.0)
+    ran = replace(model("cuda:0"), device_uuid="GPU-1")
+    found = summarise(measurement([batch(0)], devices=[other, gpu(10.0)], model=ran))
+    assert (found.total_energy_j, found.energy_per_device_j) == (10.0, [1000.0, 10.0])
+
+
+def test_a_gpu_that_ran_and_is_not_metered_leaves_the_energy_unknown():
+    ran = replace(model("cuda:0"), device_uuid="GPU-9")
+    found = summarise(measurement([batch(0)], devices=[gpu(10.0)], model=ran))
+    assert found.total_energy_j is None
+    assert "GPU-9" in found.verdict_reasons[0]
+
+
+def test_counter_and_power_that_disagree_widen_the_bound_and_warn_with_both():
+    watch = DeviceWatch("GPU-1", ticks=99, power_integral_j=90.0)
+    energy = {"watches": [watch]}
+    found = summarise(measurement([batch(0)], devices=[gpu(100.0, edge_j=1.0, gain_j=5.0)], on="cuda:0", energy=energy))
+    assert found.energy_uncertainty.disagreement_j == 10.0
+    assert found.energy_uncertainty_j == 16.0
+    (warning,) = (each for each in found.measurement_warnings if "apart" in each)
+    assert "100 J" in warning
+    assert "90 J" in warning
+
+
+@pytest.mark.parametrize(("limit_w", "warns"), [(100.0, True), (700.0, False)])
+def test_an_idle_device_may_disagree_more(limit_w, warns):
+    energy = {"watches": [DeviceWatch("GPU-1", ticks=99, power_integral_j=93.0, limit_w=limit_w)]}
+    found = summarise(measurement([batch(0)], devices=[gpu(100.0)], on="cuda:0", energy=energy))
+    assert any("apart" in warning for warning in found.measurement_warnings) == warns
+
+
+def test_phases_are_known_where_their_bound_is_under_half():
+    energy = {"prefill": [gpu(10.0, edge_j=3.0, gain_j=2.5)], "decode": [gpu(90.0, edge_j=3.0, gain_j=9.0)]}
+    found = summarise(measurement([batch(0)], devices=[gpu(100.0)], on="cuda:0", energy=energy))
+    assert (found.energy_prefill_j, found.energy_prefill_uncertainty_j) == (None, None)
+    assert (found.energy_decode_j, found.energy_decode_uncertainty_j) == (90.0, 12.0)
+    (note,) = (each for each in found.measurement_warnings if "prefill" in each)
+    assert "10 ± 5.5 J" in note
+
+
+def test_emissions_take_the_grid_and_the_building_and_are_unknown_without_the_grid():
+    def emissions(**user):
+        return summarise(measurement([batch(0)], devices=[cpu(3.6e6)], user=UserConfig(**user))).emissions_kg_co2
+
+    assert emissions() is None
+    assert emissions(grid_carbon_intensity=400.0) == pytest.approx(0.4)
+    assert emissions(grid_carbon_intensity=400.0, datacenter_pue=1.5) == pytest.approx(0.6)
+
+
+def test_peak_power_is_of_the_devices_that_ran_within_the_window():
+    samples = [
+        PowerSample(at_s, gpu_power_w=power_w, gpu_index=index)
+        for at_s, power_w, index in [
+            (0.2, 100.0, 0),
+            (0.5, 500.0, 0),
+            (1.5, 200.0, 0),
+            (2.5, 300.0, 0),
+            (3.5, 900.0, 0),
+            (0.5, 600.0, 1),
+            (1.5, 600.0, 1),
+        ]
+    ]
+    energy = {"samples": samples, "watches": [DeviceWatch("GPU-1", index=0, ticks=99)]}
+    window = Window("windowed", 101.0, 103.0)
+    found = summarise(measurement([batch(0), batch(1)], window=window, devices=[gpu(10.0)], on="cuda:0", energy=energy))
+    assert found.peak_power_w == 300.0
 
 
 def test_operations_that_cannot_be_counted_are_unknown_with_the_reason():
@@ -208,9 +279,7 @@ def test_a_warmup_of_one_latency_is_warned_of_without_a_figure():
 
 
 def test_an_unknown_energy_says_why_in_the_verdict():
-    found = summarise(
-        measurement([batch(0)], devices=[cpu(60.0)], on="cuda:0", source="estimate", is_measurement=False)
-    )
+    found = summarise(measurement([batch(0)], devices=[cpu(60.0)], on="cuda:0", source="estimate"))
     assert found.verdict_reasons == ["energy is unknown: no source reads the GPU"]
     assert not any("estimate" in warning for warning in found.measurement_warnings)
 

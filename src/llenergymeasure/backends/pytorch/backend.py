@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -199,6 +200,14 @@ def _device_errors() -> Iterator[None]:
         raise BackendError(f"the GPU failed: {first_line(error)}") from error
 
 
+def device_uuid(device: str) -> str:
+    """A GPU's UUID as its driver writes it; one that begins with MIG- is a slice's."""
+    import torch
+
+    kind = "MIG" if "MIG-" in os.environ.get("CUDA_VISIBLE_DEVICES", "") else "GPU"
+    return f"{kind}-{torch.cuda.get_device_properties(device).uuid}"
+
+
 def _facts(loaded: Loaded, revision: str | None) -> ModelFacts:
     import torch
     import transformers
@@ -213,7 +222,7 @@ def _facts(loaded: Loaded, revision: str | None) -> ModelFacts:
         device_name=torch.cuda.get_device_name(loaded.device) if on_gpu else "cpu",
         backend_version=f"transformers {transformers.__version__}, torch {torch.__version__}",
         model_memory_mb=parameters / MB,
-        device_uuid=f"GPU-{torch.cuda.get_device_properties(loaded.device).uuid}" if on_gpu else None,
+        device_uuid=device_uuid(loaded.device) if on_gpu else None,
         prompt_tokens=tuple(token for token in range(vocabulary) if token not in special),
         shape=shape,
         shape_unknown=unknown,

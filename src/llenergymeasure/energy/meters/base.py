@@ -1,10 +1,26 @@
 """The one interface of every energy source."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from llenergymeasure.domain.choices import DeviceKind
 from llenergymeasure.domain.metrics import DeviceEnergy
+from llenergymeasure.domain.power import DeviceWatch, PowerSample
+
+
+@dataclass(frozen=True)
+class MeteredDevice:
+    """A device that is metered: a GPU by its UUID, a CPU package or its memory by its name.
+
+    `index` is the driver's number of a GPU, `limit_w` the power limit in force; None where it is not told.
+    """
+
+    name: str
+    kind: DeviceKind
+    index: int | None = None
+    limit_w: float | None = None
 
 
 class Meter(ABC):
@@ -18,8 +34,13 @@ class Meter(ABC):
     source: str
     """The name that results give: "estimate", "none", …"""
 
-    is_measurement: bool
-    """Whether it reads a sensor, as against estimating or knowing nothing."""
+    measured_kinds: frozenset[DeviceKind] = frozenset()
+    """The kinds of device of which it reads a sensor; none where it estimates, or knows nothing."""
+
+    @property
+    def is_measurement(self) -> bool:
+        """Whether it reads any sensor."""
+        return bool(self.measured_kinds)
 
     @abstractmethod
     def open(self) -> None:
@@ -33,9 +54,26 @@ class Meter(ABC):
     def energy(self, start_s: float, end_s: float) -> list[DeviceEnergy]:
         """The energy of each device in the window; an `energy_j` of None is unknown, and no list is nothing known.
 
+        A sensor's answer waits, a second at the most, until its counter has ticked twice after the window.
+
         Raises:
-            ValueError: the window reaches beyond what was watched.
+            ValueError: the window reaches beyond what was watched (a sensor's devices are then unknown instead).
         """
+
+    def watch(self, start_s: float, end_s: float) -> list[DeviceWatch]:
+        """How well each device was watched in the window; none where there is no sensor."""
+        return []
+
+    def samples(self, start_s: float, end_s: float) -> list[PowerSample]:
+        """The power of each device over the window, its times counted from the window's start, in order of time."""
+        return []
+
+    def cross_check(self, start_s: float, end_s: float) -> list[DeviceEnergy]:
+        """What a second, independent reader found for the same devices; none where there is no such reader."""
+        return []
+
+    def forget(self, before_s: float) -> None:  # noqa: B027 - most have nothing to give up
+        """No window will begin before then; what was read earlier may be given up."""
 
     @abstractmethod
     def close(self) -> None:

@@ -4,13 +4,13 @@ It is no measurement. It leaves out memory, the idle machine and everything that
 takes a busy core's power from the user or from a guess; hence its bound.
 """
 
-import bisect
 import os
 import time
 
 import psutil
 
 from llenergymeasure.domain.metrics import DeviceEnergy
+from llenergymeasure.energy.marks import Marks
 from llenergymeasure.energy.meters.base import Meter
 
 DEFAULT_WATTS_PER_CORE = 10.0
@@ -22,18 +22,19 @@ CHILDREN_EVERY_S = 0.5  # finding them walks the process table, milliseconds on 
 class CpuTimeEstimate(Meter):
     """CPU seconds of this process and its children, at `watts_per_core` (None: 10 W, with a bound of 100 %).
 
+    With `of_all_processes` they are those of everything that runs on the machine.
+
     Readings are taken at the marks only; between two marks CPU time is taken to run evenly.
     """
 
     source = "estimate"
-    is_measurement = False
 
-    def __init__(self, watts_per_core: float | None) -> None:
+    def __init__(self, watts_per_core: float | None, *, of_all_processes: bool = False) -> None:
+        self._of_all_processes = of_all_processes
         self._watts = watts_per_core if watts_per_core is not None else DEFAULT_WATTS_PER_CORE
         self._bound_share = STATED_BOUND_SHARE if watts_per_core is not None else DEFAULT_BOUND_SHARE
         self._process = psutil.Process()
-        self._times_s: list[float] = []
-        self._cpu_s: list[float] = []
+        self._cpu_s = Marks()
         self._children_s = 0.0
         self._children_seen_s = -CHILDREN_EVERY_S
 
@@ -44,17 +45,18 @@ class CpuTimeEstimate(Meter):
     def mark(self) -> None:
         """Read the clock and the CPU seconds spent so far."""
         now_s = time.monotonic()
-        self._times_s.append(now_s)
+        self._cpu_s.add(now_s, _machine_seconds() if self._of_all_processes else self._own_seconds(now_s))
+
+    def _own_seconds(self, now_s: float) -> float:
         if now_s - self._children_seen_s >= CHILDREN_EVERY_S:
             self._children_seen_s, self._children_s = now_s, self._children_seconds()
         # Two sources of different grain: a child that ends moves from one to the other and may lose a tick.
         ended = os.times()
-        spent = time.process_time() + ended.children_user + ended.children_system + self._children_s
-        self._cpu_s.append(max(spent, self._cpu_s[-1]) if self._cpu_s else spent)
+        return time.process_time() + ended.children_user + ended.children_system + self._children_s
 
     def energy(self, start_s: float, end_s: float) -> list[DeviceEnergy]:
         """One device, "cpu": the estimate, and its bound as `gain_j` (there is no edge to speak of)."""
-        energy_j = self._watts * (self._cpu_seconds_at(end_s) - self._cpu_seconds_at(start_s))
+        energy_j = self._watts * self._cpu_s.grown(start_s, end_s)
         return [
             DeviceEnergy(
                 device="cpu", kind="cpu", source=self.source, energy_j=energy_j, gain_j=energy_j * self._bound_share
@@ -75,14 +77,7 @@ class CpuTimeEstimate(Meter):
             spent += times.user + times.system
         return spent
 
-    def _cpu_seconds_at(self, moment_s: float) -> float:
-        times = self._times_s
-        if not times or not times[0] <= moment_s <= times[-1]:
-            raise ValueError(f"the moment {moment_s} s is outside of what was watched")
-        after = max(bisect.bisect_left(times, moment_s), 1) if len(times) > 1 else 0
-        if after == 0:
-            return self._cpu_s[0]
-        before = after - 1
-        span_s = times[after] - times[before]
-        share = (moment_s - times[before]) / span_s if span_s else 1.0
-        return self._cpu_s[before] + share * (self._cpu_s[after] - self._cpu_s[before])
+
+def _machine_seconds() -> float:
+    times = psutil.cpu_times()
+    return float(times.user + times.system)

@@ -8,7 +8,6 @@ class NoMeter(Meter):
     """Reads nothing; every window is unknown."""
 
     source = "none"
-    is_measurement = False
 
     def open(self) -> None:
         """Nothing to open."""

@@ -1,0 +1,148 @@
+"""`llem meter`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llenergymeasure.cli.errors import reporting_errors
+
+if TYPE_CHECKING:
+    from llenergymeasure.domain.metrics import DeviceEnergy
+    from llenergymeasure.metering import EnergyWindow, MeteredEnergy
+
+EVERY_S = 1.0
+SHOWN_COMMAND = 80
+SETTINGS = {"allow_interspersed_args": False}
+
+
+@reporting_errors
+def meter(
+    ctx: typer.Context,
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- COMMAND ...]", help="What to run.", show_default=False)
+    ] = None,
+    source: Annotated[
+        str, typer.Option("--source", help="auto, nvml_counter, nvml_power, rapl, zeus, estimate or none.")
+    ] = "auto",
+    json: Annotated[
+        bool,
+        typer.Option("--json", help="Print JSON on standard output; the command's own output goes to standard error."),
+    ] = False,
+) -> None:
+    """Show the power of every device until Ctrl-C; or run a command, and say what it cost.
+
+    With a command the answer goes to standard error, and llem ends as the command does: with its exit code, 128 plus
+    the signal that ended it, 127 if there is no such command, 126 if it cannot be run. Signals are passed on to it.
+    """
+    from pydantic import ValidationError
+
+    from llenergymeasure.api import measure_energy, watch_machine
+    from llenergymeasure.errors import ConfigError
+
+    try:
+        window = measure_energy(source=source) if command else watch_machine(source)
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"--source: {each['msg']}" for each in error.errors())) from error
+    if command:
+        raise typer.Exit(_measure(command, window, as_json=json))
+    _show_live(window, as_json=json)
+
+
+def _measure(command: list[str], window: "EnergyWindow", *, as_json: bool) -> int:
+    import json
+
+    from labledger.console import print_answer, print_facts
+    from llenergymeasure.cli.command import Command
+
+    running = Command(command, output_to_stderr=as_json)
+    with window, running:
+        code = running.wait()
+    if as_json:
+        print_answer(json.dumps({"command": command, "exit_code": code, **window.found.to_dict()}))
+    else:
+        print_facts("", _facts(command, code, window.found), to_stderr=True)
+        for warning in window.found.warnings:
+            print_answer(f"  ! {warning}", to_stderr=True)
+    return code
+
+
+def _facts(command: list[str], code: int, found: "MeteredEnergy") -> list[tuple[str, str]]:
+    import shlex
+    import textwrap
+
+    from llenergymeasure.cli.presentation import number
+
+    facts = [
+        ("command", f"{textwrap.shorten(shlex.join(command), SHOWN_COMMAND, placeholder=' …')} (exit {code})"),
+        ("duration", f"{number(found.duration_s)} s"),
+        ("energy", _energy(found)),
+    ]
+    if found.mean_power_w is not None:
+        facts.append(("mean, peak power", f"{number(found.mean_power_w)} W, {number(found.peak_power_w)} W"))
+    if parts := _parts(found):
+        facts.append(("bound", parts))
+    if len(found.devices) > 1:
+        facts += [(_name(device), _joules(device)) for device in found.devices]
+    return [*facts, ("verdict", f"{found.verdict}: {'; '.join(found.verdict_reasons)}".rstrip(": "))]
+
+
+def _energy(found: "MeteredEnergy") -> str:
+    from llenergymeasure.cli.presentation import number
+
+    if found.energy_j is None:
+        return f"unknown ({found.energy_source})"
+    return (
+        f"{number(found.energy_j)} ± {number(found.energy_uncertainty_j)} J ({found.energy_source}, "
+        f"{found.energy_scope})"
+    )
+
+
+def _parts(found: "MeteredEnergy") -> str:
+    """`edge 4.1 J, gain 53 J`: the parts of the bound that apply."""
+    from llenergymeasure.cli.presentation import number
+
+    parts = found.energy_uncertainty
+    if parts is None:
+        return ""
+    named = (("edge", parts.edge_j), ("disagreement", parts.disagreement_j), ("gain", parts.gain_j))
+    return ", ".join(f"{name} {number(value)} J" for name, value in named if value is not None)
+
+
+def _show_live(window: "EnergyWindow", *, as_json: bool) -> None:
+    """A line a second, until Ctrl-C, which is how this ends: exit code 0. An estimate is of all of the CPU's work."""
+    import json
+
+    from labledger.console import print_answer
+
+    with window:
+        try:
+            for powers in window.powers(EVERY_S):
+                if as_json:
+                    print_answer(json.dumps([{"seconds": s, **device.model_dump()} for device, s in powers]))
+                else:
+                    print_answer("   ".join(f"{_name(device)} {_watts(device, s)}" for device, s in powers))
+        except KeyboardInterrupt as error:
+            if type(error) is not KeyboardInterrupt:  # SIGTERM
+                raise
+
+
+def _name(device: "DeviceEnergy") -> str:
+    return str(device.device)
+
+
+def _joules(device: "DeviceEnergy") -> str:
+    from llenergymeasure.cli.presentation import number
+
+    if device.energy_j is None:
+        return f"unknown ({device.source})"
+    bound_j = (device.edge_j or 0.0) + (device.gain_j or 0.0)
+    return f"{number(device.energy_j)} ± {number(bound_j)} J ({device.source})"
+
+
+def _watts(device: "DeviceEnergy", seconds: float) -> str:
+    from llenergymeasure.cli.presentation import number
+
+    if device.energy_j is None:
+        return f"unknown ({device.source})"
+    bound_j = (device.edge_j or 0.0) + (device.gain_j or 0.0)
+    return f"{number(device.energy_j / seconds)} ± {number(bound_j / seconds)} W ({device.source})"

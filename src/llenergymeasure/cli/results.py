@@ -1,0 +1,226 @@
+"""`llem results`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llenergymeasure.cli.compare import compare
+from llenergymeasure.cli.errors import EXIT_FAILED, reporting_errors
+from llenergymeasure.cli.loading import load, load_rows
+
+if TYPE_CHECKING:
+    from llenergymeasure.results.verification import Verified
+
+results_app = typer.Typer(no_args_is_help=True, help="Find, compare and check saved results.")
+
+Directory = Annotated[Path, typer.Argument(help="Where results were saved.")]
+In = Annotated[Path, typer.Option("--dir", "-d", help="Where results were saved.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LISTED = (
+    "experiment_id",
+    "model",
+    "backend",
+    "batch_size",
+    "energy_per_output_token_j",
+    "output_tokens_per_second",
+    "verdict",
+    "start_time",
+)
+HEADS = ("id", "model", "backend", "batch", "J/token", "tokens/s", "verdict", "when")
+
+
+@results_app.command("list")
+@reporting_errors
+def list_results(
+    ctx: typer.Context,
+    directory: Directory = Path("results"),
+    sort: Annotated[str, typer.Option("--sort", help="A column; with - before it, the largest first.")] = "start_time",
+    where: Annotated[
+        list[str] | None, typer.Option("--where", help="COLUMN=VALUE, as often as wanted.", show_default=False)
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Every result in a directory, a line each; broken files are named on standard error."""
+    from labledger.console import print_answer, print_table
+    from llenergymeasure.results.exporters import to_json
+
+    rows = _sorted([row for row in load_rows(directory) if _fits(row, where or [])], sort)
+    if json:
+        print_answer(to_json(rows).decode().rstrip())
+        return
+    print_table(HEADS, [[_cell(name, row[name]) for name in LISTED] for row in rows])
+
+
+@results_app.command()
+@reporting_errors
+def show(
+    ctx: typer.Context,
+    target: Annotated[str, typer.Argument(help="A result's path or folder, or its id or the start of it.")],
+    directory: In = Path("results"),
+    json: AsJson = False,
+) -> None:
+    """One result, as `llem run` shows it."""
+    from labledger.console import print_answer
+    from llenergymeasure.cli.presentation import print_result
+    from llenergymeasure.results.catalog import find_result
+
+    path = find_result(target, directory)
+    result = load(path)
+    if json:
+        print_answer(result.to_json())
+    else:
+        print_result(result, path)
+
+
+results_app.command()(compare)
+
+
+@results_app.command()
+@reporting_errors
+def export(
+    ctx: typer.Context,
+    directory: Directory = Path("results"),
+    format: Annotated[str, typer.Option("--format", "-f", help="csv, parquet or json.")] = "csv",  # noqa: A002
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; default results.FORMAT.", show_default=False)
+    ] = None,
+) -> None:
+    """All results as one flat table, a row each."""
+    from labledger.console import print_answer
+    from llenergymeasure.errors import ConfigError
+    from llenergymeasure.results.exporters import export as export_rows
+
+    if format not in ("csv", "parquet", "json"):
+        raise ConfigError(f"--format: {format!r} is none of csv, parquet, json")
+    rows = load_rows(directory)
+    path = export_rows(rows, format, output or Path(f"results.{format}"))  # type: ignore[arg-type]
+    print_answer(f"{len(rows)} results in {path}")
+
+
+@results_app.command()
+@reporting_errors
+def sql(
+    ctx: typer.Context,
+    query: Annotated[str, typer.Argument(help="Over the tables results and timeseries.")],
+    directory: In = Path("results"),
+    json: AsJson = False,
+) -> None:
+    """Ask with SQL (DuckDB, in memory): results has a row a result, timeseries a row a sample."""
+    import json as json_module
+
+    from labledger.console import print_answer, print_table
+    from llenergymeasure.results.query import query_results
+
+    names, rows = query_results(query, directory, load_rows(directory))
+    if json:
+        print_answer(json_module.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1, default=str))
+    else:
+        print_table(names, [[_cell(name, value) for name, value in zip(names, row, strict=True)] for row in rows])
+
+
+@results_app.command()
+@reporting_errors
+def verify(
+    ctx: typer.Context,
+    directory: Directory = Path("results"),
+    require_valid: Annotated[
+        bool, typer.Option("--require-valid", help="Fail also where a result's verdict is not valid.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Check that every result parses, that its digests and checksums hold, and that its sidecar is there."""
+    import json as json_module
+
+    from labledger.console import print_answer
+    from llenergymeasure.results.catalog import result_files
+    from llenergymeasure.results.verification import verify as verify_result
+
+    found = [verify_result(path) for path in result_files(directory)]
+    problems = {each.path: _problems(each, require_valid) for each in found}
+    if json:
+        rows = [
+            {"path": str(e.path), "status": e.status, "verdict": e.verdict, "problems": problems[e.path]} for e in found
+        ]
+        print_answer(json_module.dumps(rows, indent=1))
+    else:
+        for each in found:
+            for problem in problems[each.path]:
+                print_answer(f"{each.path}: {each.status}: {problem}")
+        good = sum(not problem for problem in problems.values())
+        print_answer(f"{good} of {len(found)} results are as they were saved" + (" and valid" if require_valid else ""))
+    if any(problems.values()):
+        raise typer.Exit(EXIT_FAILED)
+
+
+@results_app.command()
+@reporting_errors
+def recover(
+    ctx: typer.Context,
+    directory: Directory = Path("results"),
+    remove: Annotated[bool, typer.Option("--remove", help="Delete what cannot be aggregated.")] = False,
+) -> None:
+    """List what killed runs left; runs of which every process finished are aggregated and saved."""
+    from labledger.console import print_answer
+    from llenergymeasure.results import recovery
+
+    leftovers = recovery.find_leftovers(directory)
+    for leftover in leftovers:
+        if leftover.complete:
+            saved = recovery.aggregate(leftover, directory)
+            print_answer(f"{leftover.path}: complete; saved in {saved.parent}")
+            continue
+        if remove:
+            recovery.remove(leftover)
+        print_answer(f"{leftover.path}: {leftover.what}{'; removed' if remove else ''}")
+    if not leftovers:
+        print_answer(f"nothing to recover in {directory}")
+    elif not remove and any(not leftover.complete for leftover in leftovers):
+        print_answer("llem results recover --remove deletes these")
+
+
+def _sorted(rows: list[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
+    name = sort.removeprefix("-")
+    _check_column(name, "--sort")
+    known = [row for row in rows if row[name] is not None]
+    ordered = sorted(known, key=lambda row: row[name], reverse=sort.startswith("-"))
+    return ordered + [row for row in rows if row[name] is None]
+
+
+def _fits(row: dict[str, Any], conditions: list[str]) -> bool:
+    from llenergymeasure.errors import ConfigError
+
+    for condition in conditions:
+        name, equals, wanted = condition.partition("=")
+        if not equals:
+            raise ConfigError(f"--where: {condition!r} is not COLUMN=VALUE")
+        _check_column(name, "--where")
+        if str(row[name]) != wanted:
+            return False
+    return True
+
+
+def _check_column(name: str, option: str) -> None:
+    from labledger.yaml_files import did_you_mean
+    from llenergymeasure.errors import ConfigError
+    from llenergymeasure.results.flat import columns
+
+    if name not in columns():
+        raise ConfigError(f"{option}: there is no column {name!r}{did_you_mean(name, list(columns()))}")
+
+
+def _cell(name: str, value: Any) -> str:
+    from llenergymeasure.cli.presentation import number
+
+    if value is None:
+        return "unknown" if name in ("energy_per_output_token_j", "verdict") else ""
+    if name == "start_time":
+        return str(value)[:16]
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def _problems(verified: "Verified", require_valid: bool) -> list[str]:
+    problems = list(verified.problems)
+    if require_valid and verified.verdict != "valid":
+        problems.append(f"its verdict is {verified.verdict}")
+    return problems

@@ -1,0 +1,58 @@
+"""GPU and CPU metered together, and reported apart."""
+
+import contextlib
+from collections.abc import Sequence
+
+from llenergymeasure.domain.metrics import DeviceEnergy
+from llenergymeasure.domain.power import DeviceWatch, PowerSample
+from llenergymeasure.energy.meters.base import Meter
+
+
+class CombinedMeter(Meter):
+    """All of `parts`, the first of which names the source; `check` reads the same devices once more."""
+
+    def __init__(self, parts: Sequence[Meter], check: Meter | None = None) -> None:
+        self._parts = parts
+        self._check = check
+        self._all = [*parts, check] if check else list(parts)
+        self._open = contextlib.ExitStack()
+        self.source = parts[0].source
+        self.measured_kinds = frozenset(kind for part in parts for kind in part.measured_kinds)
+
+    def open(self) -> None:
+        """Open all, or none."""
+        with contextlib.ExitStack() as opened:
+            for meter in self._all:
+                opened.enter_context(meter)
+            self._open = opened.pop_all()
+
+    def mark(self) -> None:
+        """Mark all."""
+        for meter in self._all:
+            meter.mark()
+
+    def energy(self, start_s: float, end_s: float) -> list[DeviceEnergy]:
+        """The devices of all parts."""
+        return [device for part in self._parts for device in part.energy(start_s, end_s)]
+
+    def watch(self, start_s: float, end_s: float) -> list[DeviceWatch]:
+        """The devices of all parts."""
+        return [watch for part in self._parts for watch in part.watch(start_s, end_s)]
+
+    def samples(self, start_s: float, end_s: float) -> list[PowerSample]:
+        """The rows of all parts."""
+        rows = [row for part in self._parts for row in part.samples(start_s, end_s)]
+        return sorted(rows, key=lambda row: row.timestamp_s)
+
+    def cross_check(self, start_s: float, end_s: float) -> list[DeviceEnergy]:
+        """What the check found."""
+        return self._check.energy(start_s, end_s) if self._check else []
+
+    def forget(self, before_s: float) -> None:
+        """Tell all."""
+        for meter in self._all:
+            meter.forget(before_s)
+
+    def close(self) -> None:
+        """Close all."""
+        self._open.close()

@@ -1,0 +1,94 @@
+"""Sampled power of NVIDIA GPUs, for boards without an energy counter."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from llenergymeasure.domain.power import DeviceWatch, PowerSample
+from llenergymeasure.energy.meters.base import MeteredDevice
+from llenergymeasure.energy.meters.nvml_counter import NVML_GAIN_SHARE, gpu_devices
+from llenergymeasure.energy.meters.sampled import POWER_MARGIN, UNLIMITED_FACTOR, Feed, SampledMeter, gaps
+from llenergymeasure.energy.power_integral import integrate
+from llenergymeasure.energy.sampler_process import SamplerProcess
+from llenergymeasure.energy.sensors.nvml import Board
+from llenergymeasure.energy.ticklog import WindowEnergy
+
+AVERAGING_S = 1.0
+SOURCE = "nvml_power"
+
+
+class NvmlPower(SampledMeter):
+    """Integrates the power of `boards`, sampled `sampling_hz` times a second.
+
+    It is the instantaneous field where every board has it; else the plain one, which most boards average over 1 s.
+    """
+
+    quantity = "power_w"
+
+    def __init__(
+        self,
+        boards: Sequence[Board],
+        sampling_hz: float,
+        gain_share: float = NVML_GAIN_SHARE,
+        feed: Feed | None = None,
+    ) -> None:
+        uuids = [board.uuid for board in boards]
+        spec = {"nvml": {"uuids": uuids, "counter": False, "sampling_hz": sampling_hz}}
+        super().__init__(SOURCE, gpu_devices(boards), feed or SamplerProcess(spec), gain_share)
+        self._averages = any(board.power_field == "average" for board in boards)
+        self._period_s = 1 / sampling_hz
+
+    def _is_ready(self, device: MeteredDevice) -> bool:
+        return self._recording.last_change_s(device.name, self.quantity) > -np.inf
+
+    def _settle(self, until_s: float) -> None:
+        """Also hear the samples that tell how an average moves across the window's end."""
+        super()._settle(until_s + (AVERAGING_S if self._averages else 0.0))
+
+    def _analyse(self) -> None:
+        """Nothing is prepared: the samples are integrated as they are."""
+
+    def _window(self, device: MeteredDevice, start_s: float, end_s: float) -> WindowEnergy:
+        moments_s, powers_w = self._recording.series(device.name, self.quantity)
+        return integrate(
+            moments_s,
+            powers_w,
+            start_s,
+            end_s,
+            max_power_w=self._max_power_w(device, powers_w),
+            averaging_s=AVERAGING_S if self._averages else 0.0,
+        )
+
+    def _watch(self, device: MeteredDevice, start_s: float, end_s: float) -> DeviceWatch:
+        moments_s, _ = self._recording.series(device.name, self.quantity)
+        period_s, longest_s, limit_s = gaps(moments_s, start_s, end_s, self._period_s)
+        field = "the average of its last second" if self._averages else "instantaneous"
+        return DeviceWatch(
+            device=device.name,
+            index=device.index,
+            tick_s=period_s,
+            ticks=int(((moments_s >= start_s) & (moments_s <= end_s)).sum()),
+            longest_gap_s=longest_s,
+            gap_limit_s=limit_s,
+            limit_w=device.limit_w,
+            foreign_processes=self._foreign(device, start_s, end_s),
+            throttled=self._throttled(device, start_s, end_s),
+            temperatures_c=self._temperatures(device, start_s, end_s),
+            notes=(f"The power of {device.name} is sampled, and each sample is {field}.",),
+        )
+
+    def _rows(self, start_s: float, end_s: float) -> list[PowerSample]:
+        rows = []
+        for device in self._devices:
+            moments_s, powers_w = self._recording.series(device.name, self.quantity)
+            inside = (moments_s >= start_s) & (moments_s <= end_s)
+            rows += [
+                PowerSample(moment_s - start_s, power_w, self._temperature_at(device, moment_s), device.index)
+                for moment_s, power_w in zip(moments_s[inside].tolist(), powers_w[inside].tolist(), strict=True)
+            ]
+        return rows
+
+    def _max_power_w(self, device: MeteredDevice, powers_w: np.ndarray) -> float:
+        if device.limit_w is not None:
+            return POWER_MARGIN * device.limit_w
+        return UNLIMITED_FACTOR * float(powers_w.max(initial=0.0))

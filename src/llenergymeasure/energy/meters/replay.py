@@ -1,0 +1,60 @@
+"""A recorded trace, played as if it were happening: for tests, and for trying an analysis without the hardware."""
+
+import time
+from pathlib import Path
+
+from llenergymeasure.domain.choices import DeviceKind
+from llenergymeasure.energy.meters.base import MeteredDevice
+from llenergymeasure.energy.meters.counter import CounterMeter
+from llenergymeasure.energy.meters.nvml_counter import NVML_GAIN_SHARE
+from llenergymeasure.energy.readings import Recording, read_trace
+from llenergymeasure.energy.sampler_process import Heard
+from llenergymeasure.energy.sensors.nvml import LONGEST_POLL_S
+
+
+class Replay(CounterMeter):
+    """Plays the reads of `trace`, a recording or the path of a Parquet trace; its first read falls on `open`.
+
+    What the trace does not have is unknown, so a run that is longer than it has no energy.
+
+    Raises:
+        OSError: the trace cannot be read.
+    """
+
+    def __init__(
+        self,
+        trace: Recording | Path,
+        *,
+        kind: DeviceKind = "gpu",
+        limit_w: float | None = None,
+        gain_share: float = NVML_GAIN_SHARE,
+    ) -> None:
+        recording = read_trace(trace) if isinstance(trace, Path) else trace
+        devices = [
+            MeteredDevice(name, kind, index if kind == "gpu" else None, limit_w)
+            for index, name in enumerate(recording.devices())
+        ]
+        super().__init__("replay", devices, _Player(recording), gain_share, poll_s=LONGEST_POLL_S)
+
+
+class _Player:
+    """The whole trace at once, its times moved to now."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+
+    def start(self, heard: Heard) -> None:
+        recording = self._recording
+        reads = [read for device in recording.devices() for read in recording.reads(device)]
+        states = [state for device in recording.devices() for state in recording.states(device)]
+        shift_s = time.monotonic() - min((read.before_s for read in reads), default=0.0)
+        heard(
+            [read._replace(before_s=read.before_s + shift_s, after_s=read.after_s + shift_s) for read in reads],
+            [state._replace(at_s=state.at_s + shift_s) for state in states],
+        )
+
+    def flush(self) -> bool:
+        return False
+
+    def stop(self) -> None:
+        """Nothing runs."""

@@ -1,0 +1,217 @@
+"""What all meters share that are fed with reads: by the sampler process, or from a trace."""
+
+import statistics
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+
+from llenergymeasure.domain.metrics import DeviceEnergy
+from llenergymeasure.domain.power import DeviceWatch, PowerSample
+from llenergymeasure.energy.meters.base import Meter, MeteredDevice
+from llenergymeasure.energy.processes import ProcessWatch
+from llenergymeasure.energy.readings import Read, Recording, State
+from llenergymeasure.energy.sampler_process import Heard
+from llenergymeasure.energy.sensors.nvml import PROCESSES_EVERY_S
+from llenergymeasure.energy.ticklog import WindowEnergy
+
+POWER_MARGIN = 1.1
+"""The most that a device draws, as a multiple of its power limit."""
+
+UNLIMITED_FACTOR = 4
+"""The same, as a multiple of the highest mean power seen, where no limit can be read."""
+
+MEAN_POWER_OVER_S = 0.010
+OPEN_PATIENCE_S = 3.0
+SETTLE_PATIENCE_S = 1.0
+LOOK_EVERY_S = 0.010
+KEPT_BEFORE_S = 10.0
+GAP_TICKS = 3
+
+
+class Feed(Protocol):
+    """Where reads come from."""
+
+    def start(self, heard: Heard) -> None:
+        """Begin to pass reads to `heard`, from any thread."""
+
+    def flush(self) -> bool:
+        """Have everything heard that was read by now; False where nothing more will come."""
+
+    def stop(self) -> None:
+        """End; stopping twice does nothing."""
+
+
+class SampledMeter(Meter):
+    """Devices that `feed` reads. `quantity` is the column that energy comes from."""
+
+    quantity: Literal["joules", "power_w"]
+
+    def __init__(self, source: str, devices: Sequence[MeteredDevice], feed: Feed, gain_share: float) -> None:
+        self.source = source
+        self._devices = devices
+        self._feed = feed
+        self._gain_share = gain_share
+        self._recording = Recording()
+        self._processes = ProcessWatch()
+        self._settled_s = -np.inf
+        self.measured_kinds = frozenset(device.kind for device in devices)
+
+    @property
+    def recording(self) -> Recording:
+        """Everything that was read so far."""
+        return self._recording
+
+    def open(self) -> None:
+        """Start the feed, and wait until each device was read often enough for a window to begin.
+
+        Raises:
+            MeterError: the sampler does not start.
+        """
+        try:
+            self._feed.start(self._hear)
+            self._wait(self._is_ready, OPEN_PATIENCE_S)
+        except BaseException:  # Ctrl-C too: nobody will close what did not open
+            self._feed.stop()
+            raise
+
+    def forget(self, before_s: float) -> None:
+        """Give up reads of more than a few seconds before."""
+        self._recording.forget(before_s - KEPT_BEFORE_S)
+
+    def mark(self) -> None:
+        """Nothing: the feed reads often enough."""
+
+    def close(self) -> None:
+        """Take the last reads, and stop the feed."""
+        self._settle(time.monotonic())
+        self._feed.stop()
+
+    def energy(self, start_s: float, end_s: float) -> list[DeviceEnergy]:
+        """Each device's energy with its edge and gain."""
+        self._settle(end_s)
+        found = []
+        for device in self._devices:
+            energy_j, edge_j = self._window(device, start_s, end_s)
+            gain_j = None if energy_j is None else abs(energy_j) * self._gain_share
+            found.append(
+                DeviceEnergy(
+                    device=device.name,
+                    kind=device.kind,
+                    source=self.source,
+                    energy_j=energy_j,
+                    edge_j=edge_j,
+                    gain_j=gain_j,
+                )
+            )
+        return found
+
+    def watch(self, start_s: float, end_s: float) -> list[DeviceWatch]:
+        """How well each device was watched."""
+        self._settle(end_s)
+        return [self._watch(device, start_s, end_s) for device in self._devices]
+
+    def samples(self, start_s: float, end_s: float) -> list[PowerSample]:
+        """Rows of all devices."""
+        self._settle(end_s)
+        return sorted(self._rows(start_s, end_s), key=lambda row: row.timestamp_s)
+
+    @abstractmethod
+    def _is_ready(self, device: MeteredDevice) -> bool:
+        """Whether a window may begin."""
+
+    @abstractmethod
+    def _analyse(self) -> None:
+        """Take account of all reads so far."""
+
+    @abstractmethod
+    def _window(self, device: MeteredDevice, start_s: float, end_s: float) -> WindowEnergy: ...
+
+    @abstractmethod
+    def _watch(self, device: MeteredDevice, start_s: float, end_s: float) -> DeviceWatch: ...
+
+    @abstractmethod
+    def _rows(self, start_s: float, end_s: float) -> list[PowerSample]: ...
+
+    def _settle(self, until_s: float) -> None:
+        """Hear of new values of each device after `until_s` (two ticks: a later one then changes nothing), or give up
+        on it, and analyse."""
+        if until_s <= self._settled_s:
+            return
+        more_will_come = self._wait(
+            lambda device: self._recording.last_change_s(device.name, self.quantity) > until_s, SETTLE_PATIENCE_S
+        )
+        self._analyse()
+        heard_s = min(
+            (self._recording.last_change_s(device.name, self.quantity) for device in self._devices), default=until_s
+        )
+        self._settled_s = max(until_s, heard_s) if more_will_come else np.inf
+
+    def _wait(self, seen: Callable[[MeteredDevice], bool], patience_s: float) -> bool:
+        """Wait until every device was seen, or for so long; False where nothing more will come."""
+        until_s = time.monotonic() + patience_s
+        while self._feed.flush():
+            if all(map(seen, self._devices)) or time.monotonic() > until_s:
+                return True
+            time.sleep(LOOK_EVERY_S)
+        return False
+
+    def _hear(self, reads: list[Read], states: list[State]) -> None:
+        for state in states:
+            if state.pids is not None:
+                self._processes.see(state.device, state.pids)
+        self._recording.add(reads, states)
+
+    def _foreign(self, device: MeteredDevice, start_s: float, end_s: float) -> tuple[str, ...]:
+        """Foreign processes; a look just outside of the window counts, so that a short one has one too."""
+        near = [
+            state.pids
+            for state in self._recording.states(device.name)
+            if state.pids is not None and start_s - PROCESSES_EVERY_S <= state.at_s <= end_s + PROCESSES_EVERY_S
+        ]
+        return tuple(sorted({name for pids in near for name in self._processes.foreign(pids)}))
+
+    def _throttled(self, device: MeteredDevice, start_s: float, end_s: float) -> dict[str, float]:
+        """The share of the looks inside the window at which each reason held."""
+        looks = [
+            state.throttle
+            for state in self._recording.states(device.name)
+            if state.pids is None and start_s <= state.at_s <= end_s
+        ]
+        reasons = sorted({reason for look in looks for reason in look})
+        return {reason: sum(reason in look for look in looks) / len(looks) for reason in reasons}
+
+    def _temperatures(self, device: MeteredDevice, start_s: float, end_s: float) -> tuple[tuple[float, float], ...]:
+        """Moments counted from the window's start, and degrees."""
+        moments_s, degrees = self._recording.series(device.name, "temperature_c")
+        inside = (moments_s >= start_s) & (moments_s <= end_s)
+        return tuple(zip((moments_s[inside] - start_s).tolist(), degrees[inside].tolist(), strict=True))
+
+    def _temperature_at(self, device: MeteredDevice, at_s: float) -> float | None:
+        moments_s, degrees = self._recording.series(device.name, "temperature_c")
+        before = int(np.searchsorted(moments_s, at_s, side="right")) - 1
+        return float(degrees[before]) if before >= 0 else None
+
+
+def gaps(
+    moments_s: np.ndarray, start_s: float, end_s: float, shortest_s: float
+) -> tuple[float | None, float | None, float | None]:
+    """Of the values of a sensor around a window: the median time between two, the longest, and the longest allowed.
+
+    Allowed are three of the median, or of `shortest_s` where the median is shorter.
+    """
+    if len(moments_s) == 0:
+        return None, end_s - start_s, None
+    first = max(int(np.searchsorted(moments_s, start_s, side="right")) - 1, 0)
+    last = int(np.searchsorted(moments_s, end_s, side="left"))
+    around_s = moments_s[first : last + 1]
+    lengths_s = np.diff(around_s).tolist()
+    if around_s[-1] < end_s:  # nothing came after the window
+        lengths_s.append(end_s - float(around_s[-1]))
+    if around_s[0] > start_s:
+        lengths_s.append(float(around_s[0]) - start_s)
+    tick_s = statistics.median(np.diff(moments_s).tolist()) if len(moments_s) > 1 else None
+    limit_s = GAP_TICKS * max(tick_s or 0.0, shortest_s)
+    return tick_s, max(lengths_s, default=None), limit_s

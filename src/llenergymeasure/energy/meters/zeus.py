@@ -1,0 +1,88 @@
+"""What the Zeus library finds for the same GPUs: a cross-check by other people's code."""
+
+import contextlib
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from llenergymeasure.domain.metrics import DeviceEnergy
+from llenergymeasure.energy.marks import Marks
+from llenergymeasure.energy.meters.base import Meter
+from llenergymeasure.energy.meters.nvml_counter import NVML_GAIN_SHARE
+from llenergymeasure.energy.sensors.nvml import Board
+from llenergymeasure.errors import MeterError
+
+WINDOW = "between two marks"
+INSTALL = "pip install -e '.[zeus]'"
+
+
+class Zeus(Meter):
+    """Measures from mark to mark with `ZeusMonitor`, and between marks takes power as even. It gives no edge bound."""
+
+    source = "zeus"
+    measured_kinds = frozenset({"gpu"})
+
+    def __init__(self, boards: Sequence[Board], gain_share: float = NVML_GAIN_SHARE) -> None:
+        self._boards = boards
+        self._gain_share = gain_share
+        self._marks = {board.uuid: Marks() for board in boards}
+        self._total_j = dict.fromkeys(self._marks, 0.0)
+        self._monitor: Any = None
+
+    def open(self) -> None:
+        """Import the library, which takes seconds, and begin.
+
+        Raises:
+            MeterError: it is not installed, or finds no GPU.
+        """
+        try:
+            from zeus.monitor import ZeusMonitor
+
+            with contextlib.redirect_stdout(None):
+                self._monitor = ZeusMonitor(cpu_indices=[], approx_instant_energy=False)
+        except ImportError as error:
+            raise MeterError(f"zeus: {error}; run {INSTALL}") from error
+        except Exception as error:  # whatever another library finds wrong
+            raise MeterError(f"zeus: {type(error).__name__}: {error}") from error
+        if len(self._monitor.gpu_indices) != len(self._boards):
+            raise MeterError(f"zeus sees {len(self._monitor.gpu_indices)} GPUs, and NVML {len(self._boards)}")
+        self._begin()
+
+    def mark(self) -> None:
+        """End Zeus's window, and begin the next."""
+        if self._monitor is None:
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a short window is 0: the windows are added up
+            found = self._monitor.end_window(WINDOW, sync_execution=False).gpu_energy
+        for position, board in zip(self._monitor.gpu_indices, self._boards, strict=True):
+            self._total_j[board.uuid] += found[position]
+        self._begin()
+
+    def energy(self, start_s: float, end_s: float) -> list[DeviceEnergy]:
+        """Each GPU's energy by Zeus."""
+        found = []
+        for uuid, marks in self._marks.items():
+            energy_j = marks.grown(start_s, end_s)
+            found.append(
+                DeviceEnergy(
+                    device=uuid,
+                    kind="gpu",
+                    source=self.source,
+                    energy_j=energy_j,
+                    gain_j=abs(energy_j) * self._gain_share,
+                )
+            )
+        return found
+
+    def close(self) -> None:
+        """Take the last reading."""
+        self.mark()
+        self._monitor = None
+
+    def _begin(self) -> None:
+        self._monitor.begin_window(WINDOW, sync_execution=False)
+        now_s = time.monotonic()
+        for uuid, marks in self._marks.items():
+            marks.add(now_s, self._total_j[uuid])

@@ -1,0 +1,53 @@
+"""Whose processes those on a device are."""
+
+import os
+
+import psutil
+
+UVM = "/dev/nvidia-uvm"
+
+
+class ProcessWatch:
+    """Tells foreign processes from this one and its descendants, as they are first seen.
+
+    A process that is in no table here runs in another PID namespace (a container sees the GPU's processes by the
+    host's numbers) or has just ended. It is foreign if it was there at the first look, before this process had
+    anything on a GPU; one that appears later, or when this process has, is taken for our own.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[int, str | None] = {}  # None: ours
+        self._looked: set[str] = set()
+
+    def see(self, device: str, pids: tuple[int, ...]) -> None:
+        """Judge those that are new."""
+        first_look = device not in self._looked and not _uses_cuda()
+        self._looked.add(device)
+        for pid in pids:
+            if pid not in self._names:
+                self._names[pid] = _judge(pid, first_look)
+
+    def foreign(self, pids: tuple[int, ...]) -> list[str]:
+        """The foreign ones among them, as name and number."""
+        return [name for pid in pids if (name := self._names.get(pid)) is not None]
+
+
+def _uses_cuda() -> bool:
+    """Whether this process has a CUDA context: it then holds this device open, which NVML alone does not."""
+    try:
+        return any(os.path.realpath(entry.path) == UVM for entry in os.scandir("/proc/self/fd"))
+    except OSError:
+        return False
+
+
+def _judge(pid: int, first_look: bool) -> str | None:
+    if pid == os.getpid():
+        return None
+    try:
+        process = psutil.Process(pid)
+        ours = any(parent.pid == os.getpid() for parent in process.parents())
+        return None if ours else f"{process.name()} (process {pid})"
+    except psutil.NoSuchProcess:
+        return f"process {pid}" if first_look else None
+    except psutil.Error:
+        return f"process {pid}"

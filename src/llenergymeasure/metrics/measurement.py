@@ -1,0 +1,57 @@
+"""What one process has collected in a run: the input of the summary. Data only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from llenergymeasure.config.models import ExperimentConfig, UserConfig
+from llenergymeasure.domain.environment import EnvironmentSnapshot
+from llenergymeasure.domain.metrics import DeviceEnergy, WarmupResult
+from llenergymeasure.domain.model import ModelFacts
+from llenergymeasure.domain.power import DeviceWatch, IdlePower, PowerSample
+from llenergymeasure.domain.requests import Batch
+from llenergymeasure.metrics.window import Window
+
+
+@dataclass(frozen=True)
+class EnergyReading:
+    """What the meter (`source`) said: its devices and how they were watched in the window of the figures, their
+    power over the whole run (`samples`, from its start), a second reader's answer (`check`), each phase, and why no
+    other source was taken."""
+
+    source: str
+    devices: Sequence[DeviceEnergy]
+    not_used: dict[str, str]
+    loaded_idle: IdlePower
+    bare_idle: IdlePower | None = None
+    watches: Sequence[DeviceWatch] = ()
+    samples: Sequence[PowerSample] = ()
+    check: Sequence[DeviceEnergy] = ()
+    prefill: Sequence[DeviceEnergy] = ()
+    decode: Sequence[DeviceEnergy] = ()
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Everything that was collected. `opened_at` (UTC) and `opened_s` are the same moment on two clocks.
+
+    `cpu_wait_share` is the share of the run in which some task of the machine waited for a core, `cpu_steal_share`
+    that of the cores' time which a hypervisor gave to other machines.
+    """
+
+    experiment_id: str
+    config: ExperimentConfig
+    user: UserConfig
+    model: ModelFacts
+    batches: Sequence[Batch]
+    opened_at: datetime
+    opened_s: float
+    window: Window
+    energy: EnergyReading
+    peak_memory_mb: float | None
+    cpu_wait_share: float | None = None
+    cpu_steal_share: float | None = None
+    warmup: WarmupResult | None = None
+    warmup_excluded: int = 0
+    environment: EnvironmentSnapshot | None = None
+    notes: Sequence[str] = ()

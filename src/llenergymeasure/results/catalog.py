@@ -1,0 +1,108 @@
+"""The results in a directory: read anew each time, so there is no index to go stale."""
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labledger.errors import UnreadableFileError
+from llenergymeasure.domain.experiment import ExperimentResult
+from llenergymeasure.errors import ConfigError
+from llenergymeasure.results.persistence import RESULT_FILE, load_result
+
+if TYPE_CHECKING:
+    import pyarrow
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A result's file that cannot be read, and why."""
+
+    path: Path
+    reason: str
+
+
+def result_files(directory: Path) -> Iterator[Path]:
+    """The result.json of every folder in `directory`, oldest name first; folders of which the name begins with a dot
+    are not looked into. `directory` may be one result's folder, or its file.
+
+    Raises:
+        ConfigError: there is no such directory.
+    """
+    if directory.is_file():
+        yield directory
+        return
+    if (directory / RESULT_FILE).is_file():
+        yield directory / RESULT_FILE
+        return
+    try:
+        names = sorted(entry.name for entry in os.scandir(directory) if not entry.name.startswith("."))
+    except OSError as error:
+        raise ConfigError(f"{directory}: {error.strerror}; name the directory that results were saved in") from error
+    for name in names:
+        path = directory / name / RESULT_FILE
+        if path.is_file():
+            yield path
+
+
+def read_result(path: Path) -> ExperimentResult | Unreadable:
+    """The result at `path`, or why it cannot be read. Warns as `ExperimentResult.from_json` does."""
+    try:
+        return load_result(path)
+    except UnreadableFileError as error:
+        return Unreadable(path, str(error).removeprefix(f"{path}: "))
+    except OSError as error:
+        return Unreadable(path, error.strerror or str(error))
+
+
+def load_results(directory: Path | str) -> list[ExperimentResult]:
+    """Every result in a directory, in the order of their folders' names; one that cannot be read is a UserWarning.
+
+    Raises:
+        ConfigError: there is no such directory.
+    """
+    found = []
+    for path in result_files(Path(directory)):
+        result = read_result(path)
+        if isinstance(result, Unreadable):
+            warnings.warn(f"{result.path}: {result.reason}; left out", stacklevel=2)
+        else:
+            found.append(result)
+    return found
+
+
+def results_table(directory: Path | str) -> "pyarrow.Table":
+    """The flat rows of every result in a directory, as an Arrow table. Raises and warns as `load_results`."""
+    from llenergymeasure.results.flat import arrow_table, flat_row
+
+    return arrow_table([flat_row(result) for result in load_results(directory)])
+
+
+def find_result(target: str, directory: Path) -> Path:
+    """The result.json that `target` names: a path, a folder in `directory`, or an experiment's id or its start.
+
+    Raises:
+        ConfigError: nothing is named so, or more than one.
+    """
+    for path in (Path(target), directory / target):
+        if path.is_file():
+            return path
+        if (path / RESULT_FILE).is_file():
+            return path / RESULT_FILE
+    known: Sequence[Path] = list(result_files(directory)) if directory.is_dir() else []
+    found = [path for path in known if _has_id(path, target)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(path.parent.name for path in found[:5])
+        raise ConfigError(f"{target}: {len(found)} results have an id that begins so ({names}); name one of them")
+    raise ConfigError(
+        f"{target}: neither a result's path nor the id of one in {directory}; llem results list shows them"
+    )
+
+
+def _has_id(path: Path, target: str) -> bool:
+    result: Any = read_result(path)
+    return isinstance(result, ExperimentResult) and str(result.experiment_id).startswith(target)

@@ -1,0 +1,107 @@
+"""A result as one flat row: what tables, CSV, Parquet and SQL see."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+
+from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
+from llenergymeasure.domain.metrics import Distribution, EnergyUncertainty, LatencyStats
+
+if TYPE_CHECKING:
+    import pyarrow
+
+Value = str | int | float | None
+MAX_INT64 = 2**63 - 1
+CONFIG_COLUMNS = {
+    "model": str,
+    "precision": str,
+    "device": str,
+    "batch_size": int,
+    "num_prompts": int,
+    "max_output_tokens": int,
+}
+TEXT_LISTS = ("verdict_reasons", "measurement_warnings")
+
+
+@cache
+def columns() -> dict[str, type]:
+    """The name and type (str, int or float) of each column, in order.
+
+    Scalar fields keep their names; of nested ones there are `ttft_ms_mean` (each latency and statistic),
+    `energy_uncertainty_edge_j` (each part), the commonest fields of `effective_config`, `gpu_names`, and lists of
+    sentences as one text. Times are texts in ISO 8601.
+    """
+    found: dict[str, type] = {"folder": str}
+    for name, field in ExperimentResult.model_fields.items():
+        kind = _scalar(field.annotation)
+        if kind is not None:
+            found[name] = kind
+        found |= {"experiment_id": CONFIG_COLUMNS}.get(name, {})
+    found |= {f"energy_uncertainty_{part}": float for part in EnergyUncertainty.model_fields}
+    for latency in LatencyStats.model_fields:
+        found |= {f"{latency}_{name}": int if name == "n" else float for name in Distribution.model_fields}
+    return found | {"gpu_names": str} | dict.fromkeys(TEXT_LISTS, str)
+
+
+def flat_row(result: ExperimentResult, folder: Path | None = None) -> dict[str, Value]:
+    """One row with every column of `columns`; what a result does not have is None."""
+    row: dict[str, Any] = dict.fromkeys(columns())
+    row["folder"] = str(folder) if folder is not None else None
+    for name in columns():
+        if name in ExperimentResult.model_fields and name not in TEXT_LISTS:
+            row[name] = getattr(result, name)
+    for name, kind in CONFIG_COLUMNS.items():
+        value = result.effective_config.get(name)
+        row[name] = value if isinstance(value, kind) else None
+    row |= _parts("energy_uncertainty", result.energy_uncertainty)
+    for latency in LatencyStats.model_fields:
+        row |= _parts(latency, getattr(result.latency_stats, latency) if result.latency_stats else None)
+    environment = result.environment_snapshot
+    row["gpu_names"] = "; ".join(str(gpu.name) for gpu in environment.gpus) if environment else None
+    row |= {name: "; ".join(getattr(result, name)) for name in TEXT_LISTS}
+    return {name: _plain(value) for name, value in row.items()}
+
+
+def arrow_table(rows: Sequence[dict[str, Value]]) -> "pyarrow.Table":
+    """The rows as an Arrow table: text, int64 and float64, its metadata with `schema_version`.
+
+    Raises:
+        ValueError: an integer does not fit into 64 bits.
+    """
+    import pyarrow as pa
+
+    kinds: dict[type, Callable[[], Any]] = {str: pa.string, int: pa.int64, float: pa.float64}
+    for row in rows:
+        for name, value in row.items():
+            if isinstance(value, int) and abs(value) > MAX_INT64 and columns()[name] is int:
+                raise ValueError(f"{name}: {value} does not fit into the 64 bits of a table's integer; JSON keeps it")
+    schema = pa.schema(
+        [pa.field(name, kinds[kind]()) for name, kind in columns().items()],
+        metadata={"schema_version": SCHEMA_VERSION},
+    )
+    return pa.Table.from_pylist(list(rows), schema=schema)
+
+
+def _parts(prefix: str, record: Any) -> dict[str, Value]:
+    """`prefix_field` of each field; nothing of an absent record."""
+    return {} if record is None else {f"{prefix}_{name}": getattr(record, name) for name in type(record).model_fields}
+
+
+def _plain(value: Any) -> Value:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _scalar(annotation: Any) -> type | None:
+    """The plain type of a field that holds one value; None of a list, a dict, a tuple or a record."""
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return str
+    if origin is Annotated:
+        return _scalar(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        parts = [part for part in get_args(annotation) if part is not type(None)]
+        return _scalar(parts[0]) if len(parts) == 1 else None
+    return {str: str, int: int, float: float, datetime: str}.get(annotation)

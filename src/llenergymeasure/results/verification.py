@@ -1,0 +1,67 @@
+"""Whether a saved result is as it was saved."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from labledger.errors import UnreadableFileError
+from labledger.schema_versions import parse_record
+from llenergymeasure.domain.experiment import ExperimentResult
+from llenergymeasure.results.persistence import TIMESERIES_FILE, check_integrity
+from llenergymeasure.results.timeseries import load_timeseries_parquet
+
+Status = Literal["ok", "unverified", "broken"]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """One result.json: `unverified` has no digest to check it by, `broken` says why in `problems`.
+
+    `verdict` is the result's own, None where it cannot be read.
+    """
+
+    path: Path
+    status: Status
+    problems: tuple[str, ...] = ()
+    verdict: str | None = None
+
+
+def verify(path: Path) -> Verified:
+    """Check that it parses, that its digests hold, and that its sidecar is there and readable."""
+    try:
+        content = path.read_bytes()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result, data = parse_record(ExperimentResult, content, RESULT)
+    except UnreadableFileError as error:
+        return Verified(path, "broken", tuple(line.removeprefix(f"{RESULT}: ") for line in str(error).splitlines()))
+    except OSError as error:
+        return Verified(path, "broken", (f"cannot be read: {error.strerror}",))
+    try:
+        integrity = check_integrity(path, content, data)
+    except OSError as error:
+        return Verified(path, "broken", (f"{TIMESERIES_FILE} cannot be read: {error.strerror}",), result.verdict)
+    problems = [f"it or {TIMESERIES_FILE} was changed after it was saved"] if integrity == "broken" else []
+    problems += _sidecar_problems(path, result)
+    if problems:
+        return Verified(path, "broken", tuple(problems), result.verdict)
+    if integrity == "absent":
+        return Verified(path, "unverified", ("it has no digest: nothing tells whether it was changed",), result.verdict)
+    return Verified(path, "ok", (), result.verdict)
+
+
+RESULT = "result"
+
+
+def _sidecar_problems(path: Path, result: ExperimentResult) -> list[str]:
+    if result.timeseries is None:
+        return []
+    sidecar = path.parent / TIMESERIES_FILE
+    if not sidecar.exists():
+        return [f"{TIMESERIES_FILE} is missing"]
+    try:
+        load_timeseries_parquet(sidecar)
+    except OSError as error:
+        return [f"{TIMESERIES_FILE}: {error}"]
+    return []

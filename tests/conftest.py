@@ -1,0 +1,51 @@
+"""GPUs where there are none: a stand-in for NVIDIA's library that plays back recorded boards, here and in children."""
+
+import importlib.util
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+STANDIN = Path(__file__).parent / "standins" / "nvml"
+TICK_S = 0.1
+STEPS_A_TICK = 20
+
+
+def recorded_board(power_w=400.0, *, uuid="GPU-1", seconds=120.0, tick_s=TICK_S, temperature_c=45.0, **further):
+    """A board's rows: a counter that ticks every `tick_s` and is exact then, and instantaneous power.
+
+    `power_w` is a number or a function of time; `temperature_c` too. `further` are keys of the stand-in's board.
+    """
+    power = power_w if callable(power_w) else lambda _: power_w
+    temperature = temperature_c if callable(temperature_c) else lambda _: temperature_c
+    rows, joules, step_s = [], 1000.0, tick_s / STEPS_A_TICK
+    for tick in range(int(seconds / tick_s)):
+        start_s = tick * tick_s
+        rows.append([start_s, joules, power(start_s), temperature(start_s)])
+        joules += sum(power(start_s + (step + 0.5) * step_s) for step in range(STEPS_A_TICK)) * step_s
+    return {"uuid": uuid, "name": "NVIDIA H200", "limit_w": 700.0, "rows": rows, **further}
+
+
+@pytest.fixture
+def gpus(tmp_path, monkeypatch):
+    """Put recorded boards in the place of NVIDIA's: `gpus(gpus.board(...), ...)`; their time begins at `began_s`."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    def install(*boards):
+        file = tmp_path / "nvml_standin.json"
+        install.began_s = time.monotonic()
+        file.write_text(json.dumps({"began_s": install.began_s, "boards": boards}))
+        monkeypatch.setenv("NVML_STANDIN", str(file))
+        monkeypatch.setenv("PYTHONPATH", str(STANDIN))
+        spec = importlib.util.spec_from_file_location("pynvml", STANDIN / "pynvml.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        monkeypatch.setitem(sys.modules, "pynvml", module)
+        for name in [name for name in sys.modules if name.partition(".")[0] == "zeus"]:
+            monkeypatch.delitem(sys.modules, name)  # it keeps the library that it was imported with
+        return module
+
+    install.board = recorded_board
+    return install

@@ -1,0 +1,150 @@
+"""A stand-in for NVIDIA's library where there is no GPU: it plays what the JSON at $NVML_STANDIN recorded.
+
+`{"began_s": …, "boards": [{"uuid", "name", "limit_w", "rows": [[seconds, joules, watts, degrees], …], …}]}`: at a
+moment the last row before it holds, counted from `began_s` on CLOCK_MONOTONIC. Further keys of a board: `processes`
+and `throttle` ([[from, to, pid or bits], …]), `lost` ([[from, to], …]: the counter cannot be read), `gone`
+(no sensor can), `hangs` (a read then takes until the end), `no_counter`, `no_instant`. Constants and errors are those
+of the real module, which this one stands before.
+"""
+
+import bisect
+import importlib.machinery
+import importlib.util
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+_own = Path(__file__).parent
+_found = importlib.machinery.PathFinder.find_spec("pynvml", [p for p in sys.path if Path(p).resolve() != _own])
+_spec = importlib.util.spec_from_file_location("nvidia_pynvml", _found.origin)
+_real = sys.modules["nvidia_pynvml"] = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_real)
+NVMLError = _real.NVMLError
+
+
+def nvmlInit():  # noqa: N802
+    if "NVML_STANDIN" not in os.environ:
+        raise NVMLError(_real.NVML_ERROR_LIBRARY_NOT_FOUND)
+    with open(os.environ["NVML_STANDIN"], encoding="utf-8") as file:
+        _recorded.update(json.load(file))
+
+
+def nvmlShutdown():  # noqa: N802
+    pass
+
+
+def nvmlDeviceGetCount():  # noqa: N802
+    return len(_recorded["boards"])
+
+
+def nvmlDeviceGetHandleByIndex(index):  # noqa: N802
+    return _recorded["boards"][index]
+
+
+def nvmlDeviceGetHandleByUUID(uuid):  # noqa: N802
+    for board in _recorded["boards"]:
+        if board["uuid"] == uuid:
+            return board
+    raise NVMLError(_real.NVML_ERROR_NOT_FOUND)
+
+
+def nvmlDeviceGetUUID(board):  # noqa: N802
+    return board["uuid"]
+
+
+def nvmlDeviceGetName(board):  # noqa: N802
+    return board["name"]
+
+
+def nvmlDeviceGetMemoryInfo(board):  # noqa: N802
+    return SimpleNamespace(total=150_000_000_000, used=1_000_000_000, free=149_000_000_000)
+
+
+def nvmlDeviceGetUtilizationRates(board):  # noqa: N802
+    return SimpleNamespace(gpu=100, memory=50)
+
+
+def nvmlDeviceGetArchitecture(board):  # noqa: N802
+    return _real.NVML_DEVICE_ARCH_HOPPER
+
+
+def nvmlDeviceGetEnforcedPowerLimit(board):  # noqa: N802
+    if board.get("limit_w") is None:
+        raise NVMLError(_real.NVML_ERROR_NOT_SUPPORTED)
+    return int(board["limit_w"] * 1e3)
+
+
+def nvmlDeviceGetTotalEnergyConsumption(board):  # noqa: N802
+    if board.get("no_counter") or _holding(board, "lost"):
+        raise NVMLError(_real.NVML_ERROR_NOT_SUPPORTED)
+    return round(_row(board)[1] * 1e3)
+
+
+def nvmlDeviceGetFieldValues(board, fields):  # noqa: N802
+    return [_field(board, field[0] if isinstance(field, tuple | list) else field) for field in fields]
+
+
+def _field(board, field):
+    if field != _real.NVML_FI_DEV_POWER_INSTANT or board.get("no_instant"):
+        return SimpleNamespace(nvmlReturn=_real.NVML_ERROR_NOT_SUPPORTED, value=SimpleNamespace(uiVal=0))
+    return SimpleNamespace(nvmlReturn=0, value=SimpleNamespace(uiVal=round(_row(board)[2] * 1e3)))
+
+
+def nvmlDeviceGetPowerUsage(board):  # noqa: N802
+    return round(_row(board)[2] * 1e3)
+
+
+def nvmlDeviceGetTemperature(board, sensor):  # noqa: N802
+    return round(_row(board)[3])
+
+
+def nvmlDeviceGetCurrentClocksEventReasons(board):  # noqa: N802
+    return sum(_holding(board, "throttle"))
+
+
+def nvmlDeviceGetComputeRunningProcesses(board):  # noqa: N802
+    return [SimpleNamespace(pid=pid) for pid in _holding(board, "processes")]
+
+
+def nvmlSystemGetDriverVersion():  # noqa: N802
+    return "580.00"
+
+
+def nvmlSystemGetCudaDriverVersion_v2():  # noqa: N802
+    return 13000
+
+
+_recorded = {}
+
+
+def _now_s():
+    return time.monotonic() - _recorded["began_s"]
+
+
+def _row(board):
+    if _holding(board, "gone"):
+        raise NVMLError(_real.NVML_ERROR_GPU_IS_LOST)
+    for _, end_s in _hanging(board):  # the driver is busy: whoever asks has to wait
+        time.sleep(max(end_s - _now_s(), 0))
+    return board["rows"][max(bisect.bisect_right(board["rows"], [_now_s()]) - 1, 0)]
+
+
+def _hanging(board):
+    now_s = _now_s()
+    return [span for span in board.get("hangs", []) if span[0] <= now_s < span[1]]
+
+
+def _holding(board, what):
+    now_s = _now_s()
+    return [rest[0] if rest else True for start_s, end_s, *rest in board.get(what, []) if start_s <= now_s < end_s]
+
+
+def _not_supported(*arguments):
+    raise NVMLError(_real.NVML_ERROR_NOT_SUPPORTED)
+
+
+def __getattr__(name):
+    return _not_supported if name.startswith("nvml") else getattr(_real, name)

@@ -1,0 +1,185 @@
+"""`llem results`, as a user types it."""
+
+import csv
+import json
+from datetime import datetime
+
+import pytest
+
+from llenergymeasure.domain.experiment import ExperimentResult
+from llenergymeasure.domain.metrics import DeviceEnergy, EnergyUncertainty
+
+
+def save(folder, name, energy_j=100.0, tokens_s=50.0, batch=1, config_hash="a" * 16, verdict="valid"):
+    result = ExperimentResult(
+        experiment_id=name,
+        measurement_config_hash=config_hash,
+        measurement_methodology="total",
+        total_tokens=200,
+        output_tokens=100,
+        total_energy_j=energy_j,
+        energy_per_output_token_j=energy_j / 100,
+        total_inference_time_sec=2.0,
+        avg_tokens_per_second=100.0,
+        output_tokens_per_second=tokens_s,
+        avg_energy_per_token_j=energy_j / 200,
+        total_flops=None,
+        start_time=datetime(2026, 11, 21, 12, batch),
+        end_time=datetime(2026, 11, 21, 12, batch, 2),
+        effective_config={"model": "gpt2", "batch_size": batch},
+        energy_source="nvml_counter",
+        energy_scope="gpu",
+        energy_uncertainty=EnergyUncertainty(edge_j=0.1, gain_j=13.0),
+        device_energy=[DeviceEnergy(device="GPU-1", kind="gpu", source="nvml_counter", energy_j=energy_j)],
+        verdict=verdict,
+    )
+    return result.save(folder)
+
+
+@pytest.fixture
+def repeats(user):
+    """Three repeats of each of two configurations, the second 20 % heavier."""
+    folder = user.folder / "results"
+    for name, energy_j, batch in (("one", 100.0, 1), ("two", 120.0, 2)):
+        for number in range(3):
+            save(folder, f"{name}-{number}", energy_j + number / 10, batch=batch, config_hash=name * 5)
+    return folder
+
+
+def test_list_has_a_line_a_result_with_its_headline(user, repeats):
+    ended = user.llem("results", "list")
+    assert (ended.code, ended.stderr) == (0, "")
+    assert [line.split()[0] for line in ended.stdout.splitlines() if "gpt2" in line] == [
+        *(f"one-{n}" for n in range(3)),
+        *(f"two-{n}" for n in range(3)),
+    ]
+    assert "1.20" in ended.stdout
+
+
+def test_list_sorts_and_filters_by_any_column(user, repeats):
+    ended = user.llem("results", "list", "--sort", "-total_energy_j", "--where", "batch_size=2", "--json")
+    assert [row["experiment_id"] for row in json.loads(ended.stdout)] == ["two-2", "two-1", "two-0"]
+
+
+def test_a_column_that_there_is_not_is_refused_with_the_nearest(user, repeats):
+    ended = user.llem("results", "list", "--sort", "total_energy")
+    assert (ended.code, ended.stdout) == (2, "")
+    assert "did you mean total_energy_j" in ended.stderr
+
+
+def test_a_folder_with_broken_and_foreign_files_lists_the_good_ones_and_names_the_bad(user, repeats):
+    (repeats / "mine").mkdir()
+    (repeats / "notes.txt").write_text("x")
+    broken = sorted(repeats.glob("*/result.json"))[0]
+    broken.write_bytes(broken.read_bytes()[:50])
+    ended = user.llem("results", "list", "--json")
+    assert ended.code == 0
+    assert len(json.loads(ended.stdout)) == 5
+    assert str(broken.relative_to(user.folder)) in ended.stderr
+    assert "mine" not in ended.stderr
+
+
+def test_a_directory_that_there_is_not_is_one_message(user):
+    ended = user.llem("results", "list", "nowhere")
+    assert (ended.code, len(ended.stderr.splitlines())) == (2, 1)
+
+
+@pytest.mark.parametrize("by", ["id", "folder", "path"])
+def test_show_takes_a_path_or_an_id(user, repeats, by):
+    folder = sorted(repeats.iterdir())[0]
+    ended = user.llem("results", "show", {"id": "two-1", "folder": folder.name, "path": folder / "result.json"}[by])
+    assert (ended.code, ended.stderr) == (0, "")
+    assert "energy/output token" in ended.stdout
+
+
+def test_show_of_an_id_that_begins_several_names_them(user, repeats):
+    ended = user.llem("results", "show", "two")
+    assert ended.code == 2
+    assert "3 results" in ended.stderr
+
+
+def test_compare_tells_groups_of_repeats_apart(user, repeats):
+    ended = user.llem("results", "compare", "--by", "config_hash", "--json")
+    (comparison,) = json.loads(ended.stdout)
+    assert comparison["config_differences"] == {"batch_size": [1, 2]}
+    words = {row["metric"]: row["word"] for row in comparison["metrics"]}
+    assert words["energy_per_output_token_j"] == "different"  # noqa: S105 - no password
+    assert words["output_tokens_per_second"] == "same"
+
+
+def test_compare_of_two_runs_says_that_it_cannot_tell(user, repeats):
+    ended = user.llem("results", "compare", "one-0", "two-0")
+    assert ended.code == 0
+    assert "1.2000" in ended.stdout
+    assert "cannot tell" in ended.stdout
+    assert "different" not in ended.stdout
+
+
+@pytest.mark.parametrize(("percent", "code"), [("5%", 1), ("25", 0)])
+def test_the_gate_shuts_where_a_metric_is_worse_by_more(user, repeats, percent, code):
+    gate = f"energy_per_output_token_j={percent}"
+    ended = user.llem("results", "compare", "one-0", "two-0", "--fail-if-worse", gate)
+    assert ended.code == code
+    assert ("20.0% worse" in ended.stderr) == (code == 1)
+
+
+def test_the_gate_shuts_where_nothing_is_known(user, repeats):
+    ended = user.llem("results", "compare", "one-0", "two-0", "--fail-if-worse", "peak_memory_mb=5%")
+    assert ended.code == 1
+
+
+def test_export_writes_a_row_a_result(user, repeats):
+    ended = user.llem("results", "export", "--format", "csv", "-o", "all.csv")
+    assert ended.code == 0
+    with (user.folder / "all.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 6
+
+
+def test_sql_asks_over_all_results(user, repeats):
+    query = "select batch_size, count(*) as runs from results group by all order by 1"
+    ended = user.llem("results", "sql", query, "--json")
+    assert json.loads(ended.stdout) == [{"batch_size": 1, "runs": 3}, {"batch_size": 2, "runs": 3}]
+
+
+def test_sql_that_is_wrong_is_one_message(user, repeats):
+    ended = user.llem("results", "sql", "selec 1")
+    assert (ended.code, len(ended.stderr.splitlines())) == (2, 1)
+
+
+def test_verify_finds_what_was_changed(user, repeats):
+    assert user.llem("results", "verify").code == 0
+    path = sorted(repeats.glob("*/result.json"))[0]
+    path.write_bytes(path.read_bytes().replace(b'"one-0"', b'"one-9"'))
+    ended = user.llem("results", "verify")
+    assert ended.code == 1
+    assert "changed after it was saved" in ended.stdout
+    assert "5 of 6" in ended.stdout
+
+
+def test_verify_can_want_every_verdict_valid(user, repeats):
+    assert user.llem("results", "verify", "--require-valid").code == 0
+    save(repeats, "bad", verdict="invalid")
+    assert user.llem("results", "verify").code == 0
+    ended = user.llem("results", "verify", "--require-valid")
+    assert ended.code == 1
+    assert "its verdict is invalid" in ended.stdout
+
+
+def test_recover_lists_what_a_killed_save_left_and_removes_it_when_asked(user, repeats):
+    left = repeats / "gpt2_pytorch_2026-11-21T12-00"
+    left.mkdir()
+    (left / ".0123456789abcdef.tmp").write_bytes(b"{")
+    assert str(left.name) in user.llem("results", "recover").stdout
+    assert left.exists()
+    assert user.llem("results", "recover", "--remove").code == 0
+    assert not left.exists()
+    assert "nothing to recover" in user.llem("results", "recover").stdout
+
+
+def test_a_file_of_another_version_is_warned_of_once(user, repeats):
+    for path in list(repeats.glob("*/result.json"))[:2]:
+        document = json.loads(path.read_text())
+        del document["integrity"]
+        path.write_text(json.dumps(document | {"schema_version": "1.0"}))
+    ended = user.llem("results", "list")
+    assert ended.stderr.count('schema_version="1.0"') == 1

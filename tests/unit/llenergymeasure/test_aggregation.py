@@ -1,0 +1,202 @@
+"""One result of several processes."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from labledger.schema_versions import SchemaVersionWarning
+from llenergymeasure.domain.experiment import RawProcessResult, RequestColumns
+from llenergymeasure.domain.metrics import ComputeMetrics, EnergyMetrics, InferenceMetrics, Timestamps
+from llenergymeasure.errors import ExperimentError
+from llenergymeasure.results.aggregation import (
+    aggregate_results,
+    expect_processes,
+    load_raw_results,
+    mark_completed,
+    validate_process_completeness,
+)
+from llenergymeasure.results.persistence import save_raw_result
+from llenergymeasure.results.recovery import aggregate, find_leftovers
+
+START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+def raw(index, *, begins_s=0.0, lasts_s=10.0, gpu_id="own", energy_j=50.0, latencies_ms=(100.0, 200.0)):
+    start = START + timedelta(seconds=begins_s)
+    return RawProcessResult(
+        experiment_id="e1",
+        process_index=index,
+        gpu_id=index if gpu_id == "own" else gpu_id,
+        config_name=None,
+        model_name="gpt2",
+        timestamps=Timestamps.from_times(start, start + timedelta(seconds=lasts_s)),
+        inference_metrics=InferenceMetrics(
+            total_tokens=100,
+            input_tokens=60,
+            output_tokens=40,
+            inference_time_sec=lasts_s,
+            tokens_per_second=100 / lasts_s,
+            latency_per_token_ms=1.0,
+        ),
+        energy_metrics=EnergyMetrics(total_energy_j=energy_j, duration_sec=lasts_s),
+        compute_metrics=ComputeMetrics(flops_total=1e9),
+        per_request_latencies_ms=list(latencies_ms),
+        requests=RequestColumns(
+            input_tokens=[30, 30],
+            output_tokens=[20, 20],
+            start_s=[0.0, 0.0],
+            ttft_ms=[5.0, 5.0],
+            e2e_ms=list(latencies_ms),
+            finish_reason=["length", "length"],
+        ),
+    )
+
+
+def aggregated(*raws, **fields):
+    return aggregate_results(raws, "e1", "0123456789abcdef", **fields)
+
+
+def test_tokens_energy_and_operations_are_sums():
+    result = aggregated(raw(0), raw(1))
+    assert (result.total_tokens, result.input_tokens, result.output_tokens) == (200, 120, 80)
+    assert (result.total_energy_j, result.total_flops) == (100.0, 2e9)
+    assert result.energy_per_output_token_j == 100.0 / 80
+
+
+def test_throughput_is_over_the_union_of_the_intervals():
+    overlapping = aggregated(raw(0), raw(1, begins_s=5.0))
+    apart = aggregated(raw(0), raw(1, begins_s=20.0))
+    assert (overlapping.total_inference_time_sec, overlapping.avg_tokens_per_second) == (15.0, 200 / 15)
+    assert (apart.total_inference_time_sec, apart.duration_sec) == (20.0, 30.0)
+    assert any("do not overlap" in warning for warning in apart.aggregation.warnings)
+    assert not apart.aggregation.temporal_overlap_verified
+
+
+def test_percentiles_are_taken_once_of_all_latencies():
+    result = aggregated(raw(0, latencies_ms=(1.0, 2.0)), raw(1, latencies_ms=(3.0, 100.0)))
+    assert result.latency_stats.e2e_ms.n == 4
+    assert result.latency_stats.e2e_ms.median == 2.5
+    assert result.latency_stats.tpot_ms.n == 4
+
+
+def test_one_unknown_energy_makes_the_sum_unknown():
+    assert aggregated(raw(0), raw(1, energy_j=None)).total_energy_j is None
+
+
+def test_a_shared_gpu_counts_once_and_is_warned_of():
+    once = aggregated(raw(0, gpu_id=3), raw(1, gpu_id=3, energy_j=None))
+    twice = aggregated(raw(0, gpu_id=3), raw(1, gpu_id=3))
+    assert (once.total_energy_j, twice.total_energy_j) == (50.0, None)
+    assert any("GPU 3" in warning for warning in once.aggregation.warnings)
+    assert not once.aggregation.gpu_attribution_verified
+
+
+def test_what_the_caller_knows_stands_over_what_is_computed():
+    assert aggregated(raw(0), backend="openai", total_energy_j=7.0).total_energy_j == 7.0
+
+
+def test_nothing_to_aggregate_is_an_error():
+    with pytest.raises(ExperimentError, match="no process"):
+        aggregated()
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Save what is given, with a marker each."""
+
+    def save(*raws, marked=True):
+        for each in raws:
+            save_raw_result(each, tmp_path)
+            if marked:
+                mark_completed(each, tmp_path)
+        return tmp_path
+
+    return save
+
+
+def report(folder, raws, expected):
+    return validate_process_completeness("e1", raws, expected, folder)
+
+
+def test_all_there_with_their_markers_is_complete(saved):
+    raws = [raw(0), raw(1)]
+    found = report(saved(*raws), raws, 2)
+    assert (found.is_complete, found.missing_indices, found.duplicate_indices, found.error_message) == (
+        True,
+        [],
+        [],
+        None,
+    )
+
+
+def test_a_process_that_left_nothing_is_named(saved):
+    raws = [raw(0), raw(2)]
+    found = report(saved(*raws), raws, 3)
+    assert (found.is_complete, found.missing_indices) == (False, [1])
+    assert "process 1" in found.error_message
+
+
+def test_a_process_without_its_marker_did_not_finish(saved):
+    raws = [raw(0), raw(1)]
+    folder = saved(raws[0])
+    saved(raws[1], marked=False)
+    found = report(folder, raws, 2)
+    assert found.missing_indices == [1]
+    assert ".completed_" in found.error_message
+
+
+def test_an_index_that_comes_twice_is_named(saved):
+    raws = [raw(0), raw(1), raw(1)]
+    found = report(saved(*raws), raws, 2)
+    assert (found.is_complete, found.duplicate_indices) == (False, [1])
+
+
+def test_raw_results_come_back_by_their_index(saved):
+    raws = [raw(index) for index in (10, 2, 0)]
+    folder = saved(*raws)
+    assert load_raw_results(folder / ".state" / "e1") == sorted(raws, key=lambda each: each.process_index)
+
+
+def test_raw_results_of_another_version_are_warned_of_once(saved):
+    folder = saved(*(raw(index).model_copy(update={"schema_version": "1.0"}) for index in (0, 1)))
+    with pytest.warns(SchemaVersionWarning) as caught:
+        load_raw_results(folder / ".state" / "e1")
+    assert len(caught) == 1
+
+
+def test_a_complete_run_that_was_killed_before_it_was_aggregated_is_recovered(saved):
+    folder = saved(raw(0), raw(1))
+    expect_processes("e1", 2, folder)
+    (leftover,) = find_leftovers(folder)
+    assert leftover.complete
+    path = aggregate(leftover, folder)
+    assert path.parent.parent == folder
+    assert find_leftovers(folder) == []
+    assert not (folder / ".state").exists()
+
+
+def test_an_aggregation_that_was_cut_short_after_it_had_saved_is_not_made_twice(saved):
+    folder = saved(raw(0), raw(1))
+    expect_processes("e1", 2, folder)
+    aggregated(raw(0), raw(1)).save(folder)
+    (leftover,) = find_leftovers(folder)
+    aggregate(leftover, folder)
+    assert len(list(folder.glob("*/result.json"))) == 1
+    assert find_leftovers(folder) == []
+
+
+def test_a_run_whose_last_process_left_nothing_is_not_complete(saved):
+    folder = saved(raw(0), raw(1))
+    expect_processes("e1", 3, folder)
+    (leftover,) = find_leftovers(folder)
+    assert (leftover.complete, "no result of process 2" in leftover.what) == (False, True)
+
+
+def test_an_incomplete_run_says_whose_result_is_missing(saved):
+    folder = saved(raw(0))
+    saved(raw(1), marked=False)
+    expect_processes("e1", 2, folder)
+    (leftover,) = find_leftovers(folder)
+    assert not leftover.complete
+    assert "process 1 did not finish" in leftover.what
+    assert "4 finished requests of 2 process(es)" in leftover.what

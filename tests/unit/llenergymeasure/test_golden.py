@@ -1,0 +1,68 @@
+"""One stored artefact of each schema version, and of what can become of one; never written anew."""
+
+import json
+import re
+import warnings
+from pathlib import Path
+
+import pytest
+
+from labledger.errors import UnreadableFileError
+from labledger.schema_versions import SchemaVersionWarning
+from llenergymeasure import ExperimentResult
+from llenergymeasure.results.verification import verify
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+
+
+def golden(name):
+    return GOLDEN / name / "result.json"
+
+
+def test_a_file_of_2_0_loads_without_a_word_and_verifies():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = ExperimentResult.from_json(golden("2.0"))
+    assert (result.schema_version, result.output_tokens, result.energy_source) == ("2.0", 64, "estimate")
+    assert result.process_results[0].requests.output_tokens == [8] * 8
+    assert len(result.load_timeseries(golden("2.0"))) == 20
+    assert verify(golden("2.0")).status == "ok"
+
+
+def test_a_file_of_2_0_is_written_back_as_it_was():
+    document = json.loads(golden("2.0").read_text())
+    del document["integrity"]
+    assert json.loads(ExperimentResult.from_json(golden("2.0")).to_json()) == document
+
+
+def test_what_a_newer_tool_wrote_is_kept_at_every_depth_and_named_in_the_warning():
+    with pytest.warns(SchemaVersionWarning) as caught:
+        result = ExperimentResult.from_json(golden("3.0"))
+    said = str(caught[0].message)
+    assert said.startswith('Warning: Result file schema_version="3.0"; current schema is "2.0".')
+    assert said.endswith("Upgrade labledger.")
+    for name in (
+        "joules_of_the_future",
+        "latency_stats.ttft_ms.p999",
+        "environment_snapshot.gpu_fabric",
+        "process_results[0].inference_metrics.speculated_tokens",
+        "verdict",
+    ):
+        assert f"[{name}]" in said
+    assert json.loads(result.to_json()) == json.loads(golden("3.0").read_text())
+
+
+def test_fields_that_a_file_lacks_are_none_and_named():
+    with pytest.warns(SchemaVersionWarning) as caught:
+        result = ExperimentResult.from_json(golden("without_fields"))
+    said = str(caught[0].message)
+    for name in ("backend", "measurement_methodology", "total_flops", "zeus_energy_j"):
+        assert getattr(result, name) is None
+        assert f"[{name}]" in said
+    assert re.search(r"→ None\n  To rerun with updated schema: llem run", said)
+
+
+def test_a_file_that_was_cut_short_is_an_error_with_its_line():
+    with pytest.raises(UnreadableFileError, match=r"result\.json: not JSON: .* line \d+ column \d+"):
+        ExperimentResult.from_json(golden("truncated"))
+    assert verify(golden("truncated")).status == "broken"
