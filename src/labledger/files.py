@@ -109,6 +109,22 @@ def held_directory(directory: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def joined_directory(directory: Path) -> Iterator[None]:
+    """Hold `directory` together with other processes that join it; it is made if it is not there.
+
+    Raises:
+        OSError: it could not be made.
+    """
+    with contextlib.ExitStack() as stack:
+        with _naming(directory), _made_directories(directory.parent), _shared(directory.parent):
+            with contextlib.suppress(FileExistsError):
+                directory.mkdir()
+                _sync_directory(directory.parent)
+            stack.enter_context(_shared(directory))
+        yield
+
+
+@contextlib.contextmanager
 def unheld(directory: Path) -> Iterator[bool]:
     """Whether nobody holds `directory`; inside, nobody begins to, nor claims another one beside it.
 

@@ -1,9 +1,6 @@
 """The public face in Python."""
 
-import contextlib
-import tempfile
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +9,15 @@ from labledger.files import uninterrupted
 from llenergymeasure import harness
 from llenergymeasure.config.loading import build_config, load_config, load_user_config, merge
 from llenergymeasure.config.models import EnergyConfig, ExperimentConfig, UserConfig
+from llenergymeasure.config.ranks import this_rank
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.power import PowerSample
 from llenergymeasure.metering import EnergyWindow
+from llenergymeasure.parallel.launcher import launch
+from llenergymeasure.parallel.member import measure_share
 from llenergymeasure.results.catalog import load_results, results_table
 from llenergymeasure.results.persistence import TIMESERIES_FILE, save_or_keep
-from llenergymeasure.results.timeseries import write_timeseries_parquet
+from llenergymeasure.results.timeseries import temporary_timeseries
 
 __all__ = ["load_results", "measure_and_save", "measure_energy", "results_table", "run_experiment", "watch_machine"]
 
@@ -72,8 +72,16 @@ def watch_machine(source: str = "auto") -> EnergyWindow:
 def measure_and_save(
     experiment: ExperimentConfig, user: UserConfig, output_dir: Path | None, progress: Progress
 ) -> tuple[ExperimentResult, Path | None]:
-    """The result, and the path of its result.json where it was saved. Raises what `run_experiment` raises."""
+    """The result, and the path of its result.json where it was saved. Raises what `run_experiment` raises.
+
+    With `data_parallel` it is of all processes. Where torchrun has started this process, it measures its share: the
+    first returns what all have found, the others their own part and no path.
+    """
     try:
+        if (rank := this_rank()) is not None:
+            return measure_share(experiment, user, output_dir, progress, rank)
+        if experiment.pytorch.data_parallel > 1:
+            return launch(experiment, user, output_dir, progress)
         result, samples = harness.run(experiment, user, progress, output_dir=output_dir)
         return (result, None) if output_dir is None else _save(result, samples, output_dir)
     finally:
@@ -84,7 +92,7 @@ def _save(result: ExperimentResult, samples: Sequence[PowerSample], output_dir: 
     """Save, with the timeseries where there is one; an interrupt is heeded once the finished result is safe."""
     path = None
     try:
-        with uninterrupted(), _timeseries(samples) as source:
+        with uninterrupted(), temporary_timeseries(samples) as source:
             saved = result.model_copy(update={"timeseries": TIMESERIES_FILE}) if source else result
             path = save_or_keep(result, output_dir, source)
     except KeyboardInterrupt as error:
@@ -92,17 +100,3 @@ def _save(result: ExperimentResult, samples: Sequence[PowerSample], output_dir: 
         error.add_note(f"the result was complete and is saved in {path.parent}")
         raise
     return saved, path
-
-
-@contextlib.contextmanager
-def _timeseries(samples: Sequence[PowerSample]) -> Iterator[Path | None]:
-    """A Parquet file of `samples` for a while; where it cannot be written the result is saved without it."""
-    with contextlib.ExitStack() as stack:
-        path = None
-        if samples:
-            try:
-                folder = stack.enter_context(tempfile.TemporaryDirectory())
-                path = write_timeseries_parquet(samples, Path(folder) / TIMESERIES_FILE)
-            except OSError as error:
-                warnings.warn(f"The timeseries could not be written: {error}; the result is saved.", stacklevel=4)
-        yield path

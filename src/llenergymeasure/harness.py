@@ -22,8 +22,9 @@ from llenergymeasure.domain.power import PowerSample
 from llenergymeasure.domain.requests import Batch
 from llenergymeasure.energy.idle import IdleWindow, idle_power, watch_idle, why_not
 from llenergymeasure.energy.meters.base import Meter
-from llenergymeasure.energy.phases import phase_energy
-from llenergymeasure.energy.selection import choose_meter, find_sources
+from llenergymeasure.energy.reading import Spans, read_energy
+from llenergymeasure.energy.selection import Choice, choose_meter, find_sources
+from llenergymeasure.group import ALONE, Group
 from llenergymeasure.metrics.energy import Headline
 from llenergymeasure.metrics.measurement import EnergyReading, Measurement
 from llenergymeasure.metrics.summary import raw_result, summarise
@@ -32,6 +33,11 @@ from llenergymeasure.results.persistence import save_raw_result
 from llenergymeasure.snapshot import EnvironmentCapture
 from llenergymeasure.warmup import Warmup, run_warmup
 from llenergymeasure.workload.prompts import build_requests, builtin_text
+
+CHECKING, MEASURING = "checking", "measuring"
+UNSETTLED_PEER = (
+    "The warm-up of another process did not converge, so there is no steady state; figures are of the whole run."
+)
 
 
 class Finished(NamedTuple):
@@ -48,8 +54,9 @@ def run(
     *,
     output_dir: Path | None = None,
     meter: Meter | None = None,
+    group: Group = ALONE,
 ) -> Finished:
-    """Measure `config` and return the result, saved nowhere.
+    """Measure `config` and return the result, saved nowhere; of a `group` of processes, this one's part of it.
 
     `output_dir` is where it will be saved: it is checked beforehand, and a run that is interrupted or fails
     inside the window keeps what was measured in its `.state/`; the exception then has a note that names the file.
@@ -60,26 +67,43 @@ def run(
         ConfigError: the dataset or a prompt's length cannot be used.
         MeterError: the energy source cannot be opened.
         BackendError: the model could not be loaded, or generation failed.
-        ExperimentError: every warm-up call failed.
+        ExperimentError: every warm-up call failed, or another process of the group ended.
     """
-    progress.phase("checking")
+    progress.phase(CHECKING)
     sources = find_sources()
     prompts = preflight.check(config, sources, output_dir)
-    chosen, not_used = choose_meter(config.energy, user, sources)
-    meter = meter or chosen
-    backend = PytorchBackend(config, corpus=builtin_text)
-    with contextlib.closing(backend), meter:
-        ready = _prepare(config, user, backend, meter, prompts, progress)
-        progress.phase("measuring")
+    metering = choose_meter(config.energy, user, sources, others_meter=_shared(group) if group.index else frozenset())
+    metering = metering if meter is None else metering._replace(meter=meter)
+    backend = PytorchBackend(config, corpus=builtin_text, process_index=group.index, processes=group.size)
+    with contextlib.closing(backend), metering.meter:
+        ready = _prepare(config, user, backend, metering, prompts, progress, group)
+        progress.phase(MEASURING)
         collected = Collected()
         try:
-            collect(collected, backend, meter, progress, config.num_prompts)
+            collect(collected, backend, metering.meter, progress, _share(config, group))
             progress.phase("summing up")
-            measurement = _measurement(ready, collected, meter, not_used)
+            window = _window(ready, collected)
+            everyone = group.whole_span(window.start_s, window.end_s)
+            metering.meter.mark()
+            measurement = _measurement(ready, collected, window, everyone)
             return Finished(summarise(measurement), list(measurement.energy.samples))
         except BaseException as error:
-            _keep(_measurement(ready, collected, meter, not_used), output_dir, error)
+            window = _window(ready, collected)
+            _keep(_measurement(ready, collected, window, (window.start_s, window.end_s)), output_dir, error)
             raise
+
+
+def _shared(group: Group) -> frozenset[str]:
+    """The kinds of device that the processes of a group have in common."""
+    if group.size == 1:
+        return frozenset()
+    return frozenset({"cpu", "dram", "gpu"} if group.shares_gpu else {"cpu", "dram"})
+
+
+def _share(config: ExperimentConfig, group: Group) -> int:
+    """How many prompts are in every so many-th batch."""
+    starts = range(group.index * config.batch_size, config.num_prompts, group.size * config.batch_size)
+    return sum(min(config.batch_size, config.num_prompts - start) for start in starts)
 
 
 @dataclass(frozen=True)
@@ -88,10 +112,13 @@ class _Ready:
 
     config: ExperimentConfig
     user: UserConfig
+    metering: Choice
+    group: Group
     model: ModelFacts
     bare: IdleWindow
     loaded: IdleWindow
     warmup: Warmup
+    settled: bool
     environment: EnvironmentSnapshot
     notes: list[str]
 
@@ -112,21 +139,29 @@ def _prepare(
     config: ExperimentConfig,
     user: UserConfig,
     backend: Backend,
-    meter: Meter,
+    metering: Choice,
     prompts: list[str],
     progress: Progress,
+    group: Group,
 ) -> _Ready:
+    meter = metering.meter
     environment = EnvironmentCapture(user.record_hostname, backend.weight_files())
     environment.start()
     bare = _watch_idle("bare", config, meter, progress, False if config.device == "cpu" else None)
+    group.wait()  # the machine is idle while any process watches it
     progress.phase(f"loading {config.model}")
     model = backend.load()
     notes = backend.prepare(build_requests(config, prompts, model.prompt_tokens))
     snapshot = environment.result(model.revision)
+    group.wait()
     loaded = _watch_idle("loaded", config, meter, progress, model.on_accelerator)
+    group.wait()
     progress.phase("warming up")
-    warmup = run_warmup(backend, config.warmup, progress, thermal_wait=meter.is_measurement)
-    return _Ready(config, user, model, bare, loaded, warmup, snapshot, [*notes, *warmup.notes])
+    warmup = run_warmup(backend, config.warmup, progress, thermal_wait=meter.is_measurement or bool(metering.left))
+    converged = warmup.result is not None and warmup.result.converged is True
+    settled = group.all_agree(converged)
+    notes = [*notes, *warmup.notes, *([UNSETTLED_PEER] if converged and not settled else [])]
+    return _Ready(config, user, metering, group, model, bare, loaded, warmup, settled, snapshot, notes)
 
 
 def _watch_idle(
@@ -159,11 +194,12 @@ def collect(collected: Collected, backend: Backend, meter: Meter, progress: Prog
     collected.peak_memory_mb = backend.peak_memory_mb()
 
 
-def _measurement(ready: _Ready, collected: Collected, meter: Meter, not_used: dict[str, str]) -> Measurement:
-    """Everything that was collected, with the energy of the window that the figures are of."""
-    window = _window(ready, collected)
+def _measurement(ready: _Ready, collected: Collected, window: Window, everyone: tuple[float, float]) -> Measurement:
+    """Everything that was collected, with the energy of the window or, of shared devices, of `everyone`'s."""
+    group = ready.group
+    left = {"gpu"} if ready.model.on_accelerator else {"cpu", "dram"}
     return Measurement(
-        experiment_id=_new_experiment_id(collected.opened_at),
+        experiment_id=group.experiment_id or new_experiment_id(collected.opened_at),
         config=ready.config,
         user=ready.user,
         model=ready.model,
@@ -171,8 +207,11 @@ def _measurement(ready: _Ready, collected: Collected, meter: Meter, not_used: di
         opened_at=collected.opened_at,
         opened_s=collected.opened_s,
         window=window,
-        energy=_energy_reading(ready, collected, window, meter, not_used),
+        energy=_energy_reading(ready, collected, window, everyone),
         peak_memory_mb=collected.peak_memory_mb,
+        process_index=group.index,
+        processes=group.size,
+        metered_by=0 if left & ready.metering.left else None,
         **_contention_shares(collected),
         warmup=ready.warmup.result,
         warmup_excluded=ready.warmup.excluded_requests,
@@ -182,26 +221,19 @@ def _measurement(ready: _Ready, collected: Collected, meter: Meter, not_used: di
 
 
 def _energy_reading(
-    ready: _Ready, collected: Collected, window: Window, meter: Meter, not_used: dict[str, str]
+    ready: _Ready, collected: Collected, window: Window, everyone: tuple[float, float]
 ) -> EnergyReading:
+    meter = ready.metering.meter
     headline = Headline(ready.model.on_accelerator, ready.model.device_uuid)
-    loaded, bare = (idle_power(meter, watched, headline) for watched in (ready.loaded, ready.bare))
-    if not collected.batches:
-        return EnergyReading(meter.source, [], not_used, loaded, bare)
-    span = (window.start_s, window.end_s)
-    phases = phase_energy(meter, collected.batches, *span)
     last_s = collected.closed_s if collected.closed_s is not None else window.end_s
-    return EnergyReading(
-        source=meter.source,
-        devices=meter.energy(*span),
-        not_used=not_used,
-        loaded_idle=loaded,
-        bare_idle=bare,
-        watches=meter.watch(*span),
-        samples=meter.samples(collected.opened_s, last_s),
-        check=meter.cross_check(*span),
-        prefill=phases.prefill,
-        decode=phases.decode,
+    return read_energy(
+        meter,
+        headline,
+        collected.batches,
+        Spans((window.start_s, window.end_s), everyone, (collected.opened_s, max(last_s, everyone[1]))),
+        (idle_power(meter, ready.loaded, headline), idle_power(meter, ready.bare, headline)),
+        ready.metering.not_used,
+        shared=_shared(ready.group),
     )
 
 
@@ -228,7 +260,7 @@ def _window(ready: _Ready, collected: Collected) -> Window:
         return Window("total", collected.opened_s, max(ends, default=collected.opened_s))
     return choose_window(
         ready.config.measurement.window,
-        ready.warmup.result,
+        ready.warmup.result if ready.settled else None,
         collected.batches,
         collected.opened_s,
         collected.closed_s,
@@ -244,13 +276,13 @@ def _keep(measurement: Measurement, output_dir: Path | None, error: BaseExceptio
         error.add_note(f"{finished} finished requests are lost: no output directory was given")
         return
     try:
-        path = save_raw_result(raw_result(measurement), output_dir)
+        path = save_raw_result(raw_result(measurement).model_copy(update={"is_partial": True}), output_dir)
     except OSError as second:
         error.add_note(f"{finished} finished requests could not be kept: {second}")
     else:
         error.add_note(f"{finished} finished requests are kept in {path}")
 
 
-def _new_experiment_id(moment: datetime) -> str:
+def new_experiment_id(moment: datetime) -> str:
     """Sorts by time; the random end keeps runs of one second apart."""
     return f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"

@@ -65,7 +65,8 @@ class EnergyWindow:
         sources = find_sources()
         if found := problems(config, sources):
             raise MeterError("\n".join(found))
-        self._meter, self._not_used = choose_meter(config, user, sources, of_all_processes=of_all_processes)
+        chosen = choose_meter(config, user, sources, of_all_processes=of_all_processes)
+        self._meter, self._not_used = chosen.meter, chosen.not_used
         self._notes = sources.nvml.notes
         self._sliced = [board.index for board in sources.nvml.boards if board.mig_enabled]
         self._found: MeteredEnergy | None = None

@@ -15,6 +15,7 @@ def print_result(result: ExperimentResult, path: Path | None) -> None:
         ("backend", f"{result.backend} ({result.backend_version})"),
         ("device", _device(result)),
         ("precision, batch", f"{config.get('precision')}, {config.get('batch_size')}"),
+        *([("processes", str(len(result.process_results)))] if len(result.process_results) > 1 else []),
         (
             "tokens",
             f"{count(result.total_tokens)} ({count(result.input_tokens)} in, {count(result.output_tokens)} out)",

@@ -45,6 +45,7 @@ def run(
 ) -> None:
     """Measure a deployment of a model and keep the result. Flags stand over the YAML."""
     from llenergymeasure.config.loading import load_config
+    from llenergymeasure.config.ranks import is_first_process
 
     flags: dict[str, Any] = {
         "model": model,
@@ -70,7 +71,7 @@ def run(
 
         check_csv(export_csv)
     result, path = _measure(loaded, output, json, quiet)
-    if export_csv is not None:
+    if export_csv is not None and is_first_process():
         from llenergymeasure.results.exporters import append_csv
         from llenergymeasure.results.flat import flat_row
 
@@ -82,15 +83,19 @@ def _measure(loaded: Any, output: Path, as_json: bool, quiet: bool) -> "tuple[Ex
     from labledger.console import Silent, StderrProgress, print_answer
     from llenergymeasure.api import measure_and_save
     from llenergymeasure.cli.presentation import print_result
+    from llenergymeasure.config.ranks import is_first_process
     from llenergymeasure.results.persistence import UnsavedResultError
 
-    progress = Silent() if quiet else StderrProgress()
+    speaks = is_first_process()  # of those that torchrun has started
+    progress = StderrProgress() if speaks and not quiet else Silent()
     try:
         result, path = measure_and_save(loaded.experiment, loaded.user, output, progress)
     except UnsavedResultError as error:
         if error.kept_at is None:
             print_answer(error.result.to_json())  # the last place that is left
         raise
+    if not speaks:
+        return result, path
     try:
         if as_json:
             print_answer(result.to_json())

@@ -217,6 +217,9 @@ class PytorchConfig(Section):
     torch_compile: bool = False
     trust_remote_code: bool = False
     revision: str | None = Field(None, description="Branch, tag or commit of a hub model.")
+    data_parallel: Positive = Field(
+        1, description="Processes that each hold the model and serve a share of the batches; on GPUs, one a GPU."
+    )
 
 
 def _dataset_kind(value: Any) -> str:
@@ -288,6 +291,16 @@ class ExperimentConfig(Section):
             and limit < self.dataset.synthetic.input_len
         ):
             raise ValueError("max_input_tokens: is less than dataset.synthetic.input_len")
+        return self
+
+    @model_validator(mode="after")
+    def _every_process_has_a_batch(self) -> Self:
+        processes, batches = self.pytorch.data_parallel, -(-self.num_prompts // self.batch_size)
+        if processes > batches:
+            raise ValueError(
+                f"pytorch.data_parallel: {processes} processes, and {self.num_prompts} prompts in batches of "
+                f"{self.batch_size} make {batches}: ask for fewer processes or send more prompts"
+            )
         return self
 
     @model_validator(mode="after")

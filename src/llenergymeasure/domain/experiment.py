@@ -83,6 +83,14 @@ class RawProcessResult(Record):
     """E2E in milliseconds of every request that finished, in the window or not."""
     gpu_utilisation_samples: list[float] = Field(default_factory=list)
     """Utilisation of its GPU over time, in percent."""
+    clock_s: float | None = None
+    """The machine's monotonic clock, in seconds, at the start of the measurement: one line for all its processes."""
+    window_start_s: float | None = None
+    """Seconds from the start of the measurement to the start of the window."""
+    metered_by: int | None = None
+    """Index of the process that metered this one's devices too, over the union of the windows; None: it did itself."""
+    is_partial: bool | None = None
+    """Whether it was stopped before it had served all of its requests."""
     requests: RequestColumns | None = None
     """Every request that finished, so that figures and intervals can be computed again."""
 

@@ -193,7 +193,7 @@ class EnergyMetrics(Record):
     total_energy_j: float | None
     """Joules of the GPU used or, on a CPU run, of CPU and memory; None where any of them is unknown."""
     duration_sec: float | None
-    """Seconds that the window lasts."""
+    """Seconds that the window lasts; of devices that several processes share, the union of their windows."""
     gpu_energy_j: float | None = None
     """Joules of the GPU used, null where unknown; on a CPU run, of all metered GPUs."""
     cpu_energy_j: float | None = None

@@ -4,11 +4,13 @@ import os
 
 import psutil
 
+from llenergymeasure.config.ranks import this_rank
+
 UVM = "/dev/nvidia-uvm"
 
 
 class ProcessWatch:
-    """Tells foreign processes from this one and its descendants, as they are first seen.
+    """Tells foreign processes from this one, its descendants, and its siblings in a run of several, at first sight.
 
     A process that is in no table here runs in another PID namespace (a container sees the GPU's processes by the
     host's numbers) or has just ended. It is foreign if it was there at the first look, before this process had
@@ -43,9 +45,10 @@ def _uses_cuda() -> bool:
 def _judge(pid: int, first_look: bool) -> str | None:
     if pid == os.getpid():
         return None
+    family = {os.getpid()} if this_rank() is None else {os.getpid(), os.getppid()}
     try:
         process = psutil.Process(pid)
-        ours = any(parent.pid == os.getpid() for parent in process.parents())
+        ours = any(parent.pid in family for parent in process.parents())
         return None if ours else f"{process.name()} (process {pid})"
     except psutil.NoSuchProcess:
         return f"process {pid}" if first_look else None

@@ -50,10 +50,12 @@ class Sources:
 
 
 class Choice(NamedTuple):
-    """The meter, and for each source that was not taken a sentence on why."""
+    """The meter, for each source that was not taken a sentence on why, and the kinds of device left to another
+    process."""
 
     meter: Meter
     not_used: dict[str, str]
+    left: frozenset[str] = frozenset()
 
 
 def find_sources(library: Any = None, powercap: Path = rapl.POWERCAP) -> Sources:
@@ -73,10 +75,18 @@ def problems(config: EnergyConfig, sources: Sources) -> list[str]:
     return found
 
 
-def choose_meter(config: EnergyConfig, user: UserConfig, sources: Sources, *, of_all_processes: bool = False) -> Choice:
+def choose_meter(
+    config: EnergyConfig,
+    user: UserConfig,
+    sources: Sources,
+    *,
+    of_all_processes: bool = False,
+    others_meter: frozenset[str] = frozenset(),
+) -> Choice:
     """The meter for a configuration without `problems`; an estimate is of our own processes, or `of_all_processes`.
 
-    `auto` takes the first GPU source that there is, and beside it the first CPU source.
+    `auto` takes the first GPU source that there is, and beside it the first CPU source. Sensors of the kinds
+    `others_meter` are left to the process that reads them for all.
     """
     if config.source == "auto":
         taken = [next((s for s in kind if sources.unavailable(s) is None), None) for kind in (GPU_SOURCES, CPU_SOURCES)]
@@ -86,9 +96,12 @@ def choose_meter(config: EnergyConfig, user: UserConfig, sources: Sources, *, of
     estimate = CpuTimeEstimate(user.cpu_watts_per_core, of_all_processes=of_all_processes)
     check = _meter(config.cross_check, config, estimate, sources) if config.cross_check else None
     parts = [_meter(name, config, estimate, sources) for name in names]
-    meter = parts[0] if len(parts) == 1 and check is None else CombinedMeter(parts, check)
+    left = [part for part in parts if part.measured_kinds & others_meter]
+    parts = [part for part in parts if part not in left] or [NoMeter()]
+    meter = parts[0] if len(parts) == 1 and (check is None or left) else CombinedMeter(parts, None if left else check)
     used = {*names, config.cross_check}
-    return Choice(meter, {s: _why_not(s, names, config, sources) for s in ORDER if s not in used})
+    not_used = {s: _why_not(s, names, config, sources) for s in ORDER if s not in used}
+    return Choice(meter, not_used, frozenset(kind for part in left for kind in part.measured_kinds))
 
 
 def _meter(name: str, config: EnergyConfig, estimate: Meter, sources: Sources) -> Meter:

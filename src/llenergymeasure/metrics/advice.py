@@ -23,18 +23,12 @@ IDLE_SHARE_OF_LIMIT = 0.25
 
 def run_warnings(
     *,
-    duration_s: float,
-    requests: int,
     warmup: WarmupResult | None,
     cpu_wait_share: float | None,
     cpu_steal_share: float | None,
     gpus: Sequence[GpuInfo],
 ) -> Iterator[str]:
     """A line for each reason to read a run's figures with care; `gpus` are those that it used."""
-    if duration_s < MIN_DURATION_S:
-        yield f"The window is {duration_s:.1f} s, under 60 s: its figures are less sure; send more prompts."
-    if requests < MIN_PROMPTS:
-        yield f"{requests} requests are in the window, under 30: percentiles say little; send more prompts."
     yield from _contention_warnings(cpu_wait_share, cpu_steal_share)
     if warmup is not None and warmup.converged is False and warmup.max_prompts is not None:
         cv = "unknown" if warmup.final_cv is None else f"{warmup.final_cv:.3f}"
@@ -43,6 +37,14 @@ def run_warnings(
             f"{warmup.target_cv:g}; raise warmup.max_prompts or close what else runs on this machine."
         )
     yield from _gpu_warnings(gpus)
+
+
+def size_warnings(duration_s: float, requests: int) -> Iterator[str]:
+    """A line for each way in which a run is too small."""
+    if duration_s < MIN_DURATION_S:
+        yield f"The window is {duration_s:.1f} s, under 60 s: its figures are less sure; send more prompts."
+    if requests < MIN_PROMPTS:
+        yield f"{requests} requests are in the window, under 30: percentiles say little; send more prompts."
 
 
 def energy_warnings(energy: RunEnergy, duration_s: float, not_used: Mapping[str, str]) -> Iterator[str]:

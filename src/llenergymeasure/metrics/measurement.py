@@ -15,15 +15,19 @@ from llenergymeasure.metrics.window import Window
 
 @dataclass(frozen=True)
 class EnergyReading:
-    """What the meter (`source`) said: its devices and how they were watched in the window of the figures, their
-    power over the whole run (`samples`, from its start), a second reader's answer (`check`), each phase, and why no
-    other source was taken."""
+    """What the meter (`source`) said: its devices and how they were watched, their power over the whole run (`samples`,
+    from its start), a second reader's answer (`check`), each phase, and why no other source was taken.
+
+    `span` is what the energy of the run's total is of, on CLOCK_MONOTONIC: of devices that several processes share, all
+    of their windows together; None is the window of the figures.
+    """
 
     source: str
     devices: Sequence[DeviceEnergy]
     not_used: dict[str, str]
     loaded_idle: IdlePower
     bare_idle: IdlePower | None = None
+    span: tuple[float, float] | None = None
     watches: Sequence[DeviceWatch] = ()
     samples: Sequence[PowerSample] = ()
     check: Sequence[DeviceEnergy] = ()
@@ -35,8 +39,9 @@ class EnergyReading:
 class Measurement:
     """Everything that was collected. `opened_at` (UTC) and `opened_s` are the same moment on two clocks.
 
-    `cpu_wait_share` is the share of the run in which some task of the machine waited for a core, `cpu_steal_share`
-    that of the cores' time which a hypervisor gave to other machines.
+    `process_index` is this process's number in a run of `processes`, `metered_by` that of the process which meters
+    this one's devices (None: it does so itself). `cpu_wait_share` is the share of the run in which some task of the
+    machine waited for a core, `cpu_steal_share` that of the cores' time which a hypervisor gave to other machines.
     """
 
     experiment_id: str
@@ -49,6 +54,9 @@ class Measurement:
     window: Window
     energy: EnergyReading
     peak_memory_mb: float | None
+    process_index: int = 0
+    processes: int = 1
+    metered_by: int | None = None
     cpu_wait_share: float | None = None
     cpu_steal_share: float | None = None
     warmup: WarmupResult | None = None

@@ -6,13 +6,11 @@ from datetime import datetime, timedelta
 
 from pydantic import JsonValue
 
-from labledger.intervals import bootstrap_mean
 from llenergymeasure.domain.environment import GpuInfo
 from llenergymeasure.domain.experiment import (
     AggregationMetadata,
     ExperimentResult,
     RawProcessResult,
-    RequestColumns,
     compute_measurement_config_hash,
 )
 from llenergymeasure.domain.metrics import (
@@ -26,7 +24,8 @@ from llenergymeasure.domain.metrics import (
 )
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.requests import Batch, RequestRecord
-from llenergymeasure.metrics.advice import energy_warnings, idle_warnings, run_warnings
+from llenergymeasure.metrics.advice import energy_warnings, idle_warnings, run_warnings, size_warnings
+from llenergymeasure.metrics.columns import mean_intervals, request_columns
 from llenergymeasure.metrics.energy import Headline, RunEnergy, emissions_kg_co2, run_energy
 from llenergymeasure.metrics.flops import FLOPS_CONFIDENCE, FLOPS_METHOD, total_flops
 from llenergymeasure.metrics.latency import e2e_ms, latency_stats, tpot_ms, ttft_ms
@@ -35,7 +34,6 @@ from llenergymeasure.metrics.power import peak_power_w, thermal_time_series, thr
 from llenergymeasure.metrics.verdict import verdict
 from llenergymeasure.metrics.window import Window
 
-MIN_UNITS_FOR_INTERVAL = 30
 MAX_PHASE_BOUND_SHARE = 0.5
 
 
@@ -142,7 +140,7 @@ def raw_result(measurement: Measurement) -> RawProcessResult:
     first_tokens = [ttft_ms(request) for request in counted.requests]
     return RawProcessResult(
         experiment_id=measurement.experiment_id,
-        process_index=0,
+        process_index=measurement.process_index,
         gpu_id=gpu.index if (gpu := _gpu(measurement)) else None,
         config_name=None,
         model_name=config.model,
@@ -160,38 +158,26 @@ def raw_result(measurement: Measurement) -> RawProcessResult:
         compute_metrics=_compute_metrics(measurement, counted),
         per_request_latencies_ms=[e2e_ms(request) for request in requests],
         requests=request_columns(requests, measurement.opened_s),
-    )
-
-
-def request_columns(requests: Sequence[RequestRecord], opened_s: float) -> RequestColumns:
-    """Each request's figures, a list a quantity; `start_s` counts from `opened_s`."""
-    return RequestColumns(
-        input_tokens=[request.input_tokens for request in requests],
-        output_tokens=[request.output_tokens for request in requests],
-        start_s=[request.start_s - opened_s for request in requests],
-        ttft_ms=[ttft_ms(request) for request in requests],
-        e2e_ms=[e2e_ms(request) for request in requests],
-        finish_reason=[request.finish_reason for request in requests],
+        clock_s=measurement.opened_s,
+        window_start_s=measurement.window.start_s - measurement.opened_s,
+        metered_by=measurement.metered_by,
+        is_partial=False,
     )
 
 
 def latency_intervals(
     batches: Sequence[Batch], requests: Sequence[RequestRecord], seed: int
 ) -> dict[str, ConfidenceInterval]:
-    """Intervals for mean latencies, from 30 batches on: requests of one batch are not independent of each other."""
+    """As `mean_intervals`, of the requests that count."""
     counted = set(map(id, requests))
     groups = [[each for each in batch.requests if id(each) in counted] for batch in batches]
-    intervals = {}
-    for name, latency in (("ttft_ms", ttft_ms), ("tpot_ms", tpot_ms), ("e2e_ms", e2e_ms)):
-        values = [[value for each in group if (value := latency(each)) is not None] for group in groups]
-        values = [group for group in values if group]
-        if len(values) < MIN_UNITS_FOR_INTERVAL:
-            continue
-        found = bootstrap_mean(values, seed=seed)
-        intervals[f"latency_stats.{name}.mean"] = ConfidenceInterval(
-            low=found.low, high=found.high, level=found.level, n=found.n, method=f"{found.method} over batches"
-        )
-    return intervals
+    return mean_intervals(
+        {
+            name: [[value for each in group if (value := latency(each)) is not None] for group in groups]
+            for name, latency in (("ttft_ms", ttft_ms), ("tpot_ms", tpot_ms), ("e2e_ms", e2e_ms))
+        },
+        seed,
+    )
 
 
 def _started_at(measurement: Measurement) -> datetime:
@@ -224,10 +210,12 @@ def _energy(measurement: Measurement, devices: Sequence[DeviceEnergy]) -> RunEne
 
 def _energy_fields(measurement: Measurement, counted: Totals, energy: RunEnergy) -> dict[str, object]:
     """The energy part of the result. Powers are left to sources that measure."""
-    reading, total_j, window = measurement.energy, energy.total_j, measurement.window
+    reading, total_j = measurement.energy, energy.total_j
+    start_s, end_s = _energy_span(measurement)
+    duration_s = end_s - start_s
     gpu_parts = [device.energy_j for device in reading.devices if device.kind == "gpu"]
-    offset_s = window.start_s - measurement.opened_s
-    peak_w = peak_power_w(reading.samples, energy.watches, offset_s, offset_s + window.duration_s)
+    offset_s = start_s - measurement.opened_s
+    peak_w = peak_power_w(reading.samples, energy.watches, offset_s, offset_s + duration_s)
     return {
         "total_energy_j": total_j,
         "energy_uncertainty_j": energy.bound_j,
@@ -241,14 +229,19 @@ def _energy_fields(measurement: Measurement, counted: Totals, energy: RunEnergy)
         "sources_not_used": reading.not_used,
         "device_energy": list(reading.devices),
         "energy_per_device_j": gpu_parts if gpu_parts and None not in gpu_parts else None,
-        **_idle_fields(reading, energy, counted.duration_s),
+        **_idle_fields(reading, energy, duration_s),
         "zeus_energy_j": _energy(measurement, reading.check).total_j if reading.check else None,
-        "mean_power_w": _ratio(total_j, counted.duration_s) if energy.is_measured else None,
+        "mean_power_w": _ratio(total_j, duration_s) if energy.is_measured else None,
         "peak_power_w": peak_w if energy.is_measured else None,
         "emissions_kg_co2": _emissions(measurement, total_j),
-        "thermal_throttle": throttling(energy.watches, counted.duration_s),
+        "thermal_throttle": throttling(energy.watches, duration_s),
         "thermal_time_series": thermal_time_series(energy.watches, offset_s),
     }
+
+
+def _energy_span(measurement: Measurement) -> tuple[float, float]:
+    window = measurement.window
+    return measurement.energy.span or (window.start_s, window.end_s)
 
 
 def _idle_fields(reading: EnergyReading, energy: RunEnergy, duration_s: float) -> dict[str, object]:
@@ -280,6 +273,8 @@ def _phase_fields(measurement: Measurement) -> tuple[dict[str, float], list[str]
     """Prefill and decode energy with their bounds; left out, with a note, where the bound passes half of the value."""
     fields: dict[str, float] = {}
     notes = []
+    if measurement.energy.span is not None:
+        notes.append("The energy of prefill and decode is unknown: several processes share the device.")
     for phase in ("prefill", "decode"):
         devices: Sequence[DeviceEnergy] = getattr(measurement.energy, phase)
         energy = _energy(measurement, devices)
@@ -310,10 +305,11 @@ def _process_energy(measurement: Measurement, counted: Totals, energy: RunEnergy
         known = [device.energy_j for device in measurement.energy.devices if device.kind == kind]
         return sum(each for each in known if each is not None) if known and None not in known else None
 
-    mean_w = _ratio(energy.total_j, counted.duration_s) if energy.is_measured else None
+    start_s, end_s = _energy_span(measurement)
+    mean_w = _ratio(energy.total_j, end_s - start_s) if energy.is_measured else None
     return EnergyMetrics(
         total_energy_j=energy.total_j,
-        duration_sec=counted.duration_s,
+        duration_sec=end_s - start_s,
         gpu_energy_j=energy.total_j if measurement.model.on_accelerator else of("gpu"),
         cpu_energy_j=of("cpu"),
         ram_energy_j=of("dram"),
@@ -341,15 +337,14 @@ def _compute_metrics(measurement: Measurement, counted: Totals) -> ComputeMetric
 def _warnings(measurement: Measurement, counted: Totals, energy: RunEnergy, phase_notes: Sequence[str]) -> list[str]:
     reading = measurement.energy
     found = [
-        *energy_warnings(energy, counted.duration_s, reading.not_used),
+        *([] if measurement.metered_by is not None else energy_warnings(energy, counted.duration_s, reading.not_used)),
         *run_warnings(
-            duration_s=counted.duration_s,
-            requests=counted.completed,
             warmup=measurement.warmup,
             cpu_wait_share=measurement.cpu_wait_share,
             cpu_steal_share=measurement.cpu_steal_share,
             gpus=[gpu] if (gpu := _gpu(measurement)) else [],
         ),
+        *(size_warnings(counted.duration_s, counted.completed) if measurement.processes == 1 else []),
         *idle_warnings(reading.loaded_idle, reading.bare_idle, energy),
         *phase_notes,
     ]

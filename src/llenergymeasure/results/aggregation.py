@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,9 +13,9 @@ from labledger.files import write_durably
 from labledger.schema_versions import SchemaVersionWarning, parse_record, version_warning
 from llenergymeasure.domain.choices import MeasurementMethodology
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, AggregationMetadata, ExperimentResult, RawProcessResult
-from llenergymeasure.domain.metrics import LatencyStats
+from llenergymeasure.domain.metrics import EnergyMetrics
 from llenergymeasure.errors import ExperimentError
-from llenergymeasure.metrics.latency import distribution
+from llenergymeasure.metrics.columns import latency_intervals_of, latency_stats_of, served
 from llenergymeasure.results.persistence import RAW_FILE, RERUN_COMMAND, state_folder
 
 MARKER = ".completed_{index}"
@@ -53,6 +53,11 @@ def mark_completed(raw: RawProcessResult, results_dir: Path) -> Path:
     return path
 
 
+def is_marked(folder: Path, index: int) -> bool:
+    """Whether process `index` has said in a folder of `.state/` that it has written everything."""
+    return (folder / MARKER.format(index=index)).exists()
+
+
 def load_raw_results(folder: Path) -> list[RawProcessResult]:
     """The results of the processes in a folder of `.state/`, by their index. Warns once of another schema version.
 
@@ -82,7 +87,7 @@ def validate_process_completeness(
     missing = sorted(wanted - set(counted))
     duplicates = sorted(index for index, times in counted.items() if times > 1)
     folder = state_folder(results_dir, experiment_id)
-    unmarked = [i for i in sorted(wanted & set(counted)) if not (folder / MARKER.format(index=i)).exists()]
+    unmarked = [i for i in sorted(wanted & set(counted)) if not is_marked(folder, i)]
     problems = []
     if len(raw_results) != expected_processes:
         problems.append(f"{len(raw_results)} results, expected {expected_processes}")
@@ -109,7 +114,8 @@ def aggregate_results(
 
     Tokens, operations and energy are sums; throughput is total tokens over the union of the processes' intervals;
     latencies are put together and percentiles taken once; time is from the earliest start to the latest end. Energy is
-    unknown where that of one process is.
+    unknown where that of one process is, unless another process metered its devices too. Intervals are drawn with the
+    `random_seed` of `effective_config`, 0 where it has none.
 
     Raises:
         ExperimentError: there is no result, or one lacks what the sum needs.
@@ -122,14 +128,18 @@ def aggregate_results(
         raise ExperimentError(f"experiment {experiment_id}: a process's result has no inference_metrics")
     start, end = min(first for first, _ in spans), max(last for _, last in spans)
     active_s = _union_s([((first - start).total_seconds(), (last - start).total_seconds()) for first, last in spans])
-    total, outputs = (_sum([getattr(each, name) for each in inference]) for name in ("total_tokens", "output_tokens"))
+    total, outputs = (
+        sum_of_all([getattr(each, name) for each in inference]) for name in ("total_tokens", "output_tokens")
+    )
     found = list(_warnings(raw_results, spans))
     energy_j = _energy_j(raw_results)
+    requests = [request for raw in raw_results for request in served(raw)]
+    ended = sum(request.ended_inside for request in requests)
     computed: dict[str, object] = {
         "start_time": start,
         "end_time": end,
         "total_tokens": total,
-        "input_tokens": _sum([each.input_tokens for each in inference]),
+        "input_tokens": sum_of_all([each.input_tokens for each in inference]),
         "output_tokens": outputs,
         "total_inference_time_sec": active_s,
         "avg_tokens_per_second": _ratio(total, active_s),
@@ -137,8 +147,15 @@ def aggregate_results(
         "total_energy_j": energy_j,
         "avg_energy_per_token_j": _ratio(energy_j, total),
         "energy_per_output_token_j": _ratio(energy_j, outputs),
-        "total_flops": _sum([raw.compute_metrics.flops_total if raw.compute_metrics else None for raw in raw_results]),
-        "latency_stats": _latency_stats(raw_results),
+        "energy_per_request_j": _ratio(energy_j, ended),
+        "energy_delay_product_js": None if energy_j is None else energy_j * active_s,
+        "emissions_kg_co2": sum_of_all([each.emissions_kg_co2 for each in _metered(raw_results)]),
+        "total_flops": sum_of_all(_computed(raw_results, "flops_total")),
+        "peak_memory_mb": sum_of_all(_computed(raw_results, "peak_memory_mb")),
+        "model_memory_mb": sum_of_all(_computed(raw_results, "model_memory_mb")),
+        "requests_per_second": _ratio(ended, active_s) if requests else None,
+        "latency_stats": latency_stats_of(requests),
+        "confidence_intervals": latency_intervals_of(requests, _seed(fields)),
         "process_results": list(raw_results),
         "aggregation": AggregationMetadata(
             method="sum of processes, throughput over the union of their intervals",
@@ -159,25 +176,34 @@ def aggregate_results(
     )
 
 
-def _latency_stats(raw_results: Sequence[RawProcessResult]) -> LatencyStats:
-    columns = [raw.requests for raw in raw_results if raw.requests is not None]
-    first_ms = [value for each in columns for value in each.ttft_ms]
-    whole_ms = [value for raw in raw_results for value in raw.per_request_latencies_ms]
-    per_token_ms = [
-        (e2e - ttft) / (tokens - 1)
-        for each in columns
-        for e2e, ttft, tokens in zip(each.e2e_ms, each.ttft_ms, each.output_tokens, strict=True)
-        if tokens > 1
-    ]
-    return LatencyStats(
-        ttft_ms=distribution(first_ms), tpot_ms=distribution(per_token_ms), e2e_ms=distribution(whole_ms)
-    )
+def _seed(fields: Mapping[str, object]) -> int:
+    config = fields.get("effective_config")
+    seed = config.get("random_seed") if isinstance(config, Mapping) else None
+    return seed if isinstance(seed, int) else 0
+
+
+def _computed(raw_results: Sequence[RawProcessResult], name: str) -> list[float | None]:
+    return [getattr(raw.compute_metrics, name) if raw.compute_metrics else None for raw in raw_results]
+
+
+def is_metered(raw: RawProcessResult) -> bool:
+    """Whether a process metered its devices itself."""
+    return raw.metered_by is None or raw.metered_by == raw.process_index
+
+
+def _metered(raw_results: Sequence[RawProcessResult]) -> list[EnergyMetrics]:
+    """What each process that metered has found."""
+    unknown = EnergyMetrics(total_energy_j=None, duration_sec=None)
+    return [raw.energy_metrics or unknown for raw in raw_results if is_metered(raw)]
 
 
 def _energy_j(raw_results: Sequence[RawProcessResult]) -> float | None:
     """Each device once: of processes that share a GPU one has metered it for all, and the others have no energy."""
+    metering = {raw.process_index for raw in raw_results if is_metered(raw)}
+    if any(raw.metered_by not in metering for raw in raw_results if not is_metered(raw)):
+        return None
     by_gpu: dict[int | None, list[float | None]] = {}
-    for raw in raw_results:
+    for raw in filter(is_metered, raw_results):
         found_j = raw.energy_metrics.total_energy_j if raw.energy_metrics else None
         by_gpu.setdefault(raw.gpu_id, []).append(found_j)
     parts: list[float | None] = []
@@ -185,7 +211,7 @@ def _energy_j(raw_results: Sequence[RawProcessResult]) -> float | None:
         known = [energy for energy in energies if energy is not None]
         shared = gpu is not None and len(energies) > 1
         parts += [known[0] if len(known) == 1 else None] if shared else energies
-    return _sum(parts)
+    return sum_of_all(parts)
 
 
 def _warnings(raw_results: Sequence[RawProcessResult], spans: Sequence[tuple[datetime, datetime]]) -> Iterator[str]:
@@ -217,10 +243,10 @@ def _processes(indices: Sequence[int]) -> str:
     return f"process{'es' if len(indices) > 1 else ''} {', '.join(map(str, indices))}"
 
 
-def _sum(values: Sequence[float | None]) -> float | None:
-    """None where one is unknown."""
+def sum_of_all(values: Sequence[float | None]) -> float | None:
+    """None where one is unknown, or there is none."""
     known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(values) else None
+    return sum(known) if known and len(known) == len(values) else None
 
 
 def _ratio(part: float | None, whole: float | None) -> float | None:

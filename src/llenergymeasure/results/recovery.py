@@ -18,7 +18,9 @@ from llenergymeasure.results.aggregation import (
     validate_process_completeness,
 )
 from llenergymeasure.results.catalog import read_result, result_files
+from llenergymeasure.results.parts import combine, load_parts, load_samples
 from llenergymeasure.results.persistence import RESULT_FILE, STATE_FOLDER, TIMESERIES_FILE, save_result
+from llenergymeasure.results.timeseries import temporary_timeseries
 
 OUR_FOLDER = re.compile(r"[a-z0-9._-]+_[a-z0-9._-]+_\d{4}-\d\d-\d\dT\d\d-\d\d(_\d+)?")
 UNKNOWN_HASH = "unknown"
@@ -124,7 +126,7 @@ def _was_being_filled(folder: Path) -> bool:
 def aggregate(leftover: Leftover, directory: Path) -> Path:
     """Make one result of a complete run, save it in `directory`, remove the run, and return the result.json.
 
-    What the processes' files do not say (the configuration, the environment) stays unknown.
+    What the processes' files do not say (of one that left no part: the configuration, the environment) stays unknown.
 
     Raises:
         ExperimentError: a process's result lacks what the sums need.
@@ -136,8 +138,12 @@ def aggregate(leftover: Leftover, directory: Path) -> Path:
         if isinstance(before, ExperimentResult) and before.experiment_id == raws[0].experiment_id:
             remove(leftover)
             return path
-    result = aggregate_results(raws, str(raws[0].experiment_id), UNKNOWN_HASH)
-    result = result.model_copy(update={"effective_config": {"model": raws[0].model_name}})
-    path = save_result(result, directory)
+    if parts := load_parts(leftover.path, raws):
+        result = combine(raws, parts)
+    else:
+        result = aggregate_results(raws, str(raws[0].experiment_id), UNKNOWN_HASH)
+        result = result.model_copy(update={"effective_config": {"model": raws[0].model_name}})
+    with temporary_timeseries(load_samples(leftover.path, raws)) as timeseries:
+        path = save_result(result, directory, timeseries)
     remove(leftover)
     return path

@@ -1,7 +1,10 @@
 """The power and temperature of each device over a measurement, as a Parquet sidecar."""
 
+import contextlib
 import errno
-from collections.abc import Sequence
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +41,20 @@ def write_timeseries_parquet(samples: Sequence[PowerSample], path: Path) -> Path
     table = pa.Table.from_pylist([asdict(sample) for sample in samples], schema=schema)
     pq.write_table(table, path, compression="zstd", write_page_checksum=True)
     return path
+
+
+@contextlib.contextmanager
+def temporary_timeseries(samples: Sequence[PowerSample]) -> Iterator[Path | None]:
+    """A Parquet file of `samples` for a while; None of no samples, and with a warning where it cannot be written."""
+    with contextlib.ExitStack() as stack:
+        path = None
+        if samples:
+            try:
+                folder = stack.enter_context(tempfile.TemporaryDirectory())
+                path = write_timeseries_parquet(samples, Path(folder) / "samples.parquet")
+            except OSError as error:
+                warnings.warn(f"The timeseries could not be written: {error}; the result is saved.", stacklevel=4)
+        yield path
 
 
 def load_timeseries_parquet(path: Path) -> "pyarrow.Table":

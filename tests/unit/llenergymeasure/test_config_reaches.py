@@ -311,6 +311,13 @@ def proves_revision(monkeypatch, tmp_path, folder):
     assert asked == ["v1.0"]
 
 
+def proves_data_parallel(monkeypatch, tmp_path, folder):
+    from llenergymeasure.api import run_experiment
+
+    result = run_experiment(tiny_config(pytorch={"data_parallel": 2}), output_dir=tmp_path)
+    assert [process.process_index for process in result.process_results] == [0, 1]
+
+
 def proves_passthrough(monkeypatch, tmp_path, folder):
     calls, _ = generated(monkeypatch, passthrough_kwargs={"no_repeat_ngram_size": 2})
     assert calls[0]["no_repeat_ngram_size"] == 2
@@ -369,6 +376,7 @@ PROOFS = {
     "pytorch.torch_compile": proves_torch_compile,
     "pytorch.trust_remote_code": proves_trust_remote_code,
     "pytorch.revision": proves_revision,
+    "pytorch.data_parallel": proves_data_parallel,
     "passthrough_kwargs": proves_passthrough,
 }
 

@@ -29,10 +29,14 @@ from llenergymeasure.errors import BackendError, ConfigError, MemoryExhaustedErr
 class PytorchBackend:
     """See `backends.protocol.Backend`. Batches are padded on the left and run one after another.
 
-    `corpus` gives the text that a random model's tokenizer is trained on; `batches` are the prepared requests.
+    `corpus` gives the text that a random model's tokenizer is trained on; `batches` are the prepared requests. Of
+    `processes` that share the work this one, `process_index`, takes every so many-th batch.
     """
 
-    def __init__(self, config: ExperimentConfig, corpus: Callable[[], str]) -> None:
+    def __init__(
+        self, config: ExperimentConfig, corpus: Callable[[], str], *, process_index: int = 0, processes: int = 1
+    ) -> None:
+        self._first, self._step = process_index, processes
         self._config = config
         self._corpus = corpus
         self._loaded: Loaded | None = None
@@ -69,12 +73,12 @@ class PytorchBackend:
 
     def warmup(self) -> tuple[float, int]:
         """Run the first batch."""
-        batch = self._generate(0)
+        batch = self._generate(self._first)
         return batch.end_s - batch.start_s, len(batch.requests)
 
     def run(self) -> Iterator[Batch]:
-        """Run every batch."""
-        for number in range(len(self.batches)):
+        """Run every batch of this process."""
+        for number in range(self._first, len(self.batches), self._step):
             yield self._generate(number)
 
     def synchronize(self) -> None:

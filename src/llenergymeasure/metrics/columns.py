@@ -1,0 +1,103 @@
+"""Requests as columns: what a process's result keeps of them, and latencies computed from that again."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from labledger.intervals import bootstrap_mean
+from llenergymeasure.domain.experiment import RawProcessResult, RequestColumns
+from llenergymeasure.domain.metrics import ConfidenceInterval, LatencyStats
+from llenergymeasure.domain.requests import RequestRecord
+from llenergymeasure.metrics.latency import distribution, e2e_ms, ttft_ms
+
+MIN_UNITS_FOR_INTERVAL = 30
+CLOCK_GRAIN_S = 1e-6
+
+
+class Served(NamedTuple):
+    """One request: whether its last token came in the window, whether all of it did, its batch, and its latencies."""
+
+    ended_inside: bool
+    inside: bool
+    batch: tuple[int | None, float]
+    ttft_ms: float
+    e2e_ms: float
+    tpot_ms: float | None
+
+
+def request_columns(requests: Sequence[RequestRecord], opened_s: float) -> RequestColumns:
+    """Each request's figures, a list a quantity; `start_s` counts from `opened_s`."""
+    return RequestColumns(
+        input_tokens=[request.input_tokens for request in requests],
+        output_tokens=[request.output_tokens for request in requests],
+        start_s=[request.start_s - opened_s for request in requests],
+        ttft_ms=[ttft_ms(request) for request in requests],
+        e2e_ms=[e2e_ms(request) for request in requests],
+        finish_reason=[request.finish_reason for request in requests],
+    )
+
+
+def served(raw: RawProcessResult) -> list[Served]:
+    """The requests of a process; all are taken to be in the window where the result does not say when that began.
+
+    Requests of one batch began at the same moment.
+    """
+    columns = raw.requests or RequestColumns()
+    lasted_s = raw.inference_metrics.inference_time_sec if raw.inference_metrics else None
+    known = raw.window_start_s is not None and lasted_s is not None
+    first_s = (raw.window_start_s or 0.0) - CLOCK_GRAIN_S
+    last_s = first_s + (lasted_s or 0.0) + 2 * CLOCK_GRAIN_S
+    found = []
+    for start_s, first_ms, whole_ms, tokens in zip(
+        columns.start_s, columns.ttft_ms, columns.e2e_ms, columns.output_tokens, strict=True
+    ):
+        ended = not known or first_s <= start_s + whole_ms / 1e3 <= last_s
+        found.append(
+            Served(
+                ended_inside=ended,
+                inside=ended and (not known or start_s >= first_s),
+                batch=(raw.process_index, start_s),
+                ttft_ms=first_ms,
+                e2e_ms=whole_ms,
+                tpot_ms=(whole_ms - first_ms) / (tokens - 1) if tokens > 1 else None,
+            )
+        )
+    return found
+
+
+def latency_stats_of(requests: Iterable[Served]) -> LatencyStats:
+    """TTFT, TPOT and E2E of the requests wholly inside; the gaps between tokens are in no column, so ITL is unknown."""
+    inside = [request for request in requests if request.inside]
+    return LatencyStats(
+        ttft_ms=distribution([request.ttft_ms for request in inside]),
+        tpot_ms=distribution([request.tpot_ms for request in inside if request.tpot_ms is not None]),
+        e2e_ms=distribution([request.e2e_ms for request in inside]),
+    )
+
+
+def latency_intervals_of(requests: Iterable[Served], seed: int) -> dict[str, ConfidenceInterval]:
+    """As `mean_intervals`, of the requests wholly inside."""
+    latencies: dict[str, dict[object, list[float]]] = {
+        name: defaultdict(list) for name in ("ttft_ms", "tpot_ms", "e2e_ms")
+    }
+    for request in requests:
+        for name, batches in latencies.items():
+            value = getattr(request, name)
+            if request.inside and value is not None:
+                batches[request.batch].append(value)
+    return mean_intervals({name: list(batches.values()) for name, batches in latencies.items()}, seed)
+
+
+def mean_intervals(latencies: Mapping[str, Sequence[Sequence[float]]], seed: int) -> dict[str, ConfidenceInterval]:
+    """Intervals for the mean of each latency (values, batch by batch), from 30 batches on: requests of one batch are
+    not independent of each other."""
+    intervals = {}
+    for name, batches in latencies.items():
+        values = [batch for batch in batches if batch]
+        if len(values) < MIN_UNITS_FOR_INTERVAL:
+            continue
+        found = bootstrap_mean(values, seed=seed)
+        intervals[f"latency_stats.{name}.mean"] = ConfidenceInterval(
+            low=found.low, high=found.high, level=found.level, n=found.n, method=f"{found.method} over batches"
+        )
+    return intervals

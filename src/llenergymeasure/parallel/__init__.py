@@ -1,0 +1,1 @@
+"""A run of several processes: each holds the model and serves a share of the batches."""

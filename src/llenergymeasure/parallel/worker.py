@@ -1,0 +1,104 @@
+"""`python -m llenergymeasure.parallel.worker`: one process of a run that `parallel.launcher` started.
+
+It ends when its stdin does, as after SIGTERM: a worker does not outlive the process that the user started.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+from types import FrameType
+from typing import TextIO
+
+from llenergymeasure.config.ranks import this_rank
+from llenergymeasure.errors import LabledgerError
+from llenergymeasure.parallel.member import measure_share
+from llenergymeasure.parallel.messages import Message, Task
+from llenergymeasure.parallel.processes import PeerEndedError
+from llenergymeasure.results.persistence import UnsavedResultError
+
+UPDATE_EVERY_S = 0.2
+
+
+class Teller:
+    """Progress that goes to the launcher."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._told_s = 0.0
+
+    def tell(self, message: Message) -> None:
+        """One line; the launcher may be gone."""
+        with contextlib.suppress(BrokenPipeError):
+            self._out.write(message.model_dump_json(exclude_defaults=True) + "\n")
+            self._out.flush()
+
+    def phase(self, name: str) -> None:
+        """A new part of the job begins."""
+        self.tell(Message(phase=name))
+
+    def update(self, done: int, total: int, detail: str = "") -> None:
+        """So much of the part is done; told five times a second at the most, and at its end."""
+        now_s = time.monotonic()
+        if now_s - self._told_s >= UPDATE_EVERY_S or done == total:
+            self._told_s = now_s
+            self.tell(Message(done=done, total=total))
+
+    def finish(self) -> None:
+        """The job is over."""
+
+
+def main() -> int:
+    """Do the task on stdin and tell how it ended; the exit code."""
+    signal.signal(signal.SIGTERM, _stop)
+    warnings.simplefilter("ignore")
+    teller, sys.stdout = Teller(sys.stdout), sys.stderr  # what anything else prints is no message
+    task = Task.model_validate_json(sys.stdin.readline())
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    rank = this_rank()
+    if rank is None:
+        raise SystemExit("this is started by llem, with the environment variables of torchrun")
+    try:
+        measured = measure_share(task.config, task.user, task.output_dir, teller, rank, task.experiment_id)
+    except BaseException as error:
+        teller.tell(_failure(error))
+        return 1
+    teller.tell(Message(saved=measured.path))
+    return 0
+
+
+def _failure(error: BaseException) -> Message:
+    if isinstance(error, UnsavedResultError):
+        document = error.result.to_json() if error.kept_at is None else None
+        return Message(error=str(error), kept_at=error.kept_at, document=document)
+    if isinstance(error, KeyboardInterrupt):
+        text = "stopped"
+    elif isinstance(error, LabledgerError):
+        text = str(error)
+    elif isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}"
+    else:
+        text = f"unexpected {type(error).__name__}: {error}"
+    text = "\n".join([text, *getattr(error, "__notes__", [])])
+    return Message(
+        error=text,
+        is_of_a_peer=isinstance(error, PeerEndedError),
+        was_stopped=isinstance(error, KeyboardInterrupt),
+    )
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _end_with_stdin() -> None:
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
