@@ -156,7 +156,7 @@ class ExperimentResult(Record):
     requests_per_second: float | None = None
     """Requests whose last token came in the window, over `total_inference_time_sec`."""
     latency_stats: LatencyStats | None = None
-    """TTFT, TPOT, ITL and E2E of the requests that lie wholly inside the window."""
+    """TTFT, TPOT, ITL and E2E of the requests that lie wholly inside the window; no ITL of several processes."""
     confidence_intervals: dict[str, ConfidenceInterval] = Field(default_factory=dict)
     """Intervals of mean latencies, keyed `latency_stats.ttft_ms.mean` and so on; none under 30 batches."""
     request_failures: dict[str, int] = Field(default_factory=dict)
@@ -208,7 +208,7 @@ class ExperimentResult(Record):
     mean_power_w: float | None = None
     """Watts: `total_energy_j` over `total_inference_time_sec`; None of an estimate."""
     peak_power_w: float | None = None
-    """Highest watts, over 0.1 s at least, of all devices of the total together; None of an estimate."""
+    """Highest watts, over 0.1 s at least, of all devices of the total; None of an estimate, and of a GPU a process."""
     idle_power_w: float | None = None
     """Watts of the devices of the total, idle, before the model was loaded; None where not measured."""
     idle_power_spread_w: float | None = None
@@ -226,9 +226,9 @@ class ExperimentResult(Record):
     total_flops: float | None
     """Operations of the forward passes that ended in the window, with padding; None where they cannot be counted."""
     peak_memory_mb: float | None = None
-    """Peak from the warm-up's end on, in MB (10^6 bytes): allocated on the GPU, or resident on a CPU run."""
+    """Peak in MB (10^6 bytes) after the warm-up: allocated on the GPU, or resident on a CPU run; all processes."""
     model_memory_mb: float | None = None
-    """MB (10^6 bytes) that the model's parameters take."""
+    """MB (10^6 bytes) that the model's parameters take, in all processes together."""
 
     # Whether to believe it
     verdict: Annotated[Verdict | None, OpenWhenRead()] = None
@@ -238,7 +238,7 @@ class ExperimentResult(Record):
     measurement_warnings: list[str] = Field(default_factory=list)
     """What else to know before the figures are used, a sentence each; the verdict does not depend on them."""
     warmup_result: WarmupResult | None = None
-    """What the warm-up did; None where none was asked for."""
+    """What the warm-up did, of several processes the first one's; None where none was asked for."""
     warmup_excluded_samples: int | None = None
     """Requests that the warm-up served; they are in no figure."""
     thermal_throttle: ThermalThrottleInfo | None = None
