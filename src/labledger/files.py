@@ -23,6 +23,7 @@ from pathlib import Path
 from types import FrameType
 
 COPY_CHUNK_BYTES = 1 << 20
+JOIN_TRIES = 100
 
 
 def write_durably(path: Path, content: bytes) -> None:
@@ -116,11 +117,17 @@ def joined_directory(directory: Path) -> Iterator[None]:
         OSError: it could not be made.
     """
     with contextlib.ExitStack() as stack:
-        with _naming(directory), _made_directories(directory.parent), _shared(directory.parent):
-            with contextlib.suppress(FileExistsError):
-                directory.mkdir()
-                _sync_directory(directory.parent)
-            stack.enter_context(_shared(directory))
+        for tries_left in range(JOIN_TRIES, -1, -1):
+            try:
+                with _naming(directory), _made_directories(directory.parent), _shared(directory.parent):
+                    with contextlib.suppress(FileExistsError):
+                        directory.mkdir()
+                        _sync_directory(directory.parent)
+                    stack.enter_context(_shared(directory))
+                    break
+            except FileNotFoundError:  # another process removed the parent, which was empty, between two of these lines
+                if not tries_left:
+                    raise
         yield
 
 

@@ -6,10 +6,10 @@ and so is any explicit tag. What comes out is plain dicts, lists and scalars.
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from labledger.errors import ConfigError
 
@@ -20,6 +20,7 @@ Location = tuple[str | int, ...]
 
 MAX_NODES = 100_000  # an alias that multiplies or contains itself ends here, not in memory
 MAX_DEPTH = 50
+MAX_BYTES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,14 @@ class YamlFile:
         return str(self.path)
 
 
+class ProblemsError(ValueError):
+    """What a validator of a whole model found, each problem at its own place."""
+
+    def __init__(self, found: Sequence[tuple[Location, str]]) -> None:
+        super().__init__("; ".join(f"{'.'.join(map(str, location))}: {text}" for location, text in found))
+        self.found = found
+
+
 def read_yaml(path: Path) -> YamlFile:
     """Read a YAML file whose top level is a mapping (an empty file is an empty mapping).
 
@@ -46,7 +55,7 @@ def read_yaml(path: Path) -> YamlFile:
     """
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-    text = read_text(path)
+    text = read_text(path, MAX_BYTES)
     try:
         _check_events(path, text)
         loaded = _loaded(text)
@@ -67,13 +76,15 @@ def read_yaml(path: Path) -> YamlFile:
     return YamlFile(path, reader.plain(loaded, ()), reader.lines)
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, max_bytes: int | None = None) -> str:
     """The text of a file that a user wrote.
 
     Raises:
-        ConfigError: it is not there, cannot be read, or is not UTF-8.
+        ConfigError: it is not there, cannot be read, is larger than `max_bytes`, or is not UTF-8.
     """
     try:
+        if max_bytes is not None and (size := path.stat().st_size) > max_bytes:
+            raise ConfigError(f"{path}: {size / 1e6:.0f} MB; at most {max_bytes / 1e6:.0f} MB are read")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file (looked in {path.absolute().parent})") from error
@@ -102,8 +113,10 @@ def _check_events(path: Path, text: str) -> None:
     from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
     enclosing: list[str | None] = []
-    for event in YAML(typ="rt").parse(text):
+    for count, event in enumerate(YAML(typ="rt").parse(text)):
         place = f"{path}:{event.start_mark.line + 1}"
+        if count > 3 * MAX_NODES:  # a value, its key, and the ends of what encloses them
+            raise ConfigError(f"{path}: more than {MAX_NODES} values")
         if getattr(event, "tag", None):
             tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
             raise ConfigError(f"{place}: the tag {tag} is not accepted; write the plain value")
@@ -189,14 +202,20 @@ def describe_errors(
     """
     lines = []
     for problem in error.errors(include_url=False):
-        location = _written_location(problem["loc"], data, problem["type"])
-        text = _problem_text(problem, model, location)
-        if problem["type"] == "value_error":
-            location, text = _named_field(model, location, text)
-        where = place(location)
-        field = "" if where.startswith("--") else ".".join(str(part) for part in location)
-        lines.append(": ".join(part for part in (where, field, text) if part))
+        for location, text in _located(problem, model, data):
+            where = place(location)
+            field = "" if where.startswith("--") else ".".join(str(part) for part in location)
+            lines.append(": ".join(part for part in (where, field, text) if part))
     return sorted(dict.fromkeys(lines), key=_in_order_of_lines)
+
+
+def _located(problem: Any, model: "type[BaseModel]", data: object) -> list[tuple[Location, str]]:
+    location = _written_location(problem["loc"], data, problem["type"])
+    raised = problem.get("ctx", {}).get("error")
+    if isinstance(raised, ProblemsError):
+        return [((*location, *inside), text) for inside, text in raised.found]
+    text = _problem_text(problem, model, location, data)
+    return [_named_field(model, location, text, data) if problem["type"] == "value_error" else (location, text)]
 
 
 def _in_order_of_lines(text: str) -> list[str | int]:
@@ -217,16 +236,23 @@ def _written_location(loc: Location, data: Any, kind: str) -> Location:
     return tuple(written)
 
 
-def _problem_text(problem: Any, model: "type[BaseModel]", location: Location) -> str:
+def _problem_text(problem: Any, model: "type[BaseModel]", location: Location, data: object) -> str:
     kind, found = problem["type"], problem.get("input")
     if kind == "extra_forbidden":
-        owner = _model_at(model, location[:-1])
+        owner = _model_at(model, location[:-1], data)
         names = list(owner.model_fields) if owner else []
         return "unknown key" + did_you_mean(str(location[-1]), names)
     if kind == "missing":
         return "required, and missing"
     if kind == "value_error":
         return str(problem["msg"]).removeprefix("Value error, ")
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        known = re.findall(r"'([^']*)'", problem["ctx"].get("expected_tags", ""))
+        key = problem["ctx"]["discriminator"].strip("'")
+        tag = problem["ctx"].get("tag")
+        return (
+            f"{key}: required, and missing" if tag is None else f"{key}: {tag!r} is not known{did_you_mean(tag, known)}"
+        )
     message = re.sub(r"^\w+ should ", "", str(problem["msg"]))
     hint = ""
     if kind == "literal_error":
@@ -236,11 +262,11 @@ def _problem_text(problem: Any, model: "type[BaseModel]", location: Location) ->
     return f"should {message}, found {_shown(found)}{hint}"
 
 
-def _named_field(model: "type[BaseModel]", location: Location, text: str) -> tuple[Location, str]:
+def _named_field(model: "type[BaseModel]", location: Location, text: str, data: object) -> tuple[Location, str]:
     """A validator of a whole section says `field: problem`: the field belongs to the location."""
     name, _, rest = text.partition(": ")
     inside: Location = (*location, *name.split("."))
-    owner = _model_at(model, inside[:-1])
+    owner = _model_at(model, inside[:-1], data)
     return (inside, rest) if rest and owner and inside[-1] in owner.model_fields else (location, text)
 
 
@@ -255,18 +281,32 @@ def did_you_mean(word: str, names: list[str]) -> str:
     return f" (did you mean {near[0]}?)" if near else f" (known: {', '.join(names)})" if names else ""
 
 
-def _model_at(model: "type[BaseModel]", location: Location) -> "type[BaseModel] | None":
-    """The model that holds the keys at `location`, found through optional and annotated types."""
-    owner: type[BaseModel] | None = model
+def _model_at(model: "type[BaseModel]", location: Location, data: Any) -> "type[BaseModel] | None":
+    """The model that holds the keys at `location` of `data`; of several that it may be, the one with its tag."""
+    choices = [model]
     for part in location:
-        field = owner.model_fields.get(str(part)) if owner else None
-        owner = _model_in(field.annotation) if field else None
-    return owner
+        owner = _chosen(choices, data)
+        data = data[part] if has(data, part) else None
+        if isinstance(part, str):  # a list's items are of the list's type
+            field = owner.model_fields.get(part) if owner else None
+            choices = models_in(field.annotation) if field else []
+    return _chosen(choices, data)
 
 
-def _model_in(annotation: Any) -> "type[BaseModel] | None":
+def _chosen(models: "Sequence[type[BaseModel]]", data: Any) -> "type[BaseModel] | None":
+    def has_its_tag(model: "type[BaseModel]") -> bool:
+        return any(
+            get_origin(field.annotation) is Literal and has(data, name) and data[name] in get_args(field.annotation)
+            for name, field in model.model_fields.items()
+        )
+
+    return next(filter(has_its_tag, models), models[0] if models else None)
+
+
+def models_in(annotation: Any) -> "list[type[BaseModel]]":
+    """The models that an annotation names, as an optional, a list or a choice."""
     from pydantic import BaseModel
 
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+        return [annotation]
+    return [found for part in get_args(annotation) for found in models_in(part)]

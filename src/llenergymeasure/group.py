@@ -1,16 +1,21 @@
 """The processes that share the work of one run. `ALONE` is the group of a run of one."""
 
+from collections.abc import Sequence
+
 
 class Group:
     """This process alone: it waits for nobody, and no device is another's too.
 
-    `parallel.processes.Processes` is the group of several. Of those, process 0 meters the devices that they share.
+    `parallel.processes.Processes` is the group of several. What they share is metered by the first of those that use
+    it: the processor by process 0, a GPU by the first of `on_same_gpu`.
+    `gpu` is the UUID of the one that this process was given, where that is known.
     """
 
     index = 0
     size = 1
     experiment_id: str | None = None
-    shares_gpu = False
+    gpu: str | None = None
+    on_same_gpu: tuple[int, ...] = (0,)
 
     def wait(self) -> None:
         """Return when every process has come here.
@@ -23,8 +28,8 @@ class Group:
         """Whether every process says so, told to each; the last thing that they do together before they measure."""
         return mine
 
-    def whole_span(self, start_s: float, end_s: float) -> tuple[float, float]:
-        """In process 0, once the others have ended: from the first window's start to the last one's end.
+    def whole_span(self, start_s: float, end_s: float, of: Sequence[int]) -> tuple[float, float]:
+        """Once the processes `of` have ended: from the start of their first window to the end of their last.
 
         `start_s` and `end_s` are this process's own window, on CLOCK_MONOTONIC.
         """

@@ -24,9 +24,10 @@ from llenergymeasure.energy.idle import IdleWindow, idle_power, watch_idle, why_
 from llenergymeasure.energy.meters.base import Meter
 from llenergymeasure.energy.reading import Spans, read_energy
 from llenergymeasure.energy.selection import Choice, choose_meter, find_sources
+from llenergymeasure.errors import BackendError
 from llenergymeasure.group import ALONE, Group
 from llenergymeasure.metrics.energy import Headline
-from llenergymeasure.metrics.measurement import EnergyReading, Measurement
+from llenergymeasure.metrics.measurement import Measurement
 from llenergymeasure.metrics.summary import raw_result, summarise
 from llenergymeasure.metrics.window import Window, choose_window
 from llenergymeasure.results.persistence import save_raw_result
@@ -36,7 +37,8 @@ from llenergymeasure.workload.prompts import build_requests, builtin_text
 
 CHECKING, MEASURING = "checking", "measuring"
 UNSETTLED_PEER = (
-    "The warm-up of another process did not converge, so there is no steady state; figures are of the whole run."
+    "A process's warm-up did not converge, or it has no full batch, so there is no steady state; figures are of the "
+    "whole run."
 )
 
 
@@ -72,7 +74,7 @@ def run(
     progress.phase(CHECKING)
     sources = find_sources()
     prompts = preflight.check(config, sources, output_dir)
-    metering = choose_meter(config.energy, user, sources, others_meter=_shared(group) if group.index else frozenset())
+    metering = choose_meter(config.energy, user, sources, others_meter=_others_meter(group))
     metering = metering if meter is None else metering._replace(meter=meter)
     backend = PytorchBackend(config, corpus=builtin_text, process_index=group.index, processes=group.size)
     with contextlib.closing(backend), metering.meter:
@@ -83,21 +85,34 @@ def run(
             collect(collected, backend, metering.meter, progress, _share(config, group))
             progress.phase("summing up")
             window = _window(ready, collected)
-            everyone = group.whole_span(window.start_s, window.end_s)
+            if group.size > 1 and output_dir is not None:  # before it waits for others, who may take long
+                alone = Spans.alone((window.start_s, window.end_s), collected.opened_s, collected.closed_s)
+                with contextlib.suppress(OSError):  # a disk that is full is told of when it matters
+                    save_raw_result(raw_result(_measurement(ready, collected, window, alone)), output_dir)
+            spans = _spans(ready, collected, window)
             metering.meter.mark()
-            measurement = _measurement(ready, collected, window, everyone)
+            measurement = _measurement(ready, collected, window, spans)
             return Finished(summarise(measurement), list(measurement.energy.samples))
         except BaseException as error:
             window = _window(ready, collected)
-            _keep(_measurement(ready, collected, window, (window.start_s, window.end_s)), output_dir, error)
+            spans = Spans.alone((window.start_s, window.end_s), collected.opened_s, collected.closed_s)
+            _keep(_measurement(ready, collected, window, spans), _share(config, group), output_dir, error)
             raise
 
 
-def _shared(group: Group) -> frozenset[str]:
-    """The kinds of device that the processes of a group have in common."""
-    if group.size == 1:
-        return frozenset()
-    return frozenset({"cpu", "dram", "gpu"} if group.shares_gpu else {"cpu", "dram"})
+def _others_meter(group: Group) -> frozenset[str]:
+    """The kinds of device that another process of the group meters for this one."""
+    processor = {"cpu", "dram"} if group.index else set()
+    return frozenset(processor if group.index == group.on_same_gpu[0] else {*processor, "gpu"})
+
+
+def _check_gpu(group: Group, model: ModelFacts) -> None:
+    """A process of several runs on the GPU that it was given."""
+    given, taken = group.gpu, model.device_uuid
+    if given is not None and given.startswith("GPU-") and taken is not None and taken != given:
+        raise BackendError(
+            f"process {group.index} was given {given} and runs on {taken}: CUDA was in use before; measure first"
+        )
 
 
 def _share(config: ExperimentConfig, group: Group) -> int:
@@ -151,6 +166,7 @@ def _prepare(
     group.wait()  # the machine is idle while any process watches it
     progress.phase(f"loading {config.model}")
     model = backend.load()
+    _check_gpu(group, model)
     notes = backend.prepare(build_requests(config, prompts, model.prompt_tokens))
     snapshot = environment.result(model.revision)
     group.wait()
@@ -159,7 +175,8 @@ def _prepare(
     progress.phase("warming up")
     warmup = run_warmup(backend, config.warmup, progress, thermal_wait=meter.is_measurement or bool(metering.left))
     converged = warmup.result is not None and warmup.result.converged is True
-    settled = group.all_agree(converged)
+    has_full_batch = config.num_prompts >= (group.index + 1) * config.batch_size
+    settled = group.all_agree(converged and (has_full_batch or group.size == 1))
     notes = [*notes, *warmup.notes, *([UNSETTLED_PEER] if converged and not settled else [])]
     return _Ready(config, user, metering, group, model, bare, loaded, warmup, settled, snapshot, notes)
 
@@ -194,10 +211,24 @@ def collect(collected: Collected, backend: Backend, meter: Meter, progress: Prog
     collected.peak_memory_mb = backend.peak_memory_mb()
 
 
-def _measurement(ready: _Ready, collected: Collected, window: Window, everyone: tuple[float, float]) -> Measurement:
-    """Everything that was collected, with the energy of the window or, of shared devices, of `everyone`'s."""
-    group = ready.group
-    left = {"gpu"} if ready.model.on_accelerator else {"cpu", "dram"}
+def _spans(ready: _Ready, collected: Collected, window: Window) -> Spans:
+    """Of what this process meters for others too, once those have ended: the time from the first to the last."""
+    group, own = ready.group, (window.start_s, window.end_s)
+    alone = Spans.alone(own, collected.opened_s, collected.closed_s)
+    if group.size == 1 or (group.index and group.index != group.on_same_gpu[0]):
+        return alone
+    gpu = group.whole_span(*own, group.on_same_gpu) if len(group.on_same_gpu) > 1 else own
+    processor = own if group.index else group.whole_span(*own, range(group.size))
+    last_s = max(gpu[1], processor[1], alone.recorded[1])
+    return Spans(own, {"gpu": gpu, "cpu": processor, "dram": processor}, (collected.opened_s, last_s))
+
+
+def _measurement(ready: _Ready, collected: Collected, window: Window, spans: Spans) -> Measurement:
+    """Everything that was collected, with the energy of the window or, of shared devices, of all windows together."""
+    group, metering = ready.group, ready.metering
+    used = {"gpu"} if ready.model.on_accelerator else {"cpu", "dram"}
+    first = group.on_same_gpu[0] if ready.model.on_accelerator else 0
+    headline = Headline(ready.model.on_accelerator, ready.model.device_uuid)
     return Measurement(
         experiment_id=group.experiment_id or new_experiment_id(collected.opened_at),
         config=ready.config,
@@ -207,33 +238,23 @@ def _measurement(ready: _Ready, collected: Collected, window: Window, everyone: 
         opened_at=collected.opened_at,
         opened_s=collected.opened_s,
         window=window,
-        energy=_energy_reading(ready, collected, window, everyone),
+        energy=read_energy(
+            metering.meter,
+            headline,
+            collected.batches,
+            spans,
+            (idle_power(metering.meter, ready.loaded, headline), idle_power(metering.meter, ready.bare, headline)),
+            metering.not_used,
+        ),
         peak_memory_mb=collected.peak_memory_mb,
         process_index=group.index,
         processes=group.size,
-        metered_by=0 if left & ready.metering.left else None,
+        metered_by=first if used & metering.left else None,
         **_contention_shares(collected),
         warmup=ready.warmup.result,
         warmup_excluded=ready.warmup.excluded_requests,
         environment=ready.environment,
         notes=ready.notes,
-    )
-
-
-def _energy_reading(
-    ready: _Ready, collected: Collected, window: Window, everyone: tuple[float, float]
-) -> EnergyReading:
-    meter = ready.metering.meter
-    headline = Headline(ready.model.on_accelerator, ready.model.device_uuid)
-    last_s = collected.closed_s if collected.closed_s is not None else window.end_s
-    return read_energy(
-        meter,
-        headline,
-        collected.batches,
-        Spans((window.start_s, window.end_s), everyone, (collected.opened_s, max(last_s, everyone[1]))),
-        (idle_power(meter, ready.loaded, headline), idle_power(meter, ready.bare, headline)),
-        ready.metering.not_used,
-        shared=_shared(ready.group),
     )
 
 
@@ -267,8 +288,8 @@ def _window(ready: _Ready, collected: Collected) -> Window:
     )
 
 
-def _keep(measurement: Measurement, output_dir: Path | None, error: BaseException) -> None:
-    """Keep what an unfinished run has measured, and note on `error` where."""
+def _keep(measurement: Measurement, share: int, output_dir: Path | None, error: BaseException) -> None:
+    """Keep what an unfinished run has measured of its `share` of the requests, and note on `error` where."""
     finished = sum(len(batch.requests) for batch in measurement.batches)
     if not finished:
         return
@@ -276,7 +297,7 @@ def _keep(measurement: Measurement, output_dir: Path | None, error: BaseExceptio
         error.add_note(f"{finished} finished requests are lost: no output directory was given")
         return
     try:
-        path = save_raw_result(raw_result(measurement).model_copy(update={"is_partial": True}), output_dir)
+        path = save_raw_result(raw_result(measurement).model_copy(update={"is_partial": finished < share}), output_dir)
     except OSError as second:
         error.add_note(f"{finished} finished requests could not be kept: {second}")
     else:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llenergymeasure.cli.errors import EXIT_FAILED, reporting_errors
+from labledger.commands import EXIT_FAILED, reporting_errors
 from llenergymeasure.cli.loading import load, load_all
 
 if TYPE_CHECKING:

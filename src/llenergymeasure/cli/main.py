@@ -1,12 +1,10 @@
 """`llem`: its commands."""
 
-import os
-import sys
 from typing import Annotated
 
 import typer
 
-from labledger.console import print_error
+from labledger.commands import run_program, show_version
 from llenergymeasure.cli.config import config_app
 from llenergymeasure.cli.doctor import doctor
 from llenergymeasure.cli.meter import SETTINGS, meter
@@ -24,11 +22,7 @@ app.add_typer(results_app, name="results")
 
 
 def _show_version(value: bool) -> None:
-    if value:
-        from importlib.metadata import version
-
-        typer.echo(f"llem {version('labledger')}")
-        raise typer.Exit
+    show_version(value, "llem")
 
 
 @app.callback(help=HELP)
@@ -42,10 +36,5 @@ def options(
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 usage or configuration, 130 interrupted."""
-    try:
-        app()
-    except OSError as error:  # standard output cannot be written to
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - what is left in the buffer cannot be written either
-        print_error(f"standard output: {error.strerror}")
-        sys.exit(1)
+    """Run the command line and exit."""
+    run_program(app)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llenergymeasure.cli.errors import reporting_errors
+from labledger.commands import reporting_errors
 
 if TYPE_CHECKING:
     from llenergymeasure.domain.metrics import DeviceEnergy

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from labledger.commands import EXIT_FAILED, reporting_errors
 from llenergymeasure.cli.compare import compare
-from llenergymeasure.cli.errors import EXIT_FAILED, reporting_errors
 from llenergymeasure.cli.loading import load, load_rows
 
 if TYPE_CHECKING:
@@ -162,20 +162,30 @@ def recover(
 ) -> None:
     """List what killed runs left; runs of which every process finished are aggregated and saved."""
     from labledger.console import print_answer
+    from labledger.errors import UnreadableFileError
+    from llenergymeasure.errors import ExperimentError
     from llenergymeasure.results import recovery
 
-    leftovers = recovery.find_leftovers(directory)
+    leftovers, left_any = recovery.find_leftovers(directory), False
     for leftover in leftovers:
+        what = leftover.what
         if leftover.complete:
-            saved = recovery.aggregate(leftover, directory)
-            print_answer(f"{leftover.path}: complete; saved in {saved.parent}")
-            continue
+            try:
+                saved = recovery.aggregate(leftover, directory)
+            except (ExperimentError, UnreadableFileError) as error:
+                what = f"{what}, and cannot be aggregated: {error}"
+            else:
+                print_answer(
+                    f"{leftover.path}: complete; " + (f"saved in {saved.parent}" if saved else "it is at work")
+                )
+                continue
+        left_any = True
         if remove:
             recovery.remove(leftover)
-        print_answer(f"{leftover.path}: {leftover.what}{'; removed' if remove else ''}")
+        print_answer(f"{leftover.path}: {what}{'; removed' if remove else ''}")
     if not leftovers:
         print_answer(f"nothing to recover in {directory}")
-    elif not remove and any(not leftover.complete for leftover in leftovers):
+    elif left_any and not remove:
         print_answer("llem results recover --remove deletes these")
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llenergymeasure.cli.errors import reporting_errors
+from labledger.commands import reporting_errors
 
 if TYPE_CHECKING:
     from llenergymeasure.domain.experiment import ExperimentResult
@@ -62,6 +62,8 @@ def run(
         from llenergymeasure.energy.selection import find_sources
         from llenergymeasure.preflight import check
 
+        if not is_first_process():
+            return
         print_config(loaded, as_json=json)
         check(loaded.experiment, find_sources(), output)
         typer.echo("checked: it can run; nothing was run", err=True)

@@ -17,13 +17,18 @@ class Rank:
     size: int
 
 
+def has_siblings(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process's parent may have started others of the same run."""
+    return all(name in environment for name in VARIABLES)
+
+
 def this_rank(environment: Mapping[str, str] = os.environ) -> Rank | None:
     """This process's place; None unless all of torchrun's variables are there and say that there are others.
 
     Raises:
         ConfigError: the processes are on several machines.
     """
-    if not all(name in environment for name in VARIABLES) or environment["WORLD_SIZE"] == "1":
+    if not has_siblings(environment) or environment["WORLD_SIZE"] == "1":
         return None
     if environment["WORLD_SIZE"] != environment["LOCAL_WORLD_SIZE"]:
         raise ConfigError(

@@ -4,7 +4,7 @@ import os
 
 import psutil
 
-from llenergymeasure.config.ranks import this_rank
+from llenergymeasure.config.ranks import has_siblings
 
 UVM = "/dev/nvidia-uvm"
 
@@ -45,7 +45,7 @@ def _uses_cuda() -> bool:
 def _judge(pid: int, first_look: bool) -> str | None:
     if pid == os.getpid():
         return None
-    family = {os.getpid()} if this_rank() is None else {os.getpid(), os.getppid()}
+    family = {os.getpid(), os.getppid()} if has_siblings() else {os.getpid()}
     try:
         process = psutil.Process(pid)
         ours = any(parent.pid in family for parent in process.parents())

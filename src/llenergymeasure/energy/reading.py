@@ -1,7 +1,7 @@
 """What a meter says of a run, once it is over."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from llenergymeasure.domain.metrics import DeviceEnergy
 from llenergymeasure.domain.power import IdlePower
@@ -13,11 +13,17 @@ from llenergymeasure.metrics.measurement import EnergyReading
 
 
 class Spans(NamedTuple):
-    """Seconds on CLOCK_MONOTONIC: this process's window, that of all processes together, and the whole measurement."""
+    """Seconds on CLOCK_MONOTONIC: this process's window; by kind of device, that of all processes that share it, where
+    this one meters it for others; and the whole measurement."""
 
     own: tuple[float, float]
-    everyone: tuple[float, float]
+    shared: dict[str, tuple[float, float]]
     recorded: tuple[float, float]
+
+    @classmethod
+    def alone(cls, own: tuple[float, float], opened_s: float, closed_s: float | None) -> Self:
+        """Where nothing is shared; `closed_s` None is of a measurement that did not end."""
+        return cls(own, {}, (opened_s, own[1] if closed_s is None else closed_s))
 
 
 def read_energy(
@@ -27,10 +33,8 @@ def read_energy(
     spans: Spans,
     idle: tuple[IdlePower, IdlePower],
     not_used: dict[str, str],
-    *,
-    shared: frozenset[str] = frozenset(),
 ) -> EnergyReading:
-    """Each device in this process's window or, if its kind is among the `shared`, in everyone's.
+    """Each device in this process's window or, where it is shared, in that of all who share it.
 
     `idle` is the power of the loaded machine, then of the bare one. An estimate is never shared: it is of this
     process's own time.
@@ -39,28 +43,29 @@ def read_energy(
     if not batches:
         return EnergyReading(meter.source, [], not_used, loaded, bare)
 
-    def is_shared(device: DeviceEnergy) -> bool:
-        return device.kind in shared and device.source != "estimate"
+    def span_of(device: DeviceEnergy) -> tuple[float, float]:
+        return spans.own if device.source == "estimate" else spans.shared.get(str(device.kind), spans.own)
 
-    own = meter.energy(*spans.own)
-    everyone = meter.energy(*spans.everyone) if any(map(is_shared, own)) else own
-    devices = [whole if is_shared(part) else part for part, whole in zip(own, everyone, strict=True)]
-    together = {str(device.device) for device in devices if is_shared(device)}
-    watches = [watch for watch in meter.watch(*spans.own) if watch.device not in together]
-    if together:
-        watches += [watch for watch in meter.watch(*spans.everyone) if watch.device in together]
-    is_shared_total = any(is_shared(device) for device in devices if headline.covers(device))
-    phases = Phases([], []) if is_shared_total else phase_energy(meter, batches, *spans.own)
+    devices = meter.energy(*spans.own)
+    watches = {watch.device: watch for watch in meter.watch(*spans.own)}
+    for span in {span_of(device) for device in devices} - {spans.own}:
+        shared = [str(device.device) for device in devices if span_of(device) == span]
+        devices = [
+            whole if span_of(part) == span else part for part, whole in zip(devices, meter.energy(*span), strict=True)
+        ]
+        watches |= {watch.device: watch for watch in meter.watch(*span) if watch.device in shared}
+    of_total = next((span_of(device) for device in devices if headline.covers(device)), spans.own)
+    phases = phase_energy(meter, batches, *spans.own) if of_total == spans.own else Phases([], [])
     return EnergyReading(
         source=meter.source,
         devices=devices,
         not_used=not_used,
         loaded_idle=loaded,
         bare_idle=bare,
-        span=spans.everyone if is_shared_total else None,
-        watches=watches,
+        span=None if of_total == spans.own else of_total,
+        watches=list(watches.values()),
         samples=meter.samples(*spans.recorded),
-        check=meter.cross_check(*(spans.everyone if is_shared_total else spans.own)),
+        check=meter.cross_check(*of_total),
         prefill=phases.prefill,
         decode=phases.decode,
     )

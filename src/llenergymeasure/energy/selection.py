@@ -98,7 +98,8 @@ def choose_meter(
     parts = [_meter(name, config, estimate, sources) for name in names]
     left = [part for part in parts if part.measured_kinds & others_meter]
     parts = [part for part in parts if part not in left] or [NoMeter()]
-    meter = parts[0] if len(parts) == 1 and (check is None or left) else CombinedMeter(parts, None if left else check)
+    check = None if "gpu" in others_meter else check
+    meter = parts[0] if len(parts) == 1 and check is None else CombinedMeter(parts, check)
     used = {*names, config.cross_check}
     not_used = {s: _why_not(s, names, config, sources) for s in ORDER if s not in used}
     return Choice(meter, not_used, frozenset(kind for part in left for kind in part.measured_kinds))

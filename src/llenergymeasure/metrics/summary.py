@@ -336,8 +336,9 @@ def _compute_metrics(measurement: Measurement, counted: Totals) -> ComputeMetric
 
 def _warnings(measurement: Measurement, counted: Totals, energy: RunEnergy, phase_notes: Sequence[str]) -> list[str]:
     reading = measurement.energy
+    start_s, end_s = _energy_span(measurement)
     found = [
-        *([] if measurement.metered_by is not None else energy_warnings(energy, counted.duration_s, reading.not_used)),
+        *([] if measurement.metered_by is not None else energy_warnings(energy, end_s - start_s, reading.not_used)),
         *run_warnings(
             warmup=measurement.warmup,
             cpu_wait_share=measurement.cpu_wait_share,

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from labledger.console import Progress, Silent
 from labledger.schema_versions import parse_record
@@ -28,8 +29,10 @@ from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.energy.selection import find_sources
 from llenergymeasure.errors import ExperimentError
 from llenergymeasure.harness import CHECKING, MEASURING, new_experiment_id
+from llenergymeasure.parallel.meeting import remove_meetings
 from llenergymeasure.parallel.member import Measured
 from llenergymeasure.parallel.messages import Message, Task
+from llenergymeasure.results.aggregation import processes
 from llenergymeasure.results.parts import discard_run
 from llenergymeasure.results.persistence import STATE_FOLDER, UnsavedResultError, load_result, state_folder
 
@@ -53,16 +56,16 @@ def launch(config: ExperimentConfig, user: UserConfig, output_dir: Path | None, 
         finally:
             if not (folder / STATE_FOLDER).exists():
                 shutil.rmtree(folder, ignore_errors=True)
-        return Measured(measured.result, None)
+        return Measured(measured.result.model_copy(update={"timeseries": None}), None)
     progress.phase(CHECKING)
     preflight.check(config, find_sources(), output_dir)
-    task = Task(experiment_id=new_experiment_id(datetime.now(UTC)), config=config, user=user, output_dir=output_dir)
+    task = Task(experiment_id=new_experiment_id(datetime.now(UTC)), config=config, user=user)
+    folder, was_there = state_folder(output_dir, task.experiment_id), output_dir.exists()
     progress.phase(f"starting {config.pytorch.data_parallel} processes")
-    folder = state_folder(output_dir, task.experiment_id)
-    with _started(task) as run:
+    with _started(task, output_dir) as run:
         try:
             run.follow(progress)
-        except KeyboardInterrupt as error:
+        except BaseException as error:  # a terminal that is gone, too
             run.stop()
             for text in run.last_words():
                 error.add_note(text)
@@ -70,38 +73,45 @@ def launch(config: ExperimentConfig, user: UserConfig, output_dir: Path | None, 
         finally:
             if not run.has_measured():
                 discard_run(folder)
+                if not was_there:
+                    with contextlib.suppress(OSError):  # another run has come
+                        output_dir.rmdir()
         return run.outcome(folder)
 
 
 class _Worker:
     """One process, and what it has told."""
 
-    def __init__(self, index: int, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, index: int, process: "subprocess.Popen[str]", says: TextIO) -> None:
         self.index = index
         self.process = process
+        self.says = says
         self.measures = False
+        self.was_told_to_stop = False
         self.done = 0
         self.last = Message()
 
     def problem(self) -> str | None:
         """Why it has no result; None where it has one, or the end of another is the reason."""
         code = self.process.wait()
+        if self.was_told_to_stop:
+            return None
         if self.last.error is not None:
-            return None if self.last.is_of_a_peer else f"process {self.index}: {self.last.error}"
+            return None if self.last.is_of_a_peer else f"failed: {self.last.error}"
         if code < 0:
-            return f"process {self.index} was ended by {signal.Signals(-code).name}"
-        return f"process {self.index} ended with exit code {code}" if code else None
+            return f"was ended by {signal.Signals(-code).name}"
+        return f"has ended with exit code {code}" if code else None
 
 
 class _Run:
     """All workers; a thread for each puts what it tells into one queue, None at its end."""
 
-    def __init__(self, workers: Sequence[_Worker], prompts: int) -> None:
+    def __init__(self, workers: Sequence[_Worker], prompts: int, output_dir: Path) -> None:
         self._workers = workers
         self._prompts = prompts
+        self._output_dir = output_dir
         self._heard: queue.SimpleQueue[tuple[_Worker, Message | None]] = queue.SimpleQueue()
         self._running = set(workers)
-        self._stopped = False
         for worker in workers:
             threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
 
@@ -122,19 +132,14 @@ class _Run:
     def stop(self) -> None:
         """End all, and give them the time to keep what they have."""
         self._terminate()
-        self.follow(Silent(), time.monotonic() + PATIENCE_S)
+        with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C does not wait
+            self.follow(Silent(), time.monotonic() + PATIENCE_S)
         for worker in self._running:
             worker.process.kill()
 
     def has_measured(self) -> bool:
         """Whether any has begun to."""
         return any(worker.measures for worker in self._workers)
-
-    def problems(self) -> list[str]:
-        """What went wrong, a line a process, the first one last: it speaks of the others."""
-        first, *others = self._workers
-        blamed = [worker for worker in (*others, first) if not (self._stopped and worker.last.was_stopped)]
-        return [text for worker in blamed if (text := worker.problem()) is not None]
 
     def last_words(self) -> list[str]:
         """What each has said of its end: where it has kept what it had."""
@@ -144,19 +149,35 @@ class _Run:
         """The result; `folder` is where the processes leave their parts."""
         first = self._workers[0].last
         if first.saved is not None:
-            return Measured(load_result(first.saved), first.saved)
+            path = self._output_dir / first.saved
+            return Measured(load_result(path), path)
         if first.document is not None or first.kept_at is not None:
             raise UnsavedResultError(str(first.error), _finished(first), first.kept_at)
-        text = "\n".join(self.problems() or ["no process has come to a result"])
+        text = self._problems()
         if folder.exists() and str(folder) not in text:
             text += f"; what was measured is kept in {folder}: llem results recover shows it"
-        raise ExperimentError(text)
+        failure = ExperimentError(text)
+        failure.exit_code = max(worker.last.exit_code for worker in self._workers)
+        raise failure
+
+    def _problems(self) -> str:
+        """What went wrong, the first process last: it speaks of the others. What several say is said once."""
+        first, *others = self._workers
+        found: dict[str, list[int]] = {}
+        for worker in (*others, first):
+            if (text := worker.problem()) is not None:
+                found.setdefault(text, []).append(worker.index)
+        if not found:  # each has only seen another end
+            return next((w.last.error for w in self._workers if w.last.error), "no process has come to a result")
+        return "; ".join(f"{processes(sorted(indices))} {text}" for text, indices in found.items())
 
     def _listen(self, worker: _Worker) -> None:
-        assert worker.process.stdout is not None  # noqa: S101 - it is a pipe
-        for line in worker.process.stdout:
-            self._heard.put((worker, Message.model_validate_json(line)))
-        self._heard.put((worker, None))
+        try:
+            with worker.says:
+                for line in worker.says:
+                    self._heard.put((worker, Message.model_validate_json(line)))
+        finally:
+            self._heard.put((worker, None))
 
     def _show(self, worker: _Worker, message: Message, progress: Progress) -> None:
         worker.last = message
@@ -171,34 +192,42 @@ class _Run:
             progress.update(message.done, message.total)
 
     def _terminate(self) -> None:
-        self._stopped = True
+        """Tell all to stop; one that does not measure yet has nothing to keep."""
         for worker in self._running:
-            worker.process.terminate()
+            worker.was_told_to_stop = True
+            if worker.measures:
+                worker.process.terminate()
+            else:
+                worker.process.kill()
 
 
 @contextlib.contextmanager
-def _started(task: Task) -> Iterator[_Run]:
+def _started(task: Task, output_dir: Path) -> Iterator[_Run]:
     """The processes of a run; none is left behind."""
     size, port = task.config.pytorch.data_parallel, _free_port()
     workers: list[_Worker] = []
     with contextlib.ExitStack() as ended:
+        ended.callback(remove_meetings, port)
         for index in range(size):
-            process = subprocess.Popen(
-                [sys.executable, "-m", "llenergymeasure.parallel.worker"],
+            says, tells = os.pipe()
+            process = subprocess.Popen(  # noqa: S603 - this program itself
+                [sys.executable, "-P", "-m", "llenergymeasure.parallel.worker", str(tells), output_dir],
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
+                stdout=2,  # what libraries print is not the answer
+                encoding="utf-8",
+                pass_fds=(tells,),
                 env=_environment(index, size, port),
                 start_new_session=True,  # Ctrl-C at a terminal reaches this process alone, which tells them
             )
+            os.close(tells)
             ended.enter_context(process)
             ended.callback(process.kill)
-            workers.append(_Worker(index, process))
+            workers.append(_Worker(index, process, os.fdopen(says, encoding="utf-8")))
             assert process.stdin is not None  # noqa: S101 - it is a pipe
             with contextlib.suppress(BrokenPipeError):  # it has ended; its exit code says so
                 process.stdin.write(task.line())
                 process.stdin.flush()
-        yield _Run(workers, task.config.num_prompts)
+        yield _Run(workers, task.config.num_prompts, output_dir)
 
 
 def _environment(index: int, size: int, port: int) -> dict[str, str]:
@@ -206,7 +235,7 @@ def _environment(index: int, size: int, port: int) -> dict[str, str]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
         "OMP_NUM_THREADS": str(max(cores // size, 1)),
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.startswith("TORCHELASTIC_")},
         "RANK": str(index),
         "LOCAL_RANK": str(index),
         "WORLD_SIZE": str(size),

@@ -1,6 +1,7 @@
 """What one of several processes does: measure its share, leave it; the first makes one result of them all."""
 
 import os
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -14,12 +15,19 @@ from llenergymeasure.config.loading import merge
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.config.ranks import Rank
 from llenergymeasure.domain.experiment import ExperimentResult
+from llenergymeasure.domain.power import PowerSample
 from llenergymeasure.energy.selection import find_sources
 from llenergymeasure.errors import ConfigError, ExperimentError
 from llenergymeasure.parallel.processes import Processes
 from llenergymeasure.results.aggregation import load_raw_results, validate_process_completeness
 from llenergymeasure.results.parts import combine, discard_run, load_parts, load_samples, save_part
-from llenergymeasure.results.persistence import TIMESERIES_FILE, UnsavedResultError, save_or_keep
+from llenergymeasure.results.persistence import (
+    TIMESERIES_FILE,
+    UnsavedResultError,
+    save_or_keep,
+    state_folder,
+    unsaved_folder,
+)
 from llenergymeasure.results.timeseries import temporary_timeseries
 
 
@@ -48,35 +56,69 @@ def measure_share(
     """
     if output_dir is None:
         raise ConfigError("a run of several processes needs an output directory: they leave their parts there")
-    config = _of_size(config, rank.size)
-    shares_gpu = take_gpu(config.device, rank)
-    with closing(Processes(rank, output_dir, shares_gpu=shares_gpu, experiment_id=experiment_id)) as group:
+    config = sized(config, rank.size)
+    gpu = take_gpu(config.device, rank)
+    with closing(Processes(rank, output_dir, gpu=gpu, experiment_id=experiment_id)) as group:
         try:
             part, samples = harness.run(config, user, progress, output_dir=output_dir, group=group)
         except BaseException:
             if group.index == 0 and not group.all_measure:
                 discard_run(group.folder)
             raise
+        _leave_part(part, samples, output_dir, group)
+        if group.index:
+            return Measured(part, None)
+        group.wait_for(range(group.size))
+        return _put_together(group, output_dir)
+
+
+def _leave_part(part: ExperimentResult, samples: Sequence[PowerSample], output_dir: Path, group: Processes) -> None:
+    """Leave what this process has found, or keep it where unsaved results are kept."""
+    try:
         with uninterrupted():
             save_part(part, samples, output_dir)
-        return Measured(part, None) if group.index else _put_together(group, output_dir)
+    except OSError as error:
+        reason = f"process {group.index} could not write to {group.folder}: {error.strerror}"
+        fallback = unsaved_folder()
+        try:
+            save_part(part, samples, fallback)
+        except OSError as second:
+            raise ExperimentError(f"{reason}; nor in {fallback}: {second.strerror}") from error
+        kept = state_folder(fallback, group.experiment_id)
+        raise ExperimentError(f"{reason}; what it has measured is kept in {kept}") from error
 
 
-def take_gpu(device: str, rank: Rank) -> bool:
-    """Leave one GPU visible to this process, its own while there are enough; whether several processes share one."""
+def take_gpu(device: str, rank: Rank) -> str | None:
+    """Leave one GPU visible to this process, its own while there are enough; its name, None without one.
+
+    The name is the board's UUID, so that processes that see it under different names know it for one. Sensors are of
+    a whole board: all slices of MIG have one name.
+    """
     if device == "cpu":
-        return False
-    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+        return None
+    nvml, listed = find_sources().nvml, os.environ.get("CUDA_VISIBLE_DEVICES")
     if listed is None:
-        names = [board.uuid for board in find_sources().nvml.boards]
+        os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # as the driver numbers them
+        names = [str(board.index) for board in nvml.boards]
     else:
         names = [name.strip() for name in listed.split(",") if name.strip()]
-    if names:
-        os.environ["CUDA_VISIBLE_DEVICES"] = names[rank.index % len(names)]
-    return bool(names) and rank.size > len(names)
+        if nvml.boards and not nvml.notes and "MIG-" not in listed:
+            names = names[: len(nvml.boards)]  # CUDA's list ends at the first name that it does not know
+    if not names:
+        return None
+    name = os.environ["CUDA_VISIBLE_DEVICES"] = names[rank.index % len(names)]
+    if name.startswith("MIG-"):
+        return "MIG"
+    visible = find_sources().nvml.boards
+    return visible[0].uuid if len(visible) == 1 else name
 
 
-def _of_size(config: ExperimentConfig, processes: int) -> ExperimentConfig:
+def sized(config: ExperimentConfig, processes: int) -> ExperimentConfig:
+    """`config` with so many processes.
+
+    Raises:
+        ConfigError: it names another number, or there is too little work for them.
+    """
     asked = config.pytorch.data_parallel
     if asked not in (1, processes):
         raise ConfigError(
@@ -97,12 +139,24 @@ def _put_together(group: Processes, output_dir: Path) -> Measured:
             f"{report.error_message}; what was measured is kept in {group.folder}: llem results recover shows it"
         )
     result = combine(raws, load_parts(group.folder, raws))
-    with uninterrupted(), temporary_timeseries(load_samples(group.folder, raws)) as timeseries:
-        try:
-            path = save_or_keep(result, output_dir, timeseries)
-        except UnsavedResultError as error:
-            if error.kept_at is not None:
-                discard_run(group.folder)
-            raise
-        discard_run(group.folder)
+    path = None
+    try:
+        with uninterrupted(), temporary_timeseries(load_samples(group.folder, raws)) as timeseries:
+            path = _save(result, output_dir, timeseries, group.folder)
+    except KeyboardInterrupt as error:
+        if path is not None:
+            error.add_note(f"the result was complete and is saved in {path.parent}")
+        raise
     return Measured(result.model_copy(update={"timeseries": TIMESERIES_FILE}) if timeseries else result, path)
+
+
+def _save(result: ExperimentResult, output_dir: Path, timeseries: Path | None, parts: Path) -> Path:
+    """Save the result, and remove the parts once it is anywhere."""
+    try:
+        path = save_or_keep(result, output_dir, timeseries)
+    except UnsavedResultError as error:
+        if error.kept_at is not None:
+            discard_run(parts)
+        raise
+    discard_run(parts)
+    return path

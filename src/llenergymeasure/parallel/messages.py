@@ -1,4 +1,4 @@
-"""What a worker is told on its stdin, and what it tells on its stdout: a JSON object a line."""
+"""What a worker is told on its stdin, and what it tells on a pipe of its own: a JSON object a line."""
 
 from pathlib import Path
 
@@ -15,7 +15,6 @@ class Task(BaseModel):
     experiment_id: str
     config: ExperimentConfig
     user: UserConfig
-    output_dir: Path
 
     def line(self) -> str:
         """As JSON: the fields that were set, for one that has no effect may not be."""
@@ -23,10 +22,9 @@ class Task(BaseModel):
 
 
 class Message(BaseModel):
-    """One line of a worker: a new phase; how far it is in it; its result's path; or why there is none.
+    """One line of a worker: a new phase; how far it is in it; the result's place in the output directory; or an error.
 
-    `document` is a finished result that could be saved nowhere. `is_of_a_peer` says that the error is another's,
-    `was_stopped` that it is the end that this process was asked for.
+    `document` is a finished result that could be saved nowhere. `is_of_a_peer` says that the error is another's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,9 +32,9 @@ class Message(BaseModel):
     phase: str | None = None
     done: int | None = None
     total: int = 0
-    saved: Path | None = None
+    saved: str | None = None
     error: str | None = None
     kept_at: Path | None = None
     document: str | None = None
     is_of_a_peer: bool = False
-    was_stopped: bool = False
+    exit_code: int = 1

@@ -1,34 +1,24 @@
-"""The processes of one run, on one machine, as they wait for each other before they measure.
+"""The processes of one run, on one machine.
 
-They meet over gloo, on GPUs too: nothing is exchanged while they measure, a process that dies is an error to the others
-at once, and the measured device holds no communicator. Once they measure they no longer need each other, so that one
-which is killed takes nobody with it; then files in `.state/` and the process table tell who has finished.
+They wait for each other until all begin to measure. From then on they do not need each other, so that one which is
+killed takes nobody with it; files in `.state/` tell who has finished, and the process table who has ended.
 """
 
 import contextlib
-import os
 import time
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import psutil
 
 from labledger.files import joined_directory
 from llenergymeasure.config.ranks import Rank
-from llenergymeasure.errors import ExperimentError
 from llenergymeasure.group import Group
 from llenergymeasure.harness import new_experiment_id
+from llenergymeasure.parallel.meeting import Meeting
 from llenergymeasure.results.aggregation import expect_processes, is_marked, load_raw_results
 from llenergymeasure.results.persistence import state_folder
 
 LOOK_EVERY_S = 0.1
-LONGEST_LOAD = timedelta(days=1)
-
-
-class PeerEndedError(ExperimentError):
-    """Another process of the run ended before all could begin to measure."""
 
 
 class Processes(Group):
@@ -39,87 +29,51 @@ class Processes(Group):
         OSError: the folder could not be made.
     """
 
-    def __init__(self, rank: Rank, output_dir: Path, *, shares_gpu: bool, experiment_id: str | None) -> None:
-        self.index, self.size, self.shares_gpu = rank.index, rank.size, shares_gpu
+    def __init__(self, rank: Rank, output_dir: Path, *, gpu: str | None, experiment_id: str | None) -> None:
+        self.index, self.size, self.gpu = rank.index, rank.size, gpu
         self.all_measure = False
-        self._held = contextlib.ExitStack()
-        self._meet()
-        if self.index == 0:
-            self.experiment_id = experiment_id or new_experiment_id(datetime.now(UTC))
-            self._join(output_dir)
-            expect_processes(self.experiment_id, self.size, output_dir)
-        told = self._exchange((self.experiment_id, os.getpid()))
-        self.experiment_id = told[0][0]
-        if self.index:
-            self._join(output_dir)
-        self._peers = [psutil.Process(pid) for _, pid in told] if self.index == 0 else []
+        with contextlib.ExitStack() as opened:
+            self._meeting = opened.enter_context(contextlib.closing(Meeting(rank)))
+            mine = experiment_id or new_experiment_id(datetime.now(UTC))
+            told = self._meeting.exchange((mine, gpu))
+            self.experiment_id = told[0][0]
+            self.on_same_gpu = tuple(index for index, (_, name) in enumerate(told) if name == gpu)
+            self.folder = state_folder(output_dir, self.experiment_id)
+            opened.enter_context(joined_directory(self.folder))
+            if self.index == 0:
+                expect_processes(str(self.experiment_id), self.size, output_dir)
+            self._opened = opened.pop_all()
 
     def wait(self) -> None:
         """Return when every process has come here."""
-        self._exchange(None)
+        self._meeting.exchange(None)
 
     def all_agree(self, mine: bool) -> bool:
         """Whether every process says so."""
-        agreed = all(self._exchange(mine))
+        agreed = all(self._meeting.exchange(mine))
         self.all_measure = True
         return agreed
 
-    def whole_span(self, start_s: float, end_s: float) -> tuple[float, float]:
-        """In process 0, once the others have finished or ended: all of their windows together."""
-        if self.index:
-            return start_s, end_s
-        for index, process in enumerate(self._peers):
-            while index and not is_marked(self.folder, index) and _is_running(process):
-                time.sleep(LOOK_EVERY_S)
-        spans = [(start_s, end_s), *self._windows()]
+    def whole_span(self, start_s: float, end_s: float, of: Sequence[int]) -> tuple[float, float]:
+        """Once the others `of` these have finished or ended: all of their windows together."""
+        self.wait_for(of)
+        spans = [(start_s, end_s), *self._windows(of)]
         return min(first for first, _ in spans), max(last for _, last in spans)
+
+    def wait_for(self, others: Sequence[int]) -> None:
+        """Return when each of `others` has written everything, or has ended."""
+        for index in others:
+            while index != self.index and not is_marked(self.folder, index) and self._meeting.is_running(index):
+                time.sleep(LOOK_EVERY_S)
 
     def close(self) -> None:
         """Let go of the folder and the peers."""
-        import torch.distributed as dist
+        self._opened.close()
 
-        self._held.close()
-        with contextlib.suppress(Exception):  # the peers may be gone
-            dist.destroy_process_group()
-
-    def _join(self, output_dir: Path) -> None:
-        self.folder = state_folder(output_dir, self.experiment_id)
-        self._held.enter_context(joined_directory(self.folder))
-
-    def _windows(self) -> Iterator[tuple[float, float]]:
+    def _windows(self, of: Sequence[int]) -> Iterator[tuple[float, float]]:
         for raw in load_raw_results(self.folder):
             lasted_s = raw.inference_metrics.inference_time_sec if raw.inference_metrics else None
-            if raw.clock_s is not None and raw.window_start_s is not None and lasted_s is not None:
-                start_s = raw.clock_s + raw.window_start_s
-                yield start_s, start_s + lasted_s
-
-    def _meet(self) -> None:
-        import torch.distributed as dist
-
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # one machine, and its name need not resolve
-        with _peer_errors():
-            dist.init_process_group("gloo", rank=self.index, world_size=self.size, timeout=LONGEST_LOAD)
-
-    def _exchange(self, mine: Any) -> list[Any]:
-        """What every process gives, in their order."""
-        import torch.distributed as dist
-
-        told: list[Any] = [None] * self.size
-        with _peer_errors():
-            dist.all_gather_object(told, mine)
-        return told
-
-
-@contextlib.contextmanager
-def _peer_errors() -> Iterator[None]:
-    try:
-        yield
-    except (RuntimeError, ValueError) as error:
-        raise PeerEndedError("another process of the run ended before the measurement began") from error
-
-
-def _is_running(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+            known = raw.clock_s is not None and raw.window_start_s is not None and lasted_s is not None
+            if raw.process_index in of and known:
+                start_s = (raw.clock_s or 0.0) + (raw.window_start_s or 0.0)
+                yield start_s, start_s + (lasted_s or 0.0)

@@ -1,6 +1,7 @@
-"""`python -m llenergymeasure.parallel.worker`: one process of a run that `parallel.launcher` started.
+"""`python -m llenergymeasure.parallel.worker FD DIRECTORY`: one process of a run that `parallel.launcher` started.
 
-It ends when its stdin does, as after SIGTERM: a worker does not outlive the process that the user started.
+It tells on the descriptor FD what it does, and leaves its part in DIRECTORY. It ends when its stdin does, as after
+SIGTERM: a worker does not outlive the process that the user started.
 """
 
 import contextlib
@@ -10,17 +11,20 @@ import sys
 import threading
 import time
 import warnings
+from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
 from llenergymeasure.config.ranks import this_rank
 from llenergymeasure.errors import LabledgerError
+from llenergymeasure.parallel.meeting import PeerEndedError
 from llenergymeasure.parallel.member import measure_share
 from llenergymeasure.parallel.messages import Message, Task
-from llenergymeasure.parallel.processes import PeerEndedError
 from llenergymeasure.results.persistence import UnsavedResultError
 
 UPDATE_EVERY_S = 0.2
+PATIENCE_S = 15.0
+"""How long it may take to keep what it has."""
 
 
 class Teller:
@@ -55,18 +59,18 @@ def main() -> int:
     """Do the task on stdin and tell how it ended; the exit code."""
     signal.signal(signal.SIGTERM, _stop)
     warnings.simplefilter("ignore")
-    teller, sys.stdout = Teller(sys.stdout), sys.stderr  # what anything else prints is no message
-    task = Task.model_validate_json(sys.stdin.readline())
+    teller = Teller(os.fdopen(int(sys.argv[1]), "w", encoding="utf-8"))
+    task, output_dir = Task.model_validate_json(sys.stdin.buffer.readline()), Path(sys.argv[2])
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     rank = this_rank()
     if rank is None:
         raise SystemExit("this is started by llem, with the environment variables of torchrun")
     try:
-        measured = measure_share(task.config, task.user, task.output_dir, teller, rank, task.experiment_id)
+        measured = measure_share(task.config, task.user, output_dir, teller, rank, task.experiment_id)
     except BaseException as error:
         teller.tell(_failure(error))
         return 1
-    teller.tell(Message(saved=measured.path))
+    teller.tell(Message(saved=str(measured.path.relative_to(output_dir)) if measured.path else None))
     return 0
 
 
@@ -82,11 +86,11 @@ def _failure(error: BaseException) -> Message:
         text = f"{error.filename}: {error.strerror}"
     else:
         text = f"unexpected {type(error).__name__}: {error}"
-    text = "\n".join([text, *getattr(error, "__notes__", [])])
+    text = "\n".join([text, *getattr(error, "__notes__", [])]).encode("utf-8", "backslashreplace").decode()
     return Message(
         error=text,
         is_of_a_peer=isinstance(error, PeerEndedError),
-        was_stopped=isinstance(error, KeyboardInterrupt),
+        exit_code=error.exit_code if isinstance(error, LabledgerError) else 1,
     )
 
 
@@ -98,6 +102,8 @@ def _end_with_stdin() -> None:
     while os.read(0, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(PATIENCE_S)
+    os.kill(os.getpid(), signal.SIGKILL)  # it waits where no handler runs
 
 
 if __name__ == "__main__":

@@ -92,13 +92,13 @@ def validate_process_completeness(
     if len(raw_results) != expected_processes:
         problems.append(f"{len(raw_results)} results, expected {expected_processes}")
     if missing:
-        problems.append(f"no result of {_processes(missing)}")
+        problems.append(f"no result of {processes(missing)}")
     if duplicates:
-        problems.append(f"more than one result of {_processes(duplicates)}")
+        problems.append(f"more than one result of {processes(duplicates)}")
     if strange := sorted(set(counted) - wanted):
-        problems.append(f"a result of {_processes(strange)}, which is none of {expected_processes}")
+        problems.append(f"a result of {processes(strange)}, which is none of {expected_processes}")
     if unmarked:
-        problems.append(f"{_processes(unmarked)} did not finish (no {MARKER.format(index='N')} marker)")
+        problems.append(f"{processes(unmarked)} did not finish (no {MARKER.format(index='N')} marker)")
     message = f"experiment {experiment_id} is incomplete: {'; '.join(problems)}" if problems else None
     return CompletenessReport(not problems, sorted({*missing, *unmarked}), duplicates, message)
 
@@ -128,6 +128,8 @@ def aggregate_results(
         raise ExperimentError(f"experiment {experiment_id}: a process's result has no inference_metrics")
     start, end = min(first for first, _ in spans), max(last for _, last in spans)
     active_s = _union_s([((first - start).total_seconds(), (last - start).total_seconds()) for first, last in spans])
+    if not active_s:
+        raise ExperimentError(f"experiment {experiment_id}: the processes' windows have no length")
     total, outputs = (
         sum_of_all([getattr(each, name) for each in inference]) for name in ("total_tokens", "output_tokens")
     )
@@ -149,7 +151,7 @@ def aggregate_results(
         "energy_per_output_token_j": _ratio(energy_j, outputs),
         "energy_per_request_j": _ratio(energy_j, ended),
         "energy_delay_product_js": None if energy_j is None else energy_j * active_s,
-        "emissions_kg_co2": sum_of_all([each.emissions_kg_co2 for each in _metered(raw_results)]),
+        "emissions_kg_co2": None if energy_j is None else _emissions_kg_co2(raw_results),
         "total_flops": sum_of_all(_computed(raw_results, "flops_total")),
         "peak_memory_mb": sum_of_all(_computed(raw_results, "peak_memory_mb")),
         "model_memory_mb": sum_of_all(_computed(raw_results, "model_memory_mb")),
@@ -197,11 +199,16 @@ def _metered(raw_results: Sequence[RawProcessResult]) -> list[EnergyMetrics]:
     return [raw.energy_metrics or unknown for raw in raw_results if is_metered(raw)]
 
 
+def _emissions_kg_co2(raw_results: Sequence[RawProcessResult]) -> float | None:
+    return sum_of_all([each.emissions_kg_co2 for each in _metered(raw_results)])
+
+
 def _energy_j(raw_results: Sequence[RawProcessResult]) -> float | None:
     """Each device once: of processes that share a GPU one has metered it for all, and the others have no energy."""
-    metering = {raw.process_index for raw in raw_results if is_metered(raw)}
-    if any(raw.metered_by not in metering for raw in raw_results if not is_metered(raw)):
-        return None
+    metering = {raw.process_index: raw.gpu_id for raw in raw_results if is_metered(raw)}
+    for raw in raw_results:
+        if not is_metered(raw) and metering.get(raw.metered_by, "nobody") != raw.gpu_id:
+            return None
     by_gpu: dict[int | None, list[float | None]] = {}
     for raw in filter(is_metered, raw_results):
         found_j = raw.energy_metrics.total_energy_j if raw.energy_metrics else None
@@ -215,6 +222,8 @@ def _energy_j(raw_results: Sequence[RawProcessResult]) -> float | None:
 
 
 def _warnings(raw_results: Sequence[RawProcessResult], spans: Sequence[tuple[datetime, datetime]]) -> Iterator[str]:
+    if len(raw_results) > 1:
+        yield "ITL is unknown: the processes' results do not keep the gaps between tokens"
     gpus = Counter(raw.gpu_id for raw in raw_results if raw.gpu_id is not None)
     for gpu in sorted(gpu for gpu, times in gpus.items() if times > 1):
         yield f"{gpus[gpu]} processes name GPU {gpu}: its energy is known only where one of them metered it for all"
@@ -239,7 +248,8 @@ def _union_s(spans: Sequence[tuple[float, float]]) -> float:
     return covered_s
 
 
-def _processes(indices: Sequence[int]) -> str:
+def processes(indices: Sequence[int]) -> str:
+    """Them, as people name them."""
     return f"process{'es' if len(indices) > 1 else ''} {', '.join(map(str, indices))}"
 
 

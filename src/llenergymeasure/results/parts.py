@@ -123,18 +123,20 @@ def combine(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult])
     """One result of all processes: the sums of their raw results, and what their parts know beside that."""
     first = parts[0]
     metered = [part for raw, part in zip(raws, parts, strict=True) if is_metered(raw)]
+    devices = _devices(raws, parts)
     word, reasons = _verdict(metered)
+    differ = len({part.measurement_methodology for part in parts}) > 1
     result = aggregate_results(
         raws,
         str(first.experiment_id),
         str(first.measurement_config_hash),
-        first.measurement_methodology or "total",
+        "total" if differ else first.measurement_methodology or "total",
         **{name: getattr(first, name) for name in SAME},
         **{name: sum_of_all([getattr(part, name) for part in metered]) for name in SUMS},
         steady_state_window=_steady_state_window(raws, parts),
         energy_uncertainty=_uncertainty(metered),
-        device_energy=[device for part in metered for device in part.device_energy],
-        energy_per_device_j=_per_device(metered),
+        device_energy=devices,
+        energy_per_device_j=_gpu_joules(devices),
         peak_power_w=metered[0].peak_power_w if len(metered) == 1 else None,
         warmup_excluded_samples=sum_of_all([part.warmup_excluded_samples for part in parts]),
         verdict=word,
@@ -144,11 +146,12 @@ def combine(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult])
         thermal_time_series=_hottest(raws, parts),
     )
     requests = sum(request.ended_inside for raw in raws for request in served(raw))
+    windows = ["The processes' figures are not of the same kind of window; see process_results."] if differ else []
     small = size_warnings(result.total_inference_time_sec or 0.0, requests)
     return result.model_copy(
         update={
             **_of_the_total(result, metered),
-            "measurement_warnings": [*result.measurement_warnings, *small],
+            "measurement_warnings": [*result.measurement_warnings, *windows, *small],
         }
     )
 
@@ -156,23 +159,40 @@ def combine(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult])
 def _of_the_total(result: ExperimentResult, metered: Sequence[ExperimentResult]) -> dict[str, object]:
     """What follows from the total energy."""
     total_j, lasted_s = result.total_energy_j, result.total_inference_time_sec
+    multi_gpu = {"multi_gpu": _multi_gpu(result)}
+    if total_j is None:
+        return multi_gpu | _UNKNOWN | _verdict_of_unknown(result)
     measured = all(part.mean_power_w is not None for part in metered)
+    first = metered[0].energy_breakdown or EnergyBreakdown()
     breakdown = EnergyBreakdown(
         raw_j=total_j,
         adjusted_j=result.energy_adjusted_j,
         baseline_power_w=result.baseline_power_w,
-        baseline_method=metered[0].energy_breakdown.baseline_method if metered[0].energy_breakdown else None,
-        baseline_timestamp=metered[0].energy_breakdown.baseline_timestamp if metered[0].energy_breakdown else None,
+        baseline_method=None if result.energy_adjusted_j is None else first.baseline_method,
+        baseline_timestamp=first.baseline_timestamp,
     )
-    gpus = [device for device in result.device_energy if device.kind == "gpu"] if result.energy_scope == "gpu" else []
-    return {
-        "energy_breakdown": None if total_j is None else breakdown,
-        "mean_power_w": total_j / lasted_s if total_j is not None and lasted_s and measured else None,
-        "multi_gpu": _multi_gpu(gpus, result) if len(gpus) > 1 else None,
-    }
+    mean_power_w = total_j / lasted_s if lasted_s and measured else None
+    return {**multi_gpu, "energy_breakdown": breakdown, "mean_power_w": mean_power_w}
 
 
-def _multi_gpu(gpus: Sequence[DeviceEnergy], result: ExperimentResult) -> MultiGPUMetrics:
+_UNKNOWN: dict[str, object] = dict.fromkeys(
+    ("energy_scope", "energy_uncertainty", "energy_uncertainty_j", "energy_adjusted_j", "energy_adjusted_uncertainty_j")
+)
+
+
+def _verdict_of_unknown(result: ExperimentResult) -> dict[str, object]:
+    """An energy that no process is sure of is not valid."""
+    if result.verdict != "valid":
+        return {}
+    return {"verdict": "invalid", "verdict_reasons": ["energy is unknown: several processes metered one GPU"]}
+
+
+def _multi_gpu(result: ExperimentResult) -> MultiGPUMetrics | None:
+    """None unless the processes ran on several GPUs."""
+    gpus = [device for device in result.device_energy if device.kind == "gpu"]
+    ran_on_gpus = any(raw.gpu_id is not None for raw in result.process_results)
+    if len(gpus) < 2 or not ran_on_gpus:
+        return None
     return MultiGPUMetrics(
         num_gpus=len(gpus),
         energy_per_gpu_j=[device.energy_j for device in gpus],
@@ -214,9 +234,22 @@ def _uncertainty(metered: Sequence[ExperimentResult]) -> EnergyUncertainty | Non
     )
 
 
-def _per_device(metered: Sequence[ExperimentResult]) -> list[float] | None:
-    lists = [part.energy_per_device_j for part in metered]
-    return [energy_j for each in lists for energy_j in each or []] if all(lists) else None
+def _devices(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult]) -> list[DeviceEnergy]:
+    """Every device once: of a GPU that several processes saw, what the one says that used it."""
+    found: dict[object, DeviceEnergy] = {}
+    for raw, part in zip(raws, parts, strict=True):
+        gpus = part.environment_snapshot.gpus if part.environment_snapshot else []
+        used = next((gpu.uuid for gpu in gpus if gpu.index == raw.gpu_id), None)
+        for device in part.device_energy if is_metered(raw) else ():
+            name = device.device if device.kind == "gpu" else (raw.process_index, device.device)
+            if name not in found or device.device == used:
+                found[name] = device
+    return list(found.values())
+
+
+def _gpu_joules(devices: Sequence[DeviceEnergy]) -> list[float] | None:
+    known = [device.energy_j for device in devices if device.kind == "gpu"]
+    return [each for each in known if each is not None] if known and None not in known else None
 
 
 def _steady_state_window(

@@ -18,7 +18,7 @@ from llenergymeasure.results.aggregation import (
     validate_process_completeness,
 )
 from llenergymeasure.results.catalog import read_result, result_files
-from llenergymeasure.results.parts import combine, load_parts, load_samples
+from llenergymeasure.results.parts import combine, discard_run, load_parts, load_samples
 from llenergymeasure.results.persistence import RESULT_FILE, STATE_FOLDER, TIMESERIES_FILE, save_result
 from llenergymeasure.results.timeseries import temporary_timeseries
 
@@ -123,27 +123,38 @@ def _was_being_filled(folder: Path) -> bool:
     return ours and all(name == TIMESERIES_FILE or OUR_TEMPORARY.fullmatch(name) for name in names)
 
 
-def aggregate(leftover: Leftover, directory: Path) -> Path:
+def aggregate(leftover: Leftover, directory: Path) -> Path | None:
     """Make one result of a complete run, save it in `directory`, remove the run, and return the result.json.
 
-    What the processes' files do not say (of one that left no part: the configuration, the environment) stays unknown.
+    None where another process has done so, or works on it. What the processes' files do not say (where a part is broken
+    or missing: the configuration, the environment) stays unknown.
 
     Raises:
         ExperimentError: a process's result lacks what the sums need.
         OSError: it could not be saved; the run is still there.
     """
-    raws = load_raw_results(leftover.path)
+    if not leftover.path.is_dir():
+        return None
+    with unheld(leftover.path) as is_free:
+        return _aggregate(leftover.path, directory) if is_free else None
+
+
+def _aggregate(folder: Path, directory: Path) -> Path:
+    raws = load_raw_results(folder)
     for path in result_files(directory):  # an aggregation that was itself cut short after it had saved
         before = read_result(path)
         if isinstance(before, ExperimentResult) and before.experiment_id == raws[0].experiment_id:
-            remove(leftover)
+            discard_run(folder)
             return path
-    if parts := load_parts(leftover.path, raws):
+    parts: list[ExperimentResult] = []
+    with contextlib.suppress(UnreadableFileError):
+        parts = load_parts(folder, raws)
+    if parts:
         result = combine(raws, parts)
     else:
         result = aggregate_results(raws, str(raws[0].experiment_id), UNKNOWN_HASH)
         result = result.model_copy(update={"effective_config": {"model": raws[0].model_name}})
-    with temporary_timeseries(load_samples(leftover.path, raws)) as timeseries:
+    with temporary_timeseries(load_samples(folder, raws)) as timeseries:
         path = save_result(result, directory, timeseries)
-    remove(leftover)
+    discard_run(folder)
     return path

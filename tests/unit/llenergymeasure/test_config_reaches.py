@@ -11,7 +11,7 @@ from replays import RecordedWarmup, SteadyGpu
 from tiny import TINY_SHAPE, tiny_config
 
 from labledger.console import Silent
-from labledger.yaml_files import _model_in
+from labledger.yaml_files import models_in
 from llenergymeasure.backends.pytorch import checks
 from llenergymeasure.backends.pytorch.backend import PytorchBackend
 from llenergymeasure.backends.pytorch.loading import load
@@ -384,7 +384,7 @@ PROOFS = {
 def fields(model: type[BaseModel], prefix=""):
     """The path of every value that a YAML may hold; a section counts as its own fields."""
     for name, field in model.model_fields.items():
-        section = _model_in(field.annotation)
+        section = next(iter(models_in(field.annotation)), None)
         if section is None or name == "dataset":
             yield prefix + name
         if section is not None:

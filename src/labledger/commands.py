@@ -1,9 +1,12 @@
 """What becomes of an error: one message on stderr and an exit code; a traceback only with `--debug`."""
 
 import functools
+import os
 import signal
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -56,9 +59,27 @@ def _message(error: Exception) -> str:
         return "\n".join([*head, *problems])
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    again = f"llem --debug {' '.join(sys.argv[1:])}"
-    return f"unexpected {type(error).__name__}: {error}\nThis is a defect of llem. Its traceback: {again}"
+    program = Path(sys.argv[0]).name
+    again = f"{program} --debug {' '.join(sys.argv[1:])}"
+    return f"unexpected {type(error).__name__}: {error}\nThis is a defect of {program}. Its traceback: {again}"
 
 
 def _report(message: str, error: BaseException) -> None:
     print_error("\n".join([message, *getattr(error, "__notes__", [])]))
+
+
+def run_program(program: Callable[[], object]) -> None:
+    """Run a command line to its exit: 0 done, 1 failed, 2 usage or configuration, 130 interrupted."""
+    try:
+        program()
+    except OSError as error:  # standard output cannot be written to
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - what is left in the buffer cannot be written either
+        print_error(f"standard output: {error.strerror}")
+        sys.exit(EXIT_FAILED)
+
+
+def show_version(value: bool, name: str) -> None:
+    """What --version does."""
+    if value:
+        typer.echo(f"{name} {version('labledger')}")
+        raise typer.Exit

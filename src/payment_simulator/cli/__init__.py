@@ -1,0 +1,1 @@
+"""`payment-sim`: parse, call, print."""

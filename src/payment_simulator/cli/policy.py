@@ -1,0 +1,59 @@
+"""`payment-sim policy`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labledger.commands import reporting_errors
+
+policy_app = typer.Typer(help="What decision trees may say, and whether one does.", no_args_is_help=True)
+
+
+@policy_app.command()
+@reporting_errors
+def schema(ctx: typer.Context) -> None:
+    """Print every field with its unit, every action with its parameters, and every operator."""
+    from labledger.console import print_answer, print_table
+    from payment_simulator.policy.fields import (
+        ACTION_MEANINGS,
+        ACTIONS,
+        COMMON_FIELDS,
+        COMPARISONS,
+        MANY_SIDED,
+        ONE_SIDED,
+        PAYMENT_FIELDS,
+        STATE_PREFIX,
+        TWO_SIDED,
+    )
+
+    print_answer("Fields that every tree may ask, and registers: " + STATE_PREFIX + "NAME, 0 until set\n")
+    print_table(("field", "unit", "what it is"), [(name, *field) for name, field in COMMON_FIELDS.items()])
+    print_answer("Fields that a payment_tree may ask, too\n")
+    print_table(("field", "unit", "what it is"), [(name, *field) for name, field in PAYMENT_FIELDS.items()])
+    print_answer("Actions\n")
+    rows = [
+        (kind, name, ", ".join(parameters), ACTION_MEANINGS[name])
+        for kind, actions in ACTIONS.items()
+        for name, parameters in actions.items()
+    ]
+    print_table(("tree", "action", "parameters", "what it does"), rows)
+    print_answer(
+        f"Conditions: {' '.join(COMPARISONS)} (left, right), and, or (conditions), not (condition)\n"
+        f"Computations: {' '.join(TWO_SIDED)} (left, right), {' '.join(MANY_SIDED)} (values), "
+        f"{' '.join(ONE_SIDED)} (value), clamp (value, min, max)\n"
+        "Values: {field: NAME}, {param: NAME}, {value: NUMBER}, {compute: …}"
+    )
+
+
+@policy_app.command()
+@reporting_errors
+def validate(
+    ctx: typer.Context, file: Annotated[Path, typer.Argument(help="A policy in JSON.", show_default=False)]
+) -> None:
+    """Check a policy; every error is told, with its path inside the tree."""
+    from labledger.console import print_answer
+    from payment_simulator.policy.policies import load_policy
+
+    load_policy(file)
+    print_answer(f"{file}: a policy that can be run")

@@ -1,0 +1,152 @@
+"""`payment-sim run`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from labledger.commands import reporting_errors
+
+if TYPE_CHECKING:
+    from payment_simulator.engine.outcome import Outcome
+
+
+@reporting_errors
+def run(
+    ctx: typer.Context,
+    scenario: Annotated[Path, typer.Argument(help="YAML file of the scenario.", show_default=False)],
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="In place of the scenario's rng_seed.", show_default=False)
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="PATH=VALUE over the scenario, as in agents.BANK_A.unsecured_cap=5.", show_default=False
+        ),
+    ] = None,
+    events: Annotated[
+        Path | None, typer.Option("--events", help="Write every event to this Parquet file.", show_default=False)
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", help="Draw balances, queues and costs: .png or .svg.", show_default=False),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Simulate a scenario once, and print what it cost each bank."""
+    import time
+
+    from labledger.console import print_answer
+    from payment_simulator.engine.simulate import prepare, simulate
+    from payment_simulator.policy.policies import policies_of
+    from payment_simulator.scenario.arrivals import draw_arrivals
+    from payment_simulator.scenario.loader import read_scenario
+
+    _check_outputs(events, plot)
+    began_s = time.perf_counter()
+    loaded = read_scenario(scenario, changes or [])
+    prepared = prepare(loaded.scenario, policies_of(loaded.scenario, loaded.place))
+    read_s = time.perf_counter()
+    used_seed = loaded.scenario.simulation.rng_seed if seed is None else seed
+    arrivals = draw_arrivals(loaded.scenario, used_seed)
+    drawn_s = time.perf_counter()
+    outcome = simulate(prepared, arrivals, record_events=events is not None or plot is not None)
+    done_s = time.perf_counter()
+    timing = {"read_s": read_s - began_s, "draw_s": drawn_s - read_s, "simulate_s": done_s - drawn_s}
+    if events is not None:
+        from payment_simulator.engine.events import write_events
+
+        write_events(outcome.events(), str(events))
+    if plot is not None:
+        from payment_simulator.cli.plot import draw
+
+        draw(outcome, loaded.scenario, plot)
+    report = _report(scenario, used_seed, outcome, loaded.scenario.simulation.ticks, timing)
+    if json:
+        import json as json_module
+
+        print_answer(json_module.dumps(report, indent=2))
+    else:
+        _print(report)
+
+
+def _check_outputs(events: Path | None, plot: Path | None) -> None:
+    """Before anything is computed: a file that cannot be written would cost the run."""
+    from labledger.errors import ConfigError
+
+    if plot is not None and plot.suffix not in (".png", ".svg"):
+        raise ConfigError(f"--plot: {plot} is neither .png nor .svg")
+    if plot is not None:
+        from importlib.util import find_spec
+
+        if find_spec("matplotlib") is None:
+            raise ConfigError("--plot: matplotlib is not installed; run pip install -e '.[plot]'")
+    for name, path in (("--events", events), ("--plot", plot)):
+        if path is not None and path.is_dir():
+            raise ConfigError(f"{name}: {path} is a directory; name a file")
+        if path is not None and not path.absolute().parent.is_dir():
+            raise ConfigError(f"{name}: there is no directory {path.absolute().parent}")
+
+
+def _report(scenario: Path, seed: int, outcome: "Outcome", ticks: int, timing: dict[str, float]) -> dict[str, Any]:
+    agents = outcome.agents()
+    arrived, settled = int(outcome.arrived.sum()), int(outcome.settled.sum())
+    return {
+        "scenario": str(scenario),
+        "seed": seed,
+        "agents": agents,
+        "total_cost": sum(agent["total_cost"] for agent in agents.values()),
+        "arrived": arrived,
+        "settled": settled,
+        "settlement_rate": settled / arrived if arrived else None,
+        "settled_value": int(outcome.settled_value),
+        "lsm_share": outcome.lsm_share,
+        "liquidity_used": int(outcome.liquidity_used.sum()),
+        "policy_faults": int(outcome.policy_faults),
+        "ticks": ticks,
+        "engine": outcome.engine,
+        "timing": timing,
+    }
+
+
+def _print(report: dict[str, Any]) -> None:
+    from labledger.console import print_answer, print_facts, print_table
+    from payment_simulator.engine.vocabulary import COSTS
+
+    charged = [kind for kind in COSTS if any(agent["costs"][kind] for agent in report["agents"].values())]
+    header = (
+        "bank",
+        "total cost",
+        *(kind.replace("_", " ") for kind in charged),
+        "settled",
+        "mean delay",
+        "liquidity used",
+    )
+    rows = [
+        (
+            name,
+            f"{agent['total_cost']:,}",
+            *(f"{agent['costs'][kind]:,}" for kind in charged),
+            f"{agent['settled']:,} of {agent['arrived']:,}",
+            "" if agent["mean_delay_ticks"] is None else f"{agent['mean_delay_ticks']:.2f} ticks",
+            f"{agent['liquidity_used']:,}",
+        )
+        for name, agent in report["agents"].items()
+    ]
+    print_answer(f"{report['scenario']}, seed {report['seed']}: cents")
+    print_table(header, rows)
+    rate, share = report["settlement_rate"], report["lsm_share"]
+    seconds = sum(report["timing"].values())
+    facts = [
+        ("total cost", f"{report['total_cost']:,}"),
+        ("settled", "no payment arrived" if rate is None else f"{rate:.1%} of {report['arrived']:,} payments"),
+        (
+            "settled value",
+            f"{report['settled_value']:,}" + ("" if share is None else f", {share:.1%} by offsets (LSM)"),
+        ),
+        ("liquidity used", f"{report['liquidity_used']:,}"),
+        ("ran", f"{report['ticks']:,} ticks in {seconds:.2f} s ({report['engine']})"),
+    ]
+    if report["policy_faults"]:
+        facts.append(("policy faults", f"{report['policy_faults']:,} divisions by zero in trees, taken as 0"))
+    print_facts("", facts)

@@ -1,0 +1,1 @@
+"""The settlement of a scenario: a definition in plain Python, and the same in compiled code."""

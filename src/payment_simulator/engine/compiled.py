@@ -1,0 +1,29 @@
+"""How the kernel is compiled, and where that is kept.
+
+numba does not see that a function in another file was changed, so its cache has a folder for each state of the sources.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numba
+import platformdirs
+
+
+def _cache_folder() -> Path:
+    digest = hashlib.sha256(numba.__version__.encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return platformdirs.user_cache_path("payment_simulator") / digest.hexdigest()[:16]
+
+
+numba.config.CACHE_DIR = str(_cache_folder())  # type: ignore[attr-defined]
+
+part: Any = numba.njit(  # type: ignore[call-overload]
+    nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
+)
+"""A part of the kernel: called by compiled code alone."""
+
+entry: Any = numba.njit(nogil=True, error_model="numpy", cache=True)
+"""What Python calls."""

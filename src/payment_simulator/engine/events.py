@@ -1,0 +1,92 @@
+"""The event table: what happened, row by row, so that balances can be computed again from it."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from payment_simulator.engine.vocabulary import COSTS, ROW, EventKind, Skipped
+
+if TYPE_CHECKING:
+    import pyarrow
+
+    from payment_simulator.scenario.arrivals import Arrivals
+
+SCHEMA_VERSION = "1.0"
+
+
+def event_table(rows: NDArray[np.int64], arrivals: "Arrivals", agent_ids: Sequence[str]) -> "pyarrow.Table":
+    """The recorded `rows` (see `vocabulary.ROW`) with names in place of numbers; null where a column does not apply.
+
+    `payment` is the sender's id and the payment's place among the sender's, so it depends on nothing drawn elsewhere.
+    `offset` numbers the offsets of a run: all payments of one settle at once, by their net. `priority`, `deadline` (a
+    tick) and `divisible` are given with the arrival, `priority` also where a policy changes it.
+    """
+    import pyarrow as pa
+
+    column = {name: rows[:, place] for place, name in enumerate(ROW)}
+    kind, note, payment = column["event"], column["note"], column["payment"]
+    arrives, paid = kind == EventKind.Arrival, payment >= 0
+    ids = _payment_ids(arrivals, agent_ids)
+
+    def named(numbers: NDArray[np.int64], names: Sequence[str], holds: NDArray[np.bool_]) -> "pyarrow.Array":
+        indices = pa.array(np.where(holds, numbers, 0).astype(np.int32), mask=~holds)
+        return pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string())).cast(pa.string())
+
+    def numbers(values: NDArray[np.int64], holds: NDArray[np.bool_], of: "pyarrow.DataType") -> "pyarrow.Array":
+        return pa.array(np.where(holds, values, 0), mask=~holds).cast(of)
+
+    def arrived(values: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.asarray(values)[np.where(arrives, payment, 0)] if len(arrivals) else np.zeros(len(rows), np.int64)
+
+    reprioritized = kind == EventKind.PolicyReprioritize
+    offset = (kind == EventKind.LsmBilateralOffset) | (kind == EventKind.LsmCycleSettlement)
+    pieces = (kind == EventKind.PolicySplit) | (kind == EventKind.EndOfDay)
+    columns = {
+        "tick": pa.array(column["tick"].astype(np.int32)),
+        "event": named(kind, [each.name for each in EventKind], kind >= 0),
+        "agent": named(column["agent"], agent_ids, column["agent"] >= 0),
+        "counterparty": named(column["counterparty"], agent_ids, column["counterparty"] >= 0),
+        "payment": named(payment, ids, paid),
+        "piece": numbers(column["piece"], paid, pa.int64()),
+        "amount": pa.array(column["amount"]),
+        "priority": numbers(
+            np.where(reprioritized, note, arrived(arrivals.priority)), arrives | reprioritized, pa.int8()
+        ),
+        "deadline": numbers(arrived(arrivals.deadline), arrives, pa.int32()),
+        "divisible": numbers(arrived(arrivals.divisible), arrives, pa.int8()).cast(pa.bool_()),
+        "cost": named(note, COSTS, kind == EventKind.CostAccrual),
+        "count": numbers(note, pieces, pa.int64()),
+        "offset": numbers(note, offset, pa.int64()),
+        "reason": named(note, [each.name.lower() for each in Skipped], kind == EventKind.EventSkipped),
+    }
+    return pa.table(columns).replace_schema_metadata({"schema_version": SCHEMA_VERSION})
+
+
+def write_events(table: "pyarrow.Table", path: str) -> None:
+    """Write the event table to a Parquet file (zstd, page checksums).
+
+    Raises:
+        OSError: it could not be written; what stood there is unharmed.
+    """
+    import io
+    from pathlib import Path
+
+    import pyarrow.parquet as pq
+
+    from labledger.files import write_durably
+
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+    write_durably(Path(path), buffer.getvalue())
+
+
+def _payment_ids(arrivals: "Arrivals", agent_ids: Sequence[str]) -> list[str]:
+    """Each payment's name: its sender's id, and its place among the sender's."""
+    seen = [0] * len(agent_ids)
+    names = []
+    for sender in arrivals.sender.tolist():
+        names.append(f"{agent_ids[sender]}-{seen[sender]}")
+        seen[sender] += 1
+    return names

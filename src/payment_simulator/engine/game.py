@@ -1,0 +1,171 @@
+"""A scenario and its policies as the kernel takes them: whole numbers, every rate a fraction, trees a program."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from payment_simulator.engine import layout
+from payment_simulator.engine.reference import allocation, penalty_number
+from payment_simulator.engine.vocabulary import EventKind
+from payment_simulator.policy.builtin import Deadline, LiquidityAware, Policy, Trees
+from payment_simulator.policy.compile import Op, Program
+from payment_simulator.policy.fields import COST_FIELDS
+from payment_simulator.scenario.numbers import BPS, LARGEST_CENTS, exact, half_up
+from payment_simulator.scenario.schema import (
+    Agent,
+    CollateralAdjustment,
+    DirectTransfer,
+    FixedPenalty,
+    Penalty,
+    RatePenalty,
+    Scenario,
+)
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Game:
+    """What does not change from sample to sample.
+
+    `template` is the head and the banks' rows as `layout` has them; `events` has five numbers for each transfer or
+    adjustment of collateral: tick, kind, bank, other bank, amount; `code` and `numbers` are the trees' program.
+    """
+
+    template: Ints
+    events: Ints
+    code: Ints
+    numbers: NDArray[np.float64]
+    banks: int
+    ticks: int
+    has_pairs: bool
+
+
+def build_game(scenario: Scenario, policies: Sequence[Policy]) -> Game:
+    """The arrays of a scenario whose banks have `policies`, in the order of ids."""
+    agents = scenario.agents_by_id()
+    program = Program()
+    rows = [_bank(scenario, agent, policy, program) for agent, policy in zip(agents, policies, strict=True)]
+    lsm = scenario.lsm_config
+    return Game(
+        template=np.concatenate([_head(scenario), *rows]),
+        events=_events(scenario),
+        code=_code(program),
+        numbers=_numbers(scenario, program),
+        banks=len(agents),
+        ticks=scenario.simulation.ticks,
+        has_pairs=lsm.enable_bilateral or lsm.enable_cycles,
+    )
+
+
+def delay_rates(scenario: Scenario) -> list[tuple[Fraction, Fraction]]:
+    """Cents a tick and cent of delay, for each priority from 0 to 10, before and after the deadline."""
+    rates = scenario.cost_rates
+    times, base = rates.priority_delay_multipliers, exact(rates.delay_cost_per_tick_per_cent)
+    overdue = exact(rates.overdue_delay_multiplier)
+    bands = [times.low_multiplier] * 4 + [times.normal_multiplier] * 4 + [times.urgent_multiplier] * 3
+    return [(base * exact(band), base * exact(band) * overdue) for band in bands]
+
+
+def _head(scenario: Scenario) -> Ints:
+    head = np.zeros(layout.HEAD, dtype=np.int64)
+    rates, lsm = scenario.cost_rates, scenario.lsm_config
+    delay = delay_rates(scenario)
+    unit = lcm(*(rate.denominator for row in delay for rate in row))
+    head[layout.BANKS] = len(scenario.agents)
+    head[layout.TICKS_PER_DAY] = scenario.simulation.ticks_per_day
+    head[layout.DEFERRED] = scenario.deferred_crediting
+    head[layout.BILATERAL] = lsm.enable_bilateral
+    head[layout.CYCLES] = lsm.enable_cycles
+    head[layout.MAX_CYCLE_LENGTH] = lsm.max_cycle_length
+    head[layout.MAX_CYCLES] = lsm.max_cycles_per_tick
+    for place, bps in (
+        (layout.OVERDRAFT_RATE, rates.overdraft_bps_per_tick),
+        (layout.COLLATERAL_RATE, rates.collateral_cost_per_tick_bps),
+        (layout.BORROWING_RATE, rates.eod_borrowing_bps),
+    ):
+        head[place : place + 2] = (exact(bps) / BPS).as_integer_ratio()
+    head[layout.DEADLINE_RULE : layout.DEADLINE_RULE + 3] = _penalty(rates.deadline_penalty)
+    head[layout.EOD_RULE : layout.EOD_RULE + 3] = _penalty(rates.eod_penalty_per_transaction)
+    head[layout.FRICTION] = rates.split_friction_cost
+    head[layout.DELAY_UNIT] = unit
+    head[layout.DELAY_RATES : layout.DELAY_RATES + 22] = [int(rate * unit) for row in delay for rate in row]
+    return head
+
+
+def _bank(scenario: Scenario, agent: Agent, policy: Policy, program: Program) -> Ints:
+    row = np.zeros(layout.BANK_COLUMNS, dtype=np.int64)
+    pool = allocation(agent, policy)
+    row[layout.OPENING] = agent.opening_balance + pool
+    row[layout.ALLOCATED] = pool
+    row[layout.CAP] = agent.unsecured_cap
+    row[layout.POSTED] = agent.posted_collateral
+    row[layout.CAPACITY] = agent.max_collateral_capacity
+    worth = 1 - exact(agent.collateral_haircut)
+    row[layout.AFTER_HAIRCUT : layout.AFTER_HAIRCUT + 2] = worth.as_integer_ratio()
+    row[layout.LIQUIDITY_COST] = half_up(pool * exact(scenario.cost_rates.liquidity_cost_per_tick_bps) / BPS)
+    row[layout.POLICY] = _policy_number(policy)
+    row[layout.THRESHOLD] = _clipped(getattr(policy, "urgency_threshold", 0), 2**40)
+    row[layout.BUFFER] = _clipped(getattr(policy, "target_buffer", 0), LARGEST_CENTS)
+    starts = program.add(policy) if isinstance(policy, Trees) else (-1, -1, -1)
+    row[[layout.PAYMENT_TREE, layout.BANK_TREE, layout.COLLATERAL_TREE]] = starts
+    return row
+
+
+def _events(scenario: Scenario) -> Ints:
+    """Transfers and collateral, by tick, then file order."""
+    number = {name: place for place, name in enumerate(scenario.agent_ids)}
+    rows: list[tuple[int, ...]] = []
+    for event in scenario.scenario_events:
+        if isinstance(event, DirectTransfer):
+            what = (EventKind.Transfer, number[event.from_agent], number[event.to_agent], event.amount)
+        elif isinstance(event, CollateralAdjustment):
+            what = (EventKind.CollateralPosted, number[event.agent], -1, event.delta)
+        else:
+            continue
+        rows += [(tick, *what) for tick in event.schedule.ticks(scenario.simulation.ticks)]
+    return np.array(sorted(rows, key=lambda row: row[0]), dtype=np.int64).ravel()
+
+
+def _code(program: Program) -> Ints:
+    """Operands are places in `numbers`: of fields, of registers, and of constants behind those."""
+    before = {Op.FIELD: 0, Op.REGISTER: layout.REGISTERS_AT, Op.CONSTANT: layout.REGISTERS_AT + program.registers}
+    code = [(op, argument + before.get(Op(op), 0)) for op, argument in program.code]
+    return np.array(code, dtype=np.int64).ravel()
+
+
+def _numbers(scenario: Scenario, program: Program) -> NDArray[np.float64]:
+    numbers = np.zeros(layout.REGISTERS_AT + program.registers + len(program.constants))
+    numbers[layout.F_COST : layout.F_COST + len(COST_FIELDS)] = [_cost_field(scenario, name) for name in COST_FIELDS]
+    numbers[layout.REGISTERS_AT + program.registers :] = program.constants
+    return numbers
+
+
+def _penalty(penalty: Penalty) -> tuple[int, int, int]:
+    """Cents, then the rate's numerator and denominator; the cents count where the denominator is 0."""
+    if isinstance(penalty, RatePenalty):
+        numerator, denominator = (exact(penalty.bps_per_event) / BPS).as_integer_ratio()
+        return 0, numerator, denominator
+    return penalty.amount if isinstance(penalty, FixedPenalty) else penalty, 0, 0
+
+
+def _cost_field(scenario: Scenario, name: str) -> float:
+    value: Any = getattr(scenario.cost_rates, name)
+    return penalty_number(value) if name in ("deadline_penalty", "eod_penalty_per_transaction") else float(value)
+
+
+def _policy_number(policy: Policy) -> int:
+    if isinstance(policy, Trees):
+        return int(layout.TREES)
+    if isinstance(policy, LiquidityAware):
+        return int(layout.LIQUIDITY_AWARE)
+    return int(layout.DEADLINE if isinstance(policy, Deadline) else layout.FIFO)
+
+
+def _clipped(value: int, largest: int) -> int:
+    return max(min(value, largest), -largest)

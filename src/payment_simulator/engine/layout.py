@@ -1,0 +1,91 @@
+"""How the kernel lays everything out in one array of int64: a head, a row a bank, then what waiting payments need.
+
+One array of one type, and places in it that are constants, keep compilation short. A row of a bank begins at
+`bank * BANK_COLUMNS + HEAD`; `row + COLUMN` is where a value of it is. A row of a payment is written when the payment
+first waits: one that settles as it arrives has none.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+
+def _numbers(*values: int | Iterable[int]) -> list[np.int64]:
+    """As int64: of a plain number numba would compile each function anew that it is given to."""
+    return [np.int64(each) for value in values for each in ([value] if isinstance(value, int) else value)]
+
+
+NONE, ZERO, ONE, NOTHING = _numbers(-1, 0, 1, 2**62)
+"""NOTHING is more than any amount, and later than any key in queue order."""
+
+KEY_SHIFT, KEY_MASK = _numbers(40, 2**40 - 1)
+"""Queue order as one number: (10 - priority) * 2^40 + place in the sequence."""
+
+# The head: what the scenario says, then what a run counts, then where things begin
+(
+    BANKS, TICKS_PER_DAY, DEFERRED, BILATERAL, CYCLES, MAX_CYCLE_LENGTH, MAX_CYCLES, OVERDRAFT_RATE, COLLATERAL_RATE,
+    BORROWING_RATE, DEADLINE_RULE, EOD_RULE, FRICTION, DELAY_UNIT, DELAY_RATES,
+) = _numbers(0, 1, 2, 3, 4, 5, 6, 7, 9, 11, 13, 16, 19, 20, 21)  # fmt: skip
+(
+    ROWS, SETTLED_VALUE, LSM_VALUE, OFFSETS, STAMP, TICK, CENTRAL_SIZE, LISTED, EDGES_LEFT, CYCLES_TRIED, FAULTS,
+    IS_PREPARED, LAYER_SIZE, HAS_PAIRS, IS_DENSE, PAIR_COUNT, CALENDAR_SIZE, ROWS_ROOM, LISTED_AT, PAYMENTS_AT,
+    KNOWN_AT, PLACE_OF_AT, AT_PLACE_AT, LOWS_AT, READY_AT, DUE_AT, URGENT_AT, RELEASED_AT, HURRIED_AT, PAIRS_AT,
+    NEAR_AT, PATH_AT, ROWS_AT,
+) = _numbers(range(43, 76))  # fmt: skip
+HEAD = 76
+
+# A row a bank: what the scenario says of it
+(
+    OPENING, CAP, CAPACITY, AFTER_HAIRCUT, POLICY, THRESHOLD, BUFFER, LIQUIDITY_COST, PAYMENT_TREE, BANK_TREE,
+    COLLATERAL_TREE, ALLOCATED,
+) = _numbers(0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12)  # fmt: skip
+# and what it has at this moment
+(
+    BALANCE, PENDING, POSTED, CREDIT, WEIGHT, UNSETTLED_VALUE, UNSETTLED_ITEMS, EOD_PENALTIES, COLLATERAL_COST,
+    TICK_PENALTIES, TICK_FRICTION, BUDGET, QUEUE1_VALUE, QUEUE1_SIZE, QUEUE1_FIRST, QUEUE1_LAST, QUEUE2_VALUE,
+    QUEUE2_SIZE, CANDIDATE, CHANGED, PLACES, TREE, TREE_SIZE, PAIRS, DEGREE, ARRIVED, SETTLED_COUNT, DELAY_TICKS,
+    LIQUIDITY_USED, PEAK_CREDIT, PEAK_QUEUE1, PEAK_QUEUE2, COSTS,
+) = _numbers(range(13, 46))  # fmt: skip
+BANK_COLUMNS = COSTS + 8
+
+# Columns from COSTS on: kinds of cost
+LIQUIDITY, OVERDRAFT, COLLATERAL, DELAY, DEADLINE_PENALTY, EOD_PENALTY, EOD_BORROWING, SPLIT_FRICTION = _numbers(
+    range(8)
+)
+
+# A row a payment: `LEFT` pieces of `SIZE`, and a `REST`
+(
+    STATE, SENDER, RECEIVER, PRIORITY, ARRIVAL_PRIORITY, ARRIVAL, DUE, DIVISIBLE, LEFT, SIZE, REST, PIECES, OVERDUE,
+    WAITING, HELD, NEXT_DUE, NEXT_URGENT, BEFORE, AFTER, PAIR_BEFORE, PAIR_AFTER, PLACE, PAIR,
+) = _numbers(range(23))  # fmt: skip
+PAYMENT_COLUMNS = 23
+IN_QUEUE1, IN_QUEUE2, SETTLED, DROPPED = _numbers(1, 2, 3, 4)
+
+# A row a pair of sender and receiver
+FIRST, LAST, VALUE, COUNT, PAIR_CHANGED, TRIED, BACK, TO = _numbers(range(8))
+PAIR_COLUMNS = 8
+DENSE_PAIRS = 2**22
+"""Up to so many pairs of banks each has a row of its own; beyond, those that have payments."""
+
+LAYERS = 12
+"""Trees of minima a bank: one for each priority in Queue 2, the most urgent first, and one for Queue 1."""
+(QUEUE1_LAYER,) = _numbers(11)
+
+# A row an arrival, in an array of its own
+A_TICK, A_SENDER, A_RECEIVER, A_AMOUNT, A_PRIORITY, A_DEADLINE, A_DIVISIBLE, A_KEY = _numbers(range(8))
+ARRIVAL_COLUMNS = 8
+
+# A row a recorded event
+ROW_WIDTH = 8
+(
+    E_ALLOCATED, E_ARRIVAL, E_TRANSFER, E_POSTED, E_WITHDRAWN, E_SKIPPED, E_HOLD, E_DROP, E_SPLIT, E_REPRIORITIZE,
+    E_SUBMITTED, E_IMMEDIATE, E_QUEUED, E_FROM_QUEUE, E_BILATERAL, E_CYCLE, E_CREDIT, E_OVERDUE, E_COST, E_END_OF_DAY,
+) = _numbers(range(20))  # fmt: skip
+SKIPPED_FLOOR, SKIPPED_CAPACITY = _numbers(0, 1)
+
+FIFO, DEADLINE, LIQUIDITY_AWARE, TREES = _numbers(range(4))
+
+# Numbers of trees, in an array of float64: fields, then the stack, then registers, then constants
+F_BANK, F_TIME, F_COST = 8, 19, 24
+STACK_AT = 33
+REGISTERS_AT = STACK_AT + 1024

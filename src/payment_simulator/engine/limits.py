@@ -1,0 +1,146 @@
+"""How much may be paid in a run before a sum could pass what an int64 holds: worked out once, in exact numbers."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
+
+import numpy as np
+
+from labledger.errors import ConfigError
+from payment_simulator.engine.game import delay_rates
+from payment_simulator.policy.builtin import Policy, Trees
+from payment_simulator.scenario.arrivals import Arrivals
+from payment_simulator.scenario.numbers import BPS, LARGEST_CENTS, exact
+from payment_simulator.scenario.schema import CollateralAdjustment, FixedPenalty, Penalty, RatePenalty, Scenario
+
+LARGEST = 2**63 - 1
+LARGEST_IN_A_TREE = 2**53
+"""Beyond it a double is no longer sure to the cent."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that the payments of a run may be worth, and be, and what to reduce where they are more."""
+
+    value: int
+    value_reason: str
+    count: int
+    count_reason: str
+
+    def check(self, arrivals: Arrivals) -> None:
+        """Refuse arrivals whose sums could overflow.
+
+        Raises:
+            ConfigError: one could; the message names the rate or the amount to reduce.
+        """
+        value, count = _largest_value(arrivals), int(np.diff(arrivals.bounds).max(initial=0))
+        if value > self.value:
+            raise ConfigError(f"payments of {value:.4g} cents in a run, over {self.value:.4g}: {self.value_reason}")
+        if count > self.count:
+            raise ConfigError(f"{count:,} payments in a run, over {self.count:,}: {self.count_reason}")
+
+
+def find_limits(scenario: Scenario, policies: Sequence[Policy]) -> Limits:
+    """What a scenario leaves for payments.
+
+    Raises:
+        ConfigError: a sum could overflow whatever is paid; the message names the rate or the amount to reduce.
+    """
+    money = _all_money(scenario)
+    problems = [text for limit, text in _of_money(scenario) if money > limit]
+    values = list(_of_payments(scenario, policies, money))
+    if problems or min(values)[0] < 0:
+        raise ConfigError(problems[0] if problems else min(values)[1])
+    counts = list(_of_count(scenario, policies))
+    return Limits(*min(values), *min(counts))
+
+
+def _largest_value(arrivals: Arrivals) -> int:
+    """Of the samples, in cents."""
+    amounts = arrivals.amount
+    if len(amounts) and int(amounts.max()) * len(amounts) > LARGEST:
+        exact_sums = [sum(arrivals.sample(index).amount.tolist()) for index in range(arrivals.samples)]
+        return int(max(exact_sums))
+    sums = np.concatenate([[0], np.cumsum(amounts, dtype=np.int64)])
+    return int(np.diff(sums[arrivals.bounds]).max(initial=0))
+
+
+def _of_money(scenario: Scenario) -> Iterator[tuple[int, str]]:
+    """The most that all money may be, and what to reduce where it is more."""
+    rates, ticks = scenario.cost_rates, scenario.simulation.ticks
+    for name in ("liquidity_cost_per_tick_bps", "overdraft_bps_per_tick", "collateral_cost_per_tick_bps"):
+        limit = _largest_amount(exact(getattr(rates, name)) / BPS, ticks)
+        yield limit, f"cost_rates.{name}: on all balances, pools, credit and collateral it could overflow: reduce it"
+    for agent in scenario.agents:
+        worth = 1 - exact(agent.collateral_haircut)
+        yield (
+            LARGEST // worth.denominator,
+            f"{agent.id}: collateral_haircut: give it fewer digits, or reduce collateral",
+        )
+
+
+def _of_payments(scenario: Scenario, policies: Sequence[Policy], money: int) -> Iterator[tuple[int, str]]:
+    """The most that payments may be worth together, and what to reduce where they are more."""
+    rates, ticks, days = scenario.cost_rates, scenario.simulation.ticks, scenario.simulation.num_days
+    yield (
+        LARGEST_CENTS - money,
+        f"with balances, pools, credit and collateral of {money:.4g} cents they could pass what is counted exactly: "
+        "reduce opening_balance, liquidity_pool, unsecured_cap, max_collateral_capacity, or amounts",
+    )
+    if any(isinstance(policy, Trees) for policy in policies):
+        yield LARGEST_IN_A_TREE - money, "decision trees count to 2^53 cents only: reduce amounts, balances or credit"
+    reduce = "it could overflow: reduce it, give it fewer digits, or reduce amounts"
+    yield _largest_amount(exact(rates.eod_borrowing_bps) / BPS, days), f"cost_rates.eod_borrowing_bps: {reduce}"
+    for name in ("deadline_penalty", "eod_penalty_per_transaction"):
+        if isinstance(rule := getattr(rates, name), RatePenalty):
+            yield _largest_amount(exact(rule.bps_per_event) / BPS, days), f"cost_rates.{name}: {reduce}"
+    if any(isinstance(policy, Trees) for policy in policies):
+        yield from _of_count(scenario, policies)
+    table = [rate for row in delay_rates(scenario) for rate in row]
+    unit = lcm(*(rate.denominator for rate in table))
+    most = max(table)
+    limit = min((LARGEST // 2 - unit) // max(int(most * unit), 1), _largest_amount(Fraction(0), 1, most * ticks))
+    yield limit, f"cost_rates.delay_cost_per_tick_per_cent: with its multipliers {reduce}"
+
+
+def _of_count(scenario: Scenario, policies: Sequence[Policy]) -> Iterator[tuple[int, str]]:
+    """The most that payments may be; where trees may split them, their pieces may be as many as their cents."""
+    rates, days = scenario.cost_rates, scenario.simulation.num_days
+    splits = any(isinstance(policy, Trees) for policy in policies)
+    fixed = {
+        "deadline_penalty": _fixed(rates.deadline_penalty),
+        "eod_penalty_per_transaction": _fixed(rates.eod_penalty_per_transaction) * days,
+        "split_friction_cost": rates.split_friction_cost if splits else 0,
+    }
+    yield 2**40 - 1, "send fewer"
+    for name, cents in fixed.items():
+        yield LARGEST_CENTS // max(cents, 1), f"cost_rates.{name}: it could overflow: reduce it, or send fewer"
+
+
+def _largest_amount(rate: Fraction, times: int, total: Fraction | None = None) -> int:
+    """The most that may be charged `rate` in one step, and `times` over."""
+    total = rate * times if total is None else total
+    in_a_step = (LARGEST // 2 - rate.denominator) // max(rate.numerator, 1)
+    return min(in_a_step, int(LARGEST_CENTS // total) if total else LARGEST_CENTS)
+
+
+def _fixed(penalty: Penalty) -> int:
+    if isinstance(penalty, RatePenalty):
+        return 0
+    return penalty.amount if isinstance(penalty, FixedPenalty) else penalty
+
+
+def _all_money(scenario: Scenario) -> int:
+    """No balance can pass it, nor go further below 0."""
+    deltas: dict[str, list[int]] = {}
+    for event in scenario.scenario_events:
+        if isinstance(event, CollateralAdjustment):
+            deltas.setdefault(event.agent, []).append(abs(event.delta))
+    return sum(
+        agent.opening_balance
+        + agent.liquidity_pool
+        + agent.unsecured_cap
+        + max(agent.posted_collateral, agent.max_collateral_capacity, *deltas.get(agent.id, [0]))
+        for agent in scenario.agents
+    )

@@ -1,0 +1,154 @@
+"""The kernel's pairs of sender and receiver: what of Queue 2 goes from one to the other, in queue order."""
+
+from payment_simulator.engine.compiled import part
+from payment_simulator.engine.layout import (
+    BACK,
+    BANK_COLUMNS,
+    BANKS,
+    COUNT,
+    DEGREE,
+    FIRST,
+    HEAD,
+    IS_DENSE,
+    LAST,
+    LEFT,
+    NEAR_AT,
+    NONE,
+    PAIR,
+    PAIR_AFTER,
+    PAIR_BEFORE,
+    PAIR_CHANGED,
+    PAIR_COLUMNS,
+    PAIR_COUNT,
+    PAIRS,
+    PAIRS_AT,
+    PAYMENT_COLUMNS,
+    PAYMENTS_AT,
+    PRIORITY,
+    RECEIVER,
+    REST,
+    SENDER,
+    SIZE,
+    STAMP,
+    TO,
+    TRIED,
+    VALUE,
+)  # fmt: skip
+
+
+@part
+def pair_row(w, number):  # type: ignore[no-untyped-def]
+    """Where the row of a pair begins."""
+    return w[PAIRS_AT] + number * PAIR_COLUMNS
+
+
+@part
+def find_pair(w, sender, receiver):  # type: ignore[no-untyped-def]
+    """The number of a pair that is there, in the order of senders, then receivers; else of the one that follows it."""
+    first = w[HEAD + sender * BANK_COLUMNS + PAIRS]
+    if w[IS_DENSE]:
+        return first + receiver
+    low, high = first, w[PAIR_COUNT]
+    if sender + 1 < w[BANKS]:
+        high = w[HEAD + (sender + 1) * BANK_COLUMNS + PAIRS]
+    while low < high:
+        middle = (low + high) // 2
+        if w[pair_row(w, middle) + TO] < receiver:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@part
+def link_pair(w, p, r):  # type: ignore[no-untyped-def]
+    """Put a payment, whose row is `r`, into its pair's list."""
+    number = find_pair(w, w[r + SENDER], w[r + RECEIVER])
+    pair = pair_row(w, number)
+    w[r + PAIR] = number
+    after, before = NONE, w[pair + LAST]
+    while before != NONE:
+        other = w[PAYMENTS_AT] + before * PAYMENT_COLUMNS
+        if w[other + PRIORITY] > w[r + PRIORITY] or (w[other + PRIORITY] == w[r + PRIORITY] and before < p):
+            break
+        after, before = before, w[other + PAIR_BEFORE]
+    w[r + PAIR_BEFORE] = before
+    w[r + PAIR_AFTER] = after
+    if before == NONE:
+        w[pair + FIRST] = p
+    else:
+        w[w[PAYMENTS_AT] + before * PAYMENT_COLUMNS + PAIR_AFTER] = p
+    if after == NONE:
+        w[pair + LAST] = p
+    else:
+        w[w[PAYMENTS_AT] + after * PAYMENT_COLUMNS + PAIR_BEFORE] = p
+    w[pair + VALUE] += w[r + LEFT] * w[r + SIZE] + w[r + REST]
+    w[STAMP] += 1
+    w[pair + PAIR_CHANGED] = w[STAMP]
+    if w[pair + COUNT] == 0:
+        _add_near(w, w[r + SENDER], number)
+    w[pair + COUNT] += 1
+
+
+@part
+def shrink_pair(w, r, amount, is_last):  # type: ignore[no-untyped-def]
+    """The first piece of a payment is settled, and it leaves its pair's list with its last."""
+    number = w[r + PAIR]
+    pair = pair_row(w, number)
+    w[pair + VALUE] -= amount
+    w[STAMP] += 1
+    w[pair + PAIR_CHANGED] = w[STAMP]
+    if not is_last:
+        return
+    before, after = w[r + PAIR_BEFORE], w[r + PAIR_AFTER]
+    if before == NONE:
+        w[pair + FIRST] = after
+    else:
+        w[w[PAYMENTS_AT] + before * PAYMENT_COLUMNS + PAIR_AFTER] = after
+    if after == NONE:
+        w[pair + LAST] = before
+    else:
+        w[w[PAYMENTS_AT] + after * PAYMENT_COLUMNS + PAIR_BEFORE] = before
+    w[pair + COUNT] -= 1
+    if w[pair + COUNT] == 0:
+        _remove_near(w, w[r + SENDER], number)
+
+
+@part
+def _add_near(w, sender, number):  # type: ignore[no-untyped-def]
+    """A sender has something for one more receiver; its list is in their order."""
+    b = HEAD + sender * BANK_COLUMNS
+    first = w[NEAR_AT] + w[b + PAIRS]
+    at = first + w[b + DEGREE]
+    while at > first and w[at - 1] > number:
+        w[at] = w[at - 1]
+        at -= 1
+    w[at] = number
+    w[b + DEGREE] += 1
+
+
+@part
+def _remove_near(w, sender, number):  # type: ignore[no-untyped-def]
+    b = HEAD + sender * BANK_COLUMNS
+    at = w[NEAR_AT] + w[b + PAIRS]
+    while w[at] != number:
+        at += 1
+    w[b + DEGREE] -= 1
+    last = w[NEAR_AT] + w[b + PAIRS] + w[b + DEGREE]
+    while at < last:
+        w[at] = w[at + 1]
+        at += 1
+
+
+@part
+def open_pair(w, number, to, back):  # type: ignore[no-untyped-def]
+    """A pair without payments; `back` is the one the other way, or NONE."""
+    pair = pair_row(w, number)
+    w[pair + FIRST] = NONE
+    w[pair + LAST] = NONE
+    w[pair + VALUE] = 0
+    w[pair + COUNT] = 0
+    w[pair + PAIR_CHANGED] = 0
+    w[pair + TRIED] = -1
+    w[pair + BACK] = back
+    w[pair + TO] = to

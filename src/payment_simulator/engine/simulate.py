@@ -1,0 +1,217 @@
+"""The public face: a scenario, its arrivals and policies in, an outcome out."""
+
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from payment_simulator.engine.game import Game, build_game
+from payment_simulator.engine.limits import Limits, find_limits
+from payment_simulator.engine.outcome import Ints, Outcome
+from payment_simulator.engine.reference import Run
+from payment_simulator.policy.builtin import Policy
+from payment_simulator.policy.policies import policies_of
+from payment_simulator.scenario.arrivals import Arrivals
+from payment_simulator.scenario.schema import Scenario
+
+Engine = Literal["auto", "reference", "kernel"]
+
+KERNEL = "payment_simulator.engine.kernel"
+REFERENCE_WORK = 200_000
+"""Banks x ticks + payments, times samples, that this process runs by `reference` before it loads the kernel."""
+EVENTS_A_PAYMENT, EVENTS_A_BANK_TICK = 5, 2
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A scenario and its policies, ready to be simulated often."""
+
+    scenario: Scenario
+    policies: tuple[Policy, ...]
+    game: Game
+    limits: Limits
+
+
+def prepare(scenario: Scenario, policies: Sequence[Policy] | None = None) -> Prepared:
+    """What of a simulation does not depend on the arrivals; `policies` None are the scenario's own.
+
+    Raises:
+        ConfigError: a policy is wrong, or a sum of money or costs could pass what an int64 holds.
+    """
+    chosen = tuple(policies_of(scenario) if policies is None else policies)
+    limits = find_limits(scenario, chosen)
+    return Prepared(scenario, chosen, build_game(scenario, chosen), limits)
+
+
+def simulate(
+    scenario: Scenario | Prepared,
+    arrivals: Arrivals,
+    policies: Sequence[Policy] | None = None,
+    *,
+    record_events: bool = False,
+    engine: Engine = "auto",
+) -> Outcome:
+    """Run one sample; `policies` (a bank each, in the order of ids) None are the scenario's own.
+
+    Raises:
+        ConfigError: a policy is wrong, or a sum of money or costs could pass what an int64 holds.
+    """
+    prepared = scenario if isinstance(scenario, Prepared) else prepare(scenario, policies)
+    prepared.limits.check(arrivals)
+    if _takes_kernel(engine, prepared, arrivals):
+        return _by_kernel(prepared, arrivals, record_events)
+    return _by_reference(prepared, arrivals, record_events)
+
+
+def simulate_batch(
+    scenario: Scenario | Prepared,
+    arrivals: Arrivals,
+    policies: Sequence[Policy] | None = None,
+    *,
+    engine: Engine = "auto",
+    threads: int | None = None,
+) -> Outcome:
+    """Run every sample of `arrivals`, over `threads` cores (None: all that this process may use).
+
+    Each array of the outcome has a row a sample; it is the same on any number of threads.
+    """
+    prepared = scenario if isinstance(scenario, Prepared) else prepare(scenario, policies)
+    prepared.limits.check(arrivals)
+    if _takes_kernel(engine, prepared, arrivals):
+        return _batch_by_kernel(prepared, arrivals, threads or _cores())
+    return _stacked([_by_reference(prepared, arrivals.sample(index), False) for index in range(arrivals.samples)])
+
+
+_work_so_far = 0
+
+
+def _takes_kernel(engine: Engine, prepared: Prepared, arrivals: Arrivals) -> bool:
+    """Whether the kernel runs it: it compiles for a second, or loads for a third of one, so small work does without."""
+    global _work_so_far
+    if engine != "auto":
+        return engine == "kernel"
+    if KERNEL in sys.modules:
+        return True
+    ticks, banks = prepared.scenario.simulation.ticks, len(prepared.scenario.agents)
+    _work_so_far += banks * ticks * arrivals.samples + len(arrivals)
+    return _work_so_far > REFERENCE_WORK
+
+
+def _by_kernel(prepared: Prepared, arrivals: Arrivals, record: bool) -> Outcome:
+    from payment_simulator.engine import kernel, layout
+
+    game, table, count = prepared.game, arrivals.table, len(arrivals)
+    room = EVENTS_A_PAYMENT * count + EVENTS_A_BANK_TICK * game.banks * game.ticks + 100 if record else -1
+    while True:
+        w = np.empty(_size(game, count, room), dtype=np.int64)
+        found = kernel.run(
+            w, game.template, game.events, game.code, game.numbers.copy(), table, 0, count, game.ticks, room
+        )
+        if found <= room or not record:
+            break
+        room = found  # now that it is known, the same once more
+    rows = None
+    if record:
+        begin = w[layout.ROWS_AT]
+        rows = w[begin : begin + found * layout.ROW_WIDTH].reshape(-1, layout.ROW_WIDTH).copy()
+    return _outcome(prepared, w[: len(game.template)].copy(), rows, arrivals)
+
+
+def _batch_by_kernel(prepared: Prepared, arrivals: Arrivals, threads: int) -> Outcome:
+    from payment_simulator.engine import kernel
+
+    game, table, samples = prepared.game, arrivals.table, arrivals.samples
+    found = np.empty((samples, len(game.template)), dtype=np.int64)
+    largest = int(np.diff(arrivals.bounds).max(initial=0))
+    edges = np.linspace(0, samples, min(threads, samples) + 1).astype(int).tolist()
+
+    def part(begin: int, end: int) -> None:
+        w = np.empty(_size(game, largest, -1), dtype=np.int64)
+        numbers = game.numbers.copy()
+        kernel.run_samples(
+            w, game.template, game.events, game.code, numbers, table, arrivals.bounds, begin, end, game.ticks, found
+        )
+
+    if len(edges) == 2:
+        part(*edges)
+    else:
+        with ThreadPoolExecutor(len(edges) - 1) as pool:
+            list(pool.map(part, edges[:-1], edges[1:]))
+    return _outcome(prepared, found, None, arrivals)
+
+
+def _size(game: Game, payments: int, room: int) -> int:
+    from payment_simulator.engine import rooms
+
+    return rooms.workspace_size(len(game.template), game.banks, payments, game.ticks, game.has_pairs, room)
+
+
+def _outcome(prepared: Prepared, found: Any, rows: Any, arrivals: Arrivals) -> Outcome:
+    """From the head and the rows of the banks, of one run or of each sample."""
+    from payment_simulator.engine import layout
+
+    banks = found[..., layout.HEAD :].reshape(*found.shape[:-1], -1, layout.BANK_COLUMNS)
+    return Outcome(
+        agent_ids=tuple(prepared.scenario.agent_ids),
+        costs=banks[..., layout.COSTS :],
+        arrived=banks[..., layout.ARRIVED],
+        settled=banks[..., layout.SETTLED_COUNT],
+        delay_ticks=banks[..., layout.DELAY_TICKS],
+        final_balance=banks[..., layout.BALANCE],
+        liquidity_used=banks[..., layout.LIQUIDITY_USED],
+        peak_credit=banks[..., layout.PEAK_CREDIT],
+        peak_queue1=banks[..., layout.PEAK_QUEUE1],
+        peak_queue2=banks[..., layout.PEAK_QUEUE2],
+        final_queue1=banks[..., layout.QUEUE1_SIZE],
+        final_queue2=banks[..., layout.QUEUE2_SIZE],
+        settled_value=found[..., layout.SETTLED_VALUE],
+        lsm_value=found[..., layout.LSM_VALUE],
+        policy_faults=found[..., layout.FAULTS],
+        engine="kernel",
+        rows=rows,
+        arrivals=None if rows is None else arrivals,
+    )
+
+
+def _by_reference(prepared: Prepared, arrivals: Arrivals, record: bool) -> Outcome:
+    scenario = prepared.scenario
+    run = Run(scenario, arrivals, prepared.policies, record=record).go()
+    senders = [item.payment.sender for item in run.queue2]
+
+    def each(name: str) -> Any:
+        return np.array([getattr(bank, name) for bank in run.banks], dtype=np.int64)
+
+    return Outcome(
+        agent_ids=tuple(scenario.agent_ids),
+        costs=each("costs"),
+        arrived=each("arrived"),
+        settled=each("settled"),
+        delay_ticks=each("delay_ticks"),
+        final_balance=each("balance"),
+        liquidity_used=each("liquidity_used"),
+        peak_credit=each("peak_credit"),
+        peak_queue1=each("peak_queue1"),
+        peak_queue2=each("peak_queue2"),
+        final_queue1=np.array([len(bank.queue1) for bank in run.banks], dtype=np.int64),
+        final_queue2=np.bincount(senders, minlength=len(run.banks)).astype(np.int64),
+        settled_value=np.array(run.settled_value, dtype=np.int64),
+        lsm_value=np.array(run.lsm_value, dtype=np.int64),
+        policy_faults=np.array(run.faults.count, dtype=np.int64),
+        engine="reference",
+        rows=np.array(run.rows, dtype=np.int64).reshape(-1, 8) if record else None,
+        arrivals=arrivals if record else None,
+    )
+
+
+def _stacked(outcomes: Sequence[Outcome]) -> Outcome:
+    names = [name for name, kind in Outcome.__annotations__.items() if kind is Ints]
+    arrays: dict[str, Any] = {name: np.stack([getattr(each, name) for each in outcomes]) for name in names}
+    return Outcome(agent_ids=outcomes[0].agent_ids, engine="reference", **arrays)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,67 @@
+"""What both engines count and record, by number: kinds of cost, kinds of event, and why an event was skipped."""
+
+from enum import IntEnum
+
+COSTS = (
+    "liquidity",
+    "overdraft",
+    "collateral",
+    "delay",
+    "deadline_penalty",
+    "eod_penalty",
+    "eod_borrowing",
+    "split_friction",
+)
+
+
+class Cost(IntEnum):
+    """Columns of the table of costs."""
+
+    LIQUIDITY = 0
+    OVERDRAFT = 1
+    COLLATERAL = 2
+    DELAY = 3
+    DEADLINE_PENALTY = 4
+    EOD_PENALTY = 5
+    EOD_BORROWING = 6
+    SPLIT_FRICTION = 7
+
+
+class EventKind(IntEnum):
+    """Rows of the event table. `agent` is the bank that pays, or that it happens to."""
+
+    LiquidityAllocated = 0
+    Arrival = 1
+    Transfer = 2
+    CollateralPosted = 3
+    CollateralWithdrawn = 4
+    EventSkipped = 5
+    PolicyHold = 6
+    PolicyDrop = 7
+    PolicySplit = 8
+    PolicyReprioritize = 9
+    Submitted = 10
+    SettledImmediately = 11
+    Queued = 12
+    SettledFromQueue = 13
+    LsmBilateralOffset = 14
+    LsmCycleSettlement = 15
+    CreditApplied = 16
+    WentOverdue = 17
+    CostAccrual = 18
+    EndOfDay = 19
+
+
+class Skipped(IntEnum):
+    """Why a scenario event did nothing."""
+
+    CREDIT_FLOOR = 0
+    CAPACITY = 1
+
+
+ROW = ("tick", "event", "agent", "counterparty", "payment", "piece", "amount", "note")
+"""Columns of a recorded event; -1 where one does not apply.
+
+`payment` is the payment's place in the arrivals, `piece` its place among those of a split. `note` is the kind of cost,
+the new priority, the number of the offset within the run, or why it was skipped.
+"""

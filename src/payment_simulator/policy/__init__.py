@@ -1,0 +1,1 @@
+"""When a bank pays: built-in policies, and decision trees."""

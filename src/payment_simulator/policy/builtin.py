@@ -1,0 +1,41 @@
+"""The policies that need no tree."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How a bank decides. `fraction` is the share of its pool that it borrows; None leaves that to the bank."""
+
+    fraction: Fraction | None = None
+
+
+@dataclass(frozen=True)
+class Fifo(Policy):
+    """Releases everything."""
+
+
+@dataclass(frozen=True)
+class Deadline(Policy):
+    """Releases what has at most `urgency_threshold` ticks left."""
+
+    urgency_threshold: int = 3
+
+
+@dataclass(frozen=True)
+class LiquidityAware(Policy):
+    """Releases what leaves `target_buffer` of the balance, and what has at most `urgency_threshold` ticks left."""
+
+    target_buffer: int = 0
+    urgency_threshold: int = 3
+
+
+@dataclass(frozen=True)
+class Trees(Policy):
+    """Decides by trees, nodes of `policy.tree`; a tree that is None does nothing."""
+
+    payment_tree: Any = None
+    bank_tree: Any = None
+    collateral_tree: Any = None

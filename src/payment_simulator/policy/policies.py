@@ -1,0 +1,152 @@
+"""From what a scenario or a proposer says of a policy to one that can be run, with every error at once."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from labledger.errors import ConfigError
+from labledger.yaml_files import Location, did_you_mean
+from payment_simulator.policy.builtin import Deadline, Fifo, LiquidityAware, Policy, Trees
+from payment_simulator.policy.fields import TREE_KINDS
+from payment_simulator.policy.tree import LARGEST_NUMBER, TreeReader
+from payment_simulator.scenario.loader import read_json
+from payment_simulator.scenario.numbers import exact
+from payment_simulator.scenario.schema import Scenario
+
+FRACTION = "initial_liquidity_fraction"
+BUILTIN_PARAMETERS = {
+    "Fifo": (),
+    "Deadline": ("urgency_threshold",),
+    "LiquidityAware": ("target_buffer", "urgency_threshold"),
+}
+DOCUMENT_KEYS = ("version", "policy_id", "description", "parameters", *TREE_KINDS)
+
+Problems = list[tuple[str, str]]
+
+
+def policies_of(scenario: Scenario, place: Callable[[Location], str] | None = None) -> list[Policy]:
+    """The policy of each bank, in the order of their ids; `place` tells where a value was written.
+
+    Raises:
+        ConfigError: every error of every policy, a line each, with its path inside the policy.
+    """
+    lines: list[str] = []
+    found = {}
+    for index, agent in enumerate(scenario.agents):
+        policy, problems = read_policy(agent.policy)
+        found[agent.id] = policy
+        where = place(("agents", index, "policy")) if place else ""
+        lines += [": ".join(filter(None, (where, f"{agent.id}: policy{_dot(path)}", text))) for path, text in problems]
+    if lines:
+        raise ConfigError("\n".join(lines))
+    return [found[name] for name in scenario.agent_ids]
+
+
+def load_policy(path: Path) -> Policy:
+    """The policy in a JSON file.
+
+    Raises:
+        ConfigError: it cannot be read, or every error in it: `file: path inside: problem`, a line each.
+    """
+    policy, problems = read_policy(read_json(path))
+    if problems:
+        raise ConfigError("\n".join(": ".join(filter(None, (str(path), inside, text))) for inside, text in problems))
+    return policy
+
+
+def read_policy(data: Any) -> tuple[Policy, Problems]:
+    """The policy that `data` says, and what is wrong with it, each with its path inside; Fifo of what is wrong."""
+    if not isinstance(data, Mapping):
+        return Fifo(), [("", f"should be a section with keys, found {type(data).__name__}")]
+    kind = data.get("type", "Fifo" if not any(key in data for key in DOCUMENT_KEYS[:2] + TREE_KINDS) else "FromJson")
+    if kind == "FromJson":
+        return _from_document(data)
+    if kind not in BUILTIN_PARAMETERS:
+        return Fifo(), [("type", f"{kind!r} is not known{did_you_mean(str(kind), [*BUILTIN_PARAMETERS, 'FromJson'])}")]
+    return _builtin(str(kind), data)
+
+
+def _builtin(kind: str, data: Mapping[str, Any]) -> tuple[Policy, Problems]:
+    own = BUILTIN_PARAMETERS[kind]
+    numbers, problems = _numbers(data.get("parameters", {}), "parameters", (*own, FRACTION))
+    beside = {key: value for key, value in data.items() if key not in ("type", "parameters")}
+    more, more_problems = _numbers(beside, "", own)
+    problems += more_problems
+    problems += [(key, "stands in parameters, too") for key in more if key in numbers]
+    numbers |= more
+    problems += _fraction_problems(numbers)
+    if problems:
+        return Fifo(), problems
+    fraction = exact(numbers[FRACTION]) if FRACTION in numbers else None
+    if kind == "Fifo":
+        return Fifo(fraction), []
+    # Ticks and cents are whole: a threshold of 2.5 ticks is one of 2, a buffer of 2.5 cents one of 3.
+    threshold = exact(numbers.get("urgency_threshold", 3)).__floor__()
+    if kind == "Deadline":
+        return Deadline(fraction, threshold), []
+    return LiquidityAware(fraction, exact(numbers.get("target_buffer", 0)).__ceil__(), threshold), []
+
+
+def _from_document(data: Mapping[str, Any]) -> tuple[Policy, Problems]:
+    """A document of trees, as it stands or under `document`; `parameters` beside it stand over its own."""
+    inside, over, prefix = data, {}, ""
+    problems: Problems = []
+    if "document" in data:
+        inside, over, prefix = data["document"], data.get("parameters", {}), "document."
+        problems += [
+            (key, _unknown(key, ("type", "document", "parameters")))
+            for key in data
+            if key not in ("type", "document", "parameters")
+        ]
+    if not isinstance(inside, Mapping):
+        return Fifo(), [*problems, (prefix.rstrip("."), "should be a section with keys")]
+    known = (*DOCUMENT_KEYS, "type") if inside is data else DOCUMENT_KEYS
+    problems += [(f"{prefix}{key}", _unknown(key, known)) for key in inside if key not in known]
+    numbers, found = _numbers(inside.get("parameters", {}), f"{prefix}parameters", None)
+    problems += found
+    more, found = _numbers(over, "parameters", (*numbers, FRACTION))
+    problems += found
+    numbers |= more
+    problems += _fraction_problems(numbers)
+    trees: dict[str, Any] = {}
+    for kind in TREE_KINDS:
+        if kind in inside:
+            reader = TreeReader(numbers, kind)
+            trees[kind] = reader.node(inside[kind], f"{prefix}{kind}")
+            problems += reader.problems
+    if "payment_tree" not in inside:
+        problems.append((f"{prefix}payment_tree", "required, and missing"))
+    if problems:
+        return Fifo(), problems
+    fraction = exact(numbers[FRACTION]) if FRACTION in numbers else None
+    return Trees(fraction, **trees), []
+
+
+def _numbers(data: Any, path: str, known: tuple[str, ...] | None) -> tuple[dict[str, float], Problems]:
+    """Named numbers; `known` None allows any name."""
+    if not isinstance(data, Mapping):
+        return {}, [(path, "should be a section of numbers")]
+    numbers, problems = {}, []
+    for key, value in data.items():
+        here = f"{path}.{key}" if path else str(key)
+        if known is not None and key not in known:
+            problems.append((here, _unknown(key, known)))
+        elif isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST_NUMBER:
+            problems.append((here, f"should be a number, found {str(value)[:60]!r}"))
+        else:
+            numbers[str(key)] = value
+    return numbers, problems
+
+
+def _fraction_problems(numbers: Mapping[str, float]) -> Problems:
+    if 0 <= numbers.get(FRACTION, 0) <= 1:
+        return []
+    return [(f"parameters.{FRACTION}", f"should be from 0 to 1, found {numbers[FRACTION]}")]
+
+
+def _unknown(key: object, known: tuple[str, ...]) -> str:
+    return f"unknown key{did_you_mean(str(key), list(known))}"
+
+
+def _dot(path: str) -> str:
+    return f".{path}" if path else ""

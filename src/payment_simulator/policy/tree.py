@@ -1,0 +1,330 @@
+"""Decision trees in JSON: read, checked, and evaluated as they read.
+
+Arithmetic is IEEE double. Operands are evaluated from left to right; `and` and `or` stop at the first condition that
+decides; x / 0 is 0 and counted as a fault.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from labledger.yaml_files import did_you_mean
+from payment_simulator.policy.fields import (
+    ACTIONS,
+    COMPARISONS,
+    FIELDS,
+    MANY_SIDED,
+    ONE_SIDED,
+    STATE_PREFIX,
+    TWO_SIDED,
+    TreeKind,
+)
+
+MAX_DEPTH = 100
+LARGEST_WHOLE = 2**62
+LARGEST_NUMBER = 1e300
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A number."""
+
+    value: float
+
+
+@dataclass(frozen=True)
+class FieldValue:
+    """A field, or a register (its name begins with `bank_state_`)."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Compute:
+    """An operation on numbers, or on conditions (and, or, not), or a comparison."""
+
+    op: str
+    operands: tuple["Expression", ...]
+
+
+Expression = Constant | FieldValue | Compute
+
+
+@dataclass(frozen=True)
+class Action:
+    """A leaf; `key` is the register that it names."""
+
+    name: str
+    arguments: tuple[Expression, ...] = ()
+    key: str | None = None
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A question, and where each answer leads."""
+
+    condition: Expression
+    on_true: "Node"
+    on_false: "Node"
+
+
+Node = Action | Branch
+
+
+@dataclass
+class Faults:
+    """How many divisions by zero there were."""
+
+    count: int = 0
+
+
+def decide(node: Node, fields: Mapping[str, float], faults: Faults) -> tuple[Action, tuple[float, ...]]:
+    """The action that a tree comes to, and its arguments; a register that is not in `fields` is 0."""
+    while isinstance(node, Branch):
+        node = node.on_true if evaluate(node.condition, fields, faults) else node.on_false
+    return node, tuple(evaluate(argument, fields, faults) for argument in node.arguments)
+
+
+def evaluate(expression: Expression, fields: Mapping[str, float], faults: Faults) -> float:
+    """The value of an expression; a condition is 1 or 0."""
+    if isinstance(expression, Constant):
+        return expression.value
+    if isinstance(expression, FieldValue):
+        return fields.get(expression.name, 0.0)
+    op = expression.op
+    if op in ("and", "or"):
+        wanted = op == "or"
+        found = any((evaluate(each, fields, faults) != 0) == wanted for each in expression.operands)
+        return float(found == wanted)
+    values = [evaluate(each, fields, faults) for each in expression.operands]
+    if op == "/" and values[1] == 0:
+        faults.count += 1
+        return 0.0
+    return float(_OPERATIONS[op](*values))
+
+
+def whole(value: float) -> int:
+    """Whole cents or numbers of a value: rounded down; 0 of what is no number."""
+    if math.isnan(value):
+        return 0
+    return math.floor(max(min(value, float(LARGEST_WHOLE)), -float(LARGEST_WHOLE)))
+
+
+def _least(*values: float) -> float:
+    found = values[0]
+    for value in values[1:]:
+        found = value if value < found else found
+    return found
+
+
+def _greatest(*values: float) -> float:
+    found = values[0]
+    for value in values[1:]:
+        found = value if value > found else found
+    return found
+
+
+def _clamp(value: float, low: float, high: float) -> float:
+    value = high if high < value else value
+    return low if value < low else value
+
+
+def _rounded(how: Any) -> Any:
+    return lambda value: how(value) if math.isfinite(value) else value
+
+
+_OPERATIONS = {
+    "==": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+    "not": lambda a: a == 0,
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": lambda a, b: a / b,
+    "min": _least,
+    "max": _greatest,
+    "abs": abs,
+    "floor": _rounded(math.floor),
+    "ceil": _rounded(math.ceil),
+    "round": _rounded(round),
+    "clamp": _clamp,
+}
+
+
+@dataclass
+class TreeReader:
+    """Reads trees of one document; `problems` gathers every error with its path inside the document."""
+
+    parameters: Mapping[str, float]
+    kind: TreeKind = "payment_tree"
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+    def node(self, data: Any, path: str, depth: int = 1) -> Node:
+        """A node and all below it; where it is wrong, something harmless in its place."""
+        harmless = Action(next(iter(ACTIONS[self.kind])))
+        if depth > MAX_DEPTH:
+            self._say(path, f"deeper than {MAX_DEPTH}")
+            return harmless
+        found = self._section(data, path)
+        if found is None:
+            return harmless
+        kind = found.get("type")
+        if kind == "condition":
+            self._only(found, ("type", "node_id", "condition", "on_true", "on_false"), path)
+            return Branch(
+                self._required(found, "condition", path, self.condition, depth),
+                self._required(found, "on_true", path, self.node, depth, harmless),
+                self._required(found, "on_false", path, self.node, depth, harmless),
+            )
+        if kind == "action":
+            return self._action(found, path, depth, harmless)
+        self._say(f"{path}.type", f"should be condition or action, found {_shown(kind)}")
+        return harmless
+
+    def condition(self, data: Any, path: str, depth: int) -> Expression:
+        """`{op, left, right}`, `{op: and|or, conditions}` or `{op: not, condition}`."""
+        found = self._section(data, path)
+        if found is None or not self._shallow(path, depth):
+            return _ZERO
+        op = found.get("op")
+        if op in ("and", "or"):
+            self._only(found, ("op", "conditions"), path)
+            return Compute(str(op), tuple(self._list(found, "conditions", path, self.condition, depth)))
+        if op == "not":
+            self._only(found, ("op", "condition"), path)
+            return Compute("not", (self._required(found, "condition", path, self.condition, depth),))
+        if op in COMPARISONS:
+            return self._sides(found, path, depth, ("left", "right"))
+        self._say(f"{path}.op", f"{_shown(op)} is not known{did_you_mean(str(op), [*COMPARISONS, 'and', 'or', 'not'])}")
+        return _ZERO
+
+    def value(self, data: Any, path: str, depth: int) -> Expression:
+        """`{field}`, `{param}`, `{value}`, `{compute}`, or a number as it stands."""
+        if isinstance(data, int | float):
+            return self._constant(data, path)
+        found = self._section(data, path)
+        if found is None or not self._shallow(path, depth):
+            return _ZERO
+        if len(found) != 1 or next(iter(found)) not in ("field", "param", "value", "compute"):
+            self._say(path, "should have one of field, param, value, compute")
+            return _ZERO
+        ((key, inside),) = found.items()
+        here = f"{path}.{key}"
+        if key == "value":
+            return self._constant(inside, here)
+        if key == "compute":
+            return self._compute(inside, here, depth)
+        known = list(FIELDS[self.kind]) if key == "field" else list(self.parameters)
+        if isinstance(inside, str) and (inside in known or (key == "field" and _is_register(inside))):
+            return FieldValue(inside) if key == "field" else Constant(float(self.parameters[inside]))
+        hint = did_you_mean(str(inside), known)
+        what = f"field of a {self.kind}" if key == "field" else "parameter of this policy"
+        self._say(here, f"{_shown(inside)} is no {what}{hint}")
+        return _ZERO
+
+    def _compute(self, data: Any, path: str, depth: int) -> Expression:
+        found = self._section(data, path)
+        if found is None:
+            return _ZERO
+        op = found.get("op")
+        if op in TWO_SIDED:
+            return self._sides(found, path, depth, ("left", "right"))
+        if op in ONE_SIDED:
+            return self._sides(found, path, depth, ("value",))
+        if op == "clamp":
+            return self._sides(found, path, depth, ("value", "min", "max"))
+        if op in MANY_SIDED:
+            self._only(found, ("op", "values"), path)
+            return Compute(str(op), tuple(self._list(found, "values", path, self.value, depth)))
+        self._say(
+            f"{path}.op",
+            f"{_shown(op)} is not known{did_you_mean(str(op), [*TWO_SIDED, *MANY_SIDED, *ONE_SIDED, 'clamp'])}",
+        )
+        return _ZERO
+
+    def _sides(self, found: Mapping[str, Any], path: str, depth: int, names: Sequence[str]) -> Expression:
+        self._only(found, ("op", *names), path)
+        return Compute(str(found["op"]), tuple(self._required(found, name, path, self.value, depth) for name in names))
+
+    def _action(self, found: Mapping[str, Any], path: str, depth: int, harmless: Action) -> Action:
+        self._only(found, ("type", "node_id", "action", "parameters"), path)
+        name, known = found.get("action"), ACTIONS[self.kind]
+        if not isinstance(name, str) or name not in known:
+            self._say(
+                f"{path}.action", f"{_shown(name)} is no action of a {self.kind}{did_you_mean(str(name), list(known))}"
+            )
+            return harmless
+        given = found.get("parameters", {})
+        here = f"{path}.parameters"
+        section = self._section(given, here)
+        if section is None:
+            return harmless
+        self._only(section, known[name], here)
+        key = self._key(section, here) if "key" in known[name] else None
+        arguments = [each for each in known[name] if each != "key"]
+        return Action(name, tuple(self._required(section, each, here, self.value, depth) for each in arguments), key)
+
+    def _key(self, section: Mapping[str, Any], path: str) -> str:
+        key = section.get("key")
+        if isinstance(key, str) and _is_register(key):
+            return key
+        self._say(f"{path}.key", f"should be the name of a register, {STATE_PREFIX}..., found {_shown(key)}")
+        return STATE_PREFIX
+
+    def _constant(self, value: Any, path: str) -> Constant:
+        if not isinstance(value, int | float) or not abs(value) < LARGEST_NUMBER:
+            self._say(path, f"should be a number, found {_shown(value)}")
+            return _ZERO
+        return Constant(float(value))
+
+    def _required(
+        self, found: Mapping[str, Any], name: str, path: str, read: Any, depth: int, harmless: Any = None
+    ) -> Any:
+        if name not in found:
+            self._say(f"{path}.{name}", "required, and missing")
+            return _ZERO if harmless is None else harmless
+        return read(found[name], f"{path}.{name}", depth + 1)
+
+    def _list(self, found: Mapping[str, Any], name: str, path: str, read: Any, depth: int) -> Iterator[Expression]:
+        items = found.get(name)
+        if not isinstance(items, list) or not items:
+            self._say(f"{path}.{name}", "should be a list that is not empty")
+            return
+        for index, item in enumerate(items):
+            yield read(item, f"{path}.{name}.{index}", depth + 1)
+
+    def _section(self, data: Any, path: str) -> Mapping[str, Any] | None:
+        if isinstance(data, Mapping):
+            return data
+        self._say(path, f"should be a section with keys, found {_shown(data)}")
+        return None
+
+    def _only(self, found: Mapping[str, Any], known: Sequence[str], path: str) -> None:
+        for name in found:
+            if name not in known:
+                self._say(f"{path}.{name}", f"unknown key{did_you_mean(str(name), list(known))}")
+
+    def _shallow(self, path: str, depth: int) -> bool:
+        if depth > MAX_DEPTH:
+            self._say(path, f"deeper than {MAX_DEPTH}")
+        return depth <= MAX_DEPTH
+
+    def _say(self, path: str, text: str) -> None:
+        self.problems.append((path, text))
+
+
+_ZERO = Constant(0.0)
+
+
+def _is_register(name: str) -> bool:
+    return name.startswith(STATE_PREFIX) and len(name) > len(STATE_PREFIX)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,326 @@
+"""The payments of a run, drawn before its first tick: all randomness is here.
+
+Each bank draws from a stream of its own, so adding one leaves the others' payments as they were. Samples are drawn in
+blocks, the same ones whoever asks for them and in whatever order.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labledger.errors import ConfigError
+from payment_simulator.scenario.schema import (
+    DEFAULT_PRIORITY,
+    PRIORITY_BANDS,
+    Agent,
+    AgentArrivalRateChange,
+    ArrivalConfig,
+    CounterpartyWeightChange,
+    CustomTransactionArrival,
+    DeadlineWindowChange,
+    EvenPriorities,
+    Exponential,
+    GlobalArrivalRateChange,
+    LogNormal,
+    Normal,
+    Scenario,
+    Uniform,
+    WeightedPriorities,
+)
+
+QUANTITIES = ("number", "amount", "deadline", "priority", "receiver")
+MAX_BLOCK = 64
+BLOCK_PAYMENTS = 2**20
+MAX_PAYMENTS = 200_000_000
+MAX_DRAWN_AMOUNT = 2**53
+"""Beyond it a drawn amount, a double, is no longer sure to the cent."""
+
+Ints = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """Payments in *sequence*: by tick, then those of scenario events in file order, then drawn ones by sender and draw.
+
+    All columns have a value a payment. `sender` and `receiver` count banks in the order of their ids; `deadline` is
+    the last tick in which a payment is not overdue. `bounds[s]` is where sample s begins.
+    """
+
+    tick: Ints
+    sender: Ints
+    receiver: Ints
+    amount: Ints
+    priority: Ints
+    deadline: Ints
+    divisible: Ints
+    bounds: Ints
+
+    @property
+    def samples(self) -> int:
+        """How many samples there are."""
+        return len(self.bounds) - 1
+
+    @cached_property
+    def table(self) -> Ints:
+        """Eight int64 a payment, one after another: the columns, and (10 - priority) * 2^40."""
+        found = np.empty((len(self), 8), dtype=np.int64)
+        for place, name in enumerate(COLUMNS):
+            found[:, place] = getattr(self, name)
+        found[:, 7] = (10 - found[:, 4]) << 40
+        return found.ravel()
+
+    def sample(self, index: int) -> "Arrivals":
+        """One sample of them."""
+        first, last = self.bounds[index], self.bounds[index + 1]
+        columns = {name: getattr(self, name)[first:last] for name in COLUMNS}
+        return Arrivals(**columns, bounds=np.array([0, last - first]))
+
+    def __len__(self) -> int:
+        return len(self.tick)
+
+
+COLUMNS = {
+    "tick": np.int32,
+    "sender": np.int32,
+    "receiver": np.int32,
+    "amount": np.int64,
+    "priority": np.int8,
+    "deadline": np.int32,
+    "divisible": np.bool_,
+}
+assert [field.name for field in fields(Arrivals)] == [*COLUMNS, "bounds"]  # noqa: S101 - said twice for its readers
+
+
+def draw_arrivals(
+    scenario: Scenario,
+    seed: int | None = None,
+    *,
+    purpose: int = 0,
+    iteration: int = 0,
+    first_sample: int = 0,
+    samples: int = 1,
+) -> Arrivals:
+    """The payments of `samples` samples, from `first_sample` on; `seed` None is the scenario's own.
+
+    Raises:
+        ConfigError: it would draw too many payments or too large ones, or an event leaves a bank nobody to pay.
+    """
+    entropy = scenario.simulation.rng_seed if seed is None else seed
+    wanted = range(first_sample, first_sample + samples)
+    parts = [_written(scenario, wanted)]
+    for sender, agent in enumerate(scenario.agents_by_id()):
+        if any(True for _ in agent.arrivals()):
+            bank = _Bank(scenario, sender, agent)
+            parts += bank.draw(partial(_seed, entropy, purpose, iteration, agent.id), wanted)
+    return _in_sequence(scenario, parts, wanted)
+
+
+def arrivals_from(scenario: Scenario, columns: dict[str, Sequence[int]]) -> Arrivals:
+    """Payments that are given, a list a column of `Arrivals`, in place of drawn ones."""
+    arrays: dict[str, Ints] = {name: np.asarray(columns[name], dtype=kind) for name, kind in COLUMNS.items()}
+    order = np.argsort(arrays["tick"], kind="stable")
+    return Arrivals(**{name: each[order] for name, each in arrays.items()}, bounds=np.array([0, len(order)]))
+
+
+def _seed(entropy: int, purpose: int, iteration: int, agent_id: str, block: int) -> np.random.SeedSequence:
+    name = int.from_bytes(hashlib.sha256(agent_id.encode()).digest()[:4], "big")
+    return np.random.SeedSequence(entropy, spawn_key=(purpose, iteration, name, block))
+
+
+def _written(scenario: Scenario, wanted: range) -> dict[str, Ints]:
+    """The payments that scenario events name, once in each sample."""
+    index = {name: place for place, name in enumerate(scenario.agent_ids)}
+    events = [event for event in scenario.scenario_events if isinstance(event, CustomTransactionArrival)]
+    rows = [
+        (
+            tick,
+            index[event.from_agent],
+            index[event.to_agent],
+            event.amount,
+            event.priority,
+            event.deadline,
+            event.is_divisible,
+        )
+        for event in events
+        for tick in event.schedule.ticks(scenario.simulation.ticks)
+    ]
+    columns = zip(*rows, strict=True) if rows else ([] for _ in COLUMNS)
+    written: dict[str, Ints] = {
+        name: np.tile(np.asarray(list(column), dtype=kind), len(wanted))
+        for (name, kind), column in zip(COLUMNS.items(), columns, strict=True)
+    }
+    return {**written, "sample": np.repeat(np.arange(len(wanted)), len(rows))}
+
+
+def _in_sequence(scenario: Scenario, parts: Sequence[dict[str, Ints]], wanted: range) -> Arrivals:
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in (*COLUMNS, "sample")}
+    ticks = scenario.simulation.ticks
+    order = np.argsort(joined["sample"].astype(np.int64) * ticks + joined["tick"], kind="stable")
+    columns: dict[str, Ints] = {name: joined[name][order].astype(kind, copy=False) for name, kind in COLUMNS.items()}
+    last_tick = np.minimum(columns["tick"].astype(np.int64) + columns["deadline"], 2**31 - 1)
+    if scenario.deadline_cap_at_eod:
+        a_day = scenario.simulation.ticks_per_day
+        last_tick = np.minimum(last_tick, (columns["tick"] // a_day + 1) * a_day - 1)
+    columns["deadline"] = last_tick.astype(np.int32)
+    bounds = np.searchsorted(joined["sample"][order], np.arange(len(wanted) + 1))
+    return Arrivals(**columns, bounds=bounds)
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """From tick `start` on: how often a bank sends, to whom, and until when."""
+
+    start: int
+    multiplier: float
+    weights: dict[int, float]
+    deadline_range: tuple[int, int] | None
+
+
+class _Bank:
+    """Draws one bank's payments."""
+
+    def __init__(self, scenario: Scenario, sender: int, agent: Agent) -> None:
+        self._scenario = scenario
+        self._ticks = scenario.simulation.ticks
+        self._sender = sender
+        self._agent = agent
+        self._configs = [(".".join(map(str, place)), config) for place, config in agent.arrivals()]
+        self._stretches = {place: list(self._changes(config)) for place, config in self._configs}
+        expected = sum(float(self._rates(place, config).sum()) for place, config in self._configs)
+        if expected > MAX_PAYMENTS:
+            raise ConfigError(
+                f"{agent.id}: would send {expected:.3g} payments a run, over {MAX_PAYMENTS:,}; reduce rate_per_tick or "
+                "the number of ticks"
+            )
+        # Of this bank alone, so that another one leaves the blocks, and so the draws, as they were.
+        self._block = max(1, min(MAX_BLOCK, int(BLOCK_PAYMENTS // max(expected, self._ticks))))
+
+    def draw(self, seed_of: Callable[[int], np.random.SeedSequence], wanted: range) -> Iterator[dict[str, Ints]]:
+        """Columns of the wanted samples, which are counted from 0 in "sample"."""
+        for block in range(wanted.start // self._block, (wanted.stop - 1) // self._block + 1):
+            first = block * self._block
+            drawn = self._draw_block(seed_of(block), min(self._block, wanted.stop - first))
+            sample = drawn["sample"] + first
+            kept = sample >= wanted.start
+            yield {**{name: drawn[name][kept] for name in COLUMNS}, "sample": sample[kept] - wanted.start}
+
+    def _draw_block(self, seed: np.random.SeedSequence, samples: int) -> dict[str, Ints]:
+        """The first `samples` of a block: each quantity has a stream of its own, so they are the same however many."""
+        seeds = iter(seed.spawn(len(QUANTITIES) * len(self._configs)))
+        parts = []
+        for place, config in self._configs:
+            streams = {name: np.random.default_rng(next(seeds)) for name in QUANTITIES}
+            parts.append(self._draw_config(streams, place, config, samples))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _draw_config(
+        self, streams: dict[str, np.random.Generator], place: str, config: ArrivalConfig, samples: int
+    ) -> dict[str, Ints]:
+        counts = streams["number"].poisson(self._rates(place, config), (samples, self._ticks))
+        cells = np.repeat(np.arange(counts.size), counts.ravel())
+        sample, tick = np.divmod(cells, self._ticks)
+        stretches = self._stretches[place]
+        of = np.searchsorted([stretch.start for stretch in stretches], tick, side="right") - 1
+        ranges = np.array([stretch.deadline_range or config.deadline_range for stretch in stretches])
+        low, high = ranges[of, 0], ranges[of, 1]
+        deadline = low + (streams["deadline"].random(len(cells)) * (high - low + 1)).astype(np.int64)
+        return {
+            "tick": tick,
+            "sender": np.full(len(cells), self._sender),
+            "receiver": _receivers(streams["receiver"].random(len(cells)), of, stretches),
+            "amount": _amounts(streams["amount"], config, len(cells), f"{self._agent.id}: {place}"),
+            "priority": _priorities(streams["priority"], config, place, len(cells)),
+            "deadline": deadline,
+            "divisible": np.full(len(cells), config.divisible),
+            "sample": sample,
+        }
+
+    def _rates(self, place: str, config: ArrivalConfig) -> NDArray[np.float64]:
+        """The mean number of payments in each tick."""
+        rates = np.empty(self._ticks)
+        for stretch in self._stretches[place]:
+            rates[stretch.start :] = config.rate_per_tick * stretch.multiplier
+        return rates
+
+    def _changes(self, config: ArrivalConfig) -> Iterator[_Stretch]:
+        """What scenario events make of a configuration, in order of time."""
+        index = {name: place for place, name in enumerate(self._scenario.agent_ids)}
+        others = {name: 1.0 for name in index if name != self._agent.id}
+        now = _Stretch(0, 1.0, {index[n]: w for n, w in (config.counterparty_weights or others).items()}, None)
+        happenings = sorted(
+            (tick, place)
+            for place, event in enumerate(self._scenario.scenario_events)
+            if self._concerns(event)
+            for tick in event.schedule.ticks(self._ticks)
+        )
+        for tick, place in happenings:
+            if tick > now.start:
+                yield now
+            now = self._after(now, tick, place, index)
+        yield now
+
+    def _concerns(self, event: object) -> bool:
+        if isinstance(event, GlobalArrivalRateChange):
+            return True
+        if isinstance(event, AgentArrivalRateChange | CounterpartyWeightChange):
+            return event.agent == self._agent.id
+        return isinstance(event, DeadlineWindowChange) and event.agent in (None, self._agent.id)
+
+    def _after(self, now: _Stretch, tick: int, place: int, index: dict[str, int]) -> _Stretch:
+        event = self._scenario.scenario_events[place]
+        multiplier, weights, deadlines = now.multiplier, now.weights, now.deadline_range
+        if isinstance(event, GlobalArrivalRateChange | AgentArrivalRateChange):
+            multiplier = event.multiplier
+        elif isinstance(event, CounterpartyWeightChange):
+            weights = {**weights, index[event.counterparty]: event.weight}
+            if not sum(weights.values()) > 0:
+                raise ConfigError(f"scenario_events.{place}: from tick {tick} on it leaves {event.agent} nobody to pay")
+        elif isinstance(event, DeadlineWindowChange):
+            deadlines = event.deadline_range
+        return _Stretch(tick, multiplier, weights, deadlines)
+
+
+def _amounts(rng: np.random.Generator, config: ArrivalConfig, count: int, where: str) -> Ints:
+    """Whole cents, rounded half up, at least 1."""
+    of = config.amount_distribution
+    if isinstance(of, Uniform):
+        return rng.integers(of.min, of.max, count, endpoint=True)
+    if isinstance(of, Normal):
+        drawn = rng.normal(of.mean, of.std_dev, count)
+    elif isinstance(of, LogNormal):
+        variance = np.log1p((of.std_dev / of.mean) ** 2)
+        drawn = rng.lognormal(np.log(of.mean) - variance / 2, np.sqrt(variance), count)
+    else:
+        assert isinstance(of, Exponential)  # noqa: S101 - the last of them
+        drawn = rng.exponential(of.mean, count)
+    if count and not drawn.max() <= MAX_DRAWN_AMOUNT:
+        raise ConfigError(f"{where}.amount_distribution: draws amounts of over 2^53 cents; reduce its mean or std_dev")
+    return np.maximum(np.floor(drawn + 0.5), 1).astype(np.int64)
+
+
+def _priorities(rng: np.random.Generator, config: ArrivalConfig, place: str, count: int) -> Ints:
+    chosen = config.priority_distribution
+    band = PRIORITY_BANDS.get(place.rpartition(".")[2])
+    if config.priority is not None or (chosen is None and band is None):
+        return np.full(count, DEFAULT_PRIORITY if config.priority is None else config.priority)
+    if isinstance(chosen, WeightedPriorities):
+        shares = np.cumsum(chosen.weights) / np.sum(chosen.weights)
+        return np.asarray(chosen.values)[np.searchsorted(shares, rng.random(count), side="right")]
+    low, high = (chosen.min, chosen.max) if isinstance(chosen, EvenPriorities) else (band or (0, 0))
+    return low + (rng.random(count) * (high - low + 1)).astype(np.int64)
+
+
+def _receivers(drawn: NDArray[np.float64], of: Ints, stretches: Sequence[_Stretch]) -> Ints:
+    """By weight, counterparties in the order of their ids."""
+    receiver = np.zeros(len(drawn), dtype=np.int64)
+    for place, stretch in enumerate(stretches):
+        names = sorted(name for name, weight in stretch.weights.items() if weight > 0)
+        shares = np.cumsum([stretch.weights[name] for name in names])
+        mine = of == place
+        receiver[mine] = np.asarray(names)[np.searchsorted(shares / shares[-1], drawn[mine], side="right")]
+    return receiver

@@ -1,0 +1,27 @@
+"""Numbers of a scenario: whole cents, and rates that are exactly what was written."""
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Annotated
+
+from pydantic import Field
+
+LARGEST_CENTS = 2**61
+"""No sum of money, nor of costs, may pass this; int64 holds four times as much."""
+
+Cents = Annotated[int, Field(ge=0, le=LARGEST_CENTS, strict=True)]
+Amount = Annotated[int, Field(ge=1, le=LARGEST_CENTS, strict=True)]
+Tick = Annotated[int, Field(ge=0, le=2**31, strict=True)]
+Rate = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+BPS = 10_000
+
+
+def exact(number: float) -> Fraction:
+    """The fraction that was written: 0.29 is 29/100, not the nearest double."""
+    return Fraction(Decimal(repr(number)))
+
+
+def half_up(value: Fraction) -> int:
+    """The nearest whole number; of two as near, the larger."""
+    return (2 * value.numerator + value.denominator) // (2 * value.denominator)

@@ -1,0 +1,426 @@
+"""A scenario: the banks, what they pay each other, what it costs, and what happens on the way.
+
+Money is in cents, time in ticks. A key that is not listed here is refused.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag, model_validator
+
+from labledger.yaml_files import Location, ProblemsError, did_you_mean
+from payment_simulator.scenario.numbers import Amount, Cents, Rate, Share, Tick
+
+AgentId = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Priority = Annotated[int, Field(ge=0, le=10, strict=True)]
+Positive = Annotated[int, Field(ge=1, le=2**31, strict=True)]
+PositiveNumber = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
+TickRange = tuple[Tick, Tick]
+
+DEFAULT_PRIORITY = 5
+PRIORITY_BANDS = {"urgent": (8, 10), "normal": (4, 7), "low": (0, 3)}
+
+
+class Section(BaseModel):
+    """A part of a scenario: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Simulation(Section):
+    """How long, and from which seed."""
+
+    ticks_per_day: Positive
+    num_days: Positive = 1
+    rng_seed: Annotated[int, Field(ge=0, lt=2**64, strict=True)] = 0
+
+    @property
+    def ticks(self) -> int:
+        """Of the whole run."""
+        return self.ticks_per_day * self.num_days
+
+
+class Normal(Section):
+    """Amounts of a normal distribution, at least 1."""
+
+    type: Literal["Normal"]
+    mean: PositiveNumber
+    std_dev: Rate
+
+
+class LogNormal(Section):
+    """Amounts whose mean and standard deviation these are, not those of their logarithm."""
+
+    type: Literal["LogNormal"]
+    mean: PositiveNumber
+    std_dev: Rate
+
+
+class Uniform(Section):
+    """Every amount from `min` to `max` alike."""
+
+    type: Literal["Uniform"]
+    min: Amount
+    max: Amount
+
+    @model_validator(mode="after")
+    def _min_first(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"max: {self.max} is less than min {self.min}")
+        return self
+
+
+class Exponential(Section):
+    """Amounts of an exponential distribution, at least 1."""
+
+    type: Literal["Exponential"]
+    mean: PositiveNumber
+
+
+AmountDistribution = Annotated[Normal | LogNormal | Uniform | Exponential, Field(discriminator="type")]
+
+
+class EvenPriorities(Section):
+    """Every priority from `min` to `max` alike."""
+
+    type: Literal["Uniform"]
+    min: Priority
+    max: Priority
+
+    @model_validator(mode="after")
+    def _min_first(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"max: {self.max} is less than min {self.min}")
+        return self
+
+
+class WeightedPriorities(Section):
+    """Each of `values` as often as its weight says."""
+
+    type: Literal["Categorical"]
+    values: Annotated[list[Priority], Field(min_length=1)]
+    weights: list[Rate]
+
+    @model_validator(mode="after")
+    def _a_weight_each(self) -> Self:
+        if len(self.weights) != len(self.values):
+            raise ValueError(f"weights: {len(self.weights)} for {len(self.values)} values")
+        if not sum(self.weights) > 0:
+            raise ValueError("weights: none is above 0")
+        return self
+
+
+class ArrivalConfig(Section):
+    """The payments that a bank sends: how many, how large, to whom, until when."""
+
+    rate_per_tick: Annotated[float, Field(ge=0, le=1e6, strict=True)] = Field(description="Mean of a Poisson number.")
+    amount_distribution: AmountDistribution
+    counterparty_weights: dict[str, Rate] | None = Field(None, description="Default: all other banks alike.")
+    deadline_range: TickRange = Field(description="Ticks after arrival, both ends included.")
+    priority: Priority | None = None
+    priority_distribution: Annotated[EvenPriorities | WeightedPriorities, Field(discriminator="type")] | None = None
+    divisible: bool = False
+
+    @model_validator(mode="after")
+    def _one_priority_and_a_range(self) -> Self:
+        if self.priority is not None and self.priority_distribution is not None:
+            raise ValueError("priority_distribution: and priority cannot both be given")
+        _check_range("deadline_range", self.deadline_range)
+        if self.counterparty_weights is not None and not sum(self.counterparty_weights.values()) > 0:
+            raise ValueError("counterparty_weights: none is above 0")
+        return self
+
+
+class ArrivalBands(Section):
+    """An `arrival_config` for each band of priorities, which are even over the band unless given."""
+
+    urgent: ArrivalConfig | None = None
+    normal: ArrivalConfig | None = None
+    low: ArrivalConfig | None = None
+
+    @model_validator(mode="after")
+    def _priorities_in_their_bands(self) -> Self:
+        for name, (low, high) in PRIORITY_BANDS.items():
+            config: ArrivalConfig | None = getattr(self, name)
+            found = _priorities(config) if config else []
+            if outside := [priority for priority in found if not low <= priority <= high]:
+                raise ValueError(f"{name}: priority {outside[0]} is not in its band, {low} to {high}")
+        return self
+
+
+class Agent(Section):
+    """A bank."""
+
+    id: AgentId
+    opening_balance: Cents = 0
+    unsecured_cap: Cents = Field(0, description="Credit without collateral.")
+    liquidity_pool: Cents = Field(0, description="What it may borrow for the run, at a cost a tick.")
+    liquidity_allocation_fraction: Share = Field(1.0, description="Share of the pool that it borrows.")
+    posted_collateral: Cents = 0
+    max_collateral_capacity: Cents = Field(0, description="Most that may be posted by events and policies.")
+    collateral_haircut: Share = 0.0
+    policy: dict[str, JsonValue] = Field(default_factory=dict, description="Default: Fifo.")
+    arrival_config: ArrivalConfig | None = None
+    arrival_bands: ArrivalBands | None = None
+
+    @model_validator(mode="after")
+    def _one_kind_of_arrivals(self) -> Self:
+        if self.arrival_config is not None and self.arrival_bands is not None:
+            raise ValueError("arrival_bands: and arrival_config cannot both be given")
+        return self
+
+    def arrivals(self) -> Iterator[tuple[Location, ArrivalConfig]]:
+        """Each of its arrival configurations, and where it stands in the bank."""
+        if self.arrival_config is not None:
+            yield ("arrival_config",), self.arrival_config
+        for band in PRIORITY_BANDS if self.arrival_bands is not None else ():
+            if (config := getattr(self.arrival_bands, band)) is not None:
+                yield ("arrival_bands", band), config
+
+
+class FixedPenalty(Section):
+    """So many cents."""
+
+    mode: Literal["fixed"]
+    amount: Cents
+
+
+class RatePenalty(Section):
+    """A share of the payment."""
+
+    mode: Literal["rate"]
+    bps_per_event: Rate
+
+
+def _penalty_kind(value: Any) -> str:
+    if isinstance(value, int):
+        return "cents"
+    return str(value.get("mode") if isinstance(value, dict) else getattr(value, "mode", None))
+
+
+Penalty = Annotated[
+    Annotated[Cents, Tag("cents")] | Annotated[FixedPenalty, Tag("fixed")] | Annotated[RatePenalty, Tag("rate")],
+    Discriminator(
+        _penalty_kind,
+        custom_error_type="penalty",
+        custom_error_message="Input should be cents, {mode: fixed, amount} or {mode: rate, bps_per_event}",
+    ),
+]
+
+
+class PriorityMultipliers(Section):
+    """Delay costs so many times as much for priorities 8-10, 4-7 and 0-3."""
+
+    urgent_multiplier: Rate = 1.0
+    normal_multiplier: Rate = 1.0
+    low_multiplier: Rate = 1.0
+
+
+class CostRates(Section):
+    """What liquidity and delay cost; rates are per tick unless their name says otherwise."""
+
+    liquidity_cost_per_tick_bps: Rate = 0.0
+    overdraft_bps_per_tick: Rate = 0.0
+    collateral_cost_per_tick_bps: Rate = 0.0
+    delay_cost_per_tick_per_cent: Rate = 0.0
+    priority_delay_multipliers: PriorityMultipliers = Field(default_factory=PriorityMultipliers)
+    overdue_delay_multiplier: Rate = 1.0
+    deadline_penalty: Penalty = 0
+    eod_penalty_per_transaction: Penalty = 0
+    eod_borrowing_bps: Rate = 0.0
+    split_friction_cost: Cents = 0
+
+
+class LsmConfig(Section):
+    """Liquidity-saving mechanism: which offsets the central queue looks for."""
+
+    enable_bilateral: bool = False
+    enable_cycles: bool = False
+    max_cycle_length: Annotated[int, Field(ge=3, le=5, strict=True)] = 4
+    max_cycles_per_tick: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 10
+
+
+class OneTime(Section):
+    """In one tick."""
+
+    type: Literal["OneTime"]
+    tick: Tick
+
+    def ticks(self, total: int) -> range:
+        """When."""
+        return range(self.tick, min(self.tick + 1, total))
+
+
+class Repeating(Section):
+    """From a tick on, every so many."""
+
+    type: Literal["Repeating"]
+    start_tick: Tick
+    interval: Positive
+
+    def ticks(self, total: int) -> range:
+        """When."""
+        return range(self.start_tick, total, self.interval)
+
+
+class Event(Section):
+    """Something that happens to the banks, in ticks of the whole run."""
+
+    schedule: Annotated[OneTime | Repeating, Field(discriminator="type")]
+
+
+class CustomTransactionArrival(Event):
+    """A payment that is not drawn."""
+
+    type: Literal["CustomTransactionArrival"]
+    from_agent: str
+    to_agent: str
+    amount: Amount
+    priority: Priority = DEFAULT_PRIORITY
+    deadline: Tick
+    is_divisible: bool = False
+
+
+class DirectTransfer(Event):
+    """Money moves at once, without a queue; one that would break a credit floor is skipped."""
+
+    type: Literal["DirectTransfer"]
+    from_agent: str
+    to_agent: str
+    amount: Amount
+
+
+class CollateralAdjustment(Event):
+    """Collateral is posted (above 0) or withdrawn; what breaks the credit floor or the capacity is skipped."""
+
+    type: Literal["CollateralAdjustment"]
+    agent: str
+    delta: Annotated[int, Field(ge=-(2**62), le=2**62, strict=True)]
+
+
+class GlobalArrivalRateChange(Event):
+    """From here on every bank sends so many times its base rate."""
+
+    type: Literal["GlobalArrivalRateChange"]
+    multiplier: Annotated[float, Field(ge=0, le=1e6, strict=True)]
+
+
+class AgentArrivalRateChange(Event):
+    """From here on this bank sends so many times its base rate, instead of what was in force."""
+
+    type: Literal["AgentArrivalRateChange"]
+    agent: str
+    multiplier: Annotated[float, Field(ge=0, le=1e6, strict=True)]
+
+
+class CounterpartyWeightChange(Event):
+    """From here on a bank pays a counterparty so often."""
+
+    type: Literal["CounterpartyWeightChange"]
+    agent: str
+    counterparty: str
+    weight: Rate
+
+
+class DeadlineWindowChange(Event):
+    """From here on a bank's payments (all banks', if none is named) have this range of deadlines."""
+
+    type: Literal["DeadlineWindowChange"]
+    agent: str | None = None
+    deadline_range: TickRange
+
+    @model_validator(mode="after")
+    def _range(self) -> Self:
+        _check_range("deadline_range", self.deadline_range)
+        return self
+
+
+ScenarioEvent = Annotated[
+    CustomTransactionArrival
+    | DirectTransfer
+    | CollateralAdjustment
+    | GlobalArrivalRateChange
+    | AgentArrivalRateChange
+    | CounterpartyWeightChange
+    | DeadlineWindowChange,
+    Field(discriminator="type"),
+]
+EVENT_AGENTS = ("from_agent", "to_agent", "agent", "counterparty")
+
+
+class Scenario(Section):
+    """Everything that a simulation is made of."""
+
+    simulation: Simulation
+    agents: Annotated[list[Agent], Field(min_length=1)]
+    cost_rates: CostRates = Field(default_factory=CostRates)
+    lsm_config: LsmConfig = Field(default_factory=LsmConfig)
+    deferred_crediting: bool = False
+    deadline_cap_at_eod: bool = False
+    scenario_events: list[ScenarioEvent] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        if found := [*self._doubled(), *self._strangers(), *self._events()]:
+            raise ProblemsError(found)
+        return self
+
+    @property
+    def agent_ids(self) -> list[str]:
+        """In the order in which banks take turns, whatever their places in the file."""
+        return sorted(agent.id for agent in self.agents)
+
+    def agents_by_id(self) -> list[Agent]:
+        """The banks in that order."""
+        return sorted(self.agents, key=lambda agent: agent.id)
+
+    def _doubled(self) -> Iterator[tuple[Location, str]]:
+        seen: set[str] = set()
+        for index, agent in enumerate(self.agents):
+            if agent.id in seen:
+                yield ("agents", index, "id"), f"{agent.id!r} stands twice"
+            seen.add(agent.id)
+
+    def _strangers(self) -> Iterator[tuple[Location, str]]:
+        """Counterparties that are no other bank, and banks that have none."""
+        for index, agent in enumerate(self.agents):
+            for place, config in agent.arrivals():
+                here: Location = ("agents", index, *place)
+                others = [other for other in self.agent_ids if other != agent.id]
+                if not others:
+                    yield here, f"{agent.id} has no other bank to pay"
+                for name in config.counterparty_weights or {}:
+                    if name not in others:
+                        why = "is the bank itself" if name == agent.id else f"is no bank{did_you_mean(name, others)}"
+                        yield (*here, "counterparty_weights", name), f"{name!r} {why}"
+
+    def _events(self) -> Iterator[tuple[Location, str]]:
+        total, known = self.simulation.ticks, self.agent_ids
+        for index, event in enumerate(self.scenario_events):
+            here: Location = ("scenario_events", index)
+            for key in EVENT_AGENTS:
+                name = getattr(event, key, None)
+                if name is not None and name not in known:
+                    yield (*here, key), f"{name!r} is no bank{did_you_mean(name, known)}"
+            if not event.schedule.ticks(total):
+                yield (*here, "schedule"), f"it is past the end: the run has {total} ticks, counted from 0"
+            first, second = (getattr(event, a, None) or getattr(event, b, None) for a, b in _PAIRS)
+            if second is not None and first == second:
+                yield here, f"{first} cannot be its own counterparty"
+
+
+_PAIRS = (("from_agent", "agent"), ("to_agent", "counterparty"))
+
+
+def _check_range(name: str, limits: tuple[int, int]) -> None:
+    if limits[0] > limits[1]:
+        raise ValueError(f"{name}: {list(limits)} is not [least, most]")
+
+
+def _priorities(config: ArrivalConfig) -> list[int]:
+    chosen: Any = config.priority_distribution
+    if isinstance(chosen, EvenPriorities):
+        return [chosen.min, chosen.max]
+    if isinstance(chosen, WeightedPriorities):
+        return chosen.values
+    return [] if config.priority is None else [config.priority]
