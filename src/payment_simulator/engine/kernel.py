@@ -200,7 +200,7 @@ def _open(w, template, count, room):  # type: ignore[no-untyped-def]
     w[ROWS_ROOM] = room
     w[LISTED_AT] = len(template)
     w[PATH_AT] = w[LISTED_AT] + w[BANKS]
-    w[ROWS_AT] = w[PATH_AT] + 20
+    w[ROWS_AT] = w[PATH_AT] + 40
     w[RELEASED_AT] = w[ROWS_AT] + ROW_WIDTH * max(room, 0)
     w[HURRIED_AT] = w[RELEASED_AT] + count
     w[TICK] = 0

@@ -12,6 +12,7 @@ from payment_simulator.engine.layout import (
     E_CYCLE,
     EDGES_LEFT,
     FIRST,
+    FRONT,
     LEFT,
     LSM_VALUE,
     MAX_CYCLE_LENGTH,
@@ -21,23 +22,29 @@ from payment_simulator.engine.layout import (
     OFFSETS,
     PAIR_AFTER,
     PAIR_CHANGED,
+    PAIR_COLUMNS,
     PAIRS,
+    PAIRS_AT,
     PATH_AT,
     REST,
+    SEARCHES,
     SIZE,
+    SKIP,
+    SKIP_OF,
     STAMP,
     TO,
     TRIED,
     VALUE,
     ZERO,
 )  # fmt: skip
-from payment_simulator.engine.ledger import bank_row, change, front, headroom, move, payment_row, take_front
+from payment_simulator.engine.ledger import bank_row, change, headroom, move, payment_row, take_front
 from payment_simulator.engine.pairs import pair_row
 
 MAX_EDGES_A_TICK = 10_000
 LONGEST = 5
-# Of a path: its pairs, how far each bank's walk is, its banks, and what each gains
-WALK, VISITED, GAIN = LONGEST, 2 * LONGEST, 3 * LONGEST
+# Of a path, for each bank: the edge that leaves it, and its amount; the bank, its headroom, how far its walk is, where
+# that ends, and whether the banks between it and the start can pay what they lose
+EDGE, AMOUNT, VISITED, ROOM, WALK, END, FITS = (place * LONGEST for place in range(7))
 
 
 @part
@@ -130,82 +137,106 @@ def settle_cycles(w):  # type: ignore[no-untyped-def]
 
 @part
 def _find_cycle(w, start):  # type: ignore[no-untyped-def]
-    """The length of the first cycle over `start` that settles, with its pairs and banks in the path; 0 for none."""
-    path, depth, left = w[PATH_AT], ZERO, w[EDGES_LEFT]
-    w[path + VISITED] = start
-    w[path + WALK] = _first_from(w, start, start)
-    while depth >= 0:
-        b = bank_row(w[path + VISITED + depth])
-        near, degree, at = w[NEAR_AT] + w[b + PAIRS], w[b + DEGREE], w[path + WALK + depth]
-        w[path + WALK + depth] = at + 1
-        if at >= degree:
+    """The length of the first cycle over `start` that settles, with its pairs and banks in the path; 0 for none.
+
+    An edge is visited when it is looked at: one to the start, or to a higher id. Of the last bank that a cycle may have
+    only the edge to the start matters; the others are counted at once.
+    """
+    path, pairs, left, longest = w[PATH_AT], w[PAIRS_AT], w[EDGES_LEFT], w[MAX_CYCLE_LENGTH]
+    w[SEARCHES] += 1
+    depth = ZERO
+    _enter(w, path, depth, start, start)
+    at, end = w[path + WALK], w[path + END]
+    while True:
+        if at >= end:
             depth -= 1
+            if depth < 0:
+                break
+            at, end = w[path + WALK + depth], w[path + END + depth]
             continue
         if left == 0:
             break
+        pair = pairs + w[at] * PAIR_COLUMNS
+        to = w[pair + TO]
+        at += 1
         left -= 1
-        w[path + depth] = w[near + at]
-        to = w[pair_row(w, w[near + at]) + TO]
         if to == start:
-            if depth >= 2 and _covers(w, depth + 1):
+            if depth >= 2 and _closes(w, path, depth, w[pair + FRONT]):
+                w[path + EDGE + depth] = pair
+                w[path + AMOUNT + depth] = w[pair + FRONT]
                 w[EDGES_LEFT] = left
                 return depth + 1
-        elif depth + 1 < w[MAX_CYCLE_LENGTH] and not _is_visited(w, depth, to):
+        elif depth + 1 == longest:
+            left -= min(end - at, left)
+            at = end
+        elif not _is_visited(w, path, depth, to):
+            w[path + EDGE + depth] = pair
+            w[path + AMOUNT + depth] = w[pair + FRONT]
+            w[path + WALK + depth] = at
             depth += 1
-            w[path + VISITED + depth] = to
-            w[path + WALK + depth] = _first_from(w, to, start)
+            _enter(w, path, depth, to, start)
+            at, end = w[path + WALK + depth], w[path + END + depth]
     w[EDGES_LEFT] = left
     return ZERO
 
 
 @part
-def _first_from(w, bank, start):  # type: ignore[no-untyped-def]
-    """How many of a bank's receivers come before `start`."""
+def _enter(w, path, depth, bank, start):  # type: ignore[no-untyped-def]
+    """The path goes on to a bank: its receivers are walked from `start` on."""
     b = bank_row(bank)
-    near, low, high = w[NEAR_AT] + w[b + PAIRS], ZERO, w[b + DEGREE]
+    near = w[NEAR_AT] + w[b + PAIRS]
+    if w[b + SKIP_OF] != w[SEARCHES]:
+        w[b + SKIP_OF] = w[SEARCHES]
+        w[b + SKIP] = _receivers_before(w, near, w[b + DEGREE], start)
+    w[path + VISITED + depth] = bank
+    w[path + ROOM + depth] = headroom(w, b)
+    w[path + WALK + depth] = near + w[b + SKIP]
+    w[path + END + depth] = near + w[b + DEGREE]
+    fits = 1
+    if depth >= 2:  # the bank before the last one knows both of its edges now
+        loses = w[path + AMOUNT + depth - 1] - w[path + AMOUNT + depth - 2]
+        fits = w[path + FITS + depth - 1] if loses <= w[path + ROOM + depth - 1] else 0
+    w[path + FITS + depth] = fits
+
+
+@part
+def _receivers_before(w, near, degree, start):  # type: ignore[no-untyped-def]
+    """How many of a bank's receivers come before `start`."""
+    low, high = near, near + degree
     while low < high:
         middle = (low + high) // 2
-        if w[pair_row(w, w[near + middle]) + TO] < start:
+        if w[pair_row(w, w[middle]) + TO] < start:
             low = middle + 1
         else:
             high = middle
-    return low
+    return low - near
 
 
 @part
-def _is_visited(w, depth, bank):  # type: ignore[no-untyped-def]
+def _closes(w, path, last, amount):  # type: ignore[no-untyped-def]
+    """Whether every bank can pay what it loses in the cycle that an edge of `amount` from the last bank closes."""
+    if w[path + FITS + last] == 0 or amount - w[path + AMOUNT + last - 1] > w[path + ROOM + last]:
+        return False
+    return w[path + AMOUNT] - amount <= w[path + ROOM]
+
+
+@part
+def _is_visited(w, path, depth, bank):  # type: ignore[no-untyped-def]
     for at in range(1, depth + 1):  # noqa: SIM110 - compiled code has no any()
-        if w[w[PATH_AT] + VISITED + at] == bank:
+        if w[path + VISITED + at] == bank:
             return True
     return False
-
-
-@part
-def _edge_amount(w, at):  # type: ignore[no-untyped-def]
-    """The amount of an edge of the path: its pair's first payment."""
-    return front(w, payment_row(w, w[pair_row(w, w[w[PATH_AT] + at]) + FIRST]))
-
-
-@part
-def _covers(w, length):  # type: ignore[no-untyped-def]
-    """Whether every bank can pay what it loses in the cycle; writes what each gains."""
-    path, before = w[PATH_AT], _edge_amount(w, length - 1)
-    for at in range(length):
-        amount = _edge_amount(w, at)
-        w[path + GAIN + at] = before - amount
-        if amount - before > headroom(w, bank_row(w[path + VISITED + at])):
-            return False
-        before = amount
-    return True
 
 
 @part
 def _settle_cycle(w, length):  # type: ignore[no-untyped-def]
     path = w[PATH_AT]
     for at in range(length):
-        pair = pair_row(w, w[path + at])
-        w[LSM_VALUE] += take_front(w, w[pair + FIRST], E_CYCLE, w[OFFSETS])
+        w[LSM_VALUE] += take_front(w, w[w[path + EDGE + at] + FIRST], E_CYCLE, w[OFFSETS])
     w[OFFSETS] += 1
+    before = w[path + AMOUNT + length - 1]
     for at in range(length):
-        if w[path + GAIN + at] != 0:
-            change(w, w[path + VISITED + at], w[path + GAIN + at])
+        amount = w[path + AMOUNT + at]
+        if amount != before:
+            change(w, w[path + VISITED + at], before - amount)
+        before = amount

@@ -8,6 +8,7 @@ from payment_simulator.engine.layout import (
     COUNT,
     DEGREE,
     FIRST,
+    FRONT,
     HEAD,
     IS_DENSE,
     LAST,
@@ -76,6 +77,7 @@ def link_pair(w, p, r):  # type: ignore[no-untyped-def]
     w[r + PAIR_AFTER] = after
     if before == NONE:
         w[pair + FIRST] = p
+        w[pair + FRONT] = w[r + SIZE] if w[r + LEFT] > 0 else w[r + REST]
     else:
         w[w[PAYMENTS_AT] + before * PAYMENT_COLUMNS + PAIR_AFTER] = p
     if after == NONE:
@@ -99,10 +101,14 @@ def shrink_pair(w, r, amount, is_last):  # type: ignore[no-untyped-def]
     w[STAMP] += 1
     w[pair + PAIR_CHANGED] = w[STAMP]
     if not is_last:
+        w[pair + FRONT] = w[r + SIZE] if w[r + LEFT] > 0 else w[r + REST]
         return
     before, after = w[r + PAIR_BEFORE], w[r + PAIR_AFTER]
     if before == NONE:
         w[pair + FIRST] = after
+        if after != NONE:
+            first = w[PAYMENTS_AT] + after * PAYMENT_COLUMNS
+            w[pair + FRONT] = w[first + SIZE] if w[first + LEFT] > 0 else w[first + REST]
     else:
         w[w[PAYMENTS_AT] + before * PAYMENT_COLUMNS + PAIR_AFTER] = after
     if after == NONE:

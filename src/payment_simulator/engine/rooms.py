@@ -56,7 +56,7 @@ def workspace_size(head: int, banks: int, payments: int, ticks: int, has_pairs: 
     """How many numbers a run needs at the most; the system gives memory only to those that are written."""
     pairs = 0 if not has_pairs else banks * banks if banks * banks <= DENSE_PAIRS else payments
     waiting = payments * (PAYMENT_COLUMNS + 3) + 2 * ticks + LAYERS * (banks + 4 * payments + 2 * banks)
-    return head + banks + 20 + 8 * max(room, 0) + 2 * payments + waiting + pairs * (PAIR_COLUMNS + 1) + 64
+    return head + banks + 40 + 8 * max(room, 0) + 2 * payments + waiting + pairs * (PAIR_COLUMNS + 1) + 64
 
 
 @part

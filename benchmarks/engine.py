@@ -1,0 +1,143 @@
+"""Ticks and payments a second of the settlement engine, beside its own definition in plain Python, as ratios.
+
+    pip install -e '.[payments]'
+    python benchmarks/engine.py [--repeats 20]
+
+Timed is `simulate` on a prepared scenario with arrivals drawn, the outcome included, the kernel warm; the best of
+the repeats, for other work on the machine only ever adds. "Ample" banks can pay everything as it arrives, "tight" ones
+begin with two mean payments. Beside them stand a published Rust engine's figures for these cases, on a machine of this
+kind.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from _report import machine, pressure
+
+from payment_simulator.engine.simulate import Prepared, prepare, simulate, simulate_batch
+from payment_simulator.scenario.arrivals import Arrivals, draw_arrivals
+from payment_simulator.scenario.loader import load_scenario
+from payment_simulator.scenario.schema import Scenario
+
+EXAMPLES = Path(__file__).parents[1] / "examples" / "payments"
+AMPLE, TIGHT = 10**9, 20_000
+RUST_TICKS_A_SECOND = {(100, AMPLE): 3_898, (1_000, AMPLE): 698, (100, TIGHT): 182, (1_000, TIGHT): 10}
+RUST_EPISODE_US = 1_100
+
+
+def scenario(banks: int, rate: float, ticks: int, balance: int, offsets: bool) -> Scenario:
+    """Banks alike, payments of log-normal amounts with a mean of 10,000."""
+    arrivals = {
+        "rate_per_tick": rate,
+        "amount_distribution": {"type": "LogNormal", "mean": 10_000, "std_dev": 5_000},
+        "deadline_range": [5, 50],
+    }
+    agents = [{"id": f"B{n:03d}", "opening_balance": balance, "arrival_config": arrivals} for n in range(banks)]
+    return Scenario.model_validate(
+        {
+            "simulation": {"ticks_per_day": ticks, "rng_seed": 1},
+            "lsm_config": {"enable_bilateral": offsets, "enable_cycles": offsets},
+            "cost_rates": {"overdraft_bps_per_tick": 1, "delay_cost_per_tick_per_cent": 0.0001},
+            "agents": agents,
+        }
+    )
+
+
+def best_s(work: Callable[[], object], repeats: int) -> float:
+    """The least time, after a first run that is not counted."""
+    work()
+    times = []
+    for _ in range(repeats):
+        began_s = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began_s)
+    return min(times)
+
+
+def ready(made: Scenario, samples: int = 1) -> tuple[Prepared, Arrivals]:
+    """A scenario and its arrivals, in the form that the kernel takes."""
+    arrivals = draw_arrivals(made, samples=samples)
+    _ = arrivals.table
+    return prepare(made), arrivals
+
+
+def ten_banks(repeats: int) -> None:
+    """10 banks, a payment a tick each."""
+    print("10 banks, 1 payment a tick each   ticks/s      payments/s   reference   ratio     Rust, published   ratio")
+    for ticks in (100, 1_000):
+        for name, balance in (("ample", AMPLE), ("tight", TIGHT)):
+            for offsets in (False, True):
+                prepared, arrivals = ready(scenario(10, 1, ticks, balance, offsets))
+                kernel = ticks / best_s(partial(simulate, prepared, arrivals, engine="kernel"), repeats)
+                plain = ticks / best_s(partial(simulate, prepared, arrivals, engine="reference"), 1)
+                rust = RUST_TICKS_A_SECOND[ticks, balance] if not offsets else None
+                beside = f"{rust:>15,}   {kernel / rust:,.0f}" if rust else f"{'':>15}"
+                what = f"{ticks:,} ticks, {name}, LSM {'on' if offsets else 'off'}"
+                payments = kernel * len(arrivals) / ticks
+                ours = f"{kernel:>11,.0f}   {payments:>11,.0f} {plain:>11,.0f}   {kernel / plain:>7,.0f}"
+                print(f"{what:<31} {ours}   {beside}")
+
+
+def episodes(repeats: int) -> None:
+    """The second experiment of Castro et al., many samples at once."""
+    made = load_scenario(EXAMPLES / "castro_exp2.yaml")
+    prepared, arrivals = ready(made, samples=10_000)
+    few = draw_arrivals(made, samples=100)
+    plain_us = best_s(partial(simulate_batch, prepared, few, engine="reference"), 1) / few.samples * 1e6
+    for threads in (1, 2):
+        batch = best_s(partial(simulate_batch, prepared, arrivals, engine="kernel", threads=threads), repeats)
+        us = batch / arrivals.samples * 1e6
+        print(
+            f"castro_exp2, a batch, {threads} thread(s): {us:.2f} us an episode ({1 / us:.2f} million/s); "
+            f"reference {plain_us:,.0f} us, {plain_us / us:,.0f} times; published Rust {RUST_EPISODE_US:,} us, "
+            f"{RUST_EPISODE_US / us:,.0f} times"
+        )
+
+
+def growth(repeats: int) -> None:
+    """200 banks, 100 payments a tick: what a payment costs as the run grows longer."""
+    for name, balance, lengths in (("ample", AMPLE, (100, 1_000, 10_000)), ("tight", TIGHT, (1_000, 10_000))):
+        costs = []
+        for ticks in lengths:
+            prepared, arrivals = ready(scenario(200, 0.5, ticks, balance, offsets=False))
+            taken_s = best_s(partial(simulate, prepared, arrivals, engine="kernel"), max(repeats // 5, 1))
+            costs.append(taken_s / len(arrivals) * 1e9)
+        figures = ", ".join(f"{ns:.0f} ns at {ticks:,} ticks" for ns, ticks in zip(costs, lengths, strict=True))
+        print(f"growth, 200 banks, 100 payments a tick, {name}: a payment {figures}: {costs[-1] / costs[0]:.2f} times")
+
+
+def fedwire_day(repeats: int) -> None:
+    """200 banks, a million payments, offsets on."""
+    began_s = time.perf_counter()
+    made = load_scenario(EXAMPLES / "fedwire_day.yaml")
+    read_s = time.perf_counter()
+    prepared, arrivals = ready(made)
+    drawn_s = time.perf_counter()
+    taken_s = best_s(partial(simulate, prepared, arrivals, engine="kernel"), max(repeats // 5, 1))
+    outcome = simulate(prepared, arrivals, engine="kernel")
+    print(
+        f"fedwire_day, {len(arrivals):,} payments, LSM on: simulated in {taken_s:.2f} s "
+        f"(read {read_s - began_s:.2f} s, drawn {drawn_s - read_s:.2f} s); "
+        f"{outcome.settled.sum() / outcome.arrived.sum():.2%} settled"
+    )
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=20)
+    repeats = parser.parse_args().repeats
+    print(machine())
+    print(f"before: {pressure()}")
+    ten_banks(repeats)
+    episodes(repeats)
+    growth(repeats)
+    fedwire_day(repeats)
+    print(f"after:  {pressure()}")
+
+
+if __name__ == "__main__":
+    main()
