@@ -9,12 +9,15 @@ import pytest
 import typer
 
 from labledger.yaml_files import read_yaml
-from llenergymeasure.cli.main import app
+from llenergymeasure.cli.main import app as llem
 from llenergymeasure.config.models import ExperimentConfig
+from payment_simulator.cli.main import app as payment_sim
+from payment_simulator.scenario.loader import load_scenario
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMAND = re.compile(r"(?:\.venv/bin/|`)(llem [^`\n#|]+)")
+COMMAND = re.compile(r"(?:\.venv/bin/|`|^\$ )((?:llem|payment-sim) [^`\n#|]+)", re.M)
+APPS = {"llem": llem, "payment-sim": payment_sim}
 
 
 def blocks(language):
@@ -31,14 +34,18 @@ def commands():
 
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python_runs(code, tmp_path):
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code], cwd=tmp_path, check=True, timeout=300)
     assert len(list(tmp_path.glob("results/*/result.json"))) == code.count('save("results")')
 
 
 @pytest.mark.parametrize("text", blocks("yaml"))
-def test_yaml_is_an_experiment(text, tmp_path):
+def test_yaml_is_an_experiment_or_a_scenario(text, tmp_path):
     path = tmp_path / "experiment.yaml"
     path.write_text(text)
+    if "simulation:" in text:
+        assert load_scenario(path).agents
+        return
     assert ExperimentConfig.model_validate(read_yaml(path).data).model
 
 
@@ -47,10 +54,15 @@ def test_examples_are_experiments(example):
     assert ExperimentConfig.model_validate(read_yaml(example).data).model
 
 
+@pytest.mark.parametrize("example", sorted((ROOT / "examples/payments").glob("*.yaml")), ids=lambda path: path.name)
+def test_examples_are_scenarios(example):
+    assert load_scenario(example).agents
+
+
 @pytest.mark.parametrize("command", commands())
-def test_commands_are_known_to_llem(command):
-    words = command.partition(" -- ")[0].split()[1:]
-    node = typer.main.get_command(app)
+def test_commands_are_known(command):
+    program, *words = command.partition(" -- ")[0].split()
+    node = typer.main.get_command(APPS[program])
     while words and hasattr(node, "commands") and not words[0].startswith("-"):
         assert words[0] in node.commands
         node = node.commands[words.pop(0)]

@@ -102,8 +102,9 @@ def take_gpu(device: str, rank: Rank) -> str | None:
         names = [str(board.index) for board in nvml.boards]
     else:
         names = [name.strip() for name in listed.split(",") if name.strip()]
-        if nvml.boards and not nvml.notes and "MIG-" not in listed:
-            names = names[: len(nvml.boards)]  # CUDA's list ends at the first name that it does not know
+        if nvml.boards and "MIG-" not in listed:  # CUDA's list ends at the first name that it does not know
+            known = [not name.isdecimal() or int(name) < len(nvml.boards) for name in names]
+            names = names[: known.index(False) if False in known else None] if nvml.notes else names[: len(nvml.boards)]
     if not names:
         return None
     name = os.environ["CUDA_VISIBLE_DEVICES"] = names[rank.index % len(names)]

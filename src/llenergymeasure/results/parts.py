@@ -132,7 +132,7 @@ def combine(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult])
         str(first.measurement_config_hash),
         "total" if differ else first.measurement_methodology or "total",
         **{name: getattr(first, name) for name in SAME},
-        **{name: sum_of_all([getattr(part, name) for part in metered]) for name in SUMS},
+        **{name: None if _is_doubled(raws) else sum_of_all([getattr(part, name) for part in metered]) for name in SUMS},
         steady_state_window=_steady_state_window(raws, parts),
         energy_uncertainty=_uncertainty(metered),
         device_energy=devices,
@@ -154,6 +154,12 @@ def combine(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult])
             "measurement_warnings": [*result.measurement_warnings, *windows, *small],
         }
     )
+
+
+def _is_doubled(raws: Sequence[RawProcessResult]) -> bool:
+    """Whether two processes metered one GPU: then a sum would count it twice."""
+    gpus = [raw.gpu_id for raw in raws if is_metered(raw) and raw.gpu_id is not None]
+    return len(gpus) > len(set(gpus))
 
 
 def _of_the_total(result: ExperimentResult, metered: Sequence[ExperimentResult]) -> dict[str, object]:
@@ -190,8 +196,8 @@ def _verdict_of_unknown(result: ExperimentResult) -> dict[str, object]:
 def _multi_gpu(result: ExperimentResult) -> MultiGPUMetrics | None:
     """None unless the processes ran on several GPUs."""
     gpus = [device for device in result.device_energy if device.kind == "gpu"]
-    ran_on_gpus = any(raw.gpu_id is not None for raw in result.process_results)
-    if len(gpus) < 2 or not ran_on_gpus:
+    ran_on = {raw.gpu_id for raw in result.process_results} - {None}
+    if len(gpus) < 2 or len(ran_on) < 2:
         return None
     return MultiGPUMetrics(
         num_gpus=len(gpus),

@@ -323,7 +323,6 @@ def test_numbers_that_may_mean_any_board_are_all_taken_and_have_no_other_name(gp
         assert "CUDA_DEVICE_ORDER" not in os.environ
 
 
-@pytest.mark.xfail(strict=True, reason="where numbers may mean any board the list is not cut at an unknown one")
 def test_a_number_that_means_no_board_is_taken_by_nobody_where_the_others_may_mean_any(gpus, cuda_visible_devices):
     gpus(gpus.board(uuid="GPU-0", seconds=1.0), gpus.board(uuid="GPU-1", seconds=1.0, name="NVIDIA T4"))
     for index in range(2):
