@@ -1,5 +1,7 @@
 """`payment-sim run`."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +11,8 @@ from labledger.commands import reporting_errors
 
 if TYPE_CHECKING:
     from payment_simulator.engine.outcome import Outcome
+
+TELL_AFTER_S = 1.0
 
 
 @reporting_errors
@@ -37,7 +41,7 @@ def run(
     import time
 
     from labledger.console import print_answer
-    from payment_simulator.engine.simulate import prepare, simulate
+    from payment_simulator.engine.simulate import INSTALL, is_slow_here, prepare, simulate
     from payment_simulator.policy.policies import policies_of
     from payment_simulator.scenario.arrivals import draw_arrivals
     from payment_simulator.scenario.loader import read_scenario
@@ -48,11 +52,22 @@ def run(
     prepared = prepare(loaded.scenario, policies_of(loaded.scenario, loaded.place))
     read_s = time.perf_counter()
     used_seed = loaded.scenario.simulation.rng_seed if seed is None else seed
-    arrivals = draw_arrivals(loaded.scenario, used_seed)
+    with _told_if_long("drawing payments"):
+        arrivals = draw_arrivals(loaded.scenario, used_seed)
     drawn_s = time.perf_counter()
-    outcome = simulate(prepared, arrivals, record_events=events is not None or plot is not None)
+    if is_slow_here(loaded.scenario, arrivals):
+        print_answer(f"numba is not installed, and without it this takes long; {INSTALL}", to_stderr=True)
+    with _told_if_long(f"simulating {loaded.scenario.simulation.ticks:,} ticks, {len(arrivals):,} payments"):
+        outcome = simulate(prepared, arrivals, record_events=events is not None or plot is not None)
     done_s = time.perf_counter()
     timing = {"read_s": read_s - began_s, "draw_s": drawn_s - read_s, "simulate_s": done_s - drawn_s}
+    report = _report(scenario, used_seed, outcome, loaded.scenario.simulation.ticks, timing)
+    if json:
+        import json as json_module
+
+        print_answer(json_module.dumps(report, indent=2))
+    else:
+        _print(report)
     if events is not None:
         from payment_simulator.engine.events import write_events
 
@@ -61,13 +76,26 @@ def run(
         from payment_simulator.cli.plot import draw
 
         draw(outcome, loaded.scenario, plot)
-    report = _report(scenario, used_seed, outcome, loaded.scenario.simulation.ticks, timing)
-    if json:
-        import json as json_module
 
-        print_answer(json_module.dumps(report, indent=2))
-    else:
-        _print(report)
+
+@contextlib.contextmanager
+def _told_if_long(name: str) -> Iterator[None]:
+    """Progress on stderr, of what takes longer than a second."""
+    import threading
+    import time
+
+    from labledger.console import print_answer
+
+    began_s = time.monotonic()
+    timer = threading.Timer(TELL_AFTER_S, print_answer, [f"{name} …"], {"to_stderr": True})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        if (taken_s := time.monotonic() - began_s) > TELL_AFTER_S:
+            print_answer(f"{name}: {taken_s:.1f} s", to_stderr=True)
 
 
 def _check_outputs(events: Path | None, plot: Path | None) -> None:
@@ -81,9 +109,11 @@ def _check_outputs(events: Path | None, plot: Path | None) -> None:
 
         if find_spec("matplotlib") is None:
             raise ConfigError("--plot: matplotlib is not installed; run pip install -e '.[plot]'")
+    if events is not None and events.suffix != ".parquet":
+        raise ConfigError(f"--events: {events} does not end in .parquet")
     for name, path in (("--events", events), ("--plot", plot)):
-        if path is not None and path.is_dir():
-            raise ConfigError(f"{name}: {path} is a directory; name a file")
+        if path is not None and path.exists() and not path.is_file():
+            raise ConfigError(f"{name}: {path} is no regular file; name another")
         if path is not None and not path.absolute().parent.is_dir():
             raise ConfigError(f"{name}: there is no directory {path.absolute().parent}")
 
@@ -142,7 +172,7 @@ def _print(report: dict[str, Any]) -> None:
         ("settled", "no payment arrived" if rate is None else f"{rate:.1%} of {report['arrived']:,} payments"),
         (
             "settled value",
-            f"{report['settled_value']:,}" + ("" if share is None else f", {share:.1%} by offsets (LSM)"),
+            f"{report['settled_value']:,}" + ("" if not share else f", {share:.1%} by offsets (LSM)"),
         ),
         ("liquidity used", f"{report['liquidity_used']:,}"),
         ("ran", f"{report['ticks']:,} ticks in {seconds:.2f} s ({report['engine']})"),

@@ -9,12 +9,18 @@ import numpy as np
 
 from labledger.errors import ConfigError
 from payment_simulator.engine.game import delay_rates
+from payment_simulator.engine.vocabulary import Cost
 from payment_simulator.policy.builtin import Policy, Trees
+from payment_simulator.policy.tree import Branch, Node
 from payment_simulator.scenario.arrivals import Arrivals
 from payment_simulator.scenario.numbers import BPS, LARGEST_CENTS, exact
 from payment_simulator.scenario.schema import CollateralAdjustment, FixedPenalty, Penalty, RatePenalty, Scenario
 
 LARGEST = 2**63 - 1
+LARGEST_OF_A_KIND = LARGEST_CENTS // len(Cost)
+"""No kind of cost may pass it, for all kinds are added up."""
+
+MOST_PAYMENTS = 2**40 - 1
 LARGEST_IN_A_TREE = 2**53
 """Beyond it a double is no longer sure to the cent."""
 
@@ -28,12 +34,15 @@ class Limits:
     count: int
     count_reason: str
 
-    def check(self, arrivals: Arrivals) -> None:
+    def check(self, scenario: Scenario, arrivals: Arrivals) -> None:
         """Refuse arrivals whose sums could overflow.
 
         Raises:
             ConfigError: one could; the message names the rate or the amount to reduce.
+            ValueError: they are not of this scenario: a bank or tick that it does not have, a deadline in the past.
         """
+        if len(arrivals) and not _is_of(scenario, arrivals):
+            raise ValueError("these arrivals are not of this scenario")
         value, count = _largest_value(arrivals), int(np.diff(arrivals.bounds).max(initial=0))
         if value > self.value:
             raise ConfigError(f"payments of {value:.4g} cents in a run, over {self.value:.4g}: {self.value_reason}")
@@ -54,6 +63,15 @@ def find_limits(scenario: Scenario, policies: Sequence[Policy]) -> Limits:
         raise ConfigError(problems[0] if problems else min(values)[1])
     counts = list(_of_count(scenario, policies))
     return Limits(*min(values), *min(counts))
+
+
+def _is_of(scenario: Scenario, arrivals: Arrivals) -> bool:
+    banks = len(scenario.agents)
+    lowest = min(arrivals.sender.min(), arrivals.receiver.min(), arrivals.tick.min())
+    highest = max(arrivals.sender.max(), arrivals.receiver.max())
+    if lowest < 0 or highest >= banks or arrivals.tick.max() >= scenario.simulation.ticks:
+        return False
+    return bool((arrivals.deadline >= arrivals.tick).all() and (arrivals.amount > 0).all())
 
 
 def _largest_value(arrivals: Arrivals) -> int:
@@ -95,8 +113,8 @@ def _of_payments(scenario: Scenario, policies: Sequence[Policy], money: int) -> 
     for name in ("deadline_penalty", "eod_penalty_per_transaction"):
         if isinstance(rule := getattr(rates, name), RatePenalty):
             yield _largest_amount(exact(rule.bps_per_event) / BPS, days), f"cost_rates.{name}: {reduce}"
-    if any(isinstance(policy, Trees) for policy in policies):
-        yield from _of_count(scenario, policies)
+    if any(isinstance(policy, Trees) and splits(policy.payment_tree) for policy in policies):
+        yield from (each for each in _of_count(scenario, policies) if each[0] < MOST_PAYMENTS)  # pieces, of a cent each
     table = [rate for row in delay_rates(scenario) for rate in row]
     unit = lcm(*(rate.denominator for rate in table))
     most = max(table)
@@ -107,22 +125,31 @@ def _of_payments(scenario: Scenario, policies: Sequence[Policy], money: int) -> 
 def _of_count(scenario: Scenario, policies: Sequence[Policy]) -> Iterator[tuple[int, str]]:
     """The most that payments may be; where trees may split them, their pieces may be as many as their cents."""
     rates, days = scenario.cost_rates, scenario.simulation.num_days
-    splits = any(isinstance(policy, Trees) for policy in policies)
+    may_split = any(isinstance(policy, Trees) and splits(policy.payment_tree) for policy in policies)
     fixed = {
         "deadline_penalty": _fixed(rates.deadline_penalty),
         "eod_penalty_per_transaction": _fixed(rates.eod_penalty_per_transaction) * days,
-        "split_friction_cost": rates.split_friction_cost if splits else 0,
+        "split_friction_cost": rates.split_friction_cost if may_split else 0,
     }
-    yield 2**40 - 1, "send fewer"
+    yield MOST_PAYMENTS, "send fewer"
     for name, cents in fixed.items():
-        yield LARGEST_CENTS // max(cents, 1), f"cost_rates.{name}: it could overflow: reduce it, or send fewer"
+        yield LARGEST_OF_A_KIND // max(cents, 1), f"cost_rates.{name}: it could overflow: reduce it, or send fewer"
 
 
 def _largest_amount(rate: Fraction, times: int, total: Fraction | None = None) -> int:
     """The most that may be charged `rate` in one step, and `times` over."""
     total = rate * times if total is None else total
+    if 2 * max(rate.numerator, rate.denominator) > LARGEST:
+        return -1  # not even the rate itself
     in_a_step = (LARGEST // 2 - rate.denominator) // max(rate.numerator, 1)
-    return min(in_a_step, int(LARGEST_CENTS // total) if total else LARGEST_CENTS)
+    return min(in_a_step, int(LARGEST_OF_A_KIND // total) if total else LARGEST_CENTS)
+
+
+def splits(node: Node) -> bool:
+    """Whether a tree may split a payment."""
+    if isinstance(node, Branch):
+        return splits(node.on_true) or splits(node.on_false)
+    return node.name == "Split"
 
 
 def _fixed(penalty: Penalty) -> int:

@@ -101,7 +101,8 @@ def shrink_pair(w, r, amount, is_last):  # type: ignore[no-untyped-def]
     w[STAMP] += 1
     w[pair + PAIR_CHANGED] = w[STAMP]
     if not is_last:
-        w[pair + FRONT] = w[r + SIZE] if w[r + LEFT] > 0 else w[r + REST]
+        if w[r + PAIR_BEFORE] == NONE:
+            w[pair + FRONT] = w[r + SIZE] if w[r + LEFT] > 0 else w[r + REST]
         return
     before, after = w[r + PAIR_BEFORE], w[r + PAIR_AFTER]
     if before == NONE:

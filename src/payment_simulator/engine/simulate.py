@@ -5,10 +5,12 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
 
+from labledger.errors import ConfigError
 from payment_simulator.engine.game import Game, build_game
 from payment_simulator.engine.limits import Limits, find_limits
 from payment_simulator.engine.outcome import Ints, Outcome
@@ -23,6 +25,7 @@ Engine = Literal["auto", "reference", "kernel"]
 KERNEL = "payment_simulator.engine.kernel"
 REFERENCE_WORK = 200_000
 """Banks x ticks + payments, times samples, that this process runs by `reference` before it loads the kernel."""
+INSTALL = "run pip install -e '.[payments]'"
 EVENTS_A_PAYMENT, EVENTS_A_BANK_TICK = 5, 2
 
 
@@ -58,10 +61,13 @@ def simulate(
     """Run one sample; `policies` (a bank each, in the order of ids) None are the scenario's own.
 
     Raises:
-        ConfigError: a policy is wrong, or a sum of money or costs could pass what an int64 holds.
+        ConfigError: a policy is wrong, a sum of money or costs could pass what an int64 holds, or the kernel that was
+            asked for is not installed.
     """
-    prepared = scenario if isinstance(scenario, Prepared) else prepare(scenario, policies)
-    prepared.limits.check(arrivals)
+    prepared = _prepared(scenario, policies)
+    if arrivals.samples != 1:
+        raise ValueError(f"simulate runs one sample, and these are {arrivals.samples}: take simulate_batch")
+    prepared.limits.check(prepared.scenario, arrivals)
     if _takes_kernel(engine, prepared, arrivals):
         return _by_kernel(prepared, arrivals, record_events)
     return _by_reference(prepared, arrivals, record_events)
@@ -79,25 +85,46 @@ def simulate_batch(
 
     Each array of the outcome has a row a sample; it is the same on any number of threads.
     """
-    prepared = scenario if isinstance(scenario, Prepared) else prepare(scenario, policies)
-    prepared.limits.check(arrivals)
+    prepared = _prepared(scenario, policies)
+    if arrivals.samples < 1:
+        raise ValueError("there is no sample to simulate")
+    prepared.limits.check(prepared.scenario, arrivals)
     if _takes_kernel(engine, prepared, arrivals):
         return _batch_by_kernel(prepared, arrivals, threads or _cores())
     return _stacked([_by_reference(prepared, arrivals.sample(index), False) for index in range(arrivals.samples)])
 
 
+def _prepared(scenario: Scenario | Prepared, policies: Sequence[Policy] | None) -> Prepared:
+    if not isinstance(scenario, Prepared):
+        return prepare(scenario, policies)
+    if policies is not None:
+        raise ValueError("a prepared scenario has its policies: prepare it with others")
+    return scenario
+
+
 _work_so_far = 0
+
+
+def is_slow_here(scenario: Scenario, arrivals: Arrivals) -> bool:
+    """Whether a run is large, and there is no numba to compile it with."""
+    return find_spec("numba") is None and _work(scenario, arrivals) > REFERENCE_WORK
+
+
+def _work(scenario: Scenario, arrivals: Arrivals) -> int:
+    return len(scenario.agents) * scenario.simulation.ticks * arrivals.samples + len(arrivals)
 
 
 def _takes_kernel(engine: Engine, prepared: Prepared, arrivals: Arrivals) -> bool:
     """Whether the kernel runs it: it compiles for a second, or loads for a third of one, so small work does without."""
     global _work_so_far
+    is_there = find_spec("numba") is not None
+    if engine == "kernel" and not is_there:
+        raise ConfigError(f"engine: kernel needs numba; {INSTALL}")
     if engine != "auto":
         return engine == "kernel"
-    if KERNEL in sys.modules:
-        return True
-    ticks, banks = prepared.scenario.simulation.ticks, len(prepared.scenario.agents)
-    _work_so_far += banks * ticks * arrivals.samples + len(arrivals)
+    if KERNEL in sys.modules or not is_there:
+        return is_there
+    _work_so_far += _work(prepared.scenario, arrivals)
     return _work_so_far > REFERENCE_WORK
 
 

@@ -61,7 +61,7 @@ def read_policy(data: Any) -> tuple[Policy, Problems]:
     kind = data.get("type", "Fifo" if not any(key in data for key in DOCUMENT_KEYS[:2] + TREE_KINDS) else "FromJson")
     if kind == "FromJson":
         return _from_document(data)
-    if kind not in BUILTIN_PARAMETERS:
+    if not isinstance(kind, str) or kind not in BUILTIN_PARAMETERS:
         return Fifo(), [("type", f"{kind!r} is not known{did_you_mean(str(kind), [*BUILTIN_PARAMETERS, 'FromJson'])}")]
     return _builtin(str(kind), data)
 

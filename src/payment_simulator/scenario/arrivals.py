@@ -293,7 +293,7 @@ def _amounts(rng: np.random.Generator, config: ArrivalConfig, count: int, where:
     if isinstance(of, Normal):
         drawn = rng.normal(of.mean, of.std_dev, count)
     elif isinstance(of, LogNormal):
-        variance = np.log1p((of.std_dev / of.mean) ** 2)
+        variance = 2 * np.log(np.hypot(1.0, of.std_dev / of.mean))
         drawn = rng.lognormal(np.log(of.mean) - variance / 2, np.sqrt(variance), count)
     else:
         assert isinstance(of, Exponential)  # noqa: S101 - the last of them

@@ -95,7 +95,8 @@ def _location(data: dict[str, Any], name: str) -> Location:
     first, _, rest = name.partition(".")
     if first == "agents" and isinstance(data.get("agents"), list) and rest:
         ids = [str(agent.get("id")) if isinstance(agent, dict) else "" for agent in data["agents"]]
-        index = next((i for i, each in enumerate(ids) if each and (rest == each or rest.startswith(f"{each}."))), None)
+        named = [i for i, each in enumerate(ids) if each and (rest == each or rest.startswith(f"{each}."))]
+        index = max(named, key=lambda i: len(ids[i]), default=None)
         if index is None:
             wanted = rest.partition(".")[0]
             raise ConfigError(f"--set {name}: {wanted!r} is no bank{did_you_mean(wanted, ids)}")

@@ -11,7 +11,7 @@ LARGEST_CENTS = 2**61
 
 Cents = Annotated[int, Field(ge=0, le=LARGEST_CENTS, strict=True)]
 Amount = Annotated[int, Field(ge=1, le=LARGEST_CENTS, strict=True)]
-Tick = Annotated[int, Field(ge=0, le=2**31, strict=True)]
+Tick = Annotated[int, Field(ge=0, le=2**31 - 1, strict=True)]
 Rate = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 BPS = 10_000
