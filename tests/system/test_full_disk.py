@@ -20,6 +20,7 @@ from saving import everything_in, make_sidecar, moments_of, with_folder_and_side
 from labledger.console import Silent
 from llenergymeasure import harness
 from llenergymeasure.api import measure_and_save
+from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.domain.power import PowerSample
 from llenergymeasure.results.catalog import result_files
 from llenergymeasure.results.persistence import UnsavedResultError, load_result, save_or_keep, save_result
@@ -253,15 +254,15 @@ def test_ctrl_c_at_any_moment_after_a_run_was_measured_leaves_its_result_saved_o
     result = make_result(effective_config={"model": "gpt2", "longer": {str(n): [n, n / 7] for n in range(500)}})
     samples = [PowerSample(n * 0.1, 100.0, 50.0, 0) for n in range(100)]
     monkeypatch.setattr(harness, "run", lambda *_, **__: (result, samples))
-    moments = moments_of(6)
-    save_s = seconds_of(lambda: measure_and_save(None, None, tmp_path / "results", Silent()))
+    moments, of_gpt2 = moments_of(6), (ExperimentConfig(model="gpt2"), UserConfig())
+    save_s = seconds_of(lambda: measure_and_save(*of_gpt2, tmp_path / "results", Silent()))
     with ctrl_c_when_the_timer_rings():
         for number in range(100):
             results = tmp_path / str(number)
             results.mkdir()
             signal.setitimer(signal.ITIMER_REAL, moments.uniform(save_s / 10, save_s))
             with suppress(KeyboardInterrupt):
-                measure_and_save(None, None, results, Silent())
+                measure_and_save(*of_gpt2, results, Silent())
             signal.setitimer(signal.ITIMER_REAL, 0)
             saved = set(result_files(results))
             assert [verify(path).status for path in saved] == ["ok"]
