@@ -88,7 +88,9 @@ def _of_money(scenario: Scenario) -> Iterator[tuple[int, str]]:
     """The most that all money may be, and what to reduce where it is more."""
     rates, ticks = scenario.cost_rates, scenario.simulation.ticks
     for name in ("liquidity_cost_per_tick_bps", "overdraft_bps_per_tick", "collateral_cost_per_tick_bps"):
-        limit = _largest_amount(exact(getattr(rates, name)) / BPS, ticks)
+        if not (bps := getattr(rates, name)):
+            continue
+        limit = _largest_amount(exact(bps) / BPS, ticks)
         yield limit, f"cost_rates.{name}: on all balances, pools, credit and collateral it could overflow: reduce it"
     for agent in scenario.agents:
         worth = 1 - exact(agent.collateral_haircut)
@@ -119,6 +121,7 @@ def _of_payments(scenario: Scenario, policies: Sequence[Policy], money: int) -> 
     unit = lcm(*(rate.denominator for rate in table))
     most = max(table)
     limit = min((LARGEST // 2 - unit) // max(int(most * unit), 1), _largest_amount(Fraction(0), 1, most * ticks))
+    limit = limit if 2 * max(unit, int(most * unit)) <= LARGEST else -1
     yield limit, f"cost_rates.delay_cost_per_tick_per_cent: with its multipliers {reduce}"
 
 

@@ -492,14 +492,20 @@ def test_processes_that_meet_know_who_is_on_the_same_gpu_and_when_the_others_hav
             )
             for index in range(3)
         ]
-        told = [json.loads(each.stdout.readline()) for each in run]
+        for each in run:
+            entered.callback(each.kill)
+        told = [json.loads(line_of(each)) for each in run]
         assert [[gpu, same] for _, gpu, same in told] == [["GPU-0", [0, 2]], ["GPU-1", [1]], ["GPU-0", [0, 2]]]
         assert len({name for name, _, _ in told}) == 1
         run[1].communicate()
-        assert select.select([run[0].stdout], [], [], 0.5)[0] == []
+        assert line_of(run[0], 0.5) is None
         run[2].kill()  # it stays in the process table until it is asked for
-        assert run[0].stdout.readline() == "nobody is left\n"
-        run[0].communicate()
+        assert line_of(run[0]) == "nobody is left\n"
+
+
+def line_of(process, patience_s=60.0):
+    """The next line that it prints; None if none comes in time."""
+    return process.stdout.readline() if select.select([process.stdout], [], [], patience_s)[0] else None
 
 
 # Over which window a process meters for others

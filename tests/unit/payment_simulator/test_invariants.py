@@ -1,0 +1,123 @@
+"""What is true of every run: money is conserved, floors hold, and the events tell it all."""
+
+from collections import Counter, defaultdict
+
+import numpy as np
+import pytest
+from scenarios import SETTLEMENTS, on_any_game, replayed
+
+from payment_simulator.engine.vocabulary import COSTS
+from payment_simulator.scenario.numbers import exact
+
+TIMES = pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.slow)])
+
+
+def events_of(game, engine="kernel"):
+    return game.play(engine).events().to_pylist()
+
+
+def floor_of(agent, posted):
+    """The least that a balance may be."""
+    return -agent.unsecured_cap - int(posted * (1 - exact(agent.collateral_haircut)) // 1)
+
+
+def moments(game):
+    return list(replayed(events_of(game), game.scenario))
+
+
+@TIMES
+def test_money_is_conserved_in_every_tick(times):
+    @on_any_game(40 * times)
+    def holds(game):
+        outcome = game.play("kernel")
+        events = outcome.events().to_pylist()
+        lent = sum(row["amount"] for row in events if row["event"] == "LiquidityAllocated")
+        money = lent + sum(agent.opening_balance for agent in game.scenario.agents)
+        at_the_end_of = {moment.tick: sum(moment.balance.values()) for moment in replayed(events, game.scenario)}
+        assert set(at_the_end_of.values()) <= {money}
+        assert outcome.final_balance.sum() == money
+
+    holds()
+
+
+@TIMES
+def test_no_balance_is_ever_below_its_credit_floor(times):
+    @on_any_game(40 * times)
+    def holds(game):
+        agents = {agent.id: agent for agent in game.scenario.agents}
+        below = [
+            (moment.tick, name)
+            for moment in moments(game)
+            for name, agent in agents.items()
+            if moment.balance[name] < floor_of(agent, moment.posted[name])
+        ]
+        assert below == []
+
+    holds()
+
+
+@TIMES
+def test_the_events_replayed_give_the_balances_and_the_costs(times):
+    @on_any_game(40 * times)
+    def holds(game):
+        outcome = game.play("kernel")
+        events = outcome.events().to_pylist()
+        opening = [agent.opening_balance for agent in game.scenario.agents_by_id()]
+        balances = [[moment.balance[name] for name in outcome.agent_ids] for moment in replayed(events, game.scenario)]
+        assert [opening, *balances][-1] == outcome.final_balance.tolist()
+        costs = Counter()
+        for row in events:
+            if row["event"] == "CostAccrual":
+                costs[row["agent"], row["cost"]] += row["amount"]
+        assert [[costs[name, kind] for kind in COSTS] for name in outcome.agent_ids] == outcome.costs.tolist()
+
+    holds()
+
+
+@TIMES
+def test_each_payment_is_settled_at_most_once_and_only_whole_ones_are_counted(times):
+    @on_any_game(40 * times)
+    def holds(game):
+        outcome = game.play("kernel")
+        owed, paid, pieces = {}, defaultdict(int), Counter()
+        for row in outcome.events().to_pylist():
+            if row["event"] == "Arrival":
+                owed[row["payment"]] = (row["agent"], row["amount"])
+            elif row["event"] in SETTLEMENTS:
+                paid[row["payment"]] += row["amount"]
+                pieces[row["payment"], row["piece"]] += 1
+        assert set(pieces.values()) <= {1}
+        assert all(paid[name] <= amount for name, (_, amount) in owed.items())
+        whole = Counter(bank for name, (bank, amount) in owed.items() if paid[name] == amount)
+        assert [whole[name] for name in outcome.agent_ids] == outcome.settled.tolist()
+        assert sum(paid.values()) == outcome.settled_value
+
+    holds()
+
+
+@TIMES
+def test_no_cost_is_ever_negative(times):
+    @on_any_game(40 * times)
+    def holds(game):
+        outcome = game.play("kernel")
+        assert (outcome.costs >= 0).all()
+        assert all(row["amount"] > 0 for row in outcome.events().to_pylist() if row["event"] == "CostAccrual")
+        assert np.array_equal(outcome.costs.sum(axis=1), outcome.total_cost)
+
+    holds()
+
+
+@TIMES
+def test_an_offset_always_settles_value_and_is_part_of_what_settled(times):
+    @on_any_game(40 * times)
+    def holds(game):
+        outcome = game.play("kernel")
+        offsets = [row for row in outcome.events().to_pylist() if row["offset"] is not None]
+        senders = defaultdict(set)
+        for row in offsets:
+            senders[row["offset"]].add(row["agent"])
+        assert all(row["amount"] > 0 for row in offsets)
+        assert all(len(banks) >= 2 for banks in senders.values())
+        assert sum(row["amount"] for row in offsets) == outcome.lsm_value <= outcome.settled_value
+
+    holds()

@@ -1,0 +1,158 @@
+"""What could pass an int64 is refused when it is loaded, or on the drawn payments, never computed wrongly."""
+
+import pytest
+from scenarios import act, make_scenario, pay, play
+
+from labledger.errors import ConfigError
+from payment_simulator import Scenario, draw_arrivals, simulate
+from payment_simulator.engine.simulate import prepare
+
+LARGEST = 2**61
+HOLDS = {"policy_id": "holds", "payment_tree": act("Hold")}
+
+
+def refusal(scenario):
+    with pytest.raises(ConfigError) as refused:
+        simulate(scenario, draw_arrivals(scenario))
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("amount", [2**61 + 1, 2**63 - 1, 2**63, 10**30])
+def test_an_amount_near_the_end_of_int64_is_refused(amount):
+    for agent in ({"opening_balance": amount}, {"unsecured_cap": amount}, {"liquidity_pool": amount}):
+        with pytest.raises(ValueError, match="less than or equal to 2305843009213693952"):
+            make_scenario({"A": agent})
+    with pytest.raises(ValueError, match="less than or equal to 2305843009213693952"):
+        make_scenario({"A": {}, "B": {}}, pay("A", "B", amount))
+
+
+TOGETHER = [
+    ({"A": {"opening_balance": LARGEST}, "B": {"unsecured_cap": 1}}, []),
+    ({"A": {}, "B": {}}, [pay("A", "B", LARGEST // 2), pay("A", "B", LARGEST // 2 + 1)]),
+    ({"A": {"opening_balance": 1}, "B": {}}, [pay("A", "B", LARGEST // 2), pay("A", "B", LARGEST // 2)]),
+]
+
+
+@pytest.mark.parametrize(("banks", "events"), TOGETHER)
+def test_amounts_that_are_large_together_are_refused(banks, events):
+    assert "could" in refusal(make_scenario(banks, *events))
+
+
+@pytest.mark.xfail(reason="what overflows is not yet named well")
+@pytest.mark.parametrize(("banks", "events"), TOGETHER[:2])
+def test_of_amounts_that_are_too_large_with_no_cost_at_all_the_amounts_are_named(banks, events):
+    assert "cost_rates" not in refusal(make_scenario(banks, *events))
+
+
+@pytest.mark.parametrize(
+    ("name", "rate"),
+    [
+        ("liquidity_cost_per_tick_bps", 100),
+        ("overdraft_bps_per_tick", 100),
+        ("collateral_cost_per_tick_bps", 100),
+    ],
+)
+def test_a_rate_on_money_that_could_overflow_is_named(name, rate):
+    scenario = make_scenario({"A": {"opening_balance": LARGEST // 2}}, ticks=1_000, costs={name: rate})
+    assert refusal(scenario).startswith(f"cost_rates.{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "ticks"),
+    [
+        ("eod_borrowing_bps", 1e6, 1),
+        ("delay_cost_per_tick_per_cent", 0.5, 1_000),
+        ("delay_cost_per_tick_per_cent", 0.123456789012, 1),
+        ("deadline_penalty", {"mode": "rate", "bps_per_event": 1e6}, 1),
+        ("eod_penalty_per_transaction", {"mode": "rate", "bps_per_event": 1e6}, 1),
+        ("eod_penalty_per_transaction", LARGEST, 1),
+        ("deadline_penalty", LARGEST, 1),
+    ],
+)
+def test_a_rate_on_payments_that_could_overflow_is_named(name, rate, ticks):
+    events = [pay("A", "B", 2**55), pay("A", "B", 2**55)]
+    scenario = make_scenario({"A": {}, "B": {}}, *events, ticks=ticks, costs={name: rate})
+    assert f"cost_rates.{name}: " in refusal(scenario)
+
+
+def test_a_haircut_of_many_digits_on_much_collateral_is_named():
+    scenario = make_scenario({"A": {"posted_collateral": 10**6, "collateral_haircut": 0.12345678901234567}})
+    assert refusal(scenario) == "A: collateral_haircut: give it fewer digits, or reduce collateral"
+
+
+def test_a_tree_counts_to_what_a_double_holds():
+    banks = {"A": {"opening_balance": 2**53, "policy": HOLDS}, "B": {}}
+    assert play(make_scenario(banks)).final_balance[0] == 2**53
+    assert "decision trees count to 2^53" in refusal(make_scenario(banks, pay("A", "B", 1)))
+
+
+def test_what_is_as_large_as_it_may_be_is_computed_to_the_cent(engine):
+    amount = LARGEST // 4
+    banks = {"A": {"opening_balance": amount, "unsecured_cap": amount}, "B": {}}
+    outcome = play(make_scenario(banks, pay("A", "B", 2 * amount)), engine)
+    assert outcome.final_balance.tolist() == [-amount, 2 * amount]
+
+
+@pytest.mark.parametrize(
+    ("costs", "kind"),
+    [
+        ({"delay_cost_per_tick_per_cent": 0.29}, "delay"),
+        ({"eod_borrowing_bps": 1250.5}, "eod_borrowing"),
+        ({"deadline_penalty": {"mode": "rate", "bps_per_event": 0.07}}, "deadline_penalty"),
+        ({"eod_penalty_per_transaction": {"mode": "rate", "bps_per_event": 33.3}}, "eod_penalty"),
+    ],
+)
+def test_the_largest_payments_that_are_allowed_cost_alike_in_both_engines(costs, kind):
+    """Up to the limit that the scenario itself sets."""
+
+    def scenario(amount):
+        return make_scenario({"A": {}, "B": {}}, pay("A", "B", amount, deadline=0), ticks=2, costs=costs)
+
+    largest = prepare(scenario(1)).limits.value
+    assert largest > 10**12
+    found = {engine: play(scenario(largest), engine) for engine in ("reference", "kernel")}
+    assert found["reference"].total_cost.tolist() == found["kernel"].total_cost.tolist()
+    assert found["kernel"].agents()["A"]["costs"][kind] > largest // 10**6
+    with pytest.raises(ConfigError):
+        play(scenario(largest + 1))
+
+
+RATES = [
+    "overdraft_bps_per_tick",
+    "collateral_cost_per_tick_bps",
+    "eod_borrowing_bps",
+    "delay_cost_per_tick_per_cent",
+    "liquidity_cost_per_tick_bps",
+    "overdue_delay_multiplier",
+]
+
+
+def refusal_if_any(scenario):
+    """What is said of a scenario that is refused; nothing of one that is run."""
+    try:
+        simulate(scenario, draw_arrivals(scenario))
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("rate", [1e-300, 1e17])
+@pytest.mark.parametrize("name", RATES)
+def test_a_rate_of_any_size_is_run_or_refused(name, rate):
+    scenario = make_scenario({"A": {"opening_balance": 5}, "B": {}}, pay("A", "B", 9), costs={name: rate})
+    assert refusal_if_any(scenario) == "" or "cost_rates." in refusal_if_any(scenario)
+
+
+@pytest.mark.parametrize("name", RATES[:4])
+def test_a_rate_beyond_every_number_is_run_or_refused_where_there_is_no_money(name):
+    assert isinstance(refusal_if_any(make_scenario({"A": {}, "B": {}}, costs={name: 1e300})), str)
+
+
+@pytest.mark.xfail(reason="what overflows is not yet named well")
+def test_a_haircut_of_three_hundred_digits_is_run_or_refused_where_there_is_no_collateral():
+    assert isinstance(refusal_if_any(make_scenario({"A": {"collateral_haircut": 1e-300}})), str)
+
+
+def test_a_scenario_needs_a_bank():
+    with pytest.raises(ValueError, match="at least 1 item"):
+        Scenario.model_validate({"simulation": {"ticks_per_day": 1}, "agents": []})

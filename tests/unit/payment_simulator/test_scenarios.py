@@ -1,0 +1,326 @@
+"""Scenarios as users write them: what is read, what is refused, and where the message points."""
+
+import json
+
+import pytest
+
+from labledger.errors import ConfigError
+from payment_simulator import draw_arrivals, load_scenario, simulate
+from payment_simulator.scenario.loader import read_scenario
+
+GOOD = """\
+simulation: {ticks_per_day: 4, num_days: 2, rng_seed: 7}
+agents:
+  - id: BANK_A
+    opening_balance: 100
+    arrival_config:
+      rate_per_tick: 1
+      amount_distribution: {type: Uniform, min: 1, max: 9}
+      deadline_range: [1, 3]
+  - id: BANK_B
+cost_rates:
+  deadline_penalty: 5
+scenario_events:
+  - type: DirectTransfer
+    from_agent: BANK_A
+    to_agent: BANK_B
+    amount: 10
+    schedule: {type: OneTime, tick: 1}
+"""
+
+
+def written(folder, text=GOOD):
+    path = folder / "scenario.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refusal(path, changes=()):
+    """The message, a line each, without the folder."""
+    with pytest.raises(ConfigError) as refused:
+        load_scenario(path, changes)
+    return str(refused.value).replace(f"{path.parent}/", "").splitlines()
+
+
+def test_a_scenario_is_read_with_its_defaults(tmp_path):
+    scenario = load_scenario(written(tmp_path))
+    assert (scenario.simulation.ticks, scenario.simulation.rng_seed) == (8, 7)
+    bank = scenario.agents[1]
+    assert (bank.opening_balance, bank.unsecured_cap, bank.liquidity_pool) == (0, 0, 0)
+    assert (bank.liquidity_allocation_fraction, bank.collateral_haircut, bank.policy) == (1, 0, {})
+    assert (scenario.deferred_crediting, scenario.deadline_cap_at_eod) == (False, False)
+    lsm = scenario.lsm_config
+    found = (lsm.enable_bilateral, lsm.enable_cycles, lsm.max_cycle_length, lsm.max_cycles_per_tick)
+    assert found == (False, False, 4, 10)
+    rates = scenario.cost_rates
+    assert rates.priority_delay_multipliers.urgent_multiplier == rates.overdue_delay_multiplier == 1
+    assert (rates.liquidity_cost_per_tick_bps, rates.eod_penalty_per_transaction, rates.split_friction_cost) == (
+        0,
+        0,
+        0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lines"),
+    [
+        (
+            "opening_balance",
+            "opening_balence",
+            ["4: agents.0.opening_balence: unknown key (did you mean opening_balance?)"],
+        ),
+        ("cost_rates", "cost_rate", ["10: cost_rate: unknown key (did you mean cost_rates?)"]),
+        (
+            "deadline_penalty: 5",
+            "overdraft_bps_per_tik: 5",
+            ["11: cost_rates.overdraft_bps_per_tik: unknown key (did you mean overdraft_bps_per_tick?)"],
+        ),
+        (
+            "num_days: 2",
+            "num_day: 2",
+            ["1: simulation.num_day: unknown key (did you mean num_days?)"],
+        ),
+        (
+            "to_agent: BANK_B",
+            "to_agent: BANK_C",
+            ["15: scenario_events.0.to_agent: 'BANK_C' is no bank (did you mean BANK_"],
+        ),
+        ("to_agent: BANK_B", "to_agent: BANK_A", ["13: scenario_events.0: BANK_A cannot be its own counterparty"]),
+        (
+            "      deadline_range",
+            "      counterparty_weights: {BANK_X: 1}\n      deadline_range",
+            ["8: agents.0.arrival_config.counterparty_weights.BANK_X: 'BANK_X' is no bank"],
+        ),
+        (
+            "      deadline_range",
+            "      counterparty_weights: {BANK_A: 1}\n      deadline_range",
+            ["8: agents.0.arrival_config.counterparty_weights.BANK_A: 'BANK_A' is the bank itself"],
+        ),
+        (
+            "amount: 10",
+            "amount: -10",
+            ["16: scenario_events.0.amount: should be greater than or equal to 1, found -10"],
+        ),
+        ("amount: 10", "amount: 0", ["16: scenario_events.0.amount: should be greater than or equal to 1, found 0"]),
+        ("amount: 10", "amount: 10.5", ["16: scenario_events.0.amount: should be a valid integer, found 10.5"]),
+        ("min: 1", "min: -1", ["7: agents.0.arrival_config.amount_distribution.min: should be greater than"]),
+        ("min: 1", "min: 10", ["7: agents.0.arrival_config.amount_distribution.max: 9 is less than min 10"]),
+        (
+            "opening_balance: 100",
+            "collateral_haircut: 1.01",
+            ["4: agents.0.collateral_haircut: should be less than or equal to 1, found 1.01"],
+        ),
+        (
+            "opening_balance: 100",
+            "liquidity_allocation_fraction: .nan",
+            ["4: agents.0.liquidity_allocation_fraction: should be"],
+        ),
+        ("opening_balance: 100", "opening_balance: -1", ["4: agents.0.opening_balance: should be greater than"]),
+        ("opening_balance: 100", "opening_balance: '100'", ["4: agents.0.opening_balance: should be a valid integer"]),
+        ("opening_balance: 100", "opening_balance: true", ["4: agents.0.opening_balance: should be a valid integer"]),
+        ("[1, 3]", "[-1, 3]", ["8: agents.0.arrival_config.deadline_range.0: should be greater than or equal to 0"]),
+        ("[1, 3]", "[3, 1]", ["8: agents.0.arrival_config.deadline_range: [3, 1] is not [least, most]"]),
+        ("[1, 3]", "[1]", ["8: agents.0.arrival_config.deadline_range.1: required, and missing"]),
+        ("      deadline_range: [1, 3]\n", "", ["5: agents.0.arrival_config.deadline_range: required, and missing"]),
+        ("tick: 1}", "tick: 8}", ["17: scenario_events.0.schedule: it is past the end: the run has 8 ticks"]),
+        ("tick: 1}", "tick: -1}", ["17: scenario_events.0.schedule.tick: should be greater than or equal to 0"]),
+        (
+            "DirectTransfer",
+            "DirectTransfr",
+            ["13: scenario_events.0: type: 'DirectTransfr' is not known (did you mean DirectTransfer?)"],
+        ),
+        (
+            "type: Uniform",
+            "type: Pareto",
+            ["7: agents.0.arrival_config.amount_distribution: type: 'Pareto' is not known"],
+        ),
+        ("id: BANK_B", "id: BANK_A", ["9: agents.1.id: 'BANK_A' stands twice"]),
+        ("ticks_per_day: 4", "ticks_per_day: 0", ["1: simulation.ticks_per_day: should be greater than"]),
+        ("deadline_penalty: 5", "deadline_penalty: -5", ["11: cost_rates.deadline_penalty: should be greater than"]),
+        (
+            "deadline_penalty: 5",
+            "deadline_penalty: {mode: rate, amount: 5}",
+            ["11: cost_rates.deadline_penalty.amount: unknown key"],
+        ),
+        ("deadline_penalty: 5", "deadline_penalty: much", ["11: cost_rates.deadline_penalty: should be cents, {mode"]),
+        ("rate_per_tick: 1", "rate_per_tick: -1", ["6: agents.0.arrival_config.rate_per_tick: should be greater than"]),
+        ("rate_per_tick: 1", "rate_per_tick: .inf", ["6: agents.0.arrival_config.rate_per_tick: should be"]),
+        (
+            "rate_per_tick: 1",
+            "priority: 11",
+            ["6: agents.0.arrival_config.priority: should be less than or equal to 10, found 11"],
+        ),
+    ],
+)
+def test_a_problem_is_told_with_file_line_and_key(tmp_path, old, new, lines):
+    text = GOOD.replace(old, new, 1)
+    assert text != GOOD
+    found = refusal(written(tmp_path, text))
+    assert [any(line.startswith(f"scenario.yaml:{start}") for line in found) for start in lines] == [True]
+
+
+def test_every_problem_is_told_at_once(tmp_path):
+    text = GOOD.replace("opening_balance: 100", "opening_balance: -1").replace("deadline_penalty", "deadline_penalti")
+    found = refusal(written(tmp_path, text))
+    assert [line.split(": ")[0] for line in found] == ["scenario.yaml:4", "scenario.yaml:11"]
+
+
+@pytest.mark.parametrize("text", ["agents: []\n", ""])
+def test_a_scenario_needs_a_bank_and_a_time(tmp_path, text):
+    found = refusal(written(tmp_path, text))
+    assert any("simulation: required, and missing" in line for line in found)
+    assert any(line.partition("agents: ")[2] for line in found)
+
+
+def test_a_bank_alone_has_nobody_to_pay(tmp_path):
+    text = GOOD.replace("  - id: BANK_B\n", "").split("scenario_events")[0]
+    assert refusal(written(tmp_path, text)) == [
+        "scenario.yaml:5: agents.0.arrival_config: BANK_A has no other bank to pay"
+    ]
+
+
+def test_bands_keep_to_their_priorities(tmp_path):
+    text = GOOD.replace("arrival_config:", "arrival_bands:\n     urgent:").replace(
+        "rate_per_tick: 1", "rate_per_tick: 1\n      priority: 7"
+    )
+    (line,) = refusal(written(tmp_path, text))
+    assert "agents.0.arrival_bands.urgent: priority 7 is not in its band, 8 to 10" in line
+
+
+# --set
+
+
+def test_a_value_is_set_over_the_file_by_the_banks_id(tmp_path):
+    changes = [
+        "agents.BANK_B.unsecured_cap=5",
+        "simulation.num_days=3",
+        "agents.BANK_A.arrival_config.amount_distribution.max=8",
+        "lsm_config.enable_cycles=true",
+        "scenario_events.0.amount=12",
+        'agents.BANK_B.policy={"type": "Deadline"}',
+    ]
+    scenario = load_scenario(written(tmp_path), changes)
+    assert scenario.agents[1].unsecured_cap == 5
+    assert scenario.simulation.num_days == 3
+    assert scenario.agents[0].arrival_config.amount_distribution.max == 8
+    assert scenario.lsm_config.enable_cycles
+    assert scenario.scenario_events[0].amount == 12
+    assert scenario.agents[1].policy == {"type": "Deadline"}
+
+
+@pytest.mark.parametrize(
+    "first",
+    ["X", "A"],
+)
+def test_a_banks_id_may_have_dots(tmp_path, first):
+    path = written(tmp_path, f"simulation: {{ticks_per_day: 1}}\nagents: [{{id: {first}}}, {{id: A.B}}]\n")
+    agents = load_scenario(path, ["agents.A.B.unsecured_cap=5"]).agents
+    assert [agent.unsecured_cap for agent in agents] == [0, 5]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("agents.BANK_X.unsecured_cap=5", "--set agents.BANK_X.unsecured_cap: 'BANK_X' is no bank (did you mean BANK_"),
+        (
+            "agents.BANK_A.unsecured_cup=5",
+            "--set agents.BANK_A.unsecured_cup: unknown key (did you mean unsecured_cap?)",
+        ),
+        ("agents.BANK_A.unsecured_cap=-5", "--set agents.BANK_A.unsecured_cap: should be"),
+        ("agents.BANK_A.unsecured_cap=much", "--set agents.BANK_A.unsecured_cap: should be"),
+        ("agents.BANK_A.collateral_haircut=NaN", "--set agents.BANK_A.collateral_haircut: should be a finite number"),
+        ("agents.BANK_A=5", "--set agents.BANK_A: name one of the bank's keys"),
+        pytest.param(
+            "cost_rats.deadline_penalty=5",
+            "--set cost_rats.deadline_penalty: ",
+            marks=pytest.mark.xfail(strict=True, reason="a new section is told as the file's"),
+        ),
+        ("scenario_events.7.amount=5", "--set scenario_events.7.amount: there is no such place"),
+        ("deferred_crediting", "--set deferred_crediting: write PATH=VALUE"),
+        ("=5", "--set =5: write PATH=VALUE"),
+    ],
+)
+def test_a_change_that_cannot_be_is_told_as_the_change(tmp_path, change, message):
+    (line,) = refusal(written(tmp_path), [change])
+    assert line.startswith(message)
+
+
+# Policies in files
+
+POLICY = {"policy_id": "p", "payment_tree": {"type": "action", "action": "Hold"}}
+
+
+def with_policy(folder, text, name="policy.json"):
+    """A scenario in `folder` whose first bank's policy is in a file there."""
+    (folder / name).write_text(text, encoding="utf-8")
+    policy = "    policy: {type: FromJson, json_path: policy.json}\n"
+    return written(folder, GOOD.replace("    opening_balance: 100\n", policy))
+
+
+def test_a_policys_file_is_found_beside_the_scenario(tmp_path):
+    scenario = load_scenario(with_policy(tmp_path, json.dumps(POLICY)))
+    assert simulate(scenario, draw_arrivals(scenario)).settled.sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"policy_id": NaN}', "policy.json: NaN is no JSON number"),
+        ('{"policy_id": -Infinity}', "policy.json: -Infinity is no JSON number"),
+        ('{"policy_id": }', "policy.json:1:15: not JSON: Expecting value"),
+        ("", "policy.json:1:1: not JSON: Expecting value"),
+        ("[" * 10_000, "policy.json: nested too deeply to be read"),
+    ],
+)
+def test_a_policys_file_that_is_no_json_is_told_with_both_places(tmp_path, text, message):
+    (line,) = refusal(with_policy(tmp_path, text))
+    assert line == f"scenario.yaml:4: {message}"
+
+
+def test_a_policys_file_that_is_not_there_is_told_with_the_scenarios_line(tmp_path):
+    (line,) = refusal(with_policy(tmp_path, "{}", name="other.json"))
+    assert line.startswith("scenario.yaml:4: policy.json: no such file")
+
+
+def test_a_problem_inside_a_policy_points_to_the_scenario_and_into_the_tree(tmp_path):
+    from payment_simulator.policy.policies import policies_of
+
+    loaded = read_scenario(with_policy(tmp_path, json.dumps(POLICY).replace("Hold", "Hodl")))
+    with pytest.raises(ConfigError) as refused:
+        policies_of(loaded.scenario, loaded.place)
+    assert str(refused.value) == (
+        f"{tmp_path}/scenario.yaml:4: BANK_A: policy.document.payment_tree.action: "
+        "'Hodl' is no action of a payment_tree (did you mean Hold?)"
+    )
+
+
+# Files that are too much
+
+
+def bomb():
+    lines = ["a0: &a0 [" + ", ".join(["ha"] * 10) + "]"]
+    lines += [f"a{n}: &a{n} [" + ", ".join([f"*a{n - 1}"] * 10) + "]" for n in range(1, 10)]
+    return "\n".join(lines)
+
+
+def test_a_yaml_bomb_is_refused(tmp_path):
+    (line,) = refusal(written(tmp_path, bomb()))
+    assert "scenario.yaml" in line
+
+
+def test_a_file_of_100_mb_is_refused_unread(tmp_path):
+    path = tmp_path / "scenario.yaml"
+    with path.open("wb") as file:
+        file.truncate(100_000_000)
+    (line,) = refusal(path)
+    assert "scenario.yaml" in line
+
+
+def test_a_directory_is_no_scenario(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load_scenario(tmp_path)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(ConfigError, match="no such file"):
+        load_scenario(tmp_path / "gone.yaml")
