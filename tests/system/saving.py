@@ -66,6 +66,7 @@ class Savers:
         self.failed: list[str] = []
         self.pids: list[int] = []
         self._process = process
+        self._save_s = 0.01  # how long a save takes here and now, as far as is known
 
     def start(self, folder: Path, processes: int = 1, saves: int = 0) -> None:
         """Have `processes` save to `folder`, each `saves` times; 0: until they are stopped.
@@ -88,10 +89,14 @@ class Savers:
         while self._read():
             pass
 
-    def killed_within(self, seconds: float, folder: Path, moments: random.Random) -> None:
-        """Have one save to `folder` until it is killed at a random moment."""
+    def killed_while_saving(self, folder: Path, moments: random.Random) -> None:
+        """Have one save to `folder` until it is killed: at a random moment of its first, second or third save."""
+        began_s = time.monotonic()
         self.start(folder)
-        time.sleep(moments.uniform(0, seconds))
+        self.wait_for(before := moments.randrange(3))
+        if before:
+            self._save_s = (time.monotonic() - began_s) / before
+        time.sleep(moments.uniform(0, self._save_s))
         os.kill(self.pids[0], signal.SIGKILL)
         self.end()
 

@@ -48,7 +48,7 @@ def test_what_was_acknowledged_before_a_kill_is_whole_and_nothing_else_is_left_a
     for number in range(kills):
         folder = results / str(number)
         folder.mkdir()
-        savers.killed_within(0.03, folder, moments)
+        savers.killed_while_saving(folder, moments)
         complete = set(result_files(folder))
         assert savers.saved.items() <= {path: load_result(path).experiment_id for path in complete}.items()
         assert len(complete - savers.saved.keys()) <= 1  # complete, and killed before it could say so
@@ -67,7 +67,7 @@ def test_what_was_acknowledged_before_a_kill_is_whole_and_nothing_else_is_left_a
 def test_what_a_killed_process_has_kept_of_a_run_is_readable_and_recovery_can_remove_all_of_it(savers, tmp_path):
     folder, moments, kept = tmp_path / "raw", moments_of(7), 0
     for _ in range(25):
-        savers.killed_within(0.03, folder, moments)
+        savers.killed_while_saving(folder, moments)
         assert {load_raw_results(path.parent)[0].experiment_id for path in savers.saved} == {*savers.saved.values()}
         found = find_leftovers(folder)
         assert {path.parent for path in savers.saved} <= {each.path for each in found}
@@ -75,7 +75,7 @@ def test_what_a_killed_process_has_kept_of_a_run_is_readable_and_recovery_can_re
             remove(each)
         assert [path for path in folder.rglob("*") if path != folder / ".state"] == []
         kept += len(savers.saved)
-    assert kept > 25  # or the trial shows nothing
+    assert kept > 12  # or the trial shows nothing
 
 
 def test_a_folder_that_a_living_process_fills_is_no_leftover(savers, results):

@@ -236,7 +236,7 @@ def test_ctrl_c_at_any_moment_of_a_save_leaves_it_whole_or_nothing_of_it(tmp_pat
     save_s = seconds_of(lambda: save_result(make_result(), results, sidecar))
     before = everything_in(results)
     with ctrl_c_when_the_timer_rings():
-        for _ in range(300):
+        while interrupted < 100:
             try:
                 signal.setitimer(signal.ITIMER_REAL, moments.uniform(1e-5, save_s))
                 save_result(make_result(), results, sidecar)
@@ -247,7 +247,6 @@ def test_ctrl_c_at_any_moment_of_a_save_leaves_it_whole_or_nothing_of_it(tmp_pat
     assert before.items() <= everything_in(results).items()
     assert {verify(path).status for path in complete} == {"ok"}
     assert set(results.rglob("*")) == with_folder_and_sidecar(complete)
-    assert interrupted > 100  # or the trial shows nothing
 
 
 def test_ctrl_c_at_any_moment_after_a_run_was_measured_leaves_its_result_saved_once(tmp_path, monkeypatch):
