@@ -323,10 +323,13 @@ def test_numbers_that_may_mean_any_board_are_all_taken_and_have_no_other_name(gp
         assert "CUDA_DEVICE_ORDER" not in os.environ
 
 
-def test_a_number_that_means_no_board_is_taken_by_nobody_where_the_others_may_mean_any(gpus, cuda_visible_devices):
+@pytest.mark.parametrize("listed", ["0,2", "0,7", "0,7,1"])
+def test_a_number_that_means_no_board_is_taken_by_nobody_where_the_others_may_mean_any(
+    gpus, cuda_visible_devices, listed
+):
     gpus(gpus.board(uuid="GPU-0", seconds=1.0), gpus.board(uuid="GPU-1", seconds=1.0, name="NVIDIA T4"))
     for index in range(2):
-        cuda_visible_devices("0,7")
+        cuda_visible_devices(listed)
         assert take_gpu("auto", Rank(index, 2)) == visible() == "0"
 
 
@@ -475,7 +478,8 @@ with contextlib.closing(Processes(rank, Path(sys.argv[1]), gpu=take_gpu("auto", 
     if rank.index == 0:
         group.wait_for(range(rank.size))
         print("nobody is left", flush=True)
-    sys.stdin.read()
+    sys.stdin.readline()
+sys.stdin.read()
 """
 
 
@@ -497,7 +501,9 @@ def test_processes_that_meet_know_who_is_on_the_same_gpu_and_when_the_others_hav
         told = [json.loads(line_of(each)) for each in run]
         assert [[gpu, same] for _, gpu, same in told] == [["GPU-0", [0, 2]], ["GPU-1", [1]], ["GPU-0", [0, 2]]]
         assert len({name for name, _, _ in told}) == 1
-        run[1].communicate()
+        assert line_of(run[0], 0.5) is None
+        run[1].stdin.write("leave, and go on\n")
+        run[1].stdin.flush()
         assert line_of(run[0], 0.5) is None
         run[2].kill()  # it stays in the process table until it is asked for
         assert line_of(run[0]) == "nobody is left\n"

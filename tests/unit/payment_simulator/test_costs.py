@@ -235,10 +235,14 @@ def test_a_penalty_by_rate_is_rounded_for_each_payment(engine):
 
 def test_what_is_unsettled_at_the_end_of_each_day_costs_a_penalty_and_borrowing(engine):
     costs = {"eod_penalty_per_transaction": 40, "eod_borrowing_bps": 150}
-    scenario = make_scenario(NOTHING_TO_PAY_WITH, waits(500), waits(600), ticks=2, days=3, costs=costs)
+    scenario = make_scenario(NOTHING_TO_PAY_WITH, waits(550), waits(550), ticks=2, days=3, costs=costs)
     outcome = play(scenario, engine)
     assert charged(outcome, "A", "eod_penalty") == {1: 80, 3: 80, 5: 80}
-    assert charged(outcome, "A", "eod_borrowing") == {1: 17, 3: 17, 5: 17}  # of 1,100 together: 16.5
+    assert charged(outcome, "A", "eod_borrowing") == {
+        1: 17,
+        3: 17,
+        5: 17,
+    }  # of 1,100 together: 16.5; one by one 8.25 and 8.25
     assert happened(outcome, "EndOfDay")[0] == (1, "EndOfDay", "A", None, 1_100)
 
 

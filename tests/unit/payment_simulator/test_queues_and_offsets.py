@@ -43,6 +43,13 @@ def test_the_queue_is_ordered_by_priority_over_all_banks(engine):
     assert [(row[2], row[4]) for row in settled(outcome)] == [("A", 50), ("B", 40), ("B", 50)]
 
 
+def test_a_more_urgent_payment_passes_an_older_one_in_the_queue(engine):
+    events = [pay("A", "B", 50, priority=5), pay("A", "B", 51, tick=1, priority=9)]
+    transfer = once("DirectTransfer", 2, from_agent="B", to_agent="A", amount=60)
+    outcome = play(make_scenario(banks(A=0, B=60), *events, transfer, ticks=3), engine)
+    assert settled(outcome) == [(2, "SettledFromQueue", "A", "B", 51)]
+
+
 def test_a_large_payment_does_not_block_the_small_ones_behind_it(engine):
     events = [pay("A", "B", 500, priority=9), pay("A", "B", 40), pay("A", "B", 50)]
     transfer = once("DirectTransfer", 1, from_agent="B", to_agent="A", amount=60)
@@ -265,6 +272,28 @@ def test_a_ring_is_closed_at_its_smallest_id_and_searched_by_id_depth_first(engi
     lsm = {**CYCLES, "max_cycles_per_tick": 1}
     outcome = play(make_scenario(banks(A=0, B=0, C=0, D=0), *events, lsm=lsm), engine)
     assert [row[2] for row in settled(outcome)] == ["A", "C", "B"]
+
+
+def test_a_ring_is_not_closed_at_a_higher_id_when_that_is_what_makes_it_feasible(engine):
+    events = [
+        pay("B", "C", 50, priority=9),
+        pay("B", "C", 100),
+        pay("C", "A", 100),
+        pay("A", "B", 90),
+        pay("C", "D", 30),
+        pay("D", "B", 60),
+    ]
+    outcome = play(make_scenario(banks(A=0, B=0, C=0, D=30), *events, ticks=2, lsm=CYCLES), engine)
+    # From A: B to C is 50, and C, who pays 100, has nothing. From B: C, D, 50, 30, 60, which leaves B 10.
+    # Now A, B, C with 100, 100, 90 would do, but the start A is past: it does in the next tick.
+    assert [(row[0], row[2], row[4]) for row in settled(outcome)] == [
+        (0, "B", 50),
+        (0, "C", 30),
+        (0, "D", 60),
+        (1, "A", 90),
+        (1, "B", 100),
+        (1, "C", 100),
+    ]
 
 
 def test_bilateral_offsets_go_before_rings(engine):
