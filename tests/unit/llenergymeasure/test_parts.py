@@ -100,6 +100,7 @@ def test_an_estimate_has_no_mean_power():
 
     result = together(estimated(0), estimated(1))
     assert (result.total_energy_j, result.mean_power_w, result.verdict) == (10.0, None, "not_measured")
+    assert (result.energy_uncertainty_j, result.energy_per_device_j) == (10.0, None)
     assert result.verdict_reasons == ["energy is an estimate (source: estimate)"]
 
 
@@ -180,6 +181,13 @@ def test_of_what_each_metering_process_has_the_sum_counts_and_one_unknown_makes_
     assert getattr(together(unknown, first), name) is None
     others = [part.model_copy(update={name: value}) for part, value in zip(one_cpu(), (2.0, None), strict=True)]
     assert getattr(together(*others), name) == 2.0
+
+
+def test_bounds_that_one_metering_process_lacks_are_unknown():
+    first, second = two_gpus()
+    lacking = second.model_copy(update={"energy_uncertainty": None})
+    assert together(first, lacking).energy_uncertainty is None
+    assert together(lacking, first).energy_uncertainty is None
 
 
 @pytest.mark.parametrize("energies_j", [(60.0, None), (None, 30.0)])
@@ -498,6 +506,7 @@ def test_an_unknown_energy_that_was_not_measured_stays_so_with_its_reason():
     result = together(*parts)
     assert (result.total_energy_j, result.verdict) == (None, "not_measured")
     assert result.verdict_reasons == parts[0].verdict_reasons == parts[1].verdict_reasons != []
+    assert (result.device_energy, result.multi_gpu) == ([], None)
 
 
 def test_of_boards_that_both_processes_see_each_is_what_the_one_says_that_ran_on_it():
