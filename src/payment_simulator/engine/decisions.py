@@ -3,7 +3,6 @@
 from payment_simulator.engine.compiled import part
 from payment_simulator.engine.layout import (
     AFTER,
-    AFTER_HAIRCUT,
     ARRIVAL,
     AT_PLACE_AT,
     BALANCE,
@@ -71,7 +70,7 @@ from payment_simulator.engine.ledger import (
 )  # fmt: skip
 from payment_simulator.engine.machine import run_tree, whole
 from payment_simulator.engine.minima import next_within
-from payment_simulator.engine.rooms import NO_BUDGET, post
+from payment_simulator.engine.rooms import NO_BUDGET, credit_with, post
 
 # Actions, as they stand in `policy.fields.ACTIONS`
 A_RELEASE, A_HOLD, A_DROP, A_SPLIT, A_REPRIORITIZE = range(5)
@@ -136,10 +135,17 @@ def run_bank_trees(w, f, code):  # type: ignore[no-untyped-def]
 @part
 def _least_collateral(w, b):  # type: ignore[no-untyped-def]
     """The least that must stay posted for the credit in use."""
-    needed = max(-w[b + BALANCE], 0) - w[b + CAP]
-    if needed <= 0:
+    needed = max(-w[b + BALANCE], 0)
+    if needed <= w[b + CAP]:
         return 0
-    return (needed * w[b + AFTER_HAIRCUT + 1] + w[b + AFTER_HAIRCUT] - 1) // w[b + AFTER_HAIRCUT]
+    low, high = ZERO, w[b + POSTED]
+    while low < high:
+        middle = (low + high) // 2
+        if credit_with(w, b, middle) < needed:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 @part

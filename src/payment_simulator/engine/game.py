@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import lcm
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from payment_simulator.engine import layout
+from payment_simulator.engine.rates import Rates
 from payment_simulator.engine.reference import allocation, penalty_number
 from payment_simulator.engine.vocabulary import EventKind
 from payment_simulator.policy.builtin import Deadline, LiquidityAware, Policy, Trees
@@ -33,7 +33,7 @@ Ints = NDArray[np.int64]
 class Game:
     """What does not change from sample to sample.
 
-    `template` is the head and the banks' rows as `layout` has them; `events` has five numbers for each transfer or
+    `template` is the head and the banks' rows as `layout` has them, and the columns of rates; `events` has five numbers for each transfer or
     adjustment of collateral: tick, kind, bank, other bank, amount; `code` and `numbers` are the trees' program.
     """
 
@@ -50,10 +50,12 @@ def build_game(scenario: Scenario, policies: Sequence[Policy]) -> Game:
     """The arrays of a scenario whose banks have `policies`, in the order of ids."""
     agents = scenario.agents_by_id()
     program = Program()
-    rows = [_bank(scenario, agent, policy, program) for agent, policy in zip(agents, policies, strict=True)]
+    rates = _rates(scenario)
+    head = _head(scenario, rates)
+    rows = [_bank(scenario, agent, policy, program, rates) for agent, policy in zip(agents, policies, strict=True)]
     lsm = scenario.lsm_config
     return Game(
-        template=np.concatenate([_head(scenario), *rows]),
+        template=np.concatenate([head, *rows, np.array(rates.columns, dtype=np.int64)]),
         events=_events(scenario),
         code=_code(program),
         numbers=_numbers(scenario, program),
@@ -72,11 +74,20 @@ def delay_rates(scenario: Scenario) -> list[tuple[Fraction, Fraction]]:
     return [(base * exact(band), base * exact(band) * overdue) for band in bands]
 
 
-def _head(scenario: Scenario) -> Ints:
+def _rates(scenario: Scenario) -> Rates:
+    """Ready for all rates of a scenario, which stand behind the head and the banks."""
+    rates, delay = scenario.cost_rates, [rate for row in delay_rates(scenario) for rate in row]
+    of_bps = [rates.overdraft_bps_per_tick, rates.collateral_cost_per_tick_bps, rates.eod_borrowing_bps]
+    penalties = [rates.deadline_penalty, rates.eod_penalty_per_transaction]
+    of_bps += [each.bps_per_event for each in penalties if isinstance(each, RatePenalty)]
+    haircuts = [exact(agent.collateral_haircut) for agent in scenario.agents]
+    alone = [exact(bps) / BPS for bps in of_bps] + haircuts
+    return Rates(layout.HEAD + len(scenario.agents) * layout.BANK_COLUMNS, [delay, *([rate] for rate in alone)])
+
+
+def _head(scenario: Scenario, places: Rates) -> Ints:
     head = np.zeros(layout.HEAD, dtype=np.int64)
     rates, lsm = scenario.cost_rates, scenario.lsm_config
-    delay = delay_rates(scenario)
-    unit = lcm(*(rate.denominator for row in delay for rate in row))
     head[layout.BANKS] = len(scenario.agents)
     head[layout.TICKS_PER_DAY] = scenario.simulation.ticks_per_day
     head[layout.DEFERRED] = scenario.deferred_crediting
@@ -84,21 +95,22 @@ def _head(scenario: Scenario) -> Ints:
     head[layout.CYCLES] = lsm.enable_cycles
     head[layout.MAX_CYCLE_LENGTH] = lsm.max_cycle_length
     head[layout.MAX_CYCLES] = lsm.max_cycles_per_tick
-    for place, bps in (
-        (layout.OVERDRAFT_RATE, rates.overdraft_bps_per_tick),
-        (layout.COLLATERAL_RATE, rates.collateral_cost_per_tick_bps),
-        (layout.BORROWING_RATE, rates.eod_borrowing_bps),
-    ):
-        head[place : place + 2] = (exact(bps) / BPS).as_integer_ratio()
-    head[layout.DEADLINE_RULE : layout.DEADLINE_RULE + 3] = _penalty(rates.deadline_penalty)
-    head[layout.EOD_RULE : layout.EOD_RULE + 3] = _penalty(rates.eod_penalty_per_transaction)
     head[layout.FRICTION] = rates.split_friction_cost
-    head[layout.DELAY_UNIT] = unit
-    head[layout.DELAY_RATES : layout.DELAY_RATES + 22] = [int(rate * unit) for row in delay for rate in row]
+    head[layout.OVERDRAFT_RATE] = places.add(exact(rates.overdraft_bps_per_tick) / BPS)
+    head[layout.COLLATERAL_RATE] = places.add(exact(rates.collateral_cost_per_tick_bps) / BPS)
+    head[layout.BORROWING_RATE] = places.add(exact(rates.eod_borrowing_bps) / BPS)
+    head[layout.DEADLINE_RULE : layout.DEADLINE_RULE + 2] = _rule(rates.deadline_penalty, places)
+    head[layout.EOD_RULE : layout.EOD_RULE + 2] = _rule(rates.eod_penalty_per_transaction, places)
+    delay = [rate for row in delay_rates(scenario) for rate in row]
+    kinds = sorted({rate for rate in delay if rate})
+    head[layout.KIND : layout.KIND + len(delay)] = [kinds.index(rate) if rate else len(kinds) for rate in delay]
+    head[layout.KINDS] = len(kinds)
+    head[layout.DELAY_RATES] = min([places.add(rate) for rate in kinds], default=0)
+    head[layout.LIMBS] = places.limbs
     return head
 
 
-def _bank(scenario: Scenario, agent: Agent, policy: Policy, program: Program) -> Ints:
+def _bank(scenario: Scenario, agent: Agent, policy: Policy, program: Program, rates: Rates) -> Ints:
     row = np.zeros(layout.BANK_COLUMNS, dtype=np.int64)
     pool = allocation(agent, policy)
     row[layout.OPENING] = agent.opening_balance + pool
@@ -106,8 +118,7 @@ def _bank(scenario: Scenario, agent: Agent, policy: Policy, program: Program) ->
     row[layout.CAP] = agent.unsecured_cap
     row[layout.POSTED] = agent.posted_collateral
     row[layout.CAPACITY] = agent.max_collateral_capacity
-    worth = 1 - exact(agent.collateral_haircut)
-    row[layout.AFTER_HAIRCUT : layout.AFTER_HAIRCUT + 2] = worth.as_integer_ratio()
+    row[layout.AFTER_HAIRCUT] = rates.add(1 - exact(agent.collateral_haircut))
     row[layout.LIQUIDITY_COST] = half_up(pool * exact(scenario.cost_rates.liquidity_cost_per_tick_bps) / BPS)
     row[layout.POLICY] = _policy_number(policy)
     row[layout.THRESHOLD] = _clipped(getattr(policy, "urgency_threshold", 0), 2**40)
@@ -146,12 +157,11 @@ def _numbers(scenario: Scenario, program: Program) -> NDArray[np.float64]:
     return numbers
 
 
-def _penalty(penalty: Penalty) -> tuple[int, int, int]:
-    """Cents, then the rate's numerator and denominator; the cents count where the denominator is 0."""
+def _rule(penalty: Penalty, places: Rates) -> tuple[int, int]:
+    """Cents, or the place of the rate that counts in their stead."""
     if isinstance(penalty, RatePenalty):
-        numerator, denominator = (exact(penalty.bps_per_event) / BPS).as_integer_ratio()
-        return 0, numerator, denominator
-    return penalty.amount if isinstance(penalty, FixedPenalty) else penalty, 0, 0
+        return 0, places.add(exact(penalty.bps_per_event) / BPS)
+    return penalty.amount if isinstance(penalty, FixedPenalty) else penalty, -1
 
 
 def _cost_field(scenario: Scenario, name: str) -> float:

@@ -34,7 +34,6 @@ from payment_simulator.engine.layout import (
     DEADLINE_RULE,
     DEFERRED,
     DELAY,
-    DELAY_UNIT,
     DUE,
     DUE_AT,
     E_ALLOCATED,
@@ -59,6 +58,7 @@ from payment_simulator.engine.layout import (
     IS_PREPARED,
     KEY_MASK,
     KEY_SHIFT,
+    KINDS,
     KNOWN_AT,
     LEFT,
     LIQUIDITY,
@@ -114,14 +114,14 @@ from payment_simulator.engine.layout import (
     UNSETTLED_VALUE,
     URGENT_AT,
     WAITING,
-    WEIGHT,
     ZERO,
 )  # fmt: skip
 from payment_simulator.engine.ledger import (
     append_queue1,
+    at_rate,
     bank_row,
     count_front_settled,
-    delay_rate,
+    delay_cost,
     enter_queue1,
     enter_queue2,
     find_candidate,
@@ -152,7 +152,7 @@ from payment_simulator.engine.sorting import sort_keys
 def run(w, template, events, code, f, a, first, last, ticks, room):  # type: ignore[no-untyped-def]
     """One sample, arrivals `first` to `last` of `a`, in the workspace `w`, with `room` for so many events (-1: none).
 
-    `template` is the head and the banks as they begin; `events` has five numbers an event; `code` and `f` are trees.
+    `template` is the head and the banks as they begin, and rates; `events` has five numbers an event; `code` and `f` are trees.
     What it found is in `w`: the totals of the head, and the rows of the banks.
     """
     simple = _open(w, template, last - first, room)
@@ -188,7 +188,7 @@ def run_samples(w, template, events, code, f, a, bounds, begin, end, ticks, foun
     for sample in range(begin, end):
         f[:] = registers
         run(w, template, events, code, f, a, bounds[sample], bounds[sample + 1], ticks, -1)
-        found[sample] = w[: len(template)]
+        found[sample] = w[: found.shape[1]]
 
 
 @part
@@ -452,7 +452,7 @@ def _close_tick(w, tick):  # type: ignore[no-untyped-def]
             b = bank_row(bank)
             say(w, E_END_OF_DAY, bank, NONE, NONE, NONE, w[b + UNSETTLED_VALUE], w[b + UNSETTLED_ITEMS])
             _charge(w, bank, EOD_PENALTY, w[b + EOD_PENALTIES])
-            _charge(w, bank, EOD_BORROWING, share(w, w[b + UNSETTLED_VALUE], BORROWING_RATE))
+            _charge(w, bank, EOD_BORROWING, share(w, w[b + UNSETTLED_VALUE], w[BORROWING_RATE]))
 
 
 @part
@@ -471,7 +471,8 @@ def _mark_overdue(w):  # type: ignore[no-untyped-def]
         r = payment_row(w, p)
         b = bank_row(w[r + SENDER])
         w[r + OVERDUE] = 1
-        w[b + WEIGHT] += remaining(w, r) * (delay_rate(w, r, ONE) - delay_rate(w, r, ZERO))
+        w[at_rate(w, r, ZERO)] -= remaining(w, r)
+        w[at_rate(w, r, ONE)] += remaining(w, r)
         w[b + TICK_PENALTIES] += penalties(w, r, DEADLINE_RULE)
         if w[ROWS] >= 0:
             for left in range(w[r + LEFT], -1, -1):
@@ -488,10 +489,10 @@ def _accrue(w, bank, b):  # type: ignore[no-untyped-def]
     _charge(w, bank, LIQUIDITY, w[b + LIQUIDITY_COST])
     if w[b + BALANCE] < 0:
         w[b + PEAK_CREDIT] = max(w[b + PEAK_CREDIT], -w[b + BALANCE])
-        _charge(w, bank, OVERDRAFT, share(w, -w[b + BALANCE], OVERDRAFT_RATE))
+        _charge(w, bank, OVERDRAFT, share(w, -w[b + BALANCE], w[OVERDRAFT_RATE]))
     _charge(w, bank, COLLATERAL, w[b + COLLATERAL_COST])
-    if w[b + WEIGHT] > 0:
-        _charge(w, bank, DELAY, (2 * w[b + WEIGHT] + w[DELAY_UNIT]) // (2 * w[DELAY_UNIT]))
+    if w[b + UNSETTLED_VALUE] > 0 and w[KINDS] > 0:
+        _charge(w, bank, DELAY, delay_cost(w, b))
     if w[b + TICK_PENALTIES] > 0:
         _charge(w, bank, DEADLINE_PENALTY, w[b + TICK_PENALTIES])
         w[b + TICK_PENALTIES] = 0

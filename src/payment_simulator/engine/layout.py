@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from payment_simulator.engine.rates import LIMB_BITS
+
 
 def _numbers(*values: int | Iterable[int]) -> list[np.int64]:
     """As int64: of a plain number numba would compile each function anew that it is given to."""
@@ -21,31 +23,41 @@ NONE, ZERO, ONE, NOTHING = _numbers(-1, 0, 1, 2**62)
 KEY_SHIFT, KEY_MASK = _numbers(40, 2**40 - 1)
 """Queue order as one number: (10 - priority) * 2^40 + place in the sequence."""
 
-# The head: what the scenario says, then what a run counts, then where things begin
+LIMB_SHIFT, LIMB_MASK, HALF = _numbers(LIMB_BITS, 2**LIMB_BITS - 1, 2 ** (LIMB_BITS - 1))
+
+DELAY_KINDS = 6
+"""The most rates of delay that differ: three bands of priority, before and after the deadline."""
+
+# The head: what the scenario says. A rate is the place of its columns, behind the banks; a rule is cents, and the place
+# of the rate that counts in their stead, or NONE. Of delay there are KINDS of rates one after another, and KIND has
+# for each priority the two that count before and after the deadline; those from KINDS on cost nothing
 (
-    BANKS, TICKS_PER_DAY, DEFERRED, BILATERAL, CYCLES, MAX_CYCLE_LENGTH, MAX_CYCLES, OVERDRAFT_RATE, COLLATERAL_RATE,
-    BORROWING_RATE, DEADLINE_RULE, EOD_RULE, FRICTION, DELAY_UNIT, DELAY_RATES,
-) = _numbers(0, 1, 2, 3, 4, 5, 6, 7, 9, 11, 13, 16, 19, 20, 21)  # fmt: skip
+    BANKS, TICKS_PER_DAY, DEFERRED, BILATERAL, CYCLES, MAX_CYCLE_LENGTH, MAX_CYCLES, FRICTION, OVERDRAFT_RATE,
+    COLLATERAL_RATE, BORROWING_RATE, DELAY_RATES, LIMBS, KINDS,
+) = _numbers(range(14))  # fmt: skip
+DEADLINE_RULE, EOD_RULE, KIND = _numbers(14, 16, 18)
+# then what a run counts, then where things begin
 (
     ROWS, SETTLED_VALUE, LSM_VALUE, OFFSETS, STAMP, TICK, CENTRAL_SIZE, LISTED, EDGES_LEFT, CYCLES_TRIED, FAULTS,
     IS_PREPARED, LAYER_SIZE, HAS_PAIRS, IS_DENSE, PAIR_COUNT, CALENDAR_SIZE, ROWS_ROOM, LISTED_AT, PAYMENTS_AT,
     KNOWN_AT, PLACE_OF_AT, AT_PLACE_AT, LOWS_AT, READY_AT, DUE_AT, URGENT_AT, RELEASED_AT, HURRIED_AT, PAIRS_AT,
     NEAR_AT, PATH_AT, ROWS_AT, SEARCHES,
-) = _numbers(range(43, 77))  # fmt: skip
-HEAD = 77
+) = _numbers(range(40, 74))  # fmt: skip
+HEAD = 74
 
-# A row a bank: what the scenario says of it
+# A row a bank: what the scenario says of it; AFTER_HAIRCUT is a rate
 (
     OPENING, CAP, CAPACITY, AFTER_HAIRCUT, POLICY, THRESHOLD, BUFFER, LIQUIDITY_COST, PAYMENT_TREE, BANK_TREE,
     COLLATERAL_TREE, ALLOCATED,
-) = _numbers(0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12)  # fmt: skip
-# and what it has at this moment
+) = _numbers(range(12))  # fmt: skip
+# and what it has at this moment; AT_RATE is what waits, for each kind of delay, and of what costs nothing
 (
-    BALANCE, PENDING, POSTED, CREDIT, WEIGHT, UNSETTLED_VALUE, UNSETTLED_ITEMS, EOD_PENALTIES, COLLATERAL_COST,
+    BALANCE, PENDING, POSTED, CREDIT, UNSETTLED_VALUE, UNSETTLED_ITEMS, EOD_PENALTIES, COLLATERAL_COST,
     TICK_PENALTIES, TICK_FRICTION, BUDGET, QUEUE1_VALUE, QUEUE1_SIZE, QUEUE1_FIRST, QUEUE1_LAST, QUEUE2_VALUE,
     QUEUE2_SIZE, CANDIDATE, CHANGED, PLACES, TREE, TREE_SIZE, PAIRS, DEGREE, ARRIVED, SETTLED_COUNT, DELAY_TICKS,
-    LIQUIDITY_USED, PEAK_CREDIT, PEAK_QUEUE1, PEAK_QUEUE2, SKIP_OF, SKIP, COSTS,
-) = _numbers(range(13, 48))  # fmt: skip
+    LIQUIDITY_USED, PEAK_CREDIT, PEAK_QUEUE1, PEAK_QUEUE2, SKIP_OF, SKIP, AT_RATE,
+) = _numbers(range(12, 46))  # fmt: skip
+(COSTS,) = _numbers(46 + DELAY_KINDS)
 BANK_COLUMNS = COSTS + 8
 
 # Columns from COSTS on: kinds of cost

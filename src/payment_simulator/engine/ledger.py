@@ -17,6 +17,7 @@ from payment_simulator.engine.layout import (
     ARRIVAL_COLUMNS,
     ARRIVAL_PRIORITY,
     AT_PLACE_AT,
+    AT_RATE,
     BALANCE,
     BANK_COLUMNS,
     BEFORE,
@@ -33,16 +34,22 @@ from payment_simulator.engine.layout import (
     DUE_AT,
     EOD_PENALTIES,
     EOD_RULE,
+    HALF,
     HAS_PAIRS,
     HEAD,
     HELD,
     IN_QUEUE1,
     IN_QUEUE2,
     KEY_SHIFT,
+    KIND,
+    KINDS,
     KNOWN_AT,
     LAYER_SIZE,
     LAYERS,
     LEFT,
+    LIMB_MASK,
+    LIMB_SHIFT,
+    LIMBS,
     LISTED,
     LISTED_AT,
     LOWS_AT,
@@ -87,7 +94,6 @@ from payment_simulator.engine.layout import (
     UNSETTLED_VALUE,
     URGENT_AT,
     WAITING,
-    WEIGHT,
     ZERO,
 )  # fmt: skip
 from payment_simulator.engine.minima import next_within, set_low
@@ -107,15 +113,45 @@ def payment_row(w, p):  # type: ignore[no-untyped-def]
 
 
 @part
+def product(w, amount, rate, half):  # type: ignore[no-untyped-def]
+    """`amount`, at least 0, times the rate at `rate`: rounded down, or half up where `half` is HALF. See `rates`."""
+    low, high = amount & LIMB_MASK, amount >> LIMB_SHIFT
+    carry = ZERO
+    for limb in range(rate + w[LIMBS], rate, -1):
+        carry = (carry >> LIMB_SHIFT) + w[limb] * low + w[limb + 1] * high
+    return w[rate] * amount + w[rate + 1] * high + ((carry + half) >> LIMB_SHIFT)
+
+
+@part
 def share(w, amount, rate):  # type: ignore[no-untyped-def]
-    """`amount` times the rate at `rate` (numerator, denominator), rounded half up."""
-    return (2 * w[rate] * amount + w[rate + 1]) // (2 * w[rate + 1])
+    """`amount` times the rate at `rate`, rounded half up."""
+    return product(w, amount, rate, HALF)
+
+
+@part
+def delay_cost(w, b):  # type: ignore[no-untyped-def]
+    """What waits at a bank, each kind times its rate: `product` of all kinds together, rounded half up once."""
+    rate, columns, total, carry = w[DELAY_RATES], w[LIMBS] + 2, ZERO, ZERO
+    for limb in range(w[LIMBS], 0, -1):
+        low, total = carry, ZERO
+        for kind in range(w[KINDS]):
+            amount, at = w[b + AT_RATE + kind], rate + kind * columns + limb
+            found = w[at] * (amount & LIMB_MASK) + w[at + 1] * (amount >> LIMB_SHIFT)
+            low += found & LIMB_MASK
+            total += found >> LIMB_SHIFT
+        if limb == 1:
+            low += HALF
+        carry = total + (low >> LIMB_SHIFT)
+    for kind in range(w[KINDS]):
+        amount, at = w[b + AT_RATE + kind], rate + kind * columns
+        carry += w[at] * amount + w[at + 1] * (amount >> LIMB_SHIFT)
+    return carry
 
 
 @part
 def penalty(w, amount, rule):  # type: ignore[no-untyped-def]
-    """Cents, or where a rate follows them, a share of the amount."""
-    return w[rule] if w[rule + 2] == 0 else share(w, amount, rule + 1)
+    """Cents, or where there is a rate, a share of the amount."""
+    return w[rule] if w[rule + 1] == NONE else share(w, amount, w[rule + 1])
 
 
 @part
@@ -240,9 +276,9 @@ def open_row(w, a, first, p):  # type: ignore[no-untyped-def]
 
 
 @part
-def delay_rate(w, r, overdue):  # type: ignore[no-untyped-def]
-    """What a cent of it costs a tick, over DELAY_UNIT."""
-    return w[DELAY_RATES + 2 * w[r + ARRIVAL_PRIORITY] + overdue]
+def at_rate(w, r, overdue):  # type: ignore[no-untyped-def]
+    """Where its sender counts what waits at the rate of a payment."""
+    return bank_row(w[r + SENDER]) + AT_RATE + w[KIND + 2 * w[r + ARRIVAL_PRIORITY] + overdue]
 
 
 @part
@@ -252,7 +288,7 @@ def count_waiting(w, p, sign):  # type: ignore[no-untyped-def]
     b = bank_row(w[r + SENDER])
     value, left = remaining(w, r), w[r + LEFT]
     w[r + WAITING] += sign
-    w[b + WEIGHT] += sign * value * delay_rate(w, r, w[r + OVERDUE])
+    w[at_rate(w, r, w[r + OVERDUE])] += sign * value
     w[b + UNSETTLED_VALUE] += sign * value
     w[b + UNSETTLED_ITEMS] += sign * (left + 1)
     w[b + EOD_PENALTIES] += sign * penalties(w, r, EOD_RULE)
@@ -274,7 +310,7 @@ def count_front_settled(w, p):  # type: ignore[no-untyped-def]
     b, amount = bank_row(w[r + SENDER]), front(w, r)
     w[SETTLED_VALUE] += amount
     if w[r + WAITING] != 0:
-        w[b + WEIGHT] -= amount * delay_rate(w, r, w[r + OVERDUE])
+        w[at_rate(w, r, w[r + OVERDUE])] -= amount
         w[b + UNSETTLED_VALUE] -= amount
         w[b + UNSETTLED_ITEMS] -= 1
         w[b + EOD_PENALTIES] -= penalty(w, amount, EOD_RULE)

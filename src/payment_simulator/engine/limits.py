@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import lcm
+from operator import itemgetter
 
 import numpy as np
 
@@ -59,10 +59,10 @@ def find_limits(scenario: Scenario, policies: Sequence[Policy]) -> Limits:
     money = _all_money(scenario)
     problems = [text for limit, text in _of_money(scenario) if money > limit]
     values = list(_of_payments(scenario, policies, money))
-    if problems or min(values)[0] < 0:
-        raise ConfigError(problems[0] if problems else min(values)[1])
-    counts = list(_of_count(scenario, policies))
-    return Limits(*min(values), *min(counts))
+    least = min(values, key=itemgetter(0))  # of several alike the first, which names no rate
+    if problems or least[0] < 0:
+        raise ConfigError(problems[0] if problems else least[1])
+    return Limits(*least, *min(_of_count(scenario, policies), key=itemgetter(0)))
 
 
 def _is_of(scenario: Scenario, arrivals: Arrivals) -> bool:
@@ -90,14 +90,8 @@ def _of_money(scenario: Scenario) -> Iterator[tuple[int, str]]:
     for name in ("liquidity_cost_per_tick_bps", "overdraft_bps_per_tick", "collateral_cost_per_tick_bps"):
         if not (bps := getattr(rates, name)):
             continue
-        limit = _largest_amount(exact(bps) / BPS, ticks)
+        limit = _largest_amount(exact(bps) / BPS * ticks)
         yield limit, f"cost_rates.{name}: on all balances, pools, credit and collateral it could overflow: reduce it"
-    for agent in scenario.agents:
-        worth = 1 - exact(agent.collateral_haircut)
-        yield (
-            LARGEST // worth.denominator,
-            f"{agent.id}: collateral_haircut: give it fewer digits, or reduce collateral",
-        )
 
 
 def _of_payments(scenario: Scenario, policies: Sequence[Policy], money: int) -> Iterator[tuple[int, str]]:
@@ -110,19 +104,18 @@ def _of_payments(scenario: Scenario, policies: Sequence[Policy], money: int) -> 
     )
     if any(isinstance(policy, Trees) for policy in policies):
         yield LARGEST_IN_A_TREE - money, "decision trees count to 2^53 cents only: reduce amounts, balances or credit"
-    reduce = "it could overflow: reduce it, give it fewer digits, or reduce amounts"
-    yield _largest_amount(exact(rates.eod_borrowing_bps) / BPS, days), f"cost_rates.eod_borrowing_bps: {reduce}"
-    for name in ("deadline_penalty", "eod_penalty_per_transaction"):
+    reduce = "it could overflow: reduce it, or reduce amounts"
+    yield _largest_amount(exact(rates.eod_borrowing_bps) / BPS * days), f"cost_rates.eod_borrowing_bps: {reduce}"
+    for name, times in (("deadline_penalty", 1), ("eod_penalty_per_transaction", days)):
         if isinstance(rule := getattr(rates, name), RatePenalty):
-            yield _largest_amount(exact(rule.bps_per_event) / BPS, days), f"cost_rates.{name}: {reduce}"
+            yield _largest_amount(exact(rule.bps_per_event) / BPS * times), f"cost_rates.{name}: {reduce}"
     if any(isinstance(policy, Trees) and splits(policy.payment_tree) for policy in policies):
         yield from (each for each in _of_count(scenario, policies) if each[0] < MOST_PAYMENTS)  # pieces, of a cent each
-    table = [rate for row in delay_rates(scenario) for rate in row]
-    unit = lcm(*(rate.denominator for rate in table))
-    most = max(table)
-    limit = min((LARGEST // 2 - unit) // max(int(most * unit), 1), _largest_amount(Fraction(0), 1, most * ticks))
-    limit = limit if 2 * max(unit, int(most * unit)) <= LARGEST else -1
-    yield limit, f"cost_rates.delay_cost_per_tick_per_cent: with its multipliers {reduce}"
+    most = max(rate for row in delay_rates(scenario) for rate in row)
+    yield (
+        _largest_amount(most * ticks),
+        f"cost_rates.delay_cost_per_tick_per_cent: with its multipliers {reduce}",
+    )
 
 
 def _of_count(scenario: Scenario, policies: Sequence[Policy]) -> Iterator[tuple[int, str]]:
@@ -139,13 +132,9 @@ def _of_count(scenario: Scenario, policies: Sequence[Policy]) -> Iterator[tuple[
         yield LARGEST_OF_A_KIND // max(cents, 1), f"cost_rates.{name}: it could overflow: reduce it, or send fewer"
 
 
-def _largest_amount(rate: Fraction, times: int, total: Fraction | None = None) -> int:
-    """The most that may be charged `rate` in one step, and `times` over."""
-    total = rate * times if total is None else total
-    if 2 * max(rate.numerator, rate.denominator) > LARGEST:
-        return -1  # not even the rate itself
-    in_a_step = (LARGEST // 2 - rate.denominator) // max(rate.numerator, 1)
-    return min(in_a_step, int(LARGEST_OF_A_KIND // total) if total else LARGEST_CENTS)
+def _largest_amount(rate: Fraction) -> int:
+    """The most that may be charged a rate in all of a run."""
+    return min(LARGEST_OF_A_KIND * rate.denominator // rate.numerator, LARGEST_CENTS) if rate else LARGEST_CENTS
 
 
 def splits(node: Node) -> bool:

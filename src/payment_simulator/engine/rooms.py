@@ -44,8 +44,9 @@ from payment_simulator.engine.layout import (
     TREE,
     TREE_SIZE,
     URGENT_AT,
+    ZERO,
 )  # fmt: skip
-from payment_simulator.engine.ledger import bank_row, raise_headroom, say, share
+from payment_simulator.engine.ledger import bank_row, product, raise_headroom, say, share
 from payment_simulator.engine.pairs import find_pair, open_pair, pair_row
 from payment_simulator.engine.sorting import sort_keys
 
@@ -62,7 +63,7 @@ def workspace_size(head: int, banks: int, payments: int, ticks: int, has_pairs: 
 @part
 def credit_with(w, b, posted):  # type: ignore[no-untyped-def]
     """How far below 0 a bank's balance may go with so much collateral."""
-    return w[b + CAP] + posted * w[b + AFTER_HAIRCUT] // w[b + AFTER_HAIRCUT + 1]
+    return w[b + CAP] + product(w, posted, w[b + AFTER_HAIRCUT], ZERO)
 
 
 @part
@@ -70,7 +71,7 @@ def set_posted(w, b, posted):  # type: ignore[no-untyped-def]
     """A bank has so much collateral posted."""
     w[b + POSTED] = posted
     w[b + CREDIT] = credit_with(w, b, posted)
-    w[b + COLLATERAL_COST] = share(w, posted, COLLATERAL_RATE)
+    w[b + COLLATERAL_COST] = share(w, posted, w[COLLATERAL_RATE])
 
 
 @part

@@ -145,14 +145,14 @@ def _by_kernel(prepared: Prepared, arrivals: Arrivals, record: bool) -> Outcome:
     if record:
         begin = w[layout.ROWS_AT]
         rows = w[begin : begin + found * layout.ROW_WIDTH].reshape(-1, layout.ROW_WIDTH).copy()
-    return _outcome(prepared, w[: len(game.template)].copy(), rows, arrivals)
+    return _outcome(prepared, w[: _kept(game)].copy(), rows, arrivals)
 
 
 def _batch_by_kernel(prepared: Prepared, arrivals: Arrivals, threads: int) -> Outcome:
     from payment_simulator.engine import kernel
 
     game, table, samples = prepared.game, arrivals.table, arrivals.samples
-    found = np.empty((samples, len(game.template)), dtype=np.int64)
+    found = np.empty((samples, _kept(game)), dtype=np.int64)
     largest = int(np.diff(arrivals.bounds).max(initial=0))
     edges = np.linspace(0, samples, min(threads, samples) + 1).astype(int).tolist()
 
@@ -175,6 +175,13 @@ def _size(game: Game, payments: int, room: int) -> int:
     from payment_simulator.engine import rooms
 
     return rooms.workspace_size(len(game.template), game.banks, payments, game.ticks, game.has_pairs, room)
+
+
+def _kept(game: Game) -> int:
+    """The head and the rows of the banks: what comes of a run."""
+    from payment_simulator.engine import layout
+
+    return int(layout.HEAD + game.banks * layout.BANK_COLUMNS)
 
 
 def _outcome(prepared: Prepared, found: Any, rows: Any, arrivals: Arrivals) -> Outcome:

@@ -138,7 +138,7 @@ SAMPLES = 3
 REGISTERS = ["bank_state_x", "bank_state_y"]
 NUMBERS = st.sampled_from([0, 1, 2, 3, 5, 9, 100, 1000, 0.5, -1, 2.5, 1e18, -1e18])
 RATES = st.sampled_from([0, 0.2, 0.0125, 0.29])
-BPS = st.sampled_from([0, 83, 1.5, 12.5, 333.3])
+BPS = st.sampled_from([0, 83, 1.5, 12.5, 100 / 3])
 FRACTIONS = st.sampled_from([0, 0.29, 0.3, 0.5, 0.77, 1])
 PENALTIES = st.sampled_from([0, 7, {"mode": "fixed", "amount": 5}, {"mode": "rate", "bps_per_event": 33.3}])
 AMOUNTS = st.sampled_from(
@@ -256,7 +256,7 @@ def _agents(draw, name, names, tight):
         "liquidity_allocation_fraction": draw(FRACTIONS),
         "posted_collateral": draw(st.sampled_from([0, 30] if tight else [0, 300])),
         "max_collateral_capacity": draw(st.sampled_from([0, 1000])),
-        "collateral_haircut": draw(st.sampled_from([0, 0.1, 0.35, 1])),
+        "collateral_haircut": draw(st.sampled_from([0, 0.1, 1 / 3, 1])),
         "policy": draw(st.just({"type": "Fifo"}) | _POLICIES if tight else _POLICIES),
     }
     others = [other for other in names if other != name]
@@ -333,7 +333,7 @@ def games(draw):
             "collateral_cost_per_tick_bps": draw(BPS),
             "delay_cost_per_tick_per_cent": draw(RATES),
             "priority_delay_multipliers": {"urgent_multiplier": 1.5, "low_multiplier": draw(FRACTIONS)},
-            "overdue_delay_multiplier": draw(st.sampled_from([1, 2.5, 0])),
+            "overdue_delay_multiplier": draw(st.sampled_from([1, 2.5, 0, 1 / 3])),
             "deadline_penalty": draw(PENALTIES),
             "eod_penalty_per_transaction": draw(PENALTIES),
             "eod_borrowing_bps": draw(BPS),
