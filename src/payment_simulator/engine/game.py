@@ -33,8 +33,9 @@ Ints = NDArray[np.int64]
 class Game:
     """What does not change from sample to sample.
 
-    `template` is the head and the banks' rows as `layout` has them, and the columns of rates; `events` has five numbers for each transfer or
-    adjustment of collateral: tick, kind, bank, other bank, amount; `code` and `numbers` are the trees' program.
+    `template` is the head and the banks' rows as `layout` has them, and the columns of rates; `events` has five
+    numbers for each transfer or adjustment of collateral: tick, kind, bank, other bank, amount; `code` and `numbers`
+    are the trees' program.
     """
 
     template: Ints
@@ -82,7 +83,8 @@ def _rates(scenario: Scenario) -> Rates:
     of_bps += [each.bps_per_event for each in penalties if isinstance(each, RatePenalty)]
     haircuts = [exact(agent.collateral_haircut) for agent in scenario.agents]
     alone = [exact(bps) / BPS for bps in of_bps] + haircuts
-    return Rates(layout.HEAD + len(scenario.agents) * layout.BANK_COLUMNS, [delay, *([rate] for rate in alone)])
+    begin = layout.HEAD + len(scenario.agents) * layout.BANK_COLUMNS
+    return Rates(int(begin), [delay, *([rate] for rate in alone)])
 
 
 def _head(scenario: Scenario, places: Rates) -> Ints:

@@ -152,8 +152,8 @@ from payment_simulator.engine.sorting import sort_keys
 def run(w, template, events, code, f, a, first, last, ticks, room):  # type: ignore[no-untyped-def]
     """One sample, arrivals `first` to `last` of `a`, in the workspace `w`, with `room` for so many events (-1: none).
 
-    `template` is the head and the banks as they begin, and rates; `events` has five numbers an event; `code` and `f` are trees.
-    What it found is in `w`: the totals of the head, and the rows of the banks.
+    `template` is the head and the banks as they begin, and rates; `events` has five numbers an event; `code` and `f`
+    are trees. What it found is in `w`: the totals of the head, and the rows of the banks.
     """
     simple = _open(w, template, last - first, room)
     if not simple:
