@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from payment_simulator.engine import layout
-from payment_simulator.engine.rates import Rates
+from payment_simulator.engine.rates import columns, common_measure
 from payment_simulator.engine.reference import allocation, penalty_number
 from payment_simulator.engine.vocabulary import EventKind
 from payment_simulator.policy.builtin import Deadline, LiquidityAware, Policy, Trees
@@ -51,7 +51,7 @@ def build_game(scenario: Scenario, policies: Sequence[Policy]) -> Game:
     """The arrays of a scenario whose banks have `policies`, in the order of ids."""
     agents = scenario.agents_by_id()
     program = Program()
-    rates = _rates(scenario)
+    rates = _Rates(len(agents))
     head = _head(scenario, rates)
     rows = [_bank(scenario, agent, policy, program, rates) for agent, policy in zip(agents, policies, strict=True)]
     lsm = scenario.lsm_config
@@ -75,19 +75,25 @@ def delay_rates(scenario: Scenario) -> list[tuple[Fraction, Fraction]]:
     return [(base * exact(band), base * exact(band) * overdue) for band in bands]
 
 
-def _rates(scenario: Scenario) -> Rates:
-    """Ready for all rates of a scenario, which stand behind the head and the banks."""
-    rates, delay = scenario.cost_rates, [rate for row in delay_rates(scenario) for rate in row]
-    of_bps = [rates.overdraft_bps_per_tick, rates.collateral_cost_per_tick_bps, rates.eod_borrowing_bps]
-    penalties = [rates.deadline_penalty, rates.eod_penalty_per_transaction]
-    of_bps += [each.bps_per_event for each in penalties if isinstance(each, RatePenalty)]
-    haircuts = [exact(agent.collateral_haircut) for agent in scenario.agents]
-    alone = [exact(bps) / BPS for bps in of_bps] + haircuts
-    begin = layout.HEAD + len(scenario.agents) * layout.BANK_COLUMNS
-    return Rates(int(begin), [delay, *([rate] for rate in alone)])
+class _Rates:
+    """The columns of rates, one after another, behind the head and the banks."""
+
+    def __init__(self, banks: int) -> None:
+        self.columns: list[int] = []
+        self._begin = int(layout.HEAD + banks * layout.BANK_COLUMNS)
+
+    def add(self, rate: Fraction) -> int:
+        """The place of its columns."""
+        self.columns += columns(rate)
+        return self._begin + len(self.columns) - len(columns(rate))
 
 
-def _head(scenario: Scenario, places: Rates) -> Ints:
+def delay_unit(scenario: Scenario) -> Fraction:
+    """The largest rate of which all rates of delay are multiples."""
+    return common_measure([rate for row in delay_rates(scenario) for rate in row])
+
+
+def _head(scenario: Scenario, places: _Rates) -> Ints:
     head = np.zeros(layout.HEAD, dtype=np.int64)
     rates, lsm = scenario.cost_rates, scenario.lsm_config
     head[layout.BANKS] = len(scenario.agents)
@@ -104,15 +110,13 @@ def _head(scenario: Scenario, places: Rates) -> Ints:
     head[layout.DEADLINE_RULE : layout.DEADLINE_RULE + 2] = _rule(rates.deadline_penalty, places)
     head[layout.EOD_RULE : layout.EOD_RULE + 2] = _rule(rates.eod_penalty_per_transaction, places)
     delay = [rate for row in delay_rates(scenario) for rate in row]
-    kinds = sorted({rate for rate in delay if rate})
-    head[layout.KIND : layout.KIND + len(delay)] = [kinds.index(rate) if rate else len(kinds) for rate in delay]
-    head[layout.KINDS] = len(kinds)
-    head[layout.DELAY_RATES] = min([places.add(rate) for rate in kinds], default=0)
-    head[layout.LIMBS] = places.limbs
+    unit = delay_unit(scenario)
+    head[layout.DELAY_RATE] = places.add(unit)
+    head[layout.DELAY_TIMES : layout.DELAY_TIMES + len(delay)] = [int(rate / unit) if unit else 0 for rate in delay]
     return head
 
 
-def _bank(scenario: Scenario, agent: Agent, policy: Policy, program: Program, rates: Rates) -> Ints:
+def _bank(scenario: Scenario, agent: Agent, policy: Policy, program: Program, rates: _Rates) -> Ints:
     row = np.zeros(layout.BANK_COLUMNS, dtype=np.int64)
     pool = allocation(agent, policy)
     row[layout.OPENING] = agent.opening_balance + pool
@@ -159,7 +163,7 @@ def _numbers(scenario: Scenario, program: Program) -> NDArray[np.float64]:
     return numbers
 
 
-def _rule(penalty: Penalty, places: Rates) -> tuple[int, int]:
+def _rule(penalty: Penalty, places: _Rates) -> tuple[int, int]:
     """Cents, or the place of the rate that counts in their stead."""
     if isinstance(penalty, RatePenalty):
         return 0, places.add(exact(penalty.bps_per_event) / BPS)

@@ -34,6 +34,7 @@ from payment_simulator.engine.layout import (
     DEADLINE_RULE,
     DEFERRED,
     DELAY,
+    DELAY_RATE,
     DUE,
     DUE_AT,
     E_ALLOCATED,
@@ -58,7 +59,6 @@ from payment_simulator.engine.layout import (
     IS_PREPARED,
     KEY_MASK,
     KEY_SHIFT,
-    KINDS,
     KNOWN_AT,
     LEFT,
     LIQUIDITY,
@@ -114,14 +114,14 @@ from payment_simulator.engine.layout import (
     UNSETTLED_VALUE,
     URGENT_AT,
     WAITING,
+    WEIGHT,
     ZERO,
 )  # fmt: skip
 from payment_simulator.engine.ledger import (
     append_queue1,
-    at_rate,
     bank_row,
     count_front_settled,
-    delay_cost,
+    delay_times,
     enter_queue1,
     enter_queue2,
     find_candidate,
@@ -471,8 +471,7 @@ def _mark_overdue(w):  # type: ignore[no-untyped-def]
         r = payment_row(w, p)
         b = bank_row(w[r + SENDER])
         w[r + OVERDUE] = 1
-        w[at_rate(w, r, ZERO)] -= remaining(w, r)
-        w[at_rate(w, r, ONE)] += remaining(w, r)
+        w[b + WEIGHT] += remaining(w, r) * (delay_times(w, r, ONE) - delay_times(w, r, ZERO))
         w[b + TICK_PENALTIES] += penalties(w, r, DEADLINE_RULE)
         if w[ROWS] >= 0:
             for left in range(w[r + LEFT], -1, -1):
@@ -491,8 +490,8 @@ def _accrue(w, bank, b):  # type: ignore[no-untyped-def]
         w[b + PEAK_CREDIT] = max(w[b + PEAK_CREDIT], -w[b + BALANCE])
         _charge(w, bank, OVERDRAFT, share(w, -w[b + BALANCE], w[OVERDRAFT_RATE]))
     _charge(w, bank, COLLATERAL, w[b + COLLATERAL_COST])
-    if w[b + UNSETTLED_VALUE] > 0 and w[KINDS] > 0:
-        _charge(w, bank, DELAY, delay_cost(w, b))
+    if w[b + WEIGHT] > 0:
+        _charge(w, bank, DELAY, share(w, w[b + WEIGHT], w[DELAY_RATE]))
     if w[b + TICK_PENALTIES] > 0:
         _charge(w, bank, DEADLINE_PENALTY, w[b + TICK_PENALTIES])
         w[b + TICK_PENALTIES] = 0

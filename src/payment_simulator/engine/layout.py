@@ -25,39 +25,35 @@ KEY_SHIFT, KEY_MASK = _numbers(40, 2**40 - 1)
 
 LIMB_SHIFT, LIMB_MASK, HALF = _numbers(LIMB_BITS, 2**LIMB_BITS - 1, 2 ** (LIMB_BITS - 1))
 
-DELAY_KINDS = 6
-"""The most rates of delay that differ: three bands of priority, before and after the deadline."""
-
 # The head: what the scenario says. A rate is the place of its columns, behind the banks; a rule is cents, and the place
-# of the rate that counts in their stead, or NONE. Of delay there are KINDS of rates one after another, and KIND has
-# for each priority the two that count before and after the deadline; those from KINDS on cost nothing
+# of the rate that counts in their stead, or NONE; delay is charged at DELAY_RATE times what stands under DELAY_TIMES
+# for a priority, before and after the deadline
 (
     BANKS, TICKS_PER_DAY, DEFERRED, BILATERAL, CYCLES, MAX_CYCLE_LENGTH, MAX_CYCLES, FRICTION, OVERDRAFT_RATE,
-    COLLATERAL_RATE, BORROWING_RATE, DELAY_RATES, LIMBS, KINDS,
-) = _numbers(range(14))  # fmt: skip
-DEADLINE_RULE, EOD_RULE, KIND = _numbers(14, 16, 18)
+    COLLATERAL_RATE, BORROWING_RATE, DELAY_RATE,
+) = _numbers(range(12))  # fmt: skip
+DEADLINE_RULE, EOD_RULE, DELAY_TIMES = _numbers(12, 14, 16)
 # then what a run counts, then where things begin
 (
     ROWS, SETTLED_VALUE, LSM_VALUE, OFFSETS, STAMP, TICK, CENTRAL_SIZE, LISTED, EDGES_LEFT, CYCLES_TRIED, FAULTS,
     IS_PREPARED, LAYER_SIZE, HAS_PAIRS, IS_DENSE, PAIR_COUNT, CALENDAR_SIZE, ROWS_ROOM, LISTED_AT, PAYMENTS_AT,
     KNOWN_AT, PLACE_OF_AT, AT_PLACE_AT, LOWS_AT, READY_AT, DUE_AT, URGENT_AT, RELEASED_AT, HURRIED_AT, PAIRS_AT,
     NEAR_AT, PATH_AT, ROWS_AT, SEARCHES,
-) = _numbers(range(40, 74))  # fmt: skip
-HEAD = 74
+) = _numbers(range(38, 72))  # fmt: skip
+HEAD = 72
 
 # A row a bank: what the scenario says of it; AFTER_HAIRCUT is a rate
 (
     OPENING, CAP, CAPACITY, AFTER_HAIRCUT, POLICY, THRESHOLD, BUFFER, LIQUIDITY_COST, PAYMENT_TREE, BANK_TREE,
     COLLATERAL_TREE, ALLOCATED,
 ) = _numbers(range(12))  # fmt: skip
-# and what it has at this moment; AT_RATE is what waits, for each kind of delay, and of what costs nothing
+# and what it has at this moment
 (
-    BALANCE, PENDING, POSTED, CREDIT, UNSETTLED_VALUE, UNSETTLED_ITEMS, EOD_PENALTIES, COLLATERAL_COST,
+    BALANCE, PENDING, POSTED, CREDIT, WEIGHT, UNSETTLED_VALUE, UNSETTLED_ITEMS, EOD_PENALTIES, COLLATERAL_COST,
     TICK_PENALTIES, TICK_FRICTION, BUDGET, QUEUE1_VALUE, QUEUE1_SIZE, QUEUE1_FIRST, QUEUE1_LAST, QUEUE2_VALUE,
     QUEUE2_SIZE, CANDIDATE, CHANGED, PLACES, TREE, TREE_SIZE, PAIRS, DEGREE, ARRIVED, SETTLED_COUNT, DELAY_TICKS,
-    LIQUIDITY_USED, PEAK_CREDIT, PEAK_QUEUE1, PEAK_QUEUE2, SKIP_OF, SKIP, AT_RATE,
-) = _numbers(range(12, 46))  # fmt: skip
-(COSTS,) = _numbers(46 + DELAY_KINDS)
+    LIQUIDITY_USED, PEAK_CREDIT, PEAK_QUEUE1, PEAK_QUEUE2, SKIP_OF, SKIP, COSTS,
+) = _numbers(range(12, 47))  # fmt: skip
 BANK_COLUMNS = COSTS + 8
 
 # Columns from COSTS on: kinds of cost

@@ -17,7 +17,6 @@ from payment_simulator.engine.layout import (
     ARRIVAL_COLUMNS,
     ARRIVAL_PRIORITY,
     AT_PLACE_AT,
-    AT_RATE,
     BALANCE,
     BANK_COLUMNS,
     BEFORE,
@@ -27,8 +26,8 @@ from payment_simulator.engine.layout import (
     CHANGED,
     CREDIT,
     DEFERRED,
-    DELAY_RATES,
     DELAY_TICKS,
+    DELAY_TIMES,
     DIVISIBLE,
     DUE,
     DUE_AT,
@@ -41,15 +40,12 @@ from payment_simulator.engine.layout import (
     IN_QUEUE1,
     IN_QUEUE2,
     KEY_SHIFT,
-    KIND,
-    KINDS,
     KNOWN_AT,
     LAYER_SIZE,
     LAYERS,
     LEFT,
     LIMB_MASK,
     LIMB_SHIFT,
-    LIMBS,
     LISTED,
     LISTED_AT,
     LOWS_AT,
@@ -94,6 +90,7 @@ from payment_simulator.engine.layout import (
     UNSETTLED_VALUE,
     URGENT_AT,
     WAITING,
+    WEIGHT,
     ZERO,
 )  # fmt: skip
 from payment_simulator.engine.minima import next_within, set_low
@@ -114,11 +111,17 @@ def payment_row(w, p):  # type: ignore[no-untyped-def]
 
 @part
 def product(w, amount, rate, half):  # type: ignore[no-untyped-def]
-    """`amount`, at least 0, times the rate at `rate`: rounded down, or half up where `half` is HALF. See `rates`."""
+    """`amount`, at least 0, times the rate at `rate`: rounded down, or half up where `half` is HALF. See `rates`.
+
+    Written out, for LLVM then leaves it where it is: a loop in it would be inlined, and make its callers slow.
+    """
     low, high = amount & LIMB_MASK, amount >> LIMB_SHIFT
-    carry = ZERO
-    for limb in range(rate + w[LIMBS], rate, -1):
-        carry = (carry >> LIMB_SHIFT) + w[limb] * low + w[limb + 1] * high
+    carry = w[rate + 6] * low
+    carry = (carry >> LIMB_SHIFT) + w[rate + 5] * low + w[rate + 6] * high
+    carry = (carry >> LIMB_SHIFT) + w[rate + 4] * low + w[rate + 5] * high
+    carry = (carry >> LIMB_SHIFT) + w[rate + 3] * low + w[rate + 4] * high
+    carry = (carry >> LIMB_SHIFT) + w[rate + 2] * low + w[rate + 3] * high
+    carry = (carry >> LIMB_SHIFT) + w[rate + 1] * low + w[rate + 2] * high
     return w[rate] * amount + w[rate + 1] * high + ((carry + half) >> LIMB_SHIFT)
 
 
@@ -126,26 +129,6 @@ def product(w, amount, rate, half):  # type: ignore[no-untyped-def]
 def share(w, amount, rate):  # type: ignore[no-untyped-def]
     """`amount` times the rate at `rate`, rounded half up."""
     return product(w, amount, rate, HALF)
-
-
-@part
-def delay_cost(w, b):  # type: ignore[no-untyped-def]
-    """What waits at a bank, each kind times its rate: `product` of all kinds together, rounded half up once."""
-    rate, columns, total, carry = w[DELAY_RATES], w[LIMBS] + 2, ZERO, ZERO
-    for limb in range(w[LIMBS], 0, -1):
-        low, total = carry, ZERO
-        for kind in range(w[KINDS]):
-            amount, at = w[b + AT_RATE + kind], rate + kind * columns + limb
-            found = w[at] * (amount & LIMB_MASK) + w[at + 1] * (amount >> LIMB_SHIFT)
-            low += found & LIMB_MASK
-            total += found >> LIMB_SHIFT
-        if limb == 1:
-            low += HALF
-        carry = total + (low >> LIMB_SHIFT)
-    for kind in range(w[KINDS]):
-        amount, at = w[b + AT_RATE + kind], rate + kind * columns
-        carry += w[at] * amount + w[at + 1] * (amount >> LIMB_SHIFT)
-    return carry
 
 
 @part
@@ -276,9 +259,9 @@ def open_row(w, a, first, p):  # type: ignore[no-untyped-def]
 
 
 @part
-def at_rate(w, r, overdue):  # type: ignore[no-untyped-def]
-    """Where its sender counts what waits at the rate of a payment."""
-    return bank_row(w[r + SENDER]) + AT_RATE + w[KIND + 2 * w[r + ARRIVAL_PRIORITY] + overdue]
+def delay_times(w, r, overdue):  # type: ignore[no-untyped-def]
+    """How many times DELAY_RATE a cent of it costs a tick."""
+    return w[DELAY_TIMES + 2 * w[r + ARRIVAL_PRIORITY] + overdue]
 
 
 @part
@@ -288,7 +271,7 @@ def count_waiting(w, p, sign):  # type: ignore[no-untyped-def]
     b = bank_row(w[r + SENDER])
     value, left = remaining(w, r), w[r + LEFT]
     w[r + WAITING] += sign
-    w[at_rate(w, r, w[r + OVERDUE])] += sign * value
+    w[b + WEIGHT] += sign * value * delay_times(w, r, w[r + OVERDUE])
     w[b + UNSETTLED_VALUE] += sign * value
     w[b + UNSETTLED_ITEMS] += sign * (left + 1)
     w[b + EOD_PENALTIES] += sign * penalties(w, r, EOD_RULE)
@@ -310,7 +293,7 @@ def count_front_settled(w, p):  # type: ignore[no-untyped-def]
     b, amount = bank_row(w[r + SENDER]), front(w, r)
     w[SETTLED_VALUE] += amount
     if w[r + WAITING] != 0:
-        w[at_rate(w, r, w[r + OVERDUE])] -= amount
+        w[b + WEIGHT] -= amount * delay_times(w, r, w[r + OVERDUE])
         w[b + UNSETTLED_VALUE] -= amount
         w[b + UNSETTLED_ITEMS] -= 1
         w[b + EOD_PENALTIES] -= penalty(w, amount, EOD_RULE)

@@ -8,7 +8,8 @@ from operator import itemgetter
 import numpy as np
 
 from labledger.errors import ConfigError
-from payment_simulator.engine.game import delay_rates
+from payment_simulator.engine.game import delay_rates, delay_unit
+from payment_simulator.engine.rates import LARGEST_DENOMINATOR
 from payment_simulator.engine.vocabulary import Cost
 from payment_simulator.policy.builtin import Policy, Trees
 from payment_simulator.policy.tree import Branch, Node
@@ -57,7 +58,7 @@ def find_limits(scenario: Scenario, policies: Sequence[Policy]) -> Limits:
         ConfigError: a sum could overflow whatever is paid; the message names the rate or the amount to reduce.
     """
     money = _all_money(scenario)
-    problems = [text for limit, text in _of_money(scenario) if money > limit]
+    problems = list(_of_digits(scenario)) + [text for limit, text in _of_money(scenario) if money > limit]
     values = list(_of_payments(scenario, policies, money))
     least = min(values, key=itemgetter(0))  # of several alike the first, which names no rate
     if problems or least[0] < 0:
@@ -84,6 +85,21 @@ def _largest_value(arrivals: Arrivals) -> int:
     return int(np.diff(sums[arrivals.bounds]).max(initial=0))
 
 
+def _of_digits(scenario: Scenario) -> Iterator[str]:
+    """What is written more finely than is multiplied exactly."""
+    rates = scenario.cost_rates
+    found = {f"{agent.id}: collateral_haircut": exact(agent.collateral_haircut) for agent in scenario.agents}
+    for name in ("overdraft_bps_per_tick", "collateral_cost_per_tick_bps", "eod_borrowing_bps"):
+        found[f"cost_rates.{name}"] = exact(getattr(rates, name)) / BPS
+    for name in ("deadline_penalty", "eod_penalty_per_transaction"):
+        if isinstance(rule := getattr(rates, name), RatePenalty):
+            found[f"cost_rates.{name}"] = exact(rule.bps_per_event) / BPS
+    found["cost_rates.delay_cost_per_tick_per_cent: with its multipliers it"] = delay_unit(scenario)
+    for name, rate in found.items():
+        if rate.denominator > LARGEST_DENOMINATOR:
+            yield f"{name} has more decimals than are counted exactly: round it to 30"
+
+
 def _of_money(scenario: Scenario) -> Iterator[tuple[int, str]]:
     """The most that all money may be, and what to reduce where it is more."""
     rates, ticks = scenario.cost_rates, scenario.simulation.ticks
@@ -104,18 +120,16 @@ def _of_payments(scenario: Scenario, policies: Sequence[Policy], money: int) -> 
     )
     if any(isinstance(policy, Trees) for policy in policies):
         yield LARGEST_IN_A_TREE - money, "decision trees count to 2^53 cents only: reduce amounts, balances or credit"
-    reduce = "it could overflow: reduce it, or reduce amounts"
+    reduce = "it could overflow: reduce it, give it fewer digits, or reduce amounts"
     yield _largest_amount(exact(rates.eod_borrowing_bps) / BPS * days), f"cost_rates.eod_borrowing_bps: {reduce}"
     for name, times in (("deadline_penalty", 1), ("eod_penalty_per_transaction", days)):
         if isinstance(rule := getattr(rates, name), RatePenalty):
             yield _largest_amount(exact(rule.bps_per_event) / BPS * times), f"cost_rates.{name}: {reduce}"
     if any(isinstance(policy, Trees) and splits(policy.payment_tree) for policy in policies):
         yield from (each for each in _of_count(scenario, policies) if each[0] < MOST_PAYMENTS)  # pieces, of a cent each
-    most = max(rate for row in delay_rates(scenario) for rate in row)
-    yield (
-        _largest_amount(most * ticks),
-        f"cost_rates.delay_cost_per_tick_per_cent: with its multipliers {reduce}",
-    )
+    most, unit = max(rate for row in delay_rates(scenario) for rate in row), delay_unit(scenario)
+    limit = min(_largest_amount(most * ticks), LARGEST_CENTS * unit // most if most else LARGEST_CENTS)
+    yield limit, f"cost_rates.delay_cost_per_tick_per_cent: with its multipliers {reduce}"
 
 
 def _of_count(scenario: Scenario, policies: Sequence[Policy]) -> Iterator[tuple[int, str]]:

@@ -333,7 +333,7 @@ def games(draw):
             "collateral_cost_per_tick_bps": draw(BPS),
             "delay_cost_per_tick_per_cent": draw(RATES),
             "priority_delay_multipliers": {"urgent_multiplier": 1.5, "low_multiplier": draw(FRACTIONS)},
-            "overdue_delay_multiplier": draw(st.sampled_from([1, 2.5, 0, 1 / 3])),
+            "overdue_delay_multiplier": draw(st.sampled_from([1, 2.5, 0, 0.333333])),
             "deadline_penalty": draw(PENALTIES),
             "eod_penalty_per_transaction": draw(PENALTIES),
             "eod_borrowing_bps": draw(BPS),
