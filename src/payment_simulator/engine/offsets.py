@@ -20,6 +20,7 @@ from payment_simulator.engine.layout import (
     NEAR_AT,
     NONE,
     OFFSETS,
+    ONE,
     PAIR_AFTER,
     PAIR_CHANGED,
     PAIR_COLUMNS,
@@ -41,10 +42,10 @@ from payment_simulator.engine.ledger import bank_row, change, headroom, move, pa
 from payment_simulator.engine.pairs import pair_row
 
 MAX_EDGES_A_TICK = 10_000
-LONGEST = 5
-# Of a path, for each bank: the edge that leaves it, and its amount; the bank, its headroom, how far its walk is, where
-# that ends, and whether the banks between it and the start can pay what they lose
-EDGE, AMOUNT, VISITED, ROOM, WALK, END, FITS = (place * LONGEST for place in range(7))
+PATH_ROOM = 6  # the longest has 5 banks, and comes back to its start
+# Of a path, for each bank: the edge that leaves it, and its amount; the bank, how far its walk is, where that ends, and
+# whether the banks between it and the start can pay what they lose
+EDGE, AMOUNT, VISITED, WALK, END, FITS = (place * PATH_ROOM for place in range(6))
 
 
 @part
@@ -123,6 +124,7 @@ def settle_cycles(w):  # type: ignore[no-untyped-def]
     if w[STAMP] == w[CYCLES_TRIED]:
         return
     w[EDGES_LEFT] = MAX_EDGES_A_TICK
+    w[SEARCHES] += 1
     settled = 0
     for start in range(w[BANKS]):
         while settled < w[MAX_CYCLES] and w[EDGES_LEFT] > 0:
@@ -130,6 +132,7 @@ def settle_cycles(w):  # type: ignore[no-untyped-def]
             if length == 0:
                 break
             _settle_cycle(w, length)
+            w[SEARCHES] += 1
             settled += 1
     if settled == 0:
         w[CYCLES_TRIED] = w[STAMP]
@@ -139,14 +142,15 @@ def settle_cycles(w):  # type: ignore[no-untyped-def]
 def _find_cycle(w, start):  # type: ignore[no-untyped-def]
     """The length of the first cycle over `start` that settles, with its pairs and banks in the path; 0 for none.
 
-    An edge is visited when it is looked at: one to the start, or to a higher id. Of the last bank that a cycle may have
-    only the edge to the start matters; the others are counted at once.
+    An edge is visited when it is looked at: one to the start, or to a higher id. A bank's edge to the start is its
+    first one, so it is tried as soon as the bank is reached; of the last bank that a cycle may have no other matters,
+    and they are counted at once.
     """
-    path, pairs, left, longest = w[PATH_AT], w[PAIRS_AT], w[EDGES_LEFT], w[MAX_CYCLE_LENGTH]
-    w[SEARCHES] += 1
+    path, pairs, left, last_depth = w[PATH_AT], w[PAIRS_AT], w[EDGES_LEFT], w[MAX_CYCLE_LENGTH] - 2
     depth = ZERO
-    _enter(w, path, depth, start, start)
-    at, end = w[path + WALK], w[path + END]
+    w[path + VISITED] = start
+    w[path + FITS] = 1
+    at, end = _walk(w, bank_row(start), start)
     while True:
         if at >= end:
             depth -= 1
@@ -160,71 +164,81 @@ def _find_cycle(w, start):  # type: ignore[no-untyped-def]
         to = w[pair + TO]
         at += 1
         left -= 1
-        if to == start:
-            if depth >= 2 and _closes(w, path, depth, w[pair + FRONT]):
-                w[path + EDGE + depth] = pair
-                w[path + AMOUNT + depth] = w[pair + FRONT]
+        if _is_visited(w, path, depth, to):
+            continue
+        first, last = _walk(w, bank_row(to), start)
+        _note(w, path, depth, pair, to)
+        if first < last and w[pair_row(w, w[first]) + TO] == start and left > 0:
+            pair = pair_row(w, w[first])
+            first += 1
+            left -= 1
+            if depth > 0 and _closes(w, path, depth, w[pair + FRONT]):
+                _note(w, path, depth + 1, pair, start)
                 w[EDGES_LEFT] = left
-                return depth + 1
-        elif depth + 1 == longest:
-            left -= min(end - at, left)
-            at = end
-        elif not _is_visited(w, path, depth, to):
-            w[path + EDGE + depth] = pair
-            w[path + AMOUNT + depth] = w[pair + FRONT]
+                return depth + 2
+        if depth == last_depth:
+            left -= min(last - first, left)
+        elif first < last:
             w[path + WALK + depth] = at
+            w[path + END + depth] = end
+            w[path + FITS + depth + 1] = _still_fits(w, path, depth)
             depth += 1
-            _enter(w, path, depth, to, start)
-            at, end = w[path + WALK + depth], w[path + END + depth]
+            at, end = first, last
     w[EDGES_LEFT] = left
     return ZERO
 
 
 @part
-def _enter(w, path, depth, bank, start):  # type: ignore[no-untyped-def]
-    """The path goes on to a bank: its receivers are walked from `start` on."""
-    b = bank_row(bank)
-    near = w[NEAR_AT] + w[b + PAIRS]
+def _note(w, path, depth, pair, to):  # type: ignore[no-untyped-def]
+    """The edge that a path takes, and where it comes to."""
+    w[path + EDGE + depth] = pair
+    w[path + AMOUNT + depth] = w[pair + FRONT]
+    w[path + VISITED + depth + 1] = to
+
+
+@part
+def _walk(w, b, start):  # type: ignore[no-untyped-def]
+    """Of the list of a bank's receivers, where those from `start` on begin, and where it ends.
+
+    Starts only grow until a cycle settles and the lists change.
+    """
     if w[b + SKIP_OF] != w[SEARCHES]:
         w[b + SKIP_OF] = w[SEARCHES]
-        w[b + SKIP] = _receivers_before(w, near, w[b + DEGREE], start)
-    w[path + VISITED + depth] = bank
-    w[path + ROOM + depth] = headroom(w, b)
-    w[path + WALK + depth] = near + w[b + SKIP]
-    w[path + END + depth] = near + w[b + DEGREE]
-    fits = 1
-    if depth >= 2:  # the bank before the last one knows both of its edges now
-        loses = w[path + AMOUNT + depth - 1] - w[path + AMOUNT + depth - 2]
-        fits = w[path + FITS + depth - 1] if loses <= w[path + ROOM + depth - 1] else 0
-    w[path + FITS + depth] = fits
+        w[b + SKIP] = 0
+    near = w[NEAR_AT] + w[b + PAIRS]
+    at, end = near + w[b + SKIP], near + w[b + DEGREE]
+    while at < end and w[pair_row(w, w[at]) + TO] < start:
+        at += 1
+    w[b + SKIP] = at - near
+    return at, end
 
 
 @part
-def _receivers_before(w, near, degree, start):  # type: ignore[no-untyped-def]
-    """How many of a bank's receivers come before `start`."""
-    low, high = near, near + degree
-    while low < high:
-        middle = (low + high) // 2
-        if w[pair_row(w, w[middle]) + TO] < start:
-            low = middle + 1
-        else:
-            high = middle
-    return low - near
+def _still_fits(w, path, depth):  # type: ignore[no-untyped-def]
+    """Whether the banks of the path after the start can pay what they lose; of the last one both edges are known."""
+    if depth == 0:
+        return ONE
+    loses = w[path + AMOUNT + depth] - w[path + AMOUNT + depth - 1]
+    return w[path + FITS + depth] if loses <= headroom(w, bank_row(w[path + VISITED + depth])) else ZERO
 
 
 @part
-def _closes(w, path, last, amount):  # type: ignore[no-untyped-def]
-    """Whether every bank can pay what it loses in the cycle that an edge of `amount` from the last bank closes."""
-    if w[path + FITS + last] == 0 or amount - w[path + AMOUNT + last - 1] > w[path + ROOM + last]:
+def _closes(w, path, depth, amount):  # type: ignore[no-untyped-def]
+    """Whether every bank can pay what it loses in the cycle that an edge of `amount` closes."""
+    last = bank_row(w[path + VISITED + depth + 1])
+    if amount - w[path + AMOUNT + depth] > headroom(w, last) or not _still_fits(w, path, depth):
         return False
-    return w[path + AMOUNT] - amount <= w[path + ROOM]
+    return w[path + AMOUNT] - amount <= headroom(w, bank_row(w[path + VISITED]))
 
 
 @part
 def _is_visited(w, path, depth, bank):  # type: ignore[no-untyped-def]
-    for at in range(1, depth + 1):  # noqa: SIM110 - compiled code has no any()
-        if w[path + VISITED + at] == bank:
+    """Whether a bank stands between the start and the last one of a path."""
+    at = path + VISITED + depth - 1
+    while at > path + VISITED:
+        if w[at] == bank:
             return True
+        at -= 1
     return False
 
 
