@@ -38,9 +38,9 @@ DEADLINE_RULE, EOD_RULE, DELAY_TIMES = _numbers(12, 14, 16)
     ROWS, SETTLED_VALUE, LSM_VALUE, OFFSETS, STAMP, TICK, CENTRAL_SIZE, LISTED, EDGES_LEFT, CYCLES_TRIED, FAULTS,
     IS_PREPARED, LAYER_SIZE, HAS_PAIRS, IS_DENSE, PAIR_COUNT, CALENDAR_SIZE, ROWS_ROOM, LISTED_AT, PAYMENTS_AT,
     KNOWN_AT, PLACE_OF_AT, AT_PLACE_AT, LOWS_AT, READY_AT, DUE_AT, URGENT_AT, RELEASED_AT, HURRIED_AT, PAIRS_AT,
-    NEAR_AT, PATH_AT, ROWS_AT, SEARCHES,
-) = _numbers(range(38, 72))  # fmt: skip
-HEAD = 72
+    LASTS_AT, NEAR_AT, PATH_AT, ROWS_AT, SEARCHES,
+) = _numbers(range(38, 73))  # fmt: skip
+HEAD = 73
 
 # A row a bank: what the scenario says of it; AFTER_HAIRCUT is a rate
 (
@@ -69,10 +69,10 @@ LIQUIDITY, OVERDRAFT, COLLATERAL, DELAY, DEADLINE_PENALTY, EOD_PENALTY, EOD_BORR
 PAYMENT_COLUMNS = 23
 IN_QUEUE1, IN_QUEUE2, SETTLED, DROPPED = _numbers(1, 2, 3, 4)
 
-# A row a pair of sender and receiver
-FIRST, LAST, VALUE, COUNT, PAIR_CHANGED, TRIED, BACK, TO, FRONT = _numbers(range(9))
-PAIR_COLUMNS = 9
-DENSE_PAIRS = 2**22
+# A row a pair of sender and receiver, and elsewhere its last payment of each priority, the most urgent first
+FIRST, VALUE, COUNT, PAIR_CHANGED, TRIED, BACK, TO, FRONT = _numbers(range(8))
+PAIR_COLUMNS, PRIORITIES = 8, 11
+DENSE_PAIRS = 2**21
 """Up to so many pairs of banks each has a row of its own; beyond, those that have payments."""
 
 LAYERS = 12

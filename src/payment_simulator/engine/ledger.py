@@ -373,7 +373,7 @@ def take_front(w, p, kind, note):  # type: ignore[no-untyped-def]
     is_last = count_front_settled(w, p)
     set_in_tree(w, p, 10 - w[r + PRIORITY], NOTHING if is_last else front(w, r))
     if w[HAS_PAIRS]:
-        shrink_pair(w, r, amount, is_last)
+        shrink_pair(w, p, r, amount, is_last)
     return amount
 
 

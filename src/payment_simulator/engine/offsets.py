@@ -22,6 +22,7 @@ from payment_simulator.engine.layout import (
     OFFSETS,
     ONE,
     PAIR_AFTER,
+    PAIR_BEFORE,
     PAIR_CHANGED,
     PAIR_COLUMNS,
     PAIRS,
@@ -43,6 +44,7 @@ from payment_simulator.engine.pairs import pair_row
 
 MAX_EDGES_A_TICK = 10_000
 PATH_ROOM = 6  # the longest has 5 banks, and comes back to its start
+SIDE = 2  # of a pair that is cut: a payment, and how many of its pieces are in
 # Of a path, for each bank: the edge that leaves it, and its amount; the bank, how far its walk is, where that ends, and
 # whether the banks between it and the start can pay what they lose
 EDGE, AMOUNT, VISITED, WALK, END, FITS = (place * PATH_ROOM for place in range(6))
@@ -79,11 +81,13 @@ def _offset_pair(w, bank, other, pair, back):  # type: ignore[no-untyped-def]
     """Both sides whole; while the net payer's headroom is short, its last payment in queue order is left out."""
     one, two = w[pair + VALUE], w[back + VALUE]
     room_one, room_two = headroom(w, bank_row(bank)), headroom(w, bank_row(other))
+    side_one, side_two = w[PATH_AT], w[PATH_AT] + SIDE
+    w[side_one] = w[side_two] = NONE
     while one > 0 and two > 0:
         if one - two > room_one:
-            one = _longest_within(w, pair, two + room_one)
+            one = _cut(w, pair, side_one, one, two + room_one)
         elif two - one > room_two:
-            two = _longest_within(w, back, one + room_two)
+            two = _cut(w, back, side_two, two, one + room_two)
         else:
             _settle_side(w, pair, one)
             _settle_side(w, back, two)
@@ -95,19 +99,49 @@ def _offset_pair(w, bank, other, pair, back):  # type: ignore[no-untyped-def]
 
 
 @part
-def _longest_within(w, pair, limit):  # type: ignore[no-untyped-def]
-    """The sum of as many payments from the front of a pair's queue as stay within `limit`."""
-    total, p = 0, w[pair + FIRST]
+def _cut(w, pair, side, total, limit):  # type: ignore[no-untyped-def]
+    """The sum of as many payments from the front of a pair's queue as stay within `limit`; `total` is more.
+
+    At `side` stand the last payment that is in, if it is known, and how many of its pieces are. The first cut is found
+    from the front, and later ones back from there: a side is walked once each way, however often it is cut.
+    """
+    if w[side] == NONE:
+        return _cut_from_front(w, pair, side, limit)
+    while total > limit:
+        p, pieces = w[side], w[side + 1]
+        r = payment_row(w, p)
+        if pieces > w[r + LEFT]:
+            total -= w[r + REST]
+            pieces -= 1
+        if total > limit and pieces > 0:
+            over = min((total - limit + w[r + SIZE] - 1) // w[r + SIZE], pieces)
+            total -= over * w[r + SIZE]
+            pieces -= over
+        w[side + 1] = pieces
+        if pieces == 0:
+            p = w[r + PAIR_BEFORE]
+            if p == NONE:
+                return ZERO
+            w[side] = p
+            w[side + 1] = w[payment_row(w, p) + LEFT] + 1
+    return total
+
+
+@part
+def _cut_from_front(w, pair, side, limit):  # type: ignore[no-untyped-def]
+    total, p = ZERO, w[pair + FIRST]
     while p != NONE:
         r = payment_row(w, p)
-        if w[r + LEFT] > 0:
-            fitting = min(w[r + LEFT], (limit - total) // w[r + SIZE])
-            total += fitting * w[r + SIZE]
-            if fitting < w[r + LEFT]:
-                return total
-        if total + w[r + REST] > limit:
+        pieces = w[r + LEFT]
+        if pieces > 0:
+            pieces = min(pieces, (limit - total) // w[r + SIZE])
+            total += pieces * w[r + SIZE]
+        if pieces == w[r + LEFT] and total + w[r + REST] <= limit:
+            total += w[r + REST]
+            pieces += 1
+        w[side], w[side + 1] = p, pieces
+        if pieces <= w[r + LEFT]:
             return total
-        total += w[r + REST]
         p = w[r + PAIR_AFTER]
     return total
 

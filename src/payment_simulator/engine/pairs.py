@@ -11,7 +11,7 @@ from payment_simulator.engine.layout import (
     FRONT,
     HEAD,
     IS_DENSE,
-    LAST,
+    LASTS_AT,
     LEFT,
     NEAR_AT,
     NONE,
@@ -25,6 +25,7 @@ from payment_simulator.engine.layout import (
     PAIRS_AT,
     PAYMENT_COLUMNS,
     PAYMENTS_AT,
+    PRIORITIES,
     PRIORITY,
     RECEIVER,
     REST,
@@ -67,23 +68,17 @@ def link_pair(w, p, r):  # type: ignore[no-untyped-def]
     number = find_pair(w, w[r + SENDER], w[r + RECEIVER])
     pair = pair_row(w, number)
     w[r + PAIR] = number
-    after, before = NONE, w[pair + LAST]
-    while before != NONE:
-        other = w[PAYMENTS_AT] + before * PAYMENT_COLUMNS
-        if w[other + PRIORITY] > w[r + PRIORITY] or (w[other + PRIORITY] == w[r + PRIORITY] and before < p):
-            break
-        after, before = before, w[other + PAIR_BEFORE]
+    before = _before(w, p, r, number)
+    after = w[pair + FIRST] if before == NONE else w[_row(w, before) + PAIR_AFTER]
     w[r + PAIR_BEFORE] = before
     w[r + PAIR_AFTER] = after
     if before == NONE:
         w[pair + FIRST] = p
         w[pair + FRONT] = w[r + SIZE] if w[r + LEFT] > 0 else w[r + REST]
     else:
-        w[w[PAYMENTS_AT] + before * PAYMENT_COLUMNS + PAIR_AFTER] = p
-    if after == NONE:
-        w[pair + LAST] = p
-    else:
-        w[w[PAYMENTS_AT] + after * PAYMENT_COLUMNS + PAIR_BEFORE] = p
+        w[_row(w, before) + PAIR_AFTER] = p
+    if after != NONE:
+        w[_row(w, after) + PAIR_BEFORE] = p
     w[pair + VALUE] += w[r + LEFT] * w[r + SIZE] + w[r + REST]
     w[STAMP] += 1
     w[pair + PAIR_CHANGED] = w[STAMP]
@@ -93,7 +88,28 @@ def link_pair(w, p, r):  # type: ignore[no-untyped-def]
 
 
 @part
-def shrink_pair(w, r, amount, is_last):  # type: ignore[no-untyped-def]
+def _row(w, p):  # type: ignore[no-untyped-def]
+    return w[PAYMENTS_AT] + p * PAYMENT_COLUMNS
+
+
+@part
+def _before(w, p, r, number):  # type: ignore[no-untyped-def]
+    """After which payment one belongs: of its priority the last that is older, else the last that is more urgent."""
+    first = w[LASTS_AT] + number * PRIORITIES
+    last = first + 10 - w[r + PRIORITY]
+    before = w[last]
+    if before == NONE or before < p:
+        w[last] = p
+    while before > p and w[_row(w, before) + PRIORITY] == w[r + PRIORITY]:
+        before = w[_row(w, before) + PAIR_BEFORE]
+    while before == NONE and last > first:
+        last -= 1
+        before = w[last]
+    return before
+
+
+@part
+def shrink_pair(w, p, r, amount, is_last):  # type: ignore[no-untyped-def]
     """The first piece of a payment is settled, and it leaves its pair's list with its last."""
     number = w[r + PAIR]
     pair = pair_row(w, number)
@@ -108,14 +124,16 @@ def shrink_pair(w, r, amount, is_last):  # type: ignore[no-untyped-def]
     if before == NONE:
         w[pair + FIRST] = after
         if after != NONE:
-            first = w[PAYMENTS_AT] + after * PAYMENT_COLUMNS
+            first = _row(w, after)
             w[pair + FRONT] = w[first + SIZE] if w[first + LEFT] > 0 else w[first + REST]
     else:
-        w[w[PAYMENTS_AT] + before * PAYMENT_COLUMNS + PAIR_AFTER] = after
-    if after == NONE:
-        w[pair + LAST] = before
-    else:
-        w[w[PAYMENTS_AT] + after * PAYMENT_COLUMNS + PAIR_BEFORE] = before
+        w[_row(w, before) + PAIR_AFTER] = after
+    if after != NONE:
+        w[_row(w, after) + PAIR_BEFORE] = before
+    last = w[LASTS_AT] + number * PRIORITIES + 10 - w[r + PRIORITY]
+    if w[last] == p:
+        is_alike = before != NONE and w[_row(w, before) + PRIORITY] == w[r + PRIORITY]
+        w[last] = before if is_alike else NONE
     w[pair + COUNT] -= 1
     if w[pair + COUNT] == 0:
         _remove_near(w, w[r + SENDER], number)
@@ -152,7 +170,6 @@ def open_pair(w, number, to, back):  # type: ignore[no-untyped-def]
     """A pair without payments; `back` is the one the other way, or NONE."""
     pair = pair_row(w, number)
     w[pair + FIRST] = NONE
-    w[pair + LAST] = NONE
     w[pair + VALUE] = 0
     w[pair + COUNT] = 0
     w[pair + PAIR_CHANGED] = 0

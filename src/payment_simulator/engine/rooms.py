@@ -25,6 +25,7 @@ from payment_simulator.engine.layout import (
     IS_DENSE,
     IS_PREPARED,
     KNOWN_AT,
+    LASTS_AT,
     LAYER_SIZE,
     LAYERS,
     LOWS_AT,
@@ -39,6 +40,7 @@ from payment_simulator.engine.layout import (
     PLACE_OF_AT,
     PLACES,
     POSTED,
+    PRIORITIES,
     READY_AT,
     TO,
     TREE,
@@ -57,7 +59,7 @@ def workspace_size(head: int, banks: int, payments: int, ticks: int, has_pairs: 
     """How many numbers a run needs at the most; the system gives memory only to those that are written."""
     pairs = 0 if not has_pairs else banks * banks if banks * banks <= DENSE_PAIRS else payments
     waiting = payments * (PAYMENT_COLUMNS + 3) + 2 * ticks + LAYERS * (banks + 4 * payments + 2 * banks)
-    return head + banks + 40 + 8 * max(room, 0) + 2 * payments + waiting + pairs * (PAIR_COLUMNS + 1) + 64
+    return head + banks + 40 + 8 * max(room, 0) + 2 * payments + waiting + pairs * (PAIR_COLUMNS + PRIORITIES + 1) + 64
 
 
 @part
@@ -153,7 +155,10 @@ def _make_pairs(w, a, first, count):  # type: ignore[no-untyped-def]
                 open_pair(w, sender * banks + receiver, receiver, receiver * banks + sender)
     else:
         _make_sparse_pairs(w, a, first, count)
-    w[NEAR_AT] = w[PAIRS_AT] + w[PAIR_COUNT] * PAIR_COLUMNS
+    w[LASTS_AT] = w[PAIRS_AT] + w[PAIR_COUNT] * PAIR_COLUMNS
+    w[NEAR_AT] = w[LASTS_AT] + w[PAIR_COUNT] * PRIORITIES
+    for at in range(w[LASTS_AT], w[NEAR_AT]):
+        w[at] = NONE
 
 
 @part

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
-from scenarios import SAMPLES, on_any_game
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scenarios import SAMPLES, act, ask, make_scenario, on_any_game, pay, play
 
 from payment_simulator import Scenario, draw_arrivals, simulate, simulate_batch
 from payment_simulator.engine.outcome import Ints, Outcome
@@ -72,3 +74,31 @@ def test_a_run_with_events_costs_what_a_run_without_costs(engine):
         assert differences(silent, game.play(engine)) == []
 
     holds()
+
+
+SPLITTING = {
+    "policy_id": "splits",
+    "payment_tree": ask("amount", ">", 50, act("Split", num_splits=4), act("Release")),
+}
+LATE = {"type": "Deadline", "urgency_threshold": 2}
+PAYMENTS = st.lists(
+    st.tuples(
+        st.integers(0, 1), st.integers(1, 99), st.integers(0, 10), st.integers(0, 6), st.integers(0, 9), st.booleans()
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(PAYMENTS, st.integers(0, 40), st.integers(0, 60), st.sampled_from([None, SPLITTING, LATE]), st.booleans())
+def test_two_banks_that_owe_each_other_much_offset_alike_in_both_engines(payments, one, two, policy, is_deferred):
+    """Long queues of mixed priorities, left out one after another, and whole pieces of them."""
+    banks = {"A": {"opening_balance": one}, "B": {"unsecured_cap": two}}
+    if policy is not None:
+        banks["A"]["policy"] = policy
+    events = [
+        pay(*("AB", "BA")[way], amount, tick, deadline, priority=priority, is_divisible=divisible)
+        for way, amount, priority, tick, deadline, divisible in payments
+    ]
+    scenario = make_scenario(banks, *events, ticks=12, lsm={"enable_bilateral": True}, deferred_crediting=is_deferred)
+    assert differences(play(scenario), play(scenario, "kernel")) == []
