@@ -204,7 +204,8 @@ def describe_errors(
     for problem in error.errors(include_url=False):
         for location, text in _located(problem, model, data):
             where = place(location)
-            field = "" if where.startswith("--") else ".".join(str(part) for part in location)
+            is_the_flags = where.startswith("--") and place(location[:-1]) != where
+            field = "" if is_the_flags else ".".join(str(part) for part in location)
             lines.append(": ".join(part for part in (where, field, text) if part))
     return sorted(dict.fromkeys(lines), key=_in_order_of_lines)
 

@@ -286,7 +286,7 @@ REFUSED = {
     ),
     "an unknown field": (
         scenario(FIELD_TREE),
-        ["bad.yaml:4: BANK_A: policy.payment_tree.condition.left.field: 'balanse'", "did you mean balance?"],
+        ["bad.yaml:5: BANK_A: policy.payment_tree.condition.left.field: 'balanse'", "did you mean balance?"],
     ),
     "an amount of 2**63": (scenario(more=payment(amount=2**63)), ["bad.yaml:6: scenario_events.0.amount:"]),
     "a balance of 2**63 - 1": (

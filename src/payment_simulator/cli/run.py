@@ -49,7 +49,7 @@ def run(
     _check_outputs(events, plot)
     began_s = time.perf_counter()
     loaded = read_scenario(scenario, changes or [])
-    prepared = prepare(loaded.scenario, policies_of(loaded.scenario, loaded.place))
+    prepared = prepare(loaded.scenario, policies_of(loaded))
     read_s = time.perf_counter()
     used_seed = loaded.scenario.simulation.rng_seed if seed is None else seed
     with _told_if_long("drawing payments"):

@@ -1,15 +1,15 @@
 """From what a scenario or a proposer says of a policy to one that can be run, with every error at once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from labledger.errors import ConfigError
-from labledger.yaml_files import Location, did_you_mean
+from labledger.yaml_files import did_you_mean
 from payment_simulator.policy.builtin import Deadline, Fifo, LiquidityAware, Policy, Trees
 from payment_simulator.policy.fields import TREE_KINDS
 from payment_simulator.policy.tree import LARGEST_NUMBER, TreeReader
-from payment_simulator.scenario.loader import read_json
+from payment_simulator.scenario.loader import LoadedScenario, location_of, read_json
 from payment_simulator.scenario.numbers import exact
 from payment_simulator.scenario.schema import Scenario
 
@@ -20,26 +20,41 @@ BUILTIN_PARAMETERS = {
     "LiquidityAware": ("target_buffer", "urgency_threshold"),
 }
 DOCUMENT_KEYS = ("version", "policy_id", "description", "parameters", *TREE_KINDS)
+DOCUMENT = "document."
+"""Where the document stands in a policy that has it under a key of its own."""
+HEAD_TYPES = (
+    ("version", (str, int, float), "text or a number"),
+    ("policy_id", (str,), "text"),
+    ("description", (str,), "text"),
+)
 
 Problems = list[tuple[str, str]]
 
 
-def policies_of(scenario: Scenario, place: Callable[[Location], str] | None = None) -> list[Policy]:
-    """The policy of each bank, in the order of their ids; `place` tells where a value was written.
+def policies_of(source: Scenario | LoadedScenario) -> list[Policy]:
+    """The policy of each bank, in the order of their ids.
 
     Raises:
-        ConfigError: every error of every policy, a line each, with its path inside the policy.
+        ConfigError: every error of every policy, a line each: where it was written, if that is known, the bank, and
+            the path inside the policy; of a document in a file of its own that file, and the path inside it.
     """
+    loaded = source if isinstance(source, LoadedScenario) else LoadedScenario(source, lambda _: "", {})
     lines: list[str] = []
     found = {}
-    for index, agent in enumerate(scenario.agents):
-        policy, problems = read_policy(agent.policy)
-        found[agent.id] = policy
-        where = place(("agents", index, "policy")) if place else ""
-        lines += [": ".join(filter(None, (where, f"{agent.id}: policy{_dot(path)}", text))) for path, text in problems]
+    for index, agent in enumerate(loaded.scenario.agents):
+        found[agent.id], problems = read_policy(agent.policy)
+        lines += [_told(loaded, index, path, text) for path, text in problems]
     if lines:
         raise ConfigError("\n".join(lines))
-    return [found[name] for name in scenario.agent_ids]
+    return [found[name] for name in loaded.scenario.agent_ids]
+
+
+def _told(loaded: LoadedScenario, index: int, path: str, text: str) -> str:
+    inside = [f"policy.{path}".rstrip(".")]
+    where = loaded.place(("agents", index, *location_of(inside[0])))
+    if index in loaded.policy_files and f"{path}.".startswith(DOCUMENT):
+        inside = [str(loaded.policy_files[index]), path.removeprefix(DOCUMENT.rstrip(".")).lstrip(".")]
+    return ": ".join(filter(None, (where, loaded.scenario.agents[index].id, *inside, text)))
 
 
 def load_policy(path: Path) -> Policy:
@@ -74,7 +89,6 @@ def _builtin(kind: str, data: Mapping[str, Any]) -> tuple[Policy, Problems]:
     problems += more_problems
     problems += [(key, "stands in parameters, too") for key in more if key in numbers]
     numbers |= more
-    problems += _fraction_problems(numbers)
     if problems:
         return Fifo(), problems
     fraction = exact(numbers[FRACTION]) if FRACTION in numbers else None
@@ -92,7 +106,7 @@ def _from_document(data: Mapping[str, Any]) -> tuple[Policy, Problems]:
     inside, over, prefix = data, {}, ""
     problems: Problems = []
     if "document" in data:
-        inside, over, prefix = data["document"], data.get("parameters", {}), "document."
+        inside, over, prefix = data["document"], data.get("parameters", {}), DOCUMENT
         problems += [
             (key, _unknown(key, ("type", "document", "parameters")))
             for key in data
@@ -102,12 +116,14 @@ def _from_document(data: Mapping[str, Any]) -> tuple[Policy, Problems]:
         return Fifo(), [*problems, (prefix.rstrip("."), "should be a section with keys")]
     known = (*DOCUMENT_KEYS, "type") if inside is data else DOCUMENT_KEYS
     problems += [(f"{prefix}{key}", _unknown(key, known)) for key in inside if key not in known]
+    for key, kinds, what in HEAD_TYPES:
+        if key in inside and (isinstance(inside[key], bool) or not isinstance(inside[key], kinds)):
+            problems.append((f"{prefix}{key}", f"should be {what}, found {str(inside[key])[:60]!r}"))
     numbers, found = _numbers(inside.get("parameters", {}), f"{prefix}parameters", None)
     problems += found
     more, found = _numbers(over, "parameters", (*numbers, FRACTION))
     problems += found
     numbers |= more
-    problems += _fraction_problems(numbers)
     trees: dict[str, Any] = {}
     for kind in TREE_KINDS:
         if kind in inside:
@@ -133,20 +149,12 @@ def _numbers(data: Any, path: str, known: tuple[str, ...] | None) -> tuple[dict[
             problems.append((here, _unknown(key, known)))
         elif isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST_NUMBER:
             problems.append((here, f"should be a number, found {str(value)[:60]!r}"))
+        elif key == FRACTION and not 0 <= value <= 1:
+            problems.append((here, f"should be from 0 to 1, found {value}"))
         else:
             numbers[str(key)] = value
     return numbers, problems
 
 
-def _fraction_problems(numbers: Mapping[str, float]) -> Problems:
-    if 0 <= numbers.get(FRACTION, 0) <= 1:
-        return []
-    return [(f"parameters.{FRACTION}", f"should be from 0 to 1, found {numbers[FRACTION]}")]
-
-
 def _unknown(key: object, known: tuple[str, ...]) -> str:
     return f"unknown key{did_you_mean(str(key), list(known))}"
-
-
-def _dot(path: str) -> str:
-    return f".{path}" if path else ""

@@ -22,6 +22,8 @@ from payment_simulator.policy.fields import (
 )
 
 MAX_DEPTH = 100
+MAX_PIECES = 10_000
+"""Of a split whose number is written in the tree: each piece is a payment of its own."""
 LARGEST_WHOLE = 2**62
 LARGEST_NUMBER = 1e300
 
@@ -174,6 +176,8 @@ class TreeReader:
         if found is None:
             return harmless
         kind = found.get("type")
+        if not isinstance(found.get("node_id", ""), str):
+            self._say(f"{path}.node_id", f"should be text, found {_shown(found['node_id'])}")
         if kind == "condition":
             self._only(found, ("type", "node_id", "condition", "on_true", "on_false"), path)
             return Branch(
@@ -184,6 +188,7 @@ class TreeReader:
         if kind == "action":
             return self._action(found, path, depth, harmless)
         self._say(f"{path}.type", f"should be condition or action, found {_shown(kind)}")
+        self._beside(found, path, depth)
         return harmless
 
     def condition(self, data: Any, path: str, depth: int) -> Expression:
@@ -200,8 +205,7 @@ class TreeReader:
             return Compute("not", (self._required(found, "condition", path, self.condition, depth),))
         if op in COMPARISONS:
             return self._sides(found, path, depth, ("left", "right"))
-        self._say(f"{path}.op", f"{_shown(op)} is not known{did_you_mean(str(op), [*COMPARISONS, 'and', 'or', 'not'])}")
-        return _ZERO
+        return self._no_operator(found, path, depth, [*COMPARISONS, "and", "or", "not"])
 
     def value(self, data: Any, path: str, depth: int) -> Expression:
         """`{field}`, `{param}`, `{value}`, `{compute}`, or a number as it stands."""
@@ -241,11 +245,25 @@ class TreeReader:
         if op in MANY_SIDED:
             self._only(found, ("op", "values"), path)
             return Compute(str(op), tuple(self._list(found, "values", path, self.value, depth)))
-        self._say(
-            f"{path}.op",
-            f"{_shown(op)} is not known{did_you_mean(str(op), [*TWO_SIDED, *MANY_SIDED, *ONE_SIDED, 'clamp'])}",
-        )
+        return self._no_operator(found, path, depth, [*TWO_SIDED, *MANY_SIDED, *ONE_SIDED, "clamp"])
+
+    def _no_operator(self, found: Mapping[str, Any], path: str, depth: int, known: list[str]) -> Expression:
+        op = found.get("op")
+        hint = did_you_mean(str(op), known)
+        self._say(f"{path}.op", f"{_shown(op)} is not known{hint}" if "op" in found else "required, and missing")
+        self._beside(found, path, depth)
         return _ZERO
+
+    def _beside(self, found: Mapping[str, Any], path: str, depth: int) -> None:
+        """Read what stands beside a word that is not known, for its errors alone."""
+        readers: dict[str, Any] = {"on_true": self.node, "on_false": self.node, "condition": self.condition}
+        readers |= dict.fromkeys(("left", "right", "value", "min", "max"), self.value)
+        for name, read in readers.items():
+            if name in found:
+                read(found[name], f"{path}.{name}", depth + 1)
+        for name, read in (("conditions", self.condition), ("values", self.value)):
+            if name in found:
+                list(self._list(found, name, path, read, depth))
 
     def _sides(self, found: Mapping[str, Any], path: str, depth: int, names: Sequence[str]) -> Expression:
         self._only(found, ("op", *names), path)
@@ -254,20 +272,25 @@ class TreeReader:
     def _action(self, found: Mapping[str, Any], path: str, depth: int, harmless: Action) -> Action:
         self._only(found, ("type", "node_id", "action", "parameters"), path)
         name, known = found.get("action"), ACTIONS[self.kind]
-        if not isinstance(name, str) or name not in known:
-            self._say(
-                f"{path}.action", f"{_shown(name)} is no action of a {self.kind}{did_you_mean(str(name), list(known))}"
-            )
-            return harmless
-        given = found.get("parameters", {})
         here = f"{path}.parameters"
-        section = self._section(given, here)
+        section = self._section(found.get("parameters", {}), here)
+        if not isinstance(name, str) or name not in known:
+            hint = did_you_mean(str(name), list(known))
+            self._say(f"{path}.action", f"{_shown(name)} is no action of a {self.kind}{hint}")
+            for each, value in (section or {}).items():
+                if each != "key":
+                    self.value(value, f"{here}.{each}", depth + 1)
+            return harmless
         if section is None:
             return harmless
         self._only(section, known[name], here)
         key = self._key(section, here) if "key" in known[name] else None
-        arguments = [each for each in known[name] if each != "key"]
-        return Action(name, tuple(self._required(section, each, here, self.value, depth) for each in arguments), key)
+        names = [each for each in known[name] if each != "key"]
+        arguments = tuple(self._required(section, each, here, self.value, depth) for each in names)
+        pieces = arguments[0] if name == "Split" else _ZERO
+        if isinstance(pieces, Constant) and pieces.value > MAX_PIECES:
+            self._say(f"{here}.num_splits", f"should be at most {MAX_PIECES:,}, found {pieces.value:,.0f}")
+        return Action(name, arguments, key)
 
     def _key(self, section: Mapping[str, Any], path: str) -> str:
         key = section.get("key")
@@ -277,7 +300,7 @@ class TreeReader:
         return STATE_PREFIX
 
     def _constant(self, value: Any, path: str) -> Constant:
-        if not isinstance(value, int | float) or not abs(value) < LARGEST_NUMBER:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST_NUMBER:
             self._say(path, f"should be a number, found {_shown(value)}")
             return _ZERO
         return Constant(float(value))

@@ -1,7 +1,7 @@
 """From a YAML file, and what is set on the command line, to a scenario."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ MAX_JSON_BYTES = 10_000_000
 
 @dataclass(frozen=True)
 class LoadedScenario:
-    """A scenario, and where each of its values was written."""
+    """A scenario, where each of its values was written, and the files of policies, by the bank's place in the file."""
 
     scenario: Scenario
     place: Callable[[Location], str]
+    policy_files: Mapping[int, Path]
 
 
 def load_scenario(path: Path | str, changes: Sequence[str] = ()) -> Scenario:
@@ -37,17 +38,18 @@ def read_scenario(path: Path, changes: Sequence[str] = ()) -> LoadedScenario:
         ConfigError: a file cannot be read, or a value is wrong: `file:line: key: problem`, a line each.
     """
     file = read_yaml(path)
-    data, set_by = file.data, {}
+    data = file.data
+    set_by: dict[Location, str] = {}
     for change in changes:
-        set_by[_apply(data, change)] = f"--set {change.partition('=')[0]}"
+        set_by |= dict.fromkeys(_apply(data, change), f"--set {change.partition('=')[0]}")
 
     def place(location: Location) -> str:
         ours = (location[:end] for end in range(len(location), 0, -1))
         return next((set_by[part] for part in ours if part in set_by), None) or file.place(location)
 
-    _inline_policies(data, path.parent, place)
+    policy_files = _inline_policies(data, path.parent, place)
     try:
-        return LoadedScenario(Scenario.model_validate(data), place)
+        return LoadedScenario(Scenario.model_validate(data), place, policy_files)
     except ValidationError as error:
         raise ConfigError("\n".join(describe_errors(error, Scenario, data, place))) from error
 
@@ -56,11 +58,11 @@ def read_json(path: Path) -> Any:
     """What a JSON file holds.
 
     Raises:
-        ConfigError: it cannot be read, or is not JSON; the message has line and column.
+        ConfigError: it cannot be read, is not JSON (the message has line and column), or says a key twice.
     """
     text = read_text(path, MAX_JSON_BYTES)
     try:
-        return json.loads(text, parse_constant=_no_number)
+        return json.loads(text, parse_constant=_no_number, object_pairs_hook=_section)
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
     except RecursionError as error:
@@ -73,21 +75,38 @@ def _no_number(name: str) -> float:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _apply(data: dict[str, Any], change: str) -> Location:
-    """Set what `change` says in `data`; the location of it."""
+class _DoubledKeyError(ValueError):
+    """JSON that says a key twice: which of the two counts is for its writer to say."""
+
+
+def _section(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        doubled = next(key for place, (key, _) in enumerate(pairs) if key in dict(pairs[:place]))
+        raise _DoubledKeyError(f"the key {doubled!r} stands twice in one section")
+    return found
+
+
+def _apply(data: dict[str, Any], change: str) -> list[Location]:
+    """Set what `change` says in `data`; the location of it, and those of the sections that it made."""
     name, equals, text = change.partition("=")
     if not equals or not name:
         raise ConfigError(f"--set {change}: write PATH=VALUE, as in agents.BANK_A.unsecured_cap=100000")
     location = _location(data, name)
     section: Any = data
-    for part in location[:-1]:
+    made = [location]
+    for depth, part in enumerate(location[:-1], start=1):
         if isinstance(section, dict) and part not in section:
             section[str(part)] = {}
+            made.append(location[:depth])
         section = section[part] if has(section, part) else None
     if not isinstance(section, dict) and not has(section, location[-1]):
         raise ConfigError(f"--set {name}: there is no such place in the scenario")
-    section[location[-1]] = _value(text)
-    return location
+    try:
+        section[location[-1]] = _value(text)
+    except _DoubledKeyError as error:
+        raise ConfigError(f"--set {name}: {error}") from error
+    return made
 
 
 def _location(data: dict[str, Any], name: str) -> Location:
@@ -104,26 +123,44 @@ def _location(data: dict[str, Any], name: str) -> Location:
         if not inside:
             raise ConfigError(f"--set {name}: name one of the bank's keys, as in {name}.unsecured_cap")
         return ("agents", index, *inside.split("."))
-    return tuple(int(part) if part.isdecimal() else part for part in name.split("."))
+    return location_of(name)
+
+
+def location_of(dotted: str) -> Location:
+    """The keys of a dotted path; a whole number is a place in a list."""
+    return tuple(int(part) if part.isdecimal() else part for part in dotted.split("."))
 
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_section)
+    except _DoubledKeyError:
+        raise
     except (ValueError, RecursionError):
         return text
 
 
-def _inline_policies(data: dict[str, Any], folder: Path, place: Callable[[Location], str]) -> None:
-    """Put the documents that policies name by `json_path` in the place of the path."""
-    agents = data.get("agents")
+def _inline_policies(data: dict[str, Any], folder: Path, place: Callable[[Location], str]) -> dict[int, Path]:
+    """Put the documents that policies name by `json_path` in the place of the path; their files, by bank."""
+    agents, files = data.get("agents"), {}
     for index, agent in enumerate(agents if isinstance(agents, list) else []):
         policy = agent.get("policy") if isinstance(agent, dict) else None
-        if isinstance(policy, dict) and isinstance(policy.get("json_path"), str):
+        if isinstance(policy, dict) and policy.get("type") == "FromJson" and "json_path" in policy:
             try:
-                document = read_json(folder / policy["json_path"])
+                files[index] = folder / _path_alone(policy)
+                document = read_json(files[index])
             except ConfigError as error:
                 where = place(("agents", index, "policy", "json_path"))
                 raise ConfigError(f"{where}: {error}") from error
             rest = {key: value for key, value in policy.items() if key != "json_path"}
             agent["policy"] = {**rest, "document": document}
+    return files
+
+
+def _path_alone(policy: dict[str, Any]) -> str:
+    path = policy["json_path"]
+    if not isinstance(path, str):
+        raise ConfigError(f"json_path: should be the path of a file, found {path!r}")
+    if "document" in policy:
+        raise ConfigError("json_path: and document cannot both be given")
+    return path

@@ -6,6 +6,7 @@ import pytest
 
 from labledger.errors import ConfigError
 from payment_simulator import draw_arrivals, load_scenario, simulate
+from payment_simulator.policy.policies import policies_of
 from payment_simulator.scenario.loader import read_scenario
 
 GOOD = """\
@@ -230,10 +231,21 @@ def test_a_banks_id_may_have_dots(tmp_path, first):
         ("agents.BANK_A.unsecured_cap=much", "--set agents.BANK_A.unsecured_cap: should be"),
         ("agents.BANK_A.collateral_haircut=NaN", "--set agents.BANK_A.collateral_haircut: should be a finite number"),
         ("agents.BANK_A=5", "--set agents.BANK_A: name one of the bank's keys"),
-        pytest.param(
+        (
             "cost_rats.deadline_penalty=5",
-            "--set cost_rats.deadline_penalty: ",
-            marks=pytest.mark.xfail(strict=True, reason="a new section is told as the file's"),
+            "--set cost_rats.deadline_penalty: unknown key (did you mean cost_rates?)",
+        ),
+        (
+            "lsm_config.a.b=5",
+            "--set lsm_config.a.b: lsm_config.a: unknown key (known: enable_bilateral",
+        ),
+        (
+            "agents.BANK_B.arrival_bands.low={}",
+            "--set agents.BANK_B.arrival_bands.low: agents.1.arrival_bands.low.amount_distribution: required",
+        ),
+        (
+            'agents.BANK_A.policy={"type": "Fifo", "type": "Deadline"}',
+            "--set agents.BANK_A.policy: the key 'type'",
         ),
         ("scenario_events.7.amount=5", "--set scenario_events.7.amount: there is no such place"),
         ("deferred_crediting", "--set deferred_crediting: write PATH=VALUE"),
@@ -241,8 +253,7 @@ def test_a_banks_id_may_have_dots(tmp_path, first):
     ],
 )
 def test_a_change_that_cannot_be_is_told_as_the_change(tmp_path, change, message):
-    (line,) = refusal(written(tmp_path), [change])
-    assert line.startswith(message)
+    assert refusal(written(tmp_path), [change])[0].startswith(message)
 
 
 # Policies in files
@@ -269,6 +280,7 @@ def test_a_policys_file_is_found_beside_the_scenario(tmp_path):
         ('{"policy_id": -Infinity}', "policy.json: -Infinity is no JSON number"),
         ('{"policy_id": }', "policy.json:1:15: not JSON: Expecting value"),
         ("", "policy.json:1:1: not JSON: Expecting value"),
+        ('{"policy_id": "p", "policy_id": "q"}', "policy.json: the key 'policy_id' stands twice in one section"),
         ("[" * 10_000, "policy.json: nested too deeply to be read"),
     ],
 )
@@ -282,16 +294,58 @@ def test_a_policys_file_that_is_not_there_is_told_with_the_scenarios_line(tmp_pa
     assert line.startswith("scenario.yaml:4: policy.json: no such file")
 
 
-def test_a_problem_inside_a_policy_points_to_the_scenario_and_into_the_tree(tmp_path):
-    from payment_simulator.policy.policies import policies_of
-
-    loaded = read_scenario(with_policy(tmp_path, json.dumps(POLICY).replace("Hold", "Hodl")))
+def policy_refusal(path, changes=()):
+    """The message about the policies of a scenario that is right otherwise, without the folder."""
     with pytest.raises(ConfigError) as refused:
-        policies_of(loaded.scenario, loaded.place)
-    assert str(refused.value) == (
-        f"{tmp_path}/scenario.yaml:4: BANK_A: policy.document.payment_tree.action: "
+        policies_of(read_scenario(path, changes))
+    return str(refused.value).replace(f"{path.parent}/", "").splitlines()
+
+
+def test_a_problem_inside_a_policys_file_names_the_scenarios_line_the_file_and_the_path_in_it(tmp_path):
+    path = with_policy(tmp_path, json.dumps(POLICY).replace("Hold", "Hodl"))
+    assert policy_refusal(path) == [
+        "scenario.yaml:4: BANK_A: policy.json: payment_tree.action: "
         "'Hodl' is no action of a payment_tree (did you mean Hold?)"
-    )
+    ]
+    (tmp_path / "policy.json").write_text("[1]")
+    assert policy_refusal(path) == ["scenario.yaml:4: BANK_A: policy.json: should be a section with keys"]
+
+
+def test_a_problem_of_a_parameter_beside_a_policys_file_is_the_scenarios(tmp_path):
+    path = with_policy(tmp_path, json.dumps(POLICY))
+    path.write_text(path.read_text().replace("json_path: policy.json", "json_path: policy.json, parameters: {x: 1}"))
+    (line,) = policy_refusal(path)
+    assert line.startswith("scenario.yaml:4: BANK_A: policy.parameters.x: unknown key")
+
+
+def test_a_problem_of_a_policy_in_the_scenario_points_to_its_own_line(tmp_path):
+    policy = "    policy:\n      policy_id: p\n      payment_tree:\n        type: action\n        action: Hodl\n"
+    (line,) = policy_refusal(written(tmp_path, GOOD.replace("    opening_balance: 100\n", policy)))
+    assert line.startswith("scenario.yaml:8: BANK_A: policy.payment_tree.action: 'Hodl' is no action")
+
+
+def test_a_problem_of_a_policy_that_was_set_names_the_argument(tmp_path):
+    (line,) = policy_refusal(written(tmp_path), ["agents.BANK_A.policy.type=Fito"])
+    assert line.startswith("--set agents.BANK_A.policy.type: BANK_A: policy.type: 'Fito' is not known")
+
+
+@pytest.mark.parametrize(
+    ("policy", "problem"),
+    [
+        ("{type: FromJson, json_path: 5}", "json_path: should be the path of a file, found 5"),
+        ("{type: FromJson, json_path: policy.json, document: {}}", "json_path: and document cannot both be given"),
+    ],
+)
+def test_a_policys_file_is_named_by_its_path_alone(tmp_path, policy, problem):
+    path = written(tmp_path, GOOD.replace("    opening_balance: 100\n", f"    policy: {policy}\n"))
+    assert refusal(path) == [f"scenario.yaml:4: {problem}"]
+
+
+def test_only_a_policy_of_type_fromjson_has_a_file(tmp_path):
+    path = with_policy(tmp_path, json.dumps(POLICY))
+    path.write_text(path.read_text().replace("type: FromJson", "type: Fifo"))
+    (line,) = policy_refusal(path)
+    assert line.startswith("scenario.yaml:4: BANK_A: policy.json_path: unknown key")
 
 
 # Files that are too much
