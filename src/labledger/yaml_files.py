@@ -260,6 +260,8 @@ def _problem_text(problem: Any, model: "type[BaseModel]", location: Location, da
         hint = did_you_mean(str(found), re.findall(r"'([^']*)'", problem["ctx"]["expected"]))
     if kind in ("model_type", "dict_type"):
         message = "be a section with keys of its own"
+    if kind == "bool_type":
+        message = "be true or false"
     return f"should {message}, found {_shown(found)}{hint}"
 
 

@@ -171,16 +171,6 @@ def _in_sequence(scenario: Scenario, parts: Sequence[dict[str, Ints]], wanted: r
     return Arrivals(**columns, bounds=bounds)
 
 
-@dataclass(frozen=True)
-class _Stretch:
-    """From tick `start` on: how often a bank sends, to whom, and until when."""
-
-    start: int
-    multiplier: float
-    weights: dict[int, float]
-    deadline_range: tuple[int, int] | None
-
-
 class _Bank:
     """Draws one bank's payments."""
 
@@ -190,8 +180,7 @@ class _Bank:
         self._sender = sender
         self._agent = agent
         self._configs = [(".".join(map(str, place)), config) for place, config in agent.arrivals()]
-        self._stretches = {place: list(self._changes(config)) for place, config in self._configs}
-        expected = sum(float(self._rates(place, config).sum()) for place, config in self._configs)
+        expected = sum(float(self._rates(config).sum()) for _, config in self._configs)
         if expected > MAX_PAYMENTS:
             raise ConfigError(
                 f"{agent.id}: would send {expected:.3g} payments a run, over {MAX_PAYMENTS:,}; reduce rate_per_tick or "
@@ -221,18 +210,16 @@ class _Bank:
     def _draw_config(
         self, streams: dict[str, np.random.Generator], place: str, config: ArrivalConfig, samples: int
     ) -> dict[str, Ints]:
-        counts = streams["number"].poisson(self._rates(place, config), (samples, self._ticks))
+        counts = streams["number"].poisson(self._rates(config), (samples, self._ticks))
         cells = np.repeat(np.arange(counts.size), counts.ravel())
         sample, tick = np.divmod(cells, self._ticks)
-        stretches = self._stretches[place]
-        of = np.searchsorted([stretch.start for stretch in stretches], tick, side="right") - 1
-        ranges = np.array([stretch.deadline_range or config.deadline_range for stretch in stretches])
-        low, high = ranges[of, 0], ranges[of, 1]
+        low, high = self._deadlines(config)[tick].T
         deadline = low + (streams["deadline"].random(len(cells)) * (high - low + 1)).astype(np.int64)
+        weights, of = self._weights(config)
         return {
             "tick": tick,
             "sender": np.full(len(cells), self._sender),
-            "receiver": _receivers(streams["receiver"].random(len(cells)), of, stretches),
+            "receiver": _receivers(streams["receiver"].random(len(cells)), of[tick], weights),
             "amount": _amounts(streams["amount"], config, len(cells), f"{self._agent.id}: {place}"),
             "priority": _priorities(streams["priority"], config, place, len(cells)),
             "deadline": deadline,
@@ -240,49 +227,58 @@ class _Bank:
             "sample": sample,
         }
 
-    def _rates(self, place: str, config: ArrivalConfig) -> NDArray[np.float64]:
+    def _rates(self, config: ArrivalConfig) -> NDArray[np.float64]:
         """The mean number of payments in each tick."""
-        rates = np.empty(self._ticks)
-        for stretch in self._stretches[place]:
-            rates[stretch.start :] = config.rate_per_tick * stretch.multiplier
-        return rates
+        events = self._events(lambda event: isinstance(event, GlobalArrivalRateChange | AgentArrivalRateChange))
+        rates = [config.rate_per_tick * event.multiplier for event in events]
+        return np.array([*rates, config.rate_per_tick])[self._in_force(events)]
 
-    def _changes(self, config: ArrivalConfig) -> Iterator[_Stretch]:
-        """What scenario events make of a configuration, in order of time."""
-        index = {name: place for place, name in enumerate(self._scenario.agent_ids)}
-        others = {name: 1.0 for name in index if name != self._agent.id}
-        now = _Stretch(0, 1.0, {index[n]: w for n, w in (config.counterparty_weights or others).items()}, None)
-        happenings = sorted(
-            (tick, place)
-            for place, event in enumerate(self._scenario.scenario_events)
-            if self._concerns(event)
-            for tick in event.schedule.ticks(self._ticks)
-        )
-        for tick, place in happenings:
-            if tick > now.start:
-                yield now
-            now = self._after(now, tick, place, index)
-        yield now
+    def _deadlines(self, config: ArrivalConfig) -> Ints:
+        """The least and the most of a deadline in each tick."""
+        events = self._events(lambda event: isinstance(event, DeadlineWindowChange))
+        ranges = [event.deadline_range for event in events]
+        return np.array([*ranges, config.deadline_range])[self._in_force(events)]
 
-    def _concerns(self, event: object) -> bool:
-        if isinstance(event, GlobalArrivalRateChange):
-            return True
-        if isinstance(event, AgentArrivalRateChange | CounterpartyWeightChange):
-            return event.agent == self._agent.id
-        return isinstance(event, DeadlineWindowChange) and event.agent in (None, self._agent.id)
+    def _weights(self, config: ArrivalConfig) -> tuple[list[NDArray[np.float64]], Ints]:
+        """The weights of all banks, each time that they differ, and which of them hold in each tick."""
+        ids, given = self._scenario.agent_ids, config.counterparty_weights
+        base = np.array([1.0 if given is None else given.get(name, 0.0) for name in ids])
+        base[self._sender] = 0.0
+        events = self._events(lambda event: isinstance(event, CounterpartyWeightChange))
+        changed = sorted({event.counterparty for event in events})
+        of_each = [[event for event in events if event.counterparty == name] for name in changed]
+        in_force = np.array([self._in_force(each) for each in of_each]).reshape(len(changed), self._ticks)
+        states, first, of = np.unique(in_force, axis=1, return_index=True, return_inverse=True)
+        found = []
+        for state in states.T:
+            weights = base.copy()
+            for name, each, place in zip(changed, of_each, state, strict=True):
+                if place >= 0:
+                    weights[ids.index(name)] = each[place].weight
+            found.append(weights)
+        if empty := [int(tick) for tick, weights in zip(first, found, strict=True) if not weights.any()]:
+            self._refuse(min(empty), events)
+        return found, of.ravel()
 
-    def _after(self, now: _Stretch, tick: int, place: int, index: dict[str, int]) -> _Stretch:
-        event = self._scenario.scenario_events[place]
-        multiplier, weights, deadlines = now.multiplier, now.weights, now.deadline_range
-        if isinstance(event, GlobalArrivalRateChange | AgentArrivalRateChange):
-            multiplier = event.multiplier
-        elif isinstance(event, CounterpartyWeightChange):
-            weights = {**weights, index[event.counterparty]: event.weight}
-            if not sum(weights.values()) > 0:
-                raise ConfigError(f"scenario_events.{place}: from tick {tick} on it leaves {event.agent} nobody to pay")
-        elif isinstance(event, DeadlineWindowChange):
-            deadlines = event.deadline_range
-        return _Stretch(tick, multiplier, weights, deadlines)
+    def _refuse(self, tick: int, events: Sequence[Any]) -> None:
+        """What holds after all events of a tick counts; the last of them is named."""
+        last = [event for event in events if tick in event.schedule.ticks(self._ticks)][-1]
+        place = next(place for place, event in enumerate(self._scenario.scenario_events) if event is last)
+        raise ConfigError(f"scenario_events.{place}: from tick {tick} on it leaves {self._agent.id} nobody to pay")
+
+    def _events(self, wanted: Callable[[object], bool]) -> list[Any]:
+        """The scenario events that are wanted and concern this bank, in file order."""
+        events = [event for event in self._scenario.scenario_events if wanted(event)]
+        return [event for event in events if getattr(event, "agent", None) in (None, self._agent.id)]
+
+    def _in_force(self, events: Sequence[Any]) -> Ints:
+        """For each tick the place in `events` of the last that has happened, in file order within a tick; -1: none."""
+        happened = np.full(self._ticks, -1)
+        for place, event in enumerate(events):
+            ticks = event.schedule.ticks(self._ticks)
+            happened[ticks.start : ticks.stop : ticks.step] = place
+        last = np.maximum.accumulate(np.where(happened >= 0, np.arange(self._ticks), 0))
+        return happened[last]
 
 
 def _amounts(rng: np.random.Generator, config: ArrivalConfig, count: int, where: str) -> Ints:
@@ -315,12 +311,12 @@ def _priorities(rng: np.random.Generator, config: ArrivalConfig, place: str, cou
     return low + (rng.random(count) * (high - low + 1)).astype(np.int64)
 
 
-def _receivers(drawn: NDArray[np.float64], of: Ints, stretches: Sequence[_Stretch]) -> Ints:
-    """By weight, counterparties in the order of their ids."""
+def _receivers(drawn: NDArray[np.float64], of: Ints, weights: Sequence[NDArray[np.float64]]) -> Ints:
+    """By the weights that hold for each payment, counterparties in the order of their ids."""
     receiver = np.zeros(len(drawn), dtype=np.int64)
-    for place, stretch in enumerate(stretches):
-        names = sorted(name for name, weight in stretch.weights.items() if weight > 0)
-        shares = np.cumsum([stretch.weights[name] for name in names])
+    for place, each in enumerate(weights):
+        (banks,) = np.nonzero(each)
+        shares = np.cumsum(each[banks])
         mine = of == place
-        receiver[mine] = np.asarray(names)[np.searchsorted(shares / shares[-1], drawn[mine], side="right")]
+        receiver[mine] = banks[np.searchsorted(shares / shares[-1], drawn[mine], side="right")]
     return receiver

@@ -13,6 +13,8 @@ Cents = Annotated[int, Field(ge=0, le=LARGEST_CENTS, strict=True)]
 Amount = Annotated[int, Field(ge=1, le=LARGEST_CENTS, strict=True)]
 Tick = Annotated[int, Field(ge=0, le=2**31 - 1, strict=True)]
 Rate = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, le=1e100, strict=True)]
+"""Far from what an infinite sum would take."""
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 BPS = 10_000
 

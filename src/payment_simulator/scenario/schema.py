@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag, model_validator
 
 from labledger.yaml_files import Location, ProblemsError, did_you_mean
-from payment_simulator.scenario.numbers import Amount, Cents, Rate, Share, Tick
+from payment_simulator.scenario.numbers import Amount, Cents, Rate, Share, Tick, Weight
 
 AgentId = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Priority = Annotated[int, Field(ge=0, le=10, strict=True)]
 Positive = Annotated[int, Field(ge=1, le=2**31, strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
 PositiveNumber = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
 TickRange = tuple[Tick, Tick]
 
@@ -99,7 +100,7 @@ class WeightedPriorities(Section):
 
     type: Literal["Categorical"]
     values: Annotated[list[Priority], Field(min_length=1)]
-    weights: list[Rate]
+    weights: list[Weight]
 
     @model_validator(mode="after")
     def _a_weight_each(self) -> Self:
@@ -115,11 +116,11 @@ class ArrivalConfig(Section):
 
     rate_per_tick: Annotated[float, Field(ge=0, le=1e6, strict=True)] = Field(description="Mean of a Poisson number.")
     amount_distribution: AmountDistribution
-    counterparty_weights: dict[str, Rate] | None = Field(None, description="Default: all other banks alike.")
+    counterparty_weights: dict[str, Weight] | None = Field(None, description="Default: all other banks alike.")
     deadline_range: TickRange = Field(description="Ticks after arrival, both ends included.")
     priority: Priority | None = None
     priority_distribution: Annotated[EvenPriorities | WeightedPriorities, Field(discriminator="type")] | None = None
-    divisible: bool = False
+    divisible: Flag = False
 
     @model_validator(mode="after")
     def _one_priority_and_a_range(self) -> Self:
@@ -234,8 +235,8 @@ class CostRates(Section):
 class LsmConfig(Section):
     """Liquidity-saving mechanism: which offsets the central queue looks for."""
 
-    enable_bilateral: bool = False
-    enable_cycles: bool = False
+    enable_bilateral: Flag = False
+    enable_cycles: Flag = False
     max_cycle_length: Annotated[int, Field(ge=3, le=5, strict=True)] = 4
     max_cycles_per_tick: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 10
 
@@ -278,7 +279,7 @@ class CustomTransactionArrival(Event):
     amount: Amount
     priority: Priority = DEFAULT_PRIORITY
     deadline: Tick
-    is_divisible: bool = False
+    is_divisible: Flag = False
 
 
 class DirectTransfer(Event):
@@ -319,7 +320,7 @@ class CounterpartyWeightChange(Event):
     type: Literal["CounterpartyWeightChange"]
     agent: str
     counterparty: str
-    weight: Rate
+    weight: Weight
 
 
 class DeadlineWindowChange(Event):
@@ -355,8 +356,8 @@ class Scenario(Section):
     agents: Annotated[list[Agent], Field(min_length=1)]
     cost_rates: CostRates = Field(default_factory=CostRates)
     lsm_config: LsmConfig = Field(default_factory=LsmConfig)
-    deferred_crediting: bool = False
-    deadline_cap_at_eod: bool = False
+    deferred_crediting: Flag = False
+    deadline_cap_at_eod: Flag = False
     scenario_events: list[ScenarioEvent] = Field(default_factory=list)
 
     @model_validator(mode="after")

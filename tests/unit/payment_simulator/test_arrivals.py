@@ -1,5 +1,7 @@
 """Drawn payments: the same whoever asks, each bank's own, changed by events, and distributed as they should be."""
 
+import time
+
 import numpy as np
 import pytest
 from scenarios import make_scenario, once, pay
@@ -235,6 +237,27 @@ def test_a_bank_cannot_be_left_with_nobody_to_pay():
         draw_arrivals(scenario)
 
 
+def test_only_what_holds_after_all_events_of_a_tick_leaves_a_bank_nobody_to_pay():
+    leaves = once("CounterpartyWeightChange", 1, agent="A", counterparty="B", weight=0)
+    comes = once("CounterpartyWeightChange", 1, agent="A", counterparty="C", weight=1)
+    banks = {"A": sends(20.0, counterparty_weights={"B": 1}), "B": {}, "C": {}}
+    one, other = (draw_arrivals(make_scenario(banks, *each, ticks=2)) for each in ((leaves, comes), (comes, leaves)))
+    assert [set(one.receiver[one.tick == tick].tolist()) for tick in (0, 1)] == [{1}, {2}]
+    assert (one.receiver == other.receiver).all()
+    goes = {**comes, "weight": 0}
+    with pytest.raises(ConfigError, match=r"scenario_events.2: from tick 1 on it leaves A nobody to pay"):
+        draw_arrivals(make_scenario(banks, leaves, comes, goes, ticks=2))
+
+
+def test_events_of_one_tick_hold_in_file_order():
+    changes = [
+        once("AgentArrivalRateChange", 0, agent="A", multiplier=0),
+        once("GlobalArrivalRateChange", 0, multiplier=1),
+    ]
+    assert (numbers_by_tick(*changes) == numbers_by_tick()).all()
+    assert numbers_by_tick(*changes[::-1]).sum() == 0
+
+
 @pytest.mark.parametrize(("agent", "changed"), [(None, "AB"), ("A", "A")])
 def test_a_change_of_deadlines_concerns_one_bank_or_all(agent, changed):
     change = once("DeadlineWindowChange", 10, agent=agent, deadline_range=[7, 9])
@@ -251,6 +274,15 @@ def test_repeated_changes_are_as_one():
     change = {**once("GlobalArrivalRateChange", 0, multiplier=2)}
     repeated = {**change, "schedule": {"type": "Repeating", "start_tick": 0, "interval": 1}}
     assert (numbers_by_tick(change) == numbers_by_tick(repeated)).all()
+
+
+def test_a_change_in_every_one_of_many_ticks_is_drawn_at_once():
+    change = {"type": "GlobalArrivalRateChange", "multiplier": 2}
+    change["schedule"] = {"type": "Repeating", "start_tick": 0, "interval": 1}
+    scenario = make_scenario({name: sends(0.1) for name in "ABCDEFGH"}, change, ticks=50_000)
+    began_s = time.perf_counter()
+    assert len(draw_arrivals(scenario)) == pytest.approx(80_000, rel=0.05)
+    assert time.perf_counter() - began_s < 5
 
 
 # Too much

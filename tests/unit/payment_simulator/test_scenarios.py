@@ -118,6 +118,51 @@ def test_a_scenario_is_read_with_its_defaults(tmp_path):
         ),
         ("opening_balance: 100", "opening_balance: -1", ["4: agents.0.opening_balance: should be greater than"]),
         ("opening_balance: 100", "opening_balance: '100'", ["4: agents.0.opening_balance: should be a valid integer"]),
+        ("opening_balance: 100", "opening_balance: 1e2", ["4: agents.0.opening_balance: should be a valid integer"]),
+        ("num_days: 2", "num_days: '2'", ["1: simulation.num_days: should be a valid integer, found '2'"]),
+        (
+            "rate_per_tick: 1",
+            "rate_per_tick: '1'",
+            ["6: agents.0.arrival_config.rate_per_tick: should be a valid number"],
+        ),
+        (
+            "rate_per_tick: 1",
+            "rate_per_tick: true",
+            ["6: agents.0.arrival_config.rate_per_tick: should be a valid number"],
+        ),
+        (
+            "cost_rates:",
+            "deferred_crediting: off\ncost_rates:",
+            ["10: deferred_crediting: should be true or false, found 'off'"],
+        ),
+        (
+            "cost_rates:",
+            "deadline_cap_at_eod: 1\ncost_rates:",
+            ["10: deadline_cap_at_eod: should be true or false, found 1"],
+        ),
+        (
+            "cost_rates:",
+            "lsm_config: {enable_cycles: 'on'}\ncost_rates:",
+            ["10: lsm_config.enable_cycles: should be true or"],
+        ),
+        (
+            "rate_per_tick: 1",
+            "divisible: 1.0",
+            ["6: agents.0.arrival_config.divisible: should be true or false, found 1.0"],
+        ),
+        *[
+            (
+                "      deadline_range",
+                f"      counterparty_weights: {{BANK_B: {weight}}}\n      deadline_range",
+                ["8: agents.0.arrival_config.counterparty_weights.BANK_B: should be"],
+            )
+            for weight in ("1e308", ".nan", ".inf", "-1", "'1'")
+        ],
+        (
+            "type: DirectTransfer\n    from_agent: BANK_A\n    to_agent: BANK_B\n    amount: 10",
+            "type: CounterpartyWeightChange\n    agent: BANK_A\n    counterparty: BANK_B\n    weight: .inf",
+            ["16: scenario_events.0.weight: should be"],
+        ),
         ("opening_balance: 100", "opening_balance: true", ["4: agents.0.opening_balance: should be a valid integer"]),
         ("[1, 3]", "[-1, 3]", ["8: agents.0.arrival_config.deadline_range.0: should be greater than or equal to 0"]),
         ("[1, 3]", "[3, 1]", ["8: agents.0.arrival_config.deadline_range: [3, 1] is not [least, most]"]),
