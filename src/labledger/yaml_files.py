@@ -15,6 +15,7 @@ from labledger.errors import ConfigError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
+    from ruamel.yaml.error import MarkedYAMLError
 
 Location = tuple[str | int, ...]
 
@@ -62,8 +63,7 @@ def read_yaml(path: Path) -> YamlFile:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}" if mark else str(path)
-        problem = (error.problem or error.context or "not valid YAML").split("\n")[0]
-        raise ConfigError(f"{place}: {problem}") from error
+        raise ConfigError(f"{place}: {_yaml_problem(error)}") from error
     except YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
     except _UnusableValueError as error:
@@ -74,6 +74,13 @@ def read_yaml(path: Path) -> YamlFile:
         raise ConfigError(f"{path}:1: expected `key: value` lines, found {_kind(loaded)}")
     reader = _Reader(path)
     return YamlFile(path, reader.plain(loaded, ()), reader.lines)
+
+
+def _yaml_problem(error: "MarkedYAMLError") -> str:
+    problem = str(error.problem or error.context or "not valid YAML").split("\n")[0]
+    if problem.startswith("but "):
+        return f"{error.context}, {problem}"
+    return f"{problem}; indent with spaces" if "'\\t'" in problem else problem
 
 
 def read_text(path: Path, max_bytes: int | None = None) -> str:
@@ -92,6 +99,8 @@ def read_text(path: Path, max_bytes: int | None = None) -> str:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a NUL in its name
+        raise ConfigError(f"{str(path)!r}: cannot be read: {error}") from error
 
 
 class _UnusableValueError(ValueError):

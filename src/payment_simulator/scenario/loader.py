@@ -60,15 +60,15 @@ def read_json(path: Path) -> Any:
     Raises:
         ConfigError: it cannot be read, is not JSON (the message has line and column), or says a key twice.
     """
-    text = read_text(path, MAX_JSON_BYTES)
+    text = read_text(path, MAX_JSON_BYTES).removeprefix("\ufeff")
     try:
         return json.loads(text, parse_constant=_no_number, object_pairs_hook=_section)
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
     except RecursionError as error:
         raise ConfigError(f"{path}: nested too deeply to be read") from error
-    except ValueError as error:
-        raise ConfigError(f"{path}: {error}") from error
+    except ValueError as error:  # of an integer of thousands of digits the advice after `;` is for programmers
+        raise ConfigError(f"{path}: {str(error).partition(';')[0]}") from error
 
 
 def _no_number(name: str) -> float:

@@ -326,6 +326,10 @@ def test_a_policys_file_is_found_beside_the_scenario(tmp_path):
         ('{"policy_id": }', "policy.json:1:15: not JSON: Expecting value"),
         ("", "policy.json:1:1: not JSON: Expecting value"),
         ('{"policy_id": "p", "policy_id": "q"}', "policy.json: the key 'policy_id' stands twice in one section"),
+        (
+            f'{{"version": {"1" * 5_000}}}',
+            "policy.json: Exceeds the limit (4300 digits) for integer string conversion: value has 5000 digits",
+        ),
         ("[" * 10_000, "policy.json: nested too deeply to be read"),
     ],
 )
@@ -413,6 +417,37 @@ def test_a_file_of_100_mb_is_refused_unread(tmp_path):
         file.truncate(100_000_000)
     (line,) = refusal(path)
     assert "scenario.yaml" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "simulation:\n\tticks_per_day: 2\n",
+            "scenario.yaml:2: found character '\\t' that cannot start any token; indent",
+        ),
+        ("a: 1\n---\nb: 1\n", "scenario.yaml:2: expected a single document in the stream, but found another document"),
+        ("- a\n", "scenario.yaml:1: expected `key: value` lines, found a list"),
+        (GOOD + "agents: []\n", 'scenario.yaml:18: found duplicate key "agents"'),
+    ],
+)
+def test_a_file_that_is_no_yaml_mapping_is_told_with_its_line(tmp_path, text, message):
+    (line,) = refusal(written(tmp_path, text))
+    assert line.startswith(message)
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path):
+    policy = f"\ufeff{json.dumps(POLICY)}"
+    path = with_policy(tmp_path, policy)
+    path.write_text("\ufeff" + path.read_text().replace("\n", "\r\n"), encoding="utf-8", newline="")
+    assert load_scenario(path).agents[0].policy["document"] == POLICY
+
+
+def test_a_policys_file_whose_name_cannot_be_is_told_with_the_scenarios_line(tmp_path):
+    path = with_policy(tmp_path, json.dumps(POLICY))
+    path.write_text(path.read_text().replace("policy.json", '"a\\0b"'))
+    (line,) = refusal(path)
+    assert line == "scenario.yaml:4: 'a\\x00b': cannot be read: embedded null byte"
 
 
 def test_a_directory_is_no_scenario(tmp_path):
