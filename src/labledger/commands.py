@@ -1,6 +1,7 @@
 """What becomes of an error: one message on stderr and an exit code; a traceback only with `--debug`."""
 
 import functools
+import io
 import os
 import signal
 import sys
@@ -70,6 +71,8 @@ def _report(message: str, error: BaseException) -> None:
 
 def run_program(program: Callable[[], object]) -> None:
     """Run a command line to its exit: 0 done, 1 failed, 2 usage or configuration, 130 interrupted."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that its encoding has no sign for is no reason to fail
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         program()
     except OSError as error:  # standard output cannot be written to

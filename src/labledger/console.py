@@ -4,12 +4,15 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import Protocol, TextIO
 
 TTY_EVERY_S = 0.2
 LOG_EVERY_S = 10.0
 MAX_NAME_WIDTH = 30
 COLUMN_GAP = "   "
+MAX_UNFOLDED_WIDTH = 20
+PLAINER = str.maketrans({"─": "-", "…": "..."})
 
 
 class Progress(Protocol):
@@ -98,36 +101,98 @@ def print_facts(title: str, facts: Iterable[tuple[str, str]], *, to_stderr: bool
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on stdout; on a terminal that is too narrow for it, long cells are folded, and none is cut."""
+    """A table on stdout, nothing of it cut.
+
+    On a terminal that is too narrow for it, long texts are folded between words, and columns that do not fit even then
+    follow in a table of their own, beside the first column again: no number or name is broken that has a line's room.
+    """
     cells = [[" ".join(cell.splitlines()) for cell in row] for row in (header, *rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    if sys.stdout.isatty() and sum(widths) + len(COLUMN_GAP) * len(widths) > shutil.get_terminal_size().columns:
-        _print_folded(header, cells[1:])
-        return
-    lines = [COLUMN_GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
-    lines.insert(1, "─" * (sum(widths) + len(COLUMN_GAP) * (len(widths) - 1)))
-    print_answer("\n".join(f" {line.rstrip()}" for line in lines) + "\n")
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()
+    room = shutil.get_terminal_size().columns if on_terminal else sys.maxsize
+    for part in _parts_that_fit(cells, room):
+        print_answer(_laid_out(part, room))
 
 
-def _print_folded(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def _parts_that_fit(cells: list[list[str]], room: int) -> Iterable[list[list[str]]]:
+    """The columns in groups that fit side by side, each group with the first column before it."""
+    least = _least_widths(cells)
+    groups = [[0]]
+    for column in range(1, len(least)):
+        if len(groups[-1]) > 1 and _table_width([least[each] for each in (*groups[-1], column)]) > room:
+            groups.append([0])
+        groups[-1].append(column)
+    return ([[row[column] for column in group] for row in cells] for group in groups)
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in header:
-        table.add_column(Text(name), overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console(soft_wrap=False, highlight=False).print(table)
+
+def _laid_out(cells: list[list[str]], room: int) -> str:
+    widths, least = [max(map(_width, column)) for column in zip(*cells, strict=True)], _least_widths(cells)
+    while _table_width(widths) > room:
+        column = max(range(len(widths)), key=lambda each: (widths[each] > least[each], widths[each]))
+        if widths[column] == 1:
+            break
+        widths[column] -= 1
+    lines = [line for row in cells[:1] for line in _row_lines(row, widths)]
+    lines.append("─" * (_table_width(widths) - 1))
+    lines += [line for row in cells[1:] for line in _row_lines(row, widths)]
+    return "\n".join(f" {line.rstrip()}" for line in lines) + "\n"
+
+
+def _table_width(widths: Sequence[int]) -> int:
+    """With the gaps between columns, and a space before the first."""
+    return 1 + sum(widths) + len(COLUMN_GAP) * (len(widths) - 1)
+
+
+def _least_widths(cells: list[list[str]]) -> list[int]:
+    """How narrow each column may be: the names of columns and long texts are folded between words, other cells not."""
+
+    def least(cell: str) -> int:
+        return max(map(_width, cell.split()), default=0) if _width(cell) > MAX_UNFOLDED_WIDTH else _width(cell)
+
+    return [max([1, *map(_width, name.split()), *map(least, column)]) for name, *column in zip(*cells, strict=True)]
+
+
+def _row_lines(row: Sequence[str], widths: Sequence[int]) -> Iterable[str]:
+    folded = [_folded(cell, width) for cell, width in zip(row, widths, strict=True)]
+    for parts in zip_longest(*folded, fillvalue=""):
+        yield COLUMN_GAP.join(part + " " * (width - _width(part)) for part, width in zip(parts, widths, strict=True))
+
+
+def _folded(text: str, width: int) -> list[str]:
+    """Lines of at most `width`, broken between words; only a word that is wider is broken inside."""
+    if _width(text) <= width:
+        return [text]
+    from rich.cells import chop_cells
+
+    lines: list[str] = []
+    for word in text.split():
+        if lines and _width(lines[-1]) + 1 + _width(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines += chop_cells(word, width)
+    return lines
+
+
+def _width(text: str) -> int:
+    """On a terminal, where some letters take two places and some none."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def print_error(message: str) -> None:
     """`error: …` on stderr."""
-    print(f"error: {message}", file=sys.stderr)  # noqa: T201 - this is the place that prints
+    print_answer(f"error: {message}", to_stderr=True)
 
 
 def print_answer(text: str, *, to_stderr: bool = False) -> None:
-    """Text on stdout (or stderr), as it stands, at once."""
-    print(text, file=sys.stderr if to_stderr else None, flush=True)
+    """Text on stdout (or stderr), as it stands, at once; a line or dots that it has no sign for are plainer."""
+    stream: TextIO | None = sys.stderr if to_stderr else sys.stdout
+    if stream is None:  # closed from outside; `print` would take the other one
+        return
+    try:
+        text.encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = text.translate(PLAINER)
+    print(text, file=stream, flush=True)

@@ -1,7 +1,9 @@
 """`payment-sim` as users run it: what it prints, writes and refuses, and what it loads to do so."""
 
+import contextlib
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from payment_simulator.cli.main import app
 from payment_simulator.engine.vocabulary import COSTS
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "payments"
+PROGRAM = Path(sys.executable).with_name("payment-sim")
 PATIENCE_S = 300
 SMALL = """\
 simulation: {ticks_per_day: 4, num_days: 2, rng_seed: 7}
@@ -54,13 +57,12 @@ except SystemExit as end:
 def sim(user):
     """Runs `payment-sim` with these arguments, in the user's folder, where `small.yaml` is."""
     user.write("small.yaml", SMALL)
-    program = Path(sys.executable).with_name("payment-sim")
 
-    def run(*arguments):
+    def run(*arguments, **environment):
         return subprocess.run(
-            [program, *arguments],
+            [PROGRAM, *arguments],
             cwd=user.folder,
-            env=user.environment(),
+            env=user.environment(**environment),
             capture_output=True,
             text=True,
             timeout=PATIENCE_S,
@@ -162,11 +164,94 @@ def test_values_are_set_on_the_command_line(sim):
     assert [bank["total_cost"] for bank in report["agents"].values()] == [0, 2_000]
 
 
+def shown_on_a_terminal(user, columns, *arguments):
+    """What a command prints on a terminal of so many columns."""
+    terminal, its_end = pty.openpty()
+    environment = user.environment(COLUMNS=str(columns))
+    with subprocess.Popen([PROGRAM, *arguments], cwd=user.folder, env=environment, stdout=its_end) as process:
+        os.close(its_end)
+        shown = b""
+        with contextlib.suppress(OSError):  # the other end is closed
+            while part := os.read(terminal, 65_536):
+                shown += part
+    os.close(terminal)
+    assert process.returncode == 0
+    return shown.decode().replace("\r\n", "\n")
+
+
+def cells_of(shown):
+    """The words and numbers of tables, in any order."""
+    return sorted(word for word in shown.split() if set(word) != {"─"})
+
+
+def test_a_wide_table_on_a_narrow_terminal_is_parted_and_breaks_no_word_or_number(user, sim):
+    user.write("wide.yaml", SMALL.replace("300", "30000000").replace("max: 900", "max: 90000000"))
+    changes = [f"cost_rates.{name}=700" for name in ("eod_borrowing_bps", "eod_penalty_per_transaction")]
+    command = ["run", "wide.yaml", *(part for each in changes for part in ("--set", each))]
+    whole = sim(*command).stdout.split("\n\n")[0]
+    tables = shown_on_a_terminal(user, 80, *command).split("\n\n")
+    parts = [part for part in tables if "BANK_A" in part]
+    assert len(parts) > 1
+    assert all(len(line) <= 80 for part in parts for line in part.splitlines())
+    for part in parts:
+        assert [line.split()[0] for line in part.splitlines() if "BANK_" in line] == ["BANK_A", "BANK_B", "BANK_C"]
+    assert set(cells_of("\n".join(parts))) == set(cells_of(whole))
+
+
+def test_long_texts_on_a_narrow_terminal_are_folded_between_words(user, sim):
+    shown = shown_on_a_terminal(user, 80, "policy", "schema")
+    tables = [line for line in shown.splitlines() if line.startswith(" ")]
+    assert all(len(line) <= 80 for line in tables)
+    assert cells_of(shown) == cells_of(sim("policy", "schema").stdout)
+
+
+def test_names_whose_letters_are_two_columns_wide_stand_in_line(user, sim):
+    user.write("wide.yaml", SMALL.replace("BANK_B", "中央銀行"))
+    _, header, _, *lines = sim("run", "wide.yaml").stdout.splitlines()[:6]
+    begins = header.index("total cost")
+    assert lines[-1].startswith(" 中央銀行   ")
+    assert lines[-1][begins - 4 :][0].isdigit()
+    assert lines[-1][: begins - 4].endswith(" ")
+
+
+@pytest.mark.parametrize("arguments", [["run", "small.yaml"], ["policy", "schema"], ["--help"]], ids=" ".join)
+def test_an_encoding_without_lines_and_dots_gets_plainer_ones(sim, arguments):
+    ended = sim(*arguments, PYTHONIOENCODING="ascii")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "\\u" not in ended.stdout
+    assert ended.stdout.isascii()
+
+
+def test_a_name_that_the_encoding_has_no_sign_for_is_no_reason_to_fail(user, sim):
+    user.write("wide.yaml", SMALL.replace("BANK_B", "中央"))
+    ended = sim("run", "wide.yaml", PYTHONIOENCODING="ascii")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "\\u4e2d\\u592e" in ended.stdout
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "| head -1"])
+def test_a_stream_that_is_closed_costs_no_file_and_no_traceback(user, sim, closed):
+    command = f"{PROGRAM} run small.yaml --events events.parquet {closed}"
+    ended = subprocess.run(
+        ["bash", "-c", command], cwd=user.folder, env=user.environment(), capture_output=True, text=True, check=True
+    )
+    assert ended.stderr == ""
+    assert len(ended.stdout.splitlines()) == {"2>&-": 14, "| head -1": 1}.get(closed, 0)
+    assert pq.read_metadata(user.folder / "events.parquet").num_rows > 0
+
+
+def test_an_error_is_never_printed_as_an_answer(user, sim):
+    ended = subprocess.run(
+        ["bash", "-c", f"{PROGRAM} run gone.yaml 2>&-"], env=user.environment(), capture_output=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, b"", b"")
+
+
 # What it writes
 
 
-def balances_of(rows, opening):
-    """Balances from the events of a run with deferred crediting, the payments of an offset by their net."""
+def balances_of(rows, opening, deferred=True):
+    """Balances from the events of a run, the payments of an offset by their net."""
     balance, nets = dict(opening), {}
     for number, row in enumerate(rows):
         if row["event"] in ("LiquidityAllocated", "CreditApplied"):
@@ -177,8 +262,19 @@ def balances_of(rows, opening):
                 move[bank] = move.get(bank, 0) + cents
     for move in nets.values():
         for bank, change in move.items():
-            balance[bank] += min(change, 0)
+            balance[bank] += min(change, 0) if deferred else change
     return balance
+
+
+@pytest.mark.parametrize("deferred", ["true", "false"])
+def test_the_events_file_alone_gives_the_balances(user, sim, deferred):
+    command = ["--set", f"deferred_crediting={deferred}", "--json", "--events", "events.parquet"]
+    report = json.loads(sim("run", "small.yaml", *command).stdout)
+    table = pq.read_table(user.folder / "events.parquet")
+    known = {name: json.loads(table.schema.metadata[name]) for name in (b"opening_balances", b"deferred_crediting")}
+    found = balances_of(table.to_pylist(), known[b"opening_balances"], known[b"deferred_crediting"])
+    assert found == {name: bank["final_balance"] for name, bank in report["agents"].items()}
+    assert known[b"deferred_crediting"] == (deferred == "true")
 
 
 def test_events_are_read_back_and_give_the_balances_and_the_costs(user, sim):
@@ -197,7 +293,7 @@ def test_events_are_read_back_and_give_the_balances_and_the_costs(user, sim):
     assert all(row["payment"].startswith(row["agent"]) for row in arrivals)
 
 
-@pytest.mark.parametrize(("name", "begins"), [("run.png", b"\x89PNG\r\n"), ("run.svg", b"<?xml")])
+@pytest.mark.parametrize(("name", "begins"), [("run.png", b"\x89PNG\r\n"), ("run.SVG", b"<?xml")])
 def test_a_picture_is_drawn(user, sim, name, begins):
     ended = sim("run", "small.yaml", "--plot", name)
     assert ended.returncode == 0
@@ -369,6 +465,28 @@ def test_an_option_that_cannot_be_is_refused_before_anything_is_run(user, sim, a
     assert words in " ".join(ended.stderr.split())
     assert "Traceback" not in ended.stderr
     assert user.made() == []
+
+
+def test_no_file_is_written_over_one_that_is_read_or_over_the_other(user, sim):
+    user.write("policy.parquet", '{"policy_id": "p", "payment_tree": {"type": "action", "action": "Hold"}}')
+    policy = "  - id: BANK_A\n    policy: {type: FromJson, json_path: policy.parquet}\n"
+    text = SMALL.replace("  - id: BANK_A\n", policy)
+    user.write("scenario.parquet", text)
+    (user.folder / "link.parquet").symlink_to("scenario.parquet")
+    (user.folder / "hard.png").hardlink_to(user.folder / "scenario.parquet")
+    (user.folder / "soon.png").symlink_to("events.parquet")
+    for options, words in (
+        (["--events", "scenario.parquet"], "--events: scenario.parquet would be written over scenario.parquet"),
+        (["--events", "link.parquet"], "--events: link.parquet would be written over scenario.parquet"),
+        (["--plot", "hard.png"], "--plot: hard.png would be written over scenario.parquet"),
+        (["--events", "./policy.parquet"], "--events: policy.parquet would be written over policy.parquet"),
+        (["--events", "events.parquet", "--plot", "soon.png"], "--plot: soon.png is the file of --events"),
+    ):
+        ended = sim("run", "scenario.parquet", *options)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert words in ended.stderr
+    assert (user.folder / "scenario.parquet").read_text(encoding="utf-8") == text
+    assert not (user.folder / "events.parquet").exists()
 
 
 @pytest.mark.parametrize(("option", "name"), [("--events", "folder.parquet"), ("--plot", "folder.png")])

@@ -53,7 +53,7 @@ def draw(outcome: "Outcome", scenario: "Scenario", path: Path) -> None:
         for day in range(1, scenario.simulation.num_days):
             axes.axvline(day * scenario.simulation.ticks_per_day - 0.5, color="grey", linestyle=":", linewidth=0.8)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix[1:], dpi=120)
+    figure.savefig(buffer, format=path.suffix[1:].lower(), dpi=120)
     write_durably(path, buffer.getvalue())
 
 

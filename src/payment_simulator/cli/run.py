@@ -1,7 +1,8 @@
 """`payment-sim run`."""
 
 import contextlib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from labledger.commands import reporting_errors
 
 if TYPE_CHECKING:
     from payment_simulator.engine.outcome import Outcome
+    from payment_simulator.scenario.schema import Scenario
 
 TELL_AFTER_S = 1.0
 
@@ -49,6 +51,7 @@ def run(
     _check_outputs(events, plot)
     began_s = time.perf_counter()
     loaded = read_scenario(scenario, changes or [])
+    _check_apart([scenario, *loaded.policy_files.values()], events, plot)
     prepared = prepare(loaded.scenario, policies_of(loaded))
     read_s = time.perf_counter()
     used_seed = loaded.scenario.simulation.rng_seed if seed is None else seed
@@ -62,20 +65,26 @@ def run(
     done_s = time.perf_counter()
     timing = {"read_s": read_s - began_s, "draw_s": drawn_s - read_s, "simulate_s": done_s - drawn_s}
     report = _report(scenario, used_seed, outcome, loaded.scenario.simulation.ticks, timing)
-    if json:
-        import json as json_module
+    try:
+        if json:
+            import json as json_module
 
-        print_answer(json_module.dumps(report, indent=2))
-    else:
-        _print(report)
+            print_answer(json_module.dumps(report, indent=2))
+        else:
+            _print(report)
+    finally:  # files are kept even if nobody reads the answer to its end
+        _write(outcome, loaded.scenario, events, plot)
+
+
+def _write(outcome: "Outcome", scenario: "Scenario", events: Path | None, plot: Path | None) -> None:
     if events is not None:
         from payment_simulator.engine.events import write_events
 
-        write_events(outcome.events(), str(events))
+        write_events(outcome.events(), scenario, events)
     if plot is not None:
         from payment_simulator.cli.plot import draw
 
-        draw(outcome, loaded.scenario, plot)
+        draw(outcome, scenario, plot)
 
 
 @contextlib.contextmanager
@@ -102,20 +111,37 @@ def _check_outputs(events: Path | None, plot: Path | None) -> None:
     """Before anything is computed: a file that cannot be written would cost the run."""
     from labledger.errors import ConfigError
 
-    if plot is not None and plot.suffix not in (".png", ".svg"):
+    if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
         raise ConfigError(f"--plot: {plot} is neither .png nor .svg")
     if plot is not None:
         from importlib.util import find_spec
 
         if find_spec("matplotlib") is None:
             raise ConfigError("--plot: matplotlib is not installed; run pip install -e '.[plot]'")
-    if events is not None and events.suffix != ".parquet":
+    if events is not None and events.suffix.lower() != ".parquet":
         raise ConfigError(f"--events: {events} does not end in .parquet")
     for name, path in (("--events", events), ("--plot", plot)):
         if path is not None and path.exists() and not path.is_file():
             raise ConfigError(f"{name}: {path} is no regular file; name another")
         if path is not None and not path.absolute().parent.is_dir():
             raise ConfigError(f"{name}: there is no directory {path.absolute().parent}")
+
+
+def _check_apart(inputs: Sequence[Path], events: Path | None, plot: Path | None) -> None:
+    """No file is written over one that was read, nor over the other, by whatever name or link it is called."""
+    from labledger.errors import ConfigError
+
+    if events is not None and plot is not None and _is_same(events, plot):
+        raise ConfigError(f"--plot: {plot} is the file of --events; name another")
+    for name, path in (("--events", events), ("--plot", plot)):
+        if path is not None and (read := next((each for each in inputs if _is_same(path, each)), None)):
+            raise ConfigError(f"{name}: {path} would be written over {read}, which is read; name another")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two names are, or would be, those of one file."""
+    both_there = one.exists() and other.exists()
+    return os.path.realpath(one) == os.path.realpath(other) or (both_there and one.samefile(other))
 
 
 def _report(scenario: Path, seed: int, outcome: "Outcome", ticks: int, timing: dict[str, float]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The event table: what happened, row by row, so that balances can be computed again from it."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow
 
     from payment_simulator.scenario.arrivals import Arrivals
+    from payment_simulator.scenario.schema import Scenario
 
 SCHEMA_VERSION = "1.0"
 
@@ -64,22 +66,30 @@ def event_table(rows: NDArray[np.int64], arrivals: "Arrivals", agent_ids: Sequen
     return pa.table(columns).replace_schema_metadata({"schema_version": SCHEMA_VERSION})
 
 
-def write_events(table: "pyarrow.Table", path: str) -> None:
-    """Write the event table to a Parquet file (zstd, page checksums).
+def write_events(table: "pyarrow.Table", scenario: "Scenario", path: Path) -> None:
+    """Write the event table of a scenario to a Parquet file (zstd, page checksums).
+
+    The file's metadata has what its reader needs to compute balances again: `opening_balances`, cents by bank in JSON,
+    and `deferred_crediting`, true or false.
 
     Raises:
         OSError: it could not be written; what stood there is unharmed.
     """
     import io
-    from pathlib import Path
+    import json
 
     import pyarrow.parquet as pq
 
     from labledger.files import write_durably
 
+    metadata = {
+        **table.schema.metadata,
+        "opening_balances": json.dumps({agent.id: agent.opening_balance for agent in scenario.agents_by_id()}),
+        "deferred_crediting": json.dumps(scenario.deferred_crediting),
+    }
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
-    write_durably(Path(path), buffer.getvalue())
+    pq.write_table(table.replace_schema_metadata(metadata), buffer, compression="zstd", write_page_checksum=True)
+    write_durably(path, buffer.getvalue())
 
 
 def _payment_ids(arrivals: "Arrivals", agent_ids: Sequence[str]) -> list[str]:
