@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from payment_simulator import Scenario, draw_arrivals, simulate
 from payment_simulator.engine.outcome import Outcome
 from payment_simulator.policy.fields import ACTIONS, COMPARISONS, FIELDS, MANY_SIDED, ONE_SIDED, TWO_SIDED
+from payment_simulator.policy.tree import MAX_PIECES
 from payment_simulator.scenario.arrivals import Arrivals
 
 # By hand
@@ -185,6 +186,10 @@ def _conditions(draw, fields, depth):
     return {"op": op, "left": draw(_values(fields, 1)), "right": draw(_values(fields, 1))}
 
 
+def _is_no_refused_number_of_pieces(value):
+    return (value.get("value", 0) if isinstance(value, dict) else value) <= MAX_PIECES
+
+
 @st.composite
 def _trees(draw, kind, depth):
     fields = [*FIELDS[kind], *REGISTERS]
@@ -195,7 +200,7 @@ def _trees(draw, kind, depth):
     action = draw(st.sampled_from(sorted(ACTIONS[kind])))
     given_for = {
         "key": st.sampled_from(REGISTERS),
-        "num_splits": st.sampled_from([2, 3]) | _values(fields, 1),
+        "num_splits": st.sampled_from([2, 3]) | _values(fields, 1).filter(_is_no_refused_number_of_pieces),
         "priority": st.integers(-1, 12) | _values(fields, 1),
         "amount": st.integers(0, 1000) | _values(fields, 1),
         "value": _values(fields, 1),
