@@ -24,6 +24,7 @@ from payment_simulator.scenario.schema import (
     CustomTransactionArrival,
     DeadlineWindowChange,
     EvenPriorities,
+    Event,
     Exponential,
     GlobalArrivalRateChange,
     LogNormal,
@@ -171,6 +172,24 @@ def _in_sequence(scenario: Scenario, parts: Sequence[dict[str, Ints]], wanted: r
     return Arrivals(**columns, bounds=bounds)
 
 
+RATE_CHANGES = (GlobalArrivalRateChange, AgentArrivalRateChange)
+CHANGES = (*RATE_CHANGES, CounterpartyWeightChange, DeadlineWindowChange)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What scenario events make of a configuration in each tick: how often it sends, until when, and to whom.
+
+    `deadlines` has a least and a most; `weights` are of all banks, one array each time that they differ, and `which`
+    is the place of those that hold.
+    """
+
+    rates: NDArray[np.float64]
+    deadlines: Ints
+    weights: list[NDArray[np.float64]]
+    which: Ints
+
+
 class _Bank:
     """Draws one bank's payments."""
 
@@ -179,8 +198,11 @@ class _Bank:
         self._ticks = scenario.simulation.ticks
         self._sender = sender
         self._agent = agent
+        changes = [event for event in scenario.scenario_events if isinstance(event, CHANGES)]
+        self._changes = [event for event in changes if getattr(event, "agent", None) in (None, agent.id)]
         self._configs = [(".".join(map(str, place)), config) for place, config in agent.arrivals()]
-        expected = sum(float(self._rates(config).sum()) for _, config in self._configs)
+        self._plans = {place: self._plan(config) for place, config in self._configs}
+        expected = sum(float(plan.rates.sum()) for plan in self._plans.values())
         if expected > MAX_PAYMENTS:
             raise ConfigError(
                 f"{agent.id}: would send {expected:.3g} payments a run, over {MAX_PAYMENTS:,}; reduce rate_per_tick or "
@@ -210,16 +232,16 @@ class _Bank:
     def _draw_config(
         self, streams: dict[str, np.random.Generator], place: str, config: ArrivalConfig, samples: int
     ) -> dict[str, Ints]:
-        counts = streams["number"].poisson(self._rates(config), (samples, self._ticks))
+        plan = self._plans[place]
+        counts = streams["number"].poisson(plan.rates, (samples, self._ticks))
         cells = np.repeat(np.arange(counts.size), counts.ravel())
         sample, tick = np.divmod(cells, self._ticks)
-        low, high = self._deadlines(config)[tick].T
+        low, high = plan.deadlines[tick].T
         deadline = low + (streams["deadline"].random(len(cells)) * (high - low + 1)).astype(np.int64)
-        weights, of = self._weights(config)
         return {
             "tick": tick,
             "sender": np.full(len(cells), self._sender),
-            "receiver": _receivers(streams["receiver"].random(len(cells)), of[tick], weights),
+            "receiver": _receivers(streams["receiver"].random(len(cells)), plan.which[tick], plan.weights),
             "amount": _amounts(streams["amount"], config, len(cells), f"{self._agent.id}: {place}"),
             "priority": _priorities(streams["priority"], config, place, len(cells)),
             "deadline": deadline,
@@ -227,28 +249,26 @@ class _Bank:
             "sample": sample,
         }
 
-    def _rates(self, config: ArrivalConfig) -> NDArray[np.float64]:
-        """The mean number of payments in each tick."""
-        events = self._events(lambda event: isinstance(event, GlobalArrivalRateChange | AgentArrivalRateChange))
-        rates = [config.rate_per_tick * event.multiplier for event in events]
-        return np.array([*rates, config.rate_per_tick])[self._in_force(events)]
-
-    def _deadlines(self, config: ArrivalConfig) -> Ints:
-        """The least and the most of a deadline in each tick."""
-        events = self._events(lambda event: isinstance(event, DeadlineWindowChange))
-        ranges = [event.deadline_range for event in events]
-        return np.array([*ranges, config.deadline_range])[self._in_force(events)]
+    def _plan(self, config: ArrivalConfig) -> _Plan:
+        sendings = [
+            each for each in self._changes if isinstance(each, GlobalArrivalRateChange | AgentArrivalRateChange)
+        ]
+        windows = [each for each in self._changes if isinstance(each, DeadlineWindowChange)]
+        rates = np.array([*(config.rate_per_tick * each.multiplier for each in sendings), config.rate_per_tick])
+        deadlines = np.array([*(each.deadline_range for each in windows), config.deadline_range])
+        return _Plan(rates[self._in_force(sendings)], deadlines[self._in_force(windows)], *self._weights(config))
 
     def _weights(self, config: ArrivalConfig) -> tuple[list[NDArray[np.float64]], Ints]:
-        """The weights of all banks, each time that they differ, and which of them hold in each tick."""
         ids, given = self._scenario.agent_ids, config.counterparty_weights
         base = np.array([1.0 if given is None else given.get(name, 0.0) for name in ids])
         base[self._sender] = 0.0
-        events = self._events(lambda event: isinstance(event, CounterpartyWeightChange))
+        events = [each for each in self._changes if isinstance(each, CounterpartyWeightChange)]
+        if not events:
+            return [base], np.zeros(self._ticks, dtype=np.int64)
         changed = sorted({event.counterparty for event in events})
         of_each = [[event for event in events if event.counterparty == name] for name in changed]
-        in_force = np.array([self._in_force(each) for each in of_each]).reshape(len(changed), self._ticks)
-        states, first, of = np.unique(in_force, axis=1, return_index=True, return_inverse=True)
+        in_force = np.array([self._in_force(each) for each in of_each])
+        states, first, which = np.unique(in_force, axis=1, return_index=True, return_inverse=True)
         found = []
         for state in states.T:
             weights = base.copy()
@@ -257,23 +277,20 @@ class _Bank:
                     weights[ids.index(name)] = each[place].weight
             found.append(weights)
         if empty := [int(tick) for tick, weights in zip(first, found, strict=True) if not weights.any()]:
-            self._refuse(min(empty), events)
-        return found, of.ravel()
+            raise self._left_alone(min(empty), events)
+        return found, which.ravel()
 
-    def _refuse(self, tick: int, events: Sequence[Any]) -> None:
+    def _left_alone(self, tick: int, events: Sequence[CounterpartyWeightChange]) -> ConfigError:
         """What holds after all events of a tick counts; the last of them is named."""
         last = [event for event in events if tick in event.schedule.ticks(self._ticks)][-1]
         place = next(place for place, event in enumerate(self._scenario.scenario_events) if event is last)
-        raise ConfigError(f"scenario_events.{place}: from tick {tick} on it leaves {self._agent.id} nobody to pay")
+        return ConfigError(f"scenario_events.{place}: from tick {tick} on it leaves {self._agent.id} nobody to pay")
 
-    def _events(self, wanted: Callable[[object], bool]) -> list[Any]:
-        """The scenario events that are wanted and concern this bank, in file order."""
-        events = [event for event in self._scenario.scenario_events if wanted(event)]
-        return [event for event in events if getattr(event, "agent", None) in (None, self._agent.id)]
-
-    def _in_force(self, events: Sequence[Any]) -> Ints:
+    def _in_force(self, events: Sequence[Event]) -> Ints:
         """For each tick the place in `events` of the last that has happened, in file order within a tick; -1: none."""
         happened = np.full(self._ticks, -1)
+        if not events:
+            return happened
         for place, event in enumerate(events):
             ticks = event.schedule.ticks(self._ticks)
             happened[ticks.start : ticks.stop : ticks.step] = place
