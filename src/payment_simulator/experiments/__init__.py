@@ -1,0 +1,1 @@
+"""Experiments: policies proposed, priced and kept, step by step."""

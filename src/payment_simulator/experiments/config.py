@@ -1,0 +1,211 @@
+"""What an experiment is: a scenario, how policies are priced, who proposes them, and when it ends."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+
+from labledger.errors import ConfigError
+from labledger.yaml_files import Location, YamlFile, describe_errors, read_text, read_yaml
+
+LEAST_SAMPLES = 4
+MAX_PROMPT_BYTES = 1_000_000
+
+Mode = Literal["deterministic", "monte_carlo", "bootstrap"]
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f/\\.][^\x00-\x1f\x7f/\\]*$")]
+Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
+Fraction = Annotated[float, Field(ge=0, le=1, strict=True)]
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Flag = Annotated[bool, Field(strict=True)]
+
+
+class Section(BaseModel):
+    """A part of an experiment's configuration: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Acceptance(Section):
+    """How sure a saving must be, when it is estimated from samples."""
+
+    confidence: Annotated[float, Field(ge=0.5, lt=1, strict=True)] = 0.95
+
+
+class Evaluation(Section):
+    """On which payments policies are priced."""
+
+    mode: Mode = "deterministic"
+    num_samples: Annotated[Count, Field(description="Draws that a price is the mean over.")] = 1
+    ticks: Annotated[Count | None, Field(description="Only the first so many, whole days. Default: all.")] = None
+    observed: Annotated[
+        str | None, Field(description="bootstrap: the day that is resampled, a file of `run --events`. Default: drawn.")
+    ] = None
+    acceptance: Acceptance = Acceptance()
+    nash_gap: Literal["every", "final", "off"] | None = None
+
+    @model_validator(mode="after")
+    def _samples_fit_the_mode(self) -> Self:
+        if self.mode == "deterministic" and self.num_samples != 1:
+            raise ValueError("num_samples: a deterministic evaluation has one draw; take monte_carlo or bootstrap")
+        if self.mode != "deterministic" and self.num_samples < LEAST_SAMPLES:
+            raise ValueError(f"num_samples: {self.mode} needs at least {LEAST_SAMPLES}, for an interval of the saving")
+        if self.observed is not None and self.mode != "bootstrap":
+            raise ValueError("observed: only a bootstrap resamples an observed day")
+        return self
+
+
+class Convergence(Section):
+    """When the loop ends. A threshold is a share of a bank's cost."""
+
+    max_iterations: Count = 25
+    stability_threshold: Fraction = 0.0
+    stability_window: Count = 5
+    improvement_threshold: Fraction = 0.0
+
+
+class Llm(Section):
+    """The model that proposes. Its key comes from the environment, and is kept nowhere."""
+
+    model: Annotated[str, Field(pattern=r"^(anthropic|openai|google):.+$", description="provider:name")]
+    base_url: Annotated[str | None, Field(pattern=r"^https?://", description="Of an OpenAI-compatible server.")] = None
+    temperature: Annotated[float | None, Field(ge=0, le=2, strict=True)] = None
+    max_retries: Annotated[int, Field(ge=0, le=20, strict=True)] = 3
+    timeout_seconds: Annotated[float, Field(gt=0, le=3600, strict=True)] = 120.0
+    max_total_tokens: Annotated[int | None, Field(ge=1, strict=True)] = None
+    system_prompt: str | None = None
+    system_prompt_file: str | None = None
+
+    @model_validator(mode="after")
+    def _one_system_prompt(self) -> Self:
+        if self.system_prompt is not None and self.system_prompt_file is not None:
+            raise ValueError("system_prompt_file: and system_prompt cannot both be given")
+        return self
+
+
+class AllowedParameter(Section):
+    """A parameter that a policy may have, and the range of its value."""
+
+    name: str
+    param_type: Literal["float", "int"] = "float"
+    min_value: Finite | None = None
+    max_value: Finite | None = None
+    allowed_values: Annotated[list[Finite] | None, Field(min_length=1)] = None
+
+    @model_validator(mode="after")
+    def _has_a_range(self) -> Self:
+        ends = (self.min_value, self.max_value)
+        if self.allowed_values is not None and any(end is not None for end in ends):
+            raise ValueError("allowed_values: and a range cannot both be given")
+        if self.allowed_values is None and None in ends:
+            raise ValueError("min_value: and max_value, or allowed_values, are required")
+        if self.min_value is not None and self.max_value is not None and self.min_value > self.max_value:
+            raise ValueError(f"min_value: {self.min_value} is over max_value {self.max_value}")
+        return self
+
+
+class AllowedActions(Section):
+    """The actions that each kind of tree may have; None leaves all."""
+
+    payment_tree: list[str] | None = None
+    bank_tree: list[str] | None = None
+    collateral_tree: list[str] | None = None
+
+
+class PolicyConstraints(Section):
+    """What a proposed policy may be made of; what is not given is free."""
+
+    allowed_parameters: list[AllowedParameter] = []
+    allowed_fields: list[str] | None = None
+    allowed_actions: AllowedActions = AllowedActions()
+
+
+class Output(Section):
+    """Where results go; without a database nothing is kept."""
+
+    directory: str | None = None
+    database: str | None = None
+    verbose: Flag = False
+
+
+class ExperimentConfig(Section):
+    """An experiment; `from_yaml` reads one."""
+
+    name: Name
+    description: str = ""
+    scenario: str
+    evaluation: Evaluation = Evaluation()
+    convergence: Convergence = Convergence()
+    proposer: Literal["search", "llm"] = "search"
+    llm: Llm | None = None
+    policy_constraints: PolicyConstraints = PolicyConstraints()
+    prompt_customization: dict[str, str] = {}
+    optimized_agents: Annotated[list[str] | None, Field(min_length=1)] = None
+    output: Output | None = None
+    master_seed: Annotated[int, Field(ge=0, lt=2**64, strict=True)] = 0
+
+    _file: YamlFile | None = PrivateAttr(None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _proposer_by_what_is_there(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and data.get("llm") is not None and "proposer" not in data:
+            return {**data, "proposer": "llm"}
+        return data
+
+    @model_validator(mode="after")
+    def _has_its_proposer(self) -> Self:
+        if self.proposer == "llm" and self.llm is None:
+            raise ValueError("llm: required by proposer: llm")
+        names = self.optimized_agents or []
+        if len(set(names)) < len(names):
+            raise ValueError("optimized_agents: one stands there twice")
+        return self
+
+    @classmethod
+    def from_yaml(cls, path: Path | str) -> "ExperimentConfig":
+        """The experiment in a YAML file; a `system_prompt_file`, relative to its folder, is read in.
+
+        Raises:
+            ConfigError: a file cannot be read, or a value is wrong: `file:line: key: problem`, a line each.
+        """
+        file = read_yaml(Path(path))
+        try:
+            config = cls.model_validate(_with_prompt(file))
+        except ValidationError as error:
+            raise ConfigError("\n".join(describe_errors(error, cls, file.data, file.place))) from error
+        config._file = file
+        return config
+
+    @property
+    def path(self) -> Path | None:
+        """The file that it was read from."""
+        return None if self._file is None else self._file.path
+
+    @property
+    def nash_gap(self) -> Literal["every", "final", "off"]:
+        """When the Nash gap is worked out: a search shows it in every iteration unless told otherwise."""
+        return self.evaluation.nash_gap or ("every" if self.proposer == "search" else "final")
+
+    def place(self, *location: str | int) -> str:
+        """Where a value was written, as the beginning of a message: `file:line: key: `, or the key alone."""
+        where = "" if self._file is None else f"{self._file.place(location)}: "
+        return f"{where}{'.'.join(map(str, location))}: "
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole of it, defaults included, as JSON takes it."""
+        return self.model_dump(mode="json")
+
+
+def _with_prompt(file: YamlFile) -> dict[str, Any]:
+    """What the file says, the system prompt that it names in the place of its name."""
+    llm = file.data.get("llm")
+    if not isinstance(llm, dict) or not isinstance(llm.get("system_prompt_file"), str) or "system_prompt" in llm:
+        return file.data
+    location: Location = ("llm", "system_prompt_file")
+    try:
+        text = read_text(file.path.parent / llm["system_prompt_file"], MAX_PROMPT_BYTES)
+    except ConfigError as error:
+        raise ConfigError(f"{file.place(location)}: llm.system_prompt_file: {error}") from error
+    rest = {key: value for key, value in llm.items() if key != "system_prompt_file"}
+    return {**file.data, "llm": {**rest, "system_prompt": text}}

@@ -1,0 +1,1 @@
+"""Who proposes policies: a search that needs nothing, or a language model."""
