@@ -60,6 +60,8 @@ def _message(error: Exception) -> str:
         return "\n".join([*head, *problems])
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {error}" if str(error) else "not enough memory"
     program = Path(sys.argv[0]).name
     again = f"{program} --debug {' '.join(sys.argv[1:])}"
     return f"unexpected {type(error).__name__}: {error}\nThis is a defect of {program}. Its traceback: {again}"

@@ -121,6 +121,58 @@ def test_a_small_scenario_runs_without_numba(user, name):
     assert "payment_simulator.engine.reference" in modules
 
 
+TIGHT = """
+simulation: {ticks_per_day: 400, rng_seed: 5}
+cost_rates: {delay_cost_per_tick_per_cent: 0.0001, overdraft_bps_per_tick: 1}
+lsm_config: {enable_bilateral: true, enable_cycles: true}
+agents:
+"""
+BANK = """
+  - id: B{}
+    opening_balance: 900
+    arrival_config: {{rate_per_tick: 2, amount_distribution: {{type: Exponential, mean: 900}}, deadline_range: [1, 9]}}
+"""
+SHOWS_WHO_RAN_IT = """
+import sys
+from payment_simulator import draw_arrivals, load_scenario, simulate
+
+scenario = load_scenario("tight.yaml")
+arrivals = draw_arrivals(scenario)
+by = [simulate(scenario, arrivals, engine=each) for each in ("reference", "auto")]
+assert by[0].total_cost.tolist() == by[1].total_cost.tolist()
+print(by[1].engine)
+"""
+
+
+def test_a_small_scenario_that_proves_to_be_much_work_starts_over_in_the_kernel(user):
+    """By its size it looks small: it is its queues that grow."""
+    user.write("tight.yaml", TIGHT + "".join(BANK.format(number) for number in range(10)))
+    cache = {
+        "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+    }  # with the kernel compiled
+    ended = subprocess.run(
+        [sys.executable, "-c", SHOWS_WHO_RAN_IT],
+        cwd=user.folder,
+        env=user.environment(**cache),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout == "kernel\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("cache", "told"), [("cache", "once on this machine"), ("work/tight.yaml", "in every run, for ")]
+)
+def test_it_says_that_it_compiles(user, sim, cache, told):
+    user.write("tight.yaml", TIGHT + "".join(BANK.format(number) for number in range(10)))
+    ended = sim("run", "tight.yaml", XDG_CACHE_HOME=str(user.folder.parent / cache))
+    assert ended.returncode == 0
+    assert f"compiling the engine first, {told}" in ended.stderr
+    assert not list(Path(payment_simulator.__file__).parent.rglob("*.nb[ic]"))  # there it would outlive a change
+
+
 # What it prints
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from payment_simulator.engine.outcome import Outcome
     from payment_simulator.scenario.schema import Scenario
 
-TELL_AFTER_S = 1.0
+TELL_AFTER_S, LOOK_EVERY_S = 1.0, 0.2
 
 
 @reporting_errors
@@ -94,17 +94,35 @@ def _told_if_long(name: str) -> Iterator[None]:
     import time
 
     from labledger.console import print_answer
+    from payment_simulator.engine.simulate import is_compiling
+
+    is_done = threading.Event()
+
+    def tell() -> None:
+        if is_done.wait(TELL_AFTER_S):
+            return
+        print_answer(f"{name} …", to_stderr=True)
+        while not is_compiling():
+            if is_done.wait(LOOK_EVERY_S):
+                return
+        print_answer(f"compiling the engine first, {_how_often()} …", to_stderr=True)
 
     began_s = time.monotonic()
-    timer = threading.Timer(TELL_AFTER_S, print_answer, [f"{name} …"], {"to_stderr": True})
-    timer.daemon = True
-    timer.start()
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
     try:
         yield
     finally:
-        timer.cancel()
+        is_done.set()
+        teller.join()
         if (taken_s := time.monotonic() - began_s) > TELL_AFTER_S:
             print_answer(f"{name}: {taken_s:.1f} s", to_stderr=True)
+
+
+def _how_often() -> str:
+    from payment_simulator.engine.compiled import CACHE_FOLDER, IS_KEPT
+
+    return "once on this machine" if IS_KEPT else f"in every run, for {CACHE_FOLDER} cannot be written"
 
 
 def _check_outputs(events: Path | None, plot: Path | None) -> None:

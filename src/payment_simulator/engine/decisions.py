@@ -71,6 +71,7 @@ from payment_simulator.engine.ledger import (
 from payment_simulator.engine.machine import run_tree, whole
 from payment_simulator.engine.minima import next_within
 from payment_simulator.engine.rooms import NO_BUDGET, credit_with, post
+from payment_simulator.policy.tree import MAX_PIECES
 
 # Actions, as they stand in `policy.fields.ACTIONS`
 A_RELEASE, A_HOLD, A_DROP, A_SPLIT, A_REPRIORITIZE = range(5)
@@ -160,7 +161,7 @@ def ask_tree(w, f, code, bank, count):  # type: ignore[no-untyped-def]
         _set_payment_fields(w, f, b, r, so_far)
         action = run_tree(w, f, code, w[b + PAYMENT_TREE])
         number = whole(f[STACK_AT]) if action >= A_SPLIT else 0
-        if action == A_SPLIT and (w[r + DIVISIBLE] == 0 or number < 2 or number > amount):
+        if action == A_SPLIT and (w[r + DIVISIBLE] == 0 or number < 2 or number > min(amount, MAX_PIECES)):
             action = A_HOLD
         releases = action in (A_RELEASE, A_SPLIT) and amount <= w[b + BUDGET]
         if releases:

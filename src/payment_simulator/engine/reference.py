@@ -1,15 +1,16 @@
 """The definition: a run in plain Python, written for reading. `kernel` gives the same, to the cent and to the event."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from payment_simulator.engine.lsm import CycleSearch
+from payment_simulator.engine.lsm import MAX_EDGES_A_TICK, CycleSearch
 from payment_simulator.engine.payments import Item, Payment
 from payment_simulator.engine.vocabulary import Cost, EventKind, Skipped
 from payment_simulator.policy.builtin import Deadline, LiquidityAware, Policy, Trees
-from payment_simulator.policy.tree import Faults, Node, decide, whole
+from payment_simulator.policy.tree import MAX_PIECES, Faults, Node, decide, whole
 from payment_simulator.scenario.arrivals import Arrivals
 from payment_simulator.scenario.numbers import BPS, exact, half_up
 from payment_simulator.scenario.schema import (
@@ -21,6 +22,9 @@ from payment_simulator.scenario.schema import (
     RatePenalty,
     Scenario,
 )
+
+LOOK, LOOKS_AN_EDGE, LOOKS_AT_HEADROOM = 0.003, 30, 20
+"""Of the work of a payment that waits a tick, what it is to look at one in a queue; an edge and a headroom are more."""
 
 
 @dataclass(eq=False)
@@ -75,14 +79,17 @@ class Run:
         self.rows: list[tuple[int, ...]] = []
         self._record = record
         self._tick = 0
-        self._offsets = 0
+        self._offsets = self._looks = 0
         self._arriving = _payments_by_tick(arrivals)
         self._happening = _events_by_tick(scenario)
         self._number = {name: number for number, name in enumerate(scenario.agent_ids)}
         self._unsettled: list[Item] = []
 
-    def go(self) -> "Run":
-        """All ticks, one after another."""
+    def go(self, patience: float = math.inf) -> float:
+        """All ticks, one after another; of the `patience` what is left, below 0 where it ended before the last tick.
+
+        Patience is counted in payments that wait a tick, and banks in a tick, some ten microseconds each.
+        """
         a_day = self.scenario.simulation.ticks_per_day
         for number, bank in enumerate(self.banks):
             if bank.pool:
@@ -104,7 +111,16 @@ class Run:
             self._accrue_costs()
             if self._tick % a_day == a_day - 1:
                 self._end_day()
-        return self
+            if (patience := patience - self._work_of_tick()) < 0:
+                break
+        return patience
+
+    def _work_of_tick(self) -> float:
+        """What waits is walked for its costs, and looked through for each bank, and for offsets again and again."""
+        banks, payments = len(self.banks), len(self._unsettled) + len(self._arriving.get(self._tick, ()))
+        work = banks + payments + LOOK * (self._looks + banks * payments)
+        self._looks = 0
+        return work
 
     # Steps 2 to 5
 
@@ -200,7 +216,7 @@ class Run:
         """The items that come of a payment; a payment that is kept goes back to Queue 1."""
         name, number = self._ask(bank, item, released, fields)
         within = bank.budget is None or item.amount <= bank.budget
-        if name == "Split" and not (item.payment.divisible and 2 <= number <= item.amount):
+        if name == "Split" and not (item.payment.divisible and 2 <= number <= min(item.amount, MAX_PIECES)):
             name = "Hold"
         if name in ("Release", "Split") and within:
             if bank.budget is not None:
@@ -262,7 +278,9 @@ class Run:
         self.queue2.sort(key=lambda item: item.queue_key)
 
     def _retry_queue2(self) -> None:
+        self._looks += LOOKS_AT_HEADROOM * len(self.queue2)
         while fitting := next((i for i in self.queue2 if i.amount <= self.banks[i.payment.sender].headroom), None):
+            self._looks += LOOKS_AT_HEADROOM * len(self.queue2)
             self.queue2.remove(fitting)
             self._settle([fitting], EventKind.SettledFromQueue)
 
@@ -285,6 +303,7 @@ class Run:
 
     def _queued(self, sender: int, receiver: int) -> list[Item]:
         """What is in Queue 2 from one bank to another, in queue order."""
+        self._looks += len(self.queue2)
         return [i for i in self.queue2 if i.payment.sender == sender and i.payment.receiver == receiver]
 
     def _cycles(self) -> None:
@@ -296,9 +315,11 @@ class Run:
             while search.goes_on and (cycle := search.find(start, self._edges(), self._covers)):
                 search.cycles_left -= 1
                 self._offset(cycle, EventKind.LsmCycleSettlement)
+        self._looks += LOOKS_AN_EDGE * (MAX_EDGES_A_TICK - search.edges_left)
 
     def _edges(self) -> dict[int, dict[int, Item]]:
         """From each sender to each receiver, the first payment in Queue 2."""
+        self._looks += len(self.queue2)
         edges: dict[int, dict[int, Item]] = defaultdict(dict)
         for item in self.queue2:
             edges[item.payment.sender].setdefault(item.payment.receiver, item)

@@ -23,8 +23,8 @@ from payment_simulator.scenario.schema import Scenario
 Engine = Literal["auto", "reference", "kernel"]
 
 KERNEL = "payment_simulator.engine.kernel"
-REFERENCE_WORK = 200_000
-"""Banks x ticks + payments, times samples, that this process runs by `reference` before it loads the kernel."""
+REFERENCE_WORK = 80_000.0
+"""What this process may have `reference` do before it loads the kernel: about a second's work, see `Run.go`."""
 INSTALL = "run pip install -e '.[payments]'"
 EVENTS_A_PAYMENT, EVENTS_A_BANK_TICK = 5, 2
 
@@ -68,9 +68,9 @@ def simulate(
     if arrivals.samples != 1:
         raise ValueError(f"simulate runs one sample, and these are {arrivals.samples}: take simulate_batch")
     prepared.limits.check(prepared.scenario, arrivals)
-    if _takes_kernel(engine, prepared, arrivals):
+    if _begins_with_kernel(engine, prepared, arrivals):
         return _by_kernel(prepared, arrivals, record_events)
-    return _by_reference(prepared, arrivals, record_events)
+    return _by_reference(prepared, arrivals, record_events, engine) or _by_kernel(prepared, arrivals, record_events)
 
 
 def simulate_batch(
@@ -89,9 +89,15 @@ def simulate_batch(
     if arrivals.samples < 1:
         raise ValueError("there is no sample to simulate")
     prepared.limits.check(prepared.scenario, arrivals)
-    if _takes_kernel(engine, prepared, arrivals):
-        return _batch_by_kernel(prepared, arrivals, threads or _cores())
-    return _stacked([_by_reference(prepared, arrivals.sample(index), False) for index in range(arrivals.samples)])
+    if not _begins_with_kernel(engine, prepared, arrivals):
+        found: list[Outcome] = []
+        for index in range(arrivals.samples):
+            if (outcome := _by_reference(prepared, arrivals.sample(index), False, engine)) is None:
+                break
+            found.append(outcome)
+        else:
+            return _stacked(found)
+    return _batch_by_kernel(prepared, arrivals, threads or _cores())
 
 
 def _prepared(scenario: Scenario | Prepared, policies: Sequence[Policy] | None) -> Prepared:
@@ -102,30 +108,36 @@ def _prepared(scenario: Scenario | Prepared, policies: Sequence[Policy] | None) 
     return scenario
 
 
-_work_so_far = 0
+_patience = REFERENCE_WORK
 
 
 def is_slow_here(scenario: Scenario, arrivals: Arrivals) -> bool:
     """Whether a run is large, and there is no numba to compile it with."""
-    return find_spec("numba") is None and _work(scenario, arrivals) > REFERENCE_WORK
+    return not _has_kernel() and _least_work(scenario, arrivals) > REFERENCE_WORK
 
 
-def _work(scenario: Scenario, arrivals: Arrivals) -> int:
+def is_compiling() -> bool:
+    """Whether the kernel is being compiled, which takes some ten seconds, once for each version of it."""
+    loaded = sys.modules.get(KERNEL)
+    entries = [getattr(loaded, name) for name in ("run", "run_samples") if hasattr(loaded, name)]
+    return any(sum(each.stats.cache_misses.values()) > len(each.signatures) for each in entries)
+
+
+def _has_kernel() -> bool:
+    return find_spec("numba") is not None
+
+
+def _least_work(scenario: Scenario, arrivals: Arrivals) -> int:
     return len(scenario.agents) * scenario.simulation.ticks * arrivals.samples + len(arrivals)
 
 
-def _takes_kernel(engine: Engine, prepared: Prepared, arrivals: Arrivals) -> bool:
-    """Whether the kernel runs it: it compiles for a second, or loads for a third of one, so small work does without."""
-    global _work_so_far
-    is_there = find_spec("numba") is not None
-    if engine == "kernel" and not is_there:
+def _begins_with_kernel(engine: Engine, prepared: Prepared, arrivals: Arrivals) -> bool:
+    """Whether the kernel runs it from the start: it is asked for, or loaded, or the work is seen to be large."""
+    if engine == "kernel" and not _has_kernel():
         raise ConfigError(f"engine: kernel needs numba; {INSTALL}")
     if engine != "auto":
         return engine == "kernel"
-    if KERNEL in sys.modules or not is_there:
-        return is_there
-    _work_so_far += _work(prepared.scenario, arrivals)
-    return _work_so_far > REFERENCE_WORK
+    return _has_kernel() and (KERNEL in sys.modules or _least_work(prepared.scenario, arrivals) > _patience)
 
 
 def _by_kernel(prepared: Prepared, arrivals: Arrivals, record: bool) -> Outcome:
@@ -211,9 +223,17 @@ def _outcome(prepared: Prepared, found: Any, rows: Any, arrivals: Arrivals) -> O
     )
 
 
-def _by_reference(prepared: Prepared, arrivals: Arrivals, record: bool) -> Outcome:
+def _by_reference(prepared: Prepared, arrivals: Arrivals, record: bool, engine: Engine) -> Outcome | None:
+    """None where it proves to be much work, and the kernel may start over: that gives the same."""
+    global _patience
     scenario = prepared.scenario
-    run = Run(scenario, arrivals, prepared.policies, record=record).go()
+    run = Run(scenario, arrivals, prepared.policies, record=record)
+    if engine == "auto" and _has_kernel():
+        _patience = run.go(_patience)
+        if _patience < 0:
+            return None
+    else:
+        run.go()
     senders = [item.payment.sender for item in run.queue2]
 
     def each(name: str) -> Any:

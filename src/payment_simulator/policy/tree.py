@@ -23,7 +23,7 @@ from payment_simulator.policy.fields import (
 
 MAX_DEPTH = 100
 MAX_PIECES = 10_000
-"""Of a split whose number is written in the tree: each piece is a payment of its own."""
+"""A split into more is a Hold: each piece is a payment of its own."""
 LARGEST_WHOLE = 2**62
 LARGEST_NUMBER = 1e300
 

@@ -11,6 +11,7 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from labledger.errors import ConfigError
@@ -37,7 +38,9 @@ from payment_simulator.scenario.schema import (
 QUANTITIES = ("number", "amount", "deadline", "priority", "receiver")
 MAX_BLOCK = 64
 BLOCK_PAYMENTS = 2**20
-MAX_PAYMENTS = 200_000_000
+BYTES_A_PAYMENT = 200
+"""As it is drawn, sorted, and laid out for the engine."""
+
 MAX_DRAWN_AMOUNT = 2**53
 """Beyond it a drawn amount, a double, is no longer sure to the cent."""
 
@@ -113,11 +116,15 @@ def draw_arrivals(
     """
     entropy = scenario.simulation.rng_seed if seed is None else seed
     wanted = range(first_sample, first_sample + samples)
+    banks = {
+        agent.id: _Bank(scenario, sender, agent)
+        for sender, agent in enumerate(scenario.agents_by_id())
+        if any(True for _ in agent.arrivals())
+    }
+    _check_room(sum(bank.expected for bank in banks.values()) * samples)
     parts = [_written(scenario, wanted)]
-    for sender, agent in enumerate(scenario.agents_by_id()):
-        if any(True for _ in agent.arrivals()):
-            bank = _Bank(scenario, sender, agent)
-            parts += bank.draw(partial(_seed, entropy, purpose, iteration, agent.id), wanted)
+    for name, bank in banks.items():
+        parts += bank.draw(partial(_seed, entropy, purpose, iteration, name), wanted)
     return _in_sequence(scenario, parts, wanted)
 
 
@@ -126,6 +133,15 @@ def arrivals_from(scenario: Scenario, columns: dict[str, Sequence[int]]) -> Arri
     arrays: dict[str, Ints] = {name: np.asarray(columns[name], dtype=kind) for name, kind in COLUMNS.items()}
     order = np.argsort(arrays["tick"], kind="stable")
     return Arrivals(**{name: each[order] for name, each in arrays.items()}, bounds=np.array([0, len(order)]))
+
+
+def _check_room(expected: float) -> None:
+    available = psutil.virtual_memory().available
+    if (needed := expected * BYTES_A_PAYMENT) > available:
+        raise ConfigError(
+            f"{expected:.3g} payments to draw would take {needed / 1e9:,.0f} GB of memory, and {available / 1e9:,.0f} "
+            "are free; reduce rate_per_tick, or the number of ticks or samples"
+        )
 
 
 def _seed(entropy: int, purpose: int, iteration: int, agent_id: str, block: int) -> np.random.SeedSequence:
@@ -202,14 +218,9 @@ class _Bank:
         self._changes = [event for event in changes if getattr(event, "agent", None) in (None, agent.id)]
         self._configs = [(".".join(map(str, place)), config) for place, config in agent.arrivals()]
         self._plans = {place: self._plan(config) for place, config in self._configs}
-        expected = sum(float(plan.rates.sum()) for plan in self._plans.values())
-        if expected > MAX_PAYMENTS:
-            raise ConfigError(
-                f"{agent.id}: would send {expected:.3g} payments a run, over {MAX_PAYMENTS:,}; reduce rate_per_tick or "
-                "the number of ticks"
-            )
+        self.expected = sum(float(plan.rates.sum()) for plan in self._plans.values())
         # Of this bank alone, so that another one leaves the blocks, and so the draws, as they were.
-        self._block = max(1, min(MAX_BLOCK, int(BLOCK_PAYMENTS // max(expected, self._ticks))))
+        self._block = max(1, min(MAX_BLOCK, int(BLOCK_PAYMENTS // max(self.expected, self._ticks))))
 
     def draw(self, seed_of: Callable[[int], np.random.SeedSequence], wanted: range) -> Iterator[dict[str, Ints]]:
         """Columns of the wanted samples, which are counted from 0 in "sample"."""

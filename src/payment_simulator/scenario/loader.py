@@ -1,6 +1,7 @@
 """From a YAML file, and what is set on the command line, to a scenario."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,7 @@ class _DoubledKeyError(ValueError):
 def _section(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        doubled = next(key for place, (key, _) in enumerate(pairs) if key in dict(pairs[:place]))
+        doubled = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
         raise _DoubledKeyError(f"the key {doubled!r} stands twice in one section")
     return found
 

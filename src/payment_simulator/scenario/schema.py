@@ -18,6 +18,7 @@ Flag = Annotated[bool, Field(strict=True)]
 PositiveNumber = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
 TickRange = tuple[Tick, Tick]
 
+MAX_TICKS = 10_000_000
 DEFAULT_PRIORITY = 5
 PRIORITY_BANDS = {"urgent": (8, 10), "normal": (4, 7), "low": (0, 3)}
 
@@ -34,6 +35,12 @@ class Simulation(Section):
     ticks_per_day: Positive
     num_days: Positive = 1
     rng_seed: Annotated[int, Field(ge=0, lt=2**64, strict=True)] = 0
+
+    @model_validator(mode="after")
+    def _ends_one_day(self) -> Self:
+        if self.ticks > MAX_TICKS:
+            raise ValueError(f"ticks_per_day: times num_days is {self.ticks:,} ticks, over {MAX_TICKS:,}")
+        return self
 
     @property
     def ticks(self) -> int:
@@ -384,15 +391,16 @@ class Scenario(Section):
 
     def _strangers(self) -> Iterator[tuple[Location, str]]:
         """Counterparties that are no other bank, and banks that have none."""
+        known = set(self.agent_ids)
         for index, agent in enumerate(self.agents):
             for place, config in agent.arrivals():
                 here: Location = ("agents", index, *place)
-                others = [other for other in self.agent_ids if other != agent.id]
-                if not others:
+                if len(known) == 1:
                     yield here, f"{agent.id} has no other bank to pay"
                 for name in config.counterparty_weights or {}:
-                    if name not in others:
-                        why = "is the bank itself" if name == agent.id else f"is no bank{did_you_mean(name, others)}"
+                    if name == agent.id or name not in known:
+                        hint = did_you_mean(name, sorted(known - {agent.id}))
+                        why = "is the bank itself" if name == agent.id else f"is no bank{hint}"
                         yield (*here, "counterparty_weights", name), f"{name!r} {why}"
 
     def _events(self) -> Iterator[tuple[Location, str]]:

@@ -1,7 +1,5 @@
 """Drawn payments: the same whoever asks, each bank's own, changed by events, and distributed as they should be."""
 
-import time
-
 import numpy as np
 import pytest
 from scenarios import make_scenario, once, pay
@@ -280,18 +278,25 @@ def test_a_change_in_every_one_of_many_ticks_is_drawn_at_once():
     change = {"type": "GlobalArrivalRateChange", "multiplier": 2}
     change["schedule"] = {"type": "Repeating", "start_tick": 0, "interval": 1}
     scenario = make_scenario({name: sends(0.1) for name in "ABCDEFGH"}, change, ticks=50_000)
-    began_s = time.perf_counter()
     assert len(draw_arrivals(scenario)) == pytest.approx(80_000, rel=0.05)
-    assert time.perf_counter() - began_s < 5
 
 
 # Too much
 
 
 def test_too_many_payments_are_refused_before_they_are_drawn():
-    scenario = make_scenario({"A": sends(1e6), "B": {}}, ticks=1_000)
-    with pytest.raises(ConfigError, match="A: would send 1e\\+09 payments a run, over 200,000,000; reduce rate_per"):
+    scenario = make_scenario({"A": sends(1e6), "B": {}}, ticks=1_000_000)
+    with pytest.raises(
+        ConfigError, match=r"^1e\+12 payments to draw would take 200,000 GB of memory, and \d+ are free; "
+    ):
         draw_arrivals(scenario)
+    with pytest.raises(ConfigError, match=r"^1e\+12 payments to draw would take "):
+        draw_arrivals(make_scenario({"A": sends(1e6), "B": {}}, ticks=100), samples=10_000)
+
+
+def test_more_ticks_than_ten_million_are_refused():
+    with pytest.raises(ValueError, match="ticks_per_day: times num_days is 10,000,001 ticks, over 10,000,000"):
+        make_scenario({"A": {}}, ticks=10_000_001)
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,16 @@ def test_a_split_that_cannot_be_is_a_hold(amount, count, divisible, engine):
     assert happened(outcome, "PolicyHold", "PolicySplit", "Submitted") == [(0, "PolicyHold", "A", "B", amount)]
 
 
+def test_a_split_into_more_pieces_than_ten_thousand_is_a_hold(engine):
+    policy = trees({**act("Split"), "parameters": {"num_splits": {"field": "amount"}}})
+    payments = [pay("A", "B", 10_001, is_divisible=True), pay("A", "B", 5, is_divisible=True)]
+    outcome = play(make_scenario(agents(policy), *payments), engine)
+    assert happened(outcome, "PolicyHold", "PolicySplit") == [
+        (0, "PolicyHold", "A", "B", 10_001),
+        (0, "PolicySplit", "A", "B", 5),
+    ]
+
+
 def test_pieces_settle_apart_and_the_payment_with_its_last_piece(engine):
     policy = trees(act("Split", num_splits=3))
     events = [pay("A", "B", 100, is_divisible=True), pay("B", "A", 33, tick=1), pay("B", "A", 34, tick=3)]
