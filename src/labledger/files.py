@@ -105,7 +105,7 @@ def claimed_directory(base: Path) -> Iterator[Path]:
 def held_directory(directory: Path) -> Iterator[None]:
     """Hold `directory`, where its file system knows locks; the end of this process, however it ends, frees it."""
     with _opened(directory) as descriptor:
-        _lock(descriptor, exclusive=True)
+        lock(descriptor, exclusive=True)
         yield
 
 
@@ -139,21 +139,24 @@ def unheld(directory: Path) -> Iterator[bool]:
         OSError: there is no such directory.
     """
     with _opened(directory.parent) as beside:
-        _lock(beside, exclusive=True)  # before the directory is opened: another may be made in its place
+        lock(beside, exclusive=True)  # before the directory is opened: another may be made in its place
         with _opened(directory) as descriptor:
-            yield _lock(descriptor, exclusive=True, wait=False)
+            yield lock(descriptor, exclusive=True, wait=False)
 
 
 @contextlib.contextmanager
 def _shared(directory: Path) -> Iterator[None]:
     """Among others that claim in `directory`."""
     with _opened(directory) as descriptor:
-        _lock(descriptor, exclusive=False)
+        lock(descriptor, exclusive=False)
         yield
 
 
-def _lock(descriptor: int, *, exclusive: bool, wait: bool = True) -> bool:
-    """Whether it is ours now: False where another process has it. A file system without locks gives it to all."""
+def lock(descriptor: int, *, exclusive: bool, wait: bool = True) -> bool:
+    """Whether the file or directory is ours now, until `descriptor` is closed; False where someone else has it.
+
+    A file system without locks gives it to all.
+    """
     try:
         import fcntl
 

@@ -1,0 +1,290 @@
+"""DuckDB as a good neighbour: one file that many processes write to and read, each for a moment.
+
+DuckDB gives a file to one writing process alone. Here a process takes the file when its turn comes, for a short lease,
+because to open and close a file costs about as much as ten commits. It gives the file back by itself, between two
+transactions: soon when others wait or nothing is written, after `LEASE_S` in any case. Who only reads gives it back at
+once. A process that does not know of turns, such as a `duckdb` shell, succeeds whenever no lease is held; while it has
+the file, we wait for it as for any other.
+
+What `write` has returned from survives `kill -9`: DuckDB syncs its log at each commit, and what a killed process left
+in the log is taken over by the next one that opens the file.
+"""
+
+import contextlib
+import os
+import re
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from labledger.errors import ConfigError
+from labledger.files import copy_durably, joined_directory, uninterrupted
+from payment_simulator.experiments.persistence import schema
+from payment_simulator.experiments.persistence.turns import DatabaseBusyError, DatabaseError, Turn, Turns
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["Database", "DatabaseBusyError", "DatabaseError", "UnusableDatabaseError"]
+
+LEASE_S = 0.4
+UNUSED_S = 0.05  # a lease is given back when it was not used for so long, or when others wait and it has lasted so long
+PATIENCE_S = 30.0
+INSTALL = "pip install -e '.[payments]'"
+MAGIC, MAGIC_AT = b"DUCK", 8
+
+# One thread opens and closes faster than many. Extensions: DuckDB would fetch one from the network to open a file that
+# looks like another database's.
+SETTINGS: dict[str, Any] = {"threads": 1, "autoinstall_known_extensions": False, "autoload_known_extensions": False}
+
+
+class UnusableDatabaseError(DatabaseError):
+    """There is no database, or it is not one of ours, or newer than this version; the file is as it was."""
+
+    exit_code = 2
+
+
+@dataclass
+class _Lease:
+    """The file for a moment: it is given back by closing the connection, then what is `held`."""
+
+    connection: "DuckDBPyConnection"
+    held: contextlib.ExitStack
+    read_only: bool
+    began_s: float = field(default_factory=time.monotonic)
+    uses: int = 0
+    over: threading.Event = field(default_factory=threading.Event)
+
+
+class Database:
+    """The DuckDB file at `path`: made if it is not there (unless it `must_exist`), brought to the present schema.
+
+    Any number of threads and processes may use it at the same time. It may be used after `close` too. A process that
+    forks gives the file back first, and is not to fork inside of `write` or `read`.
+
+    Raises:
+        ConfigError: DuckDB is not installed.
+        UnusableDatabaseError: as it says.
+        DatabaseBusyError: someone else has had the file for `patience_s`.
+        DatabaseError: the file could not be made, read or brought to the present schema.
+    """
+
+    def __init__(self, path: Path | str, *, must_exist: bool = False, patience_s: float = PATIENCE_S) -> None:
+        self.path = Path(path).resolve()
+        self._turns = Turns(self.path, patience_s)
+        self._busy = threading.Lock()
+        self._user: int | None = None  # the thread that is inside of `write` or `read`
+        self._lease: _Lease | None = None
+        _databases.add(self)
+        if not must_exist and not self.path.exists():
+            self._make()
+        with self._connection(read_only=True) as connection:  # a file that is not ours is not even opened to be written
+            version = self._version(connection)
+        if version < len(schema.MIGRATIONS):
+            with self._connection(read_only=False):
+                pass
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator["DuckDBPyConnection"]:
+        """A transaction, committed and safe when the block has ended; after an exception nothing of it is there.
+
+        Ctrl-C waits until then. What is inside should be short, for others wait.
+
+        Raises:
+            DatabaseBusyError: someone else has had the file for longer than we wait.
+            DatabaseError: DuckDB refused something inside, or the commit: the disk is full.
+        """
+        with self._connection(read_only=False) as connection, uninterrupted():
+            connection.begin()
+            yield connection
+            connection.commit()
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator["DuckDBPyConnection"]:
+        """What is in the file now. What is inside should be short, for others wait.
+
+        Raises:
+            DatabaseBusyError: someone else has had the file for longer than we wait.
+            DatabaseError: DuckDB refused something inside.
+        """
+        with self._connection(read_only=True) as connection:
+            connection.execute("BEGIN TRANSACTION READ ONLY")
+            yield connection
+            connection.rollback()
+
+    def close(self) -> None:
+        """Give the file back now, and not in a moment."""
+        self._refuse_inside()
+        with self._busy:
+            self._give_back()
+
+    def _make(self) -> None:
+        """Put an empty database at the path, whole."""
+        try:
+            with joined_directory(self.path.parent), self._turns.turn(self._turns.deadline_s()):
+                if self.path.exists():
+                    return
+                with tempfile.TemporaryDirectory() as folder:
+                    made = Path(folder) / "made.db"
+                    with _duckdb().connect(str(made), config=SETTINGS) as connection:
+                        schema.migrate(connection, 0)
+                    copy_durably(made, self.path)
+        except OSError as error:
+            raise DatabaseError(f"{self.path}: a database cannot be made there: {error.strerror}") from error
+
+    @contextlib.contextmanager
+    def _connection(self, *, read_only: bool) -> Iterator["DuckDBPyConnection"]:
+        """A connection that nobody else uses meanwhile, and nobody again after an exception."""
+        self._refuse_inside()
+        deadline_s = self._turns.deadline_s()
+        with contextlib.ExitStack() as mine:
+            self._turns.wait_until(lambda: self._enter(mine), deadline_s)
+            try:
+                lease = self._lease or self._take(deadline_s, read_only=read_only)
+                yield lease.connection
+            except BaseException as error:
+                self._give_back()
+                if isinstance(error, _duckdb().Error):
+                    raise DatabaseError(f"{self.path}: {_first_line(error)}") from error
+                raise
+            lease.uses += 1
+            if self._is_over(lease):
+                self._give_back()
+
+    def _refuse_inside(self) -> None:
+        if self._user == threading.get_ident():
+            raise RuntimeError(f"{self.path}: not inside of another write or read; use the connection of that one")
+
+    def _enter(self, mine: contextlib.ExitStack) -> bool:
+        if not self._busy.acquire(blocking=False):
+            return False
+        mine.callback(self._leave)
+        self._user = threading.get_ident()
+        return True
+
+    def _leave(self) -> None:
+        self._user = None
+        self._busy.release()
+
+    def _take(self, deadline_s: float, *, read_only: bool) -> _Lease:
+        with contextlib.ExitStack() as held:
+            turn = held.enter_context(self._turns.turn(deadline_s, to_read=read_only))
+            self._turns.wait_until(lambda: self._lend(held, turn, read_only=read_only), deadline_s)
+        assert self._lease is not None  # noqa: S101 - it was lent
+        return self._lease
+
+    def _lend(self, held: contextlib.ExitStack, turn: Turn, *, read_only: bool) -> bool:
+        connection = self._connect(turn, read_only=read_only)
+        if connection is None:
+            return False
+        self._lease = _Lease(connection, held.pop_all(), read_only)
+        if not read_only:
+            # No daemon: a process that ends gives the file back first.
+            threading.Thread(target=self._watch, args=[self._lease]).start()
+        return True
+
+    def _connect(self, turn: Turn, *, read_only: bool) -> "DuckDBPyConnection | None":
+        """None: someone who does not know of turns has the file."""
+        duckdb = _duckdb()
+        if not self.path.is_file():
+            raise UnusableDatabaseError(f"{self.path}: there is no such file")
+        try:
+            connection: DuckDBPyConnection = duckdb.connect(str(self.path), read_only=read_only, config=SETTINGS)
+        except duckdb.Error as error:
+            if holder := re.search(r"Conflicting lock is held in (.*?\(PID \d+\))", str(error)):
+                turn.tell(f"{holder[1]}, which does not take turns, at least")
+                return None
+            if not _is_duckdb(self.path):
+                raise UnusableDatabaseError(f"{self.path}: not a DuckDB file; name another one") from error
+            raise DatabaseError(f"{self.path}: {_first_line(error)}") from error
+        try:
+            version = self._version(connection)
+            if not read_only and version < len(schema.MIGRATIONS):
+                schema.migrate(connection, version)
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, duckdb.Error):
+                raise DatabaseError(f"{self.path}: {_first_line(error)}") from error
+            raise
+        return connection
+
+    def _version(self, connection: "DuckDBPyConnection") -> int:
+        version, known = schema.version_of(connection), len(schema.MIGRATIONS)
+        if version is None:
+            raise UnusableDatabaseError(f"{self.path}: a DuckDB file, but not one of experiments; name another one")
+        if version > known:
+            raise UnusableDatabaseError(
+                f"{self.path}: written by a newer labledger (schema {version}; this one knows {known}); upgrade it"
+            )
+        return version
+
+    def _watch(self, lease: _Lease) -> None:
+        """Give back a lease that is not used. One that is used ends with a transaction (see `_connection`)."""
+        uses = lease.uses
+        while not lease.over.wait(UNUSED_S):
+            with self._busy:
+                if self._lease is lease and (lease.uses == uses or self._is_over(lease)):
+                    self._give_back()
+            uses = lease.uses
+
+    def _is_over(self, lease: _Lease) -> bool:
+        lasted_s = time.monotonic() - lease.began_s
+        return lease.read_only or lasted_s > LEASE_S or (lasted_s > UNUSED_S and self._turns.is_awaited())
+
+    def _give_back(self) -> None:
+        lease, self._lease = self._lease, None
+        if lease is None:
+            return
+        lease.over.set()
+        with contextlib.suppress(_duckdb().Error):  # no room to tidy up: what was committed is in the log
+            lease.connection.close()
+        lease.held.close()
+
+
+_databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
+
+
+_still: list[Database] = []
+
+
+def _before_fork() -> None:
+    """A child must not have a connection of ours: when it ended, it would write to the file."""
+    for each in list(_databases):
+        if each._user != threading.get_ident():
+            each._busy.acquire()
+            each._give_back()
+            _still.append(each)
+
+
+def _after_fork() -> None:
+    while _still:
+        _still.pop()._busy.release()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+
+
+def _duckdb() -> ModuleType:
+    try:
+        import duckdb
+    except ImportError as error:
+        raise ConfigError(f"experiments are kept in DuckDB, which is not installed; run {INSTALL}") from error
+    return duckdb
+
+
+def _is_duckdb(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAGIC_AT + len(MAGIC))[MAGIC_AT:] == MAGIC
+    except OSError:
+        return True  # DuckDB's own message says why it cannot be read
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]

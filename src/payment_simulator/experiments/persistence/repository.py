@@ -1,0 +1,118 @@
+"""Experiments, their iterations and their events, in one DuckDB file that many processes share.
+
+with ExperimentRepository("results/exp1.db") as repository:
+    with repository.transaction() as step:  # both, or neither
+        step.save_iteration(iteration)
+        step.save_event(event)
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from payment_simulator.experiments.persistence.columns import to_record
+from payment_simulator.experiments.persistence.database import PATIENCE_S, Database
+from payment_simulator.experiments.persistence.records import EventRecord, ExperimentRecord, IterationRecord
+from payment_simulator.experiments.persistence.tables import load, require, select, to_experiment
+from payment_simulator.experiments.persistence.writes import Step, Writes
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+class ExperimentRepository(Writes):
+    """The experiments in the file at `path`, which is made if it is not there, unless it `must_exist`.
+
+    Any number of threads and processes may use the same file at the same time. Each call waits for its turn, for at
+    most `patience_s`. What a call that stores something has returned from is safe from `kill -9`. After `close`
+    everything still works; it only gives the file back at once, where else that takes a moment.
+
+    Raises:
+        ConfigError: DuckDB is not installed.
+        UnusableDatabaseError: there is no file and it must exist, or it is not one of ours, or of a newer version.
+        DatabaseBusyError: someone else has had the file for `patience_s`; every other method raises it too.
+        DatabaseError: the file could not be made, read or brought to the present schema.
+    """
+
+    def __init__(self, path: Path | str, *, must_exist: bool = False, patience_s: float = PATIENCE_S) -> None:
+        self._database = Database(path, must_exist=must_exist, patience_s=patience_s)
+        self.path = self._database.path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the file back to others now."""
+        self._database.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Step]:
+        """Store several things together: in full when the block has ended, or, after an exception, not at all.
+
+        Raises:
+            DatabaseError: they could not be written.
+        """
+        with self._database.write() as connection:
+            yield Step(connection, self.path)
+
+    def list_experiments(
+        self, *, status: str | None = None, name: str | None = None, limit: int | None = None
+    ) -> list[ExperimentRecord]:
+        """The experiments, the last to be started first: of a status, of a name, at most so many.
+
+        Raises:
+            DatabaseError: they could not be read.
+        """
+        with self._database.read() as connection:
+            which = "WHERE experiment_name = coalesce(?, experiment_name) ORDER BY started_at DESC, experiment_id"
+            rows = select(connection, ExperimentRecord, which, [name])
+        found = [record for record in map(to_experiment, rows) if status in (None, record.status)]
+        return found[:limit]
+
+    def load_experiment(self, experiment_id: str) -> ExperimentRecord:
+        """The experiment of that id.
+
+        Raises:
+            RecordError: there is none.
+            DatabaseError: it could not be read.
+        """
+        with self._database.read() as connection:
+            return load(connection, self.path, experiment_id)
+
+    def get_iterations(self, experiment_id: str) -> list[IterationRecord]:
+        """An experiment's iterations, in their order.
+
+        Raises:
+            RecordError: there is no such experiment.
+            DatabaseError: they could not be read.
+        """
+        with self._database.read() as connection:
+            require(connection, self.path, experiment_id)
+            which = "WHERE experiment_id = ? ORDER BY iteration_number"
+            rows = select(connection, IterationRecord, which, [experiment_id])
+        return [to_record(IterationRecord, row) for row in rows]
+
+    def get_events(
+        self, experiment_id: str, iteration: int | None = None, event_type: str | None = None
+    ) -> list[EventRecord]:
+        """An experiment's events, in their order: of an iteration, of a type.
+
+        Raises:
+            RecordError: there is no such experiment.
+            DatabaseError: they could not be read.
+        """
+        with self._database.read() as connection:
+            require(connection, self.path, experiment_id)
+            which = """
+                WHERE experiment_id = ? AND iteration = coalesce(?, iteration) AND event_type = coalesce(?, event_type)
+                ORDER BY event_id
+            """
+            rows = select(connection, EventRecord, which, [experiment_id, iteration, event_type])
+        return [to_record(EventRecord, row) for row in rows]
+
+    def _writing(self) -> "AbstractContextManager[DuckDBPyConnection]":
+        return self._database.write()

@@ -1,0 +1,75 @@
+"""The tables of a database of experiments, and how a file comes from one version of them to the next.
+
+Version n is what the first n of `MIGRATIONS` make of an empty file. They are only ever added to.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+MIGRATIONS = (
+    """
+    CREATE TABLE experiments (
+        experiment_id VARCHAR PRIMARY KEY,
+        experiment_name VARCHAR NOT NULL,
+        experiment_type VARCHAR NOT NULL,
+        config JSON NOT NULL,
+        scenario JSON,
+        environment JSON,
+        owner JSON,
+        schema_version BIGINT NOT NULL,
+        status VARCHAR NOT NULL,
+        started_at TIMESTAMPTZ NOT NULL,
+        completed_at TIMESTAMPTZ,
+        converged BOOLEAN,
+        convergence_reason VARCHAR,
+        num_iterations BIGINT,
+        final_cost BIGINT,
+        final_costs_by_agent JSON,
+        final_policies JSON,
+        final_nash_gap BIGINT,
+        final_nash_gap_half_width BIGINT,
+        total_duration_seconds DOUBLE
+    );
+    CREATE TABLE iterations (
+        experiment_id VARCHAR,
+        iteration_number BIGINT,
+        total_cost BIGINT NOT NULL,
+        per_agent_costs JSON NOT NULL,
+        policies JSON NOT NULL,
+        nash_gap BIGINT,
+        nash_gap_half_width BIGINT,
+        timestamp TIMESTAMPTZ NOT NULL,
+        PRIMARY KEY (experiment_id, iteration_number)
+    );
+    CREATE TABLE events (
+        experiment_id VARCHAR,
+        event_id BIGINT,
+        iteration BIGINT NOT NULL,
+        event_type VARCHAR NOT NULL,
+        event_data JSON NOT NULL,
+        timestamp TIMESTAMPTZ NOT NULL,
+        PRIMARY KEY (experiment_id, event_id)
+    );
+    """,
+)
+
+
+def version_of(connection: "DuckDBPyConnection") -> int | None:
+    """The version of a file's tables; 0 of a file without tables, None of one that has others than ours."""
+    tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    if "schema_versions" not in tables:
+        return None if tables else 0
+    row = connection.execute("SELECT max(version) FROM schema_versions").fetchone()
+    return row[0] if row else None
+
+
+def migrate(connection: "DuckDBPyConnection", version: int) -> None:
+    """Bring a file of an older `version` to the present one, in one transaction."""
+    connection.begin()
+    connection.execute("CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT PRIMARY KEY, since TIMESTAMPTZ)")
+    for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.execute(migration)
+        connection.execute("INSERT INTO schema_versions VALUES (?, now())", [number])
+    connection.commit()

@@ -1,0 +1,99 @@
+"""Records in their tables: SQL, inside of a transaction that the caller has."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labledger.yaml_files import did_you_mean
+from payment_simulator.experiments.persistence.columns import COLUMNS, R, to_record
+from payment_simulator.experiments.persistence.owner import is_gone
+from payment_simulator.experiments.persistence.records import EventRecord, ExperimentRecord, IterationRecord
+from payment_simulator.experiments.persistence.turns import DatabaseError
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+# Names of tables and columns in the statements below are these, never a user's text.
+TABLES = {ExperimentRecord: "experiments", IterationRecord: "iterations", EventRecord: "events"}
+NAMED_WHEN_UNKNOWN = 10
+# Of an experiment that has not ended, its iterations so far.
+ITERATIONS = """
+    coalesce(num_iterations, (SELECT count(*) FROM iterations i WHERE i.experiment_id = experiments.experiment_id))
+"""
+
+
+class RecordError(DatabaseError):
+    """There is no such experiment, the record is there already, or another process runs the experiment."""
+
+
+def insert(connection: "DuckDBPyConnection", kind: type, rows: Sequence[dict[str, Any]]) -> bool:
+    """Whether the rows are stored: False where one of the same key is there already, then maybe not all are."""
+    if not rows:
+        return True
+    names = COLUMNS[kind]
+    values = ", ".join([f"({', '.join('?' * len(names))})"] * len(rows))
+    statement = f"INSERT INTO {TABLES[kind]} ({', '.join(names)}) VALUES {values} ON CONFLICT DO NOTHING"  # noqa: S608
+    count = connection.execute(statement, [row[name] for row in rows for name in names]).fetchall()[0][0]
+    return bool(count == len(rows))
+
+
+def update(connection: "DuckDBPyConnection", experiment_id: str, row: dict[str, Any]) -> bool:
+    """Whether there is such an experiment; the columns of `row` are replaced."""
+    changes = ", ".join(f"{name} = ?" for name in row)
+    statement = f"UPDATE experiments SET {changes} WHERE experiment_id = ?"  # noqa: S608
+    return bool(connection.execute(statement, [*row.values(), experiment_id]).fetchall()[0][0])
+
+
+def select(connection: "DuckDBPyConnection", kind: type[R], rest: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The rows of a kind of record that the `rest` of a SELECT chooses, for `to_record`."""
+    names = [ITERATIONS if name == "num_iterations" else name for name in COLUMNS[kind]]
+    statement = f"SELECT {', '.join(names)} FROM {TABLES[kind]} {rest}"  # noqa: S608
+    return connection.execute(statement, values).fetchall()
+
+
+def to_experiment(row: tuple[Any, ...]) -> ExperimentRecord:
+    """The record of a row; one that runs, and whose process is gone, is interrupted."""
+    record = to_record(ExperimentRecord, row)
+    gone = record.status == "running" and record.owner is not None and is_gone(record.owner)
+    return dataclasses.replace(record, status="interrupted") if gone else record
+
+
+def load(connection: "DuckDBPyConnection", path: Path, experiment_id: str) -> ExperimentRecord:
+    """The experiment of that id.
+
+    Raises:
+        RecordError: there is none.
+    """
+    rows = select(connection, ExperimentRecord, "WHERE experiment_id = ?", [experiment_id])
+    if not rows:
+        raise unknown(connection, path, experiment_id)
+    return to_experiment(rows[0])
+
+
+def last_event(connection: "DuckDBPyConnection", path: Path, experiment_id: str) -> int:
+    """The number of an experiment's last event; 0 where it has none.
+
+    Raises:
+        RecordError: there is no such experiment.
+    """
+    require(connection, path, experiment_id)
+    statement = "SELECT coalesce(max(event_id), 0) FROM events WHERE experiment_id = ?"
+    return int(connection.execute(statement, [experiment_id]).fetchall()[0][0])
+
+
+def require(connection: "DuckDBPyConnection", path: Path, experiment_id: str) -> None:
+    """Refuse an experiment that is not there.
+
+    Raises:
+        RecordError: it is not.
+    """
+    if not connection.execute("SELECT 1 FROM experiments WHERE experiment_id = ?", [experiment_id]).fetchall():
+        raise unknown(connection, path, experiment_id)
+
+
+def unknown(connection: "DuckDBPyConnection", path: Path, experiment_id: str) -> RecordError:
+    """The error of whoever asks for an experiment that is not there."""
+    statement = "SELECT experiment_id FROM experiments ORDER BY started_at DESC, experiment_id LIMIT ?"
+    names = [name for (name,) in connection.execute(statement, [NAMED_WHEN_UNKNOWN]).fetchall()]
+    return RecordError(f"{path}: there is no experiment {experiment_id}{did_you_mean(str(experiment_id), names)}")

@@ -1,0 +1,191 @@
+"""What can be stored of an experiment, each thing in a transaction: one of its own, or one shared with others."""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from payment_simulator.experiments.persistence.columns import COLUMNS, to_row
+from payment_simulator.experiments.persistence.owner import describe, this_process
+from payment_simulator.experiments.persistence.records import EventRecord, ExperimentRecord, IterationRecord
+from payment_simulator.experiments.persistence.schema import MIGRATIONS
+from payment_simulator.experiments.persistence.tables import (
+    RecordError,
+    insert,
+    last_event,
+    load,
+    require,
+    unknown,
+    update,
+)
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+Ending = Literal["completed", "failed", "interrupted"]
+
+ENDING = (
+    "completed_at",
+    "converged",
+    "convergence_reason",
+    "num_iterations",
+    "final_cost",
+    "final_costs_by_agent",
+    "final_policies",
+    "final_nash_gap",
+    "final_nash_gap_half_width",
+    "total_duration_seconds",
+)
+
+
+class Writes(ABC):
+    """Every way to store something in the database at `path`."""
+
+    path: Path
+
+    @abstractmethod
+    def _writing(self) -> "AbstractContextManager[DuckDBPyConnection]":
+        """A transaction, or a part of one."""
+
+    def save_experiment(self, record: ExperimentRecord) -> None:
+        """Store a new experiment; its owner is this process unless the record names another.
+
+        Raises:
+            RecordError: there is one of that id already.
+            TypeError, ValueError: a value cannot be stored (see `columns.to_row`).
+            DatabaseError: it could not be written.
+        """
+        if record.status not in ("running", *get_args(Ending)):
+            raise ValueError(f"status: {record.status!r} is not one of running, {', '.join(get_args(Ending))}")
+        owner = this_process() if record.owner is None else record.owner
+        row = to_row(dataclasses.replace(record, owner=owner, schema_version=len(MIGRATIONS)))
+        with self._writing() as connection:
+            if not insert(connection, ExperimentRecord, [row]):
+                raise RecordError(
+                    f"{self.path}: there is an experiment {record.experiment_id} already, and it stays as it is; "
+                    "give the new one another id"
+                )
+
+    def update_experiment_completion(
+        self,
+        experiment_id: str,
+        completed_at: str | datetime,
+        converged: bool | None,
+        convergence_reason: str | None,
+        final_cost: int | None,
+        total_duration_seconds: float | None,
+        *,
+        status: Ending = "completed",
+        num_iterations: int | None = None,
+        final_costs_by_agent: dict[str, int] | None = None,
+        final_policies: dict[str, Any] | None = None,
+        final_nash_gap: int | None = None,
+        final_nash_gap_half_width: int | None = None,
+    ) -> None:
+        """Store how an experiment ended and what it found; None is what is not known.
+
+        Raises:
+            RecordError: there is no such experiment.
+            TypeError, ValueError: a value cannot be stored (see `columns.to_row`).
+            DatabaseError: it could not be written.
+        """
+        if status not in get_args(Ending):
+            raise ValueError(f"status: {status!r} is not one of {', '.join(get_args(Ending))}")
+        ending = {
+            "status": status,
+            "completed_at": completed_at,
+            "converged": converged,
+            "convergence_reason": convergence_reason,
+            "final_cost": final_cost,
+            "total_duration_seconds": total_duration_seconds,
+            "num_iterations": num_iterations,
+            "final_costs_by_agent": final_costs_by_agent,
+            "final_policies": final_policies,
+            "final_nash_gap": final_nash_gap,
+            "final_nash_gap_half_width": final_nash_gap_half_width,
+        }
+        columns = COLUMNS[ExperimentRecord]
+        row = {name: None if value is None else columns[name].keep(name, value) for name, value in ending.items()}
+        with self._writing() as connection:
+            if not update(connection, experiment_id, row):
+                raise unknown(connection, self.path, experiment_id)
+
+    def take_over(self, experiment_id: str) -> ExperimentRecord:
+        """Make this process the owner of an experiment that was interrupted or failed: it is running again.
+
+        What its ending had stored is taken back. Of several processes that try at once, one succeeds.
+
+        Raises:
+            RecordError: there is no such experiment, it is completed, or its owner runs it still.
+            DatabaseError: it could not be written.
+        """
+        with self._writing() as connection:
+            record = load(connection, self.path, experiment_id)
+            if record.status == "completed":
+                raise RecordError(f"{self.path}: {experiment_id} is completed; there is nothing to resume")
+            if record.status == "running":
+                raise RecordError(
+                    f"{self.path}: {experiment_id} is run by {describe(record.owner)}; resume it when that has ended"
+                )
+            owner = COLUMNS[ExperimentRecord]["owner"].keep("owner", this_process())
+            update(connection, experiment_id, dict.fromkeys(ENDING) | {"status": "running", "owner": owner})
+            return load(connection, self.path, experiment_id)
+
+    def save_iteration(self, record: IterationRecord) -> None:
+        """Store an iteration.
+
+        Raises:
+            RecordError: there is no such experiment, or it has an iteration of that number.
+            TypeError, ValueError: a value cannot be stored (see `columns.to_row`).
+            DatabaseError: it could not be written.
+        """
+        row = to_row(record)
+        with self._writing() as connection:
+            require(connection, self.path, record.experiment_id)
+            if not insert(connection, IterationRecord, [row]):
+                raise RecordError(
+                    f"{self.path}: {record.experiment_id} has an iteration {record.iteration_number} already, "
+                    "and it stays as it is"
+                )
+
+    def save_event(self, record: EventRecord) -> None:
+        """Store an event; its number is the next one of its experiment.
+
+        Raises:
+            RecordError: there is no such experiment.
+            TypeError, ValueError: a value cannot be stored (see `columns.to_row`).
+            DatabaseError: it could not be written.
+        """
+        self.save_events([record])
+
+    def save_events(self, records: Iterable[EventRecord]) -> None:
+        """Store events, in this order: all of them, or none.
+
+        Raises:
+            RecordError, TypeError, ValueError, DatabaseError: as `save_event`.
+        """
+        rows = [to_row(record) for record in records]
+        last: dict[str, int] = {}
+        with self._writing() as connection:
+            for row in rows:
+                experiment_id = row["experiment_id"]
+                if experiment_id not in last:
+                    last[experiment_id] = last_event(connection, self.path, experiment_id)
+                last[experiment_id] += 1
+                row["event_id"] = last[experiment_id]
+            insert(connection, EventRecord, rows)
+
+
+class Step(Writes):
+    """What is stored together: in full when the transaction ends, or not at all."""
+
+    def __init__(self, connection: "DuckDBPyConnection", path: Path) -> None:
+        self.path = path
+        self._connection = connection
+
+    @contextmanager
+    def _writing(self) -> "Iterator[DuckDBPyConnection]":
+        yield self._connection
