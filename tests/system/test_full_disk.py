@@ -4,10 +4,7 @@ import errno
 import math
 import os
 import resource
-import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
@@ -15,6 +12,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from disks import PAGE_BYTES, leave_free, mounted, remount
 from saving import everything_in, make_sidecar, moments_of, with_folder_and_sidecar
 
 from labledger.console import Silent
@@ -26,27 +24,6 @@ from llenergymeasure.results.catalog import result_files
 from llenergymeasure.results.persistence import UnsavedResultError, load_result, save_or_keep, save_result
 from llenergymeasure.results.verification import verify
 from small_result import make_result
-
-PAGE_BYTES = 4096
-
-
-@contextmanager
-def mounted(folder: Path, options: str):
-    """A disk of its own at `folder`; skips where this user may not mount one."""
-    if not sys.platform.startswith("linux") or os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("needs the right to mount a disk")
-    folder.mkdir(exist_ok=True)
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"needs the right to mount a disk: {done.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)  # someone else may be looking into it
-
-
-def remount(folder: Path, options: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)
 
 
 @pytest.fixture
@@ -64,17 +41,6 @@ def sidecar(tmp_path):
 def unsaved(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return tmp_path / "state" / "llenergymeasure" / "unsaved"
-
-
-def leave_free(disk: Path, pages: int) -> None:
-    """Fill the disk up to its last `pages`."""
-    filling = disk / "filling"
-    with filling.open("wb", buffering=0) as file:
-        try:
-            while file.write(bytes(PAGE_BYTES)):
-                pass
-        except OSError:
-            file.truncate(filling.stat().st_size - pages * PAGE_BYTES)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ in the log is taken over by the next one that opens the file.
 """
 
 import contextlib
+import errno
 import os
 import re
 import tempfile
@@ -35,8 +36,11 @@ __all__ = ["Database", "DatabaseBusyError", "DatabaseError", "UnusableDatabaseEr
 
 LEASE_S = 0.4
 UNUSED_S = 0.05  # a lease is given back when it was not used for so long, or when others wait and it has lasted so long
+LOOK_EVERY_S = 0.002  # whether another thread of ours still uses the connection
+TRY_EVERY_S = 0.05  # to open the file while one has it who does not take turns: each try takes some 10 ms
 PATIENCE_S = 30.0
 INSTALL = "pip install -e '.[payments]'"
+NO_ROOM = os.strerror(errno.ENOSPC)
 MAGIC, MAGIC_AT = b"DUCK", 8
 
 # One thread opens and closes faster than many. Extensions: DuckDB would fetch one from the network to open a file that
@@ -144,14 +148,14 @@ class Database:
         self._refuse_inside()
         deadline_s = self._turns.deadline_s()
         with contextlib.ExitStack() as mine:
-            self._turns.wait_until(lambda: self._enter(mine), deadline_s)
+            self._turns.wait_until(lambda: self._enter(mine), deadline_s, LOOK_EVERY_S)
             try:
                 lease = self._lease or self._take(deadline_s, read_only=read_only)
                 yield lease.connection
             except BaseException as error:
                 self._give_back()
                 if isinstance(error, _duckdb().Error):
-                    raise DatabaseError(f"{self.path}: {_first_line(error)}") from error
+                    raise self._failed(error) from error
                 raise
             lease.uses += 1
             if self._is_over(lease):
@@ -175,7 +179,7 @@ class Database:
     def _take(self, deadline_s: float, *, read_only: bool) -> _Lease:
         with contextlib.ExitStack() as held:
             turn = held.enter_context(self._turns.turn(deadline_s, to_read=read_only))
-            self._turns.wait_until(lambda: self._lend(held, turn, read_only=read_only), deadline_s)
+            self._turns.wait_until(lambda: self._lend(held, turn, read_only=read_only), deadline_s, TRY_EVERY_S)
         assert self._lease is not None  # noqa: S101 - it was lent
         return self._lease
 
@@ -183,6 +187,7 @@ class Database:
         connection = self._connect(turn, read_only=read_only)
         if connection is None:
             return False
+        turn.call_next()
         self._lease = _Lease(connection, held.pop_all(), read_only)
         if not read_only:
             # No daemon: a process that ends gives the file back first.
@@ -202,7 +207,7 @@ class Database:
                 return None
             if not _is_duckdb(self.path):
                 raise UnusableDatabaseError(f"{self.path}: not a DuckDB file; name another one") from error
-            raise DatabaseError(f"{self.path}: {_first_line(error)}") from error
+            raise self._failed(error) from error
         try:
             version = self._version(connection)
             if not read_only and version < len(schema.MIGRATIONS):
@@ -210,9 +215,14 @@ class Database:
         except BaseException as error:
             connection.close()
             if isinstance(error, duckdb.Error):
-                raise DatabaseError(f"{self.path}: {_first_line(error)}") from error
+                raise self._failed(error) from error
             raise
         return connection
+
+    def _failed(self, error: Exception) -> DatabaseError:
+        message = str(error).partition("\n")[0]
+        advice = "; make room, and try that step again: nothing of it is stored" if NO_ROOM in message else ""
+        return DatabaseError(f"{self.path}: {message}{advice}")
 
     def _version(self, connection: "DuckDBPyConnection") -> int:
         version, known = schema.version_of(connection), len(schema.MIGRATIONS)
@@ -284,7 +294,3 @@ def _is_duckdb(path: Path) -> bool:
             return file.read(MAGIC_AT + len(MAGIC))[MAGIC_AT:] == MAGIC
     except OSError:
         return True  # DuckDB's own message says why it cannot be read
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0]

@@ -9,6 +9,7 @@ about to lock it.
 import contextlib
 import os
 import platform
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -18,7 +19,6 @@ from typing import BinaryIO
 from labledger.errors import LabledgerError
 from labledger.files import lock, uninterrupted
 
-LOOK_EVERY_S = 0.005
 HOLDER_BYTES = 512
 
 
@@ -51,11 +51,9 @@ class Turns:
             DatabaseBusyError: it was not by then.
             DatabaseError: there can be no lock file; a reader does without, for DuckDB has a lock of its own.
         """
-        with contextlib.ExitStack() as held:
-            with contextlib.ExitStack() as in_line:
-                self._lock(self._next, in_line, deadline_s, to_read=to_read)
-                file = self._lock(self._taken, held, deadline_s, to_read=to_read)
-            turn = Turn(file)
+        with contextlib.ExitStack() as held, contextlib.ExitStack() as in_line:
+            self._lock(self._next, in_line, deadline_s, to_read=to_read)
+            turn = Turn(self._lock(self._taken, held, deadline_s, to_read=to_read), in_line)
             turn.tell(f"process {os.getpid()} on {platform.node()}")
             yield turn
 
@@ -67,7 +65,7 @@ class Turns:
         except OSError:
             return False
 
-    def wait_until(self, attempt: Callable[[], bool], deadline_s: float) -> None:
+    def wait_until(self, attempt: Callable[[], bool], deadline_s: float, every_s: float) -> None:
         """Try until it succeeds; Ctrl-C ends the wait, but never an attempt.
 
         Raises:
@@ -78,11 +76,8 @@ class Turns:
                 if attempt():
                     return
             if time.monotonic() > deadline_s:
-                raise DatabaseBusyError(
-                    f"{self._path}: in use for the last {self._patience_s:g} s, now by {self._holder()}; "
-                    "try again when that has ended"
-                )
-            time.sleep(LOOK_EVERY_S)
+                raise self._busy()
+            time.sleep(every_s)
 
     def _lock(self, path: Path, stack: contextlib.ExitStack, deadline_s: float, *, to_read: bool) -> BinaryIO | None:
         try:
@@ -91,8 +86,13 @@ class Turns:
             if to_read:
                 return None
             raise DatabaseError(f"{path}: {error.strerror}; whoever writes needs this file") from error
-        self.wait_until(lambda: lock(file.fileno(), exclusive=True, wait=False), deadline_s)
+        if not lock(file.fileno(), exclusive=True, wait=False) and not _granted(file, deadline_s):
+            raise self._busy()
         return file
+
+    def _busy(self) -> DatabaseBusyError:
+        waited = f"in use for the last {self._patience_s:g} s, now by {self._holder()}"
+        return DatabaseBusyError(f"{self._path}: {waited}; try again when that has ended")
 
     def _holder(self) -> str:
         try:
@@ -102,11 +102,20 @@ class Turns:
 
 
 class Turn:
-    """Our turn, and the lock file in which we tell the others about it."""
+    """Our turn, and the lock file in which we tell the others about it; we are `in_line` still."""
 
-    def __init__(self, file: BinaryIO | None) -> None:
+    def __init__(self, file: BinaryIO | None, in_line: contextlib.ExitStack) -> None:
         self._file = file
+        self._in_line = in_line
         self._told = ""
+
+    def call_next(self) -> None:
+        """Let another be next.
+
+        Not at the very moment at which our turn comes: whoever has just ended theirs, and wants another one, would come
+        before those who have waited all the while.
+        """
+        self._in_line.close()
 
     def tell(self, who: str) -> None:
         """Let those who wait know who has the file, and since when."""
@@ -119,9 +128,28 @@ class Turn:
             os.pwrite(self._file.fileno(), text, 0)
 
 
+def _granted(file: BinaryIO, deadline_s: float) -> bool:
+    """Whether the lock on `file` is ours by then: the kernel grants it in the order in which it was asked for.
+
+    It cannot be told for how long to wait, so a thread of its own waits, on a descriptor of its own: once we have given
+    up and closed `file`, the lock is free again as soon as it is granted.
+    """
+    descriptor, granted = os.dup(file.fileno()), threading.Event()
+
+    def wait() -> None:
+        lock(descriptor, exclusive=True)
+        os.close(descriptor)
+        granted.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    return granted.wait(max(0.0, deadline_s - time.monotonic()))
+
+
 def _opened(path: Path) -> BinaryIO:
     """The lock file, made if it is not there; one that we may not write to can be locked as well."""
     try:
         return open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+b", buffering=0)
     except OSError:
+        if not path.exists():
+            raise
         return open(path, "rb", buffering=0)
