@@ -16,7 +16,7 @@ sys.path.append(sys.argv[1])
 from payment_simulator.experiments.persistence import ExperimentRepository
 from small_experiment import complete, event, experiment, iteration
 
-path, writers, iterations, close_each = sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5] == "close"
+path, (writers, iterations, close_every) = sys.argv[2], map(int, sys.argv[3:])
 
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
@@ -31,7 +31,7 @@ def store(name):
             step.save_events([event("evaluation", name, iteration=number), event("converged", name, iteration=number)])
         took_s, began_s = time.monotonic() - began_s, time.monotonic()
         say("stored", name, number, took_s)
-        if close_each:
+        if number % close_every == 0:
             repository.close()
     complete(repository, name)
 
@@ -77,14 +77,16 @@ class Stored:
 
 
 class Writers:
-    """So many processes that each store an experiment of so many iterations (0: until it is killed)."""
+    """So many processes that each store an experiment of so many iterations (0: until it is killed).
 
-    def __init__(self, path: Path, writers: int, iterations: int, *, close_each: bool = False) -> None:
+    Each gives the database back after every so many; and else when it does so by itself.
+    """
+
+    def __init__(self, path: Path, writers: int, iterations: int, *, close_every: int = 1000) -> None:
         tests = str(Path(__file__).parents[1])
-        how = "close" if close_each else "keep"
         self.stored = Stored()
         self._process = subprocess.Popen(
-            [sys.executable, "-c", WRITERS, tests, path, str(writers), str(iterations), how],
+            [sys.executable, "-c", WRITERS, tests, path, *map(str, [writers, iterations, close_every])],
             stdout=subprocess.PIPE,
             text=True,
         )

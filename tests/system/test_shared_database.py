@@ -85,13 +85,13 @@ def test_two_experiments_write_at_once_while_their_results_are_read_and_nothing_
 
 
 @pytest.mark.parametrize(
-    ("writers", "rows", "close_each"),
-    [(8, 50, True), (16, 10, False), pytest.param(16, 50, False, marks=pytest.mark.slow)],
+    ("writers", "close_every"),
+    [(8, 5), pytest.param(8, 1, marks=pytest.mark.slow), pytest.param(16, 50, marks=pytest.mark.slow)],
 )
-def test_of_many_processes_that_take_turns_no_acknowledged_row_is_missing(path, writers, rows, close_each):
-    stored = Writers(path, writers, rows, close_each=close_each).end()
+def test_of_many_processes_that_take_turns_no_acknowledged_row_is_missing(path, writers, close_every):
+    stored = Writers(path, writers, iterations=50, close_every=close_every).end()
     with ExperimentRepository(path, must_exist=True) as repository:
-        assert (stored.failed, len(stored.iterations)) == ([], rows * writers)
+        assert (stored.failed, len(stored.iterations)) == ([], 50 * writers)
         assert sorted(iterations_in(repository)) == sorted(stored.iterations)
     assert max(stored.waits_s) < LONGEST_WAIT_S
 

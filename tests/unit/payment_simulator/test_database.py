@@ -137,7 +137,7 @@ def test_a_database_that_must_exist_is_not_made(path):
     with pytest.raises(UnusableDatabaseError, match=r"exp1\.db: there is no such file") as refused:
         ExperimentRepository(path, must_exist=True)
     assert refused.value.exit_code == 2
-    assert visible(path.parent) == {}
+    assert list(path.parent.iterdir()) == []
 
 
 def test_a_database_that_is_removed_while_it_is_used_is_not_made_anew(path):

@@ -86,7 +86,9 @@ class Database:
         self._user: int | None = None  # the thread that is inside of `write` or `read`
         self._lease: _Lease | None = None
         _databases.add(self)
-        if not must_exist and not self.path.exists():
+        if not self.path.exists():
+            if must_exist:
+                raise self._missing()
             self._make()
         with self._connection(read_only=True) as connection:  # a file that is not ours is not even opened to be written
             version = self._version(connection)
@@ -152,14 +154,14 @@ class Database:
             try:
                 lease = self._lease or self._take(deadline_s, read_only=read_only)
                 yield lease.connection
+                lease.uses += 1
+                if self._is_over(lease):
+                    self._give_back()
             except BaseException as error:
                 self._give_back()
                 if isinstance(error, _duckdb().Error):
                     raise self._failed(error) from error
                 raise
-            lease.uses += 1
-            if self._is_over(lease):
-                self._give_back()
 
     def _refuse_inside(self) -> None:
         if self._user == threading.get_ident():
@@ -198,7 +200,7 @@ class Database:
         """None: someone who does not know of turns has the file."""
         duckdb = _duckdb()
         if not self.path.is_file():
-            raise UnusableDatabaseError(f"{self.path}: there is no such file")
+            raise self._missing()
         try:
             connection: DuckDBPyConnection = duckdb.connect(str(self.path), read_only=read_only, config=SETTINGS)
         except duckdb.Error as error:
@@ -218,6 +220,9 @@ class Database:
                 raise self._failed(error) from error
             raise
         return connection
+
+    def _missing(self) -> UnusableDatabaseError:
+        return UnusableDatabaseError(f"{self.path}: there is no such file; name one that an experiment has written")
 
     def _failed(self, error: Exception) -> DatabaseError:
         message = str(error).partition("\n")[0]
@@ -258,8 +263,6 @@ class Database:
 
 
 _databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
-
-
 _still: list[Database] = []
 
 
