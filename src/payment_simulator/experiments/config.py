@@ -1,16 +1,29 @@
 """What an experiment is: a scenario, how policies are priced, who proposes them, and when it ends."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from labledger.errors import ConfigError
-from labledger.yaml_files import Location, YamlFile, describe_errors, read_text, read_yaml
+from labledger.yaml_files import (
+    Location,
+    ProblemsError,
+    YamlFile,
+    describe_errors,
+    did_you_mean,
+    read_text,
+    read_yaml,
+)
+from payment_simulator.policy.fields import ACTIONS, FIELDS, STATE_PREFIX, TREE_KINDS
+from payment_simulator.policy.policies import FRACTION
 
 LEAST_SAMPLES = 4
 MAX_PROMPT_BYTES = 1_000_000
+ALL_REGISTERS = f"{STATE_PREFIX}*"
+"""Among allowed fields: every register."""
 
 Mode = Literal["deterministic", "monte_carlo", "bootstrap"]
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f/\\.][^\x00-\x1f\x7f/\\]*$")]
@@ -82,6 +95,24 @@ class Llm(Section):
             raise ValueError("system_prompt_file: and system_prompt cannot both be given")
         return self
 
+    @model_validator(mode="after")
+    def _base_url_is_an_address_alone(self) -> Self:
+        if self.base_url is not None and not self.model.startswith("openai:"):
+            raise ValueError("base_url: is of an OpenAI-compatible server, whose model is written as openai:NAME")
+        if self.base_url is not None and any(mark in self.base_url for mark in "@?#"):
+            raise ValueError("base_url: should have no user, key or query: a key comes from the environment alone")
+        if self.base_url is not None and not _is_address(self.base_url):
+            raise ValueError("base_url: is no address; write it as http://localhost:8000/v1")
+        return self
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0 and url.isascii() and url.isprintable() and " " not in url
+    except ValueError:  # a port that is no number, brackets that are not closed
+        return False
+
 
 class AllowedParameter(Section):
     """A parameter that a policy may have, and the range of its value."""
@@ -118,6 +149,36 @@ class PolicyConstraints(Section):
     allowed_parameters: list[AllowedParameter] = []
     allowed_fields: list[str] | None = None
     allowed_actions: AllowedActions = AllowedActions()
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        if found := [*self._parameters(), *self._fields(), *self._actions()]:
+            raise ProblemsError(found)
+        return self
+
+    def _parameters(self) -> Iterator[tuple[Location, str]]:
+        seen: set[str] = set()
+        for index, parameter in enumerate(self.allowed_parameters):
+            here: Location = ("allowed_parameters", index)
+            if parameter.name in seen:
+                yield (*here, "name"), f"{parameter.name!r} stands twice"
+            seen.add(parameter.name)
+            ends = (parameter.min_value, parameter.max_value, *(parameter.allowed_values or ()))
+            if parameter.name == FRACTION and any(end is not None and not 0 <= end <= 1 for end in ends):
+                yield here, f"{FRACTION} is from 0 to 1"
+
+    def _fields(self) -> Iterator[tuple[Location, str]]:
+        known = [*FIELDS["payment_tree"], ALL_REGISTERS]
+        for index, name in enumerate(self.allowed_fields or ()):
+            if name not in known and not name.startswith(STATE_PREFIX):
+                yield ("allowed_fields", index), f"{name!r} is no field{did_you_mean(name, known)}"
+
+    def _actions(self) -> Iterator[tuple[Location, str]]:
+        for kind in TREE_KINDS:
+            for index, name in enumerate(getattr(self.allowed_actions, kind) or ()):
+                if name not in ACTIONS[kind]:
+                    hint = did_you_mean(name, list(ACTIONS[kind]))
+                    yield ("allowed_actions", kind, index), f"{name!r} is no action of a {kind}{hint}"
 
 
 class Output(Section):

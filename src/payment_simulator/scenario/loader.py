@@ -61,15 +61,23 @@ def read_json(path: Path) -> Any:
     Raises:
         ConfigError: it cannot be read, is not JSON (the message has line and column), or says a key twice.
     """
-    text = read_text(path, MAX_JSON_BYTES).removeprefix("\ufeff")
+    return parse_json(read_text(path, MAX_JSON_BYTES).removeprefix("\ufeff"), str(path))
+
+
+def parse_json(text: str, name: str) -> Any:
+    """What a JSON text, called `name` in messages, says.
+
+    Raises:
+        ConfigError: it is not JSON (the message has line and column), or says a key twice.
+    """
     try:
         return json.loads(text, parse_constant=_no_number, object_pairs_hook=_section)
     except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
+        raise ConfigError(f"{name}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
     except RecursionError as error:
-        raise ConfigError(f"{path}: nested too deeply to be read") from error
+        raise ConfigError(f"{name}: nested too deeply to be read") from error
     except ValueError as error:  # of an integer of thousands of digits the advice after `;` is for programmers
-        raise ConfigError(f"{path}: {str(error).partition(';')[0]}") from error
+        raise ConfigError(f"{name}: {str(error).partition(';')[0]}") from error
 
 
 def _no_number(name: str) -> float:
@@ -83,7 +91,7 @@ class _DoubledKeyError(ValueError):
 def _section(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        doubled = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+        doubled = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise _DoubledKeyError(f"the key {doubled!r} stands twice in one section")
     return found
 

@@ -22,7 +22,7 @@ class EndpointError(LabledgerError):
 
 @dataclass(frozen=True)
 class Interaction:
-    """One answer of a model: what it cost, and what was said. Tokens are the provider's count, None if it has none."""
+    """One answer of a model: what it cost, and what was said. Tokens as the provider counts them, None if silent."""
 
     prompt_tokens: int | None
     completion_tokens: int | None

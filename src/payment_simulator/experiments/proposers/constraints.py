@@ -1,0 +1,251 @@
+"""From a proposer's answer to the policy that is stored, or everything that it violates.
+
+An answer may be anything at all, so its size is looked at before anything is read: what is too large, too deep or no
+JSON is refused in milliseconds, by a message of bounded length.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
+from typing import Any
+
+from labledger.yaml_files import did_you_mean
+from payment_simulator.experiments.config import ALL_REGISTERS, AllowedParameter, PolicyConstraints
+from payment_simulator.experiments.proposers.protocol import PolicyDocument, UnusableAnswerError
+from payment_simulator.policy.builtin import Deadline, Fifo, LiquidityAware, Policy, Trees
+from payment_simulator.policy.fields import (
+    ACTIONS,
+    COMPARISONS,
+    FIELDS,
+    MANY_SIDED,
+    ONE_SIDED,
+    STATE_PREFIX,
+    TREE_KINDS,
+)
+from payment_simulator.policy.policies import BUILTIN_PARAMETERS, FRACTION, read_policy
+from payment_simulator.policy.tree import LARGEST_NUMBER, MAX_DEPTH, Action, Branch, Compute, Constant, FieldValue
+
+MAX_VALUES = 5_000
+"""Of an answer, every section, list, number and text counted; some 500 questions."""
+MAX_TEXT = 100_000
+MAX_KEY = 100
+MAX_NESTING = 250
+"""Each level of a tree takes at most two of JSON's; those of `policy.tree` are at most 100."""
+MAX_PROBLEMS = 25
+MAX_PART = 300
+
+Problems = list[tuple[str, str]]
+
+
+def stored_policy(answer: Any, constraints: PolicyConstraints) -> PolicyDocument:
+    """The policy that an answer is, as it is stored: plain JSON, the answer's own no longer.
+
+    Raises:
+        UnusableAnswerError: the answer is no policy, or not an allowed one: `path: problem`, a line each.
+    """
+    document = document_of(answer) if isinstance(answer, Policy) else answer
+    if problem := _no_plain_json(document):
+        raise UnusableAnswerError(_told([problem]))
+    plain: PolicyDocument = json.loads(json.dumps(document))
+    policy, problems = read_policy(plain)
+    paths = {path for path, _ in problems}
+    problems += [found for found in _not_allowed(plain, policy, constraints) if found[0] not in paths]
+    if problems:
+        raise UnusableAnswerError(_told(problems))
+    return plain
+
+
+def _told(problems: Problems) -> str:
+    lines = [": ".join(_short(part) for part in problem if part) for problem in problems[:MAX_PROBLEMS]]
+    more = len(problems) - len(lines)
+    return "\n".join([*lines, *([f"and {more} more"] if more else [])])
+
+
+def _short(text: str) -> str:
+    """A text that is too long, by its two ends."""
+    return text if len(text) <= MAX_PART else f"{text[: MAX_PART // 2]}…{text[-MAX_PART // 2 :]}"
+
+
+# Is it JSON of a size that can be read?
+
+
+def _no_plain_json(answer: Any) -> tuple[str, str] | None:
+    """What forbids to read an answer at all; shared and cyclic parts count as often as they are met."""
+    if not isinstance(answer, dict):
+        return "", f"a policy should be a section with keys, found {_kind(answer)}"
+    values, text = 1, 0
+    waiting: list[tuple[Any, str, int]] = [(answer, "", 1)]
+    while waiting:
+        value, path, depth = waiting.pop()
+        inside = value if isinstance(value, dict | list | tuple) else ()
+        values += len(inside)
+        if values > MAX_VALUES:
+            return "", f"the policy has more than {MAX_VALUES:,} values; make it smaller"
+        if inside and depth > MAX_NESTING:
+            return path, f"nested over {MAX_NESTING} deep; a tree has at most {MAX_DEPTH} levels"
+        if isinstance(value, dict) and (problem := _bad_key(value)):
+            return path, problem
+        text += len(value) if isinstance(value, str) else sum(map(len, value)) if isinstance(value, dict) else 0
+        if text > MAX_TEXT:
+            return "", f"the policy has more than {MAX_TEXT:,} characters of text; make it smaller"
+        if problem := _bad_scalar(value):
+            return path, problem
+        items = value.items() if isinstance(value, dict) else enumerate(inside)
+        waiting += [(each, f"{path}.{key}" if path else str(key), depth + 1) for key, each in items]
+    return None
+
+
+def _bad_key(section: dict[Any, Any]) -> str | None:
+    for key in section:
+        if not isinstance(key, str):
+            return f"has a key that is {_kind(key)}, not text"
+        if len(key) > MAX_KEY or not key.isprintable():
+            return f"has the key {key[:MAX_KEY]!a}; a key is at most {MAX_KEY} printable characters"
+    return None
+
+
+def _bad_scalar(value: Any) -> str | None:
+    if isinstance(value, float):
+        return None if math.isfinite(value) else f"{value} is no number that JSON has"
+    if isinstance(value, int):  # true and false are read later
+        return None if abs(value) < LARGEST_NUMBER else f"the number is larger than {LARGEST_NUMBER:g}"
+    if isinstance(value, str):
+        plain = value.replace("\n", " ").replace("\t", " ")
+        return None if plain.isprintable() else "the text has a character that cannot be printed"
+    return None if value is None or isinstance(value, dict | list | tuple) else f"{_kind(value)} is no JSON"
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
+
+
+# Is it allowed?
+
+
+def _not_allowed(document: PolicyDocument, policy: Policy, constraints: PolicyConstraints) -> Iterator[tuple[str, str]]:
+    yield from _parameters(document, policy, {each.name: each for each in constraints.allowed_parameters})
+    inside = document.get("document", document)
+    prefix = "document." if inside is not document else ""
+    for kind in TREE_KINDS if isinstance(inside, dict) else ():
+        fields = constraints.allowed_fields
+        if kind in inside and fields is not None:
+            for path, name in _named(inside[kind], "field", f"{prefix}{kind}"):
+                is_register = name.startswith(STATE_PREFIX)
+                is_allowed = name in fields or (is_register and ALL_REGISTERS in fields)
+                if not is_allowed and (is_register or name in FIELDS[kind]):
+                    yield path, f"the field {name!r} is not allowed{did_you_mean(name, fields)}"
+        actions = getattr(constraints.allowed_actions, kind)
+        if kind in inside and actions is not None:
+            for path, name in _named(inside[kind], "action", f"{prefix}{kind}"):
+                if name in ACTIONS[kind] and name not in actions:
+                    yield path, f"the action {name!r} is not allowed{did_you_mean(name, actions)}"
+
+
+def _named(tree: Any, key: str, path: str) -> Iterator[tuple[str, str]]:
+    """Every text that stands under `key` in a tree, with its path, in the order in which they were written."""
+    waiting = [(tree, path)]
+    while waiting:
+        value, here = waiting.pop()
+        if isinstance(value, dict) and isinstance(value.get(key), str):
+            yield f"{here}.{key}", value[key]
+        items = list(value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ())
+        waiting += [(each, f"{here}.{part}") for part, each in reversed(items)]
+
+
+def _parameters(
+    document: PolicyDocument, policy: Policy, allowed: Mapping[str, AllowedParameter]
+) -> Iterator[tuple[str, str]]:
+    if not allowed:
+        return
+    written = set()
+    for path, name, value in _written(document):
+        written.add(name)
+        if name not in allowed:
+            yield path, f"the parameter {name!r} is not allowed{did_you_mean(name, list(allowed))}"
+        elif problem := _outside(value, allowed[name]):
+            yield path, problem
+    # What is left out is the type's own default, which may be none of the allowed values.
+    for name in BUILTIN_PARAMETERS.get(type(policy).__name__, ()):
+        if name in allowed and name not in written and (problem := _outside(getattr(policy, name), allowed[name])):
+            yield name, f"{problem}, which it is by default; write it"
+
+
+def _written(document: PolicyDocument) -> Iterator[tuple[str, str, float]]:
+    """Every number that is a parameter: its path, its name, its value."""
+    sections = [("parameters.", document.get("parameters"))]
+    own = BUILTIN_PARAMETERS.get(str(document.get("type")), ())
+    sections.append(("", {name: document[name] for name in own if name in document}))
+    if isinstance(document.get("document"), dict):
+        sections.append(("document.parameters.", document["document"].get("parameters")))
+    for path, section in sections:
+        for name, value in section.items() if isinstance(section, dict) else ():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                yield f"{path}{name}", name, value
+
+
+def _outside(value: float, parameter: AllowedParameter) -> str | None:
+    least, most, values = parameter.min_value, parameter.max_value, parameter.allowed_values
+    if parameter.param_type == "int" and value != math.floor(value):
+        return f"should be a whole number, found {value}"
+    if values is not None and value not in values:
+        return f"should be one of {', '.join(f'{each:g}' for each in values)}, found {value}"
+    if least is not None and most is not None and not least <= value <= most:
+        return f"should be from {least:g} to {most:g}, found {value}"
+    return None
+
+
+# A `Policy` as a document
+
+
+def document_of(policy: Policy) -> Any:
+    """What a scenario would say for a policy that was built in Python."""
+    parameters = {} if policy.fraction is None else {"parameters": {FRACTION: _number(policy.fraction)}}
+    if isinstance(policy, Trees):
+        found = {kind: getattr(policy, kind) for kind in TREE_KINDS}
+        written: dict[int, Any] = {}
+        trees = {kind: _written_node(node, written) for kind, node in found.items() if node is not None}
+        return {"version": "1", **parameters, **trees}
+    if not isinstance(policy, Fifo | Deadline | LiquidityAware):
+        return policy
+    kind = type(policy).__name__
+    return {"type": kind, **{name: getattr(policy, name) for name in BUILTIN_PARAMETERS[kind]}, **parameters}
+
+
+def _number(fraction: Any) -> Any:
+    return float(fraction) if isinstance(fraction, Fraction) and abs(fraction) < LARGEST_NUMBER else fraction
+
+
+def _written_node(node: Any, written: dict[int, Any], depth: int = 1) -> Any:
+    """A node or an expression in JSON; one that stands in several places is written once, and shared."""
+    if depth > MAX_DEPTH + 1:
+        return None
+    if id(node) not in written:
+        written[id(node)] = _json_of(node, lambda inside: _written_node(inside, written, depth + 1))
+    return written[id(node)]
+
+
+def _json_of(node: Any, write: Callable[[Any], Any]) -> Any:
+    if isinstance(node, Branch):
+        condition, on_true, on_false = map(write, (node.condition, node.on_true, node.on_false))
+        return {"type": "condition", "condition": condition, "on_true": on_true, "on_false": on_false}
+    if isinstance(node, Action):
+        names = next((known[node.name] for known in ACTIONS.values() if node.name in known), ())
+        values = dict(zip((name for name in names if name != "key"), map(write, node.arguments), strict=False))
+        key = {} if node.key is None else {"key": node.key}
+        return {"type": "action", "action": node.name, "parameters": {**key, **values}}
+    if isinstance(node, Compute):
+        return _operation(node.op, [write(each) for each in node.operands])
+    if isinstance(node, Constant | FieldValue):
+        return {"value": node.value} if isinstance(node, Constant) else {"field": node.name}
+    return node
+
+
+def _operation(op: str, operands: list[Any]) -> dict[str, Any]:
+    if op in ("and", "or"):
+        return {"op": op, "conditions": operands}
+    if op in MANY_SIDED:
+        return {"compute": {"op": op, "values": operands}}
+    names = {"not": ("condition",), "clamp": ("value", "min", "max"), **dict.fromkeys(ONE_SIDED, ("value",))}
+    found = {"op": op, **dict(zip(names.get(op, ("left", "right")), operands, strict=False))}
+    return found if op == "not" or op in COMPARISONS else {"compute": found}
