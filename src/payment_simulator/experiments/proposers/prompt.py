@@ -1,0 +1,271 @@
+"""What a language model is told before it proposes a policy for a bank."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from payment_simulator.experiments.config import ALL_REGISTERS, AllowedParameter, PolicyConstraints
+from payment_simulator.experiments.proposers.protocol import Attempt, DecisionContext, PolicyDocument
+from payment_simulator.policy.fields import (
+    ACTION_MEANINGS,
+    ACTIONS,
+    COMPARISONS,
+    COST_FIELDS,
+    FIELDS,
+    MANY_SIDED,
+    ONE_SIDED,
+    STATE_PREFIX,
+    TREE_KINDS,
+    TWO_SIDED,
+)
+from payment_simulator.policy.policies import FRACTION
+from payment_simulator.policy.tree import MAX_DEPTH
+from payment_simulator.scenario.schema import EVENT_AGENTS, Scenario, ScenarioEvent
+
+MAX_ATTEMPTS = 12
+MAX_REJECTED = 5
+MAX_ROWS = 25
+"""Of the other banks, and of the events that are known."""
+MAX_POLICY = 20_000
+MAX_ATTEMPT = 1_200
+MAX_TEXT = 3_000
+
+SYSTEM_PROMPT = """\
+You set the payment policy of one bank in a simulated real-time gross settlement system. Liquidity costs money and \
+delay costs money; find the policy with which your bank's own total cost is least, the other banks' policies being \
+what they are. You are judged by that cost alone. Reason from the costs and from what was tried before: look at which \
+kind of cost is largest, and what would reduce it by more than it adds elsewhere. Answer with one JSON object and \
+nothing else."""
+
+PARAMETER_MEANINGS = {
+    FRACTION: "share of its liquidity pool that the bank borrows for the run, 0 to 1",
+    "urgency_threshold": "ticks; a payment with at most so many left to its deadline is released",
+    "target_buffer": "cents of the balance that a release has to leave",
+}
+BUILTIN_TYPES = """\
+- {"type": "Fifo"}: releases every payment at once.
+- {"type": "Deadline", "urgency_threshold": TICKS (default 3)}: holds a payment until ticks_to_deadline <= \
+urgency_threshold.
+- {"type": "LiquidityAware", "target_buffer": CENTS (default 0), "urgency_threshold": TICKS (default 3)}: releases \
+a payment when balance - amount >= target_buffer, or when it is that urgent."""
+
+
+def prompt_for(context: DecisionContext, customization: Mapping[str, str]) -> str:
+    """The question that a context asks; `customization` has what the experimenter adds, for `all` and by bank."""
+    bank, scenario = context.agent_id, context.scenario
+    added = [customization[key] for key in ("all", bank) if key in customization]
+    sections = {
+        "The game": _game(bank, scenario),
+        "Costs under the policies that hold now": _costs(bank, context.costs),
+        "What is charged": _rates(scenario),
+        "Your policy now": [_cut(_json(context.policies[bank]), MAX_POLICY)],
+        "What was tried": _history(context.history),
+        "What you may propose": _allowed(context.constraints),
+        "From the experimenter": added,
+        "Your answers to this question that were refused": _rejected(context.rejected),
+        "Your answer": _format(context.constraints),
+    }
+    written = {title: "\n".join(lines) for title, lines in sections.items()}
+    return "\n\n".join(f"# {title}\n{text}" for title, text in written.items() if text)
+
+
+def _game(bank: str, scenario: Scenario) -> Iterator[str]:
+    simulation, lsm = scenario.simulation, scenario.lsm_config
+    yield f"You decide for {bank}, one of {len(scenario.agents)} banks that pay each other."
+    yield "Money is in cents. A cost is that of a whole run, a mean where payments are drawn at random."
+    yield (
+        f"A run is {simulation.num_days} day(s) of {simulation.ticks_per_day} ticks, counted from 0. In each tick "
+        "payments arrive in their sender's own queue, each bank decides which to release, and a released payment "
+        "settles when its amount is at most the sender's balance, credit and collateral together; else it waits in "
+        "the central queue."
+    )
+    usable = "in the next tick" if scenario.deferred_crediting else "at once, in the same tick"
+    yield f"Money that comes in can be used {usable}."
+    offsets = [
+        *(["both ways between two banks"] if lsm.enable_bilateral else []),
+        *([f"in cycles of 3 to {lsm.max_cycle_length} banks"] if lsm.enable_cycles else []),
+    ]
+    yield f"The central queue offsets payments {' and '.join(offsets)}." if offsets else "Nothing is offset."
+    if scenario.deadline_cap_at_eod:
+        yield "A deadline is at the latest the last tick of the day on which the payment arrives."
+    own = next(agent for agent in scenario.agents if agent.id == bank)
+    facts = own.model_dump(mode="json", exclude={"id", "policy"}, exclude_none=True)
+    yield f"Your bank: {_cut(_json(facts), MAX_TEXT)}"
+    pools = [f"{agent.id} {agent.liquidity_pool:,}" for agent in scenario.agents_by_id() if agent.id != bank]
+    yield f"Liquidity pools of the others: {_few(pools, ', ')}"
+    if events := [_json(event.model_dump(mode="json")) for event in scenario.scenario_events if _concerns(event, bank)]:
+        yield "What happens to your bank in every run, deadlines in ticks after the arrival:"
+        yield _few([f"- {event}" for event in events], "\n")
+
+
+def _concerns(event: ScenarioEvent, bank: str) -> bool:
+    """Whether it names this bank, or none."""
+    named = {getattr(event, key, None) for key in EVENT_AGENTS} - {None}
+    return not named or bank in named
+
+
+def _costs(bank: str, costs: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    yield f"{bank}, yours: {sum(costs[bank].values()):,} cents, of which"
+    yield from (f"- {kind}: {cents:,}" for kind, cents in costs[bank].items())
+    others = {name: sum(kinds.values()) for name, kinds in costs.items() if name != bank}
+    yield f"The other banks: {_few([f'{name} {cents:,}' for name, cents in others.items()], ', ')}"
+
+
+def _rates(scenario: Scenario) -> Iterator[str]:
+    rates = scenario.cost_rates.model_dump(mode="json")
+    free = [name for name in COST_FIELDS if rates[name] == (1 if name == "overdue_delay_multiplier" else 0)]
+    for name, (unit, meaning) in COST_FIELDS.items():
+        if name not in free:
+            yield f"- {name} = {_json(rates[name])} ({unit}): {meaning}"
+    if any(multiplier != 1 for multiplier in rates["priority_delay_multipliers"].values()):
+        yield f"- delay is multiplied by priority (8-10, 4-7, 0-3): {_json(rates['priority_delay_multipliers'])}"
+    if free:
+        yield f"Not charged, or of no effect: {', '.join(free)}"
+
+
+def _history(history: Sequence[Attempt]) -> Iterator[str]:
+    """The latest attempts, the oldest of them first."""
+    if len(history) > MAX_ATTEMPTS:
+        yield f"The latest {MAX_ATTEMPTS} of {len(history)} proposals for your bank, oldest first."
+    for attempt in history[-MAX_ATTEMPTS:]:
+        what = "accepted" if attempt.accepted else "rejected"
+        prices = [f"{cents:,}" for cents in (attempt.old_cost, attempt.new_cost) if cents is not None]
+        cost = f"; your cost {' -> '.join(prices)}" if prices else ""
+        policy = "no policy" if attempt.policy is None else _cut(_json(attempt.policy), MAX_ATTEMPT)
+        yield f"- iteration {attempt.iteration}, {what}: {_cut(attempt.reason, MAX_ATTEMPT)}{cost}; {policy}"
+
+
+def _rejected(rejected: Sequence[tuple[str, str]]) -> Iterator[str]:
+    if rejected:
+        yield "Do not repeat their mistakes."
+    for answer, reason in rejected[-MAX_REJECTED:]:
+        yield f"Answer: {_cut(answer, MAX_TEXT)}\nRefused because: {_cut(reason, MAX_TEXT)}"
+
+
+def _allowed(constraints: PolicyConstraints) -> Iterator[str]:
+    yield 'A policy of one of these types, with its numbers beside "type" or under "parameters":'
+    yield BUILTIN_TYPES
+    yield "Parameters that you may write, and no others:" if constraints.allowed_parameters else "Parameters:"
+    if constraints.allowed_parameters:
+        yield from (f"- {_parameter(each)}" for each in constraints.allowed_parameters)
+    else:
+        yield from (f"- {name}: {meaning}" for name, meaning in PARAMETER_MEANINGS.items())
+    if _tree_example(constraints) is not None:
+        yield from _trees(constraints)
+
+
+def _parameter(parameter: AllowedParameter) -> str:
+    values = parameter.allowed_values
+    numbers = [f"{each:g}" for each in values or (parameter.min_value, parameter.max_value) if each is not None]
+    where = f"one of {', '.join(numbers)}" if values else f"from {' to '.join(numbers)}"
+    kind = "whole number, " if parameter.param_type == "int" else ""
+    meaning = PARAMETER_MEANINGS.get(parameter.name)
+    return f"{parameter.name}: {kind}{where}" + (f"; {meaning}" if meaning else "")
+
+
+def _trees(constraints: PolicyConstraints) -> Iterator[str]:
+    yield (
+        f'Or decision trees, at most {MAX_DEPTH} levels deep: a "payment_tree", asked for each payment in your queue '
+        'in every tick, and, if you like, a "bank_tree" and a "collateral_tree", asked once a tick before it. For '
+        "example:"
+    )
+    yield _json(_tree_example(constraints))
+    yield (
+        f'Conditions: {" ".join(COMPARISONS)} with "left" and "right"; and, or with a list "conditions"; not with '
+        '"condition". Values: {"field": NAME}, {"param": NAME of one of "parameters"}, {"value": NUMBER}, '
+        f'{{"compute": {{"op": …}}}} with {" ".join(TWO_SIDED)} ("left", "right"), {" ".join(MANY_SIDED)} (a list '
+        f'"values"), {" ".join(ONE_SIDED)} ("value"), clamp ("value", "min", "max"). x / 0 is 0.'
+    )
+    for kind in TREE_KINDS:
+        if actions := _actions(constraints, kind):
+            yield f"Actions of a {kind}, their parameters being values:"
+            for name in actions:
+                takes = "".join(f" {each}" for each in ACTIONS[kind][name])
+                yield f"- {name}{takes}: {ACTION_MEANINGS[name]}"
+        else:
+            yield f"There may be no {kind}."
+    yield "Fields that a tree may ask:"
+    for name in _fields(constraints):
+        unit, meaning = FIELDS["payment_tree"][name]
+        only = "" if name in FIELDS["bank_tree"] else "; in a payment_tree only"
+        yield f"- {name} ({unit}): {meaning}{only}"
+    yield from _registers(constraints)
+
+
+def _registers(constraints: PolicyConstraints) -> Iterator[str]:
+    if constraints.allowed_fields is None or ALL_REGISTERS in constraints.allowed_fields:
+        yield f"- {STATE_PREFIX}NAME: a register of yours, 0 until set, kept over the days"
+    else:
+        names = [name for name in constraints.allowed_fields if name.startswith(STATE_PREFIX)]
+        yield from (f"- {name}: a register of yours, 0 until set, kept over the days" for name in names)
+
+
+def _fields(constraints: PolicyConstraints) -> list[str]:
+    allowed = constraints.allowed_fields
+    return [name for name in FIELDS["payment_tree"] if allowed is None or name in allowed]
+
+
+def _actions(constraints: PolicyConstraints, kind: str) -> list[str]:
+    allowed = getattr(constraints.allowed_actions, kind)
+    known = next(actions for each, actions in ACTIONS.items() if each == kind)
+    return [name for name in known if allowed is None or name in allowed]
+
+
+def _tree_example(constraints: PolicyConstraints) -> PolicyDocument | None:
+    """A small policy of trees that these constraints allow; None where payment trees may have no actions at all."""
+    actions, fields = _actions(constraints, "payment_tree"), _fields(constraints)
+    if not actions:
+        return None
+    first, last = ("Release" if "Release" in actions else actions[0]), ("Hold" if "Hold" in actions else actions[-1])
+    asked = "ticks_to_deadline" if "ticks_to_deadline" in fields else next(iter(fields), None)
+    left = {"value": 1} if asked is None else {"field": asked}
+    condition = {"op": "<=", "left": left, "right": {"value": 2}}
+    branches = {"on_true": _leaf(first), "on_false": _leaf(last)}
+    tree = {"type": "condition", "condition": condition, **branches}
+    return {
+        "version": "1",
+        "policy_id": "example",
+        "parameters": _example_parameters(constraints),
+        "payment_tree": tree,
+    }
+
+
+def _leaf(action: str) -> dict[str, Any]:
+    return {
+        "type": "action",
+        "action": action,
+        "parameters": {name: {"value": 2} for name in ACTIONS["payment_tree"][action]},
+    }
+
+
+def _example_parameters(constraints: PolicyConstraints) -> dict[str, float]:
+    """The share of the pool, where it is a parameter at all, at the middle of what is allowed."""
+    if not constraints.allowed_parameters:
+        return {FRACTION: 0.5}
+    own = next((each for each in constraints.allowed_parameters if each.name == FRACTION), None)
+    if own is None:
+        return {}
+    if own.allowed_values is not None:
+        return {FRACTION: own.allowed_values[len(own.allowed_values) // 2]}
+    least, most = own.min_value or 0.0, own.max_value or 0.0
+    return {FRACTION: math.ceil(least) if own.param_type == "int" else (least + most) / 2}
+
+
+def _format(constraints: PolicyConstraints) -> Iterator[str]:
+    policy = {"type": "Fifo", "parameters": _example_parameters(constraints)}
+    yield 'One JSON object with "policy", the whole of the new policy, and "reasoning", a few sentences. For example:'
+    yield _json({"policy": policy, "reasoning": "Why this costs my bank less."})
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}… ({len(text) - most:,} more characters)"
+
+
+def _few(items: Sequence[str], between: str) -> str:
+    more = [f"and {len(items) - MAX_ROWS} more"] if len(items) > MAX_ROWS else []
+    return between.join([*items[:MAX_ROWS], *more])
