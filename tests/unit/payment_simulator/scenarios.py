@@ -221,7 +221,7 @@ def _documents(draw):
     return found
 
 
-_POLICIES = st.one_of(
+POLICIES = st.one_of(
     st.fixed_dictionaries(
         {}, optional={"parameters": st.fixed_dictionaries({"initial_liquidity_fraction": FRACTIONS})}
     ),
@@ -262,7 +262,7 @@ def _agents(draw, name, names, tight):
         "posted_collateral": draw(st.sampled_from([0, 30] if tight else [0, 300])),
         "max_collateral_capacity": draw(st.sampled_from([0, 1000])),
         "collateral_haircut": draw(st.sampled_from([0, 0.1, 1 / 3, 1])),
-        "policy": draw(st.just({"type": "Fifo"}) | _POLICIES if tight else _POLICIES),
+        "policy": draw(st.just({"type": "Fifo"}) | POLICIES if tight else POLICIES),
     }
     others = [other for other in names if other != name]
     kind = draw(st.sampled_from(["config"] if tight else ["config", "config", "bands", "none"]))

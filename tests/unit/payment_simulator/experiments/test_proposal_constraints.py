@@ -8,7 +8,7 @@ import pytest
 from contexts import FRACTION, constrained
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from scenarios import act, ask
+from scenarios import POLICIES, act, ask
 
 from labledger.errors import ConfigError
 from payment_simulator.experiments.config import ExperimentConfig
@@ -196,6 +196,14 @@ EVERY_OPERATION = Branch(
 def test_a_policy_that_was_built_in_python_is_stored_as_a_scenario_says_it(policy):
     stored = stored_policy(policy, FREE)
     assert read_policy(json.loads(json.dumps(stored))) == (policy, [])
+
+
+@settings(max_examples=100, deadline=None)
+@given(POLICIES)
+def test_any_policy_that_can_be_run_is_stored_as_it_is_and_as_built_in_python(answer):
+    assert stored_policy(answer, FREE) == answer
+    policy, _ = read_policy(answer)
+    assert read_policy(stored_policy(policy, FREE)) == (policy, [])
 
 
 def test_constraints_hold_for_a_policy_that_was_built_in_python():
