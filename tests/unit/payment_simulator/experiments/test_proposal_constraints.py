@@ -278,10 +278,10 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_answer_is_refused_at_once_in_few_words(name):
     answer = HOSTILE[name]()
-    began_s = time.perf_counter()
+    began_s = time.process_time()
     with pytest.raises(UnusableAnswerError) as raised:
         stored_policy(answer, constrained(**FRACTIONS, allowed_fields=["amount"]))
-    assert time.perf_counter() - began_s < 0.5
+    assert time.process_time() - began_s < 0.5
     assert 0 < len(str(raised.value)) < 20_000
 
 

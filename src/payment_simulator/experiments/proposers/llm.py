@@ -1,0 +1,231 @@
+"""Policies from a language model, asked through pydantic-ai, which is imported when a proposer is made."""
+
+import asyncio
+import logging
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from labledger.errors import ConfigError
+from labledger.yaml_files import describe_errors
+from payment_simulator.experiments.config import Llm
+from payment_simulator.experiments.proposers.prompt import SYSTEM_PROMPT
+from payment_simulator.experiments.proposers.protocol import (
+    DecisionContext,
+    EndpointError,
+    Interaction,
+    PolicyDocument,
+    UnusableAnswerError,
+)
+from payment_simulator.scenario.loader import parse_json
+
+if TYPE_CHECKING:
+    from pydantic_ai.messages import ModelResponse
+    from pydantic_ai.models import Model
+
+KEYS = {
+    "anthropic": ("ANTHROPIC_API_KEY",),
+    "openai": ("OPENAI_API_KEY",),
+    "google": ("GOOGLE_API_KEY", "GEMINI_API_KEY"),
+}
+MAX_ANSWER = 200_000
+"""Characters; a policy of a tenth of them is large."""
+MAX_ERROR = 1_000
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 60.0
+"""Before a request is sent again, whatever a server asks for."""
+SENT_AGAIN = (408, 409, 429)
+ENDINGS = {
+    "length": "the answer was cut off at the model's limit of tokens; make it shorter",
+    "content_filter": "the model or its provider withheld the answer",
+}
+
+
+class Answer(BaseModel):
+    """What a model is asked for."""
+
+    policy: dict[str, Any]
+    reasoning: str = ""
+
+
+class LlmProposer:
+    """Asks a model for a policy, once a call; the key is read from the environment and said nowhere.
+
+    Raises:
+        EndpointError: the environment has no key for the model, or one that cannot be sent.
+        ConfigError: pydantic-ai is not installed.
+    """
+
+    def __init__(self, llm: Llm) -> None:
+        self._llm = llm
+        self._system_prompt = SYSTEM_PROMPT if llm.system_prompt is None else llm.system_prompt
+        self._key = _key_of(llm)
+        self._model = _model_of(llm, self._key)
+        self._last: Interaction | None = None
+
+    async def generate_policy(
+        self, *, agent_id: str, prompt: str, current_policy: PolicyDocument, context: DecisionContext
+    ) -> PolicyDocument:
+        """The policy in the model's answer to `prompt`; it is not checked here.
+
+        Each request may take `timeout_seconds` as a whole. One that fails in a way that may pass (no connection, no
+        answer in time, too many requests, a server's error) is sent again, at most `max_retries` times.
+
+        Raises:
+            UnusableAnswerError: the answer has no policy in it; `get_last_interaction` has what it was and cost.
+            EndpointError: no answer: the server refuses, or fails again and again; in its own words.
+        """
+        self._last = None
+        response, latency_s = await self._ask(prompt)
+        text = self._without_key(response.text or "")[: MAX_ANSWER + 1]
+        tokens = response.usage.input_tokens, response.usage.output_tokens
+        is_counted = tokens != (0, 0)
+        self._last = Interaction(
+            prompt_tokens=tokens[0] if is_counted else None,
+            completion_tokens=tokens[1] if is_counted else None,
+            latency_seconds=latency_s,
+            model=self._without_key(response.model_name or self._llm.model),
+            prompt=self._without_key(f"{self._system_prompt}\n\n{prompt}"),
+            response=text,
+        )
+        try:
+            return policy_in(text)
+        except UnusableAnswerError as error:
+            ending = ENDINGS.get(response.finish_reason or "")
+            raise UnusableAnswerError(f"{ending} ({error})" if ending else str(error)) from None
+
+    def get_last_interaction(self) -> Interaction | None:
+        """What the last call was answered, and what that cost; None before an answer."""
+        return self._last
+
+    async def _ask(self, prompt: str) -> "tuple[ModelResponse, float]":
+        """The answer, and the seconds from its request to its end."""
+        from pydantic_ai.direct import model_request
+        from pydantic_ai.exceptions import AgentRunError, UserError
+        from pydantic_ai.messages import ModelRequest, SystemPromptPart, UserPromptPart
+        from pydantic_ai.settings import ModelSettings
+
+        limit_s = self._llm.timeout_seconds
+        settings = ModelSettings(timeout=limit_s, request_timeout=limit_s, max_retries=0)
+        if self._llm.temperature is not None:
+            settings["temperature"] = self._llm.temperature
+        message = ModelRequest(parts=[SystemPromptPart(self._system_prompt), UserPromptPart(prompt)])
+        attempt = 0
+        while True:
+            began_s = time.monotonic()
+            try:
+                async with self._model:  # connections last for a request: they belong to the caller's event loop
+                    response = await model_request(self._model, [message], model_settings=settings, instrument=False)
+                return response, time.monotonic() - began_s
+            except (AgentRunError, UserError) as error:
+                problem, wait_s = self._described(error), _wait_s(error, attempt)
+            # Raised out here, where it has no context: that may have the key, in the request or in its echo.
+            if wait_s is None or attempt == self._llm.max_retries:
+                tries = f" ({attempt + 1} tries)" if attempt else ""
+                raise EndpointError(f"{problem}{tries}")
+            await asyncio.sleep(wait_s)
+            attempt += 1
+
+    def _described(self, error: Exception) -> str:
+        """What is wrong, in the words of the server or of the transport, and what may help."""
+        status = getattr(error, "status_code", None)
+        words = self._without_key(_words_of(error))[:MAX_ERROR]
+        words = "".join(letter if letter.isprintable() else " " for letter in words)
+        where = f"{self._llm.model} at {self._llm.base_url}" if self._llm.base_url else self._llm.model
+        hints = {401: _variables(self._llm), 403: _variables(self._llm), 404: "the model's name and base_url"}
+        hint = f"; check {hints[status]}" if status in hints else ""
+        return f"{where}: {f'HTTP {status}: ' if status else ''}{words}{hint}"
+
+    def _without_key(self, text: str) -> str:
+        return text.replace(self._key, "[key]") if self._key else text
+
+
+def policy_in(text: str) -> PolicyDocument:
+    """The policy in a model's answer, whatever it says around the one JSON object.
+
+    Raises:
+        UnusableAnswerError: there is none, or the object has another shape.
+    """
+    if len(text) > MAX_ANSWER:
+        raise UnusableAnswerError(f"the answer has more than {MAX_ANSWER:,} characters; make it shorter")
+    begin, end = text.find("{"), text.rfind("}")
+    if begin < 0:
+        raise UnusableAnswerError("the answer has no JSON object in it")
+    try:
+        data = parse_json(text[begin : max(begin, end) + 1], "the answer")
+        return Answer.model_validate(data).policy
+    except ConfigError as error:
+        raise UnusableAnswerError(str(error)[:MAX_ERROR]) from None
+    except ValidationError as error:
+        problems = describe_errors(error, Answer, data, lambda _: "the answer")
+        raise UnusableAnswerError("\n".join(problems)[:MAX_ERROR]) from None
+
+
+def _wait_s(error: Exception, attempt: int) -> float | None:
+    """How long to wait before the request is sent again; None where that would change nothing."""
+    from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, ModelQuotaExceededError
+
+    if not isinstance(error, ModelAPIError) or isinstance(error, ModelQuotaExceededError):
+        return None
+    if isinstance(error, ModelHTTPError) and error.status_code < 500 and error.status_code not in SENT_AGAIN:
+        return None
+    asked_s: float | None = error.retry_after  # of the header, seconds or a date
+    return min(FIRST_WAIT_S * 2**attempt if asked_s is None else asked_s, LONGEST_WAIT_S)
+
+
+def _words_of(error: BaseException) -> str:
+    """The message of the server where there is one, else that of the transport and of its first cause."""
+    body = getattr(error, "body", None)
+    inside = body.get("error", body) if isinstance(body, dict) else body
+    if isinstance(inside, dict):
+        return str(inside.get("message", inside))
+    if inside or hasattr(error, "status_code"):
+        return str(inside or "without a word")
+    first = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    text, cause = (str(each).partition("\n")[0] for each in (error, first))
+    return text if cause in text else f"{text}: {cause}"
+
+
+def _variables(llm: Llm) -> str:
+    return " or ".join(KEYS[llm.model.partition(":")[0]])
+
+
+def _key_of(llm: Llm) -> str | None:
+    names = KEYS[llm.model.partition(":")[0]]
+    found = ((name, os.environ.get(name, "").strip()) for name in names)
+    name, key = next(((name, key) for name, key in found if key), (names[0], ""))
+    if not key and llm.base_url is None:
+        raise EndpointError(f"{llm.model}: no key in the environment; set {_variables(llm)}")
+    if not (key.isascii() and key.isprintable()):
+        raise EndpointError(f"{llm.model}: {name} has a character that no key has")
+    return key or None
+
+
+def _model_of(llm: Llm, key: str | None) -> "Model":
+    provider, _, name = llm.model.partition(":")
+    try:
+        if provider == "anthropic":
+            from pydantic_ai.models.anthropic import AnthropicModel
+            from pydantic_ai.providers.anthropic import AnthropicProvider
+
+            return AnthropicModel(name, provider=AnthropicProvider(api_key=key))
+        if provider == "google":
+            from pydantic_ai.models.google import GoogleModel
+            from pydantic_ai.providers.google import GoogleProvider
+
+            # What Google's client warns of, as of two keys in the environment, is for logs that someone keeps.
+            logging.getLogger("google_genai").addHandler(logging.NullHandler())
+            return GoogleModel(name, provider=GoogleProvider(api_key=key))
+        from pydantic_ai.models.openai import OpenAIChatModel
+        from pydantic_ai.providers.openai import OpenAIProvider
+        from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
+
+        if llm.base_url is None:
+            return OpenAIChatModel(name, provider=OpenAIProvider(api_key=key))
+        return OpenAIChatModel(name, provider=OpenAICompatibleProvider("server", base_url=llm.base_url, api_key=key))
+    except ImportError as error:
+        raise ConfigError(f"proposer: llm needs pydantic-ai: pip install 'labledger[llm]' ({error})") from error
