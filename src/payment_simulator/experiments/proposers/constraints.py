@@ -30,8 +30,8 @@ MAX_VALUES = 5_000
 """Of an answer, every section, list, number and text counted; some 500 questions."""
 MAX_TEXT = 100_000
 MAX_KEY = 100
-MAX_NESTING = 250
-"""Each level of a tree takes at most two of JSON's; those of `policy.tree` are at most 100."""
+MAX_NESTING = 3 * MAX_DEPTH + 20
+"""A level of a tree takes at most three of JSON's: a section, `compute` in it, and a list in that."""
 MAX_PROBLEMS = 25
 MAX_PART = 300
 

@@ -145,6 +145,19 @@ def test_every_violation_is_told_at_once_those_of_the_grammar_too():
     ]
 
 
+@pytest.mark.parametrize(("levels", "is_allowed"), [(98, True), (99, False)])
+def test_a_tree_may_be_as_deep_as_one_that_can_be_run(levels, is_allowed):
+    number = {"value": 2}
+    for _ in range(levels):
+        number = {"compute": {"op": "max", "values": [number]}}
+    answer = trees(act("Split", num_splits=number))
+    assert (read_policy(answer)[1] == []) is is_allowed
+    if is_allowed:
+        assert stored_policy(answer, FREE) == answer
+    else:
+        assert refused(answer)[0].endswith("deeper than 100")
+
+
 def test_without_constraints_every_policy_that_can_be_run_is_allowed():
     for answer in ({}, {"type": "LiquidityAware", "target_buffer": 5}, trees(URGENT, parameters={"x": 3})):
         assert stored_policy(answer, FREE) == answer
