@@ -79,15 +79,15 @@ class LlmProposer:
         """
         self._last = None
         response, latency_s = await self._ask(prompt)
-        text = self._without_key(response.text or "")[: MAX_ANSWER + 1]
+        text = self._keepable(response.text or "")[: MAX_ANSWER + 1]
         tokens = response.usage.input_tokens, response.usage.output_tokens
         is_counted = tokens != (0, 0)
         self._last = Interaction(
             prompt_tokens=tokens[0] if is_counted else None,
             completion_tokens=tokens[1] if is_counted else None,
             latency_seconds=latency_s,
-            model=self._without_key(response.model_name or self._llm.model),
-            prompt=self._without_key(f"{self._system_prompt}\n\n{prompt}"),
+            model=self._keepable(response.model_name or self._llm.model),
+            prompt=self._keepable(f"{self._system_prompt}\n\n{prompt}"),
             response=text,
         )
         try:
@@ -131,14 +131,16 @@ class LlmProposer:
     def _described(self, error: Exception) -> str:
         """What is wrong, in the words of the server or of the transport, and what may help."""
         status = getattr(error, "status_code", None)
-        words = self._without_key(_words_of(error))[:MAX_ERROR]
+        words = self._keepable(_words_of(error))[:MAX_ERROR]
         words = "".join(letter if letter.isprintable() else " " for letter in words)
         where = f"{self._llm.model} at {self._llm.base_url}" if self._llm.base_url else self._llm.model
         hints = {401: _variables(self._llm), 403: _variables(self._llm), 404: "the model's name and base_url"}
         hint = f"; check {hints[status]}" if status in hints else ""
         return f"{where}: {f'HTTP {status}: ' if status else ''}{words}{hint}"
 
-    def _without_key(self, text: str) -> str:
+    def _keepable(self, text: str) -> str:
+        """A text from outside without the key, and without halves of surrogate pairs, which UTF-8 cannot hold."""
+        text = text.encode(errors="replace").decode()
         return text.replace(self._key, "[key]") if self._key else text
 
 

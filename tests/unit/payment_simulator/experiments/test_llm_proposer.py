@@ -140,6 +140,14 @@ def test_an_answer_that_was_cut_off_or_withheld_says_so():
             ask(proposer(server))
 
 
+def test_an_answer_that_is_no_unicode_can_still_be_kept():
+    with ModelServer(say("half a pair \ud800")) as server:
+        one = proposer(server)
+        with pytest.raises(UnusableAnswerError, match="no JSON object"):
+            ask(one)
+    assert one.get_last_interaction().response.encode() == b"half a pair ?"
+
+
 def test_tokens_that_a_server_does_not_count_are_none():
     with ModelServer(propose(POLICY, tokens=None)) as server:
         one = proposer(server)
