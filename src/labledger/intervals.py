@@ -58,6 +58,22 @@ def bootstrap_mean(groups: Sequence[Sequence[float]], *, seed: int, level: float
     return Interval(float(found.low), float(found.high), level, len(groups), "BCa bootstrap")
 
 
+def mean_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
+    """Student's t interval of the mean of independent values, as of paired differences: Student (1908).
+
+    Raises:
+        ValueError: fewer than two values.
+    """
+    if len(values) < 2:
+        raise ValueError(f"{len(values)} values: an interval needs two")
+    from scipy.special import stdtrit
+
+    given = np.asarray(values, dtype=float)
+    mean = float(given.mean())
+    half = float(stdtrit(len(given) - 1, (1 + level) / 2)) * float(given.std(ddof=1)) / math.sqrt(len(given))
+    return Interval(mean - half, mean + half, level, len(given), "Student's t")
+
+
 def ratio_of_means(first: Sequence[float], second: Sequence[float], *, level: float = 0.95) -> Interval:
     """The interval of second over first: ratio of geometric means of independent repeats, without equal variances.
 

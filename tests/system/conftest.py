@@ -187,6 +187,12 @@ class User:
         return sorted(path.name for path in self.folder.iterdir() if path.suffix not in (".yaml", ".jsonl", ".model"))
 
 
+@pytest.fixture(scope="session")
+def compiled() -> dict[str, str]:
+    """What a user's environment needs to find the settlement engine compiled, as it is after its first use."""
+    return {"XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))}
+
+
 @pytest.fixture
 def user(tmp_path: Path) -> User:
     return User(tmp_path)

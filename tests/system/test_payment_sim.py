@@ -144,16 +144,13 @@ print(by[1].engine)
 """
 
 
-def test_a_small_scenario_that_proves_to_be_much_work_starts_over_in_the_kernel(user):
+def test_a_small_scenario_that_proves_to_be_much_work_starts_over_in_the_kernel(user, compiled):
     """By its size it looks small: it is its queues that grow."""
     user.write("tight.yaml", TIGHT + "".join(BANK.format(number) for number in range(10)))
-    cache = {
-        "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
-    }  # with the kernel compiled
     ended = subprocess.run(
         [sys.executable, "-c", SHOWS_WHO_RAN_IT],
         cwd=user.folder,
-        env=user.environment(**cache),
+        env=user.environment(**compiled),
         capture_output=True,
         text=True,
         check=True,

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from labledger.commands import run_program, show_version
+from payment_simulator.cli.experiment import experiment_app
 from payment_simulator.cli.policy import policy_app
 from payment_simulator.cli.run import run
 
@@ -13,6 +14,7 @@ HELP = "Real-time gross settlement, simulated exactly: what liquidity and delay 
 app = typer.Typer(name="payment-sim", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(run)
 app.add_typer(policy_app, name="policy")
+app.add_typer(experiment_app, name="experiment")
 
 
 def _show_version(value: bool) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from labledger.errors import ConfigError
 from payment_simulator.engine.vocabulary import COSTS, ROW, EventKind, Skipped
 
 if TYPE_CHECKING:
@@ -90,6 +91,40 @@ def write_events(table: "pyarrow.Table", scenario: "Scenario", path: Path) -> No
     buffer = io.BytesIO()
     pq.write_table(table.replace_schema_metadata(metadata), buffer, compression="zstd", write_page_checksum=True)
     write_durably(path, buffer.getvalue())
+
+
+def read_arrivals(path: Path, scenario: "Scenario") -> "Arrivals":
+    """The payments that arrived in a recorded run, from its event table, as far as the scenario's ticks go.
+
+    Raises:
+        ConfigError: the file is no event table, or has banks that the scenario has not.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from payment_simulator.scenario.arrivals import arrivals_from
+
+    columns = {
+        "tick": "tick",
+        "agent": "sender",
+        "counterparty": "receiver",
+        "amount": "amount",
+        "priority": "priority",
+    }
+    columns |= {"deadline": "deadline", "divisible": "divisible"}
+    try:
+        rows = pq.read_table(path, columns=["event", *columns]).to_pylist()
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise ConfigError(
+            f"{path}: no event table of `payment-sim run --events`: {str(error).splitlines()[0]}"
+        ) from error
+    arrived = [row for row in rows if row["event"] == "Arrival" and row["tick"] < scenario.simulation.ticks]
+    banks = {name: place for place, name in enumerate(scenario.agent_ids)}
+    if strangers := {row[key] for row in arrived for key in ("agent", "counterparty")} - banks.keys():
+        raise ConfigError(f"{path}: {min(strangers)!r} is no bank of the scenario")
+    for row in arrived:
+        row["agent"], row["counterparty"] = banks[row["agent"]], banks[row["counterparty"]]
+    return arrivals_from(scenario, {kept: [row[name] for row in arrived] for name, kept in columns.items()})
 
 
 def _payment_ids(arrivals: "Arrivals", agent_ids: Sequence[str]) -> list[str]:

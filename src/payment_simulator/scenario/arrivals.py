@@ -5,6 +5,7 @@ blocks, the same ones whoever asks for them and in whatever order.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
@@ -36,6 +37,9 @@ from payment_simulator.scenario.schema import (
 )
 
 QUANTITIES = ("number", "amount", "deadline", "priority", "receiver")
+RESAMPLE = 1_000
+"""The stream that payments are redrawn from: far behind those of the quantities, so that it is none of them."""
+
 MAX_BLOCK = 64
 BLOCK_PAYMENTS = 2**20
 BYTES_A_PAYMENT = 200
@@ -128,6 +132,41 @@ def draw_arrivals(
     return _in_sequence(scenario, parts, wanted)
 
 
+def resample_arrivals(
+    scenario: Scenario, observed: Arrivals, seed: int, *, purpose: int, iteration: int, samples: int
+) -> Arrivals:
+    """`samples` days alike to the one that was observed: of each sender as many of its payments, with replacement.
+
+    A payment keeps its tick, and all else. Those of scenario events happen once in each sample, as written.
+    """
+    wanted = range(samples)
+    written = _written(scenario, wanted)
+    _check_room(len(observed) * samples)
+    drawn = _without(observed, _in_sequence(scenario, [_written(scenario, range(1))], range(1)))
+    parts = [written]
+    for sender, agent_id in enumerate(scenario.agent_ids):
+        (own,) = np.nonzero(drawn["sender"] == sender)
+        stream = _seed(seed, purpose, iteration, agent_id, 0, RESAMPLE)
+        chosen = np.random.default_rng(stream).choice(own, (samples, len(own))) if len(own) else own.reshape(samples, 0)
+        columns = {name: drawn[name][chosen.ravel()] for name in COLUMNS}
+        columns["deadline"] = columns["deadline"].astype(np.int64) - columns["tick"]
+        parts.append({**columns, "sample": np.repeat(wanted, len(own))})
+    return _in_sequence(scenario, parts, wanted)
+
+
+def _without(observed: Arrivals, written: Arrivals) -> dict[str, Ints]:
+    """The columns of what is in the one and not in the other; of payments that are alike as many as there are more."""
+    rows = zip(*(getattr(written, name).tolist() for name in COLUMNS), strict=True)
+    left = Counter(rows)
+    kept = []
+    for place, row in enumerate(zip(*(getattr(observed, name).tolist() for name in COLUMNS), strict=True)):
+        if left[row] > 0:
+            left[row] -= 1
+        else:
+            kept.append(place)
+    return {name: getattr(observed, name)[kept] for name in COLUMNS}
+
+
 def arrivals_from(scenario: Scenario, columns: dict[str, Sequence[int]]) -> Arrivals:
     """Payments that are given, a list a column of `Arrivals`, in place of drawn ones."""
     arrays: dict[str, Ints] = {name: np.asarray(columns[name], dtype=kind) for name, kind in COLUMNS.items()}
@@ -144,9 +183,9 @@ def _check_room(expected: float) -> None:
         )
 
 
-def _seed(entropy: int, purpose: int, iteration: int, agent_id: str, block: int) -> np.random.SeedSequence:
+def _seed(entropy: int, purpose: int, iteration: int, agent_id: str, *block: int) -> np.random.SeedSequence:
     name = int.from_bytes(hashlib.sha256(agent_id.encode()).digest()[:4], "big")
-    return np.random.SeedSequence(entropy, spawn_key=(purpose, iteration, name, block))
+    return np.random.SeedSequence(entropy, spawn_key=(purpose, iteration, name, *block))
 
 
 def _written(scenario: Scenario, wanted: range) -> dict[str, Ints]:

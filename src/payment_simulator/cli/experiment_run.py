@@ -1,0 +1,152 @@
+"""`payment-sim experiment run`, `validate` and `template`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from labledger.commands import reporting_errors
+
+if TYPE_CHECKING:
+    from payment_simulator.experiments.runner import ExperimentResult
+
+ConfigFile = Annotated[Path, typer.Argument(help="YAML file of the experiment.", show_default=False)]
+
+TEMPLATE = """\
+# An experiment: banks look for the policy that costs them least. `payment-sim experiment run FILE` runs it.
+name: my-experiment                    # of its runs, and of the folder of its result
+description: ""
+scenario: scenario.yaml                # relative to this file
+
+evaluation:
+  mode: monte_carlo                    # deterministic: one draw; bootstrap: one day, redrawn
+  num_samples: 100                     # draws that a cost is the mean over
+  # ticks: 100                         # only the first so many, whole days
+  # observed: day.parquet              # bootstrap: the day, of `payment-sim run --events`
+  acceptance: {confidence: 0.95}       # how sure it must be that a policy saves
+  # nash_gap: every                    # every, final or off
+
+convergence:
+  max_iterations: 25
+  stability_window: 5                  # so many iterations in which nothing moves end it
+  stability_threshold: 0               # what is a move: a saving of more than this share of a bank's cost
+  improvement_threshold: 0             # what is accepted: a saving of more than this share
+
+proposer: search                       # llm: a language model proposes
+# llm:
+#   model: openai:gpt-5                # or anthropic:..., google:...; the key comes from the environment
+#   # base_url: http://localhost:8000/v1   # any server that speaks OpenAI's protocol
+#   temperature: 0.7
+#   max_retries: 3
+#   timeout_seconds: 120
+#   max_total_tokens: 500000
+#   # system_prompt_file: prompt.txt
+
+policy_constraints:
+  allowed_parameters:
+    - {name: initial_liquidity_fraction, param_type: float, min_value: 0, max_value: 1}
+  # allowed_fields: [balance, amount, ticks_to_deadline]
+  # allowed_actions: {payment_tree: [Release, Hold]}
+# prompt_customization: {all: "", BANK_A: ""}
+# optimized_agents: [BANK_A]           # default: all
+
+output: {directory: results, database: experiments.db, verbose: false}
+master_seed: 42
+"""
+
+
+@reporting_errors
+def run(
+    ctx: typer.Context,
+    config: ConfigFile,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that was left.", show_default=False)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Run an experiment: every step is in its database before the next one starts."""
+    import asyncio
+
+    from labledger.console import print_answer
+    from payment_simulator.experiments.config import ExperimentConfig
+    from payment_simulator.experiments.runner import GenericExperimentRunner, VerboseConfig
+
+    read = ExperimentConfig.from_yaml(config)
+    verbose = VerboseConfig(iterations=True, decisions=read.output is not None and read.output.verbose)
+    runner = GenericExperimentRunner(read, verbose, run_id=resume)
+    print_answer(f"run {runner.run_id}{_kept_in(runner.database)}", to_stderr=True)
+    try:
+        result = asyncio.run(runner.resume() if resume else runner.run())
+    except BaseException as error:
+        if runner.is_resumable:
+            error.add_note(
+                f"what was done is kept; go on: payment-sim experiment run {config} --resume {runner.run_id}"
+            )
+        raise
+    if json:
+        print_answer(_as_json(result))
+    else:
+        _print(result, runner.database)
+
+
+@reporting_errors
+def validate(ctx: typer.Context, config: ConfigFile) -> None:
+    """Say everything that is wrong with an experiment and the files that it names."""
+    from labledger.console import print_answer
+    from payment_simulator.experiments.config import ExperimentConfig
+    from payment_simulator.experiments.resolved import Resolved
+
+    read = ExperimentConfig.from_yaml(config)
+    resolved = Resolved.load(read)
+    banks = ", ".join(resolved.optimized(read))
+    print_answer(f"{config}: fine: {read.proposer} over {banks} in {read.scenario}, {read.evaluation.mode}")
+
+
+@reporting_errors
+def template(ctx: typer.Context) -> None:
+    """Print an experiment to begin with, every key explained."""
+    from labledger.console import print_answer
+
+    print_answer(TEMPLATE.rstrip("\n"))
+
+
+def _kept_in(database: Path | None) -> str:
+    return "; nothing is kept, for there is no output.database" if database is None else f", kept in {database}"
+
+
+def _as_json(result: "ExperimentResult") -> str:
+    import dataclasses
+    import json
+
+    return json.dumps(dataclasses.asdict(result), indent=2, default=str)
+
+
+def _print(result: "ExperimentResult", database: Path | None) -> None:
+    from labledger.console import print_facts, print_table
+
+    rows = [
+        (name, f"{cents:,}", _policy(result.final_policies[name]))
+        for name, cents in result.final_costs_by_agent.items()
+    ]
+    print_table(("bank", "final cost", "policy"), rows)
+    gap = "not worked out" if result.final_nash_gap is None else f"{result.final_nash_gap:,}"
+    if result.final_nash_gap_half_width:
+        gap += f" ± {result.final_nash_gap_half_width:,}"
+    facts = [
+        ("final cost", f"{result.final_costs:,} cents"),
+        ("Nash gap", f"{gap}: the most that one bank could still save alone"),
+        ("converged", f"{'yes' if result.converged else 'no'} ({result.convergence_reason})"),
+        ("iterations", f"{result.num_iterations} in {result.total_duration_seconds:.1f} s"),
+    ]
+    facts += [("result", str(result.result_file))] if result.result_file else []
+    facts += [("database", f"{database}, run {result.experiment_id}")] if database else []
+    print_facts("", facts)
+
+
+def _policy(policy: dict[str, Any]) -> str:
+    """Its kind and parameters, in short."""
+    kind = str(policy.get("type", "decision trees"))
+    document = policy.get("document", policy)
+    numbers = {**document.get("parameters", {}), **policy.get("parameters", {})}
+    numbers |= {key: value for key, value in policy.items() if isinstance(value, int | float) and key != "version"}
+    return " ".join([kind, *(f"{name}={value:g}" for name, value in numbers.items())])

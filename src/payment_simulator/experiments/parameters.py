@@ -1,0 +1,61 @@
+"""The numbers of a policy that may be varied: what they are now, where they may lie, and a policy with others."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+from payment_simulator.experiments.config import AllowedParameter, PolicyConstraints
+from payment_simulator.experiments.proposers.protocol import PolicyDocument
+from payment_simulator.policy.builtin import Trees
+from payment_simulator.policy.policies import BUILTIN_PARAMETERS, FRACTION, read_policy
+from payment_simulator.scenario.schema import Agent
+
+GRID_STEPS = 20
+ANY_FRACTION = AllowedParameter(name=FRACTION, min_value=0.0, max_value=1.0)
+
+
+def declared(constraints: PolicyConstraints) -> list[AllowedParameter]:
+    """The parameters that a search varies: those that are allowed, else the fraction of the pool that is borrowed."""
+    return constraints.allowed_parameters or [ANY_FRACTION]
+
+
+def grid(parameter: AllowedParameter) -> list[float]:
+    """21 equally spaced values of a parameter's range, or all that are allowed, rising."""
+    if parameter.allowed_values is not None:
+        return sorted(set(parameter.allowed_values))
+    low, high = range_of(parameter)
+    return sorted({fitted(parameter, low + (high - low) * step / GRID_STEPS) for step in range(GRID_STEPS + 1)})
+
+
+def range_of(parameter: AllowedParameter) -> tuple[float, float]:
+    """The least and the most that it may be."""
+    ends = parameter.allowed_values or [end for end in (parameter.min_value, parameter.max_value) if end is not None]
+    return min(ends), max(ends)
+
+
+def fitted(parameter: AllowedParameter, value: float) -> float:
+    """The value that the parameter may have nearest to one of its range: a whole one, or as it is to 12 digits."""
+    return float(round(value)) if parameter.param_type == "int" else float(f"{value:.12g}")
+
+
+def value_of(policy: PolicyDocument, agent: Agent, name: str) -> float | None:
+    """What a parameter of a bank's policy is now; None where the policy has no such parameter."""
+    read, problems = read_policy(policy)
+    if problems:
+        return None
+    if name == FRACTION:
+        return agent.liquidity_allocation_fraction if read.fraction is None else float(read.fraction)
+    if isinstance(read, Trees):
+        inside = policy.get("document", policy)
+        numbers = {**inside.get("parameters", {}), **policy.get("parameters", {})}
+        return float(numbers[name]) if name in numbers else None
+    return float(getattr(read, name)) if name in {field.name for field in fields(read)} else None
+
+
+def with_value(policy: PolicyDocument, name: str, value: float) -> PolicyDocument:
+    """The policy with another value of a parameter that it has."""
+    number = int(value) if value == int(value) and name != FRACTION else value
+    beside = BUILTIN_PARAMETERS.get(str(policy.get("type", "Fifo")), ())
+    if name in beside and name in policy:
+        return {**policy, name: number}
+    parameters: Mapping[str, object] = policy.get("parameters", {})
+    return {**policy, "parameters": {**parameters, name: number}}

@@ -1,0 +1,279 @@
+"""One run of an experiment, from its configuration to its result."""
+
+import asyncio
+import json
+import secrets
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from labledger.errors import ConfigError, LabledgerError
+from labledger.host import read_host
+from payment_simulator.experiments.config import ExperimentConfig
+from payment_simulator.experiments.evaluation import Purpose
+from payment_simulator.experiments.nash_gap import NashGap
+from payment_simulator.experiments.persistence import EventRecord, ExperimentRecord, ExperimentRepository
+from payment_simulator.experiments.proposers.protocol import PolicyDocument, Proposer
+from payment_simulator.experiments.proposers.search import SearchProposer
+from payment_simulator.experiments.resolved import Resolved
+from payment_simulator.experiments.runner.optimization import OptimizationLoop
+from payment_simulator.experiments.runner.state import ExperimentState
+from payment_simulator.experiments.runner.verbose import Progress, VerboseConfig
+
+EXPERIMENT_TYPE = "generic"
+RESULT_VERSION = "1.0"
+
+
+@dataclass(frozen=True)
+class ExperimentResult:
+    """What a run found: the profile after its last decision, priced on draws that nothing was decided on. Cents.
+
+    `final_nash_gap` is None where it was not asked for, or no policy can be varied; its half-width is 0 where nothing
+    is sampled. `result_file` holds the same.
+    """
+
+    experiment_id: str
+    experiment_name: str
+    converged: bool
+    convergence_reason: str
+    num_iterations: int
+    final_costs: int
+    final_costs_by_agent: dict[str, int]
+    final_policies: dict[str, PolicyDocument]
+    final_nash_gap: int | None
+    final_nash_gap_half_width: int | None
+    total_duration_seconds: float
+    result_file: Path | None = None
+
+
+class GenericExperimentRunner:
+    """Runs an experiment once.
+
+    The constructor makes the output directory and the database; it loads no scenario. `config_dir` is where the
+    configuration's paths begin (default: its own file's folder, else the working directory).
+
+    Raises:
+        ConfigError: DuckDB is not installed.
+        DatabaseError: the database cannot be made or used.
+        OSError: the output directory cannot be made.
+    """
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        verbose_config: VerboseConfig | None = None,
+        run_id: str | None = None,
+        config_dir: Path | None = None,
+    ) -> None:
+        self._config = config
+        self._verbose = verbose_config or VerboseConfig()
+        self._config_dir = config_dir
+        self._run_id = run_id or _new_run_id(config.name)
+        self._llm_client: Proposer | None = None
+        self._repository: ExperimentRepository | None = None
+        self._directory: Path | None = None
+        self._began_s = 0.0
+        self._is_stored = False
+        output = config.output
+        if output is not None and (output.directory is not None or output.database is not None):
+            self._directory = Path(output.directory or ".")
+            self._directory.mkdir(parents=True, exist_ok=True)
+            if output.database is not None:
+                self._repository = ExperimentRepository(self._directory / output.database)
+
+    @property
+    def run_id(self) -> str:
+        """The id of its run."""
+        return self._run_id
+
+    @property
+    def database(self) -> Path | None:
+        """Where it is kept, if it is."""
+        return None if self._repository is None else self._repository.path
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether the run has begun and not ended by itself."""
+        return self._is_stored
+
+    async def run(self) -> ExperimentResult:
+        """Run it from the start.
+
+        Raises:
+            ConfigError: what the configuration names cannot be read or used; nothing is stored.
+            LabledgerError: it failed, and is stored as failed: the model's server, a policy's price, the database.
+            KeyboardInterrupt, asyncio.CancelledError: it was interrupted, and is stored as interrupted.
+        """
+        resolved = Resolved.load(self._config, self._config_dir)
+        started_at = _now()
+        if self._repository is not None:
+            record = ExperimentRecord(
+                experiment_id=self._run_id,
+                experiment_name=self._config.name,
+                experiment_type=EXPERIMENT_TYPE,
+                config=self._config.to_dict(),
+                started_at=started_at,
+                scenario=resolved.to_dict(),
+                environment=asdict(read_host()),
+            )
+            with self._repository.transaction() as step:
+                step.save_experiment(record)
+                step.save_event(self._event("experiment_started", {"name": self._config.name}, 0))
+        return await self._go(resolved, self._state(resolved))
+
+    async def resume(self) -> ExperimentResult:
+        """Go on with the run `run_id` where it was left; it ends as one that was left alone.
+
+        Raises:
+            ConfigError: there is no database, or the configuration is not the one that the run began with.
+            RecordError: there is no such run, it is completed, or it still runs.
+            LabledgerError, KeyboardInterrupt, asyncio.CancelledError: as `run`.
+        """
+        if self._repository is None:
+            raise ConfigError("output.database: nothing was stored that could be resumed")
+        stored = self._repository.load_experiment(self._run_id)
+        _check_same(stored.config, self._config.to_dict())
+        resolved = Resolved.from_dict(stored.scenario or {})
+        state = self._state(resolved)
+        with self._repository.transaction() as step:
+            step.take_over(self._run_id)
+            step.save_event(self._event("experiment_resumed", {}, stored.num_iterations or 0))
+        events = self._repository.get_events(self._run_id)
+        for iteration in self._repository.get_iterations(self._run_id):
+            state.begin(iteration.iteration_number)
+            for event in events:
+                if event.iteration == iteration.iteration_number:
+                    state.note(event.event_type, event.event_data)
+        return await self._go(resolved, state)
+
+    def _state(self, resolved: Resolved) -> ExperimentState:
+        optimized = resolved.optimized(self._config)
+        return ExperimentState(resolved.profile(), optimized, self._config.convergence.stability_threshold)
+
+    async def _go(self, resolved: Resolved, state: ExperimentState) -> ExperimentResult:
+        self._began_s = time.monotonic()
+        self._is_stored = self._repository is not None
+        loop = OptimizationLoop(
+            self._config,
+            resolved.pricing(self._config),
+            self._made_proposer(),
+            state,
+            self._repository,
+            self._run_id,
+            Progress(self._verbose, self._config.convergence.max_iterations),
+        )
+        try:
+            converged = await loop.run()
+            return self._complete(resolved, state, converged, loop.find_gap() if self._wants_gap else None)
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            self._end_early(state, "interrupted", "interrupted")
+            raise
+        except Exception as error:
+            self._end_early(state, "failed", str(error) if isinstance(error, LabledgerError) else repr(error))
+            raise
+
+    @property
+    def _wants_gap(self) -> bool:
+        return self._config.nash_gap != "off"
+
+    def _made_proposer(self) -> Proposer:
+        if self._llm_client is not None:
+            return self._llm_client
+        if self._config.proposer == "search" or self._config.llm is None:
+            return SearchProposer()
+        from payment_simulator.experiments.proposers.llm import LlmProposer
+
+        return LlmProposer(self._config.llm)
+
+    def _complete(
+        self, resolved: Resolved, state: ExperimentState, converged: bool, gap: NashGap | None
+    ) -> ExperimentResult:
+        """Score the profile, and store what was found."""
+        pricing = resolved.pricing(self._config)
+        costs = pricing.totals(pricing.costs(state.policies, Purpose.FINAL))
+        result = ExperimentResult(
+            experiment_id=self._run_id,
+            experiment_name=self._config.name,
+            converged=converged,
+            convergence_reason="stability" if converged else "max_iterations",
+            num_iterations=state.iteration,
+            final_costs=sum(costs.values()),
+            final_costs_by_agent=costs,
+            final_policies=dict(state.policies),
+            final_nash_gap=gap.cents if gap else None,
+            final_nash_gap_half_width=gap.half_width if gap else None,
+            total_duration_seconds=time.monotonic() - self._began_s,
+            result_file=self._result_file(),
+        )
+        if result.result_file is not None:
+            _save(result, self._config, result.result_file)
+        if self._repository is not None:
+            with self._repository.transaction() as step:
+                if converged:
+                    step.save_event(self._event("converged", {"reason": "stability"}, state.iteration))
+                file = None if result.result_file is None else str(result.result_file)
+                step.save_event(self._event("experiment_completed", {"result_file": file}, state.iteration))
+                step.update_experiment_completion(
+                    self._run_id,
+                    _now(),
+                    converged,
+                    result.convergence_reason,
+                    result.final_costs,
+                    result.total_duration_seconds,
+                    num_iterations=state.iteration,
+                    final_costs_by_agent=costs,
+                    final_policies=result.final_policies,
+                    final_nash_gap=result.final_nash_gap,
+                    final_nash_gap_half_width=result.final_nash_gap_half_width,
+                )
+        return result
+
+    def _end_early(self, state: ExperimentState, status: Any, message: str) -> None:
+        """Store that it ended and why; what was stored before it stays."""
+        if self._repository is None:
+            return
+        duration_s = time.monotonic() - self._began_s
+        with self._repository.transaction() as step:
+            step.save_event(self._event(f"experiment_{status}", {"message": message}, state.iteration))
+            step.update_experiment_completion(
+                self._run_id, _now(), False, status, None, duration_s, status=status, num_iterations=state.iteration
+            )
+
+    def _event(self, kind: str, data: dict[str, Any], iteration: int) -> EventRecord:
+        return EventRecord(self._run_id, iteration, kind, data, _now())
+
+    def _result_file(self) -> Path | None:
+        if self._directory is None:
+            return None
+        from labledger.files import claim_directory
+
+        base = self._directory / f"{self._config.name}_{datetime.now(UTC):%Y-%m-%dT%H-%M}"
+        return claim_directory(base) / "result.json"
+
+
+def _save(result: ExperimentResult, config: ExperimentConfig, path: Path) -> None:
+    from labledger.files import write_durably
+
+    found = {"schema_version": RESULT_VERSION, **asdict(result), "config": config.to_dict()}
+    del found["result_file"]
+    write_durably(path, json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False).encode())
+
+
+def _check_same(stored: dict[str, Any], given: dict[str, Any]) -> None:
+    """What only says where results go may differ."""
+    changed = [key for key in given if key != "output" and stored.get(key) != given[key]]
+    if changed:
+        raise ConfigError(
+            f"{', '.join(changed)}: not as in the run that is to be resumed, which would end as another experiment; "
+            "give the configuration that it began with, or begin a new run"
+        )
+
+
+def _new_run_id(name: str) -> str:
+    return f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

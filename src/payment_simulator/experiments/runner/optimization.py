@@ -1,0 +1,260 @@
+"""The loop: price the profile, store it, stop if nothing moves any more, else let one bank after another decide."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from labledger.errors import ConfigError, LabledgerError
+from labledger.intervals import mean_interval
+from payment_simulator.experiments.config import ExperimentConfig
+from payment_simulator.experiments.evaluation import Pricing, Purpose, mean_cents
+from payment_simulator.experiments.nash_gap import NashGap, find_nash_gap
+from payment_simulator.experiments.parameters import declared
+from payment_simulator.experiments.persistence import EventRecord, ExperimentRepository, IterationRecord
+from payment_simulator.experiments.proposers.constraints import stored_policy
+from payment_simulator.experiments.proposers.prompt import prompt_for
+from payment_simulator.experiments.proposers.protocol import (
+    DecisionContext,
+    Interaction,
+    PolicyDocument,
+    Proposer,
+    UnusableAnswerError,
+)
+from payment_simulator.experiments.proposers.search import SearchProposer
+from payment_simulator.experiments.runner.state import Answer, ExperimentState
+from payment_simulator.experiments.runner.verbose import Progress
+
+RETRIES = 3
+"""Of a proposer that is no configured model."""
+
+MAX_WORDS = 2_000
+"""Of a refused answer, to be shown again."""
+
+Events = list[tuple[str, dict[str, Any]]]
+
+
+class TokensSpentError(LabledgerError):
+    """The model may not be asked any more."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the acceptance draws say of a proposal: its bank's own costs, and whether it saves enough."""
+
+    old_cost: int
+    new_cost: int
+    accepted: bool
+    reason: str
+    interval: tuple[float, float] | None
+
+
+class OptimizationLoop:
+    """Runs the iterations of one experiment, from wherever its state stands."""
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        pricing: Pricing,
+        proposer: Proposer,
+        state: ExperimentState,
+        repository: ExperimentRepository | None,
+        experiment_id: str,
+        progress: Progress,
+    ) -> None:
+        self._config = config
+        self._pricing = pricing
+        self._proposer = proposer
+        self._state = state
+        self._repository = repository
+        self._experiment_id = experiment_id
+        self._progress = progress
+        self._retries = config.llm.max_retries if config.llm else RETRIES
+
+    async def run(self) -> bool:
+        """Go on until nothing moves any more, or all iterations are done; whether it converged.
+
+        Raises:
+            LabledgerError: a proposer cannot be used, a profile cannot be priced, or a step cannot be stored.
+        """
+        window = self._config.convergence.stability_window
+        while True:
+            if self._state.is_complete:
+                if self._state.iteration == self._config.convergence.max_iterations:
+                    break
+                await self._evaluate()
+            if not self._state.decided and self._state.is_stable(window):
+                break
+            for agent_id in self._state.optimized:
+                if agent_id not in self._state.decided:
+                    await self._decide(agent_id)
+        return self._state.is_stable(window)
+
+    def find_gap(self) -> NashGap | None:
+        """Of the policies that hold now."""
+        parameters = declared(self._config.policy_constraints)
+        level = self._config.evaluation.acceptance.confidence
+        return find_nash_gap(self._pricing, self._state.policies, self._state.optimized, parameters, level)
+
+    async def _evaluate(self) -> None:
+        """Steps 1 and 2."""
+        await asyncio.sleep(0)  # here an interrupt is heard
+        state, number = self._state, self._state.iteration + 1
+        costs = self._pricing.costs(state.policies, Purpose.EVALUATION)
+        totals = self._pricing.totals(costs)
+        gap = self.find_gap() if self._config.nash_gap == "every" else None
+        if self._repository is not None:
+            record = IterationRecord(
+                self._experiment_id,
+                number,
+                sum(totals.values()),
+                totals,
+                dict(state.policies),
+                _now(),
+                nash_gap=gap.cents if gap else None,
+                nash_gap_half_width=gap.half_width if gap else None,
+            )
+            with self._repository.transaction() as step:
+                step.save_iteration(record)
+                step.save_events(self._records([("evaluation", {"costs": self._pricing.means(costs)})], number))
+        state.begin(number)
+        self._progress.iteration(number, totals, gap.cents if gap else None, state.tokens)
+
+    async def _decide(self, agent_id: str) -> None:
+        """Step 4, of one bank: ask until there is a policy that can be priced, price it, and store what came of it."""
+        events: Events = []
+        rejected: list[tuple[str, str]] = []
+        for _ in range(self._retries + 1):
+            answer = await self._answer(agent_id, rejected)
+            try:
+                if answer.problem is not None:
+                    raise UnusableAnswerError(answer.problem)
+                policy = stored_policy(answer.policy, self._config.policy_constraints)
+                events.append(("policy_proposed", {"agent_id": agent_id, "policy": policy}))
+                verdict = self._priced(agent_id, policy)
+            except (UnusableAnswerError, ConfigError) as error:
+                known = events[-1][1]["policy"] if events and events[-1][0] == "policy_proposed" else None
+                events.append(("policy_rejected", _decision(agent_id, known, str(error), final=False)))
+                rejected.append((answer.words[:MAX_WORDS], str(error)))
+                continue
+            name = "policy_accepted" if verdict.accepted else "policy_rejected"
+            events.append((name, _decision(agent_id, policy, verdict.reason, verdict)))
+            break
+        events[-1][1]["final"] = True
+        self._store(events)
+        kind, data = events[-1]
+        self._progress.decision(agent_id, kind == "policy_accepted", data["reason"])
+
+    async def _answer(self, agent_id: str, rejected: Sequence[tuple[str, str]]) -> Answer:
+        """A stored answer that was not acted on, else a new one; a model's is stored before it is acted on."""
+        if self._state.answers:
+            return self._state.answers.popleft()
+        self._check_budget()
+        context = self._context(agent_id, rejected)
+        is_search = isinstance(self._proposer, SearchProposer)
+        prompt = "" if is_search else prompt_for(context, self._config.prompt_customization)
+        found: Answer
+        try:
+            given = await self._proposer.generate_policy(
+                agent_id=agent_id, prompt=prompt, current_policy=self._state.policies[agent_id], context=context
+            )
+            found = Answer(
+                given if is_search else stored_policy(given, self._config.policy_constraints), None, str(given)
+            )
+        except UnusableAnswerError as error:
+            found = Answer(None, str(error), "")
+        if (interaction := self._proposer.get_last_interaction()) is None:
+            return found
+        self._store([("llm_interaction", _told(agent_id, interaction, found))])
+        return self._state.answers.pop()
+
+    def _check_budget(self) -> None:
+        most = self._config.llm.max_total_tokens if self._config.llm else None
+        if most is not None and self._state.tokens >= most:
+            raise TokensSpentError(
+                f"llm.max_total_tokens: {self._state.tokens:,} tokens of {most:,} are spent; what was found until then "
+                "is kept, and a run with a larger budget is a new one"
+            )
+
+    def _context(self, agent_id: str, rejected: Sequence[tuple[str, str]]) -> DecisionContext:
+        state, number = self._state, self._state.iteration
+
+        def price(policies: Sequence[PolicyDocument]) -> list[float]:
+            costs = self._pricing.own_costs(state.policies, agent_id, policies, Purpose.PROPOSER, number)
+            return [float(each) for each in costs.mean(axis=1)] if len(policies) else []
+
+        return DecisionContext(
+            agent_id=agent_id,
+            iteration=number,
+            scenario=self._pricing.scenario,
+            constraints=self._config.policy_constraints,
+            policies=dict(state.policies),
+            costs=self._pricing.means(self._pricing.costs(state.policies, Purpose.EVALUATION)),
+            price=price,
+            history=tuple(state.attempts.get(agent_id, ())),
+            rejected=tuple(rejected),
+        )
+
+    def _priced(self, agent_id: str, policy: PolicyDocument) -> Verdict:
+        """Old and new policy on the same draws."""
+        held = self._state.policies[agent_id]
+        old, new = self._pricing.own_costs(
+            self._state.policies, agent_id, [held, policy], Purpose.ACCEPTANCE, self._state.iteration
+        )
+        saving, enough = float((old - new).mean()), self._config.convergence.improvement_threshold * float(old.mean())
+        level = self._config.evaluation.acceptance.confidence
+        interval = mean_interval((old - new).tolist(), level=level) if self._pricing.is_sampled else None
+        reason = f"saves {saving:,.0f} cents"
+        if interval is not None:
+            reason += f" ({level:.0%} interval {interval.low:,.0f} to {interval.high:,.0f})"
+        accepted = saving > enough and (interval is None or interval.low > 0)
+        if policy == held:
+            reason = "it is the policy that holds"
+        elif saving > enough and not accepted:
+            reason += ": it may as well save nothing"
+        elif saving > 0 and not accepted:
+            reason += f": not more than {enough:,.0f}, the improvement_threshold"
+        ends = None if interval is None else (interval.low, interval.high)
+        return Verdict(mean_cents(old), mean_cents(new), accepted, reason, ends)
+
+    def _store(self, events: Events) -> None:
+        if self._repository is not None:
+            self._repository.save_events(self._records(events, self._state.iteration))
+        for event_type, data in events:
+            self._state.note(event_type, data)
+
+    def _records(self, events: Events, iteration: int) -> list[EventRecord]:
+        return [EventRecord(self._experiment_id, iteration, kind, data, _now()) for kind, data in events]
+
+
+def _decision(
+    agent_id: str, policy: PolicyDocument | None, reason: str, verdict: Verdict | None = None, *, final: bool = True
+) -> dict[str, Any]:
+    return {
+        "agent_id": agent_id,
+        "policy": policy,
+        "reason": reason,
+        "old_cost": verdict.old_cost if verdict else None,
+        "new_cost": verdict.new_cost if verdict else None,
+        "saving_interval": list(verdict.interval) if verdict and verdict.interval else None,
+        "final": final,
+    }
+
+
+def _told(agent_id: str, interaction: Interaction, answer: Answer) -> dict[str, Any]:
+    """An interaction as the event has it; of a client of one's own only the counts and the latency are sure."""
+    names = ("model", "prompt", "response")
+    return {
+        "agent_id": agent_id,
+        **{name: getattr(interaction, name, None) for name in names},
+        "prompt_tokens": interaction.prompt_tokens,
+        "completion_tokens": interaction.completion_tokens,
+        "latency_seconds": interaction.latency_seconds,
+        "policy": answer.policy,
+        "problem": answer.problem,
+    }
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

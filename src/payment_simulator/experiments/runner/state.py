@@ -1,0 +1,80 @@
+"""Where a run stands: what its stored iterations and events come to, folded in their order.
+
+A run that goes on and one that is resumed build it alike, so they decide alike.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from payment_simulator.experiments.proposers.protocol import Attempt, PolicyDocument
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a proposer answered: a policy, or what is wrong with it; and its words."""
+
+    policy: Any
+    problem: str | None
+    words: str
+
+
+@dataclass
+class ExperimentState:
+    """`policies` hold now; `decided` are the banks that have had their turn in `iteration`, 0 before the first.
+
+    `quiet` tells for each finished iteration whether nothing moved in it; `answers` are those of a model to the bank
+    whose turn it is that were stored and not acted on yet.
+    """
+
+    policies: dict[str, PolicyDocument]
+    optimized: Sequence[str]
+    stability_threshold: float
+    iteration: int = 0
+    decided: set[str] = field(default_factory=set)
+    quiet: list[bool] = field(default_factory=list)
+    attempts: dict[str, list[Attempt]] = field(default_factory=dict)
+    answers: deque[Answer] = field(default_factory=deque)
+    tokens: int = 0
+    _moved: bool = False
+    _priced: set[str] = field(default_factory=set)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every bank has had its turn in this iteration."""
+        return self.iteration == 0 or self.decided >= set(self.optimized)
+
+    def is_stable(self, window: int) -> bool:
+        """Whether the last `window` finished iterations were quiet."""
+        return len(self.quiet) >= window and all(self.quiet[-window:])
+
+    def begin(self, iteration: int) -> None:
+        """An iteration's profile was priced, and stored."""
+        self.iteration = iteration
+        self.decided.clear()
+        self._priced.clear()
+        self._moved = False
+
+    def note(self, event_type: str, data: Mapping[str, Any]) -> None:
+        """An event was stored."""
+        if event_type == "llm_interaction":
+            self.tokens += (data["prompt_tokens"] or 0) + (data["completion_tokens"] or 0)
+            self.answers.append(Answer(data["policy"], data["problem"], data["response"] or str(data["policy"])))
+        elif event_type in ("policy_accepted", "policy_rejected"):
+            self._decide(event_type == "policy_accepted", data)
+
+    def _decide(self, accepted: bool, data: Mapping[str, Any]) -> None:
+        agent_id, old, new = data["agent_id"], data["old_cost"], data["new_cost"]
+        attempt = Attempt(self.iteration, data["policy"], accepted, data["reason"], old, new)
+        self.attempts.setdefault(agent_id, []).append(attempt)
+        if old is not None:
+            self._priced.add(agent_id)
+        if accepted:
+            self.policies[agent_id] = data["policy"]
+            self._moved = self._moved or old - new > self.stability_threshold * old
+        if data["final"]:
+            self.answers.clear()
+            self.decided.add(agent_id)
+            if self.is_complete:
+                self.quiet.append(not self._moved and self._priced >= set(self.optimized))

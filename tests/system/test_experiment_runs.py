@@ -1,0 +1,162 @@
+"""Experiments as users run them: killed, interrupted, resumed, two at once."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from payment_simulator.experiments.persistence import ExperimentRepository
+
+PROGRAM = Path(sys.executable).with_name("payment-sim")
+EXAMPLES = Path(__file__).parents[2] / "examples" / "payments"
+PATIENCE_S = 300
+CONFIG = """\
+name: stubborn
+scenario: scenario.yaml
+evaluation: {mode: bootstrap, num_samples: 20}
+convergence: {max_iterations: 12, stability_window: 13}
+output: {directory: results, database: runs.db}
+master_seed: 7
+"""
+LASTING = ("converged", "convergence_reason", "num_iterations", "final_cost", "final_costs_by_agent", "final_policies")
+GAP = ("final_nash_gap", "final_nash_gap_half_width")
+OF_ITS_OWN = ("experiment_resumed", "experiment_interrupted")
+
+
+@pytest.fixture
+def work(user):
+    """A folder with an experiment that takes a few seconds and never converges."""
+    user.write("scenario.yaml", (EXAMPLES / "castro_exp2.yaml").read_text())
+    user.write("experiment.yaml", CONFIG)
+    return user.folder
+
+
+@pytest.fixture
+def start(user, work, compiled):
+    def started(*arguments):
+        return subprocess.Popen(
+            [PROGRAM, "experiment", *arguments],
+            cwd=work,
+            env=user.environment(**compiled),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return started
+
+
+def kept(work):
+    with ExperimentRepository(work / "results" / "runs.db", must_exist=True) as repository:
+        return repository.list_experiments()
+
+
+def story(work, run_id):
+    """All that must be the same in a run that was left alone."""
+    with ExperimentRepository(work / "results" / "runs.db", must_exist=True) as repository:
+        record = repository.load_experiment(run_id)
+        iterations = repository.get_iterations(run_id)
+        events = repository.get_events(run_id)
+    result = [getattr(record, name) for name in (*LASTING, *GAP)]
+    steps = [(each.iteration_number, each.total_cost, each.per_agent_costs, each.policies) for each in iterations]
+    gaps = [(each.nash_gap, each.nash_gap_half_width) for each in iterations]
+    told = [
+        (each.iteration, each.event_type, {k: v for k, v in each.event_data.items() if k != "result_file"})
+        for each in events
+        if each.event_type not in OF_ITS_OWN
+    ]
+    return result, steps, gaps, told
+
+
+def whole_steps(work, run_id):
+    """Every iteration with its evaluation, every decision with its proposal and its end."""
+    with ExperimentRepository(work / "results" / "runs.db", must_exist=True) as repository:
+        numbers = [each.iteration_number for each in repository.get_iterations(run_id)]
+        events = repository.get_events(run_id)
+    assert numbers == [each.iteration for each in events if each.event_type == "evaluation"]
+    assert numbers == list(range(1, len(numbers) + 1))
+    proposed = [each for each in events if each.event_type == "policy_proposed"]
+    decided = [each for each in events if each.event_type in ("policy_accepted", "policy_rejected")]
+    assert [(each.iteration, each.event_data["agent_id"]) for each in proposed] == [
+        (each.iteration, each.event_data["agent_id"]) for each in decided
+    ]
+
+
+@pytest.mark.parametrize("kills", [4, pytest.param(30, marks=pytest.mark.slow)])
+def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_left_alone(work, start, kills):
+    alone = start("run", "experiment.yaml")
+    began_s = time.monotonic()
+    assert alone.wait(PATIENCE_S) == 0
+    whole_s = time.monotonic() - began_s
+    undisturbed = kept(work)[0].experiment_id
+    moments = random.Random(kills)  # noqa: S311
+    run_id = None
+    for _ in range(kills):
+        process = start("run", "experiment.yaml", *(("--resume", run_id) if run_id else ()))
+        time.sleep(moments.uniform(0.2, 0.9) * whole_s)
+        process.kill()
+        _, told = process.communicate()
+        others = [each for each in kept(work) if each.experiment_id != undisturbed]
+        if not others:
+            continue
+        (record,) = others
+        run_id = record.experiment_id
+        whole_steps(work, run_id)
+        if record.status == "completed":
+            break
+        assert record.status == "interrupted", told
+    if run_id is None or kept(work)[0].status != "completed":
+        last = start("run", "experiment.yaml", *(("--resume", run_id) if run_id else ()))
+        _, told = last.communicate(timeout=PATIENCE_S)
+        assert last.returncode == 0, told
+        run_id = run_id or kept(work)[0].experiment_id
+    assert story(work, run_id) == story(work, undisturbed)
+
+
+def test_ctrl_c_keeps_what_is_done_says_interrupted_and_how_to_go_on(work, start):
+    process = start("run", "experiment.yaml")
+    for line in process.stderr:
+        if line.startswith("iteration 2/"):
+            break
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130
+    (record,) = kept(work)
+    assert (record.status, record.convergence_reason, record.converged) == ("interrupted", "interrupted", False)
+    assert record.num_iterations >= 2
+    assert f"go on: payment-sim experiment run experiment.yaml --resume {record.experiment_id}" in told
+    assert "Traceback" not in told
+    resumed = start("run", "experiment.yaml", "--resume", record.experiment_id)
+    assert resumed.wait(PATIENCE_S) == 0
+    alone = start("run", "experiment.yaml")
+    assert alone.wait(PATIENCE_S) == 0
+    assert story(work, record.experiment_id) == story(work, kept(work)[0].experiment_id)
+
+
+def test_two_experiments_write_to_one_file_at_once(work, start):
+    both = [start("run", "experiment.yaml", "--json") for _ in range(2)]
+    answers = [json.loads(process.communicate(timeout=PATIENCE_S)[0]) for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    stories = [story(work, answer["experiment_id"]) for answer in answers]
+    assert stories[0] == stories[1]
+    assert {record.status for record in kept(work)} == {"completed"}
+
+
+def test_a_run_is_resumed_with_the_configuration_that_it_began_with_and_only_if_it_did_not_end(work, start):
+    (work / "experiment.yaml").write_text(CONFIG.replace("max_iterations: 12", "max_iterations: 1"))
+    assert start("run", "experiment.yaml").wait(PATIENCE_S) == 0
+    run_id = kept(work)[0].experiment_id
+    ended = start("run", "experiment.yaml", "--resume", run_id)
+    assert "is completed; there is nothing to resume" in ended.communicate(timeout=PATIENCE_S)[1]
+    assert ended.returncode == 1
+    (work / "experiment.yaml").write_text(CONFIG.replace("master_seed: 7", "master_seed: 8"))
+    other = start("run", "experiment.yaml", "--resume", run_id)
+    assert (
+        "error: convergence, master_seed: not as in the run that is to be" in other.communicate(timeout=PATIENCE_S)[1]
+    )
+    assert other.returncode == 2
