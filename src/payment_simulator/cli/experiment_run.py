@@ -70,6 +70,7 @@ def run(
     from labledger.console import print_answer
     from payment_simulator.experiments.config import ExperimentConfig
     from payment_simulator.experiments.runner import GenericExperimentRunner, VerboseConfig
+    from payment_simulator.experiments.runner.optimization import TokensSpentError
 
     read = ExperimentConfig.from_yaml(config)
     verbose = VerboseConfig(iterations=True, decisions=read.output is not None and read.output.verbose)
@@ -78,7 +79,7 @@ def run(
     try:
         result = asyncio.run(runner.resume() if resume else runner.run())
     except BaseException as error:
-        if runner.is_resumable:
+        if runner.is_resumable and not isinstance(error, TokensSpentError):
             error.add_note(
                 f"what was done is kept; go on: payment-sim experiment run {config} --resume {runner.run_id}"
             )

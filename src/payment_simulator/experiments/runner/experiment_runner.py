@@ -155,16 +155,16 @@ class GenericExperimentRunner:
     async def _go(self, resolved: Resolved, state: ExperimentState) -> ExperimentResult:
         self._began_s = time.monotonic()
         self._is_stored = self._repository is not None
-        loop = OptimizationLoop(
-            self._config,
-            resolved.pricing(self._config),
-            self._made_proposer(),
-            state,
-            self._repository,
-            self._run_id,
-            Progress(self._verbose, self._config.convergence.max_iterations),
-        )
         try:
+            loop = OptimizationLoop(
+                self._config,
+                resolved.pricing(self._config),
+                self._made_proposer(),
+                state,
+                self._repository,
+                self._run_id,
+                Progress(self._verbose, self._config.convergence.max_iterations),
+            )
             converged = await loop.run()
             return self._complete(resolved, state, converged, loop.find_gap() if self._wants_gap else None)
         except (KeyboardInterrupt, asyncio.CancelledError):
