@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from labledger.errors import ConfigError, LabledgerError
 from labledger.host import read_host
@@ -167,11 +167,11 @@ class GenericExperimentRunner:
             )
             converged = await loop.run()
             return self._complete(resolved, state, converged, loop.find_gap() if self._wants_gap else None)
-        except (KeyboardInterrupt, asyncio.CancelledError):
-            self._end_early(state, "interrupted", "interrupted")
+        except (KeyboardInterrupt, asyncio.CancelledError) as error:
+            self._end_early(state, "interrupted", error)
             raise
         except Exception as error:
-            self._end_early(state, "failed", str(error) if isinstance(error, LabledgerError) else repr(error))
+            self._end_early(state, "failed", error)
             raise
 
     @property
@@ -230,16 +230,23 @@ class GenericExperimentRunner:
                 )
         return result
 
-    def _end_early(self, state: ExperimentState, status: Any, message: str) -> None:
-        """Store that it ended and why; what was stored before it stays."""
+    def _end_early(
+        self, state: ExperimentState, status: Literal["failed", "interrupted"], error: BaseException
+    ) -> None:
+        """Store that it ended and why; what was stored before it stays, and what went wrong first is what is told."""
         if self._repository is None:
             return
+        words = str(error) if isinstance(error, LabledgerError) else repr(error)
+        message = {"message": status if status == "interrupted" else words}
         duration_s = time.monotonic() - self._began_s
-        with self._repository.transaction() as step:
-            step.save_event(self._event(f"experiment_{status}", {"message": message}, state.iteration))
-            step.update_experiment_completion(
-                self._run_id, _now(), False, status, None, duration_s, status=status, num_iterations=state.iteration
-            )
+        try:
+            with self._repository.transaction() as step:
+                step.save_event(self._event(f"experiment_{status}", message, state.iteration))
+                step.update_experiment_completion(
+                    self._run_id, _now(), False, status, None, duration_s, status=status, num_iterations=state.iteration
+                )
+        except LabledgerError as second:
+            error.add_note(f"that the run ended so could not be stored: {second}")
 
     def _event(self, kind: str, data: dict[str, Any], iteration: int) -> EventRecord:
         return EventRecord(self._run_id, iteration, kind, data, _now())

@@ -244,10 +244,10 @@ def _decision(
 
 def _told(agent_id: str, interaction: Interaction, answer: Answer) -> dict[str, Any]:
     """An interaction as the event has it; of a client of one's own only the counts and the latency are sure."""
-    names = ("model", "prompt", "response")
+    words = {name: getattr(interaction, name, None) for name in ("model", "prompt", "response")}
     return {
         "agent_id": agent_id,
-        **{name: getattr(interaction, name, None) for name in names},
+        **{name: value if isinstance(value, str) else None for name, value in words.items()},
         "prompt_tokens": interaction.prompt_tokens,
         "completion_tokens": interaction.completion_tokens,
         "latency_seconds": interaction.latency_seconds,
