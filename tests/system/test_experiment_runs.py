@@ -88,34 +88,35 @@ def whole_steps(work, run_id):
 
 
 @pytest.mark.parametrize("kills", [4, pytest.param(30, marks=pytest.mark.slow)])
-def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_left_alone(work, start, kills):
-    alone = start("run", "experiment.yaml")
+def test_a_run_that_is_killed_and_resumed_ends_as_one_that_was_left_alone(work, start, kills):
     began_s = time.monotonic()
-    assert alone.wait(PATIENCE_S) == 0
+    assert start("run", "experiment.yaml").wait(PATIENCE_S) == 0
     whole_s = time.monotonic() - began_s
-    undisturbed = kept(work)[0].experiment_id
+    (undisturbed,) = kept(work)
     moments = random.Random(kills)  # noqa: S311
-    run_id = None
-    for _ in range(kills):
-        process = start("run", "experiment.yaml", *(("--resume", run_id) if run_id else ()))
-        time.sleep(moments.uniform(0.2, 0.9) * whole_s)
-        process.kill()
-        _, told = process.communicate()
-        others = [each for each in kept(work) if each.experiment_id != undisturbed]
-        if not others:
-            continue
-        (record,) = others
-        run_id = record.experiment_id
-        whole_steps(work, run_id)
-        if record.status == "completed":
-            break
-        assert record.status == "interrupted", told
-    if run_id is None or kept(work)[0].status != "completed":
-        last = start("run", "experiment.yaml", *(("--resume", run_id) if run_id else ()))
-        _, told = last.communicate(timeout=PATIENCE_S)
-        assert last.returncode == 0, told
-        run_id = run_id or kept(work)[0].experiment_id
-    assert story(work, run_id) == story(work, undisturbed)
+    killed = 0
+    while killed < kills:
+        known = {record.experiment_id for record in kept(work)}
+        process = start("run", "experiment.yaml")
+        while process.poll() is None:
+            time.sleep(moments.uniform(0.05, 0.9) * whole_s)
+            process.kill()
+            _, told = process.communicate()
+            killed += 1
+            begun = [record for record in kept(work) if record.experiment_id not in known]
+            if not begun:
+                break
+            (record,) = begun
+            whole_steps(work, record.experiment_id)
+            if record.status != "completed":
+                assert record.status == "interrupted", told
+                process = start("run", "experiment.yaml", "--resume", record.experiment_id)
+                if moments.random() < 0.5:
+                    _, told = process.communicate(timeout=PATIENCE_S)
+                    assert process.returncode == 0, told
+        for record in kept(work):
+            if record.experiment_id not in known:
+                assert story(work, record.experiment_id) == story(work, undisturbed.experiment_id)
 
 
 def test_ctrl_c_keeps_what_is_done_says_interrupted_and_how_to_go_on(work, start):
