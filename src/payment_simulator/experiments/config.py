@@ -21,6 +21,7 @@ from payment_simulator.policy.fields import ACTIONS, FIELDS, STATE_PREFIX, TREE_
 from payment_simulator.policy.policies import FRACTION
 
 LEAST_SAMPLES = 4
+PROVIDERS = ("anthropic", "openai", "google")
 MAX_PROMPT_BYTES = 1_000_000
 ALL_REGISTERS = f"{STATE_PREFIX}*"
 """Among allowed fields: every register."""
@@ -80,14 +81,21 @@ class Convergence(Section):
 class Llm(Section):
     """The model that proposes. Its key comes from the environment, and is kept nowhere."""
 
-    model: Annotated[str, Field(pattern=r"^(anthropic|openai|google):.+$", description="provider:name")]
-    base_url: Annotated[str | None, Field(pattern=r"^https?://", description="Of an OpenAI-compatible server.")] = None
+    model: Annotated[str, Field(description="provider:name")]
+    base_url: Annotated[str | None, Field(description="Of an OpenAI-compatible server.")] = None
     temperature: Annotated[float | None, Field(ge=0, le=2, strict=True)] = None
     max_retries: Annotated[int, Field(ge=0, le=20, strict=True)] = 3
     timeout_seconds: Annotated[float, Field(gt=0, le=3600, strict=True)] = 120.0
     max_total_tokens: Annotated[int | None, Field(ge=1, strict=True)] = None
     system_prompt: str | None = None
     system_prompt_file: str | None = None
+
+    @model_validator(mode="after")
+    def _model_has_a_provider(self) -> Self:
+        provider, _, name = self.model.partition(":")
+        if provider not in PROVIDERS or not name:
+            raise ValueError(f"model: {self.model!r} is no provider:name; the providers are {', '.join(PROVIDERS)}")
+        return self
 
     @model_validator(mode="after")
     def _one_system_prompt(self) -> Self:
@@ -109,7 +117,8 @@ class Llm(Section):
 def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        return bool(parts.hostname) and parts.port != 0 and url.isascii() and url.isprintable() and " " not in url
+        is_web = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        return is_web and url.isascii() and url.isprintable() and " " not in url
     except ValueError:  # a port that is no number, brackets that are not closed
         return False
 
