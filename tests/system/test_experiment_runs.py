@@ -18,8 +18,8 @@ PATIENCE_S = 300
 CONFIG = """\
 name: stubborn
 scenario: scenario.yaml
-evaluation: {mode: bootstrap, num_samples: 20}
-convergence: {max_iterations: 12, stability_window: 13}
+evaluation: {mode: bootstrap, num_samples: 8, nash_gap: final}
+convergence: {max_iterations: 10, stability_window: 11}
 output: {directory: results, database: runs.db}
 master_seed: 7
 """
@@ -149,7 +149,7 @@ def test_two_experiments_write_to_one_file_at_once(work, start):
 
 
 def test_a_run_is_resumed_with_the_configuration_that_it_began_with_and_only_if_it_did_not_end(work, start):
-    (work / "experiment.yaml").write_text(CONFIG.replace("max_iterations: 12", "max_iterations: 1"))
+    (work / "experiment.yaml").write_text(CONFIG.replace("max_iterations: 10", "max_iterations: 1"))
     assert start("run", "experiment.yaml").wait(PATIENCE_S) == 0
     run_id = kept(work)[0].experiment_id
     ended = start("run", "experiment.yaml", "--resume", run_id)
