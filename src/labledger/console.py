@@ -3,7 +3,7 @@
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from itertools import zip_longest
 from typing import Protocol, TextIO
 
@@ -100,22 +100,23 @@ def print_facts(title: str, facts: Iterable[tuple[str, str]], *, to_stderr: bool
     Console(soft_wrap=False, highlight=False, stderr=to_stderr).print(table)
 
 
-def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, whole: Container[str] = ()) -> None:
     """A table on stdout, nothing of it cut.
 
     On a terminal that is too narrow for it, long texts are folded between words, and columns that do not fit even then
     follow in a table of their own, beside the first column again: no number or name is broken that has a line's room.
+    What stands in the columns that are `whole` is not folded at all.
     """
     cells = [[" ".join(cell.splitlines()) for cell in row] for row in (header, *rows)]
     on_terminal = sys.stdout is not None and sys.stdout.isatty()
     room = shutil.get_terminal_size().columns if on_terminal else sys.maxsize
-    for part in _parts_that_fit(cells, room):
-        print_answer(_laid_out(part, room))
+    for part in _parts_that_fit(cells, room, whole):
+        print_answer(_laid_out(part, room, whole))
 
 
-def _parts_that_fit(cells: list[list[str]], room: int) -> Iterable[list[list[str]]]:
+def _parts_that_fit(cells: list[list[str]], room: int, whole: Container[str]) -> Iterable[list[list[str]]]:
     """The columns in groups that fit side by side, each group with the first column before it."""
-    least = _least_widths(cells)
+    least = _least_widths(cells, whole)
     groups = [[0]]
     for column in range(1, len(least)):
         if len(groups[-1]) > 1 and _table_width([least[each] for each in (*groups[-1], column)]) > room:
@@ -124,10 +125,11 @@ def _parts_that_fit(cells: list[list[str]], room: int) -> Iterable[list[list[str
     return ([[row[column] for column in group] for row in cells] for group in groups)
 
 
-def _laid_out(cells: list[list[str]], room: int) -> str:
-    widths, least = [max(map(_width, column)) for column in zip(*cells, strict=True)], _least_widths(cells)
-    while _table_width(widths) > room:
-        column = max(range(len(widths)), key=lambda each: (widths[each] > least[each], widths[each]))
+def _laid_out(cells: list[list[str]], room: int, whole: Container[str]) -> str:
+    widths, least = [max(map(_width, column)) for column in zip(*cells, strict=True)], _least_widths(cells, whole)
+    folded = [column for column, name in enumerate(cells[0]) if name not in whole]
+    while folded and _table_width(widths) > room:
+        column = max(folded, key=lambda each: (widths[each] > least[each], widths[each]))
         if widths[column] == 1:
             break
         widths[column] -= 1
@@ -142,13 +144,17 @@ def _table_width(widths: Sequence[int]) -> int:
     return 1 + sum(widths) + len(COLUMN_GAP) * (len(widths) - 1)
 
 
-def _least_widths(cells: list[list[str]]) -> list[int]:
+def _least_widths(cells: list[list[str]], whole: Container[str]) -> list[int]:
     """How narrow each column may be: the names of columns and long texts are folded between words, other cells not."""
 
-    def least(cell: str) -> int:
-        return max(map(_width, cell.split()), default=0) if _width(cell) > MAX_UNFOLDED_WIDTH else _width(cell)
+    def least(cell: str, column: str) -> int:
+        is_long = _width(cell) > MAX_UNFOLDED_WIDTH and column not in whole
+        return max(map(_width, cell.split()), default=0) if is_long else _width(cell)
 
-    return [max([1, *map(_width, name.split()), *map(least, column)]) for name, *column in zip(*cells, strict=True)]
+    return [
+        max([1, *map(_width, name.split()), *(least(cell, name) for cell in column)])
+        for name, *column in zip(*cells, strict=True)
+    ]
 
 
 def _row_lines(row: Sequence[str], widths: Sequence[int]) -> Iterable[str]:

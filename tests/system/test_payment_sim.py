@@ -95,7 +95,9 @@ def loaded_by(user, *arguments):
 # What it loads
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["policy", "--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["policy", "--help"], ["experiment", "--help"]], ids=" ".join
+)
 def test_help_is_an_answer_and_loads_no_heavy_library(user, sim, arguments):
     ended = sim(*arguments)
     assert (ended.returncode, ended.stderr) == (0, "")

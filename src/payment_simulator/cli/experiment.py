@@ -1,9 +1,24 @@
-"""`payment-sim experiment`: its commands."""
+"""`payment-sim experiment`."""
 
 import typer
 
+from payment_simulator.cli.experiment_chart import chart
+from payment_simulator.cli.experiment_compare import compare
+from payment_simulator.cli.experiment_export import export
+from payment_simulator.cli.experiment_replay import replay
 from payment_simulator.cli.experiment_run import run, template, validate
+from payment_simulator.cli.experiment_show import policy_evolution, results, show
 
-experiment_app = typer.Typer(help="Let banks look for the policy that costs them least.", no_args_is_help=True)
-for each in (run, validate, template):
-    experiment_app.command()(each)
+experiment_app = typer.Typer(
+    help="Let banks look for the policy that costs them least, and read what came of it.", no_args_is_help=True
+)
+experiment_app.command()(run)
+experiment_app.command()(validate)
+experiment_app.command()(template)
+experiment_app.command()(results)
+experiment_app.command()(show)
+experiment_app.command("policy-evolution")(policy_evolution)
+experiment_app.command()(chart)
+experiment_app.command()(compare)
+experiment_app.command()(replay)
+experiment_app.command()(export)

@@ -1,7 +1,6 @@
 """`payment-sim run`."""
 
 import contextlib
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -128,38 +127,27 @@ def _how_often() -> str:
 def _check_outputs(events: Path | None, plot: Path | None) -> None:
     """Before anything is computed: a file that cannot be written would cost the run."""
     from labledger.errors import ConfigError
+    from payment_simulator.cli.outputs import check_picture, check_place
 
-    if plot is not None and plot.suffix.lower() not in (".png", ".svg"):
-        raise ConfigError(f"--plot: {plot} is neither .png nor .svg")
     if plot is not None:
-        from importlib.util import find_spec
-
-        if find_spec("matplotlib") is None:
-            raise ConfigError("--plot: matplotlib is not installed; run pip install -e '.[plot]'")
+        check_picture("--plot", plot, (".png", ".svg"))
     if events is not None and events.suffix.lower() != ".parquet":
         raise ConfigError(f"--events: {events} does not end in .parquet")
     for name, path in (("--events", events), ("--plot", plot)):
-        if path is not None and path.exists() and not path.is_file():
-            raise ConfigError(f"{name}: {path} is no regular file; name another")
-        if path is not None and not path.absolute().parent.is_dir():
-            raise ConfigError(f"{name}: there is no directory {path.absolute().parent}")
+        if path is not None:
+            check_place(name, path)
 
 
 def _check_apart(inputs: Sequence[Path], events: Path | None, plot: Path | None) -> None:
-    """No file is written over one that was read, nor over the other, by whatever name or link it is called."""
+    """No file is written over one that was read, nor over the other."""
     from labledger.errors import ConfigError
+    from payment_simulator.cli.outputs import check_apart, is_same
 
-    if events is not None and plot is not None and _is_same(events, plot):
+    if events is not None and plot is not None and is_same(events, plot):
         raise ConfigError(f"--plot: {plot} is the file of --events; name another")
     for name, path in (("--events", events), ("--plot", plot)):
-        if path is not None and (read := next((each for each in inputs if _is_same(path, each)), None)):
-            raise ConfigError(f"{name}: {path} would be written over {read}, which is read; name another")
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    """Whether two names are, or would be, those of one file."""
-    both_there = one.exists() and other.exists()
-    return os.path.realpath(one) == os.path.realpath(other) or (both_there and one.samefile(other))
+        if path is not None:
+            check_apart(name, path, inputs)
 
 
 def _report(scenario: Path, seed: int, outcome: "Outcome", ticks: int, timing: dict[str, float]) -> dict[str, Any]:

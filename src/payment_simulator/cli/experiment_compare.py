@@ -1,0 +1,128 @@
+"""`payment-sim experiment compare`."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from labledger.commands import reporting_errors
+from payment_simulator.cli.stored_runs import AsJson, Db, Run, as_json, cents, gap, load_run
+
+if TYPE_CHECKING:
+    from payment_simulator.experiments.comparison import CostDifference
+    from payment_simulator.experiments.stored import StoredRun
+
+MAX_SHOWN = 60
+"""Letters of a value that differs."""
+
+
+@reporting_errors
+def compare(
+    ctx: typer.Context,
+    first: Run,
+    second: Run,
+    db: Db = None,
+    db_2: Annotated[
+        Path | None, typer.Option("--db-2", help="Where the second run is; default as the first.", show_default=False)
+    ] = None,
+    margin: Annotated[
+        float, typer.Option("--margin", min=0.0, help="Percent of the first's cost that count as the same.")
+    ] = 1.0,
+    json: AsJson = False,
+) -> None:
+    """Two runs: how they were configured, what each bank ended with, and whether that is a difference. Cents."""
+    from labledger.console import print_answer
+    from payment_simulator.experiments.comparison import differences, final_differences
+
+    one, other = load_run(first, db), load_run(second, db if db_2 is None else db_2)
+    configs = differences(_without_output(one), _without_output(other))
+    scenarios = differences(one.record.scenario or {}, other.record.scenario or {})
+    found = final_differences(one, other, margin / 100)
+    if json:
+        print_answer(as_json(_compared(one, other, configs | scenarios, found)))
+        return
+    print_answer(f"first:  {one.record.experiment_id}\nsecond: {other.record.experiment_id}\n")
+    _print_differences(configs | scenarios)
+    _print_costs(one, other, found)
+    _print_policies(one, other)
+
+
+def _without_output(run: "StoredRun") -> dict[str, Any]:
+    """Where results go makes no other experiment."""
+    return {key: value for key, value in run.record.config.items() if key != "output"}
+
+
+def _print_differences(found: Mapping[str, tuple[Any, Any]]) -> None:
+    from labledger.console import print_answer, print_table
+
+    if not found:
+        print_answer("Configuration and scenario are the same\n")
+        return
+    print_table(("key", "first", "second"), [(key, _short(a), _short(b)) for key, (a, b) in found.items()])
+
+
+def _short(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]} …"
+
+
+def _print_costs(first: "StoredRun", second: "StoredRun", found: "Mapping[str | None, CostDifference] | None") -> None:
+    from labledger.console import print_answer, print_table
+
+    banks: list[str | None] = [*dict.fromkeys([*first.agent_ids, *second.agent_ids]), None]
+    rows = []
+    for bank in banks:
+        a, b = _final_cost(first, bank), _final_cost(second, bank)
+        difference = "" if a is None or b is None else f"{b - a:+,}"
+        rows.append(("all" if bank is None else bank, cents(a), cents(b), difference, *_verdict(found, bank)))
+    header = ("bank", "first", "second", "difference", *(() if found is None else ("interval", "final costs are")))
+    print_table(header, rows)
+    gaps = [gap(run.record.final_nash_gap, run.record.final_nash_gap_half_width) for run in (first, second)]
+    if any(gaps):
+        print_answer(f"Nash gap: first {gaps[0] or 'unknown'}, second {gaps[1] or 'unknown'}\n")
+
+
+def _final_cost(run: "StoredRun", bank: str | None) -> int | None:
+    return run.record.final_cost if bank is None else (run.record.final_costs_by_agent or {}).get(bank)
+
+
+def _verdict(found: "Mapping[str | None, CostDifference] | None", bank: str | None) -> tuple[str, ...]:
+    if found is None:
+        return ()
+    each = found[bank]
+    return (f"{each.low:+,.0f} to {each.high:+,.0f}", each.word)
+
+
+def _print_policies(first: "StoredRun", second: "StoredRun") -> None:
+    from labledger.console import print_table
+    from payment_simulator.experiments.stored import policy_text
+
+    one, other = first.record.final_policies or {}, second.record.final_policies or {}
+    rows = [
+        (bank, *(policy_text(policies[bank]) if bank in policies else "" for policies in (one, other)))
+        for bank in {**one, **other}
+    ]
+    print_table(("bank", "first's final policy", "second's final policy"), rows)
+
+
+def _compared(
+    first: "StoredRun",
+    second: "StoredRun",
+    differing: Mapping[str, tuple[Any, Any]],
+    found: "Mapping[str | None, CostDifference] | None",
+) -> dict[str, Any]:
+    names = ("experiment_id", "status", "final_cost", "final_costs_by_agent", "final_nash_gap")
+    more = ("final_nash_gap_half_width", "final_policies")
+    runs = [{name: getattr(run.record, name) for name in (*names, *more)} for run in (first, second)]
+    final = None
+    if found is not None:
+        by_agent = {bank: asdict(each) for bank, each in found.items() if bank is not None}
+        final = {"all": asdict(found[None]), "by_agent": by_agent}
+    return {
+        "first": runs[0],
+        "second": runs[1],
+        "configuration": {key: {"first": a, "second": b} for key, (a, b) in differing.items()},
+        "final_cost_difference": final,
+    }

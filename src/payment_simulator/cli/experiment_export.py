@@ -1,0 +1,87 @@
+"""`payment-sim experiment export`."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from labledger.commands import reporting_errors
+from payment_simulator.cli.stored_runs import Db, Run, as_json, load_run
+
+if TYPE_CHECKING:
+    from payment_simulator.experiments.stored import StoredRun
+
+ITERATION = ("iteration_number", "timestamp", "total_cost", "nash_gap", "nash_gap_half_width")
+
+
+@reporting_errors
+def export(
+    ctx: typer.Context,
+    run: Run,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="A new directory; DIR_1 where there is one.", show_default=False)
+    ],
+    db: Db = None,
+) -> None:
+    """One run as files: experiment.json, iterations.csv, events.jsonl, and each bank's policy in policies."""
+    from labledger.console import print_answer
+    from labledger.files import claimed_directory, write_durably
+
+    stored = load_run(run, db)
+    files = _files(stored)
+    with claimed_directory(output) as directory:
+        for name, text in files.items():
+            write_durably(directory / name, text.encode())
+    print_answer(f"{stored.record.experiment_id}: {len(files)} files in {directory}")
+
+
+def _files(run: "StoredRun") -> dict[str, str]:
+    files = {
+        "experiment.json": as_json(asdict(run.record)) + "\n",
+        "iterations.csv": _csv(run),
+        "events.jsonl": "".join(_line(asdict(event)) for event in run.events),
+    }
+    last = run.iterations[-1].policies if run.iterations else {}
+    for bank, policy in (run.record.final_policies or last).items():
+        files[f"policies/{_file_name(bank)}.json"] = as_json(policy) + "\n"
+    return files
+
+
+def _line(data: dict[str, Any]) -> str:
+    return json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _file_name(bank: str) -> str:
+    """A bank's id may have any sign, a file's name not."""
+    return bank.replace("%", "%25").replace("/", "%2F")
+
+
+def _csv(run: "StoredRun") -> str:
+    """A row an iteration; of every bank its cost and the parameters of its policy."""
+    banks = run.agent_ids
+    rows = [
+        {
+            **{name: getattr(each, name) for name in ITERATION},
+            **{f"cost {bank}": each.per_agent_costs[bank] for bank in banks},
+            **{
+                f"{name} {bank}": value
+                for bank in banks
+                for name, value in run.parameters(bank, each.policies[bank]).items()
+            },
+        }
+        for each in run.iterations
+    ]
+    return _table(dict.fromkeys([*ITERATION, *(name for row in rows for name in row)]), rows)
+
+
+def _table(names: Iterable[str], rows: Iterable[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(names), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,81 @@
+"""`payment-sim experiment replay`."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from labledger.commands import EXIT_FAILED, reporting_errors
+from payment_simulator.cli.stored_runs import AsJson, Db, Run, as_json, load_run
+
+if TYPE_CHECKING:
+    from payment_simulator.experiments.replay import Check
+    from payment_simulator.experiments.stored import StoredRun
+
+PARTS = ("costs", "policies", "Nash gap", "decisions", "course")
+
+
+@reporting_errors
+def replay(ctx: typer.Context, run: Run, db: Db = None, json: AsJson = False) -> None:
+    """Simulate a run again from the database alone: is each cost, gap and policy as it is stored? Exit 1 if not."""
+    from labledger.console import print_answer, print_table
+
+    stored = load_run(run, db)
+    checks = _replayed(stored)
+    if json:
+        print_answer(as_json([asdict(each) | {"same": each.is_same} for each in checks]))
+    else:
+        numbers = [*(each.iteration_number for each in stored.iterations), None]
+        print_table(("iteration", *PARTS), [_row(number, checks) for number in numbers])
+        for each in checks:
+            if not each.is_same:
+                print_answer(f"{_name(each.iteration)}: {each.name}: {_difference(each)}")
+    wrong = sum(not each.is_same for each in checks)
+    if not json:
+        told = (
+            f"all {len(checks)} stored values are" if not wrong else f"{wrong} of {len(checks)} stored values are not"
+        )
+        print_answer(f"{stored.record.experiment_id}: {told} as the simulator gives them")
+    if wrong:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _replayed(run: "StoredRun") -> list["Check"]:
+    from labledger.console import StderrProgress
+    from payment_simulator.experiments.replay import replay as replay_run
+
+    progress, checks = StderrProgress(), []
+    progress.phase("replaying")
+    try:
+        for check in replay_run(run):
+            checks.append(check)
+            progress.update(check.iteration or 0, len(run.iterations))
+    finally:
+        progress.finish()
+    return checks
+
+
+def _name(iteration: int | None) -> str:
+    return "the run" if iteration is None else f"iteration {iteration}"
+
+
+def _row(number: int | None, checks: list["Check"]) -> list[str]:
+    cells = ["the run" if number is None else str(number)]
+    for part in PARTS:
+        found = [each.is_same for each in checks if each.iteration == number and each.part == part]
+        cells.append(("same" if all(found) else "NOT THE SAME") if found else "")
+    return cells
+
+
+def _difference(check: "Check") -> str:
+    from payment_simulator.experiments.comparison import differences
+
+    found = differences(check.stored, check.found)
+    parts = [(f"{path}: " if path else "", _text(one), _text(other)) for path, (one, other) in found.items()]
+    return "; ".join(f"{where}stored {one}, found {other}" for where, one, other in parts)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,50 @@
+"""Where a command writes what it is told to: checked before anything is computed, for it would cost the run."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from labledger.errors import ConfigError
+
+
+def check_picture(option: str, path: Path, suffixes: Sequence[str]) -> None:
+    """Refuse a picture of another kind, or where none can be drawn.
+
+    Raises:
+        ConfigError: its name ends in none of `suffixes`, or matplotlib is not installed.
+    """
+    if path.suffix.lower() not in suffixes:
+        kinds = f"neither {' nor '.join(suffixes)}" if len(suffixes) == 2 else f"none of {', '.join(suffixes)}"
+        raise ConfigError(f"{option}: {path} is {kinds}")
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        raise ConfigError(f"{option}: matplotlib is not installed; run pip install -e '.[plot]'")
+
+
+def check_place(option: str, path: Path) -> None:
+    """Refuse a file that cannot be written.
+
+    Raises:
+        ConfigError: something else than a file is there, or no directory for it.
+    """
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{option}: {path} is no regular file; name another")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"{option}: there is no directory {path.absolute().parent}")
+
+
+def check_apart(option: str, path: Path, inputs: Sequence[Path]) -> None:
+    """Refuse a file that would be written over one that is read, by whatever name or link it is called.
+
+    Raises:
+        ConfigError: it would.
+    """
+    if read := next((each for each in inputs if is_same(path, each)), None):
+        raise ConfigError(f"{option}: {path} would be written over {read}, which is read; name another")
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two names are, or would be, those of one file."""
+    both_there = one.exists() and other.exists()
+    return os.path.realpath(one) == os.path.realpath(other) or (both_there and one.samefile(other))

@@ -1,0 +1,82 @@
+"""Which database and which run a command reads, and how it says what it found."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from payment_simulator.experiments.persistence import ExperimentRecord, ExperimentRepository
+    from payment_simulator.experiments.stored import StoredRun
+
+Run = Annotated[str, typer.Argument(help="A run's id, the start of it, or latest.", show_default=False)]
+Db = Annotated[
+    Path | None,
+    typer.Option("--db", help="Database; default PAYMENT_SIM_DB, else the only .db in results.", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+VARIABLE = "PAYMENT_SIM_DB"
+FOLDER = Path("results")
+
+
+def open_database(given: Path | None) -> "ExperimentRepository":
+    """The database that is given, else that of the environment, else the only one in `results`.
+
+    Raises:
+        ConfigError: none is given, and there is none or more than one.
+        DatabaseError: it is not there, or cannot be read.
+    """
+    from payment_simulator.experiments.persistence import ExperimentRepository
+
+    named = given or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
+    return ExperimentRepository(named or _only_database(), must_exist=True)
+
+
+def load_run(target: str, db: Path | None) -> "StoredRun":
+    """The run that is named so.
+
+    Raises:
+        ConfigError, DatabaseError: as `open_database`; there is no such run, or more than one.
+    """
+    from payment_simulator.experiments.stored import StoredRun
+
+    with open_database(db) as repository:
+        return StoredRun.load(repository, target)
+
+
+def _only_database() -> Path:
+    from labledger.errors import ConfigError
+
+    found = sorted(path for path in FOLDER.glob("*.db") if path.is_file())
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(map(str, found))
+    what = f"there are {len(found)} databases in {FOLDER} ({names})" if found else f"there is no database in {FOLDER}"
+    raise ConfigError(f"{what}; name one with --db or {VARIABLE}")
+
+
+def as_json(found: Any) -> str:
+    """What `--json` prints."""
+    return json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def cents(value: int | None) -> str:
+    """Money in a table; nothing where there is none."""
+    return "" if value is None else f"{value:,}"
+
+
+def gap(value: int | None, half_width: int | None) -> str:
+    """A Nash gap in a table, with what it is known to."""
+    return cents(value) + (f" ± {half_width:,}" if half_width else "")
+
+
+def moment(record: "ExperimentRecord") -> str:
+    """When it began, to the minute."""
+    return str(record.started_at)[:16].replace("T", " ")
+
+
+def truth(value: bool | None) -> str:
+    """Yes, no, or not known yet."""
+    return {True: "yes", False: "no", None: ""}[value]

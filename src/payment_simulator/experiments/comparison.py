@@ -1,0 +1,106 @@
+"""What differs between two stored runs, and whether their final costs do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from labledger.intervals import mean_interval
+from payment_simulator.experiments.evaluation import Cents, Purpose
+from payment_simulator.experiments.stored import StoredRun
+
+Word = Literal["different", "same", "cannot tell"]
+WHERE_A_RUN_BEGINS = ("policy", "liquidity_allocation_fraction")
+"""Of a bank: what decides no payment, and may differ between runs that are priced on the same draws."""
+
+
+@dataclass(frozen=True)
+class CostDifference:
+    """The second run's final cost less the first's: cents, the mean over the draws that both were priced on."""
+
+    mean: float
+    low: float
+    high: float
+    word: Word
+
+
+def differences(first: Any, second: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
+    """Where two documents differ: the path of each, and what stands there in either, None where nothing does."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        parts = [(f"{path}.{key}".lstrip("."), first.get(key), second.get(key)) for key in {**first, **second}]
+    elif _are_sections(first) and _are_sections(second) and len(first) == len(second):
+        parts = [(f"{path}[{index}]", one, other) for index, (one, other) in enumerate(zip(first, second, strict=True))]
+    else:
+        return {} if first == second else {path: (first, second)}
+    found: dict[str, tuple[Any, Any]] = {}
+    for where, one, other in parts:
+        found |= differences(one, other, where)
+    return found
+
+
+def _are_sections(value: Any) -> bool:
+    """Other lists differ as a whole: a day's payments would be thousands of numbers."""
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+
+
+def final_differences(first: StoredRun, second: StoredRun, margin: float) -> dict[str | None, CostDifference] | None:
+    """By bank, and of all together (None), how the final costs of two sampled runs differ.
+
+    Both final profiles are priced again on the draws of their final scores, the same for both: what is left is the
+    policies' difference, draw by draw. `same` is an interval within `margin`, a share of the first's mean cost;
+    `different` is one without 0 in it; neither is `cannot tell`. None where the draws are not the same, or there are
+    no final policies.
+
+    Raises:
+        UnreadableFileError: a run was stored without its scenario.
+        ConfigError: a profile cannot be priced.
+    """
+    if not _share_draws(first, second):
+        return None
+    one, other = _final_costs(first), _final_costs(second)
+    names = first.setting[1].scenario.agent_ids
+    level = first.setting[0].evaluation.acceptance.confidence
+    columns: list[tuple[str | None, Cents, Cents]] = [
+        (name, one[:, bank], other[:, bank]) for bank, name in enumerate(names)
+    ]
+    columns.append((None, one.sum(axis=1), other.sum(axis=1)))
+    return {name: _difference(a, b, level, margin) for name, a, b in columns}
+
+
+def _share_draws(first: StoredRun, second: StoredRun) -> bool:
+    if first.record.final_policies is None or second.record.final_policies is None:
+        return False
+    (one, _), (other, _) = first.setting, second.setting
+    return (
+        one.evaluation.mode == other.evaluation.mode != "deterministic"
+        and one.evaluation.num_samples == other.evaluation.num_samples
+        and one.master_seed == other.master_seed
+        and _payments(first.record.scenario or {}) == _payments(second.record.scenario or {})
+    )
+
+
+def _payments(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored scenario without where a run in it begins."""
+    agents = [
+        {key: value for key, value in agent.items() if key not in WHERE_A_RUN_BEGINS}
+        for agent in stored["scenario"]["agents"]
+    ]
+    return {**stored, "scenario": {**stored["scenario"], "agents": agents}}
+
+
+def _final_costs(run: StoredRun) -> Cents:
+    """Cents by draw and bank."""
+    config, resolved = run.setting
+    costs = resolved.pricing(config).costs(run.record.final_policies or {}, Purpose.FINAL)
+    return np.asarray(costs.sum(axis=-1))
+
+
+def _difference(one: Cents, other: Cents, level: float, margin: float) -> CostDifference:
+    savings = other - one
+    interval = mean_interval(savings.tolist(), level=level)
+    room = margin * float(one.mean())
+    word: Word = "different" if interval.low > 0 or interval.high < 0 else "cannot tell"
+    if -room <= interval.low and interval.high <= room:
+        word = "same"
+    return CostDifference(float(savings.mean()), interval.low, interval.high, word)
