@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from payment_simulator.cli.main import app
 from payment_simulator.experiments.config import ExperimentConfig
 from payment_simulator.experiments.persistence import ExperimentRepository
+from payment_simulator.experiments.proposers.protocol import EndpointError, Interaction
 from payment_simulator.experiments.runner import GenericExperimentRunner
 from small_experiment import experiment
 
@@ -43,12 +44,28 @@ BANK = """
 """
 
 
-def run(config, run_id, folder):
+def run(config, run_id, folder, model=None):
     """Run an experiment whose results go to `results` in that folder; its database."""
     output = config.output.model_copy(update={"directory": str(folder / "results")})
     runner = GenericExperimentRunner(config.model_copy(update={"output": output}), None, run_id, config.path.parent)
+    runner._llm_client = model
     asyncio.run(runner.run())
     return folder / "results" / config.output.database
+
+
+class Failing:
+    """A model that proposes no policy, then a good one, and then is gone."""
+
+    answers = 0
+
+    async def generate_policy(self, *, agent_id, prompt, current_policy, context):
+        self.answers += 1
+        if self.answers == 3:
+            raise EndpointError("the server is gone")
+        return {"type": "Nope" if self.answers == 1 else "Fifo", "parameters": {"initial_liquidity_fraction": 0.3}}
+
+    def get_last_interaction(self):
+        return Interaction(100, 20, 0.5)
 
 
 def run_sampled(
@@ -183,6 +200,22 @@ def test_show_tells_iterations_decisions_and_what_was_found(sim, castro):
         assert text in shown
     found = answer(sim("show", "latest", "--db", castro, "--json"))
     assert (len(found["iterations"]), len(found["decisions"]), found["tokens"]) == (5, 8, 0)
+
+
+def test_a_run_that_failed_is_told_replayed_and_drawn_as_far_as_it_came(sim, tmp_path):
+    config = ExperimentConfig.from_yaml(EXAMPLES / "experiment_castro1.yaml")
+    with pytest.raises(EndpointError):
+        run(config, "failed", tmp_path, Failing())
+    shown = sim("show", "failed").stdout
+    for text in (
+        "failed: the server is gone",
+        "It has no final policies",
+        "tokens            240",
+        "'Nope' is not known",
+    ):
+        assert text in shown
+    for command in (["replay"], ["policy-evolution"], ["chart", "-o", "failed.svg"], ["export", "-o", "out"]):
+        assert sim(*command, "failed").exit_code == 0
 
 
 def test_show_knows_a_run_that_was_stored_without_its_scenario(sim, tmp_path):

@@ -302,11 +302,11 @@ class _Picture:
         if self.is_final:
             ticks = [tick for tick in ticks if tick <= end - FINAL_ROOM * (end - first)] + [end]
         for axes in panels:
-            axes.set_xlim(first - 0.5, end + 0.5)
+            axes.set_xlim(first - 0.6, end + 0.6)
             axes.xaxis.set_major_locator(FixedLocator(ticks))
             axes.xaxis.set_major_formatter(lambda value, _: "final" if value > self.last else f"{value:.0f}")
             if self.is_final:
-                axes.axvspan(self.last + 0.5, end + 0.5, color="black", alpha=0.05, linewidth=0)
+                axes.axvspan(self.last + 0.5, end + 0.6, color="black", alpha=0.05, linewidth=0)
         panels[-1].set_xlabel("iteration")
         marks: dict[str, Any] = {"color": "black", "linestyle": "none"}
         legend = [
