@@ -180,7 +180,6 @@ async def test_policy_events_saved(tmp_path, mock_llm_client):
     assert len(policy_events) > 0
 
 
-@pytest.mark.xfail(strict=True, reason="the command is not there yet")
 def test_results_command_lists_experiments(tmp_path, run_experiment_fixture):
     db_path = tmp_path / "test.db"
     run_experiment_fixture(db_path)
