@@ -11,6 +11,8 @@ WARM := $(BIN)/python -c 'from transformers import GenerationConfig, LlamaForCau
 
 demo: $(VENV)/.demo
 	@$(BIN)/llem run examples/quickstart.yaml
+	@$(BIN)/payment-sim experiment run examples/payments/experiment_castro1.yaml
+	@$(BIN)/payment-sim experiment chart latest --db results/castro1.db --output results/castro1.png
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
@@ -45,7 +47,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) --editable '.[pytorch]'
+	$(INSTALL) --editable '.[pytorch,sql,plot]'
 	@$(WARM)
 	@touch $@
 

@@ -12,11 +12,14 @@ from labledger.yaml_files import read_yaml
 from llenergymeasure.cli.main import app as llem
 from llenergymeasure.config.models import ExperimentConfig
 from payment_simulator.cli.main import app as payment_sim
+from payment_simulator.experiments.config import ExperimentConfig as PaymentExperiment
+from payment_simulator.experiments.resolved import Resolved
 from payment_simulator.scenario.loader import load_scenario
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMAND = re.compile(r"(?:\.venv/bin/|`|^\$ )((?:llem|payment-sim) [^`\n#|]+)", re.M)
+SAVES = re.compile(r'save\("results"\)|GenericExperimentRunner\(config\)')
 APPS = {"llem": llem, "payment-sim": payment_sim}
 
 
@@ -36,7 +39,7 @@ def commands():
 def test_python_runs(code, tmp_path):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code], cwd=tmp_path, check=True, timeout=300)
-    assert len(list(tmp_path.glob("results/*/result.json"))) == code.count('save("results")')
+    assert len(list(tmp_path.glob("results/*/result.json"))) == len(re.findall(SAVES, code))
 
 
 @pytest.mark.parametrize("text", blocks("yaml"))
@@ -45,6 +48,9 @@ def test_yaml_is_an_experiment_or_a_scenario(text, tmp_path):
     path.write_text(text)
     if "simulation:" in text:
         assert load_scenario(path).agents
+        return
+    if "scenario:" in text:
+        assert PaymentExperiment.from_yaml(path).scenario
         return
     assert ExperimentConfig.model_validate(read_yaml(path).data).model
 
@@ -55,8 +61,11 @@ def test_examples_are_experiments(example):
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples/payments").glob("*.yaml")), ids=lambda path: path.name)
-def test_examples_are_scenarios(example):
-    assert load_scenario(example).agents
+def test_examples_are_scenarios_or_experiments_on_one(example):
+    if example.name.startswith("experiment_"):
+        assert Resolved.load(PaymentExperiment.from_yaml(example)).scenario.agents
+    else:
+        assert load_scenario(example).agents
 
 
 @pytest.mark.parametrize("command", commands())

@@ -68,6 +68,7 @@ def run(
     import asyncio
 
     from labledger.console import print_answer
+    from payment_simulator.cli.waiting import told_of_compiling
     from payment_simulator.experiments.config import ExperimentConfig
     from payment_simulator.experiments.runner import GenericExperimentRunner, VerboseConfig
     from payment_simulator.experiments.runner.optimization import TokensSpentError
@@ -77,7 +78,8 @@ def run(
     runner = GenericExperimentRunner(read, verbose, run_id=resume)
     print_answer(f"run {runner.run_id}{_kept_in(runner.database)}", to_stderr=True)
     try:
-        result = asyncio.run(runner.resume() if resume else runner.run())
+        with told_of_compiling():
+            result = asyncio.run(runner.resume() if resume else runner.run())
     except BaseException as error:
         if runner.is_resumable and not isinstance(error, TokensSpentError):
             error.add_note(

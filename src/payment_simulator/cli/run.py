@@ -1,7 +1,6 @@
 """`payment-sim run`."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +11,6 @@ from labledger.commands import reporting_errors
 if TYPE_CHECKING:
     from payment_simulator.engine.outcome import Outcome
     from payment_simulator.scenario.schema import Scenario
-
-TELL_AFTER_S, LOOK_EVERY_S = 1.0, 0.2
 
 
 @reporting_errors
@@ -42,6 +39,7 @@ def run(
     import time
 
     from labledger.console import print_answer
+    from payment_simulator.cli.waiting import told_if_long, told_of_compiling
     from payment_simulator.engine.simulate import INSTALL, is_slow_here, prepare, simulate
     from payment_simulator.policy.policies import policies_of
     from payment_simulator.scenario.arrivals import draw_arrivals
@@ -54,12 +52,15 @@ def run(
     prepared = prepare(loaded.scenario, policies_of(loaded))
     read_s = time.perf_counter()
     used_seed = loaded.scenario.simulation.rng_seed if seed is None else seed
-    with _told_if_long("drawing payments"):
+    with told_if_long("drawing payments"):
         arrivals = draw_arrivals(loaded.scenario, used_seed)
     drawn_s = time.perf_counter()
     if is_slow_here(loaded.scenario, arrivals):
         print_answer(f"numba is not installed, and without it this takes long; {INSTALL}", to_stderr=True)
-    with _told_if_long(f"simulating {loaded.scenario.simulation.ticks:,} ticks, {len(arrivals):,} payments"):
+    with (
+        told_of_compiling(),
+        told_if_long(f"simulating {loaded.scenario.simulation.ticks:,} ticks, {len(arrivals):,} payments"),
+    ):
         outcome = simulate(prepared, arrivals, record_events=events is not None or plot is not None)
     done_s = time.perf_counter()
     timing = {"read_s": read_s - began_s, "draw_s": drawn_s - read_s, "simulate_s": done_s - drawn_s}
@@ -84,44 +85,6 @@ def _write(outcome: "Outcome", scenario: "Scenario", events: Path | None, plot: 
         from payment_simulator.cli.plot import draw
 
         draw(outcome, scenario, plot)
-
-
-@contextlib.contextmanager
-def _told_if_long(name: str) -> Iterator[None]:
-    """Progress on stderr, of what takes longer than a second."""
-    import threading
-    import time
-
-    from labledger.console import print_answer
-    from payment_simulator.engine.simulate import is_compiling
-
-    is_done = threading.Event()
-
-    def tell() -> None:
-        if is_done.wait(TELL_AFTER_S):
-            return
-        print_answer(f"{name} …", to_stderr=True)
-        while not is_compiling():
-            if is_done.wait(LOOK_EVERY_S):
-                return
-        print_answer(f"compiling the engine first, {_how_often()} …", to_stderr=True)
-
-    began_s = time.monotonic()
-    teller = threading.Thread(target=tell, daemon=True)
-    teller.start()
-    try:
-        yield
-    finally:
-        is_done.set()
-        teller.join()
-        if (taken_s := time.monotonic() - began_s) > TELL_AFTER_S:
-            print_answer(f"{name}: {taken_s:.1f} s", to_stderr=True)
-
-
-def _how_often() -> str:
-    from payment_simulator.engine.compiled import CACHE_FOLDER, IS_KEPT
-
-    return "once on this machine" if IS_KEPT else f"in every run, for {CACHE_FOLDER} cannot be written"
 
 
 def _check_outputs(events: Path | None, plot: Path | None) -> None:
