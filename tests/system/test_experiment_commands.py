@@ -392,3 +392,16 @@ def test_export_writes_a_run_as_files_into_a_folder_of_its_own(sim, castro, tmp_
         assert (rows[0]["cost BANK_A"], rows[0]["nash_gap"], rows[4]["cost BANK_A"]) == ("5000", "5000", "0")
         events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
         assert (events[0]["event_type"], events[-1]["event_type"]) == ("experiment_started", "experiment_completed")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["policy-evolution"], ["chart", "-o", "x.png"], ["export", "-o", "out"]], ids=lambda words: words[0]
+)
+def test_a_policy_that_was_changed_into_none_is_told(sim, copy, tmp_path, arguments):
+    which = "experiment_id = 'castro1-two' AND iteration_number = 2"
+    change(copy, f"""UPDATE iterations SET policies = '{{"BANK_A": 5, "BANK_B": 5}}' WHERE {which}""")  # noqa: S608
+    command, *rest = arguments
+    ended = sim(command, "castro1-two", "--db", copy, *rest)
+    assert ended.exit_code == 1
+    assert "a policy of BANK_A is none: should be a section with keys, found int; `replay` tells which" in ended.stderr
+    assert not (tmp_path / "out").exists()

@@ -1,7 +1,7 @@
 """`payment-sim experiment run`, `validate` and `template`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -126,9 +126,10 @@ def _as_json(result: "ExperimentResult") -> str:
 
 def _print(result: "ExperimentResult", database: Path | None) -> None:
     from labledger.console import print_facts, print_table
+    from payment_simulator.experiments.stored import policy_text
 
     rows = [
-        (name, f"{cents:,}", _policy(result.final_policies[name]))
+        (name, f"{cents:,}", policy_text(result.final_policies[name]))
         for name, cents in result.final_costs_by_agent.items()
     ]
     print_table(("bank", "final cost", "policy"), rows)
@@ -144,12 +145,3 @@ def _print(result: "ExperimentResult", database: Path | None) -> None:
     facts += [("result", str(result.result_file))] if result.result_file else []
     facts += [("database", f"{database}, run {result.experiment_id}")] if database else []
     print_facts("", facts)
-
-
-def _policy(policy: dict[str, Any]) -> str:
-    """Its kind and parameters, in short."""
-    kind = str(policy.get("type", "decision trees"))
-    document = policy.get("document", policy)
-    numbers = {**document.get("parameters", {}), **policy.get("parameters", {})}
-    numbers |= {key: value for key, value in policy.items() if isinstance(value, int | float) and key != "version"}
-    return " ".join([kind, *(f"{name}={value:g}" for name, value in numbers.items())])

@@ -18,7 +18,7 @@ from payment_simulator.experiments.persistence import (
 )
 from payment_simulator.experiments.proposers.protocol import PolicyDocument
 from payment_simulator.experiments.resolved import Resolved
-from payment_simulator.policy.policies import BUILTIN_PARAMETERS, FRACTION
+from payment_simulator.policy.policies import BUILTIN_PARAMETERS, FRACTION, read_policy
 
 LATEST = "latest"
 NAMED_AT_MOST = 5
@@ -103,8 +103,11 @@ class StoredRun:
         """The numbers of a bank's policy, the share of its pool that it borrows first.
 
         Raises:
-            UnreadableFileError: as `setting`.
+            UnreadableFileError: as `setting`, or the policy is none.
         """
+        if problems := read_policy(policy)[1]:
+            problem = ": ".join(filter(None, problems[0]))
+            raise self.unreadable(f"a policy of {agent_id} is none: {problem}; `replay` tells which")
         agent = next(each for each in self.setting[1].scenario.agents if each.id == agent_id)
         inside = policy.get("document", policy)
         names = dict.fromkeys(
