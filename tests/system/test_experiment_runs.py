@@ -120,6 +120,8 @@ def test_a_run_that_is_killed_and_resumed_ends_as_one_that_was_left_alone(work, 
 
 
 def test_ctrl_c_keeps_what_is_done_says_interrupted_and_how_to_go_on(work, start):
+    longer = CONFIG.replace("max_iterations: 10", "max_iterations: 40").replace("window: 11", "window: 41")
+    (work / "experiment.yaml").write_text(longer)
     process = start("run", "experiment.yaml")
     for line in process.stderr:
         if line.startswith("iteration 2/"):
