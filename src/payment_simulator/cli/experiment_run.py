@@ -76,7 +76,8 @@ def run(
     read = ExperimentConfig.from_yaml(config)
     verbose = VerboseConfig(iterations=True, decisions=read.output is not None and read.output.verbose)
     runner = GenericExperimentRunner(read, verbose, run_id=resume)
-    print_answer(f"run {runner.run_id}{_kept_in(runner.database)}", to_stderr=True)
+    database = _from_here(runner.database)
+    print_answer(f"run {runner.run_id}{_kept_in(database)}", to_stderr=True)
     try:
         with told_of_compiling():
             result = asyncio.run(runner.resume() if resume else runner.run())
@@ -89,7 +90,7 @@ def run(
     if json:
         print_answer(_as_json(result))
     else:
-        _print(result, runner.database)
+        _print(result, database)
 
 
 @reporting_errors
@@ -111,6 +112,12 @@ def template(ctx: typer.Context) -> None:
     from labledger.console import print_answer
 
     print_answer(TEMPLATE.rstrip("\n"))
+
+
+def _from_here(path: Path | None) -> Path | None:
+    """As the user would write it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path is not None and path.is_relative_to(here) else path
 
 
 def _kept_in(database: Path | None) -> str:
