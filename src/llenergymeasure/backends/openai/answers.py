@@ -1,0 +1,200 @@
+"""A server's answer, read from its bytes and their times: everything that servers of OpenAI's protocol really send."""
+
+import json
+from typing import Any, TypeVar
+
+from pydantic_core import from_json
+
+from llenergymeasure.backends.openai.events import Event, EventSplitter
+from llenergymeasure.backends.openai.records import Answer, Failure, FailureKind, Usage
+
+SHOWN = 200
+DONE = b"[DONE]"
+STREAM_STARTS = (b"data", b"event", b"id", b"retry", b"error", b":", b"\xef\xbb\xbf")
+T = TypeVar("T")
+
+
+class AnswerReader:
+    """Takes an answer's bytes as they come. Text that it gives is `chat`'s or `completions`', streamed or whole.
+
+    An answer is whole once the server has said why it finished, or [DONE]: whatever then becomes of the connection
+    does not matter.
+    """
+
+    def __init__(self) -> None:
+        self._events = EventSplitter()
+        self._whole_json: list[bytes] | None = None
+        self._start = b""
+        self._done = False
+        self._events_seen = False
+        self._failure: Failure | None = None
+        self._times_s: list[float] = []
+        self._texts: list[str] = []
+        self._tokens: list[int | None] = []
+        self._counted: int | None = 0  # tokens so far; None from a chunk that has no count
+        self._placed: int | None = 0  # those up to the last chunk
+        self._first_answer_s: float | None = None
+        self._finish_reason: str | None = None
+        self._usage: Usage | None = None
+
+    def feed(self, at_s: float, piece: bytes) -> None:
+        """Read a piece that came at this time."""
+        if not self._events_seen and len(self._start) < SHOWN:
+            self._start = (self._start + piece).lstrip()[:SHOWN]
+            if self._whole_json is None and self._start.startswith(b"{"):  # no stream, whatever its type says
+                self._whole_json = []
+        if self._whole_json is not None:
+            self._whole_json.append(piece)
+            return
+        for event in self._events.feed(piece):
+            self._read_event(at_s, event)
+
+    def end(self, at_s: float) -> None:
+        """Read what the end of the answer leaves: JSON in one piece, or a last event without its blank line."""
+        if self._whole_json is not None:
+            self._read_event(at_s, Event(b"", b"".join(self._whole_json)))
+            return
+        rest = self._events.rest()
+        if rest is not None and (rest.data == DONE or _is_json(rest.data)):
+            self._read_event(at_s, rest)
+        elif self._start and not self._events_seen and not self._start.startswith(STREAM_STARTS):
+            self._fail("malformed", f"neither events nor JSON: {_shown(self._start)}")
+
+    def answer(self, failure: Failure | None) -> Answer:
+        """All that was read; `failure` is what has become of the connection, None where it ended as it should."""
+        if self._failure is not None:
+            failure = self._failure
+        elif self._done or self._finish_reason is not None:
+            failure = None
+        elif failure is None:
+            failure = Failure("cut", "the answer ended before it was finished")
+        missing = None
+        if self._usage is None:
+            missing = "the server sent no usage" if failure is None else "the request failed"
+        return Answer(
+            chunk_times_s=tuple(self._times_s),
+            chunk_texts=tuple(self._texts),
+            chunk_tokens=tuple(self._tokens),
+            first_answer_s=self._first_answer_s,
+            finish_reason=self._finish_reason,
+            usage=self._usage,
+            usage_missing=missing,
+            streamed=self._whole_json is None,
+            failure=failure,
+        )
+
+    def _read_event(self, at_s: float, event: Event) -> None:
+        self._events_seen = True
+        if self._done or self._failure is not None:
+            return
+        if event.data == DONE:
+            self._done = True
+            return
+        try:
+            message = {"error": event.data} if event.name == b"error" else from_json(event.data)
+            if isinstance(message, dict) and _is_error(message):
+                self._fail("server_error", error_text(event.data))
+            else:
+                self._read_message(at_s, _typed(message, dict, "the event"))
+        except ValueError as error:
+            self._fail("malformed", f"{error}: {_shown(event.data)}")
+
+    def _fail(self, kind: FailureKind, message: str) -> None:
+        self._failure = Failure(kind, message)
+
+    def _read_message(self, at_s: float, message: dict[str, Any]) -> None:
+        usage = _usage(message.get("usage"))
+        if usage is not None:
+            self._usage = usage
+        choices = _typed(message.get("choices") or [], list, "choices")
+        if not choices:
+            return  # usage alone, or a server's own ping
+        choice = _typed(choices[0], dict, "the choice")
+        said = choice if "text" in choice else choice.get("delta", choice.get("message"))
+        reasoning, text = _texts({} if said is None else _typed(said, dict, "delta"))
+        self._count(usage, choice, bool(reasoning or text))
+        if reasoning or text:
+            self._add_chunk(at_s, reasoning + text)
+        if text and self._first_answer_s is None:
+            self._first_answer_s = at_s
+        reason = choice.get("finish_reason")
+        if reason is not None:
+            self._finish_reason = _typed(reason, str, "finish_reason")
+
+    def _count(self, usage: Usage | None, choice: dict[str, Any], has_text: bool) -> None:
+        """Count the tokens up to this event, in whichever way the server tells them: so far in all, or one by one."""
+        if usage is not None:
+            self._counted = usage.output_tokens
+            return
+        listed = _listed_tokens(choice)
+        if listed is None and has_text:
+            self._counted = None
+        elif listed is not None and self._counted is not None:
+            self._counted += listed
+
+    def _add_chunk(self, at_s: float, text: str) -> None:
+        self._times_s.append(at_s)
+        self._texts.append(text)
+        before, after = self._placed, self._counted
+        self._tokens.append(None if before is None or after is None or after <= before else after - before)
+        self._placed = self._counted
+
+
+def error_text(body: bytes) -> str:
+    """The message in a server's account of an error, in any of the shapes that servers give it; else its start."""
+    try:
+        found = from_json(body)
+    except ValueError:
+        return _shown(body)
+    for _ in range(2):  # {"error": {"message": ...}}, {"error": ...}, {"message": ...}, {"detail": ...}
+        if isinstance(found, dict):
+            found = next((found[key] for key in ("error", "message", "detail") if found.get(key)), found)
+    return (found if isinstance(found, str) else json.dumps(found))[:SHOWN]
+
+
+def _shown(body: bytes) -> str:
+    return body[:SHOWN].decode(errors="replace")
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        from_json(data)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_error(message: dict[str, Any]) -> bool:
+    return bool(message.get("error")) or message.get("object") == "error"
+
+
+def _typed(value: Any, kind: type[T], name: str) -> T:
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} is no {kind.__name__}")
+    return value
+
+
+def _usage(sent: Any) -> Usage | None:
+    if sent is None:
+        return None
+    counts = _typed(sent, dict, "usage")
+    asked = _typed(counts.get("prompt_tokens") or 0, int, "prompt_tokens")
+    answered = _typed(counts.get("completion_tokens") or 0, int, "completion_tokens")
+    if asked < 0 or answered < 0:
+        raise ValueError("usage counts less than no tokens")
+    return Usage(asked, answered)
+
+
+def _texts(said: dict[str, Any]) -> tuple[str, str]:
+    """The reasoning and the answer that a delta, a message or a completion's choice holds."""
+    reasoning, text = said.get("reasoning_content") or said.get("reasoning"), said.get("content") or said.get("text")
+    return _typed(reasoning or "", str, "reasoning"), _typed(text or "", str, "content")
+
+
+def _listed_tokens(choice: dict[str, Any]) -> int | None:
+    """How many tokens this event lists, where the server was asked to list them."""
+    listed = choice.get("token_ids")
+    if listed is None and choice.get("logprobs") is not None:
+        logprobs = _typed(choice["logprobs"], dict, "logprobs")
+        listed = logprobs.get("content", logprobs.get("tokens"))
+    return None if listed is None else len(_typed(listed, list, "the list of tokens"))

@@ -1,0 +1,94 @@
+"""What became of each request that was sent to a server. Data only.
+
+Times are seconds on CLOCK_MONOTONIC. A chunk's parts lie in columns, not in an object a chunk: a run has millions of
+chunks, which the garbage collector would visit one by one while the load runs.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+FailureKind = Literal[
+    "refused",
+    "timeout",
+    "http_429",
+    "http_4xx",
+    "http_5xx",
+    "stalled",
+    "cut",
+    "malformed",
+    "server_error",
+    "cancelled",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a request has no whole answer.
+
+    `refused`: no connection; `timeout`: longer than a request may take; `http_...`: the server's status; `stalled`:
+    no byte for too long; `cut`: the answer ended before it was finished; `malformed`: an answer of another shape than
+    the protocol's; `server_error`: an error in place of an answer, under a status of success; `cancelled`: by us.
+    """
+
+    kind: FailureKind
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The server's own count of a request's tokens."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server has said, in chunks of non-empty text, reasoning included.
+
+    `chunk_tokens` has None for a chunk whose tokens the server did not count. `first_answer_s` is the time of the
+    first text that is no reasoning. `usage` is None where the server sent none, and `usage_missing` then says so.
+    `streamed` is False where it came in one piece, and has one time for all of it. `failure` is None where it is whole.
+    """
+
+    chunk_times_s: tuple[float, ...]
+    chunk_texts: tuple[str, ...]
+    chunk_tokens: tuple[int | None, ...]
+    first_answer_s: float | None
+    finish_reason: str | None
+    usage: Usage | None
+    usage_missing: str | None
+    streamed: bool
+    failure: Failure | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServedRequest:
+    """One request, from when it was due to the end of its answer or to its failure.
+
+    `sent_s` is when its bytes were given to the kernel, after a connection was opened where none was idle; of one that
+    failed before its answer began, when the client set about it. `drained` says that it was still in flight when the
+    load's duration ended.
+    """
+
+    index: int
+    due_s: float
+    sent_s: float
+    end_s: float
+    answer: Answer
+    drained: bool = False
+
+    @property
+    def failure(self) -> Failure | None:
+        """None where the answer is whole."""
+        return self.answer.failure
+
+    @property
+    def lateness_s(self) -> float:
+        """From due to sent: how late the client itself was, the opening of a connection included."""
+        return self.sent_s - self.due_s
+
+    @property
+    def ttft_s(self) -> float | None:
+        """From sending to the first non-empty text; None where there was none."""
+        return self.answer.chunk_times_s[0] - self.sent_s if self.answer.chunk_times_s else None
