@@ -1,0 +1,234 @@
+"""One request to a server, streamed, with the time of everything that comes back."""
+
+import asyncio
+import json
+import resource
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Any, Literal, Self, cast
+
+import aiohttp
+from aiohttp.connector import Connection
+from pydantic import JsonValue
+
+from llenergymeasure.backends.openai.answers import AnswerReader, error_text
+from llenergymeasure.backends.openai.records import Failure, FailureKind, ServedRequest
+from llenergymeasure.backends.openai.sockets import TimedSockets
+from llenergymeasure.domain.requests import Request
+from llenergymeasure.errors import ConfigError
+
+IDLE_CONNECTION_S = 4.0  # shorter than servers keep one (5 s is common), so that no request meets a closing connection
+ENOUGH_SOCKETS = 65_536
+
+
+@dataclass(frozen=True)
+class Target:
+    """A server's model, and how long to wait for it.
+
+    `timeout_s` is for a whole request, `stall_s` for the next byte, the first one included. `further` are fields that
+    go into every request's body as they are.
+    """
+
+    base_url: str
+    model: str
+    endpoint: Literal["chat", "completions"] = "chat"
+    timeout_s: float = 600.0
+    stall_s: float = 120.0
+    further: Mapping[str, JsonValue] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Where requests go."""
+        return f"{self.base_url.rstrip('/')}/{'chat/completions' if self.endpoint == 'chat' else 'completions'}"
+
+    def call(self, request: Request) -> "Call":
+        """The request as it is sent.
+
+        Raises:
+            ConfigError: it has token ids alone, and the chat endpoint takes text.
+        """
+        body: dict[str, Any] = {
+            "model": self.model,
+            "max_tokens": request.max_output_tokens,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if request.ignore_eos:  # an extension: it is not sent to servers that may not know it
+            body["ignore_eos"] = True
+        if self.endpoint == "completions":
+            body["prompt"] = request.prompt if request.token_ids is None else list(request.token_ids)
+        elif request.prompt is not None:
+            body["messages"] = [{"role": "user", "content": request.prompt}]
+        else:
+            raise ConfigError("the chat endpoint takes text, and the dataset has token ids: use endpoint: completions")
+        return Call(request.index, json.dumps(body | dict(self.further)).encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request's body, made before the load so that nothing is encoded inside it."""
+
+    index: int
+    body: bytes
+
+
+class Client:
+    """Sends to one server, with as many connections as there are requests in flight; an async context manager.
+
+    The key is sent to the server, and stands in no record and no message.
+
+    Raises:
+        ConfigError: the key has a character that HTTP cannot carry.
+    """
+
+    def __init__(self, target: Target, api_key: str | None = None) -> None:
+        if api_key and not (api_key.isascii() and api_key.isprintable()):
+            raise ConfigError("the API key holds a line break or another character that no key has; set it again")
+        self._target = target
+        self._key = api_key
+        self._sockets = TimedSockets()
+
+    async def __aenter__(self) -> Self:
+        _allow_many_sockets()
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}  # compressed, chunks would wait
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0, ttl_dns_cache=None, keepalive_timeout=IDLE_CONNECTION_S, socket_factory=self._sockets.make
+            ),
+            response_class=_Response,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None, sock_read=None),  # see _Watchdog
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=headers,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def send(self, call: Call, due_s: float) -> ServedRequest:
+        """Send one request that was due at `due_s`, and give its record when it has ended, in whatever way.
+
+        A failure does not raise: it is in the record. Neither does cancelling the task that runs this: what had come
+        until then is in the record.
+        """
+        reader = AnswerReader()
+        watchdog = _Watchdog(self._target)
+        try:
+            failure = await self._exchange(call, reader, watchdog)
+        except asyncio.CancelledError:
+            failure = watchdog.effect() or Failure("cancelled", "cancelled before the answer was whole")
+        except (aiohttp.ClientError, OSError) as error:
+            failure = Failure(_kind(error), f"{type(error).__name__}: {error}")
+        finally:
+            watchdog.stop()
+        answer = reader.answer(failure)
+        if answer.failure is not None:
+            answer = replace(answer, failure=self._without_key(answer.failure))
+        return ServedRequest(call.index, due_s, watchdog.sent_s, time.monotonic(), answer)
+
+    async def _exchange(self, call: Call, reader: AnswerReader, watchdog: "_Watchdog") -> Failure | None:
+        async with self._session.post(self._target.url, data=call.body, allow_redirects=False) as response:
+            sock = self._sockets.find(cast(_Response, response).transport)
+            watchdog.sent_s, watchdog.last_byte_s = sock.sent_s, sock.arrived_s
+            if response.status != 200:
+                return await _refusal(response)
+            read = response.content.readany
+            while piece := await read():
+                watchdog.last_byte_s = sock.arrived_s
+                reader.feed(sock.arrived_s, piece)
+            reader.end(sock.arrived_s)
+            return None
+
+    def _without_key(self, failure: Failure) -> Failure:
+        """Servers repeat a key that they refuse."""
+        if not self._key or self._key not in failure.message:
+            return failure
+        return replace(failure, message=failure.message.replace(self._key, "(the key)"))
+
+
+class _Response(aiohttp.ClientResponse):
+    """Remembers its transport: an answer that comes in one packet has let go of its connection before it is read."""
+
+    transport: asyncio.Transport | None = None
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        self.transport = connection.transport
+        return await super().start(connection)
+
+
+class _Watchdog:
+    """Cancels the current task when its request takes too long, at the cost of no timer a chunk."""
+
+    def __init__(self, target: Target) -> None:
+        self._task = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        self._target = target
+        self.sent_s = self.last_byte_s = time.monotonic()
+        self._deadline_s = self.sent_s + target.timeout_s
+        self._expired: Failure | None = None
+        self._look()
+
+    def _look(self) -> None:
+        now_s = time.monotonic()
+        stalled_s = self.last_byte_s + self._target.stall_s
+        if now_s >= self._deadline_s:
+            self._expire("timeout", f"no whole answer within {self._target.timeout_s:g} s")
+        elif now_s >= stalled_s:
+            self._expire("stalled", f"no byte for {self._target.stall_s:g} s")
+        else:
+            self._timer = self._loop.call_later(min(self._deadline_s, stalled_s) - now_s, self._look)
+
+    def _expire(self, kind: FailureKind, message: str) -> None:
+        self._expired = Failure(kind, message)
+        if self._task is not None:
+            self._task.cancel()
+
+    def effect(self) -> Failure | None:
+        """What it has cancelled the task for; None where another did."""
+        if self._expired is not None and self._task is not None:
+            self._task.uncancel()
+        return self._expired
+
+    def stop(self) -> None:
+        """The request has ended."""
+        self._timer.cancel()
+
+
+async def _refusal(response: aiohttp.ClientResponse) -> Failure:
+    """A status that is no success, with what the server says of it."""
+    status = response.status
+    try:
+        said = error_text(await response.read())
+    except (aiohttp.ClientError, OSError):
+        said = "its text was cut short"
+    if 300 <= status < 400:
+        said = f"it points to {response.headers.get('Location')}: name that in base_url"
+    return Failure(_status_kind(status), f"status {status}: {said}")
+
+
+def _status_kind(status: int) -> FailureKind:
+    if status == 429:
+        return "http_429"
+    if 400 <= status < 500:
+        return "http_4xx"
+    return "http_5xx" if status >= 500 else "malformed"
+
+
+def _kind(error: aiohttp.ClientError | OSError) -> FailureKind:
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL):
+        return "refused"
+    return "malformed" if isinstance(error, aiohttp.ClientResponseError) else "cut"
+
+
+def _allow_many_sockets() -> None:
+    """Raise this process's limit of open files as far as it may: the usual 1,024 are fewer than the streams."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = ENOUGH_SOCKETS if most == resource.RLIM_INFINITY else min(most, ENOUGH_SOCKETS)
+    if allowed != resource.RLIM_INFINITY and allowed < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

@@ -1,0 +1,267 @@
+"""Requests to a server in another process: the times and counts that it knows, and every way of failing."""
+
+import asyncio
+import json
+import pickle
+import socket
+import statistics
+import time
+
+import numpy as np
+import pytest
+
+from llenergymeasure.backends.openai.answers import AnswerReader
+from llenergymeasure.backends.openai.client import Client, Target
+from llenergymeasure.domain.requests import Request
+from llenergymeasure.errors import ConfigError
+from standins.streaming_server import StreamingServer, written_s
+
+KEY = "sk-test-4b1d0c77aa"
+MS = 1e-3
+
+
+@pytest.fixture(scope="module")
+def server():
+    with StreamingServer() as server:
+        yield server
+
+
+@pytest.fixture
+def send(server):
+    """Send requests, answered to a plan, at once; their records."""
+
+    def send(*, at_once=1, key=None, target=None, busy_s=0.0, **plan):
+        target = target or Target(server.url, "stand-in", timeout_s=20.0, stall_s=10.0, further={"standin": plan})
+        call = target.call(Request(3, "Two words", None, 8))
+
+        async def run():
+            async with Client(target, key) as client:
+                busy = asyncio.create_task(hold_the_loop(busy_s))
+                served = await asyncio.gather(*(client.send(call, time.monotonic()) for _ in range(at_once)))
+                await busy
+                return served
+
+        served = asyncio.run(run())
+        return served if at_once > 1 else served[0]
+
+    return send
+
+
+async def hold_the_loop(seconds):
+    """Keep the loop from everything else, again and again, as garbage collection or much work does."""
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        until_s = time.monotonic() + 0.02
+        while time.monotonic() < until_s:
+            pass
+        await asyncio.sleep(0.005)
+
+
+def clock_errors_s(served):
+    """How much later than the server wrote it each chunk has its time."""
+    written = [written_s(text)[0] for text in served.answer.chunk_texts]
+    return [read - wrote for read, wrote in zip(served.answer.chunk_times_s, written, strict=True)]
+
+
+@pytest.mark.parametrize("endpoint", ["chat", "completions"])
+def test_a_servers_known_times_and_counts_come_back_within_a_millisecond(server, send, endpoint):
+    plan = {"ttft_s": 0.1, "itl_s": 0.02, "tokens": 10, "jitter_s": 0.01, "seed": 7}
+    served = send(at_once=20, target=Target(server.url, "stand-in", endpoint=endpoint, further={"standin": plan}))
+    ttft_errors_s, itl_errors_s = [], []
+    for each in served:
+        assert each.failure is None
+        assert each.answer.usage.output_tokens == len(each.answer.chunk_times_s) == 10
+        written = [written_s(text)[0] for text in each.answer.chunk_texts]
+        ttft_errors_s.append(each.ttft_s - (written[0] - each.sent_s))
+        itl_errors_s.extend(np.abs(np.diff(each.answer.chunk_times_s) - np.diff(written)))
+    assert abs(statistics.median(ttft_errors_s)) < MS
+    assert statistics.median(itl_errors_s) < MS
+
+
+def test_a_planned_ttft_and_itl_come_back_as_planned(send):
+    served = send(at_once=10, ttft_s=0.1, itl_s=0.02, tokens=10)
+    spans_s = [each.answer.chunk_times_s[-1] - each.answer.chunk_times_s[0] for each in served]
+    assert min(each.ttft_s for each in served) >= 0.1 - MS
+    assert statistics.median(spans_s) / 9 == pytest.approx(0.02, abs=MS)
+
+
+def test_a_busy_loop_does_not_move_the_times(send):
+    served = send(busy_s=0.6, ttft_s=0.05, itl_s=0.05, tokens=10)
+    assert served.failure is None
+    assert statistics.median(clock_errors_s(served)) < MS
+
+
+@pytest.mark.parametrize("counts", ["usage", "token_ids", "logprobs"])
+def test_the_tokens_of_each_chunk_come_back(send, counts):
+    served = send(tokens=7, tokens_a_chunk=3, counts=counts)
+    assert served.answer.chunk_tokens == (3, 3, 1)
+    assert served.answer.usage.output_tokens == 7
+
+
+def test_a_server_without_usage_leaves_it_none_with_the_reason(send):
+    answer = send(usage=False).answer
+    assert (answer.usage, answer.usage_missing) == (None, "the server sent no usage")
+
+
+def test_events_that_packets_cut_are_whole_again(send):
+    stream = 'data: {"choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]}\n\n'
+    served = send(events=[*stream[:-2], "\n", "\ndata: [DO", "NE]\n\n"], itl_s=0.0005)
+    assert (served.answer.chunk_texts, served.failure) == (("Hi",), None)
+
+
+def test_an_answer_in_one_piece_has_a_time_and_is_no_stream(send):
+    whole = {"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}
+    served = send(events=[json.dumps(whole)], content_type="application/json", ttft_s=0.02)
+    assert (served.answer.chunk_texts, served.answer.streamed, served.failure) == (("Hi",), False, None)
+    assert served.ttft_s >= 0.02
+
+
+def test_connections_are_used_again(server):
+    target = Target(server.url, "stand-in")
+    call = target.call(Request(0, "Hi", None, 4))
+
+    async def run():
+        async with Client(target) as client:
+            made = []
+            make, client._sockets.make = client._sockets.make, lambda address: made.append(1) or make(address)
+            for _ in range(5):
+                assert (await client.send(call, 0.0)).failure is None
+            return made
+
+    assert len(asyncio.run(run())) <= 1
+
+
+SAID = 'data: {"choices": [{"delta": {"content": "Hi"}}]}\n\n'
+FAILURES = [
+    ("http_429", {"status": 429, "events": ['{"error": {"message": "slow down"}}']}, "status 429: slow down"),
+    ("http_4xx", {"status": 404, "events": ['{"detail": "no such model"}']}, "status 404: no such model"),
+    ("http_4xx", {"status": 400, "events": ["x" * 9999]}, "status 400: xxx"),
+    ("http_5xx", {"status": 503, "events": ["<html>busy</html>"]}, "status 503: <html>busy</html>"),
+    ("http_5xx", {"status": 500, "events": ["{"], "ending": "reset"}, "status 500"),
+    ("malformed", {"status": 307, "headers": {"Location": "/v2"}, "events": []}, "points to /v2"),
+    ("cut", {"tokens": 9, "stop_after": 3, "ending": "close"}, ""),
+    ("cut", {"tokens": 9, "stop_after": 3, "ending": "reset"}, ""),
+    ("cut", {"tokens": 9, "stop_after": 3, "ending": "end"}, "before it was finished"),
+    ("cut", {"ending": "vanish"}, ""),
+    ("malformed", {"events": [SAID, "data: nonsense\n\n"]}, "nonsense"),
+    ("malformed", {"events": ["<html>It works</html>"]}, "It works"),
+    ("server_error", {"events": [SAID, 'data: {"error": {"message": "out of memory"}}\n\n']}, "out of memory"),
+]
+
+
+@pytest.mark.parametrize(("kind", "plan", "words"), FAILURES)
+def test_a_failed_request_is_a_record_with_its_kind_and_the_servers_words(send, kind, plan, words):
+    served = send(**plan)
+    assert served.failure.kind == kind
+    assert words in served.failure.message
+    assert len(served.failure.message) < 500
+    assert (served.index, served.answer.usage) == (3, None)
+    assert served.due_s <= served.sent_s <= served.end_s
+
+
+def test_what_a_cut_stream_had_said_is_kept(send):
+    served = send(tokens=9, stop_after=3, ending="reset", itl_s=0.01)
+    assert len(served.answer.chunk_times_s) == 3
+
+
+def test_a_server_that_is_not_there_is_refused(send):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    assert send(target=Target(f"http://127.0.0.1:{port}/v1", "m")).failure.kind == "refused"
+
+
+def test_what_is_no_http_server_is_malformed_or_cut(send):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        target = Target(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", "m", timeout_s=10.0)
+
+        async def run():
+            async def answer(_, writer):
+                writer.write(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
+                writer.close()
+
+            other = await asyncio.start_server(answer, sock=listener)
+            async with other, Client(target) as client:
+                return await client.send(target.call(Request(0, "Hi", None, 4)), 0.0)
+
+        assert asyncio.run(run()).failure.kind in ("malformed", "cut")
+
+
+@pytest.mark.parametrize(("plan", "chunks"), [({"ending": "mute"}, 0), ({"stop_after": 3, "ending": "hang"}, 3)])
+@pytest.mark.parametrize(("kind", "limits"), [("stalled", {"stall_s": 0.2}), ("timeout", {"timeout_s": 0.2})])
+def test_a_server_that_falls_silent_is_left(server, send, plan, chunks, kind, limits):
+    served = send(target=Target(server.url, "m", further={"standin": plan}, **limits))
+    assert served.failure.kind == kind
+    assert "0.2 s" in served.failure.message
+    assert len(served.answer.chunk_times_s) == chunks
+    assert served.end_s - served.due_s >= 0.2
+
+
+def test_a_slow_stream_that_never_falls_silent_is_no_stall(server, send):
+    plan = {"tokens": 10, "itl_s": 0.1}
+    assert send(target=Target(server.url, "m", stall_s=0.5, further={"standin": plan})).failure is None
+
+
+def test_a_whole_answer_is_whole_though_the_server_forgets_to_end_it(server, send):
+    served = send(target=Target(server.url, "m", stall_s=0.2, further={"standin": {"ending": "hang"}}))
+    assert served.failure is None
+
+
+def test_cancelling_gives_a_record_of_what_had_come(server, monkeypatch):
+    target = Target(server.url, "m", further={"standin": {"stop_after": 3, "ending": "hang"}})
+
+    class Watched(AnswerReader):
+        def feed(self, at_s, piece):
+            super().feed(at_s, piece)
+            if len(self.answer(None).chunk_times_s) == 3:
+                task.cancel()
+
+    monkeypatch.setattr("llenergymeasure.backends.openai.client.AnswerReader", Watched)
+
+    async def run():
+        nonlocal task
+        async with Client(target) as client:
+            task = asyncio.create_task(client.send(target.call(Request(0, "Hi", None, 4)), 0.0))
+            return await task
+
+    task = None
+    served = asyncio.run(run())
+    assert (served.failure.kind, len(served.answer.chunk_times_s)) == ("cancelled", 3)
+
+
+def test_the_key_reaches_the_server_and_stands_nowhere_else(send, caplog, recwarn):
+    caplog.set_level(0)
+    refusal = {"error": {"message": f"Incorrect API key: {KEY}"}}
+    seen = [
+        send(key=KEY, status=401, events=[json.dumps(refusal)]),
+        send(key=KEY, events=["data: " + json.dumps(refusal) + "\n\n"]),
+        send(key=KEY, events=[f"data: {KEY}\n\n"]),
+        send(key=KEY, events=[KEY]),
+        send(key=KEY),
+        send(key=KEY, target=Target("http://127.0.0.1:1/v1", "m")),
+    ]
+    assert [each.failure is None for each in seen] == [False, False, False, False, True, False]
+    assert "(the key)" in seen[0].failure.message
+    everything = pickle.dumps(seen) + repr(seen).encode() + caplog.text.encode()
+    assert KEY.encode() not in everything + " ".join(str(each.message) for each in recwarn).encode()
+    assert send(key=KEY, wants_key=KEY).failure is None
+    assert send(key="another", wants_key=KEY).failure.kind == "http_4xx"
+
+
+def test_a_key_that_http_cannot_carry_is_refused_before_anything_is_sent():
+    with pytest.raises(ConfigError, match="line break") as raised:
+        Client(Target("http://127.0.0.1:1/v1", "m"), KEY + "\n")
+    assert KEY not in str(raised.value)
+
+
+def test_the_body_says_what_the_endpoint_takes():
+    chat = Target("http://x/v1/", "m", further={"temperature": 0})
+    asked = json.loads(chat.call(Request(0, "Hi", None, 4)).body)
+    assert asked["messages"] == [{"role": "user", "content": "Hi"}]
+    assert (asked["max_tokens"], asked["temperature"], asked["stream_options"]) == (4, 0, {"include_usage": True})
+    assert "ignore_eos" not in asked
+    completions = Target("http://x/v1", "m", endpoint="completions")
+    asked = json.loads(completions.call(Request(0, None, (5, 6), 4, ignore_eos=True)).body)
+    assert (asked["prompt"], asked["ignore_eos"]) == ([5, 6], True)
+    assert (chat.url, completions.url) == ("http://x/v1/chat/completions", "http://x/v1/completions")
+    with pytest.raises(ConfigError, match="endpoint: completions"):
+        chat.call(Request(0, None, (5, 6), 4))
