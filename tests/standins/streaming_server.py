@@ -25,8 +25,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-REPORTED_MODEL = "stand-in"
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -112,10 +110,15 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        head, found, body = self._received.partition(b"\r\n\r\n")
-        if not found:
+        head, blank_line, body = self._received.partition(b"\r\n\r\n")
+        if not blank_line:
             return
-        length = int(re.search(rb"(?i)content-length: *(\d+)", head).group(1))
+        found = re.search(rb"(?i)content-length: *(\d+)", head)
+        if found is None:  # a probe, which not only these two endpoints may get
+            self._received = body
+            self._transport.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            return
+        length = int(found.group(1))
         if len(body) < length:
             return
         self._received = body[length:]
@@ -167,6 +170,8 @@ class Answer:
         self._wants_usage = bool(asked.get("stream_options", {}).get("include_usage")) and plan.usage
         words = json.dumps(asked.get("messages", asked.get("prompt"))).split()
         self._prompt_tokens = len(words)
+        kind = "chat.completion.chunk" if chat else "text_completion"
+        self._envelope = {"id": "cmpl-1", "object": kind, "created": 1_700_000_000, "model": asked["model"]}
 
     def steps(self) -> Iterator[tuple[float, Any]]:
         """Each step's time after the request, and what makes its bytes when that time has come; None at the end."""
@@ -210,7 +215,7 @@ class Answer:
     def _last(self) -> bytes:
         last = self._event({}, {"finish_reason": "length"})
         if self._wants_usage:
-            last += _sse({**_ENVELOPE, "choices": [], "usage": self._usage(self.plan.tokens)})
+            last += _sse({**self._envelope, "choices": [], "usage": self._usage(self.plan.tokens)})
         return last + b"data: [DONE]\n\n"
 
     def _usage(self, output: int) -> dict[str, int]:
@@ -220,11 +225,8 @@ class Answer:
     def _event(self, delta: dict[str, str], choice: dict[str, Any] | None = None, **further: Any) -> bytes:
         said = {"delta": delta} if self._chat else {"text": delta.get("content", "")}
         return _sse(
-            {**_ENVELOPE, "choices": [{"index": 0, **said, "finish_reason": None, **(choice or {})}], **further}
+            {**self._envelope, "choices": [{"index": 0, **said, "finish_reason": None, **(choice or {})}], **further}
         )
-
-
-_ENVELOPE = {"id": "cmpl-1", "object": "chunk", "created": 1_700_000_000, "model": REPORTED_MODEL}
 
 
 def _sse(event: dict[str, Any]) -> bytes:

@@ -1,0 +1,233 @@
+"""How many requests and streams one asyncio loop drives, and how exact its clock stays.
+
+    python benchmarks/load_generator.py [--seconds 10] [--aiperf PATH]
+
+The server is the tests' own, in a process beside this one; each chunk that it sends holds the time of its writing, on
+the clock that this process reads too. The clock error of a token is the time that the client recorded less that time;
+of an ITL, the gap that the client recorded less the gap between the two writes, without its sign. Wanted: 1,000
+streams at once, 2,000 requests/s, medians under a millisecond.
+
+`--aiperf` names the command of AIPerf, in an environment of its own (`pip install aiperf`). It does not report the text
+of each chunk, so a second table has both clients' TTFT and gaps beside the plan's 100 ms and 50 ms: the lateness of the
+server itself is in both.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from _report import machine, pressure
+
+from llenergymeasure.backends.openai.arrivals import ClosedLoop, OpenLoop, StopRule
+from llenergymeasure.backends.openai.client import Call, Client, Target
+from llenergymeasure.backends.openai.load import LoadSpan, drive
+from llenergymeasure.backends.openai.records import ServedRequest
+from llenergymeasure.domain.requests import Request
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "standins"))
+from streaming_server import StreamingServer, written_s
+
+CHAT = {"ttft_s": 0.1, "itl_s": 0.05, "tokens": 40}
+SHORT = {"ttft_s": 0.02, "itl_s": 0.01, "tokens": 3}
+AT_ONCE = {"tokens": 1}
+
+
+class Load(NamedTuple):
+    """One line of the table. `spread_s`: how much later the last first token may be, evenly from none."""
+
+    name: str
+    plan: dict[str, Any]
+    strategy: ClosedLoop | OpenLoop
+    spread_s: float = 0.0
+
+
+LOADS = [
+    *(Load(f"{n:,} in flight, 40 tokens 50 ms apart", CHAT, ClosedLoop(n), spread_s=2.0) for n in (1, 100, 1000)),
+    Load("1,000 in flight, all in step as of one batch", CHAT, ClosedLoop(1000)),
+    Load("500 requests/s, Poisson, 3 tokens", SHORT, OpenLoop(500.0)),
+    Load("2,000 requests/s, Poisson, 3 tokens", SHORT, OpenLoop(2000.0)),
+    Load("as fast as it goes: 64 in flight, 1 token", AT_ONCE, ClosedLoop(64)),
+]
+
+
+class Measured(NamedTuple):
+    """A load's records, and what it cost."""
+
+    served: list[ServedRequest]
+    span: LoadSpan
+    client_cores: float
+    server_cores: float
+    waiting: float
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds of a process until now."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def waited_s() -> float:
+    """Seconds that this process could have run and had no core, which others had."""
+    return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
+
+
+async def measure(server: StreamingServer, load: Load, seconds: float) -> Measured:
+    """Run one load, after a second of the same as a warm-up."""
+    calls = itertools.cycle([call(server, load, number / 1000) for number in range(1000)])
+    target = Target(server.url, "stand-in")
+    served: list[ServedRequest] = []
+    async with Client(target) as client:
+        await drive(client, calls, load.strategy, StopRule(duration_s=1.0), lambda _: None)
+        before, server_before, waited_before_s = time.process_time(), cpu_s(server.pid), waited_s()
+        span = await drive(client, calls, load.strategy, StopRule(duration_s=seconds), served.append)
+        took_s = span.drained_s - span.opened_s
+        client_cores = (time.process_time() - before) / took_s
+        server_cores = (cpu_s(server.pid) - server_before) / took_s
+        return Measured(served, span, client_cores, server_cores, (waited_s() - waited_before_s) / took_s)
+
+
+def call(server: StreamingServer, load: Load, share: float) -> Call:
+    """A request that is answered as the load has it, with its share of the spread."""
+    plan = load.plan | {"ttft_s": load.plan.get("ttft_s", 0.0) + share * load.spread_s}
+    target = Target(server.url, "stand-in", further={"standin": plan})
+    return target.call(Request(0, "A prompt of a few words.", None, load.plan["tokens"]))
+
+
+def quantiles_us(values: Sequence[float]) -> str:
+    """Median, p90 and p99 in microseconds."""
+    if not len(values):
+        return "-"
+    return " / ".join(f"{value * 1e6:.0f}" for value in np.percentile(values, [50, 90, 99]))
+
+
+def row(name: str, measured: Measured) -> str:
+    """A line of the table."""
+    whole = [each for each in measured.served if each.failure is None]
+    first, gaps = [], []
+    for each in whole:
+        written = np.array([written_s(text)[0] for text in each.answer.chunk_texts])
+        times = np.array(each.answer.chunk_times_s)
+        first.append(times[0] - written[0])
+        gaps.extend(np.abs(np.diff(times) - np.diff(written)))
+    took_s = measured.span.drained_s - measured.span.opened_s
+    in_flight = sum(each.end_s - each.sent_s for each in measured.served) / took_s
+    chunks = sum(len(each.answer.chunk_times_s) for each in whole)
+    late = quantiles_us([each.lateness_s for each in measured.served])
+    return (
+        f"| {name} | {len(whole) / took_s:.0f} | {in_flight:.0f} | {chunks / took_s:.0f} | {quantiles_us(first)} | "
+        f"{quantiles_us(gaps)} | {late} | {measured.client_cores:.2f} | {measured.server_cores:.2f} | "
+        f"{measured.waiting:.2f} | {len(measured.served) - len(whole)} |"
+    )
+
+
+def planned_errors_us(ttfts_s: Sequence[float], gaps_s: Sequence[float]) -> tuple[float, float, str]:
+    """Median errors of TTFT and ITL beside the plan, and both as text with p90 and p99."""
+    ttft, itl = np.abs(np.array(ttfts_s) - CHAT["ttft_s"]), np.abs(np.array(gaps_s) - CHAT["itl_s"])
+    return np.median(ttft) * 1e6, np.median(itl) * 1e6, f"{quantiles_us(ttft)} | {quantiles_us(itl)}"
+
+
+def tokenizer_cache(folder: Path) -> str:
+    """A tokenizer made here, as a hub's cache in this folder; its name there."""
+    from llenergymeasure.backends.pytorch.random_llama import build_tokenizer
+    from llenergymeasure.workload.prompts import builtin_text
+
+    revision, model = "0" * 40, folder / "hub" / "models--local--tokenizer"
+    build_tokenizer(builtin_text(), 2048).save_pretrained(model / "snapshots" / revision)
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text(revision)
+    return "local/tokenizer"
+
+
+def aiperf(command: str, server: StreamingServer, concurrency: int, requests: int) -> tuple[list[float], list[float]]:
+    """AIPerf's TTFTs and gaps, in seconds, for the closed loop in step."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        arguments = {
+            "--model": "stand-in",
+            "--url": server.root,
+            "--endpoint-type": "chat",
+            "--concurrency": concurrency,
+            "--request-count": requests,
+            "--tokenizer": tokenizer_cache(folder),
+            "--synthetic-input-tokens-mean": 16,
+            "--num-dataset-entries": 100,
+            "--ui": "none",
+            "--output-artifact-dir": folder / "out",
+            "--extra-inputs": json.dumps({"standin": CHAT}),
+        }
+        subprocess.run(
+            [command, "profile", "--streaming", *(str(part) for pair in arguments.items() for part in pair)],
+            env={**os.environ, "HF_HOME": name, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"},
+            check=True,
+            capture_output=True,
+        )
+        lines = (folder / "out" / "profile_export.jsonl").read_text().splitlines()
+    found = [json.loads(line)["metrics"] for line in lines]
+    ttfts_s = [each["time_to_first_token"]["value"] / 1e3 for each in found if "time_to_first_token" in each]
+    gaps_s = [gap / 1e3 for each in found for gap in each.get("inter_chunk_latency", {"value": []})["value"]]
+    return ttfts_s, gaps_s
+
+
+def compare(command: str) -> None:
+    """Both clients against the same server, one after the other."""
+    version = subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    print(f"\nbeside AIPerf {version}; errors against the plan in us, median / p90 / p99\n")
+    print("| in flight | requests | client | error of TTFT | error of ITL | AIPerf's median / ours |")
+    print("|---|---|---|---|---|---|")
+    for concurrency, requests in ((1, 5), (100, 400), (1000, 3000)):
+        with StreamingServer() as server:
+            theirs = planned_errors_us(*aiperf(command, server, concurrency, requests))
+            served: list[ServedRequest] = []
+            asyncio.run(send_so_many(server, concurrency, requests, served.append))
+        ours = planned_errors_us(
+            [each.ttft_s for each in served if each.ttft_s is not None],
+            np.concatenate([np.diff(each.answer.chunk_times_s) for each in served]),
+        )
+        print(f"| {concurrency} | {requests} | AIPerf | {theirs[2]} | |")
+        ratios = f"TTFT {theirs[0] / ours[0]:.1f}, ITL {theirs[1] / ours[1]:.1f}"
+        print(f"| {concurrency} | {requests} | ours | {ours[2]} | {ratios} |", flush=True)
+
+
+async def send_so_many(
+    server: StreamingServer, concurrency: int, requests: int, finished: Callable[[ServedRequest], None]
+) -> None:
+    """The closed loop in step, from cold."""
+    load = Load("", CHAT, ClosedLoop(concurrency))
+    calls = itertools.repeat(call(server, load, 0.0))
+    async with Client(Target(server.url, "stand-in")) as client:
+        await drive(client, calls, load.strategy, StopRule(requests=requests), finished)
+
+
+def main() -> None:
+    """Measure each load and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--aiperf")
+    arguments = parser.parse_args()
+    print(f"python {' '.join(sys.argv)}\n{machine()}\npressure before: {pressure()}\n")
+    print("us are median / p90 / p99\n")
+    print(
+        "| load | requests/s | in flight | chunks/s | error of TTFT, us | error of ITL, us | lateness, us "
+        "| client cores | server cores | waiting for a core | failed |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    with StreamingServer() as server:
+        for load in LOADS:
+            print(row(load.name, asyncio.run(measure(server, load, arguments.seconds))), flush=True)
+    if arguments.aiperf:
+        compare(arguments.aiperf)
+    print(f"\npressure after: {pressure()}")
+
+
+if __name__ == "__main__":
+    main()
