@@ -1,10 +1,16 @@
 """Requests to a server in another process: the times and counts that it knows, and every way of failing."""
 
 import asyncio
+import contextlib
 import json
+import os
 import pickle
+import shutil
 import socket
+import ssl
 import statistics
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -12,6 +18,7 @@ import pytest
 
 from llenergymeasure.backends.openai.answers import AnswerReader
 from llenergymeasure.backends.openai.client import Client, Target
+from llenergymeasure.backends.openai.sockets import TimedSocket
 from llenergymeasure.domain.requests import Request
 from llenergymeasure.errors import ConfigError
 from standins.streaming_server import StreamingServer, written_s
@@ -89,6 +96,67 @@ def test_a_busy_loop_does_not_move_the_times(send):
     served = send(busy_s=0.6, ttft_s=0.05, itl_s=0.05, tokens=10)
     assert served.failure is None
     assert statistics.median(clock_errors_s(served)) < MS
+
+
+def test_where_the_kernel_does_not_stamp_bytes_have_arrived_when_they_are_read(send, monkeypatch):
+    monkeypatch.setattr(TimedSocket, "stamp_arrivals", lambda self: None)
+    served = send(ttft_s=0.05, itl_s=0.02, tokens=5)
+    assert served.failure is None
+    assert all(0 <= error_s < 1 for error_s in clock_errors_s(served))
+
+
+TLS_CLIENT = """
+import asyncio, sys
+from llenergymeasure.backends.openai.client import Client, Target
+from llenergymeasure.domain.requests import Request
+
+async def run():
+    target = Target(sys.argv[1], "m")
+    async with Client(target) as client:
+        served = await client.send(target.call(Request(0, "Hi", None, 4)), 0.0)
+    if served.failure is not None:
+        sys.exit(f"{served.failure.kind}: {served.failure.message}")
+    print(served.answer.chunk_times_s[0] - float(served.answer.chunk_texts[0]))
+
+asyncio.run(run())
+"""
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_over_tls_the_times_are_kept_and_an_unknown_certificate_is_refused(tmp_path):
+    key, certificate = tmp_path / "key", tmp_path / "certificate"
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run([*make.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    async def answer(reader, writer):
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"}")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+            said = {"delta": {"content": f"{time.monotonic():.9f}"}, "finish_reason": "stop"}
+            writer.write(f"data: {json.dumps({'choices': [said]})}\n\n".encode())
+            writer.close()
+
+    async def ask(port, **environment):
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-c", TLS_CLIENT, f"https://127.0.0.1:{port}/v1"),
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        return [part.decode() for part in await child.communicate()]
+
+    async def run():
+        async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context) as server:
+            port = server.sockets[0].getsockname()[1]
+            return await ask(port, SSL_CERT_FILE=str(certificate)), await ask(port)
+
+    (error_s, complaint), (nothing, refusal) = asyncio.run(run())
+    assert complaint == nothing == ""
+    assert 0 <= float(error_s) < 0.1
+    assert refusal.startswith("refused: ClientConnectorCertificateError")
 
 
 @pytest.mark.parametrize("counts", ["usage", "token_ids", "logprobs"])

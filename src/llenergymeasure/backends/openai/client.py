@@ -81,6 +81,7 @@ class Client:
 
     Raises:
         ConfigError: the key has a character that HTTP cannot carry.
+        RuntimeError: entered in another event loop than asyncio's own, which would not use its timed sockets.
     """
 
     def __init__(self, target: Target, api_key: str | None = None) -> None:
@@ -91,6 +92,8 @@ class Client:
         self._sockets = TimedSockets()
 
     async def __aenter__(self) -> Self:
+        if not isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
+            raise RuntimeError("the times of requests need asyncio's own event loop")
         _allow_many_sockets()
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}  # compressed, chunks would wait
         if self._key:
