@@ -3,9 +3,9 @@
     python benchmarks/load_generator.py [--seconds 10] [--aiperf PATH]
 
 The server is the tests' own, in a process and on a core beside this one; each chunk that it sends holds the time of its
-writing, on the clock that this process reads too. The clock error of a token is the time that the client recorded less that time;
-of an ITL, the gap that the client recorded less the gap between the two writes, without its sign. Wanted: 1,000
-streams at once, 2,000 requests/s, medians under a millisecond.
+writing, on the clock that this process reads too. The clock error of a token is the time that the client recorded less
+that time; of an ITL, the gap that the client recorded less the gap between the two writes, without its sign. Wanted:
+1,000 streams at once, 2,000 requests/s, medians under a millisecond.
 
 `--aiperf` names the command of AIPerf, in an environment of its own (`pip install aiperf`). It does not report the text
 of each chunk, so a second table has both clients' TTFT and gaps beside the plan's 100 ms and 50 ms: the lateness of the
