@@ -1,5 +1,6 @@
 """Experiments as users run them: killed, interrupted, resumed, two at once."""
 
+import functools
 import json
 import random
 import signal
@@ -46,6 +47,8 @@ def start(user, work, compiled):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # A test run in a shell's background has SIGINT ignored, and its children would too.
+            preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler),
         )
 
     return started
