@@ -1,6 +1,7 @@
 """Loads: when requests are sent, when no more are, and what becomes of those in flight."""
 
 import asyncio
+import functools
 import itertools
 import signal
 import socket
@@ -208,7 +209,12 @@ except KeyboardInterrupt:
 
 def test_ctrl_c_keeps_what_was_finished(server):
     child = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED, server.url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", INTERRUPTED, server.url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run in a shell's background has SIGINT ignored, and its children would too.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler),
     )
     assert child.stdout.readline() == "ten\n"
     child.send_signal(signal.SIGINT)
