@@ -611,6 +611,18 @@ def test_a_change_in_a_file_that_compiled_code_calls_changes_the_answer(copied_e
     assert run(ASK) == "2 0"
 
 
+def test_a_change_of_a_limit_of_policies_that_is_compiled_in_changes_the_answer(copied_engine):
+    folder, run = copied_engine
+    (folder / "caller.py").write_text(CALLER, encoding="utf-8")
+    callee = CALLEE.replace("\n@part", "from payment_simulator.policy.tree import MAX_PIECES\n\n@part")
+    (folder / "callee.py").write_text(callee.format(answer="MAX_PIECES"), encoding="utf-8")
+    assert run(ASK) == "10000 0"
+    limits = folder.parent / "policy" / "tree.py"
+    text = limits.read_text(encoding="utf-8").replace("MAX_PIECES = 10_000", "MAX_PIECES = 5")
+    limits.write_text(text, encoding="utf-8")
+    assert run(ASK) == "5 0"
+
+
 @pytest.mark.slow
 def test_a_change_in_a_part_of_the_kernel_changes_what_a_run_costs(copied_engine):
     folder, run = copied_engine

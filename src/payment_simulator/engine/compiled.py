@@ -1,6 +1,7 @@
 """How the kernel is compiled, and where that is kept.
 
-numba does not see that a function in another file was changed, so its cache has a folder for each state of the sources.
+numba does not see that a function in another file was changed, so its cache has a folder for each state of the sources:
+of this package, and of the policies, whose limits are compiled in.
 Where there can be none, nothing is kept: the place that numba would take instead knows no such states.
 """
 
@@ -15,8 +16,9 @@ import platformdirs
 
 def _cache_folder() -> Path:
     digest = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    for folder in ("engine", "policy"):
+        for path in sorted((Path(__file__).parents[1] / folder).glob("*.py")):
+            digest.update(path.read_bytes())
     return platformdirs.user_cache_path("payment_simulator") / digest.hexdigest()[:16]
 
 

@@ -104,21 +104,14 @@ def read_arrivals(path: Path, scenario: "Scenario") -> "Arrivals":
 
     from payment_simulator.scenario.arrivals import arrivals_from
 
-    columns = {
-        "tick": "tick",
-        "agent": "sender",
-        "counterparty": "receiver",
-        "amount": "amount",
-        "priority": "priority",
-    }
-    columns |= {"deadline": "deadline", "divisible": "divisible"}
+    columns = {name: name for name in ("tick", "amount", "priority", "deadline", "divisible")}
+    columns |= {"agent": "sender", "counterparty": "receiver"}
     try:
-        rows = pq.read_table(path, columns=["event", *columns]).to_pylist()
+        arrived = pq.read_table(path, columns=[*columns], filters=[("event", "==", "Arrival")]).to_pylist()
     except (OSError, pa.ArrowException, KeyError) as error:
-        raise ConfigError(
-            f"{path}: no event table of `payment-sim run --events`: {str(error).splitlines()[0]}"
-        ) from error
-    arrived = [row for row in rows if row["event"] == "Arrival" and row["tick"] < scenario.simulation.ticks]
+        problem = str(error).splitlines()[0]
+        raise ConfigError(f"{path}: no event table of `payment-sim run --events`: {problem}") from error
+    arrived = [row for row in arrived if row["tick"] < scenario.simulation.ticks]
     banks = {name: place for place, name in enumerate(scenario.agent_ids)}
     if strangers := {row[key] for row in arrived for key in ("agent", "counterparty")} - banks.keys():
         raise ConfigError(f"{path}: {min(strangers)!r} is no bank of the scenario")

@@ -40,9 +40,9 @@ from payment_simulator.engine.layout import (
     ZERO,
 )  # fmt: skip
 from payment_simulator.engine.ledger import bank_row, change, headroom, move, payment_row, take_front
+from payment_simulator.engine.lsm import MAX_EDGES_A_TICK
 from payment_simulator.engine.pairs import pair_row
 
-MAX_EDGES_A_TICK = 10_000
 PATH_ROOM = 6  # the longest has 5 banks, and comes back to its start
 SIDE = 2  # of a pair that is cut: a payment, and how many of its pieces are in
 # Of a path, for each bank: the edge that leaves it, and its amount; the bank, how far its walk is, where that ends, and
