@@ -5,15 +5,12 @@ Every field reaches what it configures or is refused with a reason; a test walks
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag, model_validator
+from pydantic import Field, JsonValue, model_validator
+
+from llenergymeasure.config.datasets import BUILTIN_DATASET, Dataset, SyntheticDataset
+from llenergymeasure.config.section import Name, Positive, PositiveFloat, Section
 
 RANDOM_LLAMA = "random:llama"
-BUILTIN_DATASET = "builtin"
-
-# Strict: `true` is no number. A whole number still is a float.
-Positive = Annotated[int, Field(ge=1, strict=True)]
-Name = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
-PositiveFloat = Annotated[float, Field(gt=0, strict=True)]
 
 OWN_GENERATE_KEYS = frozenset(
     {
@@ -45,32 +42,6 @@ OWN_GENERATE_KEYS = frozenset(
 """Arguments of `generate` that have a field of their own or that the measurement depends on."""
 
 
-class Section(BaseModel):
-    """A part of a configuration: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @property
-    def without_effect(self) -> dict[str, str]:
-        """The fields that the others leave without effect, each with the reason; to write one down is an error."""
-        return {}
-
-    @model_validator(mode="after")
-    def _nothing_without_effect(self) -> Self:
-        for name, reason in self.without_effect.items():
-            if name in self.model_fields_set:
-                raise ValueError(f"{name}: has no effect {reason}")
-        return self
-
-    def in_effect(self) -> dict[str, JsonValue]:
-        """What has an effect, defaults filled in: as YAML it is this very configuration."""
-        fields = self.model_dump(mode="json", exclude=set(self.without_effect))
-        for name, value in self:
-            if isinstance(value, Section):
-                fields[name] = value.in_effect()
-        return fields
-
-
 class RandomModelConfig(Section):
     """The shape of `random:llama`; the defaults make a model of 34 million parameters."""
 
@@ -91,19 +62,6 @@ class RandomModelConfig(Section):
         if self.num_attention_heads % (self.num_key_value_heads or self.num_attention_heads):
             raise ValueError("num_key_value_heads: must divide num_attention_heads")
         return self
-
-
-class SyntheticLengths(Section):
-    """Exact lengths in tokens; the end-of-sequence token does not end such a request."""
-
-    input_len: Positive
-    output_len: Positive
-
-
-class SyntheticDataset(Section):
-    """Prompts of random tokens, drawn with `random_seed`."""
-
-    synthetic: SyntheticLengths
 
 
 class DecoderConfig(Section):
@@ -220,15 +178,6 @@ class PytorchConfig(Section):
     data_parallel: Positive = Field(
         1, description="Processes that each hold the model and serve a share of the batches; on GPUs, one a GPU."
     )
-
-
-def _dataset_kind(value: Any) -> str:
-    return "synthetic" if isinstance(value, dict | SyntheticDataset) else "named"
-
-
-Dataset = Annotated[
-    Annotated[Name, Tag("named")] | Annotated[SyntheticDataset, Tag("synthetic")], Discriminator(_dataset_kind)
-]
 
 
 class ExperimentConfig(Section):

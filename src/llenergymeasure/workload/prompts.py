@@ -7,7 +7,8 @@ from importlib import resources
 from pathlib import Path
 
 from labledger.yaml_files import read_text
-from llenergymeasure.config.models import BUILTIN_DATASET, ExperimentConfig, SyntheticDataset
+from llenergymeasure.config.datasets import BUILTIN_DATASET, SyntheticDataset
+from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.domain.requests import Request
 from llenergymeasure.errors import ConfigError
 
