@@ -12,6 +12,7 @@ import psutil
 from llenergymeasure.domain.metrics import DeviceEnergy
 from llenergymeasure.energy.marks import Marks
 from llenergymeasure.energy.meters.base import Meter
+from llenergymeasure.process_tree import started_cpu_s
 
 DEFAULT_WATTS_PER_CORE = 10.0
 DEFAULT_BOUND_SHARE = 1.0
@@ -35,7 +36,7 @@ class CpuTimeEstimate(Meter):
         self._bound_share = STATED_BOUND_SHARE if watts_per_core is not None else DEFAULT_BOUND_SHARE
         self._process = psutil.Process()
         self._cpu_s = Marks()
-        self._children_s = 0.0
+        self._children_s = self._ended_s = 0.0
         self._children_seen_s = -CHILDREN_EVERY_S
 
     def open(self) -> None:
@@ -48,11 +49,12 @@ class CpuTimeEstimate(Meter):
         self._cpu_s.add(now_s, _machine_seconds() if self._of_all_processes else self._own_seconds(now_s))
 
     def _own_seconds(self, now_s: float) -> float:
-        if now_s - self._children_seen_s >= CHILDREN_EVERY_S:
-            self._children_seen_s, self._children_s = now_s, self._children_seconds()
-        # Two sources of different grain: a child that ends moves from one to the other and may lose a tick.
         ended = os.times()
-        return time.process_time() + ended.children_user + ended.children_system + self._children_s
+        ended_s = ended.children_user + ended.children_system
+        if now_s - self._children_seen_s >= CHILDREN_EVERY_S or ended_s != self._ended_s:
+            self._children_seen_s, self._ended_s = now_s, ended_s
+            self._children_s = started_cpu_s(self._process)
+        return time.process_time() + self._children_s
 
     def energy(self, start_s: float, end_s: float) -> list[DeviceEnergy]:
         """One device, "cpu": the estimate, and its bound as `gain_j` (there is no edge to speak of)."""
@@ -66,16 +68,6 @@ class CpuTimeEstimate(Meter):
     def close(self) -> None:
         """Take the last reading."""
         self.mark()
-
-    def _children_seconds(self) -> float:
-        spent = 0.0
-        for child in self._process.children(recursive=True):
-            try:
-                times = child.cpu_times()
-            except psutil.Error:  # it ended between the two lines, or is a zombie
-                continue
-            spent += times.user + times.system
-        return spent
 
 
 def _machine_seconds() -> float:
