@@ -1,0 +1,172 @@
+"""Presets: the commands that start well-known servers. They only build the command and its flags.
+
+A user's further flags are a mapping from a flag's long name, as the server has it but without the dashes, to its value:
+`max-model-len: 4096` is `--max-model-len 4096`, `true` is the flag alone, a list is the flag with several values.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Literal
+
+from pydantic import JsonValue
+
+from llenergymeasure.errors import ConfigError
+
+Precision = Literal["fp32", "fp16", "bf16"]
+
+DTYPES: dict[Precision, str] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+FLAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+PLACEHOLDER = re.compile(r"\{(model|host|port)\}")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One server's command line. A flag that is None is one that the server does not have."""
+
+    program: tuple[str, ...]
+    model: str | None = None
+    """None: the model follows the program without a flag."""
+    served_name: str | None = None
+    """None: requests name the model as the server was given it; see `request_name`."""
+    dtype: str | None = None
+    """None: the precision is in the model's files, and cannot be asked for."""
+    seed: str | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Other spellings of the flags above."""
+
+    def own_flags(self) -> dict[str, str]:
+        """The flags that the preset sets, each with the field of the configuration to use instead."""
+        fields = {
+            self.model: "model",
+            self.served_name: "openai.model",
+            self.dtype: "precision",
+            self.seed: "random_seed",
+            "host": "openai.base_url",
+            "port": "openai.base_url",
+        }
+        own = {flag: name for flag, name in fields.items() if flag is not None}
+        return own | {alias: own[flag] for alias, flag in self.aliases.items()}
+
+
+def _python() -> str:
+    """The Python that has SGLang: this one, or else the user's own."""
+    return sys.executable if find_spec("sglang") is not None else "python3"
+
+
+PRESETS: dict[str, Preset] = {
+    "vllm": Preset(("vllm", "serve"), None, "served-model-name", "dtype", "seed"),
+    "sglang": Preset(
+        (_python(), "-m", "sglang.launch_server"),
+        "model-path",
+        "served-model-name",
+        "dtype",
+        "random-seed",
+        aliases={"model": "model-path"},
+    ),
+    "tensorrt": Preset(("trtllm-serve",)),
+    "llamacpp": Preset(("llama-server",), "model", "alias", None, "seed", aliases={"m": "model", "a": "alias"}),
+    "transformers": Preset(("transformers", "serve"), None, None, "dtype", "default-seed"),
+}
+
+
+def preset_command(
+    preset: str,
+    *,
+    model: str,
+    host: str,
+    port: int,
+    served_name: str | None = None,
+    precision: Precision | None = None,
+    seed: int | None = None,
+    flags: Mapping[str, JsonValue] | None = None,
+) -> list[str]:
+    """The command that serves `model`, a hub id or what lies on disk, as `served_name` at `host` and `port`.
+
+    What is None is left to the server.
+
+    Raises:
+        ConfigError: every problem of `preset_problems`, a line each.
+    """
+    flags = flags or {}
+    if problems := [*preset_problems(preset, precision=precision, seed=seed, flags=flags)]:
+        raise ConfigError("\n".join(problems))
+    chosen = PRESETS[preset]
+    command = [*chosen.program, *_flag(chosen.model), model, "--host", host, "--port", str(port)]
+    if chosen.served_name is not None and served_name is not None:
+        command += [*_flag(chosen.served_name), served_name]
+    if precision is not None:
+        command += [*_flag(chosen.dtype), DTYPES[precision]]
+    if seed is not None:
+        command += [*_flag(chosen.seed), str(seed)]
+    for name, value in flags.items():
+        command += [*_flag(name), *_values(value)]
+    return command
+
+
+def preset_problems(
+    preset: str,
+    *,
+    precision: Precision | None = None,
+    seed: int | None = None,
+    flags: Mapping[str, JsonValue] | None = None,
+) -> Iterator[str]:
+    """What the server's command line cannot say, a line each; `precision` and `seed` are None where nobody asked."""
+    chosen = PRESETS[preset]
+    if precision is not None and chosen.dtype is None:
+        yield f"precision: {preset} takes it from the model's files; leave it out"
+    if seed is not None and chosen.seed is None:
+        yield f"random_seed: {preset} has no flag for it; leave it out"
+    own = chosen.own_flags()
+    for name, value in (flags or {}).items():
+        plain = name.replace("_", "-").lower()
+        if not FLAG.fullmatch(name):
+            yield f"flags: {name!a} is no flag: write its long name without dashes, as in max-model-len"
+        elif plain in own:
+            yield f"flags.{name}: the preset sets it; use {own[plain]}"
+        elif plain == "api-key":
+            yield f"flags.{name}: a key that is written down is no secret; give it to the server in its environment"
+        elif (why := _value_problem(name, value)) is not None:
+            yield f"flags.{name}: {why}"
+
+
+def request_name(preset: str, *, model: str, served_name: str | None) -> str:
+    """The name by which requests ask for the model: `served_name` where the server can be told one."""
+    return model if served_name is None or PRESETS[preset].served_name is None else served_name
+
+
+def expand(command: Sequence[str], *, model: str, host: str, port: int) -> list[str]:
+    """`command` with what `{model}`, `{host}` and `{port}` stand for; other braces are left as they are."""
+    known = {"model": model, "host": host, "port": str(port)}
+    return [PLACEHOLDER.sub(lambda found: known[found[1]], part) for part in command]
+
+
+def _flag(name: str | None) -> list[str]:
+    return [] if name is None else [f"--{name}"]
+
+
+def _values(value: JsonValue) -> list[str]:
+    if value is True:
+        return []
+    if isinstance(value, list):
+        return [_text(each) for each in value]
+    return [_text(value)]
+
+
+def _text(value: JsonValue) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _value_problem(name: str, value: JsonValue) -> str | None:
+    if value is None or value is False:
+        return f"{json.dumps(value)} is not passed on: leave it out, or write no-{name}: true where the server has that"
+    if isinstance(value, dict):
+        return "a mapping is no flag's value: write it as JSON in quotes"
+    if isinstance(value, list) and (not value or any(isinstance(each, bool | list | dict | None) for each in value)):
+        return "a list holds one or more numbers and texts"
+    if any("\0" in each for each in _values(value)):
+        return "it has a NUL character"
+    return None
