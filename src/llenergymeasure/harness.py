@@ -3,11 +3,12 @@
 import contextlib
 import os
 import secrets
+import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from labledger.console import Progress
 from labledger.host import CpuContention, read_cpu_contention
@@ -19,23 +20,28 @@ from llenergymeasure.domain.environment import EnvironmentSnapshot
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.power import PowerSample
-from llenergymeasure.domain.requests import Batch
+from llenergymeasure.domain.requests import Batch, FailedRequest
 from llenergymeasure.energy.idle import IdleWindow, idle_power, watch_idle, why_not
 from llenergymeasure.energy.meters.base import Meter
 from llenergymeasure.energy.reading import Spans, read_energy
-from llenergymeasure.energy.selection import Choice, choose_meter, find_sources
+from llenergymeasure.energy.selection import Choice, Sources, choose_meter, find_sources
 from llenergymeasure.errors import BackendError
 from llenergymeasure.group import ALONE, Group
 from llenergymeasure.metrics.energy import Headline
 from llenergymeasure.metrics.measurement import Measurement
 from llenergymeasure.metrics.summary import raw_result, summarise
-from llenergymeasure.metrics.window import Window, choose_window
-from llenergymeasure.results.persistence import save_raw_result
+from llenergymeasure.metrics.window import Window, choose_window, full_batches_span, in_flight_span
+from llenergymeasure.results.persistence import save_raw_result, server_log
 from llenergymeasure.snapshot import EnvironmentCapture
 from llenergymeasure.warmup import Warmup, run_warmup
 from llenergymeasure.workload.prompts import build_requests, builtin_text
 
+if TYPE_CHECKING:
+    from llenergymeasure.server_site import ServerSite
+
 CHECKING, MEASURING = "checking", "measuring"
+MARK_EVERY_S = 0.1
+"""Of requests that overlap each end is no edge of a phase: so often is enough for them."""
 UNSETTLED_PEER = (
     "A process's warm-up did not converge, or it has no full batch, so there is no steady state; figures are of the "
     "whole run."
@@ -74,11 +80,11 @@ def run(
     progress.phase(CHECKING)
     sources = find_sources()
     prompts = preflight.check(config, sources, output_dir)
-    metering = choose_meter(config.energy, user, sources, others_meter=_others_meter(group))
-    metering = metering if meter is None else metering._replace(meter=meter)
-    backend = PytorchBackend(config, corpus=builtin_text, process_index=group.index, processes=group.size)
+    setup = _set_up(config, user, group, sources, output_dir)
+    setup = setup if meter is None else replace(setup, metering=setup.metering._replace(meter=meter))
+    backend, metering = setup.backend, setup.metering
     with contextlib.closing(backend), metering.meter:
-        ready = _prepare(config, user, backend, metering, prompts, progress, group)
+        ready = _prepare(setup, prompts, progress)
         progress.phase(MEASURING)
         collected = Collected()
         try:
@@ -100,6 +106,36 @@ def run(
             raise
 
 
+@dataclass(frozen=True)
+class Setup:
+    """What a run is made with, before anything is loaded; `site` is a server's."""
+
+    experiment_id: str
+    config: ExperimentConfig
+    user: UserConfig
+    group: Group
+    backend: Backend
+    metering: Choice
+    site: "ServerSite | None" = None
+
+
+def _set_up(
+    config: ExperimentConfig, user: UserConfig, group: Group, sources: Sources, output_dir: Path | None
+) -> Setup:
+    experiment_id = group.experiment_id or new_experiment_id(datetime.now(UTC))
+    if config.backend == "pytorch":
+        backend = PytorchBackend(config, corpus=builtin_text, process_index=group.index, processes=group.size)
+        metering = choose_meter(config.energy, user, sources, others_meter=_others_meter(group))
+        return Setup(experiment_id, config, user, group, backend, metering)
+    from llenergymeasure.backends.openai.backend import OpenaiBackend  # aiohttp is an extra
+    from llenergymeasure.server_site import ServerSite
+
+    log = server_log(output_dir or Path(tempfile.gettempdir()) / "llem", experiment_id)
+    served = OpenaiBackend(config, log, builtin_text)
+    site = ServerSite(config, served.server, sources)
+    return Setup(experiment_id, config, user, group, served, site.choose_meter(user), site)
+
+
 def _others_meter(group: Group) -> frozenset[str]:
     """The kinds of device that another process of the group meters for this one."""
     processor = {"cpu", "dram"} if group.index else set()
@@ -108,7 +144,7 @@ def _others_meter(group: Group) -> frozenset[str]:
 
 def _check_gpu(group: Group, model: ModelFacts) -> None:
     """A process of several runs on the GPU that it was given."""
-    given, taken = group.gpu, model.device_uuid
+    given, taken = group.gpu, next(iter(model.device_uuids), None)
     if given is not None and given.startswith("GPU-") and taken is not None and taken != given:
         raise BackendError(
             f"process {group.index} was given {given} and runs on {taken}: CUDA was in use before; measure first"
@@ -125,10 +161,7 @@ def _share(config: ExperimentConfig, group: Group) -> int:
 class _Ready:
     """What is known before the window opens."""
 
-    config: ExperimentConfig
-    user: UserConfig
-    metering: Choice
-    group: Group
+    setup: Setup
     model: ModelFacts
     bare: IdleWindow
     loaded: IdleWindow
@@ -146,26 +179,24 @@ class Collected:
     opened_s: float = field(default_factory=time.monotonic)
     closed_s: float | None = None
     batches: list[Batch] = field(default_factory=list)
+    failed: list[FailedRequest] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     peak_memory_mb: float | None = None
     contention: tuple[CpuContention, CpuContention] | None = None
 
 
-def _prepare(
-    config: ExperimentConfig,
-    user: UserConfig,
-    backend: Backend,
-    metering: Choice,
-    prompts: list[str],
-    progress: Progress,
-    group: Group,
-) -> _Ready:
-    meter = metering.meter
-    environment = EnvironmentCapture(user.record_hostname, backend.weight_files())
+def _prepare(setup: Setup, prompts: list[str], progress: Progress) -> _Ready:
+    config, group, backend, site = setup.config, setup.group, setup.backend, setup.site
+    metering, meter = setup.metering, setup.metering.meter
+    environment = EnvironmentCapture(setup.user.record_hostname, backend.weight_files())
     environment.start()
-    bare = _watch_idle("bare", config, meter, progress, False if config.device == "cpu" else None)
+    if site is not None and (why := site.why_not_bare()):
+        bare = IdleWindow(skipped=why)
+    else:
+        bare = _watch_idle("bare", config, meter, progress, False if config.device == "cpu" else None)
     group.wait()  # the machine is idle while any process watches it
     progress.phase(f"loading {config.model}")
-    model = backend.load()
+    model = backend.load() if site is None else site.placed(backend.load())
     _check_gpu(group, model)
     notes = backend.prepare(build_requests(config, prompts, model.prompt_tokens))
     snapshot = environment.result(model.revision)
@@ -178,7 +209,7 @@ def _prepare(
     has_full_batch = config.num_prompts >= (group.index + 1) * config.batch_size
     settled = group.all_agree(converged and (has_full_batch or group.size == 1))
     notes = [*notes, *warmup.notes, *([UNSETTLED_PEER] if converged and not settled else [])]
-    return _Ready(config, user, metering, group, model, bare, loaded, warmup, settled, snapshot, notes)
+    return _Ready(setup, model, bare, loaded, warmup, settled, snapshot, notes)
 
 
 def _watch_idle(
@@ -197,12 +228,21 @@ def collect(collected: Collected, backend: Backend, meter: Meter, progress: Prog
     before = read_cpu_contention()
     collected.opened_at, collected.opened_s = datetime.now(UTC), time.monotonic()
     done = tokens = 0
-    for batch in backend.run():
-        meter.mark()
-        collected.batches.append(batch)
-        done += len(batch.requests)
-        tokens += sum(request.output_tokens for request in batch.requests)
-        progress.update(done, total, f"{tokens / (batch.end_s - collected.opened_s):.0f} output tokens/s")
+    last_end_s = marked_s = collected.opened_s
+    for part in backend.run():
+        if part.start_s >= last_end_s or time.monotonic() >= marked_s + MARK_EVERY_S:
+            meter.mark()
+            marked_s = time.monotonic()
+        last_end_s = max(last_end_s, part.end_s)
+        if isinstance(part, FailedRequest):
+            collected.failed.append(part)
+            continue
+        collected.batches.append(part)
+        done += len(part.requests)
+        tokens += sum(request.output_tokens for request in part.requests)
+        failed = f", {len(collected.failed)} failed" if collected.failed else ""
+        progress.update(done, total, f"{tokens / (part.end_s - collected.opened_s):.0f} output tokens/s{failed}")
+    collected.notes = backend.remarks()
     backend.synchronize()
     closed_s = time.monotonic()
     meter.mark()
@@ -213,7 +253,7 @@ def collect(collected: Collected, backend: Backend, meter: Meter, progress: Prog
 
 def _spans(ready: _Ready, collected: Collected, window: Window) -> Spans:
     """Of what this process meters for others too, once those have ended: the time from the first to the last."""
-    group, own = ready.group, (window.start_s, window.end_s)
+    group, own = ready.setup.group, (window.start_s, window.end_s)
     alone = Spans.alone(own, collected.opened_s, collected.closed_s)
     if group.size == 1 or (group.index and group.index != group.on_same_gpu[0]):
         return alone
@@ -225,14 +265,14 @@ def _spans(ready: _Ready, collected: Collected, window: Window) -> Spans:
 
 def _measurement(ready: _Ready, collected: Collected, window: Window, spans: Spans) -> Measurement:
     """Everything that was collected, with the energy of the window or, of shared devices, of all windows together."""
-    group, metering = ready.group, ready.metering
+    setup, group, metering = ready.setup, ready.setup.group, ready.setup.metering
     used = {"gpu"} if ready.model.on_accelerator else {"cpu", "dram"}
     first = group.on_same_gpu[0] if ready.model.on_accelerator else 0
-    headline = Headline(ready.model.on_accelerator, ready.model.device_uuid)
+    headline = Headline(ready.model.on_accelerator, ready.model.device_uuids)
     return Measurement(
-        experiment_id=group.experiment_id or new_experiment_id(collected.opened_at),
-        config=ready.config,
-        user=ready.user,
+        experiment_id=setup.experiment_id,
+        config=setup.config,
+        user=setup.user,
         model=ready.model,
         batches=collected.batches,
         opened_at=collected.opened_at,
@@ -254,7 +294,8 @@ def _measurement(ready: _Ready, collected: Collected, window: Window, spans: Spa
         warmup=ready.warmup.result,
         warmup_excluded=ready.warmup.excluded_requests,
         environment=ready.environment,
-        notes=ready.notes,
+        notes=[*ready.notes, *collected.notes],
+        failed=collected.failed,
     )
 
 
@@ -276,16 +317,19 @@ def _contention_shares(collected: Collected) -> dict[str, float | None]:
 
 def _window(ready: _Ready, collected: Collected) -> Window:
     """The window that the figures are of; of an unfinished run, all that finished."""
+    batches, opened_s = collected.batches, collected.opened_s
     if collected.closed_s is None:
-        ends = [batch.end_s for batch in collected.batches]
-        return Window("total", collected.opened_s, max(ends, default=collected.opened_s))
-    return choose_window(
-        ready.config.measurement.window,
-        ready.warmup.result if ready.settled else None,
-        collected.batches,
-        collected.opened_s,
-        collected.closed_s,
-    )
+        return Window("total", opened_s, max((batch.end_s for batch in batches), default=opened_s))
+    config, closed_s = ready.setup.config, collected.closed_s
+    steady = full_batches_span(batches)
+    if config.backend == "openai":
+        sent = [(batch.start_s, batch.end_s) for batch in batches]
+        sent += [(failed.start_s, failed.end_s) for failed in collected.failed]
+        steady = in_flight_span(sent, config.load.in_flight)
+        if config.load.duration_s is not None:  # what comes later is the drain
+            closed_s = min(closed_s, opened_s + config.load.duration_s)
+    warmup = ready.warmup.result if ready.settled else None
+    return choose_window(config.measurement.window, warmup, steady, opened_s, closed_s)
 
 
 def _keep(measurement: Measurement, share: int, output_dir: Path | None, error: BaseException) -> None:
@@ -305,5 +349,5 @@ def _keep(measurement: Measurement, share: int, output_dir: Path | None, error: 
 
 
 def new_experiment_id(moment: datetime) -> str:
-    """Sorts by time; the random end keeps runs of one second apart."""
+    """Of a run that begins at `moment`. Sorts by time; the random end keeps runs of one second apart."""
     return f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"

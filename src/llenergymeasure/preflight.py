@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from llenergymeasure.backends.openai import checks as openai_checks
 from llenergymeasure.backends.pytorch import checks as pytorch_checks
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.energy import selection
@@ -23,7 +24,8 @@ def check(config: ExperimentConfig, sources: selection.Sources, output_dir: Path
         PreFlightError: every problem that was found, a line each.
         ConfigError: the dataset cannot be used, and that is the only problem.
     """
-    problems = [*pytorch_checks.problems(config), *selection.problems(config.energy, sources)]
+    checks = openai_checks if config.backend == "openai" else pytorch_checks
+    problems = [*checks.problems(config), *selection.problems(config.energy, sources)]
     if output_dir is not None:
         problems += _output_problems(output_dir)
     prompts: list[str] = []

@@ -3,7 +3,9 @@
     with StreamingServer() as server:
         ...  # base_url: server.url; each request says under `standin` in its body how it is answered: see `Plan`
 
-It runs in a process of its own (`python streaming_server.py` prints its port and serves until its input ends). Every
+Of a list of plans it is the one whose number stands in the prompt, as `plan=2`, else the first. It runs in a process of
+its own (`python streaming_server.py` prints its port and serves until its input ends, `python streaming_server.py 8000`
+serves there until it is killed). Every
 piece of text that it streams begins with the time of its writing, in seconds on CLOCK_MONOTONIC, which a client on the
 same machine reads from the same clock: `written_s(text)`. A chunk of n tokens is that number and n - 1 full stops.
 """
@@ -82,6 +84,18 @@ class StreamingServer:
         return self._process.pid
 
 
+LISTED = json.dumps({"object": "list", "data": [{"id": "stand-in", "object": "model"}]}).encode()
+MODELS = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(LISTED), LISTED)
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+
+
+def _chosen(plans: Any, asked: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(plans, dict):
+        return plans
+    found = re.search(r"plan=(\d+)", json.dumps([asked.get("messages"), asked.get("prompt")]))
+    return plans[int(found.group(1)) if found else 0]
+
+
 class FineSelector(selectors.EpollSelector):
     """Waits to the microsecond: epoll alone would round every timer up to the next millisecond."""
 
@@ -114,16 +128,16 @@ class Connection(asyncio.Protocol):
         if not blank_line:
             return
         found = re.search(rb"(?i)content-length: *(\d+)", head)
-        if found is None:  # a probe, which not only these two endpoints may get
+        if found is None:
             self._received = body
-            self._transport.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            self._transport.write(MODELS if b"/models " in head.partition(b"\r\n")[0] else NOT_FOUND)
             return
         length = int(found.group(1))
         if len(body) < length:
             return
         self._received = body[length:]
         asked = json.loads(body[:length])
-        plan = Plan(**asked.get("standin", {}))
+        plan = Plan(**_chosen(asked.get("standin", {}), asked))
         if plan.wants_key is not None and f"Bearer {plan.wants_key}".encode() not in head:
             plan = Plan(status=401, events=["no key"])
         chat = b"/chat/" in head.partition(b"\r\n")[0]
@@ -238,11 +252,12 @@ async def serve() -> None:
     loop = asyncio.get_running_loop()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    listener = socket.create_server(("127.0.0.1", int(sys.argv[1]) if sys.argv[1:] else 0), backlog=4096)
     server = await loop.create_server(lambda: Connection(loop), sock=listener)
     print(listener.getsockname()[1], flush=True)  # noqa: T201
     closed = asyncio.Event()
-    loop.add_reader(sys.stdin.fileno(), lambda: os.read(0, 4096) or closed.set())
+    if not sys.argv[1:]:
+        loop.add_reader(sys.stdin.fileno(), lambda: os.read(0, 4096) or closed.set())
     await closed.wait()
     server.close()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from llenergymeasure.domain.model import ModelFacts
-from llenergymeasure.domain.requests import Batch, Request
+from llenergymeasure.domain.requests import Batch, FailedRequest, Request
 
 
 class Backend(Protocol):
@@ -27,8 +27,12 @@ class Backend(Protocol):
     def warmup(self) -> tuple[float, int]:
         """Run the first batch and leave its output; its latency in seconds and the number of its requests."""
 
-    def run(self) -> Iterator[Batch]:
-        """Generate for the prepared requests, in their order; yield each batch when it is finished."""
+    def run(self) -> Iterator[Batch | FailedRequest]:
+        """Generate for the prepared requests, in their order; yield each batch when it is finished, and each request
+        that a server did not answer."""
+
+    def remarks(self) -> list[str]:
+        """What the last run was not as it should be, a line each."""
 
     def synchronize(self) -> None:
         """Return when the device has nothing left to do."""

@@ -12,9 +12,9 @@ def print_result(result: ExperimentResult, path: Path | None) -> None:
     latency, config = result.latency_stats, result.effective_config
     facts = [
         ("model", str(config.get("model"))),
-        ("backend", f"{result.backend} ({result.backend_version})"),
+        ("backend", f"{result.backend} ({result.backend_version or 'version unknown'})"),
         ("device", _device(result)),
-        ("precision, batch", f"{config.get('precision')}, {config.get('batch_size')}"),
+        *_how_it_ran(result),
         *([("processes", str(len(result.process_results)))] if len(result.process_results) > 1 else []),
         (
             "tokens",
@@ -27,7 +27,7 @@ def print_result(result: ExperimentResult, path: Path | None) -> None:
         ("energy/output token", energy_per_token(result)),
         *_energy_rows(result),
         ("FLOPs", _flops(result)),
-        ("peak memory", f"{number(result.peak_memory_mb)} MB (weights {number(result.model_memory_mb)} MB)"),
+        *_memory(result),
         ("verdict", f"{result.verdict}: {'; '.join(result.verdict_reasons)}".rstrip(": ")),
     ]
     print_facts("", facts)
@@ -35,6 +35,28 @@ def print_result(result: ExperimentResult, path: Path | None) -> None:
         print_answer(f"  ! {warning}")
     if path is not None:
         print_answer(f"\nsaved in {path.parent}")
+
+
+def _how_it_ran(result: ExperimentResult) -> list[tuple[str, str]]:
+    """Precision and batch or, of a server, its load and what became of the requests."""
+    config = result.effective_config
+    if result.backend != "openai":
+        return [("precision, batch", f"{config.get('precision')}, {config.get('batch_size')}")]
+    load = config.get("load")
+    load = load if isinstance(load, dict) else {}
+    arrival = f"{load.get('request_rate')} requests/s, {load.get('arrival')}"
+    asked = arrival if load.get("request_rate") else f"{load.get('concurrency')} requests in flight"
+    rows = [("load", asked), ("requests/s", number(result.requests_per_second))]
+    if result.request_failures:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in result.request_failures.items())
+        rows.append(("failed requests", f"{sum(result.request_failures.values())} ({kinds})"))
+    return rows
+
+
+def _memory(result: ExperimentResult) -> list[tuple[str, str]]:
+    if result.backend == "openai" and result.peak_memory_mb is None:
+        return []  # a server's is not seen
+    return [("peak memory", f"{number(result.peak_memory_mb)} MB (weights {number(result.model_memory_mb)} MB)")]
 
 
 def energy_per_token(result: ExperimentResult) -> str:

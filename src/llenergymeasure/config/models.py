@@ -9,6 +9,13 @@ from pydantic import Field, JsonValue, model_validator
 
 from llenergymeasure.config.datasets import BUILTIN_DATASET, Dataset, SyntheticDataset
 from llenergymeasure.config.section import Name, Positive, PositiveFloat, Section
+from llenergymeasure.config.servers import (
+    KEEPS_ITS_OWN_PRECISION,
+    OWN_BODY_KEYS,
+    LaunchConfig,
+    LoadConfig,
+    OpenaiConfig,
+)
 
 RANDOM_LLAMA = "random:llama"
 
@@ -180,12 +187,22 @@ class PytorchConfig(Section):
     )
 
 
+_NOT_IN_PROCESS = dict.fromkeys(("openai", "launch", "load"), "with backend: pytorch; set backend: openai")
+_NOT_ON_A_SERVER = {
+    **dict.fromkeys(("pytorch", "lora"), "with backend: openai; give it to the server"),
+    "batch_size": "with backend: openai: a server makes its own batches; use load: {concurrency}",
+    "max_input_tokens": "with backend: openai: prompts are sent whole",
+}
+
+
 class ExperimentConfig(Section):
     """One experiment: this model, run so, on this work."""
 
     model: Name = Field(description="Hub id, local folder, or random:llama.")
     random_model: RandomModelConfig | None = Field(None, description="The shape of random:llama.")
-    backend: Literal["pytorch"] = "pytorch"
+    backend: Literal["pytorch", "openai"] = Field(
+        "pytorch", description="pytorch: in this process; openai: a server that speaks OpenAI's protocol."
+    )
     precision: Literal["fp32", "fp16", "bf16"] = "bf16"
     device: Literal["auto", "cuda", "cpu"] = "auto"
     dataset: Dataset = Field(
@@ -203,8 +220,14 @@ class ExperimentConfig(Section):
     measurement: MeasurementConfig = Field(default_factory=MeasurementConfig)
     lora: LoraConfig | None = None
     pytorch: PytorchConfig = Field(default_factory=PytorchConfig)
+    openai: OpenaiConfig = Field(default_factory=OpenaiConfig)
+    launch: LaunchConfig | None = Field(
+        None, description="How to start the server: a command as a list, or {preset: vllm}. Default: it runs already."
+    )
+    load: LoadConfig = Field(default_factory=LoadConfig)
     passthrough_kwargs: dict[str, JsonValue] = Field(
-        default_factory=dict, description="Further arguments of the backend's generate call, passed as they are."
+        default_factory=dict,
+        description="Further arguments of the generate call, or fields of each request, passed as they are.",
     )
 
     @model_validator(mode="before")
@@ -226,10 +249,21 @@ class ExperimentConfig(Section):
 
     @property
     def without_effect(self) -> dict[str, str]:
-        """A synthetic dataset has its own output length."""
+        """What the other backend knows, and what a synthetic dataset has of its own."""
+        found = self._without_effect_on_a_server() if self.backend == "openai" else _NOT_IN_PROCESS
         if not isinstance(self.dataset, SyntheticDataset):
-            return {}
-        return {"max_output_tokens": "with a synthetic dataset: its output_len is the length"}
+            return dict(found)
+        return {**found, "max_output_tokens": "with a synthetic dataset: its output_len is the length"}
+
+    def _without_effect_on_a_server(self) -> dict[str, str]:
+        found = dict(_NOT_ON_A_SERVER)
+        if self.launch is None:
+            return {**found, "precision": "on a server that runs already: it is what the server was started with"}
+        if self.launch.command is not None:
+            return {**found, "precision": "on a launch command: write it into the command"}
+        if why := KEEPS_ITS_OWN_PRECISION.get(str(self.launch.preset)):
+            return {**found, "precision": f"with launch.preset: {self.launch.preset}; {why}"}
+        return found
 
     @model_validator(mode="after")
     def _synthetic_prompts_are_not_cut(self) -> Self:
@@ -253,8 +287,22 @@ class ExperimentConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _a_server_gets_what_it_takes(self) -> Self:
+        if self.backend != "openai":
+            return self
+        if self.launch is None and self.model == RANDOM_LLAMA:
+            raise ValueError(f"model: {RANDOM_LLAMA} is built for a server that is launched; name the server's model")
+        if isinstance(self.dataset, SyntheticDataset) and self.openai.endpoint == "chat":
+            raise ValueError(
+                "dataset: synthetic prompts are token ids, and the chat endpoint takes text; set openai: "
+                "{endpoint: completions}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _passthrough_takes_no_field(self) -> Self:
-        if taken := sorted(OWN_GENERATE_KEYS & self.passthrough_kwargs.keys()):
+        own = OWN_GENERATE_KEYS if self.backend == "pytorch" else OWN_BODY_KEYS
+        if taken := sorted(own & self.passthrough_kwargs.keys()):
             raise ValueError(f"passthrough_kwargs: {', '.join(taken)} cannot be passed through; use its own field")
         return self
 

@@ -29,8 +29,9 @@ class Section(BaseModel):
 
     def in_effect(self) -> dict[str, JsonValue]:
         """What has an effect, defaults filled in: as YAML it is this very configuration."""
-        fields = self.model_dump(mode="json", exclude=set(self.without_effect))
+        without_effect = self.without_effect
+        fields = self.model_dump(mode="json", exclude=set(without_effect))
         for name, value in self:
-            if isinstance(value, Section):
+            if isinstance(value, Section) and name not in without_effect:
                 fields[name] = value.in_effect()
         return fields

@@ -48,12 +48,25 @@ class RequestColumns(Record):
     """Tokens generated for each, the end-of-sequence token included and nothing after it."""
     start_s: list[float] = Field(default_factory=list)
     """Seconds from the start of the measurement to the submission of each."""
-    ttft_ms: list[float] = Field(default_factory=list)
-    """Milliseconds from submission to the first token."""
+    ttft_ms: list[float | None] = Field(default_factory=list)
+    """Milliseconds from submission to the first token; None where the output has no text."""
     e2e_ms: list[float] = Field(default_factory=list)
     """Milliseconds from submission to the last token."""
     finish_reason: list[str] = Field(default_factory=list)
-    """stop (the end-of-sequence token came) or length (the limit on output tokens was reached)."""
+    """stop (the end-of-sequence token came), length (the limit on output tokens was reached), or a server's own."""
+
+
+class FailedRequestColumns(Record):
+    """Every request of a process that has no whole answer: one list a quantity, in the same order."""
+
+    start_s: list[float] = Field(default_factory=list)
+    """Seconds from the start of the measurement to the submission of each."""
+    end_s: list[float] = Field(default_factory=list)
+    """Seconds from the start of the measurement to the end of each."""
+    kind: list[str] = Field(default_factory=list)
+    """What became of each, as in `request_failures`."""
+    message: list[str] = Field(default_factory=list)
+    """The same, in the words of the server or of the network."""
 
 
 class RawProcessResult(Record):
@@ -93,6 +106,8 @@ class RawProcessResult(Record):
     """Whether it was stopped before it had served all of its requests."""
     requests: RequestColumns | None = None
     """Every request that finished, so that figures and intervals can be computed again."""
+    failed_requests: FailedRequestColumns | None = None
+    """Every request that failed; None where there is none."""
 
 
 class AggregationMetadata(Record):
@@ -120,7 +135,7 @@ class ExperimentResult(Record):
     schema_version: str | None = SCHEMA_VERSION
     """Version of this list of fields; None of a file that names none."""
     experiment_id: Annotated[str | None, Known]
-    """The run's own name: the moment its measurement began (UTC), and random digits."""
+    """The run's own name: the moment it began (UTC), and random digits."""
     measurement_config_hash: Annotated[str | None, Known]
     """First 16 hex digits of the configuration's SHA-256; equal configurations, equal hashes, anywhere."""
     measurement_methodology: Annotated[MeasurementMethodology | None, Known, OpenWhenRead()]
@@ -128,7 +143,7 @@ class ExperimentResult(Record):
     steady_state_window: tuple[float, float] | None = None
     """Start and end in seconds from the start of the measurement; None unless the methodology is steady_state."""
     backend: str | None = "pytorch"
-    """What ran the model: pytorch."""
+    """What ran the model: pytorch (in this process), openai (a server)."""
     backend_version: str | None = None
     """Versions of the libraries that the backend is made of, as one text."""
     effective_config: dict[str, JsonValue] = Field(default_factory=dict)
@@ -160,7 +175,8 @@ class ExperimentResult(Record):
     confidence_intervals: dict[str, ConfidenceInterval] = Field(default_factory=dict)
     """Intervals of mean latencies, keyed `latency_stats.ttft_ms.mean` and so on; none under 30 batches."""
     request_failures: dict[str, int] = Field(default_factory=dict)
-    """Number of requests that failed, by kind: refused, http_429, http_5xx, stalled, cut, malformed."""
+    """Number of requests that failed, by kind: refused, timeout, http_429, http_4xx, http_5xx, stalled, cut, malformed,
+    server_error (an error in place of an answer), cancelled (still in flight when the run ended)."""
     client_lateness_ms: Distribution | None = None
     """Milliseconds from the moment a request was due to the moment the client sent it."""
 
@@ -196,13 +212,15 @@ class ExperimentResult(Record):
     energy_adjusted_uncertainty_j: float | None = None
     """Bound in joules on its error: `energy_uncertainty_j`, and `baseline_power_spread_w` over the window."""
     energy_prefill_j: float | None = None
-    """Joules from batches' starts to their first tokens; None if not measured, or if the bound passes half of it."""
+    """Joules up to the first tokens, by `phase_energy_method`; None if not measured, or if the bound passes half."""
     energy_prefill_uncertainty_j: float | None = None
-    """Bound in joules on its error, edges and gain; disagreement of sensors is no part of it."""
+    """Bound in joules on its error: edges (of a regression, half the width of its 95 % interval) and gain."""
     energy_decode_j: float | None = None
-    """Joules from batches' first tokens to their last; None as for `energy_prefill_j`."""
+    """Joules from the first tokens to the last; None as for `energy_prefill_j`."""
     energy_decode_uncertainty_j: float | None = None
     """Bound in joules on its error, as for `energy_prefill_uncertainty_j`."""
+    phase_energy_method: str | None = None
+    """How prefill and decode were told apart: windows, or a regression, which leaves what belongs to neither out."""
     zeus_energy_j: float | None = None
     """Joules by the Zeus library for the GPUs of the total; None unless it ran as `energy.cross_check`."""
     mean_power_w: float | None = None
@@ -356,6 +374,7 @@ __all__ = [
     "AggregatedResult",
     "AggregationMetadata",
     "ExperimentResult",
+    "FailedRequestColumns",
     "RawProcessResult",
     "RequestColumns",
     "compute_measurement_config_hash",

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from llenergymeasure.domain.choices import TokenCountSource
+
 
 @dataclass(frozen=True)
 class DecoderShape:
@@ -23,20 +25,23 @@ class DecoderShape:
 class ModelFacts:
     """A loaded model: where it runs, what it takes, where it came from.
 
-    `device`: "cpu" or "cuda:0"; `device_name`: as people know it; `device_uuid`: a GPU's, as its driver gives it.
-    `shape` is None where the architecture cannot be counted, and `shape_unknown` says why. `prompt_tokens`: ids a
-    random prompt may be made of. `effective`: what the configuration left open, as it came out.
+    `device`: "cpu", "cuda:0", or of a server "cuda", "remote"; `device_name`: as people know it; `device_uuids`: of the
+    GPUs, as their driver gives them. `shape` is None where the architecture cannot be counted, and `shape_unknown` says
+    why. `prompt_tokens`: ids a random prompt may be made of. `unmetered`: why nothing here can meter it. `effective`:
+    what the configuration left open, as it came out. What a server does not tell is None.
     """
 
     device: str
     device_name: str
-    backend_version: str
-    model_memory_mb: float
+    backend_version: str | None
+    model_memory_mb: float | None
     prompt_tokens: range | tuple[int, ...]
     shape: DecoderShape | None
     shape_unknown: str | None
-    device_uuid: str | None = None
+    device_uuids: tuple[str, ...] = ()
     revision: str | None = None
+    token_count_source: TokenCountSource = "tokenizer"  # noqa: S105 - no password
+    unmetered: str | None = None
     effective: dict[str, str] = field(default_factory=dict)
 
     @property

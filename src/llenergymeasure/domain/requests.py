@@ -5,8 +5,6 @@ Times are seconds on CLOCK_MONOTONIC, the one clock of requests, samples and cou
 
 from dataclasses import dataclass
 
-from llenergymeasure.domain.choices import FinishReason
-
 
 @dataclass(frozen=True)
 class Request:
@@ -24,7 +22,11 @@ class RequestRecord:
     """One request that was served.
 
     `input_tokens` and `output_tokens` count no padding and nothing past the end-of-sequence token, which is
-    itself counted: it took a step. `token_times_s` has a time for each output token.
+    itself counted: it took a step. `token_times_s` has a time for each output token; `times_are_exact` is False where
+    several came at once, so that the gaps between them are not known. A request whose output has no text (`has_text`)
+    has no first token that anybody saw. `ended_s` is when its answer was whole, None: with its last token.
+    `lateness_s`: how long after it was due it was sent, None where nothing is due. `finish_reason`: stop, length, or
+    what else a server gives as its reason.
     """
 
     index: int
@@ -32,17 +34,38 @@ class RequestRecord:
     output_tokens: int
     start_s: float
     token_times_s: tuple[float, ...]
-    finish_reason: FinishReason
+    finish_reason: str
+    ended_s: float | None = None
+    times_are_exact: bool = True
+    has_text: bool = True
+    lateness_s: float | None = None
 
     @property
-    def first_token_s(self) -> float:
-        """When the first output token was there."""
-        return self.token_times_s[0]
+    def first_token_s(self) -> float | None:
+        """When the first output token was there; None where none was seen."""
+        return self.token_times_s[0] if self.has_text and self.token_times_s else None
 
     @property
-    def last_token_s(self) -> float:
-        """When the last output token was there."""
-        return self.token_times_s[-1]
+    def end_s(self) -> float:
+        """When it was over."""
+        return self.token_times_s[-1] if self.ended_s is None else self.ended_s
+
+    @property
+    def prefilled_s(self) -> float:
+        """When its prompt had been read, at the latest."""
+        return self.end_s if self.first_token_s is None else self.first_token_s
+
+
+@dataclass(frozen=True)
+class FailedRequest:
+    """One request that has no whole answer: of what kind its failure is, and in the words of who saw it."""
+
+    index: int
+    start_s: float
+    end_s: float
+    kind: str
+    message: str
+    lateness_s: float | None = None
 
 
 @dataclass(frozen=True)

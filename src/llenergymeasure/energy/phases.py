@@ -1,11 +1,18 @@
-"""Energy of prefill and decode: the parts of each batch, out of the same log."""
+"""Energy of prefill and decode, out of the same log: the parts of each batch or, where batches overlap, what a
+regression can tell them apart by."""
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from llenergymeasure.domain.metrics import DeviceEnergy
 from llenergymeasure.domain.requests import Batch
 from llenergymeasure.energy.meters.base import Meter
+from llenergymeasure.metrics.measurement import Slice
+
+SHORTEST_SLICE_S = 1.0
+TICKS_A_SLICE = 10
+MOST_SLICES = 1000
 
 
 class Phases(NamedTuple):
@@ -18,9 +25,9 @@ class Phases(NamedTuple):
 def phase_energy(meter: Meter, batches: Sequence[Batch], start_s: float, end_s: float) -> Phases:
     """Prefill is from a batch's start to its first forward pass's end, decode from there to its last.
 
-    Batches of which one runs at a time; each part is clipped to the window.
+    Batches of which one runs at a time, else nothing is found; each part is clipped to the window.
     """
-    if not meter.is_measurement:
+    if not meter.is_measurement or overlap(batches):
         return Phases([], [])
 
     def inside(first_s: float, last_s: float) -> list[DeviceEnergy]:
@@ -30,6 +37,22 @@ def phase_energy(meter: Meter, batches: Sequence[Batch], start_s: float, end_s: 
     prefills = (inside(batch.start_s, batch.step_times_s[0]) for batch in batches)
     decodes = (inside(batch.step_times_s[0], batch.step_times_s[-1]) for batch in batches)
     return Phases(_sum_by_device(prefills), _sum_by_device(decodes))
+
+
+def overlap(batches: Sequence[Batch]) -> bool:
+    """Whether a batch begins before another has ended."""
+    spans = sorted((batch.start_s, batch.end_s) for batch in batches)
+    return any(start_s < before_s for (_, before_s), (start_s, _) in pairwise(spans))
+
+
+def energy_slices(meter: Meter, start_s: float, end_s: float) -> list[Slice]:
+    """The window in equal parts, each of a second and of ten ticks of the sensor at the least."""
+    if not meter.is_measurement:
+        return []
+    tick_s = max((watch.tick_s or 0.0 for watch in meter.watch(start_s, end_s)), default=0.0)
+    count = min(int((end_s - start_s) / max(SHORTEST_SLICE_S, TICKS_A_SLICE * tick_s)), MOST_SLICES)
+    edges_s = [start_s + (end_s - start_s) * part / count for part in range(count)] + [end_s] if count else []
+    return [Slice(a, b, meter.energy(a, b)) for a, b in pairwise(edges_s)]
 
 
 def _sum_by_device(parts: Iterable[list[DeviceEnergy]]) -> list[DeviceEnergy]:

@@ -20,18 +20,37 @@ class ProcessWatch:
     def __init__(self) -> None:
         self._names: dict[int, str | None] = {}  # None: ours
         self._looked: set[str] = set()
+        self._adopted: frozenset[int] | None = frozenset()
+
+    def adopt(self, pids: frozenset[int] | None) -> None:
+        """These processes and their descendants are ours too: a server that was there before. None is a server that
+        cannot be told from others: what is on a device at the first look is taken for it."""
+        self._adopted = pids
 
     def see(self, device: str, pids: tuple[int, ...]) -> None:
         """Judge those that are new."""
-        first_look = device not in self._looked and not _uses_cuda()
+        is_first = device not in self._looked
         self._looked.add(device)
         for pid in pids:
             if pid not in self._names:
-                self._names[pid] = _judge(pid, first_look)
+                self._names[pid] = None if is_first and self._adopted is None else self._judge(pid, is_first)
 
     def foreign(self, pids: tuple[int, ...]) -> list[str]:
         """The foreign ones among them, as name and number."""
         return [name for pid in pids if (name := self._names.get(pid)) is not None]
+
+    def _judge(self, pid: int, is_first: bool) -> str | None:
+        family = {os.getpid(), *([os.getppid()] if has_siblings() else []), *(self._adopted or ())}
+        if pid == os.getpid() or pid in (self._adopted or ()):
+            return None
+        try:
+            process = psutil.Process(pid)
+            ours = any(parent.pid in family for parent in process.parents())
+            return None if ours else f"{process.name()} (process {pid})"
+        except psutil.NoSuchProcess:
+            return f"process {pid}" if is_first and not _uses_cuda() else None
+        except psutil.Error:
+            return f"process {pid}"
 
 
 def _uses_cuda() -> bool:
@@ -40,17 +59,3 @@ def _uses_cuda() -> bool:
         return any(os.path.realpath(entry.path) == UVM for entry in os.scandir("/proc/self/fd"))
     except OSError:
         return False
-
-
-def _judge(pid: int, first_look: bool) -> str | None:
-    if pid == os.getpid():
-        return None
-    family = {os.getpid(), os.getppid()} if has_siblings() else {os.getpid()}
-    try:
-        process = psutil.Process(pid)
-        ours = any(parent.pid in family for parent in process.parents())
-        return None if ours else f"{process.name()} (process {pid})"
-    except psutil.NoSuchProcess:
-        return f"process {pid}" if first_look else None
-    except psutil.Error:
-        return f"process {pid}"

@@ -7,7 +7,7 @@ from llenergymeasure.domain.metrics import DeviceEnergy
 from llenergymeasure.domain.power import IdlePower
 from llenergymeasure.domain.requests import Batch
 from llenergymeasure.energy.meters.base import Meter
-from llenergymeasure.energy.phases import Phases, phase_energy
+from llenergymeasure.energy.phases import Phases, energy_slices, overlap, phase_energy
 from llenergymeasure.metrics.energy import Headline
 from llenergymeasure.metrics.measurement import EnergyReading
 
@@ -55,7 +55,8 @@ def read_energy(
         ]
         watches |= {watch.device: watch for watch in meter.watch(*span) if watch.device in shared}
     of_total = next((span_of(device) for device in devices if headline.covers(device)), spans.own)
-    phases = phase_energy(meter, batches, *spans.own) if of_total == spans.own else Phases([], [])
+    alone = of_total == spans.own
+    phases = phase_energy(meter, batches, *spans.own) if alone else Phases([], [])
     return EnergyReading(
         source=meter.source,
         devices=devices,
@@ -68,4 +69,5 @@ def read_energy(
         check=meter.cross_check(*of_total),
         prefill=phases.prefill,
         decode=phases.decode,
+        slices=energy_slices(meter, *spans.own) if alone and overlap(batches) else [],
     )

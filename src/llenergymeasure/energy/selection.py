@@ -1,6 +1,6 @@
 """Which energy source a run uses, and why not another."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -81,19 +81,27 @@ def choose_meter(
     sources: Sources,
     *,
     of_all_processes: bool = False,
+    cpu_seconds: Callable[[], float] | str | None = None,
     others_meter: frozenset[str] = frozenset(),
 ) -> Choice:
-    """The meter for a configuration without `problems`; an estimate is of our own processes, or `of_all_processes`.
+    """The meter for a configuration without `problems`; an estimate is of our own processes, `of_all_processes`, or of
+    the `cpu_seconds` of others; a text says why those are not known, and there is then no estimate.
 
     `auto` takes the first GPU source that there is, and beside it the first CPU source. Sensors of the kinds
     `others_meter` are left to the process that reads them for all.
     """
+    no_estimate = cpu_seconds if isinstance(cpu_seconds, str) else None
     if config.source == "auto":
         taken = [next((s for s in kind if sources.unavailable(s) is None), None) for kind in (GPU_SOURCES, CPU_SOURCES)]
         names = [name for name in taken if name is not None]
     else:
         names = [config.source]
-    estimate = CpuTimeEstimate(user.cpu_watts_per_core, of_all_processes=of_all_processes)
+    names = [name for name in names if name != "estimate" or no_estimate is None]
+    estimate = CpuTimeEstimate(
+        user.cpu_watts_per_core,
+        of_all_processes=of_all_processes,
+        cpu_seconds=None if isinstance(cpu_seconds, str) else cpu_seconds,
+    )
     check = _meter(config.cross_check, config, estimate, sources) if config.cross_check else None
     parts = [_meter(name, config, estimate, sources) for name in names]
     left = [part for part in parts if part.measured_kinds & others_meter]
@@ -101,8 +109,14 @@ def choose_meter(
     check = None if "gpu" in others_meter else check
     meter = parts[0] if len(parts) == 1 and check is None else CombinedMeter(parts, check)
     used = {*names, config.cross_check}
-    not_used = {s: _why_not(s, names, config, sources) for s in ORDER if s not in used}
+    left_out = {} if no_estimate is None or "rapl" in names else {"estimate": no_estimate}
+    not_used = {s: left_out.get(s) or _why_not(s, names, config, sources) for s in ORDER if s not in used}
     return Choice(meter, not_used, frozenset(kind for part in left for kind in part.measured_kinds))
+
+
+def no_meter(reason: str) -> Choice:
+    """Nothing is read, for a reason that no source helps."""
+    return Choice(NoMeter(), dict.fromkeys(ORDER, reason))
 
 
 def _meter(name: str, config: EnergyConfig, estimate: Meter, sources: Sources) -> Meter:

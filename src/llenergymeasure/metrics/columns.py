@@ -8,7 +8,7 @@ from labledger.intervals import bootstrap_mean
 from llenergymeasure.domain.experiment import RawProcessResult, RequestColumns
 from llenergymeasure.domain.metrics import ConfidenceInterval, LatencyStats
 from llenergymeasure.domain.requests import RequestRecord
-from llenergymeasure.metrics.latency import distribution, e2e_ms, ttft_ms
+from llenergymeasure.metrics.latency import distribution, e2e_ms, tpot_of, ttft_ms
 
 MIN_UNITS_FOR_INTERVAL = 30
 CLOCK_GRAIN_S = 1e-6
@@ -20,7 +20,7 @@ class Served(NamedTuple):
     ended_inside: bool
     inside: bool
     batch: tuple[int | None, float]
-    ttft_ms: float
+    ttft_ms: float | None
     e2e_ms: float
     tpot_ms: float | None
 
@@ -59,7 +59,7 @@ def served(raw: RawProcessResult) -> list[Served]:
                 batch=(raw.process_index, start_s),
                 ttft_ms=first_ms,
                 e2e_ms=whole_ms,
-                tpot_ms=(whole_ms - first_ms) / (tokens - 1) if tokens > 1 else None,
+                tpot_ms=tpot_of(whole_ms, first_ms, tokens),
             )
         )
     return found
@@ -69,7 +69,7 @@ def latency_stats_of(requests: Iterable[Served]) -> LatencyStats:
     """TTFT, TPOT and E2E of the requests wholly inside; the gaps between tokens are in no column, so ITL is unknown."""
     inside = [request for request in requests if request.inside]
     return LatencyStats(
-        ttft_ms=distribution([request.ttft_ms for request in inside]),
+        ttft_ms=distribution([request.ttft_ms for request in inside if request.ttft_ms is not None]),
         tpot_ms=distribution([request.tpot_ms for request in inside if request.tpot_ms is not None]),
         e2e_ms=distribution([request.e2e_ms for request in inside]),
     )

@@ -12,18 +12,18 @@ J_A_KWH = 3.6e6
 
 @dataclass(frozen=True)
 class Headline:
-    """Which devices the total is of: the accelerator with `uuid` (None: all that are metered), or the CPU."""
+    """Which devices the total is of: the accelerators with `uuids` (none: all that are metered), or the CPU."""
 
     on_accelerator: bool
-    uuid: str | None = None
+    uuids: tuple[str, ...] = ()
 
     def covers(self, device: DeviceEnergy) -> bool:
         """Whether a device is part of the total."""
         if not self.on_accelerator:
             return device.kind in ("cpu", "dram")
         # The joules of a MIG slice are known only together with those of the rest of its board.
-        every = self.uuid is None or self.uuid.startswith("MIG-")
-        return device.kind == "gpu" and (every or device.device == self.uuid)
+        every = not self.uuids or any(uuid.startswith("MIG-") for uuid in self.uuids)
+        return device.kind == "gpu" and (every or device.device in self.uuids)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _nothing(devices: Sequence[DeviceEnergy], headline: Headline) -> str:
     if not headline.on_accelerator:
         return "no source reads the CPU"
     if any(device.kind == "gpu" for device in devices):
-        return f"the GPU that ran ({headline.uuid}) is not among those that are metered"
+        return f"the GPU that ran ({', '.join(headline.uuids)}) is not among those that are metered"
     return "no source reads the GPU"
 
 

@@ -8,28 +8,33 @@ from llenergymeasure.domain.metrics import Distribution, LatencyStats
 from llenergymeasure.domain.requests import RequestRecord
 
 
-def ttft_ms(request: RequestRecord) -> float:
-    """Time to first token: from submission."""
-    return (request.first_token_s - request.start_s) * 1e3
+def ttft_ms(request: RequestRecord) -> float | None:
+    """Time to first token: from submission; None where no token was seen."""
+    return None if request.first_token_s is None else (request.first_token_s - request.start_s) * 1e3
 
 
 def e2e_ms(request: RequestRecord) -> float:
     """End to end: from submission to the last token."""
-    return (request.last_token_s - request.start_s) * 1e3
+    return (request.end_s - request.start_s) * 1e3
 
 
 def tpot_ms(request: RequestRecord) -> float | None:
     """Time per output token after the first, (E2E - TTFT) / (output tokens - 1); None with one token."""
-    if request.output_tokens < 2:
-        return None
-    return (e2e_ms(request) - ttft_ms(request)) / (request.output_tokens - 1)
+    return tpot_of(e2e_ms(request), ttft_ms(request), request.output_tokens)
+
+
+def tpot_of(whole_ms: float, first_ms: float | None, output_tokens: int) -> float | None:
+    """TPOT from E2E and TTFT."""
+    return None if first_ms is None or output_tokens < 2 else (whole_ms - first_ms) / (output_tokens - 1)
 
 
 def latency_stats(requests: Sequence[RequestRecord]) -> LatencyStats:
-    """The distribution of each latency, a value a request (ITL: a value a gap between neighbouring tokens)."""
-    gaps = [np.diff(request.token_times_s) * 1e3 for request in requests if request.output_tokens > 1]
+    """The distribution of each latency, a value a request (ITL: a value a gap between neighbouring tokens, of requests
+    whose tokens have each a time of their own)."""
+    timed = [request for request in requests if request.times_are_exact and request.output_tokens > 1]
+    gaps = [np.diff(request.token_times_s) * 1e3 for request in timed]
     return LatencyStats(
-        ttft_ms=distribution([ttft_ms(request) for request in requests]),
+        ttft_ms=distribution([value for request in requests if (value := ttft_ms(request)) is not None]),
         tpot_ms=distribution([value for request in requests if (value := tpot_ms(request)) is not None]),
         itl_ms=distribution(np.concatenate(gaps) if gaps else []),
         e2e_ms=distribution([e2e_ms(request) for request in requests]),

@@ -1,22 +1,33 @@
-"""What one process has collected in a run: the input of the summary. Data only."""
+"""What one process has collected in a run: the input of the summary."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.domain.environment import EnvironmentSnapshot
 from llenergymeasure.domain.metrics import DeviceEnergy, WarmupResult
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.power import DeviceWatch, IdlePower, PowerSample
-from llenergymeasure.domain.requests import Batch
+from llenergymeasure.domain.requests import Batch, FailedRequest
+from llenergymeasure.metrics.energy import Headline, RunEnergy, run_energy
 from llenergymeasure.metrics.window import Window
+
+
+class Slice(NamedTuple):
+    """Each device's energy in a part of the window, on CLOCK_MONOTONIC."""
+
+    start_s: float
+    end_s: float
+    devices: list[DeviceEnergy]
 
 
 @dataclass(frozen=True)
 class EnergyReading:
     """What the meter (`source`) said: its devices and how they were watched, their power over the whole run (`samples`,
-    from its start), a second reader's answer (`check`), each phase, and why no other source was taken.
+    from its start), a second reader's answer (`check`), each phase or, where those of different requests overlap, the
+    energy of slices of the window, and why no other source was taken.
 
     `span` is what the energy of the run's total is of, on CLOCK_MONOTONIC: of devices that several processes share, all
     of their windows together; None is the window of the figures.
@@ -33,6 +44,7 @@ class EnergyReading:
     check: Sequence[DeviceEnergy] = ()
     prefill: Sequence[DeviceEnergy] = ()
     decode: Sequence[DeviceEnergy] = ()
+    slices: Sequence[Slice] = ()
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,7 @@ class Measurement:
     `process_index` is this process's number in a run of `processes`, `metered_by` that of the process which meters
     this one's devices (None: it does so itself). `cpu_wait_share` is the share of the run in which some task of the
     machine waited for a core, `cpu_steal_share` that of the cores' time which a hypervisor gave to other machines.
+    `failed` are requests without a whole answer: they are in no figure but their own count.
     """
 
     experiment_id: str
@@ -63,3 +76,12 @@ class Measurement:
     warmup_excluded: int = 0
     environment: EnvironmentSnapshot | None = None
     notes: Sequence[str] = ()
+    failed: Sequence[FailedRequest] = ()
+
+
+def energy_of(measurement: Measurement, devices: Sequence[DeviceEnergy]) -> RunEnergy:
+    """What `devices` say of the ones that the run's total is of."""
+    headline = Headline(measurement.model.on_accelerator, measurement.model.device_uuids)
+    energy = run_energy(devices, headline, measurement.energy.source, measurement.energy.watches)
+    unmetered = measurement.model.unmetered
+    return energy if unmetered is None or energy.devices else replace(energy, unknown=unmetered)

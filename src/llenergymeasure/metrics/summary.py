@@ -16,7 +16,6 @@ from llenergymeasure.domain.experiment import (
 from llenergymeasure.domain.metrics import (
     ComputeMetrics,
     ConfidenceInterval,
-    DeviceEnergy,
     EnergyBreakdown,
     EnergyMetrics,
     InferenceMetrics,
@@ -26,23 +25,23 @@ from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.requests import Batch, RequestRecord
 from llenergymeasure.metrics.advice import energy_warnings, idle_warnings, run_warnings, size_warnings
 from llenergymeasure.metrics.columns import mean_intervals, request_columns
-from llenergymeasure.metrics.energy import Headline, RunEnergy, emissions_kg_co2, run_energy
+from llenergymeasure.metrics.energy import RunEnergy, emissions_kg_co2
 from llenergymeasure.metrics.flops import FLOPS_CONFIDENCE, FLOPS_METHOD, total_flops
 from llenergymeasure.metrics.latency import e2e_ms, latency_stats, tpot_ms, ttft_ms
-from llenergymeasure.metrics.measurement import EnergyReading, Measurement
+from llenergymeasure.metrics.measurement import EnergyReading, Measurement, energy_of
+from llenergymeasure.metrics.phases import phase_fields
 from llenergymeasure.metrics.power import peak_power_w, thermal_time_series, throttling
+from llenergymeasure.metrics.serving import client_lateness_ms, failed_columns, request_failures, serving_warnings
 from llenergymeasure.metrics.verdict import verdict
 from llenergymeasure.metrics.window import Window
-
-MAX_PHASE_BOUND_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class Totals:
     """Tokens, time and operations within the window.
 
-    Input tokens count when their prefill has ended, `completed` requests when they have. `requests` are those that
-    also began inside: of others the latency is not of the window.
+    Input tokens count when their prefill has ended, `completed` requests when they have. `requests` are those whose
+    latency counts: that began and ended inside or, of a whole run, began in it and ended while it drained.
     """
 
     input_tokens: int
@@ -60,16 +59,17 @@ class Totals:
 
 def totals(batches: Sequence[Batch], window: Window, model: ModelFacts) -> Totals:
     """What happened within the window."""
+    whole_run = window.methodology == "total"
     requests = [request for batch in batches for request in batch.requests]
 
     def inside(moment_s: float) -> bool:
         return window.start_s <= moment_s <= window.end_s
 
     return Totals(
-        input_tokens=sum(request.input_tokens for request in requests if inside(request.first_token_s)),
+        input_tokens=sum(request.input_tokens for request in requests if inside(request.prefilled_s)),
         output_tokens=sum(inside(moment_s) for request in requests for moment_s in request.token_times_s),
-        completed=sum(inside(request.last_token_s) for request in requests),
-        requests=[request for request in requests if inside(request.start_s) and inside(request.last_token_s)],
+        completed=sum(inside(request.end_s) for request in requests),
+        requests=[request for request in requests if inside(request.start_s) and (whole_run or inside(request.end_s))],
         duration_s=window.duration_s,
         flops=total_flops(model.shape, batches, window.start_s, window.end_s),
     )
@@ -79,10 +79,10 @@ def summarise(measurement: Measurement) -> ExperimentResult:
     """The result of one process's measurement."""
     config, model, window = measurement.config, measurement.model, measurement.window
     counted = totals(measurement.batches, window, model)
-    energy = _energy(measurement, measurement.energy.devices)
+    energy = energy_of(measurement, measurement.energy.devices)
     start = _started_at(measurement)
     verdict_word, reasons = verdict(energy)
-    phases, phase_notes = _phase_fields(measurement)
+    phases, phase_notes = phase_fields(measurement, energy)
     return ExperimentResult(
         experiment_id=measurement.experiment_id,
         measurement_config_hash=compute_measurement_config_hash(config),
@@ -96,13 +96,15 @@ def summarise(measurement: Measurement) -> ExperimentResult:
         total_tokens=counted.tokens,
         input_tokens=counted.input_tokens,
         output_tokens=counted.output_tokens,
-        token_count_source="tokenizer",  # noqa: S106 - no password
+        token_count_source=model.token_count_source,
         total_inference_time_sec=counted.duration_s,
         avg_tokens_per_second=counted.tokens / counted.duration_s,
         output_tokens_per_second=counted.output_tokens / counted.duration_s,
         requests_per_second=counted.completed / counted.duration_s,
         latency_stats=latency_stats(counted.requests),
         confidence_intervals=latency_intervals(measurement.batches, counted.requests, config.random_seed),
+        request_failures=request_failures(measurement),
+        client_lateness_ms=client_lateness_ms(measurement),
         **_energy_fields(measurement, counted, energy),
         **phases,
         total_flops=counted.flops,
@@ -122,7 +124,7 @@ def summarise(measurement: Measurement) -> ExperimentResult:
 
 def effective_config(measurement: Measurement) -> dict[str, JsonValue]:
     """What ran: the configuration without what had no effect, and with what it left open filled in."""
-    source = _energy(measurement, measurement.energy.devices).source
+    source = energy_of(measurement, measurement.energy.devices).source
     return {
         **measurement.config.in_effect(),
         **measurement.model.effective,
@@ -134,14 +136,14 @@ def raw_result(measurement: Measurement) -> RawProcessResult:
     """This process's part: figures of the window, and a row for every request that finished, window or not."""
     config, model = measurement.config, measurement.model
     counted = totals(measurement.batches, measurement.window, model)
-    energy = _energy(measurement, measurement.energy.devices)
+    energy = energy_of(measurement, measurement.energy.devices)
     requests = [request for batch in measurement.batches for request in batch.requests]
     start = _started_at(measurement)
-    first_tokens = [ttft_ms(request) for request in counted.requests]
+    first_tokens = [value for request in counted.requests if (value := ttft_ms(request)) is not None]
     return RawProcessResult(
         experiment_id=measurement.experiment_id,
         process_index=measurement.process_index,
-        gpu_id=gpu.index if (gpu := _gpu(measurement)) else None,
+        gpu_id=gpus[0].index if len(gpus := _gpus(measurement)) == 1 else None,
         config_name=None,
         model_name=config.model,
         timestamps=Timestamps.from_times(start, start + timedelta(seconds=counted.duration_s)),
@@ -152,12 +154,13 @@ def raw_result(measurement: Measurement) -> RawProcessResult:
             inference_time_sec=counted.duration_s,
             tokens_per_second=_ratio(counted.tokens, counted.duration_s),
             latency_per_token_ms=_ratio(counted.duration_s * 1e3, counted.tokens),
-            time_to_first_token_ms=sum(first_tokens) / len(first_tokens) if first_tokens else None,
+            time_to_first_token_ms=_ratio(sum(first_tokens), len(first_tokens)),
         ),
         energy_metrics=_process_energy(measurement, counted, energy),
         compute_metrics=_compute_metrics(measurement, counted),
         per_request_latencies_ms=[e2e_ms(request) for request in requests],
         requests=request_columns(requests, measurement.opened_s),
+        failed_requests=failed_columns(measurement),
         clock_s=measurement.opened_s,
         window_start_s=measurement.window.start_s - measurement.opened_s,
         metered_by=measurement.metered_by,
@@ -185,14 +188,14 @@ def _started_at(measurement: Measurement) -> datetime:
     return measurement.opened_at + timedelta(seconds=measurement.window.start_s - measurement.opened_s)
 
 
-def _gpu(measurement: Measurement) -> GpuInfo | None:
-    """The GPU that ran, as the driver knows it: PyTorch counts only those that are visible to it."""
+def _gpus(measurement: Measurement) -> list[GpuInfo]:
+    """The GPUs that ran, as the driver knows them: PyTorch counts only those that are visible to it."""
     gpus = measurement.environment.gpus if measurement.environment else []
-    uuid = measurement.model.device_uuid
-    if uuid is None:
-        return None
-    sliced = uuid.startswith("MIG-")  # a slice has a name of its own; its board is one that is cut
-    return next((gpu for gpu in gpus if gpu.uuid == uuid or (sliced and gpu.mig_enabled)), None)
+    found = []
+    for uuid in measurement.model.device_uuids:
+        sliced = uuid.startswith("MIG-")  # a slice has a name of its own; its board is one that is cut
+        found += [gpu for gpu in gpus if gpu.uuid == uuid or (sliced and gpu.mig_enabled)][:1]
+    return found
 
 
 def _steady_state_window(measurement: Measurement) -> tuple[float, float] | None:
@@ -200,12 +203,6 @@ def _steady_state_window(measurement: Measurement) -> tuple[float, float] | None
     if window.methodology != "steady_state":
         return None
     return (window.start_s - measurement.opened_s, window.end_s - measurement.opened_s)
-
-
-def _energy(measurement: Measurement, devices: Sequence[DeviceEnergy]) -> RunEnergy:
-    """What `devices` say of the ones that the run's total is of."""
-    headline = Headline(measurement.model.on_accelerator, measurement.model.device_uuid)
-    return run_energy(devices, headline, measurement.energy.source, measurement.energy.watches)
 
 
 def _energy_fields(measurement: Measurement, counted: Totals, energy: RunEnergy) -> dict[str, object]:
@@ -230,7 +227,7 @@ def _energy_fields(measurement: Measurement, counted: Totals, energy: RunEnergy)
         "device_energy": list(reading.devices),
         "energy_per_device_j": gpu_parts if gpu_parts and None not in gpu_parts else None,
         **_idle_fields(reading, energy, duration_s),
-        "zeus_energy_j": _energy(measurement, reading.check).total_j if reading.check else None,
+        "zeus_energy_j": energy_of(measurement, reading.check).total_j if reading.check else None,
         "mean_power_w": _ratio(total_j, duration_s) if energy.is_measured else None,
         "peak_power_w": peak_w if energy.is_measured else None,
         "emissions_kg_co2": _emissions(measurement, total_j),
@@ -269,32 +266,6 @@ def _idle_fields(reading: EnergyReading, energy: RunEnergy, duration_s: float) -
     }
 
 
-def _phase_fields(measurement: Measurement) -> tuple[dict[str, float], list[str]]:
-    """Prefill and decode energy with their bounds; left out, with a note, where the bound passes half of the value."""
-    fields: dict[str, float] = {}
-    notes = []
-    if measurement.energy.span is not None:
-        notes.append("The energy of prefill and decode is unknown: several processes share the device.")
-    for phase in ("prefill", "decode"):
-        devices: Sequence[DeviceEnergy] = getattr(measurement.energy, phase)
-        energy = _energy(measurement, devices)
-        edge_j = energy.uncertainty.edge_j if energy.uncertainty else None
-        gain_j = energy.uncertainty.gain_j if energy.uncertainty else None
-        if energy.total_j is None or not energy.is_measured:
-            continue
-        bound_j = (edge_j or 0.0) + (gain_j or 0.0)
-        if edge_j is None:
-            notes.append(f"The energy of {phase} is unknown: {energy.source} gives no bound on the edges of a phase.")
-        elif bound_j > MAX_PHASE_BOUND_SHARE * energy.total_j:
-            notes.append(
-                f"The energy of {phase} is unknown: {energy.total_j:.3g} ± {bound_j:.3g} J, a bound of more than half; "
-                "longer prompts, longer outputs or larger batches make it known."
-            )
-        else:
-            fields |= {f"energy_{phase}_j": energy.total_j, f"energy_{phase}_uncertainty_j": bound_j}
-    return fields, notes
-
-
 def _emissions(measurement: Measurement, energy_j: float | None) -> float | None:
     user = measurement.user
     return emissions_kg_co2(energy_j, user.grid_carbon_intensity, user.datacenter_pue)
@@ -321,7 +292,7 @@ def _process_energy(measurement: Measurement, counted: Totals, energy: RunEnergy
 
 
 def _compute_metrics(measurement: Measurement, counted: Totals) -> ComputeMetrics:
-    known = counted.flops is not None
+    known, config = counted.flops is not None, measurement.config
     return ComputeMetrics(
         flops_total=counted.flops,
         flops_per_token=_ratio(counted.flops, counted.tokens),
@@ -330,7 +301,7 @@ def _compute_metrics(measurement: Measurement, counted: Totals) -> ComputeMetric
         model_memory_mb=measurement.model.model_memory_mb,
         flops_method=FLOPS_METHOD if known else measurement.model.shape_unknown,
         flops_confidence=FLOPS_CONFIDENCE if known else None,
-        compute_precision=measurement.config.precision,
+        compute_precision=None if "precision" in config.without_effect else config.precision,
     )
 
 
@@ -343,10 +314,11 @@ def _warnings(measurement: Measurement, counted: Totals, energy: RunEnergy, phas
             warmup=measurement.warmup,
             cpu_wait_share=measurement.cpu_wait_share,
             cpu_steal_share=measurement.cpu_steal_share,
-            gpus=[gpu] if (gpu := _gpu(measurement)) else [],
+            gpus=_gpus(measurement),
         ),
         *(size_warnings(counted.duration_s, counted.completed) if measurement.processes == 1 else []),
         *idle_warnings(reading.loaded_idle, reading.bare_idle, energy),
+        *serving_warnings(measurement),
         *phase_notes,
     ]
     notes = [*measurement.notes, measurement.window.note] if measurement.window.note else [*measurement.notes]

@@ -1,7 +1,8 @@
 """Which part of the run the figures are of."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from llenergymeasure.domain.choices import MeasurementMethodology
 from llenergymeasure.domain.metrics import WarmupResult
@@ -28,27 +29,47 @@ def derive_measurement_methodology(warmup: WarmupResult | None) -> MeasurementMe
     return "steady_state" if warmup is not None and warmup.converged else "total"
 
 
+def full_batches_span(batches: Sequence[Batch]) -> tuple[float, float] | str:
+    """The steady state of static batches: from the first one's start to the end of the last full one; a text says why
+    there is none."""
+    full_ends = [batch.end_s for batch in batches if batch.full]
+    return (batches[0].start_s, max(full_ends)) if full_ends else "no batch was full"
+
+
+def in_flight_span(requests: Iterable[tuple[float, float]], concurrency: int | None) -> tuple[float, float] | str:
+    """The steady state of a server: from when `concurrency` requests are first in flight to the last time they are; a
+    text says why there is none.
+
+    `requests` are the start and the end of each, failed ones too; a `concurrency` of None is an open loop's.
+    """
+    if concurrency is None:
+        return "an open loop has no fixed number of requests in flight"
+    changes = sorted((moment_s, change) for span in requests for moment_s, change in zip(span, (1, -1), strict=True))
+    in_flight, full = 0, []
+    for (moment_s, change), (next_s, _) in pairwise(changes):
+        in_flight += change
+        if in_flight >= concurrency and next_s > moment_s:
+            full.append((moment_s, next_s))
+    return (full[0][0], full[-1][1]) if full else f"there were never {concurrency} requests in flight"
+
+
 def choose_window(
     asked: tuple[float, float] | None,
     warmup: WarmupResult | None,
-    batches: Sequence[Batch],
+    steady: tuple[float, float] | str,
     opened_s: float,
     closed_s: float,
 ) -> Window:
-    """The window that `asked` names (seconds from the start), else the steady state, else the whole.
-
-    The steady state of static batches is from the first batch's start to the end of the last full batch.
-    """
+    """The window that `asked` names (seconds from the start), else the `steady` state, else the whole."""
     whole = Window("total", opened_s, closed_s)
     if asked is not None:
         return _windowed(asked, whole)
     if derive_measurement_methodology(warmup) == "total":
         return whole
-    full_ends = [batch.end_s for batch in batches if batch.full]
-    if not full_ends:
-        note = "The warm-up converged but no batch was full, so there is no steady state; figures are of the whole run."
+    if isinstance(steady, str):
+        note = f"The warm-up converged but {steady}, so there is no steady state; figures are of the whole run."
         return Window("total", opened_s, closed_s, note)
-    return Window("steady_state", batches[0].start_s, max(full_ends))
+    return Window("steady_state", *steady)
 
 
 def _windowed(asked: tuple[float, float], whole: Window) -> Window:

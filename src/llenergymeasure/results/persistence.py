@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 RESULT_FILE = "result.json"
 TIMESERIES_FILE = "timeseries.parquet"
 STATE_FOLDER = ".state"
+LOGS_FOLDER = ".logs"
 RAW_FILE = "process_{index}.json"
 RERUN_COMMAND = "llem run experiment.yaml"
 MAX_NAME_LENGTH = 100
@@ -107,6 +108,11 @@ def save_raw_result(raw: RawProcessResult, output_dir: Path) -> Path:
 def state_folder(output_dir: Path, experiment_id: str | None) -> Path:
     """Where the processes of an unfinished run keep what they have measured."""
     return output_dir / STATE_FOLDER / safe_name(experiment_id)
+
+
+def server_log(output_dir: Path, experiment_id: str) -> Path:
+    """Where the output of a server goes that is launched for a run; it is never removed."""
+    return output_dir / LOGS_FOLDER / f"{safe_name(experiment_id)}.log"
 
 
 def load_result(path: Path) -> ExperimentResult:

@@ -30,8 +30,17 @@ def batch(start_s, *, rows=2, tokens_s=(0.5, 1.0, 2.0), full=True):
 
 def model_facts(gpu=None):
     """A model on GPU number `gpu`, or on the CPU."""
-    device, uuid = ("cpu", None) if gpu is None else ("cuda:0", f"GPU-{gpu}")
-    return ModelFacts(device, device, "transformers 5, torch 2", 40.0, range(9), SHAPE, None, device_uuid=uuid)
+    device, uuids = ("cpu", ()) if gpu is None else ("cuda:0", (f"GPU-{gpu}",))
+    return ModelFacts(
+        device,
+        device,
+        "transformers 5, torch 2",
+        40.0,
+        range(9),
+        SHAPE,
+        None,
+        device_uuids=uuids,
+    )
 
 
 def measurement(index, *, late_s=0.0, batches=None, window=None, gpu=None, devices=(), energy=None, **changes):

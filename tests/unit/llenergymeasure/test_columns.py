@@ -12,7 +12,7 @@ from llenergymeasure.domain.requests import Batch, RequestRecord
 from llenergymeasure.metrics.columns import latency_intervals_of, latency_stats_of, served
 from llenergymeasure.metrics.latency import e2e_ms, latency_stats, tpot_ms, ttft_ms
 from llenergymeasure.metrics.summary import latency_intervals, raw_result, summarise, totals
-from llenergymeasure.metrics.window import Window, choose_window
+from llenergymeasure.metrics.window import Window, choose_window, full_batches_span
 from llenergymeasure.results.aggregation import aggregate_results
 
 SETTLED = WarmupResult(converged=True, final_cv=0.01, iterations_completed=5, target_cv=0.05, max_prompts=20)
@@ -53,7 +53,7 @@ def measurements(draw, counts, index=0):
         start_ms = draw(st.integers(0, 2000))
         asked = (start_ms / 1e3, (start_ms + draw(st.integers(10, 3000))) / 1e3)
     warmup = draw(st.sampled_from([None, SETTLED]))
-    window = choose_window(asked, warmup, found, opened_s, closed_s)
+    window = choose_window(asked, warmup, full_batches_span(found), opened_s, closed_s)
     return measurement(index, late_s=opened_s - OPENED_S, batches=found, window=window)
 
 

@@ -16,7 +16,6 @@ from llenergymeasure.backends.pytorch import checks
 from llenergymeasure.backends.pytorch.backend import PytorchBackend
 from llenergymeasure.backends.pytorch.loading import load
 from llenergymeasure.config.models import EnergyConfig, ExperimentConfig, UserConfig
-from llenergymeasure.domain.requests import Batch
 from llenergymeasure.energy.idle import idle_power, watch_idle
 from llenergymeasure.energy.selection import choose_meter, find_sources
 from llenergymeasure.metrics.energy import Headline
@@ -242,7 +241,7 @@ def proves_cross_check(gpus):
 
 def proves_measurement_window(monkeypatch, tmp_path, folder):
     asked = tiny_config(measurement={"window": [1, 2]}).measurement.window
-    window = choose_window(asked, None, [Batch(10.0, 15.0, (), 1, (), True)], 10.0, 15.0)
+    window = choose_window(asked, None, "no batch was full", 10.0, 15.0)
     assert (window.methodology, window.start_s, window.end_s) == ("windowed", 11.0, 12.0)
 
 

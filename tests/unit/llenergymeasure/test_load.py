@@ -18,7 +18,7 @@ from llenergymeasure.backends.openai.records import Answer, ServedRequest
 from llenergymeasure.domain.requests import Request
 from standins.streaming_server import StreamingServer
 
-NOTHING = Answer((), (), (), None, "stop", None, None, True, None)
+NOTHING = Answer((), (), (), None, "stop", None, None, None, True, None)
 
 
 @pytest.fixture(scope="module")

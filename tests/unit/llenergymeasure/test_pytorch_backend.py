@@ -38,7 +38,7 @@ def test_every_output_token_has_a_time_between_submission_and_the_end_of_its_bat
             assert len(request.token_times_s) == request.output_tokens
             assert list(request.token_times_s) == sorted(request.token_times_s)
             assert batch.start_s == request.start_s < request.first_token_s
-            assert request.last_token_s <= batch.end_s
+            assert request.end_s <= batch.end_s
 
 
 def test_answers_end_at_the_end_of_sequence_token_whatever_else_is_in_the_batch(model_folder, prompts_file):

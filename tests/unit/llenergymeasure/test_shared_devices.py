@@ -540,7 +540,7 @@ class Peer(Group):
 def spans_of(group, closed_s=CLOSED_S):
     window = Window("total", *WINDOWS_S[group.index])
     collected = harness.Collected(opened_s=OPENED_S, closed_s=closed_s)
-    return harness._spans(SimpleNamespace(group=group), collected, window)
+    return harness._spans(SimpleNamespace(setup=SimpleNamespace(group=group)), collected, window)
 
 
 @pytest.mark.parametrize(
@@ -597,11 +597,9 @@ def test_the_processor_is_left_to_the_first_process_and_a_gpu_to_the_first_on_it
 def ready(group, gpu=None, left=frozenset()):
     """A process that is about to measure, without a sensor of its own."""
     nobody = IdleWindow(skipped="no baseline: nobody looked")
+    choice = Choice(NoMeter(), {}, frozenset(left))
     return harness._Ready(
-        config=tiny_config(),
-        user=UserConfig(),
-        metering=Choice(NoMeter(), {}, frozenset(left)),
-        group=group,
+        setup=harness.Setup("e1", tiny_config(), UserConfig(), group, SimpleNamespace(), choice),
         model=model_facts(gpu),
         bare=nobody,
         loaded=nobody,
@@ -730,7 +728,8 @@ def prepared(group, prompts, converges):
     warmup = {"convergence_detection": True, "window_size": 2, "max_prompts": 4, "thermal_floor_seconds": 0}
     config = tiny_config(num_prompts=prompts, warmup=warmup)
     choice = Choice(NoMeter(), {})
-    return harness._prepare(config, UserConfig(), backend, choice, ["a prompt"] * prompts, Silent(), group)
+    setup = harness.Setup("e1", config, UserConfig(), group, backend, choice)
+    return harness._prepare(setup, ["a prompt"] * prompts, Silent())
 
 
 # Which process this is

@@ -15,7 +15,7 @@ from llenergymeasure.domain.requests import Batch, RequestRecord
 from llenergymeasure.metrics.energy import Headline, run_energy
 from llenergymeasure.metrics.measurement import EnergyReading, Measurement
 from llenergymeasure.metrics.summary import summarise
-from llenergymeasure.metrics.window import Window, choose_window
+from llenergymeasure.metrics.window import Window, choose_window, full_batches_span
 
 OPENED_AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 SHAPE = DecoderShape(matmul_parameters=1000, head_parameters=100, layers=1, attention_width=8)
@@ -81,7 +81,7 @@ def test_throughput_and_energy_are_over_the_window():
 def test_the_steady_state_leaves_the_last_partial_batch_out_of_every_figure():
     converged = WarmupResult(converged=True, final_cv=0.01, iterations_completed=5, target_cv=0.05, max_prompts=20)
     batches = [batch(0), batch(1), batch(2, rows=1, full=False)]
-    window = choose_window(None, converged, batches, 100.0, 106.5)
+    window = choose_window(None, converged, full_batches_span(batches), 100.0, 106.5)
     whole = summarise(measurement(batches))
     steady = summarise(measurement(batches, window=window, warmup=converged))
     assert steady.measurement_methodology == "steady_state"
@@ -155,13 +155,13 @@ def test_the_adjusted_energys_bound_is_widened_by_what_the_idle_power_varies():
 
 def test_a_gpu_run_counts_the_gpu_that_ran_and_no_other():
     other = DeviceEnergy(device="GPU-2", kind="gpu", source="steady", energy_j=1000.0)
-    ran = replace(model("cuda:0"), device_uuid="GPU-1")
+    ran = replace(model("cuda:0"), device_uuids=("GPU-1",))
     found = summarise(measurement([batch(0)], devices=[other, gpu(10.0)], model=ran))
     assert (found.total_energy_j, found.energy_per_device_j) == (10.0, [1000.0, 10.0])
 
 
 def test_a_gpu_that_ran_and_is_not_metered_leaves_the_energy_unknown():
-    ran = replace(model("cuda:0"), device_uuid="GPU-9")
+    ran = replace(model("cuda:0"), device_uuids=("GPU-9",))
     found = summarise(measurement([batch(0)], devices=[gpu(10.0)], model=ran))
     assert found.total_energy_j is None
     assert "GPU-9" in found.verdict_reasons[0]
@@ -254,7 +254,7 @@ def test_a_warmup_that_did_not_converge_is_warned_of():
 
 def test_settings_of_the_gpu_that_ran_are_warned_of_with_the_command_that_mends_them():
     gpus = [GpuInfo(index=index, uuid=f"GPU-{index}", persistence_mode=False, ecc_enabled=False) for index in (2, 3)]
-    on_third = replace(model("cuda:0"), device_uuid="GPU-3")
+    on_third = replace(model("cuda:0"), device_uuids=("GPU-3",))
     found = summarise(measurement([batch(0)], model=on_third, environment=EnvironmentSnapshot(gpus=gpus)))
     warnings = " ".join(found.measurement_warnings)
     assert "nvidia-smi -i 3 -pm 1" in warnings

@@ -164,7 +164,7 @@ def test_a_slice_of_a_gpu_is_a_warning_because_its_sensors_are_of_the_whole_boar
 
 
 def test_a_run_on_a_slice_of_a_gpu_is_warned(gpus):
-    sliced = replace(model("cuda:0"), device_uuid="MIG-5c4e")
+    sliced = replace(model("cuda:0"), device_uuids=("MIG-5c4e",))
     environment = EnvironmentSnapshot(gpus=[GpuInfo(index=0, uuid="GPU-1", mig_enabled=True)])
     result = summarise(measurement([batch(0)], devices=[gpu(60.0)], model=sliced, environment=environment))
     assert result.total_energy_j == 60.0

@@ -2,7 +2,7 @@ import pytest
 
 from llenergymeasure.domain.metrics import WarmupResult
 from llenergymeasure.domain.requests import Batch
-from llenergymeasure.metrics.window import choose_window, derive_measurement_methodology
+from llenergymeasure.metrics.window import choose_window, derive_measurement_methodology, full_batches_span
 
 
 def warmup(converged):
@@ -17,7 +17,8 @@ BATCHES = [
 
 
 def chosen(asked=None, converged=None, batches=BATCHES):
-    return choose_window(asked, None if converged is None else warmup(converged), batches, 100.0, 109.0)
+    settled = None if converged is None else warmup(converged)
+    return choose_window(asked, settled, full_batches_span(batches), 100.0, 109.0)
 
 
 @pytest.mark.parametrize(("converged", "methodology"), [(None, "total"), (False, "total"), (True, "steady_state")])

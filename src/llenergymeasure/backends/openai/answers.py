@@ -35,6 +35,7 @@ class AnswerReader:
         self._placed: int | None = 0  # those up to the last chunk
         self._first_answer_s: float | None = None
         self._finish_reason: str | None = None
+        self._finished_s: float | None = None
         self._usage: Usage | None = None
 
     def feed(self, at_s: float, piece: bytes) -> None:
@@ -77,6 +78,7 @@ class AnswerReader:
             chunk_tokens=tuple(self._tokens),
             first_answer_s=self._first_answer_s,
             finish_reason=self._finish_reason,
+            finished_s=self._finished_s,
             usage=self._usage,
             usage_missing=missing,
             streamed=self._whole_json is None,
@@ -120,6 +122,7 @@ class AnswerReader:
         reason = choice.get("finish_reason")
         if reason is not None:
             self._finish_reason = _typed(reason, str, "finish_reason")
+            self._finished_s = self._finished_s or at_s
 
     def _count(self, usage: Usage | None, choice: dict[str, Any], has_text: bool) -> None:
         """Count the tokens up to this event, in whichever way the server tells them: so far in all, or one by one."""

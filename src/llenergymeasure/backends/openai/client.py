@@ -36,6 +36,7 @@ class Target:
     endpoint: Literal["chat", "completions"] = "chat"
     timeout_s: float = 600.0
     stall_s: float = 120.0
+    limit_field: str = "max_tokens"
     further: Mapping[str, JsonValue] = field(default_factory=dict)
 
     @property
@@ -51,7 +52,7 @@ class Target:
         """
         body: dict[str, Any] = {
             "model": self.model,
-            "max_tokens": request.max_output_tokens,
+            self.limit_field: request.max_output_tokens,
             "stream": True,
             "stream_options": {"include_usage": True},
         }

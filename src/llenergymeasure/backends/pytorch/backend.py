@@ -81,6 +81,10 @@ class PytorchBackend:
         for number in range(self._first, len(self.batches), self._step):
             yield self._generate(number)
 
+    def remarks(self) -> list[str]:
+        """Nothing: batches are as they were prepared."""
+        return []
+
     def synchronize(self) -> None:
         """Wait for the GPU; a CPU has nothing queued."""
         if self.loaded.device != "cpu":
@@ -226,7 +230,7 @@ def _facts(loaded: Loaded, revision: str | None) -> ModelFacts:
         device_name=torch.cuda.get_device_name(loaded.device) if on_gpu else "cpu",
         backend_version=f"transformers {transformers.__version__}, torch {torch.__version__}",
         model_memory_mb=parameters / MB,
-        device_uuid=device_uuid(loaded.device) if on_gpu else None,
+        device_uuids=(device_uuid(loaded.device),) if on_gpu else (),
         prompt_tokens=tuple(token for token in range(vocabulary) if token not in special),
         shape=shape,
         shape_unknown=unknown,

@@ -42,6 +42,9 @@ class Meter(ABC):
         """Whether it reads any sensor."""
         return bool(self.measured_kinds)
 
+    def adopt(self, pids: frozenset[int] | None) -> None:  # noqa: B027 - most look at no processes
+        """Before it opens: processes that are ours although we did not start them; None: whoever is there first."""
+
     @abstractmethod
     def open(self) -> None:
         """Begin to watch."""

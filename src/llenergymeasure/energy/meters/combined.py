@@ -19,6 +19,11 @@ class CombinedMeter(Meter):
         self.source = parts[0].source
         self.measured_kinds = frozenset(kind for part in parts for kind in part.measured_kinds)
 
+    def adopt(self, pids: frozenset[int] | None) -> None:
+        """Tell all."""
+        for meter in self._all:
+            meter.adopt(pids)
+
     def open(self) -> None:
         """Open all, or none."""
         with contextlib.ExitStack() as opened:

@@ -6,6 +6,7 @@ takes a busy core's power from the user or from a guess; hence its bound.
 
 import os
 import time
+from collections.abc import Callable
 
 import psutil
 
@@ -23,15 +24,22 @@ CHILDREN_EVERY_S = 0.5  # finding them walks the process table, milliseconds on 
 class CpuTimeEstimate(Meter):
     """CPU seconds of this process and its children, at `watts_per_core` (None: 10 W, with a bound of 100 %).
 
-    With `of_all_processes` they are those of everything that runs on the machine.
+    With `of_all_processes` they are those of everything that runs on the machine; with `cpu_seconds` those that it
+    tells, never fewer than before.
 
     Readings are taken at the marks only; between two marks CPU time is taken to run evenly.
     """
 
     source = "estimate"
 
-    def __init__(self, watts_per_core: float | None, *, of_all_processes: bool = False) -> None:
-        self._of_all_processes = of_all_processes
+    def __init__(
+        self,
+        watts_per_core: float | None,
+        *,
+        of_all_processes: bool = False,
+        cpu_seconds: Callable[[], float] | None = None,
+    ) -> None:
+        self._spent_s = _machine_seconds if of_all_processes else cpu_seconds or self._own_seconds
         self._watts = watts_per_core if watts_per_core is not None else DEFAULT_WATTS_PER_CORE
         self._bound_share = STATED_BOUND_SHARE if watts_per_core is not None else DEFAULT_BOUND_SHARE
         self._process = psutil.Process()
@@ -45,10 +53,10 @@ class CpuTimeEstimate(Meter):
 
     def mark(self) -> None:
         """Read the clock and the CPU seconds spent so far."""
-        now_s = time.monotonic()
-        self._cpu_s.add(now_s, _machine_seconds() if self._of_all_processes else self._own_seconds(now_s))
+        self._cpu_s.add(time.monotonic(), self._spent_s())
 
-    def _own_seconds(self, now_s: float) -> float:
+    def _own_seconds(self) -> float:
+        now_s = time.monotonic()
         ended = os.times()
         ended_s = ended.children_user + ended.children_system
         if now_s - self._children_seen_s >= CHILDREN_EVERY_S or ended_s != self._ended_s:

@@ -64,6 +64,10 @@ class SampledMeter(Meter):
         """Everything that was read so far."""
         return self._recording
 
+    def adopt(self, pids: frozenset[int] | None) -> None:
+        """They are not foreign on a device."""
+        self._processes.adopt(pids)
+
     def open(self) -> None:
         """Start the feed, and wait until each device was read often enough for a window to begin.
 

@@ -104,6 +104,37 @@ def _numbers_tell(boards: Sequence[Board], environment: Mapping[str, str]) -> bo
     return not numbered or by_bus or len({board.name for board in boards}) == 1
 
 
+@dataclass(frozen=True)
+class BoardUse:
+    """Who is on a board, by the driver's numbers, and how much of its memory is in use."""
+
+    pids: frozenset[int]
+    memory_bytes: int
+
+
+def board_use(nvml: Any, boards: Sequence[Board]) -> dict[str, BoardUse]:
+    """Of each board, by its UUID, as far as the driver tells."""
+    if not boards:
+        return {}
+    found = {}
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:
+        return {}
+    try:
+        for board in boards:
+            handle = _asked(nvml, nvml.nvmlDeviceGetHandleByUUID, board.uuid)
+            if handle is None:
+                continue
+            processes = _asked(nvml, nvml.nvmlDeviceGetComputeRunningProcesses, handle) or ()
+            memory = _asked(nvml, nvml.nvmlDeviceGetMemoryInfo, handle)
+            pids = frozenset(process.pid for process in processes)
+            found[board.uuid] = BoardUse(pids, int(memory.used) if memory is not None else 0)
+    finally:
+        nvml.nvmlShutdown()
+    return found
+
+
 class NvmlSensor:
     """Reads the boards with `uuids`: the energy counter (`counter`), power and temperature `sampling_hz` times a
     second, and once a second which processes are on them.

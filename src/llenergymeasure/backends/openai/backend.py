@@ -1,0 +1,268 @@
+"""The openai backend: a server, attached or launched, and requests streamed from it under a load."""
+
+import asyncio
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from labledger.files import uninterrupted
+from llenergymeasure.backends.openai.arrivals import StopRule
+from llenergymeasure.backends.openai.client import Call, Client, Target
+from llenergymeasure.backends.openai.counting import load_tokenizer
+from llenergymeasure.backends.openai.intake import Intake
+from llenergymeasure.backends.openai.load import drive
+from llenergymeasure.backends.openai.probing import server_version, why_no_token
+from llenergymeasure.backends.openai.records import ServedRequest
+from llenergymeasure.backends.openai.server import Server
+from llenergymeasure.backends.openai.settings import api_key, stop_rule, strategy, target
+from llenergymeasure.config.datasets import SyntheticDataset
+from llenergymeasure.config.models import ExperimentConfig
+from llenergymeasure.domain.model import ModelFacts
+from llenergymeasure.domain.requests import Batch, FailedRequest, Request
+from llenergymeasure.errors import BackendError
+
+SLICE_S = 0.25
+"""How long the load runs before what has ended is handed on, and signals are heeded."""
+
+GONE_AFTER = 20
+"""Requests in a row that find no server: then there is none."""
+
+PROBE_EVERY_S = 1.0
+
+
+class OpenaiBackend:
+    """See `backends.protocol.Backend`. The output of a server that is launched goes to `log`; `corpus` gives the text
+    that a random model's tokenizer is trained on.
+    """
+
+    def __init__(self, config: ExperimentConfig, log: Path, corpus: Callable[[], str]) -> None:
+        self._config = config
+        self.server = Server(config, log, corpus)
+        self._target: Target = target(config, self.server.model_name)
+        self._runner = asyncio.Runner()
+        self._client: Client | None = None
+        self._tokenizer: Any = None
+        self._counts_tokens = False
+        self._requests: list[Request] = []
+        self._calls: list[Call] = []
+        self._warmups = 0
+        self._intake = self._new_intake()
+
+    def weight_files(self) -> tuple[Path, ...]:
+        """None: the server reads them, wherever it is."""
+        return ()
+
+    def load(self) -> ModelFacts:
+        """Start the server where it is to be launched, and have it give one token."""
+        config, key = self._config, api_key(self._config)
+        self.server.start()
+        self._target = target(config, self.server.model_name)
+        client = Client(self._target, key)
+        self._client = self._runner.run(client.__aenter__())
+        probed = self._probe()
+        if probed.failure is not None:
+            raise BackendError(
+                why_no_token(probed, self._target.model, config.openai.base_url, key) + self.server.log_note()
+            )
+        self._counts_tokens = probed.answer.usage is not None
+        synthetic = isinstance(config.dataset, SyntheticDataset)
+        if synthetic or not self._counts_tokens:
+            self._needed_tokenizer("synthetic prompts are made of its tokens" if synthetic else "no usage is sent")
+        return ModelFacts(
+            device="server",
+            device_name=config.openai.base_url,
+            backend_version=server_version(config.openai.base_url, key),
+            model_memory_mb=None,
+            prompt_tokens=_plain_tokens(self._tokenizer) if synthetic else (),
+            shape=None,
+            shape_unknown="a server does not tell what it computes",
+            token_count_source="server" if self._counts_tokens else "tokenizer",
+        )
+
+    def prepare(self, requests: Sequence[Request]) -> list[str]:
+        """Make the body of each request."""
+        self._requests = list(requests)
+        self._calls = [self._target.call(request) for request in requests]
+        return []
+
+    def warmup(self) -> tuple[float, int]:
+        """A load of its own: as many requests as are in flight at a time or, of an open loop, come in a second.
+
+        Their prompts are those of the measurement with another beginning, so that no prefix cache knows them later.
+        """
+        load = self._config.load
+        self._warmups += 1
+        count = load.in_flight or max(1, round(load.request_rate or 1))
+        calls = [self._target.call(_another(request, self._warmups)) for request in self._requests[:count]]
+        ended: list[ServedRequest] = []
+        started_s = time.monotonic()
+        self._heeding_signals(
+            drive(self.client, calls, strategy(load, self._config.random_seed), StopRule(), ended.append)
+        )
+        took_s = time.monotonic() - started_s
+        if failures := [each.failure for each in ended if each.failure is not None]:
+            raise BackendError(
+                f"{len(failures)} of {len(ended)} requests failed: {failures[0].message}{self.server.log_note()}"
+            )
+        return took_s, len(ended)
+
+    def run(self) -> Iterator[Batch | FailedRequest]:
+        """Send the requests as the load wants it; give each that has ended, as a batch of its own or as a failure.
+
+        What is in flight when this is interrupted, or gives up, ends as a failure of kind `cancelled`.
+        """
+        load, intake = self._config.load, self._new_intake()
+        self._intake = intake
+        how = strategy(load, self._config.random_seed)
+        driving = self._runner.get_loop().create_task(
+            drive(self.client, self._calls, how, stop_rule(load), intake.ended)
+        )
+        try:
+            while not driving.done():
+                with uninterrupted():
+                    self._runner.run(_wait(driving, SLICE_S))
+                yield from intake.records()
+                self._check_server()
+            driving.result()
+        except BaseException as error:
+            driving.cancel()
+            self._runner.run(_wait(driving))
+            if not isinstance(error, GeneratorExit):  # nobody takes any more
+                yield from intake.records()
+                yield from intake.late_records()
+            raise
+        yield from intake.late_records()
+        if intake.failures.total() == intake.taken:
+            raise BackendError(self._all_failed())
+
+    def remarks(self) -> list[str]:
+        """What the last run's load was not as it should be."""
+        intake, duration_s, notes = self._intake, self._config.load.duration_s, []
+        if duration_s is not None and intake.taken >= len(self._calls):
+            notes.append(
+                f"All {len(self._calls)} prompts were sent before duration_s = {duration_s:g} was over, and the load "
+                "ended with them: raise num_prompts."
+            )
+        if intake.tokenizer_counted and self._counts_tokens:
+            notes.append(f"{intake.tokenizer_counted} answers had no usage; the tokenizer has counted their tokens.")
+        return notes
+
+    def synchronize(self) -> None:
+        """An answer has come when it is here; but garbage is collected now, which takes its time, and not in a load."""
+        gc.collect()
+        gc.freeze()
+
+    def reset_peak_memory(self) -> None:
+        """Nothing: the server's memory is not seen."""
+
+    def peak_memory_mb(self) -> float | None:
+        """Unknown."""
+        return None
+
+    def close(self) -> None:
+        """Close the connections, and stop the server if it was launched."""
+        client, self._client = self._client, None
+        try:
+            if client is not None:
+                self._runner.run(client.__aexit__(None, None, None))
+            self._runner.close()
+        finally:
+            gc.unfreeze()
+            self.server.close()
+
+    @property
+    def client(self) -> Client:
+        """The client, once the server answers.
+
+        Raises:
+            BackendError: it was not loaded, or is closed.
+        """
+        if self._client is None:
+            raise BackendError("the server is not connected")
+        return self._client
+
+    def _new_intake(self) -> Intake:
+        in_chat = self._config.openai.endpoint == "chat"
+        return Intake(self._requests, lambda: self._needed_tokenizer("no usage is sent"), in_chat=in_chat)
+
+    def _needed_tokenizer(self, why: str) -> Any:
+        if self._tokenizer is None:
+            source = self.server.tokenizer_source
+            try:
+                self._tokenizer = load_tokenizer(source)
+            except BackendError as error:
+                raise BackendError(
+                    f"the tokenizer of {source} is needed ({why}) and cannot be loaded: {error}; set model to its "
+                    "folder or hub id, and openai.model to the server's name for it"
+                ) from error
+        return self._tokenizer
+
+    def _probe(self) -> ServedRequest:
+        """One request for one token; a server that we started may go on loading for as long as it may take."""
+        launch, timeout_s = self._config.launch, self._target.timeout_s
+        patience_s = launch.ready_timeout_s if launch else 0.0
+        patient = replace(self._target, timeout_s=max(timeout_s, patience_s), stall_s=max(timeout_s, patience_s))
+        call = replace(patient, further={**patient.further}).call(Request(0, "Hello", None, 1))
+        until_s = time.monotonic() + patience_s
+        while True:
+            served: ServedRequest = self._heeding_signals(self._send_once(patient, call))
+            self._check_server()
+            loads_still = served.failure is not None and served.failure.message.startswith("status 503")
+            if not loads_still or time.monotonic() > until_s:
+                return served
+            time.sleep(PROBE_EVERY_S)
+
+    async def _send_once(self, patient: Target, call: Call) -> ServedRequest:
+        async with Client(patient, api_key(self._config)) as client:
+            return await client.send(call, time.monotonic())
+
+    def _heeding_signals(self, coroutine: Any) -> Any:
+        """The coroutine's result; Ctrl-C and SIGTERM end it within a slice."""
+        task = self._runner.get_loop().create_task(coroutine)
+        try:
+            while not task.done():
+                with uninterrupted():
+                    self._runner.run(_wait(task, SLICE_S))
+            return task.result()
+        except BaseException:
+            task.cancel()
+            self._runner.run(_wait(task))
+            raise
+
+    def _check_server(self) -> None:
+        """Whether it is still there."""
+        if problem := self.server.problem():
+            raise BackendError(problem)
+        if self._intake.refused_in_a_row >= GONE_AFTER:
+            raise BackendError(
+                f"{self._config.openai.base_url} has gone: {self._intake.refused_in_a_row} requests in a row found no "
+                f"server ({self._intake.last_failure}){self.server.log_note()}"
+            )
+
+    def _all_failed(self) -> str:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self._intake.failures.most_common())
+        return (
+            f"all {self._intake.taken} requests failed ({kinds}); the last: {self._intake.last_failure}"
+            f"{self.server.log_note()}"
+        )
+
+
+async def _wait(task: "asyncio.Task[Any]", timeout_s: float | None = None) -> None:
+    await asyncio.wait({task}, timeout=timeout_s)
+
+
+def _another(request: Request, number: int) -> Request:
+    """The request with another beginning: what begins otherwise shares no prefix."""
+    if request.token_ids is not None:
+        turned = number % len(request.token_ids)
+        return replace(request, token_ids=request.token_ids[turned:] + request.token_ids[:turned])
+    return replace(request, prompt=f"{number}. {request.prompt}")
+
+
+def _plain_tokens(tokenizer: Any) -> tuple[int, ...]:
+    """The ids that a random prompt may be made of."""
+    special = set(tokenizer.all_special_ids)
+    return tuple(token for token in range(len(tokenizer)) if token not in special)

@@ -1,0 +1,60 @@
+"""What keeps a server from being measured, found before anything is started."""
+
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+from llenergymeasure.backends.openai.settings import api_key
+from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig
+from llenergymeasure.config.paths import local_folder
+
+INSTALL = "pip install -e '.[server]'"
+
+
+def problems(config: ExperimentConfig) -> Iterator[str]:
+    """Every problem: packages, the key, the command and its model, a server that should be running and is not."""
+    if find_spec("aiohttp") is None:
+        yield f"backend openai: aiohttp not installed; run {INSTALL}"
+        return
+    name = config.openai.api_key_env
+    if name is not None and not os.environ.get(name):
+        yield f"openai.api_key_env: {name} is not set; export it, or remove api_key_env where no key is wanted"
+    if config.launch is None:
+        yield from _attached_problems(config)
+    else:
+        yield from _launch_problems(config)
+
+
+def _attached_problems(config: ExperimentConfig) -> Iterator[str]:
+    from llenergymeasure.backends.openai.probing import unreachable
+    from llenergymeasure.backends.openai.server import is_here
+
+    source, (host, _) = config.energy.source, config.openai.address
+    if source not in ("auto", "none") and not is_here(host):
+        yield f"energy.source: {source} reads this machine, and the server is on another ({host}); leave it out"
+    if problem := unreachable(config.openai.base_url, api_key(config)):
+        yield f"openai.base_url: {problem}"
+
+
+def _launch_problems(config: ExperimentConfig) -> Iterator[str]:
+    from llenergymeasure.backends.openai.presets import preset_problems
+
+    launch = config.launch
+    if launch is None:
+        return
+    if launch.preset is not None:
+        for problem in preset_problems(launch.preset, flags=launch.flags):
+            yield f"launch.{problem}"
+    if config.model == RANDOM_LLAMA:
+        yield from _random_model_problems(config)
+    elif launch.preset == "llamacpp" and not os.path.isfile(os.path.expanduser(config.model)):
+        yield f"model: {config.model}: no such file; llama-server takes a GGUF file"
+    elif (folder := local_folder(config.model)) is not None and not folder.exists():
+        yield f"model: {config.model}: no such folder (looked for {folder.absolute()})"
+
+
+def _random_model_problems(config: ExperimentConfig) -> Iterator[str]:
+    if config.launch is not None and config.launch.preset == "llamacpp":
+        yield f"model: {RANDOM_LLAMA} is written as safetensors, and llama-server takes a GGUF file; name one"
+    if missing := [name for name in ("torch", "transformers") if find_spec(name) is None]:
+        yield f"model: {RANDOM_LLAMA} needs {' and '.join(missing)}; run pip install -e '.[pytorch]'"

@@ -1,0 +1,92 @@
+"""How many tokens a request had, and when each of them came."""
+
+from typing import Any, NamedTuple
+
+from llenergymeasure.backends.openai.records import ServedRequest, Usage
+from llenergymeasure.config.paths import local_folder
+from llenergymeasure.domain.requests import Request, RequestRecord
+from llenergymeasure.errors import BackendError
+
+
+class TokenTimes(NamedTuple):
+    """A time for each token; `exact` where each has one of its own."""
+
+    times_s: tuple[float, ...]
+    exact: bool
+
+
+def token_times(served: ServedRequest, output_tokens: int) -> TokenTimes:
+    """When the tokens of a whole answer came.
+
+    Where the server counted the tokens of each chunk they have their chunk's time, and so has one a chunk; an
+    end-of-sequence token, which has no text, has the time of the finish reason. Otherwise tokens are taken to come in
+    equal numbers with each chunk.
+    """
+    answer, end_s = served.answer, answer_end_s(served)
+    times_s, counts = answer.chunk_times_s, answer.chunk_tokens
+    if not times_s:
+        return TokenTimes((end_s,) * output_tokens, False)
+    untold = output_tokens - len(times_s)
+    if untold == 0 or (untold == 1 and answer.finish_reason == "stop"):
+        return TokenTimes(times_s + (end_s,) * untold, answer.streamed)
+    told = [count for count in counts if count is not None]
+    if len(told) == len(counts) and 0 <= output_tokens - sum(told) <= 1:
+        placed = tuple(at_s for at_s, count in zip(times_s, told, strict=True) for _ in range(count))
+        return TokenTimes(placed + (end_s,) * (output_tokens - len(placed)), False)
+    spread = tuple(times_s[token * len(times_s) // output_tokens] for token in range(output_tokens))
+    return TokenTimes(spread, False)
+
+
+def answer_end_s(served: ServedRequest) -> float:
+    """When the answer was whole: with the reason for its end, or else with its last text."""
+    answer = served.answer
+    moments_s = [*answer.chunk_times_s[-1:], *([] if answer.finished_s is None else [answer.finished_s])]
+    return max(moments_s, default=served.end_s)
+
+
+def request_record(served: ServedRequest, usage: Usage) -> RequestRecord:
+    """The record of a request whose answer is whole; `usage` is the server's or the tokenizer's."""
+    placed = token_times(served, usage.output_tokens)
+    return RequestRecord(
+        index=served.index,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        start_s=served.sent_s,
+        token_times_s=placed.times_s,
+        finish_reason=served.answer.finish_reason or "stop",
+        ended_s=answer_end_s(served),
+        times_are_exact=placed.exact,
+        has_text=bool(served.answer.chunk_times_s),
+        lateness_s=served.lateness_s,
+    )
+
+
+def load_tokenizer(model: str) -> Any:
+    """The tokenizer of a folder or a hub id.
+
+    Raises:
+        BackendError: it cannot be loaded, or transformers is not installed.
+    """
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise BackendError("transformers is not installed; run pip install -e '.[pytorch]'") from error
+    folder = local_folder(model)
+    try:
+        return AutoTokenizer.from_pretrained(str(folder or model), local_files_only=folder is not None)
+    except Exception as error:  # transformers raises whatever its parts raise
+        first = next(iter(str(error).strip().splitlines()), "")
+        raise BackendError(f"{type(error).__name__}: {first}") from error
+
+
+def counted_usage(tokenizer: Any, request: Request, served: ServedRequest, *, in_chat: bool) -> Usage:
+    """What a tokenizer counts where the server sent no usage; the end-of-sequence token is one of the output's."""
+    output = len(tokenizer("".join(served.answer.chunk_texts), add_special_tokens=False)["input_ids"])
+    if request.token_ids is not None:
+        asked = len(request.token_ids)
+    elif in_chat and getattr(tokenizer, "chat_template", None):
+        messages = [{"role": "user", "content": request.prompt}]
+        asked = len(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"])
+    else:
+        asked = len(tokenizer(request.prompt)["input_ids"])
+    return Usage(asked, output + (served.answer.finish_reason == "stop"))

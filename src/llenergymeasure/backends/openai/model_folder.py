@@ -1,0 +1,65 @@
+"""`random:llama` as a folder that a server can load."""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import platformdirs
+
+from llenergymeasure.config.models import ExperimentConfig
+from llenergymeasure.errors import BackendError
+
+
+def random_model_folder(config: ExperimentConfig, corpus: Callable[[], str]) -> Path:
+    """The folder of the model that the configuration describes, with its tokenizer; made once, in the user's cache.
+
+    Raises:
+        BackendError: it cannot be written, or torch and transformers are not installed.
+    """
+    assert config.random_model is not None  # noqa: S101 - the configuration sees to it
+    made_of = {"shape": config.random_model.model_dump(), "seed": config.random_seed, "precision": config.precision}
+    text = corpus()
+    digest = hashlib.sha256(json.dumps([made_of, text], sort_keys=True).encode()).hexdigest()[:16]
+    folder = platformdirs.user_cache_path("llenergymeasure") / "random-llama" / digest
+    if folder.is_dir():
+        return folder
+    building = folder.with_name(f".{digest}-{secrets.token_hex(4)}")
+    try:
+        building.mkdir(parents=True)
+        _save(config, text, building)
+        os.rename(building, folder)
+    except FileExistsError:  # another run was quicker
+        return folder
+    except ImportError as error:
+        raise BackendError(f"random:llama needs {error.name}; run pip install -e '.[pytorch]'") from error
+    except OSError as error:
+        if folder.is_dir():
+            return folder
+        raise BackendError(f"random:llama cannot be written to {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return folder
+
+
+def _save(config: ExperimentConfig, corpus: str, folder: Path) -> None:
+    import torch
+
+    from llenergymeasure.backends.pytorch.loading import DTYPES
+    from llenergymeasure.backends.pytorch.random_llama import build_model, build_tokenizer
+
+    assert config.random_model is not None  # noqa: S101 - see above
+    tokenizer = build_tokenizer(corpus, config.random_model.vocab_size)
+    model = build_model(
+        config.random_model,
+        tokenizer,
+        seed=config.random_seed,
+        device="cpu",
+        dtype=getattr(torch, DTYPES[config.precision]),
+        attention="sdpa",
+    )
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)

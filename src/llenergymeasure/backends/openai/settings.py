@@ -1,0 +1,53 @@
+"""What the configuration says, as the client, the load and the server want it."""
+
+import os
+
+from pydantic import JsonValue
+
+from llenergymeasure.backends.openai.arrivals import ClosedLoop, OpenLoop, StopRule
+from llenergymeasure.backends.openai.client import Target
+from llenergymeasure.config.models import ExperimentConfig
+from llenergymeasure.config.servers import LoadConfig
+
+
+def api_key(config: ExperimentConfig) -> str | None:
+    """The key in the variable that is named; None where none is named, or it is not set."""
+    name = config.openai.api_key_env
+    return (os.environ.get(name) or None) if name is not None else None
+
+
+def target(config: ExperimentConfig, model: str) -> Target:
+    """Where requests go, and what is in all of them."""
+    server = config.openai
+    return Target(
+        base_url=server.base_url,
+        model=model,
+        endpoint=server.endpoint,
+        timeout_s=server.timeout_s,
+        stall_s=server.stall_s,
+        limit_field=server.limit_field,
+        further={**_sampling(config), **config.passthrough_kwargs},
+    )
+
+
+def _sampling(config: ExperimentConfig) -> dict[str, JsonValue]:
+    """Fields that not every server knows are sent only where they do something."""
+    decoder = config.decoder
+    fields: dict[str, JsonValue] = {"temperature": decoder.temperature if decoder.do_sample else 0}
+    if decoder.do_sample:
+        fields |= {"seed": config.random_seed}
+    neutral = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+    named = {name: getattr(decoder, name) for name in neutral}
+    return fields | {name: value for name, value in named.items() if value != neutral[name]}
+
+
+def strategy(load: LoadConfig, seed: int) -> ClosedLoop | OpenLoop:
+    """When requests are sent."""
+    if load.request_rate is None:
+        return ClosedLoop(load.concurrency)
+    return OpenLoop(load.request_rate, load.arrival, seed)
+
+
+def stop_rule(load: LoadConfig) -> StopRule:
+    """When no more are."""
+    return StopRule(duration_s=load.duration_s, drain_s=load.drain_s)

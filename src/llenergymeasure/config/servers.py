@@ -1,0 +1,132 @@
+"""What an experiment with a server says of it: where it is, how it is started, and how it is loaded."""
+
+import re
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, JsonValue, model_validator
+
+from llenergymeasure.config.section import Name, Positive, PositiveFloat, Section
+
+Preset = Literal["vllm", "sglang", "tensorrt", "llamacpp", "transformers"]
+
+KEEPS_ITS_OWN_PRECISION = {
+    "tensorrt": "trtllm-serve has no flag for it: it is that of the model",
+    "llamacpp": "it is that of the GGUF file",
+}
+"""The presets whose server takes no precision, and why."""
+
+OWN_BODY_KEYS = frozenset(
+    {
+        "model",
+        "messages",
+        "prompt",
+        "max_tokens",
+        "max_completion_tokens",
+        "stream",
+        "n",
+        "best_of",
+        "ignore_eos",
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "repetition_penalty",
+        "seed",
+    }
+)
+"""Fields of a request's body that have a field of their own or that the measurement depends on."""
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        fits = False
+    if not fits or re.search(r"[\s\x00-\x1f]", text):
+        raise ValueError(f"{text!r} is no URL of a server; write http://host:port/v1")
+    if parts.username or parts.password:
+        raise ValueError("holds a user name or password, which results would keep; name a key with api_key_env")
+    if parts.query or parts.fragment:
+        raise ValueError(f"{text!r} goes on after the path; write http://host:port/v1")
+    return text.rstrip("/")
+
+
+class OpenaiConfig(Section):
+    """A server that speaks OpenAI's protocol, and which part of it is spoken."""
+
+    base_url: Annotated[str, AfterValidator(_url)] = Field(
+        "http://127.0.0.1:8000/v1", description="Where it answers, with the /v1 that most servers have."
+    )
+    model: Name | None = Field(None, description="The model's name on the server. Default: `model`.")
+    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = Field(
+        None, description="The environment variable that holds the key; the key itself is written nowhere."
+    )
+    endpoint: Literal["chat", "completions"] = Field(
+        "chat", description="chat/completions, where the server sets the prompt into its template, or completions."
+    )
+    limit_field: Literal["max_tokens", "max_completion_tokens"] = Field(
+        "max_tokens", description="What the server calls the limit on output tokens."
+    )
+    timeout_s: PositiveFloat = Field(600.0, description="Seconds that one request may take.")
+    stall_s: PositiveFloat = Field(120.0, description="Seconds to wait for the next byte, the first one included.")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        parts = urlsplit(self.base_url)
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+class LaunchConfig(Section):
+    """The server's command: as a list, or a preset's with further flags. It is started, and stopped at the end."""
+
+    command: list[Name] | None = Field(
+        None, min_length=1, description="Run without a shell; {model}, {host} and {port} are filled in."
+    )
+    preset: Preset | None = None
+    flags: dict[Name, JsonValue] = Field(
+        default_factory=dict, description="Further flags of a preset's command: {max-model-len: 4096}."
+    )
+    ready_timeout_s: PositiveFloat = Field(600.0, description="Seconds to wait until it answers.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_list_is_a_command(cls, data: Any) -> Any:
+        return {"command": data} if isinstance(data, list) else {"preset": data} if isinstance(data, str) else data
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.command is None) == (self.preset is None):
+            raise ValueError("name either a command, as a list, or a preset: launch: {preset: vllm}")
+        return self
+
+    @property
+    def without_effect(self) -> dict[str, str]:
+        """A command has its flags in it."""
+        return {} if self.command is None else {"flags": "on a command: write them into its list"}
+
+
+class LoadConfig(Section):
+    """How requests arrive: so many at a time (closed loop), or so many a second (open loop)."""
+
+    concurrency: Positive = Field(1, description="Requests in flight; each that ends makes room for the next.")
+    request_rate: PositiveFloat | None = Field(None, description="Requests a second on average, whatever comes back.")
+    arrival: Literal["poisson", "constant"] = Field("poisson", description="How a request_rate arrives.")
+    duration_s: PositiveFloat | None = Field(
+        None, description="Send no request after so many seconds; what is in flight then is no part of the window."
+    )
+    drain_s: PositiveFloat = Field(30.0, description="How long requests in flight may take after duration_s.")
+
+    @property
+    def without_effect(self) -> dict[str, str]:
+        """A rate opens the loop; arrivals are an open loop's, and a drain is a duration's."""
+        closed = self.request_rate is None
+        loop = {"arrival": "without request_rate"} if closed else {"concurrency": "with request_rate: an open loop"}
+        return loop if self.duration_s is not None else {**loop, "drain_s": "without duration_s"}
+
+    @property
+    def in_flight(self) -> int | None:
+        """The requests in flight of a closed loop; None of an open one."""
+        return self.concurrency if self.request_rate is None else None

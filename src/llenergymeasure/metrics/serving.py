@@ -1,0 +1,74 @@
+"""What only a server's requests have: failures, and a client that may be late."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from llenergymeasure.domain.experiment import FailedRequestColumns
+from llenergymeasure.domain.metrics import Distribution
+from llenergymeasure.metrics.latency import distribution
+from llenergymeasure.metrics.measurement import Measurement
+
+MAX_FAILED_SHARE = 0.01
+MAX_LATE_MS = 10.0
+"""Of the 99th percentile: a hundredth of a second is what a person, and most times to a first token, do not notice."""
+
+
+def request_failures(measurement: Measurement) -> dict[str, int]:
+    """How many requests failed, by kind, the most frequent first."""
+    return dict(Counter(failed.kind for failed in measurement.failed).most_common())
+
+
+def failed_columns(measurement: Measurement) -> FailedRequestColumns | None:
+    """Every request that failed; None where there is none."""
+    failed, opened_s = measurement.failed, measurement.opened_s
+    if not failed:
+        return None
+    return FailedRequestColumns(
+        start_s=[each.start_s - opened_s for each in failed],
+        end_s=[each.end_s - opened_s for each in failed],
+        kind=[each.kind for each in failed],
+        message=[each.message for each in failed],
+    )
+
+
+def client_lateness_ms(measurement: Measurement) -> Distribution | None:
+    """From when each request was due to when it was sent; None where nothing is ever due."""
+    late_s = [request.lateness_s for batch in measurement.batches for request in batch.requests]
+    late_s += [failed.lateness_s for failed in measurement.failed]
+    return distribution([each * 1e3 for each in late_s if each is not None])
+
+
+def serving_warnings(measurement: Measurement) -> Iterator[str]:
+    """A line for each reason to read a server's figures with care."""
+    if measurement.config.backend != "openai":
+        return
+    yield from _failure_warnings(measurement)
+    late = client_lateness_ms(measurement)
+    if late is not None and late.p99 is not None and late.p99 > MAX_LATE_MS:
+        what = "its request rate" if measurement.config.load.in_flight is None else "the requests that ended"
+        yield (
+            f"The client fell behind {what}: one request in a hundred was sent {late.p99:.0f} ms late or more, so the "
+            "server had less to do than was asked; close what else runs here, or send from another machine."
+        )
+    requests = [request for batch in measurement.batches for request in batch.requests]
+    if several := sum(not request.times_are_exact and request.output_tokens > 1 for request in requests):
+        yield (
+            f"{several} of {len(requests)} answers came with several tokens at once: their inter-token latency is "
+            "unknown, and ITL is of the others."
+        )
+    if measurement.model.device == "remote":
+        yield "The server is on another machine: the environment snapshot is of the client's."
+    elif not measurement.model.on_accelerator and measurement.energy.source == "rapl":
+        yield "The processor that was metered ran the client too: its energy is in these figures."
+
+
+def _failure_warnings(measurement: Measurement) -> Iterator[str]:
+    failed = len(measurement.failed)
+    asked = failed + sum(len(batch.requests) for batch in measurement.batches)
+    if failed > MAX_FAILED_SHARE * asked:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in request_failures(measurement).items())
+        yield (
+            f"{failed} of {asked} requests failed ({failed / asked:.1%}: {kinds}); the last: "
+            f"{measurement.failed[-1].message}. They are in no other figure, and the server had their work too: lower "
+            "the load, or mend the server."
+        )

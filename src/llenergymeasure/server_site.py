@@ -1,0 +1,92 @@
+"""Where a server works, as far as this machine can tell: what meters it, and on which devices it is."""
+
+from dataclasses import replace
+from typing import Any
+
+import psutil
+
+from llenergymeasure.backends.openai.server import Server, is_here
+from llenergymeasure.config.models import ExperimentConfig, UserConfig
+from llenergymeasure.domain.model import ModelFacts
+from llenergymeasure.energy.selection import Choice, Sources, choose_meter, no_meter
+from llenergymeasure.energy.sensors.nvml import BoardUse, board_use
+
+GREW_BYTES = 64_000_000
+"""By so much a board's memory in use grows at the least where a model is loaded: a CUDA context alone takes more."""
+
+NO_CPU_SECONDS = "the server was not started here, so the CPU time of its processes is not known"
+RAN_BEFORE = "no baseline without the model: the server ran before"
+
+
+class ServerSite:
+    """Of the server of one run; made before it is started. `library` takes the place of pynvml."""
+
+    def __init__(self, config: ExperimentConfig, server: Server, sources: Sources, library: Any = None) -> None:
+        self._config = config
+        self._server = server
+        self._sources = sources
+        self._library = library
+        self._host = config.openai.address[0]
+        self._is_here = server.is_launched or is_here(self._host)
+        self._before = self._board_use() if server.is_launched else {}
+
+    @property
+    def elsewhere(self) -> str | None:
+        """Why this machine's sensors say nothing of the server; None where they do."""
+        return None if self._is_here else f"the server is on another machine ({self._host}): nothing here can meter it"
+
+    def choose_meter(self, user: UserConfig) -> Choice:
+        """The meter of this machine, if the server is on it."""
+        if self.elsewhere is not None:
+            return no_meter(self.elsewhere)
+        spent = self._server.cpu_seconds if self._server.is_launched else NO_CPU_SECONDS
+        chosen = choose_meter(self._config.energy, user, self._sources, cpu_seconds=spent)
+        if not self._server.is_launched:
+            chosen.meter.adopt(self._server.pids())
+        return chosen
+
+    def why_not_bare(self) -> str | None:
+        """Why the machine cannot be watched without the model."""
+        return None if self._server.is_launched else RAN_BEFORE
+
+    def placed(self, model: ModelFacts) -> ModelFacts:
+        """The facts of the model, with the devices that it is on."""
+        device, uuids = self._devices()
+        unmetered = self.elsewhere
+        if device == "cpu" and not self._server.is_launched and self._sources.rapl.unavailable is not None:
+            unmetered = NO_CPU_SECONDS
+        effective = {**model.effective, "device": device}
+        return replace(model, device=device, device_uuids=uuids, unmetered=unmetered, effective=effective)
+
+    def _devices(self) -> tuple[str, tuple[str, ...]]:
+        if not self._is_here:
+            return "remote", ()
+        if self._config.device == "cpu" or not self._sources.nvml.boards:
+            return "cpu", ()
+        uuids = tuple(board.uuid for board in self._sources.nvml.boards if board.uuid in self._used())
+        if not uuids and self._config.device == "cuda":
+            return "cuda", tuple(board.uuid for board in self._sources.nvml.boards)
+        return ("cuda", uuids) if uuids else ("cpu", ())
+
+    def _used(self) -> set[str]:
+        """The boards that have a process of the server; where processes have other numbers here than at the driver (in
+        a container), those whose memory has filled since it was started or, of one that ran before, those that have
+        any process."""
+        now, pids = self._board_use(), self._server.pids()
+        if found := {uuid for uuid, use in now.items() if pids is not None and use.pids & pids}:
+            return found
+        if self._server.is_launched:
+            return {
+                uuid
+                for uuid, use in now.items()
+                if uuid in self._before and use.memory_bytes - self._before[uuid].memory_bytes > GREW_BYTES
+            }
+        strangers = {uuid for uuid, use in now.items() if any(not psutil.pid_exists(pid) for pid in use.pids)}
+        return strangers if pids is not None else {uuid for uuid, use in now.items() if use.pids}
+
+    def _board_use(self) -> dict[str, BoardUse]:
+        if self._library is None:
+            import pynvml
+
+            self._library = pynvml
+        return board_use(self._library, self._sources.nvml.boards)

@@ -1,0 +1,287 @@
+"""Servers measured end to end: what a result says of requests that came, failed, or came late."""
+
+import json
+import os
+import signal
+import socket
+import threading
+
+import pytest
+from pydantic import ValidationError
+
+from labledger.errors import ConfigError
+from llenergymeasure.api import run_experiment
+from llenergymeasure.domain.experiment import RawProcessResult
+from llenergymeasure.errors import BackendError, PreFlightError
+from standins.streaming_server import StreamingServer
+
+KEY = "sk-a-key-that-nobody-may-see"
+KINDS = {
+    "http_429": {"status": 429, "events": ["slow down"]},
+    "http_4xx": {"status": 400, "events": ["no such parameter"]},
+    "http_5xx": {"status": 503, "events": ["overloaded"]},
+    "cut": {"stop_after": 2, "ending": "close"},
+    "malformed": {"events": ["data: {broken\n\n"]},
+    "server_error": {"events": ['data: {"error": {"message": "out of blocks"}}\n\n']},
+    "stalled": {"stop_after": 2, "ending": "hang"},
+}
+
+
+@pytest.fixture(scope="module")
+def server():
+    with StreamingServer() as server:
+        yield server
+
+
+@pytest.fixture
+def measure(server):
+    """The result of a run whose requests are answered to a plan, or to the one of several that the prompt names."""
+
+    def measure(*, plans=None, base_url=None, openai=None, output_dir=None, **changes):
+        fields = {
+            "model": "stand-in",
+            "backend": "openai",
+            "openai": {"base_url": base_url or server.url, **(openai or {})},
+            "num_prompts": 8,
+            "max_output_tokens": 8,
+            "warmup": {"iterations": 0},
+            "passthrough_kwargs": {"standin": plans if plans is not None else {}},
+        }
+        return run_experiment(output_dir=output_dir, **{**fields, **changes})
+
+    return measure
+
+
+@pytest.fixture
+def prompts(tmp_path):
+    """A file of prompts, one for each number of a plan."""
+
+    def prompts(numbers):
+        path = tmp_path / "plans.jsonl"
+        path.write_text("".join(json.dumps({"prompt": f"Say it, plan={number}"}) + "\n" for number in numbers))
+        return {"dataset": str(path), "num_prompts": len(numbers)}
+
+    return prompts
+
+
+def closed_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def test_the_figures_of_a_known_server_come_back(measure):
+    plan = {"ttft_s": 0.05, "itl_s": 0.01, "tokens": 12}
+    result = measure(plans=plan, num_prompts=20, load={"concurrency": 4})
+    assert result.backend == "openai"
+    assert result.token_count_source == "server"  # noqa: S105
+    assert result.output_tokens == 20 * 12
+    assert result.input_tokens == sum(result.process_results[0].requests.input_tokens) > 20
+    latencies = result.latency_stats
+    assert latencies.ttft_ms.n == latencies.e2e_ms.n == 20
+    assert latencies.itl_ms.n == 20 * 11
+    assert 49.9 <= latencies.ttft_ms.median < 90
+    assert latencies.tpot_ms.median == pytest.approx(10.0, abs=3.0)
+    assert latencies.e2e_ms.median == pytest.approx(latencies.ttft_ms.median + 110, abs=20)
+    assert result.client_lateness_ms.n == 20
+    assert result.request_failures == {}
+    assert result.total_flops is None
+    assert result.effective_config["load"] == {"concurrency": 4, "request_rate": None, "duration_s": None}
+    assert not {"precision", "batch_size", "pytorch", "lora"} & set(result.effective_config)
+
+
+def test_energy_of_an_attached_server_is_unknown_and_says_why(measure):
+    result = measure()
+    assert result.total_energy_j is None
+    assert result.verdict == "not_measured"
+    assert "was not started here" in result.verdict_reasons[0]
+    assert "was not started here" in result.sources_not_used["estimate"]
+
+
+def test_failures_are_counted_by_kind_and_are_in_no_other_figure(measure, prompts):
+    numbers = [0] * 30 + list(range(1, len(KINDS) + 1))
+    good = {"ttft_s": 0.01, "tokens": 4}
+    result = measure(
+        plans=[good, *KINDS.values()], **prompts(numbers), load={"concurrency": 5}, openai={"stall_s": 0.5}
+    )
+    assert result.request_failures == dict.fromkeys(KINDS, 1)
+    assert result.output_tokens == 30 * 4
+    assert result.latency_stats.ttft_ms.n == result.latency_stats.e2e_ms.n == 30
+    (warning,) = [each for each in result.measurement_warnings if "requests failed" in each]
+    assert "7 of 37 requests failed (18.9%" in warning
+    failed = result.process_results[0].failed_requests
+    assert sorted(failed.kind) == sorted(KINDS)
+    assert any("out of blocks" in message for message in failed.message)
+    assert all(end_s >= start_s >= 0 for start_s, end_s in zip(failed.start_s, failed.end_s, strict=True))
+
+
+def test_failures_of_one_in_a_hundred_are_counted_without_a_warning(measure, prompts):
+    result = measure(plans=[{"tokens": 1}, KINDS["http_429"]], **prompts([0] * 99 + [1]), load={"concurrency": 20})
+    assert result.request_failures == {"http_429": 1}
+    assert not [each for each in result.measurement_warnings if "requests failed" in each]
+
+
+def test_a_run_whose_requests_all_fail_is_a_failure(measure, prompts):
+    with pytest.raises(BackendError, match=r"all 3 requests failed \(3 http_429\); the last: status 429: slow down"):
+        measure(plans=[{}, KINDS["http_429"]], **prompts([1, 1, 1]))
+
+
+def test_a_server_that_goes_away_ends_the_run_and_what_was_measured_is_kept(measure, tmp_path):
+    with StreamingServer() as gone:
+        timer = threading.Timer(1.0, os.kill, (gone.pid, signal.SIGKILL))
+        timer.start()
+        with pytest.raises(BackendError, match=r"has gone: 2[0-9] requests in a row found no server") as caught:
+            measure(
+                base_url=gone.url,
+                plans={"ttft_s": 0.05, "tokens": 2},
+                num_prompts=200,
+                load={"concurrency": 2},
+                output_dir=tmp_path,
+            )
+        timer.join()
+    (note,) = caught.value.__notes__
+    assert "finished requests are kept in" in note
+    (raw,) = tmp_path.glob(".state/*/process_0.json")
+    kept = RawProcessResult.model_validate_json(raw.read_text())
+    assert kept.is_partial
+    assert len(kept.requests.e2e_ms) > 3
+
+
+def test_a_server_that_counts_no_tokens_is_counted_by_the_tokenizer(measure, model_folder):
+    result = measure(
+        model=str(model_folder), openai={"model": "stand-in"}, plans={"usage": False, "tokens": 6}, num_prompts=3
+    )
+    assert result.token_count_source == "tokenizer"  # noqa: S105
+    assert result.output_tokens > 6
+    assert result.input_tokens > 3
+
+
+def test_a_server_that_counts_no_tokens_needs_a_tokenizer(measure):
+    with pytest.raises(BackendError, match=r"the tokenizer of .*/stand-in is needed \(no usage is sent\)"):
+        measure(model="./stand-in", plans={"usage": False})
+
+
+def test_answers_of_several_tokens_at_once_have_no_inter_token_latency(measure):
+    result = measure(plans={"tokens": 8, "tokens_a_chunk": 4, "itl_s": 0.005})
+    assert result.latency_stats.itl_ms is None
+    assert result.latency_stats.tpot_ms.n == 8
+    assert any("8 of 8 answers came with several tokens at once" in each for each in result.measurement_warnings)
+
+
+def test_synthetic_prompts_are_of_the_models_tokens(server, model_folder):
+    result = run_experiment(
+        model=str(model_folder),
+        backend="openai",
+        openai={"base_url": server.url, "endpoint": "completions"},
+        dataset={"synthetic": {"input_len": 17, "output_len": 5}},
+        num_prompts=4,
+        warmup={"iterations": 2},
+        passthrough_kwargs={"standin": {"tokens": 5}},
+    )
+    assert result.process_results[0].requests.input_tokens == [17] * 4
+    assert result.warmup_excluded_samples == 2
+
+
+def test_a_duration_ends_the_window_and_what_was_in_flight_is_drained(measure):
+    plan = {"ttft_s": 0.1, "itl_s": 0.02, "tokens": 10}
+    result = measure(plans=plan, num_prompts=100, load={"concurrency": 4, "duration_s": 1.0})
+    assert result.total_inference_time_sec == pytest.approx(1.0)
+    requests = result.process_results[0].requests
+    began_s, ended_s = requests.start_s, [s + e / 1e3 for s, e in zip(requests.start_s, requests.e2e_ms, strict=True)]
+    assert max(began_s) < 1.0 < max(ended_s)
+    assert result.latency_stats.e2e_ms.n == len(began_s)
+    assert result.output_tokens < 10 * len(began_s)
+    assert result.requests_per_second == pytest.approx(sum(end_s <= 1.0 for end_s in ended_s))
+
+
+def test_prompts_that_run_out_before_the_duration_are_told_of(measure):
+    result = measure(plans={"tokens": 1}, num_prompts=3, load={"concurrency": 1, "duration_s": 30.0})
+    assert any("All 3 prompts were sent before duration_s = 30 was over" in w for w in result.measurement_warnings)
+
+
+def test_the_steady_state_is_from_full_concurrency_to_full_concurrency(measure, prompts):
+    plans = [{"ttft_s": 0.02, "tokens": 2}, {"ttft_s": 0.5, "tokens": 2}]
+    result = measure(
+        plans=plans,
+        **prompts([0, 0, 0, 0, 0, 0, 1]),
+        load={"concurrency": 2},
+        warmup={"convergence_detection": True, "cv_threshold": 1000.0, "window_size": 2},
+    )
+    assert result.measurement_methodology == "steady_state"
+    assert result.warmup_excluded_samples == 4
+    _, end_s = result.steady_state_window
+    requests = result.process_results[0].requests
+    ends_s = sorted(s + e / 1e3 for s, e in zip(requests.start_s, requests.e2e_ms, strict=True))
+    assert ends_s[-3] <= end_s + 1e-6 < ends_s[-1] - 0.3  # the last, slow one was then alone
+    assert 5 <= round(result.requests_per_second * result.total_inference_time_sec, 6) <= 6
+
+
+def test_an_open_loop_has_no_steady_state(measure):
+    result = measure(
+        plans={"tokens": 2},
+        load={"request_rate": 100.0},
+        warmup={"convergence_detection": True, "cv_threshold": 1000.0, "window_size": 2},
+    )
+    assert result.measurement_methodology == "total"
+    assert any("an open loop has no fixed number of requests" in each for each in result.measurement_warnings)
+
+
+def test_a_key_is_sent_and_written_nowhere(measure, monkeypatch, tmp_path):
+    monkeypatch.setenv("THE_KEY", KEY)
+    measure(plans={"wants_key": KEY}, openai={"api_key_env": "THE_KEY"}, output_dir=tmp_path)
+    (text,) = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
+    assert KEY not in text.replace(f'"wants_key": "{KEY}"', "")  # what the test itself has asked for
+
+
+def test_a_key_that_is_missing_or_wrong_is_told_of(measure, monkeypatch):
+    with pytest.raises(PreFlightError, match=r"openai\.api_key_env: THE_KEY is not set"):
+        measure(openai={"api_key_env": "THE_KEY"})
+    with pytest.raises(BackendError, match="the server wants a key"):
+        measure(plans={"wants_key": KEY})
+    monkeypatch.setenv("THE_KEY", "another")
+    with pytest.raises(BackendError, match="the server refuses the key") as caught:
+        measure(plans={"wants_key": KEY}, openai={"api_key_env": "THE_KEY"})
+    assert "another" not in str(caught.value)
+
+
+def test_where_no_server_is_nothing_is_begun(measure):
+    url = f"http://127.0.0.1:{closed_port()}/v1"
+    with pytest.raises(PreFlightError, match=rf"openai\.base_url: nothing answers at {url} \(Connection refused\)"):
+        measure(base_url=url)
+
+
+def test_a_model_that_the_server_has_not_is_told_with_those_it_has(measure):
+    plans = {"status": 404, "events": ['{"error": {"message": "no model m"}}'], "content_type": "application/json"}
+    with pytest.raises(BackendError, match=r"'m': status 404: no model m; it has stand-in: name one in openai.model"):
+        measure(model="m", plans=plans)
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"batch_size": 4}, "batch_size: has no effect with backend: openai"),
+        ({"precision": "fp16"}, "precision: has no effect on a server that runs already"),
+        ({"pytorch": {"cache": "static"}}, "pytorch: has no effect with backend: openai; give it to the server"),
+        ({"lora": {"path": "x"}}, "lora: has no effect with backend: openai"),
+        ({"max_input_tokens": 5}, "max_input_tokens: has no effect with backend: openai"),
+        ({"model": "random:llama"}, "random:llama is built for a server that is launched"),
+        ({"dataset": {"synthetic": {"input_len": 2, "output_len": 2}}}, "the chat endpoint takes text"),
+        ({"passthrough_kwargs": {"max_tokens": 3}}, "max_tokens cannot be passed through"),
+        ({"load": {"concurrency": 2, "request_rate": 3}}, "concurrency: has no effect with request_rate"),
+        ({"load": {"arrival": "constant"}}, "arrival: has no effect without request_rate"),
+        ({"load": {"drain_s": 3}}, "drain_s: has no effect without duration_s"),
+        ({"launch": []}, "at least 1 item"),
+        ({"launch": {"preset": "vllm", "command": ["x"]}}, "name either a command"),
+        ({"launch": {"command": ["x"], "flags": {"a": 1}}}, "flags: has no effect on a command"),
+        ({"launch": "llamacpp", "precision": "fp16"}, "precision: has no effect with launch.preset: llamacpp"),
+        ({"openai": {"base_url": "localhost:8000"}}, "is no URL of a server"),
+        ({"openai": {"base_url": "http://me:secret@host/v1"}}, "holds a user name or password"),
+        ({"openai": {"base_url": "http://host/v1?key=1"}}, "goes on after the path"),
+        ({"openai": {"api_key_env": "sk-1234"}}, "api_key_env"),
+        ({"backend": "pytorch", "load": {"concurrency": 2}}, "load: has no effect with backend: pytorch"),
+        ({"backend": "pytorch", "launch": "vllm"}, "launch: has no effect with backend: pytorch"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_field(fields, problem):
+    with pytest.raises((ValidationError, ConfigError), match=problem):
+        run_experiment(**{"model": "m", "backend": "openai", **fields})
