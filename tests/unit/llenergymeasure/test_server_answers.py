@@ -155,9 +155,15 @@ def test_a_stream_that_ends_before_it_was_finished_is_cut_and_keeps_what_it_said
     assert answer.usage_missing == "the request failed"
 
 
-@pytest.mark.parametrize("stream", [said("x", "stop"), said("x") + DONE])
+@pytest.mark.parametrize("stream", [said("x", "stop"), said("x", "stop") + DONE])
 def test_an_answer_that_was_whole_is_whole_whatever_becomes_of_its_connection(stream):
     assert read(stream, failure=CUT).failure is None
+
+
+@pytest.mark.parametrize("stream", [DONE, chat({"role": "assistant"}) + DONE, said("x") + DONE])
+def test_an_answer_that_a_server_drops_with_done_is_cut(stream):
+    assert read(stream, failure=CUT).failure == CUT
+    assert read(stream).failure is None
 
 
 @pytest.mark.parametrize(
@@ -215,6 +221,19 @@ def test_an_error_in_midst_of_a_stream_keeps_what_was_said():
     answer = read(said("x"), event(error={"message": "out of blocks"}), DONE)
     assert answer.failure == Failure("server_error", "out of blocks")
     assert answer.chunk_texts == ("x",)
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ('"addmm_impl" not implemented', '{"error": ""addmm_impl" not implemented"}'),
+        ("CUDA error: an assert\nCompile with a flag", '{"error": "CUDA error: an assert'),
+    ],
+    ids=["quotes", "lines"],
+)
+def test_an_error_whose_message_breaks_its_json_is_the_servers_with_its_words(message, shown):
+    answer = read(chat({"role": "assistant"}), said("x"), f'data: {{"error": "{message}"}}\n\n')
+    assert answer.failure == Failure("server_error", shown)
 
 
 STREAM = (

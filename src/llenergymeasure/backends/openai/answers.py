@@ -17,8 +17,9 @@ T = TypeVar("T")
 class AnswerReader:
     """Takes an answer's bytes as they come. Text that it gives is `chat`'s or `completions`', streamed or whole.
 
-    An answer is whole once the server has said why it finished, or [DONE]: whatever then becomes of the connection
-    does not matter.
+    An answer is whole once the server has said why it finished: whatever then becomes of the connection does not
+    matter. [DONE] alone will do where the connection ends as it should: llama.cpp's server says it to a request that
+    it drops for the next one, too.
     """
 
     def __init__(self) -> None:
@@ -65,9 +66,9 @@ class AnswerReader:
         """All that was read; `failure` is what has become of the connection, None where it ended as it should."""
         if self._failure is not None:
             failure = self._failure
-        elif self._done or self._finish_reason is not None:
+        elif self._finish_reason is not None:
             failure = None
-        elif failure is None:
+        elif failure is None and not self._done:
             failure = Failure("cut", "the answer ended before it was finished")
         missing = None
         if self._usage is None:
@@ -99,7 +100,10 @@ class AnswerReader:
             else:
                 self._read_message(at_s, _typed(message, dict, "the event"))
         except ValueError as error:
-            self._fail("malformed", f"{error}: {_shown(event.data)}")
+            if event.data.startswith(b'{"error"') and not _is_json(event.data):  # quotes in its message as they are
+                self._fail("server_error", error_text(event.data))
+            else:
+                self._fail("malformed", f"{error}: {_shown(event.data)}")
 
     def _fail(self, kind: FailureKind, message: str) -> None:
         self._failure = Failure(kind, message)
