@@ -17,7 +17,7 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-test-slow: $(VENV)/.dev
+test-slow: $(VENV)/.slow
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.dev
@@ -54,3 +54,10 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) --editable '.[pytorch,dev]'
 	@touch $@ $(VENV)/.demo
+
+# llama.cpp is compiled, once, in some minutes and for any machine; where that fails, the tests that need it are skipped.
+$(VENV)/.slow: $(VENV)/.dev
+	@echo "building llama.cpp's server, unless it is there: some minutes …"
+	@CMAKE_ARGS="$(CMAKE_ARGS) -DGGML_NATIVE=OFF -DGGML_OPENMP=OFF -DLLAVA_BUILD=OFF" \
+		$(INSTALL) --editable '.[pytorch,dev,test-slow]' && touch $@ \
+		|| echo "llama.cpp's server was not built: its tests will be skipped" >&2
