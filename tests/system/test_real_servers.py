@@ -1,0 +1,175 @@
+"""Our client against servers that others have written, with a small real model behind them."""
+
+import asyncio
+import json
+
+import pytest
+
+from llenergymeasure.backends.openai.arrivals import ClosedLoop, StopRule
+from llenergymeasure.backends.openai.client import Client, Target
+from llenergymeasure.backends.openai.load import drive
+from llenergymeasure.domain.requests import Request
+from real_servers import (
+    Server,
+    free_port,
+    llama_cpp_command,
+    random_gguf,
+    random_llama_folder,
+    transformers_serve_command,
+)
+
+TOKENS = 16
+PROMPTS = [f"Tell me the number {number} in words" for number in range(5)]
+ENDPOINTS = pytest.mark.parametrize("endpoint", ["chat", "completions"])
+NO_LLAMA_CPP = "llama.cpp's server is not installed: `make test-slow` builds it, as pip install '.[test-slow]' does"
+
+
+def serve(server, model, *, endpoint="completions", concurrency=1, prompts=PROMPTS, tokens=TOKENS, **further):
+    """The records of these prompts, in their order; a prompt is text or token ids."""
+    target = Target(server.url, model, endpoint, timeout_s=120, further={"temperature": 0, **further})
+    requests = [
+        Request(index, *((prompt, None) if isinstance(prompt, str) else (None, prompt)), tokens)
+        for index, prompt in enumerate(prompts)
+    ]
+    records = []
+
+    async def run():
+        async with Client(target) as client:
+            await drive(client, map(target.call, requests), ClosedLoop(concurrency), StopRule(), records.append)
+
+    asyncio.run(run())
+    return sorted(records, key=lambda record: record.index)
+
+
+def check_whole(record, tokens=TOKENS):
+    """The record of an answer with all its tokens, each of which came as a text of its own."""
+    assert record.failure is None
+    assert record.answer.streamed
+    assert record.answer.finish_reason == "length"
+    assert len(record.answer.chunk_texts) == tokens
+    assert record.ttft_s > 0
+    times_s = list(record.answer.chunk_times_s)
+    assert times_s == sorted(times_s)
+    assert record.due_s <= record.sent_s
+    assert times_s[-1] <= record.end_s
+
+
+def texts(records):
+    return ["".join(record.answer.chunk_texts) for record in records]
+
+
+@pytest.fixture(scope="session")
+def llama_folder(tmp_path_factory):
+    return random_llama_folder(tmp_path_factory.mktemp("models") / "llama")
+
+
+@pytest.fixture(scope="session")
+def transformers_server(llama_folder, tmp_path_factory):
+    port = free_port()
+    hub = str(tmp_path_factory.mktemp("hub"))
+    with Server(transformers_serve_command(llama_folder, port), port, "/health", HF_HOME=hub) as server:
+        server.model = str(llama_folder)
+        yield server
+
+
+@ENDPOINTS
+def test_transformers_serve_answers_with_all_tokens_and_counts_them(transformers_server, endpoint):
+    server = transformers_server
+    alone, at_once = (serve(server, server.model, endpoint=endpoint, concurrency=number) for number in (1, 4))
+    assert len(alone) == len(at_once) == len(PROMPTS)
+    for record in alone + at_once:
+        check_whole(record)
+        assert record.answer.usage.output_tokens == TOKENS
+        assert record.answer.usage.input_tokens > 5
+    assert texts(alone) == texts(at_once)
+
+
+def test_transformers_serve_takes_an_empty_list_of_end_tokens_in_place_of_ignore_eos(transformers_server):
+    server = transformers_server
+    (record,) = serve(server, server.model, prompts=PROMPTS[:1], generation_config='{"eos_token_id": []}')
+    check_whole(record)
+    (record,) = serve(server, server.model, prompts=PROMPTS[:1], ignore_eos=True)
+    assert record.failure.kind == "http_4xx"
+    assert "ignore_eos" in record.failure.message
+
+
+def test_transformers_serve_refuses_token_ids_and_other_models_in_its_own_words(transformers_server):
+    (record,) = serve(transformers_server, transformers_server.model, prompts=[(5, 6, 7)])
+    assert record.failure.kind == "http_4xx"
+    assert record.failure.message == "status 400: prompt must be a string."
+    (record,) = serve(transformers_server, "nobody/nothing", prompts=PROMPTS[:1])
+    assert record.failure.kind == "http_4xx"
+    assert "requested 'nobody/nothing'" in record.failure.message
+
+
+@pytest.mark.parametrize("temperature", ["high", 'so "high"'], ids=["json", "no-json"])
+def test_transformers_serve_fails_in_midst_of_a_stream_in_its_own_words(transformers_server, temperature):
+    config = json.dumps({"do_sample": True, "temperature": temperature})
+    further = {"temperature": None, "generation_config": config}
+    (record,) = serve(transformers_server, transformers_server.model, prompts=PROMPTS[:1], **further)
+    assert record.failure.kind == "server_error"
+    assert f"`temperature` (={temperature})" in record.failure.message
+    assert record.answer.chunk_texts == ()
+
+
+@pytest.fixture(scope="session")
+def gguf(tmp_path_factory):
+    pytest.importorskip("llama_cpp", reason=NO_LLAMA_CPP)
+    pytest.importorskip("gguf", reason=NO_LLAMA_CPP)
+    return random_gguf(tmp_path_factory.mktemp("models") / "llama.gguf")
+
+
+@pytest.fixture(scope="session")
+def llama_cpp_server(gguf):
+    port = free_port()
+    with Server(llama_cpp_command(gguf, port, "--interrupt_requests", "False"), port, "/v1/models") as server:
+        yield server
+
+
+GREEDY = {"repeat_penalty": 1.0}  # it punishes repetition unless told otherwise
+
+
+@pytest.mark.slow
+@ENDPOINTS
+def test_llama_cpp_answers_with_all_tokens_and_says_no_usage(llama_cpp_server, endpoint):
+    alone, at_once = (
+        serve(llama_cpp_server, "any", endpoint=endpoint, concurrency=number, **GREEDY) for number in (1, 4)
+    )
+    assert len(alone) == len(at_once) == len(PROMPTS)
+    for record in alone + at_once:
+        check_whole(record)
+        assert (record.answer.usage, record.answer.usage_missing) == (None, "the server sent no usage")
+
+
+@pytest.mark.slow
+def test_llama_cpp_says_what_transformers_serve_says(llama_cpp_server, transformers_server):
+    said = texts(serve(llama_cpp_server, "any", **GREEDY))
+    assert said == texts(serve(transformers_server, transformers_server.model))
+    assert len(set(said)) > 1
+
+
+@pytest.mark.slow
+def test_llama_cpp_refuses_token_ids_as_an_error_of_its_own(llama_cpp_server):
+    (record,) = serve(llama_cpp_server, "any", prompts=[(5, 6, 7)])
+    assert record.failure.kind == "http_5xx"
+    assert "Input should be a valid string" in record.failure.message
+
+
+@pytest.mark.slow
+def test_requests_that_llama_cpp_drops_for_the_next_one_are_cut(gguf):
+    port, tokens = free_port(), 400
+    with Server(llama_cpp_command(gguf, port), port, "/v1/models") as server:
+        records = serve(server, "any", concurrency=4, tokens=tokens)
+    cut = [record for record in records if record.failure is not None]
+    assert cut
+    assert {record.failure.kind for record in cut} == {"cut"}
+    for record in records:
+        if record not in cut:
+            check_whole(record, tokens)
+
+
+@pytest.mark.slow
+def test_llama_cpp_lists_a_chunks_tokens_where_it_is_asked_for_their_probabilities(llama_cpp_server):
+    (record,) = serve(llama_cpp_server, "any", prompts=PROMPTS[:1], logprobs=1)
+    check_whole(record)
+    assert record.answer.chunk_tokens == (1,) * TOKENS
