@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
 )
+QUIET = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1", "OMP_NUM_THREADS": "1"}
 START_S = 180
 STOP_S = 30
 
@@ -59,9 +61,10 @@ def random_llama(seed: int = 0) -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def random_llama_folder(folder: Path, seed: int = 0) -> Path:
-    """`random_llama` as a model's folder, made in place."""
+def random_llama_folder(folder: Path, seed: int = 0, ends: Sequence[int] = ()) -> Path:
+    """`random_llama` as a model's folder, made in place. `ends` are further tokens that end an answer."""
     model, tokenizer = random_llama(seed)
+    model.generation_config.eos_token_id = [tokenizer.eos_token_id, *ends]
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -128,7 +131,7 @@ class Server:
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
-            env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"} | self._environment,
+            env=os.environ | QUIET | self._environment,
         )
         try:
             self._wait()

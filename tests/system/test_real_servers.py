@@ -10,6 +10,7 @@ from llenergymeasure.backends.openai.client import Client, Target
 from llenergymeasure.backends.openai.load import drive
 from llenergymeasure.domain.requests import Request
 from real_servers import (
+    SHAPE,
     Server,
     free_port,
     llama_cpp_command,
@@ -21,6 +22,7 @@ from real_servers import (
 TOKENS = 16
 PROMPTS = [f"Tell me the number {number} in words" for number in range(5)]
 ENDPOINTS = pytest.mark.parametrize("endpoint", ["chat", "completions"])
+ON_AND_ON = {"generation_config": '{"eos_token_id": []}'}  # transformers serve's way of ignoring the end's token
 NO_LLAMA_CPP = "llama.cpp's server is not installed: `make test-slow` builds it, as pip install '.[test-slow]' does"
 
 
@@ -60,7 +62,8 @@ def texts(records):
 
 @pytest.fixture(scope="session")
 def llama_folder(tmp_path_factory):
-    return random_llama_folder(tmp_path_factory.mktemp("models") / "llama")
+    """A model that says a token which ends its answers within a few others."""
+    return random_llama_folder(tmp_path_factory.mktemp("models") / "llama", ends=range(3, SHAPE["vocab_size"], 3))
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +78,9 @@ def transformers_server(llama_folder, tmp_path_factory):
 @ENDPOINTS
 def test_transformers_serve_answers_with_all_tokens_and_counts_them(transformers_server, endpoint):
     server = transformers_server
-    alone, at_once = (serve(server, server.model, endpoint=endpoint, concurrency=number) for number in (1, 4))
+    alone, at_once = (
+        serve(server, server.model, endpoint=endpoint, concurrency=number, **ON_AND_ON) for number in (1, 4)
+    )
     assert len(alone) == len(at_once) == len(PROMPTS)
     for record in alone + at_once:
         check_whole(record)
@@ -84,11 +89,13 @@ def test_transformers_serve_answers_with_all_tokens_and_counts_them(transformers
     assert texts(alone) == texts(at_once)
 
 
-def test_transformers_serve_takes_an_empty_list_of_end_tokens_in_place_of_ignore_eos(transformers_server):
+@ENDPOINTS
+def test_transformers_serve_stops_at_the_models_end_unless_it_is_given_none(transformers_server, endpoint):
     server = transformers_server
-    (record,) = serve(server, server.model, prompts=PROMPTS[:1], generation_config='{"eos_token_id": []}')
-    check_whole(record)
-    (record,) = serve(server, server.model, prompts=PROMPTS[:1], ignore_eos=True)
+    for record in serve(server, server.model, endpoint=endpoint, prompts=PROMPTS[:2]):
+        assert (record.failure, record.answer.finish_reason) == (None, "stop")
+        assert 0 < record.answer.usage.output_tokens == len(record.answer.chunk_texts) < TOKENS
+    (record,) = serve(server, server.model, endpoint=endpoint, prompts=PROMPTS[:1], ignore_eos=True)
     assert record.failure.kind == "http_4xx"
     assert "ignore_eos" in record.failure.message
 
@@ -144,7 +151,7 @@ def test_llama_cpp_answers_with_all_tokens_and_says_no_usage(llama_cpp_server, e
 @pytest.mark.slow
 def test_llama_cpp_says_what_transformers_serve_says(llama_cpp_server, transformers_server):
     said = texts(serve(llama_cpp_server, "any", **GREEDY))
-    assert said == texts(serve(transformers_server, transformers_server.model))
+    assert said == texts(serve(transformers_server, transformers_server.model, **ON_AND_ON))
     assert len(set(said)) > 1
 
 
