@@ -55,9 +55,10 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 def _message(error: Exception) -> str:
     if isinstance(error, LabledgerError):
-        problems = str(error).splitlines()
-        head = [] if len(problems) == 1 else [f"{len(problems)} problems"]
-        return "\n".join([*head, *problems])
+        lines = str(error).splitlines()
+        problems = sum(not line.startswith("  ") for line in lines)  # others quote what belongs to the one above
+        head = [] if problems <= 1 else [f"{problems} problems"]
+        return "\n".join([*head, *lines])
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, MemoryError):

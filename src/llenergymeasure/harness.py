@@ -80,7 +80,7 @@ def run(
     progress.phase(CHECKING)
     sources = find_sources()
     prompts = preflight.check(config, sources, output_dir)
-    setup = _set_up(config, user, group, sources, output_dir)
+    setup = _set_up(config, user, group, sources, output_dir, progress)
     setup = setup if meter is None else replace(setup, metering=setup.metering._replace(meter=meter))
     backend, metering = setup.backend, setup.metering
     with contextlib.closing(backend), metering.meter:
@@ -120,7 +120,12 @@ class Setup:
 
 
 def _set_up(
-    config: ExperimentConfig, user: UserConfig, group: Group, sources: Sources, output_dir: Path | None
+    config: ExperimentConfig,
+    user: UserConfig,
+    group: Group,
+    sources: Sources,
+    output_dir: Path | None,
+    progress: Progress,
 ) -> Setup:
     experiment_id = group.experiment_id or new_experiment_id(datetime.now(UTC))
     if config.backend == "pytorch":
@@ -131,7 +136,7 @@ def _set_up(
     from llenergymeasure.server_site import ServerSite
 
     log = server_log(output_dir or Path(tempfile.gettempdir()) / "llem", experiment_id)
-    served = OpenaiBackend(config, log, builtin_text)
+    served = OpenaiBackend(config, log, builtin_text, progress)
     site = ServerSite(config, served.server, sources)
     return Setup(experiment_id, config, user, group, served, site.choose_meter(user), site)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from labledger.console import Progress
 from labledger.files import uninterrupted
 from llenergymeasure.backends.openai.arrivals import StopRule
 from llenergymeasure.backends.openai.client import Call, Client, Target
@@ -35,11 +36,12 @@ PROBE_EVERY_S = 1.0
 
 class OpenaiBackend:
     """See `backends.protocol.Backend`. The output of a server that is launched goes to `log`; `corpus` gives the text
-    that a random model's tokenizer is trained on.
+    that a random model's tokenizer is trained on; `progress` is told how long its start takes.
     """
 
-    def __init__(self, config: ExperimentConfig, log: Path, corpus: Callable[[], str]) -> None:
+    def __init__(self, config: ExperimentConfig, log: Path, corpus: Callable[[], str], progress: Progress) -> None:
         self._config = config
+        self._progress = progress
         self.server = Server(config, log, corpus)
         self._target: Target = target(config, self.server.model_name)
         self._runner = asyncio.Runner()
@@ -58,7 +60,7 @@ class OpenaiBackend:
     def load(self) -> ModelFacts:
         """Start the server where it is to be launched, and have it give one token."""
         config, key = self._config, api_key(self._config)
-        self.server.start()
+        self.server.start(self._waited)
         self._target = target(config, self.server.model_name)
         client = Client(self._target, key)
         self._client = self._runner.run(client.__aenter__())
@@ -183,6 +185,10 @@ class OpenaiBackend:
         if self._client is None:
             raise BackendError("the server is not connected")
         return self._client
+
+    def _waited(self, waited_s: float) -> None:
+        limit_s = self._config.launch.ready_timeout_s if self._config.launch else 0.0
+        self._progress.update(int(waited_s), int(limit_s), "seconds; the server does not answer yet")
 
     def _new_intake(self) -> Intake:
         in_chat = self._config.openai.endpoint == "chat"

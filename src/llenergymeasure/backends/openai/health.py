@@ -23,7 +23,7 @@ class HealthCheck:
         self._path = f"{parts.path.rstrip('/')}/models"
         host = f"[{self._host}]" if ":" in self._host else self._host
         self.address = f"{host}:{self._port}"
-        self.url = f"{parts.scheme}://{self.address}{self._path}"
+        self.url = f"{parts.scheme}://{self.address}"
 
     def refuse_others(self) -> None:
         """Make sure that the address is free.
@@ -44,20 +44,31 @@ class HealthCheck:
         )
 
     def problem(self, patience_s: float, interrupt: int) -> str | None:
-        """Ask for the list of models: None where it answers, else what came instead.
+        """Ask whether it is healthy or, where it has no such question, for its models: None where it is ready, else what
+        came instead.
 
-        Returns early when something comes in at the descriptor `interrupt`.
+        The list of models alone does not tell: a server may fail to make it and yet serve. Returns early when something
+        comes in at the descriptor `interrupt`.
         """
+        try:
+            health = self._status("/health", patience_s, interrupt)
+            if health == 200 or (health is not None and health >= 500):
+                return None if health == 200 else f"status {health} of /health"
+            status = health and self._status(self._path, patience_s, interrupt)
+        except (OSError, http.client.HTTPException) as error:
+            return str(error) or type(error).__name__
+        if status is None:
+            return "no answer"
+        return None if status in ANSWERS else f"status {status} of {self._path}"
+
+    def _status(self, path: str, patience_s: float, interrupt: int) -> int | None:
+        """Of the answer to a GET; None where it does not come."""
         make = http.client.HTTPSConnection if self._is_secure else http.client.HTTPConnection
         with contextlib.closing(make(self._host, self._port, timeout=patience_s)) as connection:
-            try:
-                connection.request("GET", self._path, headers={"Connection": "close"})
-                if not _comes(connection.sock, interrupt, patience_s):
-                    return "no answer"
-                status = connection.getresponse().status
-            except (OSError, http.client.HTTPException) as error:
-                return str(error) or type(error).__name__
-        return None if status in ANSWERS else f"status {status}"
+            connection.request("GET", path, headers={"Connection": "close"})
+            if not _comes(connection.sock, interrupt, patience_s):
+                return None
+            return int(connection.getresponse().status)
 
 
 def _comes(answer: socket.socket, interrupt: int, patience_s: float) -> bool:
