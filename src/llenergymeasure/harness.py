@@ -20,7 +20,7 @@ from llenergymeasure.domain.environment import EnvironmentSnapshot
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.power import PowerSample
-from llenergymeasure.domain.requests import Batch, FailedRequest
+from llenergymeasure.domain.requests import Batch, FailedRequest, Prompt
 from llenergymeasure.energy.idle import IdleWindow, idle_power, watch_idle, why_not
 from llenergymeasure.energy.meters.base import Meter
 from llenergymeasure.energy.reading import Spans, read_energy
@@ -190,7 +190,7 @@ class Collected:
     contention: tuple[CpuContention, CpuContention] | None = None
 
 
-def _prepare(setup: Setup, prompts: list[str], progress: Progress) -> _Ready:
+def _prepare(setup: Setup, prompts: list[Prompt], progress: Progress) -> _Ready:
     config, group, backend, site = setup.config, setup.group, setup.backend, setup.site
     metering, meter = setup.metering, setup.metering.meter
     environment = EnvironmentCapture(setup.user.record_hostname, backend.weight_files())

@@ -8,6 +8,7 @@ from pathlib import Path
 from llenergymeasure.backends.openai import checks as openai_checks
 from llenergymeasure.backends.pytorch import checks as pytorch_checks
 from llenergymeasure.config.models import ExperimentConfig
+from llenergymeasure.domain.requests import Prompt
 from llenergymeasure.energy import selection
 from llenergymeasure.errors import ConfigError, PreFlightError
 from llenergymeasure.workload.prompts import load_prompts
@@ -15,7 +16,7 @@ from llenergymeasure.workload.prompts import load_prompts
 MIN_FREE_BYTES = 1_000_000  # a result is some tens of kilobytes
 
 
-def check(config: ExperimentConfig, sources: selection.Sources, output_dir: Path | None) -> list[str]:
+def check(config: ExperimentConfig, sources: selection.Sources, output_dir: Path | None) -> list[Prompt]:
     """Raise if the run cannot start; else the prompts that it will send (none for a synthetic dataset).
 
     `sources` is what this machine has to read energy from.
@@ -28,13 +29,14 @@ def check(config: ExperimentConfig, sources: selection.Sources, output_dir: Path
     problems = [*checks.problems(config), *selection.problems(config.energy, sources)]
     if output_dir is not None:
         problems += _output_problems(output_dir)
-    prompts: list[str] = []
+    prompts: list[Prompt] = []
     try:
         prompts = load_prompts(config)
     except ConfigError as error:
         if not problems:
             raise
         problems.append(str(error))
+    problems += pytorch_checks.prompt_problems(config, prompts)
     if problems:
         raise PreFlightError("\n".join(problems))
     return prompts

@@ -192,6 +192,7 @@ _NOT_ON_A_SERVER = {
     **dict.fromkeys(("pytorch", "lora"), "with backend: openai; give it to the server"),
     "batch_size": "with backend: openai: a server makes its own batches; use load: {concurrency}",
     "max_input_tokens": "with backend: openai: prompts are sent whole",
+    "chat_template": "with backend: openai; openai.endpoint says whether the server renders prompts",
 }
 
 
@@ -207,6 +208,11 @@ class ExperimentConfig(Section):
     device: Literal["auto", "cuda", "cpu"] = "auto"
     dataset: Dataset = Field(
         BUILTIN_DATASET, description="builtin, the path of a .jsonl file, or {synthetic: {input_len, output_len}}."
+    )
+    chat_template: Literal["auto", "always"] = Field(
+        "auto",
+        description="auto: conversations are rendered with the model's chat template, and plain prompts are sent as "
+        "they are; always: a plain prompt too, as a turn of the user.",
     )
     num_prompts: Positive = 100
     max_input_tokens: Positive | None = Field(None, description="Longer prompts are cut to their first tokens.")
@@ -253,7 +259,11 @@ class ExperimentConfig(Section):
         found = self._without_effect_on_a_server() if self.backend == "openai" else _NOT_IN_PROCESS
         if not isinstance(self.dataset, SyntheticDataset):
             return dict(found)
-        return {**found, "max_output_tokens": "with a synthetic dataset: its output_len is the length"}
+        return {
+            **found,
+            "max_output_tokens": "with a synthetic dataset: its output_len is the length",
+            "chat_template": "with a synthetic dataset: its prompts are tokens, not text",
+        }
 
     def _without_effect_on_a_server(self) -> dict[str, str]:
         found = dict(_NOT_ON_A_SERVER)

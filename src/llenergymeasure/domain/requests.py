@@ -4,17 +4,37 @@ Times are seconds on CLOCK_MONOTONIC, the one clock of requests, samples and cou
 """
 
 from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+Prompt = str | tuple[Message, ...]
+"""What a dataset asks: plain text, or a conversation that ends with a turn of the user."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One prompt, as text or as token ids, and how many tokens to generate for it at most."""
+    """One prompt, and how many tokens to generate for it at most.
+
+    Exactly one of three is set: `prompt`, sent as it is; `token_ids`; or `messages`, a conversation that the model's
+    chat template renders.
+    """
 
     index: int
     prompt: str | None
     token_ids: tuple[int, ...] | None
     max_output_tokens: int
     ignore_eos: bool = False
+    messages: tuple[Message, ...] | None = None
 
 
 @dataclass(frozen=True)

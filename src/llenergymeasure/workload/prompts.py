@@ -9,16 +9,17 @@ from pathlib import Path
 from labledger.yaml_files import read_text
 from llenergymeasure.config.datasets import BUILTIN_DATASET, SyntheticDataset
 from llenergymeasure.config.models import ExperimentConfig
-from llenergymeasure.domain.requests import Request
+from llenergymeasure.domain.requests import Message, Prompt, Request
 from llenergymeasure.errors import ConfigError
+from llenergymeasure.workload.conversations import parse_prompt
 
 BUILTIN_FILE = "builtin_prompts.jsonl"
 
 
-def load_prompts(config: ExperimentConfig) -> list[str]:
+def load_prompts(config: ExperimentConfig) -> list[Prompt]:
     """The first `num_prompts` prompts of the dataset, in its order; none for a synthetic one.
 
-    A line of a .jsonl file is `{"prompt": "..."}` or just the text in quotes; other keys are left alone.
+    A line of a .jsonl file is `{"prompt": "..."}`, just the text in quotes, or a conversation; see `parse_prompt`.
 
     Raises:
         ConfigError: the dataset is not there, has a line that is no prompt (file:line), or too few of them.
@@ -37,19 +38,29 @@ def load_prompts(config: ExperimentConfig) -> list[str]:
     return prompts
 
 
-def build_requests(config: ExperimentConfig, prompts: Sequence[str], prompt_tokens: Sequence[int]) -> list[Request]:
+def build_requests(config: ExperimentConfig, prompts: Sequence[Prompt], prompt_tokens: Sequence[int]) -> list[Request]:
     """A request for each prompt; for a synthetic dataset, `num_prompts` of them drawn from `prompt_tokens`.
+
+    With `chat_template: always` a plain prompt is a conversation of one turn.
 
     Request i of a synthetic dataset depends on `random_seed` and i alone.
     """
     limit, ignore_eos = config.output_limit, config.ignores_eos
     if not isinstance(config.dataset, SyntheticDataset):
-        return [Request(index, prompt, None, limit, ignore_eos) for index, prompt in enumerate(prompts)]
+        as_chat = config.chat_template == "always"
+        return [_request(index, prompt, limit, ignore_eos, as_chat) for index, prompt in enumerate(prompts)]
     length = config.dataset.synthetic.input_len
     return [
         Request(index, None, _random_tokens(prompt_tokens, length, (config.random_seed, index)), limit, ignore_eos)
         for index in range(config.num_prompts)
     ]
+
+
+def _request(index: int, prompt: Prompt, limit: int, ignore_eos: bool, as_chat: bool) -> Request:
+    if isinstance(prompt, str) and not as_chat:
+        return Request(index, prompt, None, limit, ignore_eos)
+    messages = (Message("user", prompt),) if isinstance(prompt, str) else prompt
+    return Request(index, None, None, limit, ignore_eos, messages)
 
 
 def _random_tokens(tokens: Sequence[int], length: int, seed: tuple[int, int]) -> tuple[int, ...]:
@@ -76,7 +87,7 @@ def builtin_text() -> str:
     return resources.files(__package__).joinpath(BUILTIN_FILE).read_text(encoding="utf-8")
 
 
-def _parse(name: str, text: str) -> Iterator[str]:
+def _parse(name: str, text: str) -> Iterator[Prompt]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -84,7 +95,7 @@ def _parse(name: str, text: str) -> Iterator[str]:
             value = json.loads(line)
         except json.JSONDecodeError as error:
             raise ConfigError(f"{name}:{number}: not JSON: {error.msg} (column {error.colno})") from error
-        prompt = value.get("prompt") if isinstance(value, dict) else value
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise ConfigError(f'{name}:{number}: expected {{"prompt": "some text"}}, found {line.strip()[:60]}')
-        yield prompt
+        try:
+            yield parse_prompt(value)
+        except ValueError as error:
+            raise ConfigError(f"{name}:{number}: {error}; found {line.strip()[:60]}") from error

@@ -120,6 +120,14 @@ def proves_dataset(monkeypatch, tmp_path, folder):
     assert received == "This is the prompt that the model must receive."
 
 
+def proves_chat_template(monkeypatch, tmp_path, folder):
+    path = tmp_path / "mine.jsonl"
+    path.write_text(json.dumps({"prompt": "Asked."}) + "\n")
+    calls, _ = generated(monkeypatch, dataset=str(path), num_prompts=1, max_input_tokens=None, chat_template="always")
+    received = load(tiny_config(), builtin_text).tokenizer.decode(calls[0]["input_ids"][0], skip_special_tokens=True)
+    assert received == "user: Asked.\nassistant:"
+
+
 def proves_synthetic_lengths(monkeypatch, tmp_path, folder):
     lengths = {"synthetic": {"input_len": 9, "output_len": 3}}
     _, batches = generated(monkeypatch, dataset=lengths, max_input_tokens=None, max_output_tokens=None)
@@ -343,6 +351,7 @@ PROOFS = {
     "dataset": proves_dataset,
     "dataset.synthetic.input_len": proves_synthetic_lengths,
     "dataset.synthetic.output_len": proves_synthetic_lengths,
+    "chat_template": proves_chat_template,
     "num_prompts": proves_num_prompts,
     "max_input_tokens": proves_max_input_tokens,
     "max_output_tokens": proves_max_output_tokens,

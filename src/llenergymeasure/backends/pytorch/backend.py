@@ -9,6 +9,7 @@ from pathlib import Path
 
 from llenergymeasure.backends.pytorch.clocks import CudaClock, HostClock, StepClock
 from llenergymeasure.backends.pytorch.counting import decoder_shape
+from llenergymeasure.backends.pytorch.encoding import token_ids
 from llenergymeasure.backends.pytorch.generation import (
     Encoded,
     generation_config,
@@ -55,7 +56,7 @@ class PytorchBackend:
 
     def prepare(self, requests: Sequence[Request]) -> list[str]:
         """Encode, cut to `max_input_tokens`, and check the lengths against the model's positions."""
-        encoded = [Encoded(request, self._token_ids(request)) for request in requests]
+        encoded = [Encoded(request, token_ids(self.loaded.tokenizer, request)) for request in requests]
         limit = self._config.max_input_tokens
         cut = [each for each in encoded if limit is not None and len(each.token_ids) > limit]
         encoded = [Encoded(each.request, each.token_ids[:limit]) for each in encoded]
@@ -138,14 +139,6 @@ class PytorchBackend:
             return None
         lengths = (len(each.token_ids) + each.request.max_output_tokens for batch in self.batches for each in batch)
         return max(lengths) - 1  # the last token is never fed back
-
-    def _token_ids(self, request: Request) -> tuple[int, ...]:
-        if request.token_ids is not None:
-            return request.token_ids
-        token_ids = tuple(self.loaded.tokenizer(request.prompt)["input_ids"])
-        if not token_ids:
-            raise ConfigError(f"prompt {request.index + 1} has no tokens in this model's vocabulary; remove it")
-        return token_ids
 
     def _check_lengths(self, encoded: Sequence[Encoded]) -> None:
         positions = getattr(self.loaded.model.config, "max_position_embeddings", None)

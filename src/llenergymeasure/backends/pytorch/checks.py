@@ -1,11 +1,14 @@
 """What keeps the pytorch backend from running, found without loading a model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
-from llenergymeasure.backends.pytorch.sources import lora_problems, model_problems
+from llenergymeasure.backends.pytorch.encoding import NO_CHAT_TEMPLATE
+from llenergymeasure.backends.pytorch.sources import has_chat_template, lora_problems, model_problems
 from llenergymeasure.config.models import ExperimentConfig
+from llenergymeasure.config.paths import local_folder
+from llenergymeasure.domain.requests import Prompt
 
 REQUIRED = ("torch", "transformers", "accelerate")
 INSTALL = "pip install -e '.[pytorch]'"
@@ -27,6 +30,14 @@ def problems(config: ExperimentConfig) -> Iterator[str]:
         if find_spec("peft") is None:
             yield f"lora: peft is not installed; run {INSTALL}"
         yield from lora_problems(config.lora)
+
+
+def prompt_problems(config: ExperimentConfig, prompts: Sequence[Prompt]) -> Iterator[str]:
+    """A dataset of conversations, and a model in a local folder that has no template for them."""
+    folder = local_folder(config.model)
+    rendered = config.chat_template == "always" or any(not isinstance(prompt, str) for prompt in prompts)
+    if rendered and folder is not None and folder.is_dir() and not has_chat_template(folder):
+        yield f"model: {folder}: {NO_CHAT_TEMPLATE}"
 
 
 def _device_problems(config: ExperimentConfig) -> Iterator[str]:

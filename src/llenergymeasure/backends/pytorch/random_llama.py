@@ -9,6 +9,10 @@ from typing import Any
 from llenergymeasure.config.models import RandomModelConfig
 
 SPECIAL_TOKENS = ("<s>", "</s>", "<pad>")
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant:{% endif %}"
+)
 
 
 def build_tokenizer(corpus: str, vocab_size: int) -> Any:
@@ -33,7 +37,9 @@ def build_tokenizer(corpus: str, vocab_size: int) -> Any:
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{begin} $A", special_tokens=[(begin, tokenizer.token_to_id(begin))]
     )
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=begin, eos_token=end, pad_token=pad)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=begin, eos_token=end, pad_token=pad, chat_template=CHAT_TEMPLATE
+    )
 
 
 def build_model(shape: RandomModelConfig, tokenizer: Any, *, seed: int, device: str, dtype: Any, attention: str) -> Any:

@@ -12,6 +12,7 @@ from llenergymeasure.config.paths import local_folder
 
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 INDEX_FILE = "model.safetensors.index.json"
+TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json", "tekken.json")
 
 
 def model_problems(config: ExperimentConfig) -> Iterator[str]:
@@ -45,6 +46,21 @@ def lora_problems(lora: LoraConfig) -> Iterator[str]:
 def weight_files(folder: Path) -> tuple[Path, ...]:
     """The safetensors files of a model folder, in order of their names."""
     return tuple(sorted(folder.glob("*.safetensors")))
+
+
+def has_chat_template(folder: Path) -> bool:
+    """Whether the tokenizer of a model's folder has a chat template, or may have one that is not seen in its files."""
+    if any((folder / name).is_file() for name in TEMPLATE_FILES):
+        return True
+    try:
+        tokenizer = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True  # what is wrong with it is the loader's to say
+    if not isinstance(tokenizer, dict):
+        return True
+    return tokenizer.get("chat_template") is not None or "auto_map" in tokenizer
 
 
 def hub_commit(config: ExperimentConfig) -> str | None:
