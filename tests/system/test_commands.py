@@ -126,10 +126,21 @@ def references(node):
         {},
         {"warmup": {"convergence_detection": True, "max_prompts": 7}},
         {"dataset": {"synthetic": {"input_len": 8, "output_len": 3}}, "max_output_tokens": None},
+        {
+            "dataset": {
+                "synthetic": {
+                    "input_len": {"distribution": "lognormal", "mean": 40, "stdev": 9.5, "max": 64},
+                    "output_len": {"distribution": "uniform", "min": 2, "max": 4},
+                    "shared_prefix": 0.5,
+                }
+            },
+            "max_output_tokens": None,
+            "max_input_tokens": None,
+        },
         {"decoder": {"do_sample": True, "temperature": 0.5}, "measurement": {"window": [1, 2.5]}},
         {"random_model": None, "model": "some/model", "pytorch": {"revision": "v1"}, "passthrough_kwargs": {"a": [1]}},
     ],
-    ids=["plain", "convergence", "synthetic", "sampled", "hub model"],
+    ids=["plain", "convergence", "synthetic", "drawn lengths", "sampled", "hub model"],
 )
 def test_what_config_show_prints_is_a_configuration_that_resolves_to_the_same(user, changes):
     shown = user.llem("config", "show", user.experiment(**changes)).stdout

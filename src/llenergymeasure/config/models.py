@@ -281,9 +281,9 @@ class ExperimentConfig(Section):
         if (
             isinstance(self.dataset, SyntheticDataset)
             and limit is not None
-            and limit < self.dataset.synthetic.input_len
+            and limit < self.dataset.synthetic.longest_input
         ):
-            raise ValueError("max_input_tokens: is less than dataset.synthetic.input_len")
+            raise ValueError("max_input_tokens: is less than dataset.synthetic.input_len can be")
         return self
 
     @model_validator(mode="after")
@@ -318,14 +318,14 @@ class ExperimentConfig(Section):
 
     @property
     def output_limit(self) -> int:
-        """How many tokens a request may generate."""
-        return (
-            self.dataset.synthetic.output_len if isinstance(self.dataset, SyntheticDataset) else self.max_output_tokens
-        )
+        """How many tokens a request may generate; of lengths that are drawn, the longest."""
+        if isinstance(self.dataset, SyntheticDataset):
+            return self.dataset.synthetic.longest_output
+        return self.max_output_tokens
 
     @property
     def ignores_eos(self) -> bool:
-        """Whether every request generates exactly `output_limit` tokens."""
+        """Whether every request generates exactly as many tokens as were asked for."""
         return self.decoder.ignore_eos or isinstance(self.dataset, SyntheticDataset)
 
 

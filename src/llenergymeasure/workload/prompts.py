@@ -12,6 +12,7 @@ from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.domain.requests import Message, Prompt, Request
 from llenergymeasure.errors import ConfigError
 from llenergymeasure.workload.conversations import parse_prompt
+from llenergymeasure.workload.synthetic import synthetic_requests
 
 BUILTIN_FILE = "builtin_prompts.jsonl"
 
@@ -42,18 +43,12 @@ def build_requests(config: ExperimentConfig, prompts: Sequence[Prompt], prompt_t
     """A request for each prompt; for a synthetic dataset, `num_prompts` of them drawn from `prompt_tokens`.
 
     With `chat_template: always` a plain prompt is a conversation of one turn.
-
-    Request i of a synthetic dataset depends on `random_seed` and i alone.
     """
-    limit, ignore_eos = config.output_limit, config.ignores_eos
-    if not isinstance(config.dataset, SyntheticDataset):
-        as_chat = config.chat_template == "always"
-        return [_request(index, prompt, limit, ignore_eos, as_chat) for index, prompt in enumerate(prompts)]
-    length = config.dataset.synthetic.input_len
-    return [
-        Request(index, None, _random_tokens(prompt_tokens, length, (config.random_seed, index)), limit, ignore_eos)
-        for index in range(config.num_prompts)
-    ]
+    if isinstance(config.dataset, SyntheticDataset):
+        lengths = config.dataset.synthetic
+        return list(synthetic_requests(lengths, config.num_prompts, prompt_tokens, config.random_seed))
+    limit, ignore_eos, as_chat = config.output_limit, config.ignores_eos, config.chat_template == "always"
+    return [_request(index, prompt, limit, ignore_eos, as_chat) for index, prompt in enumerate(prompts)]
 
 
 def _request(index: int, prompt: Prompt, limit: int, ignore_eos: bool, as_chat: bool) -> Request:
@@ -61,13 +56,6 @@ def _request(index: int, prompt: Prompt, limit: int, ignore_eos: bool, as_chat: 
         return Request(index, prompt, None, limit, ignore_eos)
     messages = (Message("user", prompt),) if isinstance(prompt, str) else prompt
     return Request(index, None, None, limit, ignore_eos, messages)
-
-
-def _random_tokens(tokens: Sequence[int], length: int, seed: tuple[int, int]) -> tuple[int, ...]:
-    import numpy as np
-
-    places = np.random.default_rng(seed).integers(len(tokens), size=length)
-    return tuple(tokens[int(place)] for place in places)
 
 
 def _read(dataset: str) -> tuple[str, str]:

@@ -2,7 +2,9 @@
 
 import json
 import time
+from typing import get_args
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -132,6 +134,40 @@ def proves_synthetic_lengths(monkeypatch, tmp_path, folder):
     lengths = {"synthetic": {"input_len": 9, "output_len": 3}}
     _, batches = generated(monkeypatch, dataset=lengths, max_input_tokens=None, max_output_tokens=None)
     assert {(each.input_tokens, each.output_tokens) for batch in batches for each in batch.requests} == {(9, 3)}
+
+
+DRAWN = {
+    "uniform": {"min": 5, "max": 30},
+    "normal": {"mean": 12.0, "stdev": 6.0, "min": 5, "max": 30},
+    "lognormal": {"mean": 12.0, "stdev": 6.0, "min": 5, "max": 60},
+}
+CHANGED = {"min": 9, "max": 15, "mean": 20.0, "stdev": 1.0}
+
+
+def drawn(which, kind, **changes):
+    lengths = {"input_len": 4, "output_len": 4, which: {"distribution": kind, **DRAWN[kind], **changes}}
+    config = tiny_config(dataset={"synthetic": lengths}, max_input_tokens=None, max_output_tokens=None, num_prompts=60)
+    requests = build_requests(config, [], range(3, 400))
+    return [len(each.token_ids) if which == "input_len" else each.max_output_tokens for each in requests]
+
+
+def length_field(which, kind, field):
+    def proves(monkeypatch, tmp_path, folder):
+        if field == "distribution":
+            assert all(drawn(which, kind) != drawn(which, other) for other in DRAWN if other != kind)
+            return
+        before, after = drawn(which, kind), drawn(which, kind, **{field: CHANGED[field]})
+        summary = {"min": min, "max": max, "mean": np.mean, "stdev": np.std}[field]
+        assert summary(before) != pytest.approx(summary(after), abs=2)
+        assert summary(after) == pytest.approx(CHANGED[field], abs=1.5)
+
+    return proves
+
+
+def proves_shared_prefix(monkeypatch, tmp_path, folder):
+    lengths = {"synthetic": {"input_len": 9, "output_len": 3, "shared_prefix": 0.7}}
+    calls, _ = generated(monkeypatch, dataset=lengths, max_input_tokens=None, max_output_tokens=None, batch_size=4)
+    assert [len(set(column)) > 1 for column in calls[0]["input_ids"].T.tolist()] == [False] * 6 + [True] * 3
 
 
 def proves_num_prompts(monkeypatch, tmp_path, folder):
@@ -351,6 +387,13 @@ PROOFS = {
     "dataset": proves_dataset,
     "dataset.synthetic.input_len": proves_synthetic_lengths,
     "dataset.synthetic.output_len": proves_synthetic_lengths,
+    **{
+        f"dataset.synthetic.{which}.{kind}.{field}": length_field(which, kind, field)
+        for which in ("input_len", "output_len")
+        for kind in DRAWN
+        for field in ("distribution", *DRAWN[kind])
+    },
+    "dataset.synthetic.shared_prefix": proves_shared_prefix,
     "chat_template": proves_chat_template,
     "num_prompts": proves_num_prompts,
     "max_input_tokens": proves_max_input_tokens,
@@ -390,13 +433,14 @@ PROOFS = {
 
 
 def fields(model: type[BaseModel], prefix=""):
-    """The path of every value that a YAML may hold; a section counts as its own fields."""
+    """The path of every value that a YAML may hold; a section counts as its own fields, one of several by its tag."""
     for name, field in model.model_fields.items():
-        section = next(iter(models_in(field.annotation)), None)
-        if section is None or name == "dataset":
+        sections = models_in(field.annotation)
+        if len(sections) != 1 or name == "dataset":
             yield prefix + name
-        if section is not None:
-            yield from fields(section, f"{prefix}{name}.")
+        for section in sections:
+            tag = "" if len(sections) == 1 else get_args(section.model_fields["distribution"].annotation)[0] + "."
+            yield from fields(section, f"{prefix}{name}.{tag}")
 
 
 def test_every_field_has_a_proof_and_every_proof_a_field():

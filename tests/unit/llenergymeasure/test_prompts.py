@@ -1,12 +1,10 @@
 import json
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tiny import tiny_config
 
 from llenergymeasure.errors import ConfigError
-from llenergymeasure.workload.prompts import build_requests, builtin_text, load_prompts
+from llenergymeasure.workload.prompts import builtin_text, load_prompts
 
 
 def from_file(path, text, count=1):
@@ -57,19 +55,3 @@ def test_a_dataset_that_cannot_be_used_is_refused_with_its_place(path, text, pro
 def test_a_name_that_is_no_dataset_is_refused():
     with pytest.raises(ConfigError, match=r"neither 'builtin' nor the path of a \.jsonl file"):
         load_prompts(tiny_config(dataset="sharegpt"))
-
-
-@settings(max_examples=30)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 200))
-def test_a_random_prompt_depends_on_the_seed_and_its_place_alone(seed, length):
-    def drawn(count):
-        lengths = {"synthetic": {"input_len": length, "output_len": 2}}
-        config = tiny_config(
-            dataset=lengths, random_seed=seed, num_prompts=count, max_input_tokens=None, max_output_tokens=None
-        )
-        return [each.token_ids for each in build_requests(config, [], range(3, 400))]
-
-    two, five = drawn(2), drawn(5)
-    assert five[:2] == two
-    assert {len(ids) for ids in five} == {length}
-    assert all(3 <= token < 400 for ids in five for token in ids)

@@ -13,6 +13,7 @@ from llenergymeasure.backends.pytorch.encoding import token_ids
 from llenergymeasure.backends.pytorch.generation import (
     Encoded,
     generation_config,
+    longest_output,
     padded,
     request_records,
     step_marker,
@@ -60,9 +61,10 @@ class PytorchBackend:
         limit = self._config.max_input_tokens
         cut = [each for each in encoded if limit is not None and len(each.token_ids) > limit]
         encoded = [Encoded(each.request, each.token_ids[:limit]) for each in encoded]
-        self._check_lengths(encoded)
         size = self._config.batch_size
         self.batches = [tuple(encoded[start : start + size]) for start in range(0, len(encoded), size)]
+        for batch in self.batches:
+            self._check_lengths(batch)
         notes = [f"{len(cut)} prompts were cut to max_input_tokens = {limit}."] if cut else []
         shapes = {(len(batch), max(len(each.token_ids) for each in batch)) for batch in self.batches}
         if self._config.pytorch.torch_compile and len(shapes) > 1:
@@ -134,24 +136,26 @@ class PytorchBackend:
 
     @property
     def _static_length(self) -> int | None:
-        """A static cache's length: that of the longest request, for every batch, so that none resizes it."""
+        """A static cache's length: that of the longest batch, for all of them, so that none resizes it."""
         if self._config.pytorch.cache != "static":
             return None
-        lengths = (len(each.token_ids) + each.request.max_output_tokens for batch in self.batches for each in batch)
+        lengths = (max(len(each.token_ids) for each in batch) + longest_output(batch) for batch in self.batches)
         return max(lengths) - 1  # the last token is never fed back
 
-    def _check_lengths(self, encoded: Sequence[Encoded]) -> None:
+    def _check_lengths(self, batch: Sequence[Encoded]) -> None:
+        """Every row is computed until the batch's longest output is done, so that is how far its positions go."""
         positions = getattr(self.loaded.model.config, "max_position_embeddings", None)
         if positions is None:
             return
-        for each in encoded:
-            wanted = len(each.token_ids) + each.request.max_output_tokens
+        output = longest_output(batch)
+        for each in batch:
+            wanted = len(each.token_ids) + output
             if wanted > positions:
-                room = positions - each.request.max_output_tokens
-                advice = f"set max_input_tokens to {room} or less" if room > 0 else "generate fewer"
+                own = each.request.max_output_tokens == output
                 raise ConfigError(
-                    f"prompt {each.request.index + 1} has {len(each.token_ids)} tokens, and {wanted} with its output; "
-                    f"the model has {positions} positions: {advice}"
+                    f"prompt {each.request.index + 1} has {len(each.token_ids)} tokens, and {wanted} with "
+                    f"{'its output' if own else 'the longest output of its batch'}; the model has {positions} "
+                    f"positions: {_shorter(each.request, positions - output)}"
                 )
 
     def _generate(self, number: int) -> Batch:
@@ -162,7 +166,7 @@ class PytorchBackend:
         torch.manual_seed(self._config.random_seed + number)  # a batch draws the same whatever ran before it
         arguments = {
             **padded(batch, self.loaded),
-            "generation_config": generation_config(batch[0].request, self._config, self.loaded, self._static_length),
+            "generation_config": generation_config(batch, self._config, self.loaded, self._static_length),
             "stopping_criteria": [step_marker(clock, len(batch), self.loaded.device)],
             **self._config.passthrough_kwargs,
         }
@@ -190,6 +194,13 @@ class PytorchBackend:
             full=len(batch) == self._config.batch_size,
             attended_tokens=self._static_length,
         )
+
+
+def _shorter(request: Request, room: int) -> str:
+    """What to do about a request whose prompt has only `room` positions."""
+    if request.token_ids is not None:
+        return "ask for a shorter input_len or output_len"
+    return f"set max_input_tokens to {room} or less" if room > 0 else "generate fewer"
 
 
 @contextlib.contextmanager

@@ -33,8 +33,18 @@ def padded(batch: Sequence[Encoded], loaded: Loaded) -> dict[str, Any]:
     }
 
 
-def generation_config(request: Request, config: ExperimentConfig, loaded: Loaded, static_length: int | None) -> Any:
-    """transformers' settings for a batch of requests like `request`: nothing that matters is inherited."""
+def longest_output(batch: Sequence[Encoded]) -> int:
+    """For how many tokens a batch goes on: a static batch computes every row until the last one is done."""
+    return max(each.request.max_output_tokens for each in batch)
+
+
+def generation_config(
+    batch: Sequence[Encoded], config: ExperimentConfig, loaded: Loaded, static_length: int | None
+) -> Any:
+    """transformers' settings for a batch, whose requests end at an end-of-sequence token all or none.
+
+    Nothing that matters is inherited.
+    """
     from transformers import GenerationConfig
 
     decoder = config.decoder
@@ -45,11 +55,11 @@ def generation_config(request: Request, config: ExperimentConfig, loaded: Loaded
         "min_p": decoder.min_p or None,
     }
     return GenerationConfig(
-        max_new_tokens=request.max_output_tokens,
+        max_new_tokens=longest_output(batch),
         do_sample=decoder.do_sample,
         **(sampling if decoder.do_sample else {}),
         repetition_penalty=decoder.repetition_penalty,
-        eos_token_id=None if request.ignore_eos else list(loaded.eos_ids) or None,
+        eos_token_id=None if batch[0].request.ignore_eos else list(loaded.eos_ids) or None,
         pad_token_id=loaded.pad_id,
         use_cache=True,
         cache_implementation="static" if static_length else None,
@@ -80,7 +90,9 @@ def request_records(
     step_times_s: tuple[float, ...],
     eos_ids: Sequence[int],
 ) -> tuple[RequestRecord, ...]:
-    """A record for each request: its tokens up to the one that ended it, each with its step's time.
+    """A record for each request: its tokens up to the one that ended it or its own limit, each with its step's time.
+
+    What a row computes after that, while others of its batch go on, is in the batch's steps and in no token count.
 
     Raises:
         BackendError: there were not as many steps as tokens (speculative decoding), so times are unknown.
@@ -94,8 +106,9 @@ def request_records(
     records = []
     for each, tokens in zip(batch, output, strict=True):
         ends = () if each.request.ignore_eos else eos_ids
-        stopped_at = next((place for place, token in enumerate(tokens, start=1) if token in ends), None)
-        count = stopped_at or len(tokens)
+        own = tokens[: each.request.max_output_tokens]
+        stopped_at = next((place for place, token in enumerate(own, start=1) if token in ends), None)
+        count = stopped_at or len(own)
         records.append(
             RequestRecord(
                 index=each.request.index,

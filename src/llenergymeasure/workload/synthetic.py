@@ -1,0 +1,70 @@
+"""Requests of random tokens, of exact lengths.
+
+Request i depends on `random_seed` and i alone: what is drawn for it has a generator of its own.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from llenergymeasure.config.datasets import BellLengths, Length, LognormalLengths, SyntheticLengths, UniformLengths
+from llenergymeasure.domain.requests import Request
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+# Each kind of draw has its own stream. Not 0: numpy takes (seed, index) and (seed, index, 0) for the same.
+INPUT_LENGTH, OUTPUT_LENGTH, PREFIX = 1, 2, 3
+
+
+def synthetic_requests(
+    lengths: SyntheticLengths, count: int, prompt_tokens: Sequence[int], seed: int
+) -> Iterator[Request]:
+    """`count` requests whose tokens are drawn from `prompt_tokens`.
+
+    The first round(`shared_prefix` * length) tokens of each are the head of one sequence that `seed` alone decides.
+    """
+    import numpy as np
+
+    common = _tokens(prompt_tokens, lengths.longest_input, np.random.default_rng((seed, 0, PREFIX)))
+    for index in range(count):
+        input_len = draw_length(lengths.input_len, np.random.default_rng((seed, index, INPUT_LENGTH)))
+        output_len = draw_length(lengths.output_len, np.random.default_rng((seed, index, OUTPUT_LENGTH)))
+        own = _tokens(prompt_tokens, input_len, np.random.default_rng((seed, index)))
+        shared = round(lengths.shared_prefix * input_len)
+        yield Request(index, None, common[:shared] + own[shared:], output_len, ignore_eos=True)
+
+
+def draw_length(length: Length, generator: "Generator") -> int:
+    """A length in tokens, from its `min` to its `max`."""
+    if isinstance(length, int):
+        return length
+    if isinstance(length, UniformLengths):
+        return int(generator.integers(length.min, length.max, endpoint=True))
+    return _truncated(length, generator)
+
+
+def _truncated(length: BellLengths, generator: "Generator") -> int:
+    """By the inverse of the normal distribution, on the lengths or on their logarithms.
+
+    A whole number stands for what is rounded to it, so the ends are as wide as the others. The mean lies between
+    the ends, so both are never far out on one side, where the inverse would lose its digits.
+    """
+    from scipy.special import ndtr, ndtri
+
+    ends = length.min - 0.5, length.max + 0.5
+    if isinstance(length, LognormalLengths):
+        variance = math.log1p((length.stdev / length.mean) ** 2)
+        centre, spread = math.log(length.mean) - variance / 2, math.sqrt(variance)
+        low, high = map(math.log, ends)
+    else:
+        centre, spread = length.mean, length.stdev
+        low, high = ends
+    share = generator.uniform(ndtr((low - centre) / spread), ndtr((high - centre) / spread))
+    drawn = centre + spread * float(ndtri(share))
+    drawn = math.exp(drawn) if isinstance(length, LognormalLengths) else drawn
+    return min(max(round(drawn), length.min), length.max)
+
+
+def _tokens(tokens: Sequence[int], length: int, generator: "Generator") -> tuple[int, ...]:
+    return tuple(tokens[int(place)] for place in generator.integers(len(tokens), size=length))
