@@ -7,11 +7,13 @@ from pathlib import Path
 
 from llenergymeasure.backends.openai import checks as openai_checks
 from llenergymeasure.backends.pytorch import checks as pytorch_checks
+from llenergymeasure.backends.pytorch.memory_estimate import memory_problems
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.domain.requests import Prompt
 from llenergymeasure.energy import selection
 from llenergymeasure.errors import ConfigError, PreFlightError
 from llenergymeasure.workload.prompts import load_prompts
+from llenergymeasure.workload.size import largest_batch
 
 MIN_FREE_BYTES = 1_000_000  # a result is some tens of kilobytes
 
@@ -37,6 +39,8 @@ def check(config: ExperimentConfig, sources: selection.Sources, output_dir: Path
             raise
         problems.append(str(error))
     problems += pytorch_checks.prompt_problems(config, prompts)
+    if not problems:  # it builds on what the others have found in order
+        problems += memory_problems(config, largest_batch(config), [board.uuid for board in sources.nvml.boards])
     if problems:
         raise PreFlightError("\n".join(problems))
     return prompts

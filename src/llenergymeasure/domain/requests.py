@@ -38,6 +38,14 @@ class Request:
 
 
 @dataclass(frozen=True)
+class BatchSize:
+    """Rows that are computed together, and how many tokens each of them takes at least, input and output."""
+
+    rows: int
+    tokens: int
+
+
+@dataclass(frozen=True)
 class RequestRecord:
     """One request that was served.
 

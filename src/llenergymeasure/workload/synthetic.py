@@ -27,18 +27,27 @@ def synthetic_requests(
     import numpy as np
 
     common = _tokens(prompt_tokens, lengths.longest_input, np.random.default_rng((seed, 0, PREFIX)))
-    for index in range(count):
-        input_len = draw_length(lengths.input_len, np.random.default_rng((seed, index, INPUT_LENGTH)))
-        output_len = draw_length(lengths.output_len, np.random.default_rng((seed, index, OUTPUT_LENGTH)))
+    for index, (input_len, output_len) in enumerate(drawn_lengths(lengths, count, seed)):
         own = _tokens(prompt_tokens, input_len, np.random.default_rng((seed, index)))
         shared = round(lengths.shared_prefix * input_len)
         yield Request(index, None, common[:shared] + own[shared:], output_len, ignore_eos=True)
 
 
-def draw_length(length: Length, generator: "Generator") -> int:
-    """A length in tokens, from its `min` to its `max`."""
+def drawn_lengths(lengths: SyntheticLengths, count: int, seed: int) -> Iterator[tuple[int, int]]:
+    """The input and output length of each of `count` requests."""
+    for index in range(count):
+        yield (
+            _draw(lengths.input_len, (seed, index, INPUT_LENGTH)),
+            _draw(lengths.output_len, (seed, index, OUTPUT_LENGTH)),
+        )
+
+
+def _draw(length: Length, seed: tuple[int, int, int]) -> int:
+    import numpy as np
+
     if isinstance(length, int):
         return length
+    generator = np.random.default_rng(seed)
     if isinstance(length, UniformLengths):
         return int(generator.integers(length.min, length.max, endpoint=True))
     return _truncated(length, generator)
@@ -63,7 +72,7 @@ def _truncated(length: BellLengths, generator: "Generator") -> int:
     share = generator.uniform(ndtr((low - centre) / spread), ndtr((high - centre) / spread))
     drawn = centre + spread * float(ndtri(share))
     drawn = math.exp(drawn) if isinstance(length, LognormalLengths) else drawn
-    return min(max(round(drawn), length.min), length.max)
+    return round(min(max(drawn, length.min), length.max))
 
 
 def _tokens(tokens: Sequence[int], length: int, generator: "Generator") -> tuple[int, ...]:

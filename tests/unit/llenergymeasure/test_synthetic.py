@@ -18,7 +18,7 @@ from llenergymeasure.metrics.flops import total_flops
 from llenergymeasure.workload.prompts import build_requests, builtin_text
 
 UNIFORM = {"distribution": "uniform", "min": 3, "max": 40}
-NORMAL = {"distribution": "normal", "mean": 20.0, "stdev": 8.0, "min": 4, "max": 40}
+NORMAL = {"distribution": "normal", "mean": 12.0, "stdev": 8.0, "min": 8, "max": 30}
 LOGNORMAL = {"distribution": "lognormal", "mean": 20.0, "stdev": 15.0, "min": 4, "max": 60}
 KINDS = {"uniform": UNIFORM, "normal": NORMAL, "lognormal": LOGNORMAL}
 
@@ -147,6 +147,10 @@ def written(tmp_path, synthetic):
             ":5: dataset.synthetic.output_len.mean: 90 is not between min 1 and max 8",
         ),
         (
+            "    input_len: 1\n    output_len: {distribution: normal, mean: 3, stdev: 2, min: 4, max: 8}\n",
+            ":5: dataset.synthetic.output_len.mean: 3 is not between min 4 and max 8",
+        ),
+        (
             "    input_len: 1\n    output_len: {distribution: lognormal, mean: 4, stdev: 0, max: 8}\n",
             ":5: dataset.synthetic.output_len.stdev: should be greater than 0",
         ),
@@ -225,7 +229,10 @@ def test_each_request_of_a_batch_stops_at_its_own_length_and_the_batch_goes_on_t
 
 
 def test_a_row_that_its_batch_takes_past_the_models_positions_is_refused():
-    shape = {**TINY_SHAPE, "max_position_embeddings": 50}
-    dataset = {"synthetic": {"input_len": UNIFORM, "output_len": {"distribution": "uniform", "min": 1, "max": 40}}}
-    with pytest.raises(ConfigError, match="the longest output of its batch; the model has 50 positions: ask for a"):
-        ready(count=8, batch_size=8, dataset=dataset, random_model=shape)
+    asked = build_requests(configured(count=8, dataset=DRAWN), [], range(3, 400))
+    positions = max(len(each.token_ids) + each.max_output_tokens for each in asked)
+    shape = {**TINY_SHAPE, "max_position_embeddings": positions}
+    ready(count=8, batch_size=1, dataset=DRAWN, random_model=shape)
+    problem = f"the longest output of its batch; the model has {positions} positions: ask for a shorter"
+    with pytest.raises(ConfigError, match=problem):
+        ready(count=8, batch_size=8, dataset=DRAWN, random_model=shape)

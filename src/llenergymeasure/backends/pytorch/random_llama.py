@@ -42,6 +42,14 @@ def build_tokenizer(corpus: str, vocab_size: int) -> Any:
     )
 
 
+def weight_count(shape: RandomModelConfig) -> int:
+    """The model's weights without its norms, which are few."""
+    keys = shape.hidden_size // shape.num_attention_heads * (shape.num_key_value_heads or shape.num_attention_heads)
+    layer = shape.hidden_size * (2 * shape.hidden_size + 2 * keys + 3 * shape.intermediate_size)
+    embeddings = shape.vocab_size * shape.hidden_size * (1 if shape.tie_word_embeddings else 2)
+    return shape.num_hidden_layers * layer + embeddings
+
+
 def build_model(shape: RandomModelConfig, tokenizer: Any, *, seed: int, device: str, dtype: Any, attention: str) -> Any:
     """The model, made where it will run: a large one never passes through the CPU's memory."""
     import torch

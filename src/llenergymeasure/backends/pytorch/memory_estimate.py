@@ -1,0 +1,176 @@
+"""Whether a model can fit into its device's memory at all, told before it is loaded.
+
+What is counted cannot be less: the weights in the precision that was asked for, and the keys and values of the
+largest batch. Activations, the allocator's reserve and a batch whose lengths are not known yet come on top. So a run
+that is refused could not have fitted, and one that is not may still run out.
+"""
+
+import json
+import math
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llenergymeasure.backends.pytorch.counting import COUNTED_ARCHITECTURES
+from llenergymeasure.backends.pytorch.loading import choose_device
+from llenergymeasure.backends.pytorch.random_llama import weight_count
+from llenergymeasure.backends.pytorch.skeleton import build_skeleton
+from llenergymeasure.backends.pytorch.sources import INDEX_FILE, MAX_HEADER_BYTES
+from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig, RandomModelConfig
+from llenergymeasure.config.paths import local_folder
+from llenergymeasure.domain.requests import BatchSize
+
+GB = 1e9
+BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
+FLOATS = {"F64", "F32", "F16", "BF16"}
+
+
+@dataclass(frozen=True)
+class Room:
+    """A device's free memory in bytes, and what people call it."""
+
+    name: str
+    free: float
+
+
+@dataclass(frozen=True)
+class Need:
+    """How many numbers the model is made of, and how many a token leaves in the key-value cache."""
+
+    weights: int
+    cached_a_token: int
+
+    def bytes(self, size: int, tokens: int) -> int:
+        """With numbers of `size` bytes and `tokens` in the cache."""
+        return (self.weights + self.cached_a_token * tokens) * size
+
+
+def memory_problems(config: ExperimentConfig, batch: BatchSize, board_uuids: Sequence[str]) -> Iterator[str]:
+    """A line if weights and key-value cache alone, for `batch`, exceed the device's free memory.
+
+    `board_uuids` are the GPUs that this process may see. Nothing is said where anything is unknown.
+    """
+    size, cached = BYTES[config.precision], batch.rows * (batch.tokens - 1)  # the last token is never fed back
+    need = _from_files(config)
+    if need is None or need.bytes(size, cached) <= _least_room(config, board_uuids):
+        return
+    room = _gpu_room(board_uuids) if choose_device(config.device) != "cpu" else _cpu_room()
+    exact = need if config.model == RANDOM_LLAMA else _from_skeleton(config, need)
+    if room is None or exact is None or exact.bytes(size, cached) <= room.free:
+        return
+    weights, total = exact.weights * size, exact.bytes(size, cached)
+    cache = f", KV cache {(total - weights) / GB:.1f} at batch_size {batch.rows} x {batch.tokens} tokens"
+    yield (
+        f"model: {config.model} needs at least {total / GB:.1f} GB in {config.precision} (weights {weights / GB:.1f}"
+        f"{cache if exact.cached_a_token else ''}), and {room.name} has {room.free / GB:.1f} GB free: "
+        f"{_advice(config, weights > room.free)}"
+    )
+
+
+def _advice(config: ExperimentConfig, weights_alone: bool) -> str:
+    smaller = "choose a smaller precision or a smaller model" if config.precision == "fp32" else "take a smaller model"
+    return smaller if weights_alone else f"lower batch_size, ask for shorter lengths, or {smaller}"
+
+
+def _least_room(config: ExperimentConfig, board_uuids: Sequence[str]) -> float:
+    """The least that the run may have: a question to torch, which takes seconds to import, is asked only below it."""
+    gpu = _gpu_room(board_uuids) if config.device != "cpu" else None
+    cpu = _cpu_room() if config.device != "cuda" else None
+    return min((room.free for room in (gpu, cpu) if room is not None), default=math.inf)
+
+
+def _gpu_room(uuids: Sequence[str]) -> Room | None:
+    """The GPU with the most: which of several the run takes is CUDA's to say."""
+    import pynvml as nvml
+
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:
+        return None
+    try:
+        free = [float(nvml.nvmlDeviceGetMemoryInfo(nvml.nvmlDeviceGetHandleByUUID(uuid)).free) for uuid in uuids]
+    except nvml.NVMLError:
+        return None
+    finally:
+        nvml.nvmlShutdown()
+    return Room("the GPU" if len(free) == 1 else "the emptiest GPU", max(free)) if free else None
+
+
+def _cpu_room() -> Room:
+    import psutil
+
+    return Room("this machine", float(psutil.virtual_memory().available + psutil.swap_memory().free))
+
+
+def _from_files(config: ExperimentConfig) -> Need | None:
+    """Of a random model, or as the files of a local folder have it; None where there are none.
+
+    They may hold more than is loaded, and config.json may leave out what has a default.
+    """
+    if config.model == RANDOM_LLAMA:
+        shape = config.random_model or RandomModelConfig()
+        return Need(weight_count(shape), _cached_a_token({"model_type": "llama", **shape.model_dump()}))
+    folder = local_folder(config.model)
+    counts = [_floats_in(file) for file in _loaded_files(folder)] if folder else []
+    if folder is None or not counts or None in counts:
+        return None
+    return Need(sum(count or 0 for count in counts), _cached_a_token(_read_config(folder)))
+
+
+def _from_skeleton(config: ExperimentConfig, files: Need) -> Need | None:
+    """What the model takes of its files: some hold more, a vision tower or layers that are not used.
+
+    None where transformers does not build it, or not without running code of its own.
+    """
+    try:
+        skeleton = build_skeleton(config.model, config.pytorch.revision)
+    except Exception:  # transformers raises whatever its parts raise
+        return None
+    weights = sum(tensor.numel() for tensor in skeleton.parameters())
+    return Need(min(weights, files.weights), _cached_a_token(skeleton.config.to_dict()))
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def _loaded_files(folder: Path) -> list[Path]:
+    """What transformers reads of a folder, which may hold the weights in another layout as well."""
+    single = folder / "model.safetensors"
+    if single.is_file():
+        return [single]
+    try:
+        named = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))["weight_map"].values()
+        return [folder / name for name in sorted(set(named))]
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return []
+
+
+def _floats_in(path: Path) -> int | None:
+    """How many floating-point numbers the header of a safetensors file describes."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, MAX_HEADER_BYTES)))
+        tensors = [entry for name, entry in header.items() if name != "__metadata__"]
+        return sum(int(math.prod(entry["shape"])) for entry in tensors if entry["dtype"] in FLOATS)
+    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _cached_a_token(shape: Mapping[str, Any]) -> int:
+    """0 where the architecture is not known, or a layer may keep less than every token's keys and values."""
+    if shape.get("model_type") not in COUNTED_ARCHITECTURES or shape.get("sliding_window") or "kv_lora_rank" in shape:
+        return 0
+    try:
+        heads = shape["num_attention_heads"]
+        head_size = shape.get("head_dim") or shape["hidden_size"] // heads
+        return int(2 * shape["num_hidden_layers"] * (shape.get("num_key_value_heads") or heads) * head_size)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):  # GPT-2's config has other names
+        return 0

@@ -1,0 +1,24 @@
+"""A model without its weights: built from its config on torch's meta device, in no memory, whatever its size."""
+
+from typing import Any
+
+from llenergymeasure.config.paths import local_folder
+
+
+def build_skeleton(model: str, revision: str | None = None) -> Any:
+    """The modules of a local folder's or a cached hub model, every tensor of which has a shape and no data.
+
+    Nothing is fetched, and none of the model's own code is run.
+
+    Raises:
+        Exception: its config is not here, or transformers cannot build it, in transformers' own words.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    folder = local_folder(model)
+    config = AutoConfig.from_pretrained(
+        str(folder) if folder else model, revision=revision or "main", local_files_only=True, trust_remote_code=False
+    )
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
