@@ -7,11 +7,13 @@ from llenergymeasure.domain.choices import TokenCountSource
 
 @dataclass(frozen=True)
 class DecoderShape:
-    """What a dense decoder computes for a token; see `metrics.flops`.
+    """What a decoder computes for a token; see `metrics.flops`.
 
-    `matmul_parameters`: weights of all linear layers but the output head. `head_parameters`: those of the
-    head. `attention_width`: query heads times head size. `attention_window`: the length beyond which a layer
-    attends to less than everything, None for none.
+    `matmul_parameters`: weights of all linear layers but the output head, and of a mixture of experts the router
+    and the experts that it chooses for a token. `head_parameters`: those of the head. `attention_width`: query heads
+    times head size. `attention_window`: how many tokens each of `windowed_layers` attends to at most, None for none.
+    `expanding_parameters`: weights that multiply every token attended to, again at each pass: multi-head latent
+    attention makes keys and values of what it has cached.
     """
 
     matmul_parameters: int
@@ -19,6 +21,8 @@ class DecoderShape:
     layers: int
     attention_width: int
     attention_window: int | None = None
+    windowed_layers: int = 0
+    expanding_parameters: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,17 @@
-"""Floating-point operations of a dense decoder, counted from what it computed.
+"""Floating-point operations of a decoder, counted from what it computed.
 
 For one forward pass of B rows, S new positions each, over a past of P positions, a multiplication and an
 addition counting as two:
 
-    2 * N * B * S                     the linear layers, N their weights (embeddings and norms are none)
+    2 * N * B * S                     the linear layers, N their weights (embeddings and norms are none); of a
+                                      mixture of experts the router's and those of a token's own experts
     4 * L * B * A * S * (P + S)       attention scores and values in L layers of width A = heads * head size
+    2 * E * B * (P + S)               cached latents made keys and values, E the weights that do it, where there are any
     2 * V * B                         the output head, V its weights, on the last position alone
 
-Padding is computed, so it is counted. With a static cache a pass attends to its whole length. Attention is counted in
-full, as an eager kernel executes it and torch's counter has it; a flash kernel skips what causality masks. Compare
+Padding is computed, so it is counted. With a static cache a pass attends to its whole length. A layer with a window
+computes the whole prefill, whose far part is masked, and keeps no more than its window after that. Attention is counted
+in full, as an eager kernel executes it and torch's counter has it; a flash kernel skips what causality masks. Compare
 Kaplan et al. (2020), section 2.1, for the same terms.
 """
 
@@ -24,9 +27,13 @@ FLOPS_CONFIDENCE = "within 0.1 % of torch.utils.flop_counter for this architectu
 def pass_flops(shape: DecoderShape, rows: int, new: int, attended: int) -> float:
     """Operations of one forward pass of `rows` sequences, `new` positions each, that attend to `attended`."""
     linear = 2.0 * shape.matmul_parameters * rows * new
-    attention = 4.0 * shape.layers * rows * shape.attention_width * new * attended
+    whole = shape.layers * attended
+    if shape.attention_window is not None and new == 1:
+        whole -= shape.windowed_layers * max(attended - shape.attention_window, 0)
+    attention = 4.0 * rows * shape.attention_width * new * whole
+    expansion = 2.0 * shape.expanding_parameters * rows * attended
     head = 2.0 * shape.head_parameters * rows
-    return linear + attention + head
+    return linear + attention + expansion + head
 
 
 def batch_flops(shape: DecoderShape, batch: Batch, start_s: float, end_s: float) -> float:
@@ -47,8 +54,8 @@ def total_flops(shape: DecoderShape | None, batches: Iterable[Batch], start_s: f
         return None
     total = 0.0
     for batch in batches:
-        longest = batch.padded_input_tokens + len(batch.step_times_s)
-        if shape.attention_window is not None and longest > shape.attention_window:
+        length = batch.attended_tokens  # what a static cache keeps of a windowed layer is not counted
+        if length is not None and shape.attention_window is not None and length > shape.attention_window:
             return None
         total += batch_flops(shape, batch, start_s, end_s)
     return total
