@@ -10,12 +10,14 @@ from tiny import tiny_config
 from transformers import AutoTokenizer
 
 from llenergymeasure import preflight
+from llenergymeasure.api import run_experiment
 from llenergymeasure.backends.pytorch.backend import PytorchBackend
 from llenergymeasure.domain.requests import Message
 from llenergymeasure.energy.selection import find_sources
 from llenergymeasure.errors import ConfigError, PreFlightError
 from llenergymeasure.workload.conversations import parse_prompt
 from llenergymeasure.workload.prompts import build_requests, builtin_text, load_prompts
+from standins.streaming_server import StreamingServer
 
 SHAREGPT = {
     "id": "a1",
@@ -164,3 +166,50 @@ def test_a_conversation_that_the_template_refuses_is_named(path, model_folder, t
     config = tiny_config(model=str(folder), random_model=None, dataset=written(path, "a", SHAREGPT), num_prompts=2)
     with pytest.raises(ConfigError, match="prompt 2 is refused by the model's chat template: Roles must alternate"):
         encoded(config)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with StreamingServer() as server:
+        yield server
+
+
+def served(server, model, dataset, endpoint="chat", **plan):
+    return run_experiment(
+        model=str(model),
+        backend="openai",
+        openai={"base_url": server.url, "endpoint": endpoint},
+        dataset=dataset,
+        num_prompts=2,
+        warmup={"iterations": 2},
+        passthrough_kwargs={"standin": {"tokens": 3, **plan}},
+    )
+
+
+def test_a_server_is_sent_the_conversation_and_renders_it_itself(server, path):
+    result = served(server, "stand-in", written(path, SHAREGPT, OPENAI))
+    messages = [
+        [{"role": each.role, "content": each.content} for each in ASKED],
+        [{"role": "user", "content": "What is a joule?"}],
+    ]
+    # The stand-in counts the words of what it was sent.
+    assert result.process_results[0].requests.input_tokens == [len(json.dumps(each).split()) for each in messages]
+    assert result.warmup_excluded_samples == 2
+
+
+def test_a_conversation_is_counted_as_it_is_rendered_where_a_server_sends_no_usage(server, path, model_folder):
+    result = served(server, model_folder, written(path, SHAREGPT, OPENAI), usage=False)
+    config = {"model": str(model_folder), "random_model": None, "max_input_tokens": None}
+    in_process, _ = encoded(tiny_config(dataset=str(path), num_prompts=2, **config))
+    assert result.token_count_source == "tokenizer"  # noqa: S105 - no password
+    assert result.process_results[0].requests.input_tokens == [len(ids) for ids in in_process]
+
+
+def test_a_completions_endpoint_takes_no_conversation(server, path):
+    with pytest.raises(ConfigError, match="conversations, which the chat endpoint takes: use endpoint: chat"):
+        served(server, "stand-in", written(path, SHAREGPT, OPENAI), endpoint="completions")
+
+
+def test_a_chat_template_is_a_servers_own(server):
+    with pytest.raises(ValueError, match="chat_template: has no effect with backend: openai"):
+        run_experiment(model="x", backend="openai", openai={"base_url": server.url}, chat_template="always")
