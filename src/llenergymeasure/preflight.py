@@ -38,9 +38,10 @@ def check(config: ExperimentConfig, sources: selection.Sources, output_dir: Path
         if not problems:
             raise
         problems.append(str(error))
-    problems += pytorch_checks.prompt_problems(config, prompts)
-    if not problems:  # it builds on what the others have found in order
-        problems += memory_problems(config, largest_batch(config), [board.uuid for board in sources.nvml.boards])
+    if config.backend == "pytorch":
+        problems += pytorch_checks.prompt_problems(config, prompts)
+        if not problems:  # it builds on what the others have found in order
+            problems += memory_problems(config, largest_batch(config), [board.uuid for board in sources.nvml.boards])
     if problems:
         raise PreFlightError("\n".join(problems))
     return prompts

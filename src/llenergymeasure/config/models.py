@@ -192,7 +192,7 @@ _NOT_ON_A_SERVER = {
     **dict.fromkeys(("pytorch", "lora"), "with backend: openai; give it to the server"),
     "batch_size": "with backend: openai: a server makes its own batches; use load: {concurrency}",
     "max_input_tokens": "with backend: openai: prompts are sent whole",
-    "chat_template": "with backend: openai; openai.endpoint says whether the server renders prompts",
+    "chat_template": "with backend: openai: endpoint: chat renders every prompt, and endpoint: completions none",
 }
 
 

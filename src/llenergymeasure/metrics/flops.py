@@ -21,6 +21,7 @@ from llenergymeasure.domain.model import DecoderShape
 from llenergymeasure.domain.requests import Batch
 
 FLOPS_METHOD = "analytic, executed operations, padding included"
+FLOPS_METHOD_SERVED = "analytic, of each request alone: without a prefix cache, speculation, and padding"
 FLOPS_CONFIDENCE = "within 0.1 % of torch.utils.flop_counter for this architecture"
 
 

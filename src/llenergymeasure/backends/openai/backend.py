@@ -5,6 +5,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from llenergymeasure.backends.openai.probing import server_version, why_no_token
 from llenergymeasure.backends.openai.records import ServedRequest
 from llenergymeasure.backends.openai.server import Server
 from llenergymeasure.backends.openai.settings import api_key, stop_rule, strategy, target
+from llenergymeasure.backends.pytorch.sources import hub_commit
 from llenergymeasure.config.datasets import SyntheticDataset
 from llenergymeasure.config.models import ExperimentConfig
-from llenergymeasure.domain.model import ModelFacts
+from llenergymeasure.config.paths import local_folder
+from llenergymeasure.domain.model import DecoderShape, ModelFacts
 from llenergymeasure.domain.requests import Batch, FailedRequest, Request
 from llenergymeasure.errors import BackendError
 
@@ -73,14 +76,15 @@ class OpenaiBackend:
         synthetic = isinstance(config.dataset, SyntheticDataset)
         if synthetic or not self._counts_tokens:
             self._needed_tokenizer("synthetic prompts are made of its tokens" if synthetic else "no usage is sent")
+        shape, shape_unknown = self._shape()
         return ModelFacts(
             device="server",
             device_name=config.openai.base_url,
             backend_version=server_version(config.openai.base_url, key),
             model_memory_mb=None,
             prompt_tokens=_plain_tokens(self._tokenizer) if synthetic else (),
-            shape=None,
-            shape_unknown="a server does not tell what it computes",
+            shape=shape,
+            shape_unknown=shape_unknown,
             token_count_source="server" if self._counts_tokens else "tokenizer",
         )
 
@@ -186,6 +190,17 @@ class OpenaiBackend:
             raise BackendError("the server is not connected")
         return self._client
 
+    def _shape(self) -> tuple[DecoderShape | None, str | None]:
+        """What the model computes for a token, by the config.json of the model's folder or of the local hub cache."""
+        source = self.server.tokenizer_source
+        if local_folder(source) is None and hub_commit(self._config) is None:
+            return None, f"the server does not tell its model's shape, and {source} is no model's folder and not cached"
+        if find_spec("torch") is None:
+            return None, "the model's shape is counted with torch, which is not installed"
+        from llenergymeasure.backends.pytorch.counting import shape_of_config
+
+        return shape_of_config(source)
+
     def _waited(self, waited_s: float) -> None:
         limit_s = self._config.launch.ready_timeout_s if self._config.launch else 0.0
         self._progress.update(int(waited_s), int(limit_s), "seconds; the server does not answer yet")
@@ -265,6 +280,9 @@ def _another(request: Request, number: int) -> Request:
     if request.token_ids is not None:
         turned = number % len(request.token_ids)
         return replace(request, token_ids=request.token_ids[turned:] + request.token_ids[:turned])
+    if request.messages is not None:
+        first, *others = request.messages
+        return replace(request, messages=(replace(first, content=f"{number}. {first.content}"), *others))
     return replace(request, prompt=f"{number}. {request.prompt}")
 
 

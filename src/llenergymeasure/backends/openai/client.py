@@ -48,7 +48,7 @@ class Target:
         """The request as it is sent.
 
         Raises:
-            ConfigError: it has token ids alone, and the chat endpoint takes text.
+            ConfigError: it has token ids, and the chat endpoint takes text; or a conversation, which it alone takes.
         """
         body: dict[str, Any] = {
             "model": self.model,
@@ -58,7 +58,11 @@ class Target:
         }
         if request.ignore_eos:  # an extension: it is not sent to servers that may not know it
             body["ignore_eos"] = True
-        if self.endpoint == "completions":
+        if request.messages is not None:
+            if self.endpoint == "completions":
+                raise ConfigError("the dataset has conversations, which the chat endpoint takes: use endpoint: chat")
+            body["messages"] = [{"role": each.role, "content": each.content} for each in request.messages]
+        elif self.endpoint == "completions":
             body["prompt"] = request.prompt if request.token_ids is None else list(request.token_ids)
         elif request.prompt is not None:
             body["messages"] = [{"role": "user", "content": request.prompt}]

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from llenergymeasure.backends.openai.records import ServedRequest, Usage
 from llenergymeasure.config.paths import local_folder
-from llenergymeasure.domain.requests import Request, RequestRecord
+from llenergymeasure.domain.requests import Message, Request, RequestRecord
 from llenergymeasure.errors import BackendError
 
 
@@ -85,8 +85,10 @@ def counted_usage(tokenizer: Any, request: Request, served: ServedRequest, *, in
     if request.token_ids is not None:
         asked = len(request.token_ids)
     elif in_chat and getattr(tokenizer, "chat_template", None):
-        messages = [{"role": "user", "content": request.prompt}]
+        turns = request.messages or (Message("user", request.prompt or ""),)
+        messages = [{"role": each.role, "content": each.content} for each in turns]
         asked = len(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"])
     else:
-        asked = len(tokenizer(request.prompt)["input_ids"])
+        texts = [each.content for each in request.messages or ()] or [request.prompt or ""]
+        asked = len(tokenizer("\n".join(texts))["input_ids"])
     return Usage(asked, output + (served.answer.finish_reason == "stop"))

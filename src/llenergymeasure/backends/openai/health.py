@@ -44,8 +44,8 @@ class HealthCheck:
         )
 
     def problem(self, patience_s: float, interrupt: int) -> str | None:
-        """Ask whether it is healthy or, where it has no such question, for its models: None where it is ready, else what
-        came instead.
+        """Ask whether it is healthy or, where it knows no such question, for its models: None where it is ready, else
+        what came instead.
 
         The list of models alone does not tell: a server may fail to make it and yet serve. Returns early when something
         comes in at the descriptor `interrupt`.

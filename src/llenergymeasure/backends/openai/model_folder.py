@@ -10,6 +10,7 @@ from pathlib import Path
 
 import platformdirs
 
+from llenergymeasure.backends.pytorch import random_llama
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.errors import BackendError
 
@@ -22,8 +23,8 @@ def random_model_folder(config: ExperimentConfig, corpus: Callable[[], str]) -> 
     """
     assert config.random_model is not None  # noqa: S101 - the configuration sees to it
     made_of = {"shape": config.random_model.model_dump(), "seed": config.random_seed, "precision": config.precision}
-    text = corpus()
-    digest = hashlib.sha256(json.dumps([made_of, text], sort_keys=True).encode()).hexdigest()[:16]
+    text, maker = corpus(), Path(random_llama.__file__).read_text(encoding="utf-8")
+    digest = hashlib.sha256(json.dumps([made_of, text, maker], sort_keys=True).encode()).hexdigest()[:16]
     folder = platformdirs.user_cache_path("llenergymeasure") / "random-llama" / digest
     if folder.is_dir():
         return folder
@@ -49,11 +50,10 @@ def _save(config: ExperimentConfig, corpus: str, folder: Path) -> None:
     import torch
 
     from llenergymeasure.backends.pytorch.loading import DTYPES
-    from llenergymeasure.backends.pytorch.random_llama import build_model, build_tokenizer
 
     assert config.random_model is not None  # noqa: S101 - see above
-    tokenizer = build_tokenizer(corpus, config.random_model.vocab_size)
-    model = build_model(
+    tokenizer = random_llama.build_tokenizer(corpus, config.random_model.vocab_size)
+    model = random_llama.build_model(
         config.random_model,
         tokenizer,
         seed=config.random_seed,
