@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labledger.errors import ConfigError
 from payment_simulator.engine import layout
-from payment_simulator.engine.rates import columns, common_measure
+from payment_simulator.engine.rates import LARGEST_DENOMINATOR, columns, common_measure
 from payment_simulator.engine.reference import allocation, penalty_number
 from payment_simulator.engine.vocabulary import EventKind
 from payment_simulator.policy.builtin import Deadline, LiquidityAware, Policy, Trees
@@ -27,6 +28,14 @@ from payment_simulator.scenario.schema import (
 )
 
 Ints = NDArray[np.int64]
+
+BPS_RATES = {
+    layout.OVERDRAFT_RATE: "overdraft_bps_per_tick",
+    layout.COLLATERAL_RATE: "collateral_cost_per_tick_bps",
+    layout.BORROWING_RATE: "eod_borrowing_bps",
+}
+PENALTIES = {layout.DEADLINE_RULE: "deadline_penalty", layout.EOD_RULE: "eod_penalty_per_transaction"}
+"""Where the head has what `cost_rates` names so."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,11 @@ class Game:
 
 
 def build_game(scenario: Scenario, policies: Sequence[Policy]) -> Game:
-    """The arrays of a scenario whose banks have `policies`, in the order of ids."""
+    """The arrays of a scenario whose banks have `policies`, in the order of ids.
+
+    Raises:
+        ConfigError: a rate is written more finely than is multiplied exactly.
+    """
     agents = scenario.agents_by_id()
     program = Program()
     rates = _Rates(len(agents))
@@ -82,8 +95,10 @@ class _Rates:
         self.columns: list[int] = []
         self._begin = int(layout.HEAD + banks * layout.BANK_COLUMNS)
 
-    def add(self, rate: Fraction) -> int:
-        """The place of its columns."""
+    def add(self, rate: Fraction, name: str) -> int:
+        """The place of its columns; `name` is what a refusal calls it."""
+        if rate.denominator > LARGEST_DENOMINATOR:
+            raise ConfigError(f"{name} has more decimals than are counted exactly: round it to 30")
         self.columns += columns(rate)
         return self._begin + len(self.columns) - len(columns(rate))
 
@@ -104,14 +119,13 @@ def _head(scenario: Scenario, places: _Rates) -> Ints:
     head[layout.MAX_CYCLE_LENGTH] = lsm.max_cycle_length
     head[layout.MAX_CYCLES] = lsm.max_cycles_per_tick
     head[layout.FRICTION] = rates.split_friction_cost
-    head[layout.OVERDRAFT_RATE] = places.add(exact(rates.overdraft_bps_per_tick) / BPS)
-    head[layout.COLLATERAL_RATE] = places.add(exact(rates.collateral_cost_per_tick_bps) / BPS)
-    head[layout.BORROWING_RATE] = places.add(exact(rates.eod_borrowing_bps) / BPS)
-    head[layout.DEADLINE_RULE : layout.DEADLINE_RULE + 2] = _rule(rates.deadline_penalty, places)
-    head[layout.EOD_RULE : layout.EOD_RULE + 2] = _rule(rates.eod_penalty_per_transaction, places)
+    for at, name in BPS_RATES.items():
+        head[at] = places.add(exact(getattr(rates, name)) / BPS, f"cost_rates.{name}")
+    for at, name in PENALTIES.items():
+        head[at : at + 2] = _rule(getattr(rates, name), f"cost_rates.{name}", places)
     delay = [rate for row in delay_rates(scenario) for rate in row]
     unit = delay_unit(scenario)
-    head[layout.DELAY_RATE] = places.add(unit)
+    head[layout.DELAY_RATE] = places.add(unit, "cost_rates.delay_cost_per_tick_per_cent: with its multipliers it")
     head[layout.DELAY_TIMES : layout.DELAY_TIMES + len(delay)] = [int(rate / unit) if unit else 0 for rate in delay]
     return head
 
@@ -124,7 +138,7 @@ def _bank(scenario: Scenario, agent: Agent, policy: Policy, program: Program, ra
     row[layout.CAP] = agent.unsecured_cap
     row[layout.POSTED] = agent.posted_collateral
     row[layout.CAPACITY] = agent.max_collateral_capacity
-    row[layout.AFTER_HAIRCUT] = rates.add(1 - exact(agent.collateral_haircut))
+    row[layout.AFTER_HAIRCUT] = rates.add(1 - exact(agent.collateral_haircut), f"{agent.id}: collateral_haircut")
     row[layout.LIQUIDITY_COST] = half_up(pool * exact(scenario.cost_rates.liquidity_cost_per_tick_bps) / BPS)
     row[layout.POLICY] = _policy_number(policy)
     row[layout.THRESHOLD] = _clipped(getattr(policy, "urgency_threshold", 0), 2**40)
@@ -163,16 +177,16 @@ def _numbers(scenario: Scenario, program: Program) -> NDArray[np.float64]:
     return numbers
 
 
-def _rule(penalty: Penalty, places: _Rates) -> tuple[int, int]:
+def _rule(penalty: Penalty, name: str, places: _Rates) -> tuple[int, int]:
     """Cents, or the place of the rate that counts in their stead."""
     if isinstance(penalty, RatePenalty):
-        return 0, places.add(exact(penalty.bps_per_event) / BPS)
+        return 0, places.add(exact(penalty.bps_per_event) / BPS, name)
     return penalty.amount if isinstance(penalty, FixedPenalty) else penalty, -1
 
 
 def _cost_field(scenario: Scenario, name: str) -> float:
     value: Any = getattr(scenario.cost_rates, name)
-    return penalty_number(value) if name in ("deadline_penalty", "eod_penalty_per_transaction") else float(value)
+    return penalty_number(value) if name in PENALTIES.values() else float(value)
 
 
 def _policy_number(policy: Policy) -> int:

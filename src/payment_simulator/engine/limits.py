@@ -9,7 +9,6 @@ import numpy as np
 
 from labledger.errors import ConfigError
 from payment_simulator.engine.game import delay_rates, delay_unit
-from payment_simulator.engine.rates import LARGEST_DENOMINATOR
 from payment_simulator.engine.vocabulary import Cost
 from payment_simulator.policy.builtin import Policy, Trees
 from payment_simulator.policy.tree import Branch, Node
@@ -58,7 +57,7 @@ def find_limits(scenario: Scenario, policies: Sequence[Policy]) -> Limits:
         ConfigError: a sum could overflow whatever is paid; the message names the rate or the amount to reduce.
     """
     money = _all_money(scenario)
-    problems = list(_of_digits(scenario)) + [text for limit, text in _of_money(scenario) if money > limit]
+    problems = [text for limit, text in _of_money(scenario) if money > limit]
     values = list(_of_payments(scenario, policies, money))
     least = min(values, key=itemgetter(0))  # of several alike the first, which names no rate
     if problems or least[0] < 0:
@@ -83,21 +82,6 @@ def _largest_value(arrivals: Arrivals) -> int:
         return int(max(exact_sums))
     sums = np.concatenate([[0], np.cumsum(amounts, dtype=np.int64)])
     return int(np.diff(sums[arrivals.bounds]).max(initial=0))
-
-
-def _of_digits(scenario: Scenario) -> Iterator[str]:
-    """What is written more finely than is multiplied exactly."""
-    rates = scenario.cost_rates
-    found = {f"{agent.id}: collateral_haircut": exact(agent.collateral_haircut) for agent in scenario.agents}
-    for name in ("overdraft_bps_per_tick", "collateral_cost_per_tick_bps", "eod_borrowing_bps"):
-        found[f"cost_rates.{name}"] = exact(getattr(rates, name)) / BPS
-    for name in ("deadline_penalty", "eod_penalty_per_transaction"):
-        if isinstance(rule := getattr(rates, name), RatePenalty):
-            found[f"cost_rates.{name}"] = exact(rule.bps_per_event) / BPS
-    found["cost_rates.delay_cost_per_tick_per_cent: with its multipliers it"] = delay_unit(scenario)
-    for name, rate in found.items():
-        if rate.denominator > LARGEST_DENOMINATOR:
-            yield f"{name} has more decimals than are counted exactly: round it to 30"
 
 
 def _of_money(scenario: Scenario) -> Iterator[tuple[int, str]]:

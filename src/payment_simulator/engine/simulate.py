@@ -43,7 +43,8 @@ def prepare(scenario: Scenario, policies: Sequence[Policy] | None = None) -> Pre
     """What of a simulation does not depend on the arrivals; `policies` None are the scenario's own.
 
     Raises:
-        ConfigError: a policy is wrong, or a sum of money or costs could pass what an int64 holds.
+        ConfigError: a policy is wrong, a sum of money or costs could pass what an int64 holds, or a rate has too many
+            decimals.
     """
     chosen = tuple(policies_of(scenario) if policies is None else policies)
     limits = find_limits(scenario, chosen)
