@@ -1,7 +1,6 @@
 """The numbers of a policy that may be varied: what they are now, where they may lie, and a policy with others."""
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Iterator, Mapping
 
 from payment_simulator.experiments.config import AllowedParameter, PolicyConstraints
 from payment_simulator.experiments.proposers.protocol import PolicyDocument
@@ -37,18 +36,36 @@ def fitted(parameter: AllowedParameter, value: float) -> float:
     return float(round(value)) if parameter.param_type == "int" else float(f"{value:.12g}")
 
 
-def value_of(policy: PolicyDocument, agent: Agent, name: str) -> float | None:
-    """What a parameter of a bank's policy is now; None where the policy has no such parameter."""
+def written(policy: PolicyDocument) -> Iterator[tuple[str, str, float]]:
+    """Every number that a policy names: its path, its name, its value; of one named twice the later counts."""
+    inside, own = policy.get("document"), BUILTIN_PARAMETERS.get(str(policy.get("type")), ())
+    sections = (
+        ("document.parameters.", inside.get("parameters") if isinstance(inside, dict) else None),
+        ("", {name: policy[name] for name in own if name in policy}),
+        ("parameters.", policy.get("parameters")),
+    )
+    for path, section in sections:
+        for name, value in section.items() if isinstance(section, dict) else ():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                yield f"{path}{name}", name, value
+
+
+def numbers_of(policy: PolicyDocument, agent: Agent) -> dict[str, float]:
+    """The numbers of a bank's policy, defaults too, the share of its pool that it borrows first; none of no policy."""
     read, problems = read_policy(policy)
     if problems:
-        return None
-    if name == FRACTION:
-        return agent.liquidity_allocation_fraction if read.fraction is None else float(read.fraction)
+        return {}
+    share = agent.liquidity_allocation_fraction if read.fraction is None else float(read.fraction)
     if isinstance(read, Trees):
-        inside = policy.get("document", policy)
-        numbers = {**inside.get("parameters", {}), **policy.get("parameters", {})}
-        return float(numbers[name]) if name in numbers else None
-    return float(getattr(read, name)) if name in {field.name for field in fields(read)} else None
+        own = {name: value for _, name, value in written(policy) if name != FRACTION}
+    else:
+        own = {name: getattr(read, name) for name in BUILTIN_PARAMETERS[type(read).__name__]}
+    return {FRACTION: share} | {name: float(value) for name, value in own.items()}
+
+
+def value_of(policy: PolicyDocument, agent: Agent, name: str) -> float | None:
+    """What a parameter of a bank's policy is now; None where the policy has no such parameter."""
+    return numbers_of(policy, agent).get(name)
 
 
 def with_value(policy: PolicyDocument, name: str, value: float) -> PolicyDocument:

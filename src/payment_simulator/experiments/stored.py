@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from labledger.errors import ConfigError, UnreadableFileError
 from payment_simulator.experiments.config import ExperimentConfig
-from payment_simulator.experiments.parameters import value_of
+from payment_simulator.experiments.parameters import numbers_of, written
 from payment_simulator.experiments.persistence import (
     EventRecord,
     ExperimentRecord,
@@ -18,7 +18,7 @@ from payment_simulator.experiments.persistence import (
 )
 from payment_simulator.experiments.proposers.protocol import PolicyDocument
 from payment_simulator.experiments.resolved import Resolved
-from payment_simulator.policy.policies import BUILTIN_PARAMETERS, FRACTION, read_policy
+from payment_simulator.policy.policies import read_policy
 
 LATEST = "latest"
 NAMED_AT_MOST = 5
@@ -108,18 +108,7 @@ class StoredRun:
         if problems := read_policy(policy)[1]:
             problem = ": ".join(filter(None, problems[0]))
             raise self.unreadable(f"a policy of {agent_id} is none: {problem}; `replay` tells which")
-        agent = next(each for each in self.setting[1].scenario.agents if each.id == agent_id)
-        inside = policy.get("document", policy)
-        names = dict.fromkeys(
-            [
-                FRACTION,
-                *BUILTIN_PARAMETERS.get(str(policy.get("type")), ()),
-                *inside.get("parameters", {}),
-                *policy.get("parameters", {}),
-            ]
-        )
-        values = {name: value_of(policy, agent, name) for name in names}
-        return {name: value for name, value in values.items() if value is not None}
+        return numbers_of(policy, next(each for each in self.setting[1].scenario.agents if each.id == agent_id))
 
 
 def policy_text(policy: PolicyDocument) -> str:
@@ -127,8 +116,7 @@ def policy_text(policy: PolicyDocument) -> str:
     inside = policy.get("document", policy)
     kind = policy.get("type", "FromJson" if "version" in inside else "Fifo")
     name = [str(inside["policy_id"])] if "policy_id" in inside else []
-    beside = {key: policy[key] for key in BUILTIN_PARAMETERS.get(str(kind), ()) if key in policy}
-    numbers = {**inside.get("parameters", {}), **beside, **policy.get("parameters", {})}
+    numbers = {name: value for _, name, value in written(policy)}
     return ", ".join([str(kind), *name, *(f"{key} {value}" for key, value in numbers.items())])
 
 

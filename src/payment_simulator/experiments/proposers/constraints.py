@@ -12,6 +12,7 @@ from typing import Any
 
 from labledger.yaml_files import did_you_mean
 from payment_simulator.experiments.config import ALL_REGISTERS, AllowedParameter, PolicyConstraints
+from payment_simulator.experiments.parameters import written
 from payment_simulator.experiments.proposers.protocol import PolicyDocument, UnusableAnswerError
 from payment_simulator.policy.builtin import Deadline, Fifo, LiquidityAware, Policy, Trees
 from payment_simulator.policy.fields import (
@@ -158,30 +159,17 @@ def _parameters(
 ) -> Iterator[tuple[str, str]]:
     if not allowed:
         return
-    written = set()
-    for path, name, value in _written(document):
-        written.add(name)
+    named = set()
+    for path, name, value in written(document):
+        named.add(name)
         if name not in allowed:
             yield path, f"the parameter {name!r} is not allowed{did_you_mean(name, list(allowed))}"
         elif problem := _outside(value, allowed[name]):
             yield path, problem
     # What is left out is the type's own default, which may be none of the allowed values.
     for name in BUILTIN_PARAMETERS.get(type(policy).__name__, ()):
-        if name in allowed and name not in written and (problem := _outside(getattr(policy, name), allowed[name])):
+        if name in allowed and name not in named and (problem := _outside(getattr(policy, name), allowed[name])):
             yield name, f"{problem}, which it is by default; write it"
-
-
-def _written(document: PolicyDocument) -> Iterator[tuple[str, str, float]]:
-    """Every number that is a parameter: its path, its name, its value."""
-    sections = [("parameters.", document.get("parameters"))]
-    own = BUILTIN_PARAMETERS.get(str(document.get("type")), ())
-    sections.append(("", {name: document[name] for name in own if name in document}))
-    if isinstance(document.get("document"), dict):
-        sections.append(("document.parameters.", document["document"].get("parameters")))
-    for path, section in sections:
-        for name, value in section.items() if isinstance(section, dict) else ():
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                yield f"{path}{name}", name, value
 
 
 def _outside(value: float, parameter: AllowedParameter) -> str | None:
