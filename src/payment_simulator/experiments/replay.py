@@ -44,7 +44,7 @@ def replay(run: StoredRun) -> Iterator[Check]:
     """
     config, resolved = run.setting
     replayed = _Replay(run, config, resolved.pricing(config))
-    state = ExperimentState(resolved.profile(), resolved.optimized(config), config.convergence.stability_threshold)
+    state = ExperimentState.of_start(config, resolved)
     numbers = [iteration.iteration_number for iteration in run.iterations]
     yield Check(None, "course", "experiment_name", run.record.experiment_name, config.name)
     yield Check(None, "course", "iterations", numbers, list(range(1, len(numbers) + 1)))

@@ -18,6 +18,7 @@ from payment_simulator.experiments.persistence import (
 )
 from payment_simulator.experiments.proposers.protocol import PolicyDocument
 from payment_simulator.experiments.resolved import Resolved
+from payment_simulator.experiments.runner.state import tokens_of
 from payment_simulator.policy.policies import read_policy
 
 LATEST = "latest"
@@ -75,8 +76,7 @@ class StoredRun:
     @property
     def tokens(self) -> int:
         """What its models were paid for."""
-        told = [event.event_data for event in self.events if event.event_type == "llm_interaction"]
-        return sum((data.get("prompt_tokens") or 0) + (data.get("completion_tokens") or 0) for data in told)
+        return sum(tokens_of(event.event_data) for event in self.events if event.event_type == "llm_interaction")
 
     @cached_property
     def setting(self) -> tuple[ExperimentConfig, Resolved]:

@@ -121,7 +121,7 @@ class GenericExperimentRunner:
             with self._repository.transaction() as step:
                 step.save_experiment(record)
                 step.save_event(self._event("experiment_started", {"name": self._config.name}, 0))
-        return await self._go(resolved, self._state(resolved))
+        return await self._go(resolved, ExperimentState.of_start(self._config, resolved))
 
     async def resume(self) -> ExperimentResult:
         """Go on with the run `run_id` where it was left; it ends as one that was left alone.
@@ -136,7 +136,7 @@ class GenericExperimentRunner:
         stored = self._repository.load_experiment(self._run_id)
         _check_same(stored.config, self._config.to_dict())
         resolved = Resolved.from_dict(stored.scenario or {})
-        state = self._state(resolved)
+        state = ExperimentState.of_start(self._config, resolved)
         with self._repository.transaction() as step:
             step.take_over(self._run_id)
             step.save_event(self._event("experiment_resumed", {}, stored.num_iterations or 0))
@@ -147,10 +147,6 @@ class GenericExperimentRunner:
                 if event.iteration == iteration.iteration_number:
                     state.note(event.event_type, event.event_data)
         return await self._go(resolved, state)
-
-    def _state(self, resolved: Resolved) -> ExperimentState:
-        optimized = resolved.optimized(self._config)
-        return ExperimentState(resolved.profile(), optimized, self._config.convergence.stability_threshold)
 
     async def _go(self, resolved: Resolved, state: ExperimentState) -> ExperimentResult:
         self._began_s = time.monotonic()

@@ -6,18 +6,25 @@ A run that goes on and one that is resumed build it alike, so they decide alike.
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
+from payment_simulator.experiments.config import ExperimentConfig
 from payment_simulator.experiments.proposers.protocol import Attempt, PolicyDocument
+from payment_simulator.experiments.resolved import Resolved
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a proposer answered: a policy, or what is wrong with it; and its words."""
+    """What a proposer answered: a policy as it is stored, or what is wrong with it; and its words."""
 
-    policy: Any
+    policy: PolicyDocument | None
     problem: str | None
     words: str
+
+
+def tokens_of(interaction: Mapping[str, Any]) -> int:
+    """What a model was paid for, as its `llm_interaction` says; none where its provider was silent."""
+    return (interaction.get("prompt_tokens") or 0) + (interaction.get("completion_tokens") or 0)
 
 
 @dataclass
@@ -40,6 +47,11 @@ class ExperimentState:
     _moved: bool = False
     _priced: set[str] = field(default_factory=set)
 
+    @classmethod
+    def of_start(cls, config: ExperimentConfig, resolved: Resolved) -> Self:
+        """Before the first iteration, with the scenario's own policies."""
+        return cls(resolved.profile(), resolved.optimized(config), config.convergence.stability_threshold)
+
     @property
     def is_complete(self) -> bool:
         """Whether every bank has had its turn in this iteration."""
@@ -59,7 +71,7 @@ class ExperimentState:
     def note(self, event_type: str, data: Mapping[str, Any]) -> None:
         """An event was stored."""
         if event_type == "llm_interaction":
-            self.tokens += (data["prompt_tokens"] or 0) + (data["completion_tokens"] or 0)
+            self.tokens += tokens_of(data)
             self.answers.append(Answer(data["policy"], data["problem"], data["response"] or str(data["policy"])))
         elif event_type in ("policy_accepted", "policy_rejected"):
             self._decide(event_type == "policy_accepted", data)
