@@ -127,41 +127,40 @@ class OptimizationLoop:
         rejected: list[tuple[str, str]] = []
         for _ in range(self._retries + 1):
             answer = await self._answer(agent_id, rejected)
-            try:
-                if answer.problem is not None:
-                    raise UnusableAnswerError(answer.problem)
-                policy = stored_policy(answer.policy, self._config.policy_constraints)
-                events.append(("policy_proposed", {"agent_id": agent_id, "policy": policy}))
-                verdict = self._priced(agent_id, policy)
-            except (UnusableAnswerError, ConfigError) as error:
-                known = events[-1][1]["policy"] if events and events[-1][0] == "policy_proposed" else None
-                events.append(("policy_rejected", _decision(agent_id, known, str(error), final=False)))
-                rejected.append((answer.words[:MAX_WORDS], str(error)))
-                continue
-            name = "policy_accepted" if verdict.accepted else "policy_rejected"
-            events.append((name, _decision(agent_id, policy, verdict.reason, verdict)))
-            break
+            problem = answer.problem or ""
+            if answer.policy is not None:
+                events.append(("policy_proposed", {"agent_id": agent_id, "policy": answer.policy}))
+                try:
+                    verdict = self._priced(agent_id, answer.policy)
+                except ConfigError as error:
+                    problem = str(error)
+                else:
+                    name = "policy_accepted" if verdict.accepted else "policy_rejected"
+                    events.append((name, _decision(agent_id, answer.policy, verdict.reason, verdict)))
+                    break
+            events.append(("policy_rejected", _decision(agent_id, answer.policy, problem, final=False)))
+            rejected.append((answer.words[:MAX_WORDS], problem))
         events[-1][1]["final"] = True
         self._store(events)
         kind, data = events[-1]
         self._progress.decision(agent_id, kind == "policy_accepted", data["reason"])
 
     async def _answer(self, agent_id: str, rejected: Sequence[tuple[str, str]]) -> Answer:
-        """A stored answer that was not acted on, else a new one; a model's is stored before it is acted on."""
+        """A stored answer that was not acted on, else a new one; a model's is stored before it is acted on.
+
+        It is a policy as it is stored, or a problem.
+        """
         if self._state.answers:
             return self._state.answers.popleft()
         self._check_budget()
         context = self._context(agent_id, rejected)
         is_search = isinstance(self._proposer, SearchProposer)
         prompt = "" if is_search else prompt_for(context, self._config.prompt_customization)
-        found: Answer
         try:
             given = await self._proposer.generate_policy(
                 agent_id=agent_id, prompt=prompt, current_policy=self._state.policies[agent_id], context=context
             )
-            found = Answer(
-                given if is_search else stored_policy(given, self._config.policy_constraints), None, str(given)
-            )
+            found = Answer(stored_policy(given, self._config.policy_constraints), None, str(given))
         except UnusableAnswerError as error:
             found = Answer(None, str(error), "")
         if (interaction := self._proposer.get_last_interaction()) is None:
