@@ -4,10 +4,12 @@ import typer
 
 from payment_simulator.cli.experiment_chart import chart
 from payment_simulator.cli.experiment_compare import compare
+from payment_simulator.cli.experiment_evolution import policy_evolution
 from payment_simulator.cli.experiment_export import export
 from payment_simulator.cli.experiment_replay import replay
+from payment_simulator.cli.experiment_results import results
 from payment_simulator.cli.experiment_run import run, template, validate
-from payment_simulator.cli.experiment_show import policy_evolution, results, show
+from payment_simulator.cli.experiment_show import show
 
 experiment_app = typer.Typer(
     help="Let banks look for the policy that costs them least, and read what came of it.", no_args_is_help=True

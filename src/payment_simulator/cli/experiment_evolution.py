@@ -1,0 +1,80 @@
+"""`payment-sim experiment policy-evolution`."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from labledger.commands import reporting_errors
+from payment_simulator.cli.stored_runs import AsJson, Db, Run, as_json, load_run
+
+if TYPE_CHECKING:
+    from payment_simulator.experiments.stored import Decision, StoredRun
+
+
+@reporting_errors
+def policy_evolution(
+    ctx: typer.Context,
+    run: Run,
+    db: Db = None,
+    agent: Annotated[str | None, typer.Option("--agent", help="Only this bank.", show_default=False)] = None,
+    json: AsJson = False,
+) -> None:
+    """Each bank's parameters over the iterations, and what was proposed, accepted, and rejected why."""
+    from labledger.console import print_answer, print_table
+
+    stored = load_run(run, db)
+    evolution = {bank: list(_evolution(stored, bank)) for bank in _chosen(stored, agent)}
+    if json:
+        print_answer(as_json(evolution))
+        return
+    for bank, steps in evolution.items():
+        print_answer(f"{bank}\n")
+        rows = [row for step in steps for row in _step_rows(step)]
+        print_table(("iteration", "policy", "proposed", "", "reason"), rows)
+
+
+def _chosen(run: "StoredRun", agent: str | None) -> list[str]:
+    from labledger.errors import ConfigError
+    from labledger.yaml_files import did_you_mean
+
+    if agent is not None and agent not in run.agent_ids:
+        raise ConfigError(f"--agent: there is no bank {agent!r}{did_you_mean(agent, run.agent_ids)}")
+    return run.agent_ids if agent is None else [agent]
+
+
+def _evolution(run: "StoredRun", bank: str) -> Iterator[dict[str, Any]]:
+    """What the bank's policy was in each iteration and in the end, and what was proposed meanwhile."""
+    for iteration in run.iterations:
+        made = [
+            each for each in run.decisions if each.agent_id == bank and each.iteration == iteration.iteration_number
+        ]
+        proposals = [_proposal(run, each) for each in made]
+        yield _held(run, bank, iteration.iteration_number, iteration.policies[bank]) | {"proposals": proposals}
+    if run.record.final_policies is not None:
+        yield _held(run, bank, "final", run.record.final_policies[bank]) | {"proposals": []}
+
+
+def _held(run: "StoredRun", bank: str, iteration: int | str, policy: dict[str, Any]) -> dict[str, Any]:
+    return {"iteration": iteration, "parameters": run.parameters(bank, policy), "policy": policy}
+
+
+def _proposal(run: "StoredRun", decision: "Decision") -> dict[str, Any]:
+    parameters = None if decision.policy is None else run.parameters(decision.agent_id, decision.policy)
+    names = ("policy", "accepted", "reason", "old_cost", "new_cost")
+    return {"parameters": parameters, **{name: getattr(decision, name) for name in names}}
+
+
+def _step_rows(step: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    head = (str(step["iteration"]), _parameters_text(step["parameters"]))
+    for proposal in step["proposals"] or [None]:
+        if proposal is None:
+            yield (*head, "", "", "")
+        else:
+            word = "accepted" if proposal["accepted"] else "rejected"
+            yield (*head, _parameters_text(proposal["parameters"]), word, proposal["reason"])
+        head = ("", "")
+
+
+def _parameters_text(parameters: dict[str, float] | None) -> str:
+    return "" if parameters is None else ", ".join(f"{name} {value:g}" for name, value in parameters.items())
