@@ -6,26 +6,23 @@ JSON is refused in milliseconds, by a message of bounded length.
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
-from fractions import Fraction
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from labledger.yaml_files import did_you_mean
 from payment_simulator.experiments.config import ALL_REGISTERS, AllowedParameter, PolicyConstraints
 from payment_simulator.experiments.parameters import written
 from payment_simulator.experiments.proposers.protocol import PolicyDocument, UnusableAnswerError
-from payment_simulator.policy.builtin import Deadline, Fifo, LiquidityAware, Policy, Trees
+from payment_simulator.policy.builtin import Policy
+from payment_simulator.policy.documents import document_of
 from payment_simulator.policy.fields import (
     ACTIONS,
-    COMPARISONS,
     FIELDS,
-    MANY_SIDED,
-    ONE_SIDED,
     STATE_PREFIX,
     TREE_KINDS,
 )
-from payment_simulator.policy.policies import BUILTIN_PARAMETERS, FRACTION, read_policy
-from payment_simulator.policy.tree import LARGEST_NUMBER, MAX_DEPTH, Action, Branch, Compute, Constant, FieldValue
+from payment_simulator.policy.policies import BUILTIN_PARAMETERS, read_policy
+from payment_simulator.policy.tree import LARGEST_NUMBER, MAX_DEPTH
 
 MAX_VALUES = 5_000
 """Of an answer, every section, list, number and text counted; some 500 questions."""
@@ -181,59 +178,3 @@ def _outside(value: float, parameter: AllowedParameter) -> str | None:
     if least is not None and most is not None and not least <= value <= most:
         return f"should be from {least:g} to {most:g}, found {value}"
     return None
-
-
-# A `Policy` as a document
-
-
-def document_of(policy: Policy) -> Any:
-    """What a scenario would say for a policy that was built in Python."""
-    parameters = {} if policy.fraction is None else {"parameters": {FRACTION: _number(policy.fraction)}}
-    if isinstance(policy, Trees):
-        found = {kind: getattr(policy, kind) for kind in TREE_KINDS}
-        written: dict[int, Any] = {}
-        trees = {kind: _written_node(node, written) for kind, node in found.items() if node is not None}
-        return {"version": "1", **parameters, **trees}
-    if not isinstance(policy, Fifo | Deadline | LiquidityAware):
-        return policy
-    kind = type(policy).__name__
-    return {"type": kind, **{name: getattr(policy, name) for name in BUILTIN_PARAMETERS[kind]}, **parameters}
-
-
-def _number(fraction: Any) -> Any:
-    return float(fraction) if isinstance(fraction, Fraction) and abs(fraction) < LARGEST_NUMBER else fraction
-
-
-def _written_node(node: Any, written: dict[int, Any], depth: int = 1) -> Any:
-    """A node or an expression in JSON; one that stands in several places is written once, and shared."""
-    if depth > MAX_DEPTH + 1:
-        return None
-    if id(node) not in written:
-        written[id(node)] = _json_of(node, lambda inside: _written_node(inside, written, depth + 1))
-    return written[id(node)]
-
-
-def _json_of(node: Any, write: Callable[[Any], Any]) -> Any:
-    if isinstance(node, Branch):
-        condition, on_true, on_false = map(write, (node.condition, node.on_true, node.on_false))
-        return {"type": "condition", "condition": condition, "on_true": on_true, "on_false": on_false}
-    if isinstance(node, Action):
-        names = next((known[node.name] for known in ACTIONS.values() if node.name in known), ())
-        values = dict(zip((name for name in names if name != "key"), map(write, node.arguments), strict=False))
-        key = {} if node.key is None else {"key": node.key}
-        return {"type": "action", "action": node.name, "parameters": {**key, **values}}
-    if isinstance(node, Compute):
-        return _operation(node.op, [write(each) for each in node.operands])
-    if isinstance(node, Constant | FieldValue):
-        return {"value": node.value} if isinstance(node, Constant) else {"field": node.name}
-    return node
-
-
-def _operation(op: str, operands: list[Any]) -> dict[str, Any]:
-    if op in ("and", "or"):
-        return {"op": op, "conditions": operands}
-    if op in MANY_SIDED:
-        return {"compute": {"op": op, "values": operands}}
-    names = {"not": ("condition",), "clamp": ("value", "min", "max"), **dict.fromkeys(ONE_SIDED, ("value",))}
-    found = {"op": op, **dict(zip(names.get(op, ("left", "right")), operands, strict=False))}
-    return found if op == "not" or op in COMPARISONS else {"compute": found}
