@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from labledger.errors import ConfigError
 from payment_simulator.engine.simulate import prepare, simulate_batch
 from payment_simulator.engine.vocabulary import COSTS
-from payment_simulator.experiments.config import Evaluation, ExperimentConfig
+from payment_simulator.experiments.config import Evaluation
 from payment_simulator.experiments.proposers.protocol import PolicyDocument
 from payment_simulator.policy.builtin import Policy
 from payment_simulator.policy.policies import read_policy
@@ -95,27 +95,6 @@ class Pricing:
         if self._observed is None:
             self._observed = draw_arrivals(self.scenario, self._seed)
         return resample_arrivals(self.scenario, self._observed, self._seed, **which)
-
-
-def first_ticks(scenario: Scenario, config: ExperimentConfig) -> Scenario:
-    """The scenario's first `evaluation.ticks`, without the events that come after them.
-
-    Raises:
-        ConfigError: they are no whole days, or more than the scenario has.
-    """
-    wanted, a_day = config.evaluation.ticks, scenario.simulation.ticks_per_day
-    if wanted is None or wanted == scenario.simulation.ticks:
-        return scenario
-    here = config.place("evaluation", "ticks")
-    if wanted > scenario.simulation.ticks:
-        raise ConfigError(f"{here}{wanted} is more than the {scenario.simulation.ticks} of the scenario")
-    if wanted % a_day:
-        raise ConfigError(f"{here}{wanted} is no whole number of days, which have {a_day} ticks")
-    data = scenario.model_dump(mode="json")
-    data["simulation"]["num_days"] = wanted // a_day
-    kept = zip(scenario.scenario_events, data["scenario_events"], strict=True)
-    data["scenario_events"] = [written for event, written in kept if event.schedule.ticks(wanted)]
-    return Scenario.model_validate(data)
 
 
 def mean_cents(values: Cents) -> int:

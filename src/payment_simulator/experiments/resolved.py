@@ -8,7 +8,7 @@ from labledger.errors import ConfigError
 from labledger.yaml_files import Location, did_you_mean
 from payment_simulator.engine.events import read_arrivals
 from payment_simulator.experiments.config import ExperimentConfig
-from payment_simulator.experiments.evaluation import Pricing, first_ticks
+from payment_simulator.experiments.evaluation import Pricing
 from payment_simulator.experiments.proposers.protocol import PolicyDocument
 from payment_simulator.policy.policies import policies_of
 from payment_simulator.scenario.arrivals import COLUMNS, Arrivals, arrivals_from
@@ -65,6 +65,27 @@ class Resolved:
     def optimized(self, config: ExperimentConfig) -> list[str]:
         """The banks whose policies are proposed, in the order in which they decide."""
         return list(config.optimized_agents or self.scenario.agent_ids)
+
+
+def first_ticks(scenario: Scenario, config: ExperimentConfig) -> Scenario:
+    """The scenario's first `evaluation.ticks`, without the events that come after them.
+
+    Raises:
+        ConfigError: they are no whole days, or more than the scenario has.
+    """
+    wanted, a_day = config.evaluation.ticks, scenario.simulation.ticks_per_day
+    if wanted is None or wanted == scenario.simulation.ticks:
+        return scenario
+    here = config.place("evaluation", "ticks")
+    if wanted > scenario.simulation.ticks:
+        raise ConfigError(f"{here}{wanted} is more than the {scenario.simulation.ticks} of the scenario")
+    if wanted % a_day:
+        raise ConfigError(f"{here}{wanted} is no whole number of days, which have {a_day} ticks")
+    data = scenario.model_dump(mode="json")
+    data["simulation"]["num_days"] = wanted // a_day
+    kept = zip(scenario.scenario_events, data["scenario_events"], strict=True)
+    data["scenario_events"] = [written for event, written in kept if event.schedule.ticks(wanted)]
+    return Scenario.model_validate(data)
 
 
 def _check_names(config: ExperimentConfig, scenario: Scenario) -> None:
