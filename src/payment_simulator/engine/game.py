@@ -17,15 +17,8 @@ from payment_simulator.policy.builtin import Deadline, LiquidityAware, Policy, T
 from payment_simulator.policy.compile import Op, Program
 from payment_simulator.policy.fields import COST_FIELDS
 from payment_simulator.scenario.numbers import BPS, LARGEST_CENTS, exact, half_up
-from payment_simulator.scenario.schema import (
-    Agent,
-    CollateralAdjustment,
-    DirectTransfer,
-    FixedPenalty,
-    Penalty,
-    RatePenalty,
-    Scenario,
-)
+from payment_simulator.scenario.scenario_events import CollateralAdjustment, DirectTransfer
+from payment_simulator.scenario.schema import Agent, FixedPenalty, Penalty, RatePenalty, Scenario
 
 Ints = NDArray[np.int64]
 

@@ -14,7 +14,8 @@ from payment_simulator.policy.builtin import Policy, Trees
 from payment_simulator.policy.tree import Branch, Node
 from payment_simulator.scenario.arrivals import Arrivals
 from payment_simulator.scenario.numbers import BPS, LARGEST_CENTS, exact
-from payment_simulator.scenario.schema import CollateralAdjustment, FixedPenalty, Penalty, RatePenalty, Scenario
+from payment_simulator.scenario.scenario_events import CollateralAdjustment
+from payment_simulator.scenario.schema import FixedPenalty, Penalty, RatePenalty, Scenario
 
 LARGEST = 2**63 - 1
 LARGEST_OF_A_KIND = LARGEST_CENTS // len(Cost)

@@ -13,15 +13,8 @@ from payment_simulator.policy.builtin import Deadline, LiquidityAware, Policy, T
 from payment_simulator.policy.tree import MAX_PIECES, Faults, Node, decide, whole
 from payment_simulator.scenario.arrivals import Arrivals
 from payment_simulator.scenario.numbers import BPS, exact, half_up
-from payment_simulator.scenario.schema import (
-    Agent,
-    CollateralAdjustment,
-    DirectTransfer,
-    FixedPenalty,
-    Penalty,
-    RatePenalty,
-    Scenario,
-)
+from payment_simulator.scenario.scenario_events import CollateralAdjustment, DirectTransfer
+from payment_simulator.scenario.schema import Agent, FixedPenalty, Penalty, RatePenalty, Scenario
 
 LOOK, LOOKS_AN_EDGE, LOOKS_AT_HEADROOM = 0.003, 30, 20
 """Of the work of a payment that waits a tick, what it is to look at one in a queue; an edge and a headroom are more."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from labledger.errors import ConfigError
 from labledger.yaml_files import (
@@ -19,6 +19,7 @@ from labledger.yaml_files import (
 )
 from payment_simulator.policy.fields import ACTIONS, FIELDS, STATE_PREFIX, TREE_KINDS
 from payment_simulator.policy.policies import FRACTION
+from payment_simulator.scenario.sections import Flag, Section
 
 LEAST_SAMPLES = 4
 PROVIDERS = ("anthropic", "openai", "google")
@@ -31,13 +32,6 @@ Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f
 Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 Fraction = Annotated[float, Field(ge=0, le=1, strict=True)]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Flag = Annotated[bool, Field(strict=True)]
-
-
-class Section(BaseModel):
-    """A part of an experiment's configuration: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Acceptance(Section):
@@ -155,7 +149,7 @@ class AllowedActions(Section):
 class PolicyConstraints(Section):
     """What a proposed policy may be made of; what is not given is free."""
 
-    allowed_parameters: list[AllowedParameter] = []
+    allowed_parameters: list[AllowedParameter] = Field(default_factory=list)
     allowed_fields: list[str] | None = None
     allowed_actions: AllowedActions = AllowedActions()
 
@@ -209,7 +203,7 @@ class ExperimentConfig(Section):
     proposer: Literal["search", "llm"] = "search"
     llm: Llm | None = None
     policy_constraints: PolicyConstraints = PolicyConstraints()
-    prompt_customization: dict[str, str] = {}
+    prompt_customization: dict[str, str] = Field(default_factory=dict)
     optimized_agents: Annotated[list[str] | None, Field(min_length=1)] = None
     output: Output | None = None
     master_seed: Annotated[int, Field(ge=0, lt=2**64, strict=True)] = 0

@@ -16,19 +16,21 @@ import psutil
 from numpy.typing import NDArray
 
 from labledger.errors import ConfigError
-from payment_simulator.scenario.schema import (
-    DEFAULT_PRIORITY,
-    PRIORITY_BANDS,
-    Agent,
+from payment_simulator.scenario.numbers import DEFAULT_PRIORITY
+from payment_simulator.scenario.scenario_events import (
     AgentArrivalRateChange,
-    ArrivalConfig,
     CounterpartyWeightChange,
     CustomTransactionArrival,
     DeadlineWindowChange,
-    EvenPriorities,
     Event,
-    Exponential,
     GlobalArrivalRateChange,
+)
+from payment_simulator.scenario.schema import (
+    PRIORITY_BANDS,
+    Agent,
+    ArrivalConfig,
+    EvenPriorities,
+    Exponential,
     LogNormal,
     Normal,
     Scenario,

@@ -12,6 +12,10 @@ LARGEST_CENTS = 2**61
 Cents = Annotated[int, Field(ge=0, le=LARGEST_CENTS, strict=True)]
 Amount = Annotated[int, Field(ge=1, le=LARGEST_CENTS, strict=True)]
 Tick = Annotated[int, Field(ge=0, le=2**31 - 1, strict=True)]
+TickRange = tuple[Tick, Tick]
+Positive = Annotated[int, Field(ge=1, le=2**31, strict=True)]
+Priority = Annotated[int, Field(ge=0, le=10, strict=True)]
+DEFAULT_PRIORITY = 5
 Rate = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1e100, strict=True)]
 """Far from what an infinite sum would take."""
@@ -27,3 +31,13 @@ def exact(number: float) -> Fraction:
 def half_up(value: Fraction) -> int:
     """The nearest whole number; of two as near, the larger."""
     return (2 * value.numerator + value.denominator) // (2 * value.denominator)
+
+
+def check_range(name: str, limits: tuple[int, int]) -> None:
+    """Refuse a range of `name` whose ends are the wrong way round.
+
+    Raises:
+        ValueError: they are.
+    """
+    if limits[0] > limits[1]:
+        raise ValueError(f"{name}: {list(limits)} is not [least, most]")

@@ -6,27 +6,28 @@ Money is in cents, time in ticks. A key that is not listed here is refused.
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag, model_validator
+from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
 from labledger.yaml_files import Location, ProblemsError, did_you_mean
-from payment_simulator.scenario.numbers import Amount, Cents, Rate, Share, Tick, Weight
+from payment_simulator.scenario.numbers import (
+    Amount,
+    Cents,
+    Positive,
+    Priority,
+    Rate,
+    Share,
+    TickRange,
+    Weight,
+    check_range,
+)
+from payment_simulator.scenario.scenario_events import ScenarioEvent, problems_of_events
+from payment_simulator.scenario.sections import Flag, Section
 
 AgentId = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Priority = Annotated[int, Field(ge=0, le=10, strict=True)]
-Positive = Annotated[int, Field(ge=1, le=2**31, strict=True)]
-Flag = Annotated[bool, Field(strict=True)]
 PositiveNumber = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
-TickRange = tuple[Tick, Tick]
 
 MAX_TICKS = 10_000_000
-DEFAULT_PRIORITY = 5
 PRIORITY_BANDS = {"urgent": (8, 10), "normal": (4, 7), "low": (0, 3)}
-
-
-class Section(BaseModel):
-    """A part of a scenario: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Simulation(Section):
@@ -133,7 +134,7 @@ class ArrivalConfig(Section):
     def _one_priority_and_a_range(self) -> Self:
         if self.priority is not None and self.priority_distribution is not None:
             raise ValueError("priority_distribution: and priority cannot both be given")
-        _check_range("deadline_range", self.deadline_range)
+        check_range("deadline_range", self.deadline_range)
         if self.counterparty_weights is not None and not sum(self.counterparty_weights.values()) > 0:
             raise ValueError("counterparty_weights: none is above 0")
         return self
@@ -248,114 +249,6 @@ class LsmConfig(Section):
     max_cycles_per_tick: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 10
 
 
-class OneTime(Section):
-    """In one tick."""
-
-    type: Literal["OneTime"]
-    tick: Tick
-
-    def ticks(self, total: int) -> range:
-        """When."""
-        return range(self.tick, min(self.tick + 1, total))
-
-
-class Repeating(Section):
-    """From a tick on, every so many."""
-
-    type: Literal["Repeating"]
-    start_tick: Tick
-    interval: Positive
-
-    def ticks(self, total: int) -> range:
-        """When."""
-        return range(self.start_tick, total, self.interval)
-
-
-class Event(Section):
-    """Something that happens to the banks, in ticks of the whole run."""
-
-    schedule: Annotated[OneTime | Repeating, Field(discriminator="type")]
-
-
-class CustomTransactionArrival(Event):
-    """A payment that is not drawn."""
-
-    type: Literal["CustomTransactionArrival"]
-    from_agent: str
-    to_agent: str
-    amount: Amount
-    priority: Priority = DEFAULT_PRIORITY
-    deadline: Tick
-    is_divisible: Flag = False
-
-
-class DirectTransfer(Event):
-    """Money moves at once, without a queue; one that would break a credit floor is skipped."""
-
-    type: Literal["DirectTransfer"]
-    from_agent: str
-    to_agent: str
-    amount: Amount
-
-
-class CollateralAdjustment(Event):
-    """Collateral is posted (above 0) or withdrawn; what breaks the credit floor or the capacity is skipped."""
-
-    type: Literal["CollateralAdjustment"]
-    agent: str
-    delta: Annotated[int, Field(ge=-(2**62), le=2**62, strict=True)]
-
-
-class GlobalArrivalRateChange(Event):
-    """From here on every bank sends so many times its base rate."""
-
-    type: Literal["GlobalArrivalRateChange"]
-    multiplier: Annotated[float, Field(ge=0, le=1e6, strict=True)]
-
-
-class AgentArrivalRateChange(Event):
-    """From here on this bank sends so many times its base rate, instead of what was in force."""
-
-    type: Literal["AgentArrivalRateChange"]
-    agent: str
-    multiplier: Annotated[float, Field(ge=0, le=1e6, strict=True)]
-
-
-class CounterpartyWeightChange(Event):
-    """From here on a bank pays a counterparty so often."""
-
-    type: Literal["CounterpartyWeightChange"]
-    agent: str
-    counterparty: str
-    weight: Weight
-
-
-class DeadlineWindowChange(Event):
-    """From here on a bank's payments (all banks', if none is named) have this range of deadlines."""
-
-    type: Literal["DeadlineWindowChange"]
-    agent: str | None = None
-    deadline_range: TickRange
-
-    @model_validator(mode="after")
-    def _range(self) -> Self:
-        _check_range("deadline_range", self.deadline_range)
-        return self
-
-
-ScenarioEvent = Annotated[
-    CustomTransactionArrival
-    | DirectTransfer
-    | CollateralAdjustment
-    | GlobalArrivalRateChange
-    | AgentArrivalRateChange
-    | CounterpartyWeightChange
-    | DeadlineWindowChange,
-    Field(discriminator="type"),
-]
-EVENT_AGENTS = ("from_agent", "to_agent", "agent", "counterparty")
-
-
 class Scenario(Section):
     """Everything that a simulation is made of."""
 
@@ -369,7 +262,8 @@ class Scenario(Section):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
-        if found := [*self._doubled(), *self._strangers(), *self._events()]:
+        wrong_events = problems_of_events(self.scenario_events, self.simulation.ticks, self.agent_ids)
+        if found := [*self._doubled(), *self._strangers(), *wrong_events]:
             raise ProblemsError(found)
         return self
 
@@ -402,28 +296,6 @@ class Scenario(Section):
                         hint = did_you_mean(name, sorted(known - {agent.id}))
                         why = "is the bank itself" if name == agent.id else f"is no bank{hint}"
                         yield (*here, "counterparty_weights", name), f"{name!r} {why}"
-
-    def _events(self) -> Iterator[tuple[Location, str]]:
-        total, known = self.simulation.ticks, self.agent_ids
-        for index, event in enumerate(self.scenario_events):
-            here: Location = ("scenario_events", index)
-            for key in EVENT_AGENTS:
-                name = getattr(event, key, None)
-                if name is not None and name not in known:
-                    yield (*here, key), f"{name!r} is no bank{did_you_mean(name, known)}"
-            if not event.schedule.ticks(total):
-                yield (*here, "schedule"), f"it is past the end: the run has {total} ticks, counted from 0"
-            first, second = (getattr(event, a, None) or getattr(event, b, None) for a, b in _PAIRS)
-            if second is not None and first == second:
-                yield here, f"{first} cannot be its own counterparty"
-
-
-_PAIRS = (("from_agent", "agent"), ("to_agent", "counterparty"))
-
-
-def _check_range(name: str, limits: tuple[int, int]) -> None:
-    if limits[0] > limits[1]:
-        raise ValueError(f"{name}: {list(limits)} is not [least, most]")
 
 
 def _priorities(config: ArrivalConfig) -> list[int]:

@@ -21,7 +21,8 @@ from payment_simulator.policy.fields import (
 )
 from payment_simulator.policy.policies import FRACTION
 from payment_simulator.policy.tree import MAX_DEPTH
-from payment_simulator.scenario.schema import EVENT_AGENTS, Scenario, ScenarioEvent
+from payment_simulator.scenario.scenario_events import EVENT_AGENTS, ScenarioEvent
+from payment_simulator.scenario.schema import Scenario
 
 MAX_ATTEMPTS = 12
 MAX_REJECTED = 5

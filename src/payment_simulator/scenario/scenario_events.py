@@ -1,0 +1,143 @@
+"""What happens to the banks on the way: payments, transfers, collateral, and changes of what is drawn."""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from labledger.yaml_files import Location, did_you_mean
+from payment_simulator.scenario.numbers import (
+    DEFAULT_PRIORITY,
+    Amount,
+    Positive,
+    Priority,
+    Tick,
+    TickRange,
+    Weight,
+    check_range,
+)
+from payment_simulator.scenario.sections import Flag, Section
+
+
+class OneTime(Section):
+    """In one tick."""
+
+    type: Literal["OneTime"]
+    tick: Tick
+
+    def ticks(self, total: int) -> range:
+        """When."""
+        return range(self.tick, min(self.tick + 1, total))
+
+
+class Repeating(Section):
+    """From a tick on, every so many."""
+
+    type: Literal["Repeating"]
+    start_tick: Tick
+    interval: Positive
+
+    def ticks(self, total: int) -> range:
+        """When."""
+        return range(self.start_tick, total, self.interval)
+
+
+class Event(Section):
+    """Something that happens to the banks, in ticks of the whole run."""
+
+    schedule: Annotated[OneTime | Repeating, Field(discriminator="type")]
+
+
+class CustomTransactionArrival(Event):
+    """A payment that is not drawn."""
+
+    type: Literal["CustomTransactionArrival"]
+    from_agent: str
+    to_agent: str
+    amount: Amount
+    priority: Priority = DEFAULT_PRIORITY
+    deadline: Tick
+    is_divisible: Flag = False
+
+
+class DirectTransfer(Event):
+    """Money moves at once, without a queue; one that would break a credit floor is skipped."""
+
+    type: Literal["DirectTransfer"]
+    from_agent: str
+    to_agent: str
+    amount: Amount
+
+
+class CollateralAdjustment(Event):
+    """Collateral is posted (above 0) or withdrawn; what breaks the credit floor or the capacity is skipped."""
+
+    type: Literal["CollateralAdjustment"]
+    agent: str
+    delta: Annotated[int, Field(ge=-(2**62), le=2**62, strict=True)]
+
+
+class GlobalArrivalRateChange(Event):
+    """From here on every bank sends so many times its base rate."""
+
+    type: Literal["GlobalArrivalRateChange"]
+    multiplier: Annotated[float, Field(ge=0, le=1e6, strict=True)]
+
+
+class AgentArrivalRateChange(Event):
+    """From here on this bank sends so many times its base rate, instead of what was in force."""
+
+    type: Literal["AgentArrivalRateChange"]
+    agent: str
+    multiplier: Annotated[float, Field(ge=0, le=1e6, strict=True)]
+
+
+class CounterpartyWeightChange(Event):
+    """From here on a bank pays a counterparty so often."""
+
+    type: Literal["CounterpartyWeightChange"]
+    agent: str
+    counterparty: str
+    weight: Weight
+
+
+class DeadlineWindowChange(Event):
+    """From here on a bank's payments (all banks', if none is named) have this range of deadlines."""
+
+    type: Literal["DeadlineWindowChange"]
+    agent: str | None = None
+    deadline_range: TickRange
+
+    @model_validator(mode="after")
+    def _range(self) -> Self:
+        check_range("deadline_range", self.deadline_range)
+        return self
+
+
+ScenarioEvent = Annotated[
+    CustomTransactionArrival
+    | DirectTransfer
+    | CollateralAdjustment
+    | GlobalArrivalRateChange
+    | AgentArrivalRateChange
+    | CounterpartyWeightChange
+    | DeadlineWindowChange,
+    Field(discriminator="type"),
+]
+EVENT_AGENTS = ("from_agent", "to_agent", "agent", "counterparty")
+OTHER_SIDES = (("from_agent", "agent"), ("to_agent", "counterparty"))
+
+
+def problems_of_events(events: Sequence[ScenarioEvent], total: int, known: list[str]) -> Iterator[tuple[Location, str]]:
+    """What is wrong with events in a run of `total` ticks between the banks `known`, and where."""
+    for index, event in enumerate(events):
+        here: Location = ("scenario_events", index)
+        for key in EVENT_AGENTS:
+            name = getattr(event, key, None)
+            if name is not None and name not in known:
+                yield (*here, key), f"{name!r} is no bank{did_you_mean(name, known)}"
+        if not event.schedule.ticks(total):
+            yield (*here, "schedule"), f"it is past the end: the run has {total} ticks, counted from 0"
+        first, second = (getattr(event, a, None) or getattr(event, b, None) for a, b in OTHER_SIDES)
+        if second is not None and first == second:
+            yield here, f"{first} cannot be its own counterparty"
