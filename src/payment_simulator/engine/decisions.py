@@ -60,16 +60,15 @@ from payment_simulator.engine.ledger import (
     bank_row,
     count_waiting,
     is_ready,
-    leave_queue1,
     payment_row,
     queue_key,
-    remove_queue1,
     say_piece,
     set_in_tree,
     tree_at,
 )  # fmt: skip
 from payment_simulator.engine.machine import run_tree, whole
 from payment_simulator.engine.minima import next_within
+from payment_simulator.engine.queue1 import leave_queue1, remove_queue1
 from payment_simulator.engine.rooms import NO_BUDGET, credit_with, post
 from payment_simulator.policy.tree import MAX_PIECES
 

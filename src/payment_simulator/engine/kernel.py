@@ -7,6 +7,7 @@ payment does. `layout` says where everything is, `ledger` keeps it.
 """
 
 from payment_simulator.engine.compiled import entry, part
+from payment_simulator.engine.costs import close_tick
 from payment_simulator.engine.decisions import ask_tree, release_affordable, run_bank_trees
 from payment_simulator.engine.layout import (
     A_AMOUNT,
@@ -20,39 +21,22 @@ from payment_simulator.engine.layout import (
     BALANCE,
     BANKS,
     BILATERAL,
-    BORROWING_RATE,
     BUDGET,
     CANDIDATE,
     CAPACITY,
     CENTRAL_SIZE,
-    COLLATERAL,
-    COLLATERAL_COST,
-    COSTS,
     CYCLES,
     DEADLINE,
-    DEADLINE_PENALTY,
-    DEADLINE_RULE,
-    DEFERRED,
-    DELAY,
-    DELAY_RATE,
     DUE,
-    DUE_AT,
     E_ALLOCATED,
     E_ARRIVAL,
-    E_COST,
-    E_CREDIT,
-    E_END_OF_DAY,
     E_FROM_QUEUE,
     E_HOLD,
     E_IMMEDIATE,
-    E_OVERDUE,
     E_QUEUED,
     E_SKIPPED,
     E_SUBMITTED,
     E_TRANSFER,
-    EOD_BORROWING,
-    EOD_PENALTIES,
-    EOD_PENALTY,
     FIFO,
     HURRIED_AT,
     IN_QUEUE1,
@@ -61,34 +45,20 @@ from payment_simulator.engine.layout import (
     KEY_SHIFT,
     KNOWN_AT,
     LEFT,
-    LIQUIDITY,
     LIQUIDITY_AWARE,
-    LIQUIDITY_COST,
-    LIQUIDITY_USED,
     LISTED,
     LISTED_AT,
-    NEXT_DUE,
     NEXT_URGENT,
     NONE,
     NOTHING,
-    ONE,
     OPENING,
-    OVERDRAFT,
-    OVERDRAFT_RATE,
-    OVERDUE,
     PATH_AT,
-    PEAK_CREDIT,
-    PEAK_QUEUE1,
-    PEAK_QUEUE2,
-    PENDING,
     PIECES,
     POLICY,
     POSTED,
     QUEUE1_FIRST,
     QUEUE1_LAST,
     QUEUE1_LAYER,
-    QUEUE1_SIZE,
-    QUEUE2_SIZE,
     RECEIVER,
     RELEASED_AT,
     REST,
@@ -102,48 +72,34 @@ from payment_simulator.engine.layout import (
     SIZE,
     SKIPPED_CAPACITY,
     SKIPPED_FLOOR,
-    SPLIT_FRICTION,
     STATE,
     THRESHOLD,
     TICK,
-    TICK_FRICTION,
-    TICK_PENALTIES,
     TICKS_PER_DAY,
     TREES,
-    UNSETTLED_ITEMS,
-    UNSETTLED_VALUE,
     URGENT_AT,
-    WAITING,
-    WEIGHT,
     ZERO,
 )  # fmt: skip
 from payment_simulator.engine.ledger import (
-    append_queue1,
     bank_row,
     count_front_settled,
-    delay_times,
-    enter_queue1,
     enter_queue2,
     find_candidate,
     front,
     front_place,
     headroom,
-    leave_queue1,
     make_urgent_at,
     move,
     open_row,
     payment_row,
-    penalties,
     queue_key,
-    raise_headroom,
-    remaining,
     say,
     say_piece,
     set_in_tree,
-    share,
     take_front,
 )  # fmt: skip
 from payment_simulator.engine.offsets import offset_pairs, settle_cycles
+from payment_simulator.engine.queue1 import append_queue1, enter_queue1, leave_queue1
 from payment_simulator.engine.rooms import NO_BUDGET, credit_with, post, prepare, set_posted
 from payment_simulator.engine.sorting import sort_keys
 
@@ -177,7 +133,7 @@ def run(w, template, events, code, f, a, first, last, ticks, room):  # type: ign
             count = _decide(w, f, code, a, first, begin, at)
         _settle_releases(w, a, first, last, ticks, count)
         _work_queue2(w)
-        _close_tick(w, tick)
+        close_tick(w, tick)
     return w[ROWS]
 
 
@@ -430,78 +386,3 @@ def _best_candidate(w):  # type: ignore[no-untyped-def]
             best = min(best, w[b + CANDIDATE])
             at += 1
     return best
-
-
-@part
-def _close_tick(w, tick):  # type: ignore[no-untyped-def]
-    """Steps 10 to 12: deferred credit, then costs on the state that is left."""
-    if w[DEFERRED]:
-        for bank in range(w[BANKS]):
-            b = bank_row(bank)
-            if w[b + PENDING] > 0:
-                w[b + BALANCE] += w[b + PENDING]
-                say(w, E_CREDIT, bank, NONE, NONE, NONE, w[b + PENDING], NONE)
-                w[b + PENDING] = 0
-                raise_headroom(w, bank)
-    if w[IS_PREPARED]:
-        _mark_overdue(w)
-    for bank in range(w[BANKS]):
-        _accrue(w, bank, bank_row(bank))
-    if tick % w[TICKS_PER_DAY] == w[TICKS_PER_DAY] - 1:
-        for bank in range(w[BANKS]):
-            b = bank_row(bank)
-            say(w, E_END_OF_DAY, bank, NONE, NONE, NONE, w[b + UNSETTLED_VALUE], w[b + UNSETTLED_ITEMS])
-            _charge(w, bank, EOD_PENALTY, w[b + EOD_PENALTIES])
-            _charge(w, bank, EOD_BORROWING, share(w, w[b + UNSETTLED_VALUE], w[BORROWING_RATE]))
-
-
-@part
-def _mark_overdue(w):  # type: ignore[no-untyped-def]
-    """What has passed its deadline unsettled, in sequence."""
-    count, p = ZERO, w[w[DUE_AT] + w[TICK]]
-    while p != NONE:
-        r = payment_row(w, p)
-        if w[r + WAITING] != 0:
-            w[w[RELEASED_AT] + count] = p
-            count += 1
-        p = w[r + NEXT_DUE]
-    sort_keys(w, w[RELEASED_AT], count)
-    for index in range(count):
-        p = w[w[RELEASED_AT] + index]
-        r = payment_row(w, p)
-        b = bank_row(w[r + SENDER])
-        w[r + OVERDUE] = 1
-        w[b + WEIGHT] += remaining(w, r) * (delay_times(w, r, ONE) - delay_times(w, r, ZERO))
-        w[b + TICK_PENALTIES] += penalties(w, r, DEADLINE_RULE)
-        if w[ROWS] >= 0:
-            for left in range(w[r + LEFT], -1, -1):
-                amount = w[r + SIZE] if left > 0 else w[r + REST]
-                say_piece(w, E_OVERDUE, p, w[r + PIECES] - 1 - left, amount, NONE)
-
-
-@part
-def _accrue(w, bank, b):  # type: ignore[no-untyped-def]
-    """Step 11, of one bank."""
-    w[b + LIQUIDITY_USED] = max(w[b + LIQUIDITY_USED], w[b + OPENING] - w[b + BALANCE])
-    w[b + PEAK_QUEUE1] = max(w[b + PEAK_QUEUE1], w[b + QUEUE1_SIZE])
-    w[b + PEAK_QUEUE2] = max(w[b + PEAK_QUEUE2], w[b + QUEUE2_SIZE])
-    _charge(w, bank, LIQUIDITY, w[b + LIQUIDITY_COST])
-    if w[b + BALANCE] < 0:
-        w[b + PEAK_CREDIT] = max(w[b + PEAK_CREDIT], -w[b + BALANCE])
-        _charge(w, bank, OVERDRAFT, share(w, -w[b + BALANCE], w[OVERDRAFT_RATE]))
-    _charge(w, bank, COLLATERAL, w[b + COLLATERAL_COST])
-    if w[b + WEIGHT] > 0:
-        _charge(w, bank, DELAY, share(w, w[b + WEIGHT], w[DELAY_RATE]))
-    if w[b + TICK_PENALTIES] > 0:
-        _charge(w, bank, DEADLINE_PENALTY, w[b + TICK_PENALTIES])
-        w[b + TICK_PENALTIES] = 0
-    if w[b + TICK_FRICTION] > 0:
-        _charge(w, bank, SPLIT_FRICTION, w[b + TICK_FRICTION])
-        w[b + TICK_FRICTION] = 0
-
-
-@part
-def _charge(w, bank, kind, amount):  # type: ignore[no-untyped-def]
-    if amount > 0:
-        w[bank_row(bank) + COSTS + kind] += amount
-        say(w, E_COST, bank, NONE, NONE, NONE, amount, kind)

@@ -12,14 +12,12 @@ from payment_simulator.engine.layout import (
     A_RECEIVER,
     A_SENDER,
     A_TICK,
-    AFTER,
     ARRIVAL,
     ARRIVAL_COLUMNS,
     ARRIVAL_PRIORITY,
     AT_PLACE_AT,
     BALANCE,
     BANK_COLUMNS,
-    BEFORE,
     CALENDAR_SIZE,
     CANDIDATE,
     CENTRAL_SIZE,
@@ -33,25 +31,20 @@ from payment_simulator.engine.layout import (
     DUE_AT,
     EOD_PENALTIES,
     EOD_RULE,
-    HALF,
     HAS_PAIRS,
     HEAD,
     HELD,
-    IN_QUEUE1,
     IN_QUEUE2,
     KEY_SHIFT,
     KNOWN_AT,
     LAYER_SIZE,
     LAYERS,
     LEFT,
-    LIMB_MASK,
-    LIMB_SHIFT,
     LISTED,
     LISTED_AT,
     LOWS_AT,
     NEXT_DUE,
     NEXT_URGENT,
-    NONE,
     NOTHING,
     ONE,
     OVERDUE,
@@ -63,10 +56,6 @@ from payment_simulator.engine.layout import (
     PLACE_OF_AT,
     PLACES,
     PRIORITY,
-    QUEUE1_FIRST,
-    QUEUE1_LAST,
-    QUEUE1_SIZE,
-    QUEUE1_VALUE,
     QUEUE2_SIZE,
     QUEUE2_VALUE,
     READY_AT,
@@ -95,6 +84,7 @@ from payment_simulator.engine.layout import (
 )  # fmt: skip
 from payment_simulator.engine.minima import next_within, set_low
 from payment_simulator.engine.pairs import link_pair, shrink_pair
+from payment_simulator.engine.shares import penalty
 
 
 @part
@@ -107,34 +97,6 @@ def bank_row(bank):  # type: ignore[no-untyped-def]
 def payment_row(w, p):  # type: ignore[no-untyped-def]
     """Where the row of a payment begins."""
     return w[PAYMENTS_AT] + p * PAYMENT_COLUMNS
-
-
-@part
-def product(w, amount, rate, half):  # type: ignore[no-untyped-def]
-    """`amount`, at least 0, times the rate at `rate`: rounded down, or half up where `half` is HALF. See `rates`.
-
-    Written out, for LLVM then leaves it where it is: a loop in it would be inlined, and make its callers slow.
-    """
-    low, high = amount & LIMB_MASK, amount >> LIMB_SHIFT
-    carry = w[rate + 6] * low
-    carry = (carry >> LIMB_SHIFT) + w[rate + 5] * low + w[rate + 6] * high
-    carry = (carry >> LIMB_SHIFT) + w[rate + 4] * low + w[rate + 5] * high
-    carry = (carry >> LIMB_SHIFT) + w[rate + 3] * low + w[rate + 4] * high
-    carry = (carry >> LIMB_SHIFT) + w[rate + 2] * low + w[rate + 3] * high
-    carry = (carry >> LIMB_SHIFT) + w[rate + 1] * low + w[rate + 2] * high
-    return w[rate] * amount + w[rate + 1] * high + ((carry + half) >> LIMB_SHIFT)
-
-
-@part
-def share(w, amount, rate):  # type: ignore[no-untyped-def]
-    """`amount` times the rate at `rate`, rounded half up."""
-    return product(w, amount, rate, HALF)
-
-
-@part
-def penalty(w, amount, rule):  # type: ignore[no-untyped-def]
-    """Cents, or where there is a rate, a share of the amount."""
-    return w[rule] if w[rule + 1] == NONE else share(w, amount, w[rule + 1])
 
 
 @part
@@ -375,57 +337,6 @@ def take_front(w, p, kind, note):  # type: ignore[no-untyped-def]
     if w[HAS_PAIRS]:
         shrink_pair(w, p, r, amount, is_last)
     return amount
-
-
-@part
-def enter_queue1(w, p):  # type: ignore[no-untyped-def]
-    """A payment waits at its bank."""
-    r = payment_row(w, p)
-    b = bank_row(w[r + SENDER])
-    w[r + STATE] = IN_QUEUE1
-    w[b + QUEUE1_VALUE] += w[r + REST]
-    w[b + QUEUE1_SIZE] += 1
-    count_waiting(w, p, ONE)
-
-
-@part
-def leave_queue1(w, p):  # type: ignore[no-untyped-def]
-    """A payment is released or dropped."""
-    r = payment_row(w, p)
-    b = bank_row(w[r + SENDER])
-    w[r + STATE] = 0
-    w[b + QUEUE1_VALUE] -= w[r + REST]
-    w[b + QUEUE1_SIZE] -= 1
-
-
-@part
-def append_queue1(w, p):  # type: ignore[no-untyped-def]
-    """Put a payment at the end of its bank's list, which is in sequence."""
-    r = payment_row(w, p)
-    b = bank_row(w[r + SENDER])
-    last = w[b + QUEUE1_LAST]
-    w[r + BEFORE] = last
-    w[r + AFTER] = NONE
-    if last == NONE:
-        w[b + QUEUE1_FIRST] = p
-    else:
-        w[payment_row(w, last) + AFTER] = p
-    w[b + QUEUE1_LAST] = p
-
-
-@part
-def remove_queue1(w, p):  # type: ignore[no-untyped-def]
-    """Take a payment out of that list."""
-    r = payment_row(w, p)
-    b, before, after = bank_row(w[r + SENDER]), w[r + BEFORE], w[r + AFTER]
-    if before == NONE:
-        w[b + QUEUE1_FIRST] = after
-    else:
-        w[payment_row(w, before) + AFTER] = after
-    if after == NONE:
-        w[b + QUEUE1_LAST] = before
-    else:
-        w[payment_row(w, after) + BEFORE] = before
 
 
 @part

@@ -48,8 +48,9 @@ from payment_simulator.engine.layout import (
     URGENT_AT,
     ZERO,
 )  # fmt: skip
-from payment_simulator.engine.ledger import bank_row, product, raise_headroom, say, share
+from payment_simulator.engine.ledger import bank_row, raise_headroom, say
 from payment_simulator.engine.pairs import find_pair, open_pair, pair_row
+from payment_simulator.engine.shares import product, share
 from payment_simulator.engine.sorting import sort_keys
 
 NO_BUDGET = 2**62
