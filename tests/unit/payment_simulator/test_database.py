@@ -271,6 +271,7 @@ def test_who_waits_for_a_shell_gets_in_when_it_ends(path):
         ending.start()
         ExperimentRepository(path).save_experiment(experiment())
         ending.join()
+    assert [record.experiment_id for record in ExperimentRepository(path).list_experiments()] == ["run-1"]
 
 
 def test_threads_share_a_repository_and_each_event_gets_a_number_of_its_own(path):
