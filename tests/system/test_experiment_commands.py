@@ -4,6 +4,7 @@ import asyncio
 import csv
 import json
 import shutil
+import socket
 import sys
 from pathlib import Path
 
@@ -27,6 +28,13 @@ convergence: {{max_iterations: {iterations}, stability_window: 1}}
 policy_constraints: {{allowed_parameters: [{{name: initial_liquidity_fraction, allowed_values: {values}}}]}}
 output: {{directory: results, database: sampled.db}}
 master_seed: 3
+"""
+UNREACHABLE = """
+name: game
+scenario: {}
+convergence: {{max_iterations: 1}}
+llm: {{model: "openai:some-model", base_url: "http://127.0.0.1:{}/v1", max_retries: 0}}
+output: {{directory: results, database: game.db}}
 """
 BANKS = """
 simulation: {ticks_per_day: 4, num_days: 1, rng_seed: 7}
@@ -216,6 +224,20 @@ def test_a_run_that_failed_is_told_replayed_and_drawn_as_far_as_it_came(sim, tmp
         assert text in shown
     for command in (["replay"], ["policy-evolution"], ["chart", "-o", "failed.svg"], ["export", "-o", "out"]):
         assert sim(*command, "failed").exit_code == 0
+
+
+def test_a_run_whose_model_cannot_be_reached_fails_and_says_how_to_go_on(sim, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "a key")
+    with socket.socket() as closed:  # bound and never listened on: whoever connects is refused
+        closed.bind(("127.0.0.1", 0))
+        Path("game.yaml").write_text(UNREACHABLE.format(EXAMPLES / "castro_exp1.yaml", closed.getsockname()[1]))
+        ended = sim("run", "game.yaml")
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    (record,) = answer(sim("results", "--json"))
+    assert record["status"] == "failed"
+    hint = f"go on: payment-sim experiment run game.yaml --resume {record['experiment_id']}"
+    assert hint in " ".join(ended.stderr.split())
+    assert "Traceback" not in ended.stderr
 
 
 def test_show_knows_a_run_that_was_stored_without_its_scenario(sim, tmp_path):
