@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import typer
+from typer.testing import CliRunner
 
 import payment_simulator
 from payment_simulator.cli.main import app
@@ -54,8 +55,22 @@ except SystemExit as end:
 
 
 @pytest.fixture
-def sim(user):
-    """Runs `payment-sim` with these arguments, in the user's folder, where `small.yaml` is."""
+def sim(user, monkeypatch):
+    """Calls what `payment-sim` calls, with these arguments, in the user's folder, where `small.yaml` is."""
+    user.write("small.yaml", SMALL)
+    monkeypatch.chdir(user.folder)
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def call(*arguments):
+        ended = CliRunner().invoke(app, list(map(str, arguments)))
+        return subprocess.CompletedProcess(arguments, ended.exit_code, ended.stdout, ended.stderr)
+
+    return call
+
+
+@pytest.fixture
+def program(user):
+    """As `sim`, in a process of its own."""
     user.write("small.yaml", SMALL)
 
     def run(*arguments, **environment):
@@ -79,7 +94,7 @@ def commands(command, *names):
 
 
 def loaded_by(user, *arguments):
-    """The exit code, and the modules that a command loaded."""
+    """What a command printed, its exit code, and the modules that it loaded."""
     ended = subprocess.run(
         [sys.executable, "-c", RUN_AND_WHAT_IT_LOADED, *arguments],
         cwd=user.folder,
@@ -89,7 +104,7 @@ def loaded_by(user, *arguments):
         check=True,
     )
     code, *modules = ended.stderr.split()
-    return code, set(modules)
+    return ended.stdout, code, set(modules)
 
 
 # What it loads
@@ -98,11 +113,9 @@ def loaded_by(user, *arguments):
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["run", "--help"], ["policy", "--help"], ["experiment", "--help"]], ids=" ".join
 )
-def test_help_is_an_answer_and_loads_no_heavy_library(user, sim, arguments):
-    ended = sim(*arguments)
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert "Usage: payment-sim" in ended.stdout
-    code, modules = loaded_by(user, *arguments)
+def test_help_is_an_answer_and_loads_no_heavy_library(user, arguments):
+    printed, code, modules = loaded_by(user, *arguments)
+    assert "Usage: " in printed
     assert code == "0"
     assert modules & {"numba", "duckdb", "numpy", "pyarrow", "matplotlib"} == set()
 
@@ -117,14 +130,14 @@ def test_every_command_and_every_option_has_a_help_text():
 
 @pytest.mark.parametrize("name", ["castro_exp1", "castro_exp2", "castro_exp3", "gridlock"])
 def test_a_small_scenario_runs_without_numba(user, name):
-    code, modules = loaded_by(user, "run", str(EXAMPLES / f"{name}.yaml"), "--json")
+    _, code, modules = loaded_by(user, "run", str(EXAMPLES / f"{name}.yaml"), "--json")
     assert code == "0"
     assert modules & {"numba", "duckdb", "pyarrow", "matplotlib"} == set()
     assert "payment_simulator.engine.reference" in modules
 
 
 TIGHT = """
-simulation: {ticks_per_day: 400, rng_seed: 5}
+simulation: {ticks_per_day: 300, rng_seed: 5}
 cost_rates: {delay_cost_per_tick_per_cent: 0.0001, overdraft_bps_per_tick: 1}
 lsm_config: {enable_bilateral: true, enable_cycles: true}
 agents:
@@ -164,9 +177,9 @@ def test_a_small_scenario_that_proves_to_be_much_work_starts_over_in_the_kernel(
 @pytest.mark.parametrize(
     ("cache", "told"), [("cache", "once on this machine"), ("work/tight.yaml", "in every run, for ")]
 )
-def test_it_says_that_it_compiles(user, sim, cache, told):
+def test_it_says_that_it_compiles(user, program, cache, told):
     user.write("tight.yaml", TIGHT + "".join(BANK.format(number) for number in range(10)))
-    ended = sim("run", "tight.yaml", XDG_CACHE_HOME=str(user.folder.parent / cache))
+    ended = program("run", "tight.yaml", XDG_CACHE_HOME=str(user.folder.parent / cache))
     assert ended.returncode == 0
     assert f"compiling the engine first, {told}" in ended.stderr
     assert not list(Path(payment_simulator.__file__).parent.rglob("*.nb[ic]"))  # there it would outlive a change
@@ -175,8 +188,8 @@ def test_it_says_that_it_compiles(user, sim, cache, told):
 # What it prints
 
 
-def test_a_run_prints_a_table_of_costs(sim):
-    ended = sim("run", EXAMPLES / "castro_exp1.yaml")
+def test_a_run_prints_a_table_of_costs(program):
+    ended = program("run", EXAMPLES / "castro_exp1.yaml")
     assert ended.returncode == 0
     for words in ("BANK_A", "BANK_B", "5,000", "10,000", "liquidity", "settled", "100.0%", "liquidity used"):
         assert words in ended.stdout
@@ -266,22 +279,23 @@ def test_names_whose_letters_are_two_columns_wide_stand_in_line(user, sim):
 
 
 @pytest.mark.parametrize("arguments", [["run", "small.yaml"], ["policy", "schema"], ["--help"]], ids=" ".join)
-def test_an_encoding_without_lines_and_dots_gets_plainer_ones(sim, arguments):
-    ended = sim(*arguments, PYTHONIOENCODING="ascii")
+def test_an_encoding_without_lines_and_dots_gets_plainer_ones(program, arguments):
+    ended = program(*arguments, PYTHONIOENCODING="ascii")
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "\\u" not in ended.stdout
     assert ended.stdout.isascii()
 
 
-def test_a_name_that_the_encoding_has_no_sign_for_is_no_reason_to_fail(user, sim):
+def test_a_name_that_the_encoding_has_no_sign_for_is_no_reason_to_fail(user, program):
     user.write("wide.yaml", SMALL.replace("BANK_B", "中央"))
-    ended = sim("run", "wide.yaml", PYTHONIOENCODING="ascii")
+    ended = program("run", "wide.yaml", PYTHONIOENCODING="ascii")
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "\\u4e2d\\u592e" in ended.stdout
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "| head -1"])
-def test_a_stream_that_is_closed_costs_no_file_and_no_traceback(user, sim, closed):
+def test_a_stream_that_is_closed_costs_no_file_and_no_traceback(user, closed):
+    user.write("small.yaml", SMALL)
     command = f"{PROGRAM} run small.yaml --events events.parquet {closed}"
     ended = subprocess.run(
         ["bash", "-c", command], cwd=user.folder, env=user.environment(), capture_output=True, text=True, check=True
@@ -291,7 +305,7 @@ def test_a_stream_that_is_closed_costs_no_file_and_no_traceback(user, sim, close
     assert pq.read_metadata(user.folder / "events.parquet").num_rows > 0
 
 
-def test_an_error_is_never_printed_as_an_answer(user, sim):
+def test_an_error_is_never_printed_as_an_answer(user):
     ended = subprocess.run(
         ["bash", "-c", f"{PROGRAM} run gone.yaml 2>&-"], env=user.environment(), capture_output=True, check=False
     )
