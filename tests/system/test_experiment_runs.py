@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from payment_simulator.cli.main import app
 from payment_simulator.experiments.persistence import ExperimentRepository
 
 PROGRAM = Path(sys.executable).with_name("payment-sim")
@@ -19,8 +21,9 @@ PATIENCE_S = 300
 CONFIG = """\
 name: stubborn
 scenario: scenario.yaml
-evaluation: {mode: bootstrap, num_samples: 8, nash_gap: final}
-convergence: {max_iterations: 10, stability_window: 11}
+evaluation: {mode: bootstrap, num_samples: 4, nash_gap: final}
+policy_constraints: {allowed_parameters: [{name: initial_liquidity_fraction, allowed_values: [0.0, 0.1, 0.2, 0.5]}]}
+convergence: {max_iterations: 6, stability_window: 7}
 output: {directory: results, database: runs.db}
 master_seed: 7
 """
@@ -31,8 +34,9 @@ OF_ITS_OWN = ("experiment_resumed", "experiment_interrupted")
 
 @pytest.fixture
 def work(user):
-    """A folder with an experiment that takes a few seconds and never converges."""
-    user.write("scenario.yaml", (EXAMPLES / "castro_exp2.yaml").read_text())
+    """A folder with an experiment of many steps, each a short one, that never converges."""
+    scenario = (EXAMPLES / "castro_exp2.yaml").read_text().replace("ticks_per_day: 12", "ticks_per_day: 4")
+    user.write("scenario.yaml", scenario)
     user.write("experiment.yaml", CONFIG)
     return user.folder
 
@@ -52,6 +56,13 @@ def start(user, work, compiled):
         )
 
     return started
+
+
+@pytest.fixture
+def sim(work, monkeypatch):
+    """Calls what `payment-sim experiment` calls, in the folder, in this process."""
+    monkeypatch.chdir(work)
+    return lambda *arguments: CliRunner().invoke(app, ["experiment", *arguments])
 
 
 def kept(work):
@@ -102,7 +113,7 @@ def test_a_run_that_is_killed_and_resumed_ends_as_one_that_was_left_alone(work, 
         known = {record.experiment_id for record in kept(work)}
         process = start("run", "experiment.yaml")
         while process.poll() is None:
-            time.sleep(moments.uniform(0.05, 0.9) * whole_s)
+            time.sleep(moments.uniform(0.45, 0.95) * whole_s)  # until then it only loads
             process.kill()
             _, told = process.communicate()
             killed += 1
@@ -123,7 +134,7 @@ def test_a_run_that_is_killed_and_resumed_ends_as_one_that_was_left_alone(work, 
 
 
 def test_ctrl_c_keeps_what_is_done_says_interrupted_and_how_to_go_on(work, start):
-    longer = CONFIG.replace("max_iterations: 10", "max_iterations: 40").replace("window: 11", "window: 41")
+    longer = CONFIG.replace("max_iterations: 6", "max_iterations: 25").replace("window: 7", "window: 26")
     (work / "experiment.yaml").write_text(longer)
     process = start("run", "experiment.yaml")
     for line in process.stderr:
@@ -144,15 +155,15 @@ def test_ctrl_c_keeps_what_is_done_says_interrupted_and_how_to_go_on(work, start
     assert story(work, record.experiment_id) == story(work, kept(work)[0].experiment_id)
 
 
-def test_two_experiments_write_to_one_file_at_once_while_it_is_read(work, start):
+def test_two_experiments_write_to_one_file_at_once_while_it_is_read(work, start, sim):
     both = [start("run", "experiment.yaml", "--json") for _ in range(2)]
     looked = 0
     while any(process.poll() is None for process in both):
         if (work / "results" / "runs.db").exists():
-            reader = start("results", "results/runs.db")
-            listed, told = reader.communicate(timeout=PATIENCE_S)
-            assert (reader.returncode, told) == (0, "")
-            looked += "stubborn" in listed
+            listed = sim("results", "results/runs.db")
+            assert (listed.exit_code, listed.stderr) == (0, "")
+            looked += "stubborn" in listed.stdout
+        time.sleep(0.2)
     answers = [json.loads(process.communicate(timeout=PATIENCE_S)[0]) for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert looked > 0
@@ -161,16 +172,14 @@ def test_two_experiments_write_to_one_file_at_once_while_it_is_read(work, start)
     assert [record.status for record in kept(work)] == ["completed", "completed"]
 
 
-def test_a_run_is_resumed_with_the_configuration_that_it_began_with_and_only_if_it_did_not_end(work, start):
-    (work / "experiment.yaml").write_text(CONFIG.replace("max_iterations: 10", "max_iterations: 1"))
-    assert start("run", "experiment.yaml").wait(PATIENCE_S) == 0
+def test_a_run_is_resumed_with_the_configuration_that_it_began_with_and_only_if_it_did_not_end(work, sim):
+    (work / "experiment.yaml").write_text(CONFIG.replace("max_iterations: 6", "max_iterations: 1"))
+    assert sim("run", "experiment.yaml").exit_code == 0
     run_id = kept(work)[0].experiment_id
-    ended = start("run", "experiment.yaml", "--resume", run_id)
-    assert "is completed; there is nothing to resume" in ended.communicate(timeout=PATIENCE_S)[1]
-    assert ended.returncode == 1
+    ended = sim("run", "experiment.yaml", "--resume", run_id)
+    assert "is completed; there is nothing to resume" in ended.stderr
+    assert ended.exit_code == 1
     (work / "experiment.yaml").write_text(CONFIG.replace("master_seed: 7", "master_seed: 8"))
-    other = start("run", "experiment.yaml", "--resume", run_id)
-    assert (
-        "error: convergence, master_seed: not as in the run that is to be" in other.communicate(timeout=PATIENCE_S)[1]
-    )
-    assert other.returncode == 2
+    other = sim("run", "experiment.yaml", "--resume", run_id)
+    assert "error: convergence, master_seed: not as in the run that is to be" in other.stderr
+    assert other.exit_code == 2
