@@ -13,17 +13,18 @@ import pytest
 from typer.testing import CliRunner
 
 from payment_simulator.cli.main import app
-from payment_simulator.experiments.config import ExperimentConfig
+from payment_simulator.experiments.config import AllowedParameter, ExperimentConfig, PolicyConstraints
 from payment_simulator.experiments.persistence import ExperimentRepository
 from payment_simulator.experiments.proposers.protocol import EndpointError, Interaction
 from payment_simulator.experiments.runner import GenericExperimentRunner
+from payment_simulator.policy.policies import FRACTION
 from small_experiment import experiment
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "payments"
 SAMPLED = """
 name: sampled
 scenario: {scenario}
-evaluation: {{mode: {mode}, num_samples: 4}}
+evaluation: {{mode: {mode}, num_samples: 4, nash_gap: {gap}}}
 convergence: {{max_iterations: {iterations}, stability_window: 1}}
 policy_constraints: {{allowed_parameters: [{{name: initial_liquidity_fraction, allowed_values: {values}}}]}}
 output: {{directory: results, database: sampled.db}}
@@ -77,19 +78,29 @@ class Failing:
 
 
 def run_sampled(
-    folder, run_id, *, banks=("A", "B"), start=0.5, mode="monte_carlo", values="[0.0, 0.5, 1.0]", iterations=2
+    folder,
+    run_id,
+    *,
+    banks=("A", "B"),
+    start=0.5,
+    mode="monte_carlo",
+    values="[0.0, 0.5, 1.0]",
+    iterations=2,
+    gap="every",
 ):
     scenario = folder / f"{run_id}.scenario.yaml"
     scenario.write_text(BANKS + "".join(BANK.format(bank, start) for bank in banks))
     file = folder / f"{run_id}.yaml"
-    file.write_text(SAMPLED.format(scenario=scenario.name, mode=mode, values=values, iterations=iterations))
+    file.write_text(SAMPLED.format(scenario=scenario.name, mode=mode, values=values, iterations=iterations, gap=gap))
     return run(ExperimentConfig.from_yaml(file), run_id, folder)
 
 
 @pytest.fixture(scope="module")
 def castro(tmp_path_factory):
-    """A database of Castro's first game, solved twice."""
+    """A database of Castro's first game, solved twice; of few fractions, for each is priced again in every replay."""
     config = ExperimentConfig.from_yaml(EXAMPLES / "experiment_castro1.yaml")
+    few = PolicyConstraints(allowed_parameters=[AllowedParameter(name=FRACTION, allowed_values=[0.0, 0.2, 0.5])])
+    config = config.model_copy(update={"policy_constraints": few})
     folder = tmp_path_factory.mktemp("castro")
     run(config, "castro1-one", folder)
     return run(config, "castro1-two", folder)
@@ -356,7 +367,7 @@ def test_a_chart_as_a_page_needs_nothing_from_elsewhere_and_tells_every_mark(sim
 @pytest.mark.parametrize("count", [20, 30])
 def test_many_banks_are_drawn_whatever_their_names(sim, tmp_path, count):
     banks = [f"$x_{number} <{number}> & é" for number in range(count)]
-    database = run_sampled(tmp_path, "many", banks=banks, values="[0.0, 1.0]", iterations=1)
+    database = run_sampled(tmp_path, "many", banks=banks, values="[0.0, 1.0]", iterations=1, gap="off")
     assert sim("chart", "latest", "--db", database, "-o", "many.html").exit_code == 0
 
 
