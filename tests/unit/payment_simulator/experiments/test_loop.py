@@ -38,6 +38,11 @@ class Scripted:
         return Interaction(prompt_tokens=7, completion_tokens=3, latency_seconds=0.0)
 
 
+def solution():
+    """Proposes the equilibrium of Castro's first game at once, and then again and again."""
+    return Scripted(BANK_A=[borrow(0.0)], BANK_B=[borrow(0.2)])
+
+
 @pytest.fixture
 def run(tmp_path):
     def ran(proposer=None, name="castro_exp1", iterations=25, window=5, **further):
@@ -50,6 +55,7 @@ def run(tmp_path):
                     "stability_window": window,
                     **further.pop("convergence", {}),
                 },
+                "evaluation": {"nash_gap": "off"},
                 "output": {"directory": str(tmp_path), "database": "runs.db"},
                 "master_seed": 42,
                 **further,
@@ -77,7 +83,7 @@ def decisions(events):
     [("castro_exp1", (0.0, 0.2), (0, 2_000)), ("castro_exp3", (0.2, 0.2), (1_998, 1_998))],
 )
 def test_the_search_ends_at_the_only_equilibrium(run, name, fractions, costs):
-    result, iterations, events = run(name=name)
+    result, iterations, events = run(name=name, evaluation={"nash_gap": "every"})
     found = [policy["parameters"][FRACTION] for policy in result.final_policies.values()]
     assert found == pytest.approx(fractions, abs=0.01)
     assert tuple(result.final_costs_by_agent.values()) == costs
@@ -90,7 +96,7 @@ def test_the_search_ends_at_the_only_equilibrium(run, name, fractions, costs):
 
 
 def test_with_too_few_iterations_it_has_not_converged_though_the_last_one_decides_too(run):
-    result, iterations, events = run(iterations=2)
+    result, iterations, events = run(solution(), iterations=2)
     assert (result.converged, result.convergence_reason, result.num_iterations) == (False, "max_iterations", 2)
     assert len(iterations) == 2
     assert [each[:2] for each in decisions(events)] == [(n, bank) for n in (1, 2) for bank in ("BANK_A", "BANK_B")]
@@ -98,21 +104,24 @@ def test_with_too_few_iterations_it_has_not_converged_though_the_last_one_decide
 
 
 def test_it_converges_in_the_last_iteration_too_after_its_decisions(run):
-    result, iterations, _ = run(iterations=6)
+    result, iterations, _ = run(solution(), iterations=6)
     assert (result.converged, len(iterations)) == (True, 6)
-    result, _, _ = run(iterations=5)
+    result, _, _ = run(solution(), iterations=5)
     assert not result.converged
 
 
 def test_where_payments_are_drawn_the_gap_that_is_left_is_within_its_half_width(run):
     result, _, _ = run(
-        name="castro_exp2", iterations=8, window=3, evaluation={"mode": "monte_carlo", "num_samples": 200}
+        name="castro_exp2",
+        iterations=8,
+        window=3,
+        evaluation={"mode": "monte_carlo", "num_samples": 200, "nash_gap": "final"},
     )
     assert result.final_nash_gap <= result.final_nash_gap_half_width
 
 
 def test_banks_decide_one_after_another_each_seeing_what_was_accepted_before_it(run):
-    proposer = Scripted(BANK_A=[borrow(0.0)], BANK_B=[borrow(0.2)])
+    proposer = solution()
     _, iterations, events = run(proposer, iterations=1)
     assert decisions(events) == [(1, "BANK_A", "accepted"), (1, "BANK_B", "accepted")]
     first, second = proposer.contexts
@@ -122,7 +131,7 @@ def test_banks_decide_one_after_another_each_seeing_what_was_accepted_before_it(
 
 
 def test_only_the_banks_that_are_optimized_decide(run):
-    result, _, events = run(iterations=2, optimized_agents=["BANK_B"])
+    result, _, events = run(solution(), iterations=2, optimized_agents=["BANK_B"])
     assert decisions(events) == [(1, "BANK_B", "accepted"), (2, "BANK_B", "rejected")]
     assert result.final_policies["BANK_A"] == {"type": "Fifo"}
 
@@ -188,13 +197,13 @@ def test_the_gap_is_worked_out_when_it_is_asked_for(run):
 
 
 def test_the_result_is_in_a_file_too(run, tmp_path):
-    result, _, _ = run(iterations=2)
+    result, _, _ = run(solution(), iterations=2)
     kept = json.loads(result.result_file.read_text())
     assert result.result_file.parent.parent == tmp_path
     assert kept["final_costs_by_agent"] == result.final_costs_by_agent
     assert kept["config"]["master_seed"] == 42
     assert kept["final_policies"] == result.final_policies
-    again, _, _ = run(iterations=2)
+    again, _, _ = run(solution(), iterations=2)
     assert again.result_file != result.result_file
 
 
