@@ -22,6 +22,7 @@ def create_test_experiment_config(
         {
             "name": name,
             "scenario": "castro_exp1.yaml",
+            "evaluation": {"nash_gap": "off"},
             "convergence": {"max_iterations": max_iterations},
             "output": {"directory": output_directory, "database": output_database},
             "master_seed": 42,
