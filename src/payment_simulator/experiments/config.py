@@ -19,6 +19,7 @@ from labledger.yaml_files import (
 )
 from payment_simulator.policy.fields import ACTIONS, FIELDS, STATE_PREFIX, TREE_KINDS
 from payment_simulator.policy.policies import FRACTION
+from payment_simulator.scenario.numbers import Share
 from payment_simulator.scenario.sections import Flag, Section
 
 LEAST_SAMPLES = 4
@@ -30,7 +31,6 @@ ALL_REGISTERS = f"{STATE_PREFIX}*"
 Mode = Literal["deterministic", "monte_carlo", "bootstrap"]
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f/\\.][^\x00-\x1f\x7f/\\]*$")]
 Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
-Fraction = Annotated[float, Field(ge=0, le=1, strict=True)]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
@@ -67,9 +67,9 @@ class Convergence(Section):
     """When the loop ends. A threshold is a share of a bank's cost."""
 
     max_iterations: Count = 25
-    stability_threshold: Fraction = 0.0
+    stability_threshold: Share = 0.0
     stability_window: Count = 5
-    improvement_threshold: Fraction = 0.0
+    improvement_threshold: Share = 0.0
 
 
 class Llm(Section):
