@@ -14,6 +14,7 @@ import psutil
 import pytest
 from launched import TRIAL, Trial, running, wait_until
 
+from llenergymeasure.backends.openai import launch
 from llenergymeasure.backends.openai.launch import LaunchedServer
 from llenergymeasure.errors import BackendError
 
@@ -146,11 +147,12 @@ def test_a_server_that_another_has_the_port_of_is_not_ready_when_the_other_answe
             server.wait_until_ready(LONG_S)
 
 
-def test_the_waiting_for_an_answer_ends_with_the_server(trial):
+def test_the_waiting_for_an_answer_ends_with_the_server(trial, monkeypatch):
+    monkeypatch.setattr(launch, "ANSWER_PATIENCE_S", LONG_S)
     body = """
-    s = socket.create_server(("127.0.0.1", int(sys.argv[1])))
-    fork(rest)
-    s.accept()
+    listening = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+    connection = listening.accept()
+    fork(rest)  # which holds both on
     sys.exit(4)
     """
     with launched(trial, body) as server, pytest.raises(BackendError, match="ended with exit code 4 before"):
@@ -412,6 +414,15 @@ def test_cpu_time_is_that_of_all_processes_those_that_have_ended_too(trial):
         seen.append(server.cpu_seconds())
     assert seen == sorted(seen)
     assert 1.1 <= seen[-1] <= server.cpu_seconds() < 3.0
+
+
+def test_cpu_time_does_not_fall_where_the_kernel_forgets_a_child_that_nobody_waits_for(trial):
+    body = "signal.signal(signal.SIGCHLD, signal.SIG_IGN); print(fork(lambda: (burn(0.3), rest())), flush=True); rest()"
+    with launched(trial, body) as server:
+        wait_until(lambda: server.cpu_seconds() >= 0.28)
+        os.kill(int(trial.log.read_text()), signal.SIGKILL)
+        wait_until(lambda: server.pids() == [server.pid])
+        assert server.cpu_seconds() >= 0.28
 
 
 def test_the_keeper_starts_without_heavy_libraries():
