@@ -55,9 +55,11 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) --editable '.[pytorch,dev]'
 	@touch $@ $(VENV)/.demo
 
-# llama.cpp is compiled, once, in some minutes and for any machine; where that fails, the tests that need it are skipped.
+# llama.cpp is compiled, once: six minutes of a core. Where that fails, the tests that need it are skipped. What is built
+# is slow and meant for tests, so it stays out of pip's cache.
+LLAMA_CPP := -DGGML_NATIVE=OFF -DGGML_OPENMP=OFF -DLLAVA_BUILD=OFF \
+	-DCMAKE_C_FLAGS_RELEASE=-O1 -DCMAKE_CXX_FLAGS_RELEASE=-O1
 $(VENV)/.slow: $(VENV)/.dev
 	@echo "building llama.cpp's server, unless it is there: some minutes …"
-	@CMAKE_ARGS="$(CMAKE_ARGS) -DGGML_NATIVE=OFF -DGGML_OPENMP=OFF -DLLAVA_BUILD=OFF" \
-		$(INSTALL) --editable '.[pytorch,dev,test-slow]' && touch $@ \
+	@CMAKE_ARGS="$(LLAMA_CPP)" $(INSTALL) --no-cache-dir --editable '.[pytorch,dev,test-slow]' && touch $@ \
 		|| echo "llama.cpp's server was not built: its tests will be skipped" >&2
