@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import os
 
 import pytest
 
 from llenergymeasure.backends.openai.arrivals import ClosedLoop, StopRule
 from llenergymeasure.backends.openai.client import Client, Target
+from llenergymeasure.backends.openai.health import HealthCheck
 from llenergymeasure.backends.openai.load import drive
+from llenergymeasure.backends.openai.probing import get
 from llenergymeasure.domain.requests import Request
 from real_servers import (
     SHAPE,
@@ -73,6 +76,13 @@ def transformers_server(llama_folder, tmp_path_factory):
     with Server(transformers_serve_command(llama_folder, port), port, "/health", HF_HOME=hub) as server:
         server.model = str(llama_folder)
         yield server
+
+
+def test_transformers_serve_is_ready_though_it_fails_to_list_its_models(transformers_server):
+    reading, writing = os.pipe()
+    with open(reading), open(writing):
+        assert HealthCheck(transformers_server.url).problem(10.0, reading) is None
+    assert get(f"{transformers_server.url}/models", None).status == 500  # no model was ever downloaded here
 
 
 @ENDPOINTS
