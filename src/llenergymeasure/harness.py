@@ -1,26 +1,24 @@
 """One run, from a configuration to its result."""
 
 import contextlib
-import os
 import secrets
 import tempfile
-import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from labledger.console import Progress
-from labledger.host import CpuContention, read_cpu_contention
 from llenergymeasure import preflight
 from llenergymeasure.backends.protocol import Backend
 from llenergymeasure.backends.pytorch.backend import PytorchBackend
+from llenergymeasure.collecting import Collected, collect
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.domain.environment import EnvironmentSnapshot
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.power import PowerSample
-from llenergymeasure.domain.requests import Batch, FailedRequest, Prompt
+from llenergymeasure.domain.requests import Prompt
 from llenergymeasure.energy.idle import IdleWindow, idle_power, watch_idle, why_not
 from llenergymeasure.energy.meters.base import Meter
 from llenergymeasure.energy.reading import Spans, read_energy
@@ -40,8 +38,6 @@ if TYPE_CHECKING:
     from llenergymeasure.server_site import ServerSite
 
 CHECKING, MEASURING = "checking", "measuring"
-MARK_EVERY_S = 0.1
-"""Of requests that overlap each end is no edge of a phase: so often is enough for them."""
 UNSETTLED_PEER = (
     "A process's warm-up did not converge, or it has no full batch, so there is no steady state; figures are of the "
     "whole run."
@@ -176,20 +172,6 @@ class _Ready:
     notes: list[str]
 
 
-@dataclass
-class Collected:
-    """What the window has gathered so far, so that whatever ends it loses nothing."""
-
-    opened_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    opened_s: float = field(default_factory=time.monotonic)
-    closed_s: float | None = None
-    batches: list[Batch] = field(default_factory=list)
-    failed: list[FailedRequest] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    peak_memory_mb: float | None = None
-    contention: tuple[CpuContention, CpuContention] | None = None
-
-
 def _prepare(setup: Setup, prompts: list[Prompt], progress: Progress) -> _Ready:
     config, group, backend, site = setup.config, setup.group, setup.backend, setup.site
     metering, meter = setup.metering, setup.metering.meter
@@ -223,37 +205,6 @@ def _watch_idle(
     if why_not(meter, config.baseline, on_accelerator) is None:
         progress.phase(f"watching the idle machine, {name}")
     return watch_idle(meter, config.baseline, on_accelerator)
-
-
-def collect(collected: Collected, backend: Backend, meter: Meter, progress: Progress, total: int) -> None:
-    """Run the window into `collected`: it opens and closes when the device has nothing left to do."""
-    backend.synchronize()
-    backend.reset_peak_memory()
-    meter.mark()
-    before = read_cpu_contention()
-    collected.opened_at, collected.opened_s = datetime.now(UTC), time.monotonic()
-    done = tokens = 0
-    last_end_s = marked_s = collected.opened_s
-    for part in backend.run():
-        if part.start_s >= last_end_s or time.monotonic() >= marked_s + MARK_EVERY_S:
-            meter.mark()
-            marked_s = time.monotonic()
-        last_end_s = max(last_end_s, part.end_s)
-        if isinstance(part, FailedRequest):
-            collected.failed.append(part)
-            continue
-        collected.batches.append(part)
-        done += len(part.requests)
-        tokens += sum(request.output_tokens for request in part.requests)
-        failed = f", {len(collected.failed)} failed" if collected.failed else ""
-        progress.update(done, total, f"{tokens / (part.end_s - collected.opened_s):.0f} output tokens/s{failed}")
-    collected.notes = backend.remarks()
-    backend.synchronize()
-    closed_s = time.monotonic()
-    meter.mark()
-    collected.closed_s = closed_s  # not before the mark: an interrupt here must find the window inside of the marks
-    collected.contention = (before, read_cpu_contention())
-    collected.peak_memory_mb = backend.peak_memory_mb()
 
 
 def _spans(ready: _Ready, collected: Collected, window: Window) -> Spans:
@@ -295,29 +246,13 @@ def _measurement(ready: _Ready, collected: Collected, window: Window, spans: Spa
         process_index=group.index,
         processes=group.size,
         metered_by=first if used & metering.left else None,
-        **_contention_shares(collected),
+        **collected.contention_shares(),
         warmup=ready.warmup.result,
         warmup_excluded=ready.warmup.excluded_requests,
         environment=ready.environment,
         notes=[*ready.notes, *collected.notes],
         failed=collected.failed,
     )
-
-
-def _contention_shares(collected: Collected) -> dict[str, float | None]:
-    """The share of the run in which tasks waited for a core, and of the cores' time that went to other machines."""
-    if collected.contention is None or collected.closed_s is None:
-        return {}
-    before, after = collected.contention
-    duration_s = collected.closed_s - collected.opened_s
-
-    def share(first: float | None, last: float | None, cores: int) -> float | None:
-        return None if first is None or last is None else (last - first) / (duration_s * cores)
-
-    return {
-        "cpu_wait_share": share(before.waited_s, after.waited_s, 1),
-        "cpu_steal_share": share(before.stolen_core_s, after.stolen_core_s, os.cpu_count() or 1),
-    }
 
 
 def _window(ready: _Ready, collected: Collected) -> Window:

@@ -1,6 +1,6 @@
 """The one interface of every backend."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -27,9 +27,9 @@ class Backend(Protocol):
     def warmup(self) -> tuple[float, int]:
         """Run the first batch and leave its output; its latency in seconds and the number of its requests."""
 
-    def run(self) -> Iterator[Batch | FailedRequest]:
+    def run(self) -> Generator[Batch | FailedRequest, None, None]:
         """Generate for the prepared requests, in their order; yield each batch when it is finished, and each request
-        that a server did not answer."""
+        that a server did not answer. An exception that is thrown in comes out again after what is left to hand over."""
 
     def remarks(self) -> list[str]:
         """What the last run was not as it should be, a line each."""
@@ -38,7 +38,7 @@ class Backend(Protocol):
         """Return when the device has nothing left to do."""
 
     def reset_peak_memory(self) -> None:
-        """Begin to watch for the peak of memory."""
+        """Begin to watch for the peak of memory: the window is about to open."""
 
     def peak_memory_mb(self) -> float | None:
         """The peak since `reset_peak_memory`, weights included; None where it cannot be known."""

@@ -18,6 +18,7 @@ from tiny import tiny_config
 
 from labledger.console import Silent
 from llenergymeasure import harness
+from llenergymeasure.collecting import Collected
 from llenergymeasure.config.models import EnergyConfig, UserConfig
 from llenergymeasure.config.ranks import Rank, is_first_process, this_rank
 from llenergymeasure.domain.metrics import DeviceEnergy
@@ -539,7 +540,7 @@ class Peer(Group):
 
 def spans_of(group, closed_s=CLOSED_S):
     window = Window("total", *WINDOWS_S[group.index])
-    collected = harness.Collected(opened_s=OPENED_S, closed_s=closed_s)
+    collected = Collected(opened_s=OPENED_S, closed_s=closed_s)
     return harness._spans(SimpleNamespace(setup=SimpleNamespace(group=group)), collected, window)
 
 
@@ -634,7 +635,7 @@ def ready(group, gpu=None, left=frozenset()):
     ],
 )
 def test_a_process_says_who_has_metered_the_devices_that_it_ran_on(group, gpu, left, metered_by):
-    collected = harness.Collected(opened_s=100.0, closed_s=102.0, batches=[batch(100.0)])
+    collected = Collected(opened_s=100.0, closed_s=102.0, batches=[batch(100.0)])
     window = Window("total", 100.0, 102.0)
     found = harness._measurement(ready(group, gpu, left), collected, window, Spans.alone((100.0, 102.0), 100.0, 102.0))
     assert (found.metered_by, found.process_index, found.processes) == (metered_by, group.index, group.size)

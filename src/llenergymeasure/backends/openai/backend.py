@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -115,7 +115,7 @@ class OpenaiBackend:
             )
         return took_s, len(ended)
 
-    def run(self) -> Iterator[Batch | FailedRequest]:
+    def run(self) -> Generator[Batch | FailedRequest, None, None]:
         """Send the requests as the load wants it; give each that has ended, as a batch of its own or as a failure.
 
         What is in flight when this is interrupted, or gives up, ends as a failure of kind `cancelled`.
@@ -157,12 +157,12 @@ class OpenaiBackend:
         return notes
 
     def synchronize(self) -> None:
-        """An answer has come when it is here; but garbage is collected now, which takes its time, and not in a load."""
-        gc.collect()
-        gc.freeze()
+        """Nothing: an answer has come when it is here."""
 
     def reset_peak_memory(self) -> None:
-        """Nothing: the server's memory is not seen."""
+        """The server's memory is not seen; but garbage is collected now, which takes its time, and not in a load."""
+        gc.collect()
+        gc.freeze()
 
     def peak_memory_mb(self) -> float | None:
         """Unknown."""

@@ -4,7 +4,7 @@ import contextlib
 import gc
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 from llenergymeasure.backends.pytorch.clocks import CudaClock, HostClock, StepClock
@@ -79,7 +79,7 @@ class PytorchBackend:
         batch = self._generate(self._first)
         return batch.end_s - batch.start_s, len(batch.requests)
 
-    def run(self) -> Iterator[Batch]:
+    def run(self) -> Generator[Batch, None, None]:
         """Run every batch of this process."""
         for number in range(self._first, len(self.batches), self._step):
             yield self._generate(number)

@@ -18,6 +18,9 @@ from llenergymeasure.process_tree import started_cpu_s
 DEFAULT_WATTS_PER_CORE = 10.0
 DEFAULT_BOUND_SHARE = 1.0
 STATED_BOUND_SHARE = 0.6
+CLOCK_TICK_S = 0.01
+"""The kernel tells other processes' CPU time in ticks, of this length wherever Linux is usual."""
+
 CHILDREN_EVERY_S = 0.5  # finding them walks the process table, milliseconds on a busy machine
 
 
@@ -40,6 +43,7 @@ class CpuTimeEstimate(Meter):
         cpu_seconds: Callable[[], float] | None = None,
     ) -> None:
         self._spent_s = _machine_seconds if of_all_processes else cpu_seconds or self._own_seconds
+        self._grain_s = 0.0 if cpu_seconds is None else 2 * CLOCK_TICK_S  # of the first reading and of the last
         self._watts = watts_per_core if watts_per_core is not None else DEFAULT_WATTS_PER_CORE
         self._bound_share = STATED_BOUND_SHARE if watts_per_core is not None else DEFAULT_BOUND_SHARE
         self._process = psutil.Process()
@@ -67,11 +71,8 @@ class CpuTimeEstimate(Meter):
     def energy(self, start_s: float, end_s: float) -> list[DeviceEnergy]:
         """One device, "cpu": the estimate, and its bound as `gain_j` (there is no edge to speak of)."""
         energy_j = self._watts * self._cpu_s.grown(start_s, end_s)
-        return [
-            DeviceEnergy(
-                device="cpu", kind="cpu", source=self.source, energy_j=energy_j, gain_j=energy_j * self._bound_share
-            )
-        ]
+        bound_j = energy_j * self._bound_share + self._watts * self._grain_s
+        return [DeviceEnergy(device="cpu", kind="cpu", source=self.source, energy_j=energy_j, gain_j=bound_j)]
 
     def close(self) -> None:
         """Take the last reading."""
