@@ -29,10 +29,6 @@ SHAPE = {
     "vocab_size": 512,
     "max_position_embeddings": 1024,
 }
-CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '\\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
-)
 QUIET = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1", "OMP_NUM_THREADS": "1"}
 START_S = 180
 STOP_S = 30
@@ -50,7 +46,6 @@ def random_llama(seed: int = 0) -> tuple[Any, Any]:
     from llenergymeasure.workload.prompts import builtin_text
 
     tokenizer = build_tokenizer(builtin_text(), SHAPE["vocab_size"])
-    tokenizer.chat_template = CHAT_TEMPLATE
     shape = RandomModelConfig(**SHAPE)
     model = build_model(shape, tokenizer, seed=seed, device="cpu", dtype=torch.float32, attention="sdpa")
     tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
@@ -211,7 +206,7 @@ def _write_tokenizer(writer: Any, tokenizer: Any) -> None:
     writer.add_eos_token_id(tokenizer.eos_token_id)
     writer.add_pad_token_id(tokenizer.pad_token_id)
     writer.add_add_bos_token(True)
-    writer.add_chat_template(CHAT_TEMPLATE)
+    writer.add_chat_template(tokenizer.chat_template)
 
 
 def _tensors(model: Any) -> list[tuple[str, Any]]:

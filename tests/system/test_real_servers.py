@@ -3,7 +3,9 @@
 import asyncio
 import json
 import os
+from pathlib import Path
 
+import psutil
 import pytest
 
 from llenergymeasure.backends.openai.arrivals import ClosedLoop, StopRule
@@ -11,8 +13,10 @@ from llenergymeasure.backends.openai.client import Client, Target
 from llenergymeasure.backends.openai.health import HealthCheck
 from llenergymeasure.backends.openai.load import drive
 from llenergymeasure.backends.openai.probing import get
+from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.requests import Request
 from real_servers import (
+    QUIET,
     SHAPE,
     Server,
     free_port,
@@ -22,6 +26,7 @@ from real_servers import (
     transformers_serve_command,
 )
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 TOKENS = 16
 PROMPTS = [f"Tell me the number {number} in words" for number in range(5)]
 ENDPOINTS = pytest.mark.parametrize("endpoint", ["chat", "completions"])
@@ -190,3 +195,74 @@ def test_llama_cpp_lists_a_chunks_tokens_where_it_is_asked_for_their_probabiliti
     (record,) = serve(llama_cpp_server, "any", prompts=PROMPTS[:1], logprobs=1)
     check_whole(record)
     assert record.answer.chunk_tokens == (1,) * TOKENS
+
+
+def the_result(user, ended):
+    """The one result of a run that ended well, whose server is told of on none of the streams."""
+    assert ended.code == 0, ended.stderr
+    (path,) = user.folder.glob("results/*/result.json")
+    return ExperimentResult.from_json(path)
+
+
+def check_stopped(user):
+    """The launched server has said its last word, and none of its processes is left."""
+    (log,) = user.folder.glob("results/.logs/*.log")
+    assert log.read_text()
+    mark = str(user.folder)
+    assert not [each for each in psutil.process_iter() if _environment(each).get("HOME", "") + "/work" == mark]
+
+
+def _environment(process):
+    try:
+        return process.environ() if process.status() != psutil.STATUS_ZOMBIE else {}
+    except psutil.Error:
+        return {}
+
+
+def test_the_example_that_launches_transformers_serve_is_measured_end_to_end(user):
+    ended = user.llem("run", EXAMPLES / "server_transformers.yaml", "-n", "4", **QUIET)
+    result = the_result(user, ended)
+    assert len(result.process_results[0].requests.output_tokens) == 4
+    assert result.request_failures == {}
+    assert result.token_count_source == "server"  # noqa: S105
+    assert result.energy_source == "estimate"
+    assert result.total_energy_j > 0
+    assert result.total_flops > 0
+    assert result.latency_stats.ttft_ms.n == 4
+    assert result.process_results[0].compute_metrics.compute_precision == "fp32"
+    check_stopped(user)
+
+
+def test_lengths_are_exact_where_transformers_serve_is_launched_to_go_on(user):
+    config = {"ignore_eos": True, "do_sample": True, "top_k": 5}
+    path = user.experiment(
+        **dict.fromkeys(("device", "max_input_tokens")),
+        backend="openai",
+        launch="transformers",
+        openai={"base_url": f"http://127.0.0.1:{free_port()}/v1"},
+        max_output_tokens=9,
+        decoder=config,
+    )
+    result = the_result(user, user.llem("run", path, **QUIET))
+    assert result.process_results[0].requests.output_tokens == [9] * 4
+
+
+def test_the_example_of_an_attached_server_measures_transformers_serve(user, transformers_server):
+    text = (EXAMPLES / "server_attached.yaml").read_text().replace("http://127.0.0.1:8000/v1", transformers_server.url)
+    ended = user.llem("run", user.write("attached.yaml", text), "--model", transformers_server.model, "-n", "6")
+    result = the_result(user, ended)
+    assert len(result.process_results[0].requests.output_tokens) == 6
+    assert result.total_energy_j is None
+    assert result.total_flops > 0
+    assert not (user.folder / "results" / ".logs").exists()
+
+
+@pytest.mark.slow
+def test_the_example_that_launches_llama_cpp_is_measured_end_to_end(user, gguf):
+    ended = user.llem("run", EXAMPLES / "server_llamacpp.yaml", "--model", str(gguf), "-n", "4")
+    result = the_result(user, ended)
+    assert result.process_results[0].requests.output_tokens == [32] * 4
+    assert result.token_count_source == "tokenizer"  # noqa: S105
+    assert result.input_tokens > 4
+    assert result.total_energy_j > 0
+    check_stopped(user)

@@ -110,9 +110,21 @@ def _backend_facts() -> Facts:
 
     found = versions()
     if missing := [name for name in REQUIRED if found[name] is None]:
-        return [("pytorch", f"not available: {' and '.join(missing)} not installed; run {INSTALL}")]
+        return [("pytorch", f"not available: {' and '.join(missing)} not installed; run {INSTALL}"), _server_fact()]
     names = ", ".join(f"{name} {number or 'not installed (needed for lora)'}" for name, number in found.items())
-    return [("pytorch", f"available: {names}"), ("", _torch_devices())]
+    return [("pytorch", f"available: {names}"), ("", _torch_devices()), _server_fact()]
+
+
+def _server_fact() -> tuple[str, str]:
+    from importlib.metadata import version
+
+    from llenergymeasure.backends.openai.checks import INSTALL, is_installed
+    from llenergymeasure.backends.openai.presets import runnable
+
+    if not is_installed():
+        return ("openai", f"not available: aiohttp not installed; run {INSTALL}")
+    here = ", ".join(runnable()) or "none"
+    return ("openai", f"available: aiohttp {version('aiohttp')}; presets whose server is installed here: {here}")
 
 
 def _torch_devices() -> str:

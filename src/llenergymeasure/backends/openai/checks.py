@@ -11,9 +11,14 @@ from llenergymeasure.config.paths import local_folder
 INSTALL = "pip install -e '.[server]'"
 
 
+def is_installed() -> bool:
+    """Whether what the backend needs is there."""
+    return find_spec("aiohttp") is not None
+
+
 def problems(config: ExperimentConfig) -> Iterator[str]:
     """Every problem: packages, the key, the command and its model, a server that should be running and is not."""
-    if find_spec("aiohttp") is None:
+    if not is_installed():
         yield f"backend openai: aiohttp not installed; run {INSTALL}"
         return
     name = config.openai.api_key_env
@@ -37,11 +42,14 @@ def _attached_problems(config: ExperimentConfig) -> Iterator[str]:
 
 
 def _launch_problems(config: ExperimentConfig) -> Iterator[str]:
-    from llenergymeasure.backends.openai.presets import preset_problems
+    from llenergymeasure.backends.openai.presets import PRESETS, missing_program, preset_problems
 
     launch = config.launch
     if launch is None:
         return
+    program = launch.command[0] if launch.command is not None else PRESETS[str(launch.preset)].program[0]
+    if problem := missing_program(program):
+        yield problem
     if launch.preset is not None:
         for problem in preset_problems(launch.preset, flags=launch.flags):
             yield f"launch.{problem}"

@@ -27,8 +27,9 @@ ENOUGH_SOCKETS = 65_536
 class Target:
     """A server's model, and how long to wait for it.
 
-    `timeout_s` is for a whole request, `stall_s` for the next byte, the first one included. `further` are fields that
-    go into every request's body as they are.
+    `timeout_s` is for a whole request, `stall_s` for the next byte, the first one included. `limit_field` is the name
+    of the limit on output tokens; `says_ignore_eos` is False for a server that refuses that field, and is told in
+    another. `further` are fields that go into every request's body as they are.
     """
 
     base_url: str
@@ -37,6 +38,7 @@ class Target:
     timeout_s: float = 600.0
     stall_s: float = 120.0
     limit_field: str = "max_tokens"
+    says_ignore_eos: bool = True
     further: Mapping[str, JsonValue] = field(default_factory=dict)
 
     @property
@@ -56,7 +58,7 @@ class Target:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        if request.ignore_eos:  # an extension: it is not sent to servers that may not know it
+        if request.ignore_eos and self.says_ignore_eos:  # an extension: it is not sent to servers that may not know it
             body["ignore_eos"] = True
         if request.messages is not None:
             if self.endpoint == "completions":

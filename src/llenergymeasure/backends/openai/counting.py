@@ -1,5 +1,6 @@
 """How many tokens a request had, and when each of them came."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from llenergymeasure.backends.openai.records import ServedRequest, Usage
@@ -62,7 +63,7 @@ def request_record(served: ServedRequest, usage: Usage) -> RequestRecord:
 
 
 def load_tokenizer(model: str) -> Any:
-    """The tokenizer of a folder or a hub id.
+    """The tokenizer of a folder, a hub id or a GGUF file.
 
     Raises:
         BackendError: it cannot be loaded, or transformers is not installed.
@@ -73,6 +74,9 @@ def load_tokenizer(model: str) -> Any:
         raise BackendError("transformers is not installed; run pip install -e '.[pytorch]'") from error
     folder = local_folder(model)
     try:
+        if model.endswith(".gguf"):
+            path = Path(model)
+            return AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name, local_files_only=True)
         return AutoTokenizer.from_pretrained(str(folder or model), local_files_only=folder is not None)
     except Exception as error:  # transformers raises whatever its parts raise
         first = next(iter(str(error).strip().splitlines()), "")

@@ -9,7 +9,6 @@ import json
 import os
 import secrets
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from typing import Any, Self
 import psutil
 
 from llenergymeasure.backends.openai.health import HealthCheck
+from llenergymeasure.backends.openai.presets import find_program, missing_program
 from llenergymeasure.backends.openai.server_log import ServerLog
 from llenergymeasure.errors import BackendError
 from llenergymeasure.process_tree import live_descendants, started_cpu_s
@@ -227,11 +227,10 @@ class LaunchedServer:
 
 
 def _executable(name: str) -> str:
-    """Where it is: on the PATH, or beside this Python, whose environment need not be activated."""
-    found = shutil.which(name) or shutil.which(name, path=os.path.dirname(sys.executable))
+    """Where the program is. Raises BackendError where it is not."""
+    found = find_program(name)
     if found is None:
-        where = "is no program that can be run" if os.path.dirname(name) else "is not on the PATH"
-        raise BackendError(f"launch: {name} {where}: install it, or name its full path")
+        raise BackendError(missing_program(name) or name)
     return found
 
 

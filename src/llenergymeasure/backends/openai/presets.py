@@ -5,7 +5,9 @@ A user's further flags are a mapping from a flag's long name, as the server has 
 """
 
 import json
+import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -136,6 +138,28 @@ def preset_problems(
 def request_name(preset: str, *, model: str, served_name: str | None) -> str:
     """The name by which requests ask for the model: `served_name` where the server can be told one."""
     return model if served_name is None or PRESETS[preset].served_name is None else served_name
+
+
+def runnable() -> list[str]:
+    """The presets whose program is here; of one that Python runs, whose package is."""
+    return [
+        name
+        for name, preset in PRESETS.items()
+        if (find_spec("sglang") is not None if name == "sglang" else find_program(preset.program[0]) is not None)
+    ]
+
+
+def find_program(name: str) -> str | None:
+    """Where a program is: on the PATH, or beside this Python, whose environment need not be activated."""
+    return shutil.which(name) or shutil.which(name, path=os.path.dirname(sys.executable))
+
+
+def missing_program(name: str) -> str | None:
+    """What to do about a program that is not there; None where it is."""
+    if find_program(name) is not None:
+        return None
+    where = "is no program that can be run" if os.path.dirname(name) else "is not on the PATH"
+    return f"launch: {name} {where}: install it, or name its full path"
 
 
 def expand(command: Sequence[str], *, model: str, host: str, port: int) -> list[str]:

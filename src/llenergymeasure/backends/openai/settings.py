@@ -1,5 +1,6 @@
 """What the configuration says, as the client, the load and the server want it."""
 
+import json
 import os
 
 from pydantic import JsonValue
@@ -26,13 +27,24 @@ def target(config: ExperimentConfig, model: str) -> Target:
         timeout_s=server.timeout_s,
         stall_s=server.stall_s,
         limit_field=server.limit_field,
+        says_ignore_eos=not _takes_generation_config(config),
         further={**_sampling(config), **config.passthrough_kwargs},
     )
+
+
+def _takes_generation_config(config: ExperimentConfig) -> bool:
+    """Whether the server is one that refuses further fields, and takes them as a generation config of its own."""
+    return config.launch is not None and config.launch.preset == "transformers"
 
 
 def _sampling(config: ExperimentConfig) -> dict[str, JsonValue]:
     """Fields that not every server knows are sent only where they do something."""
     decoder = config.decoder
+    if _takes_generation_config(config):
+        own = decoder.model_dump(exclude={"ignore_eos"} | (set() if decoder.do_sample else set(decoder.without_effect)))
+        own |= {"eos_token_id": []} if config.ignores_eos else {}
+        seed = {"seed": config.random_seed} if decoder.do_sample else {}
+        return {"generation_config": json.dumps(own), **seed}
     fields: dict[str, JsonValue] = {"temperature": decoder.temperature if decoder.do_sample else 0}
     if decoder.do_sample:
         fields |= {"seed": config.random_seed}
