@@ -8,6 +8,9 @@ from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.requests import Message, Request, RequestRecord
 from llenergymeasure.errors import BackendError
 
+MAX_RECOUNT_ERROR = 0.2
+"""By so much of it at the most the tokens of a text are off when it is cut into tokens again."""
+
 
 class TokenTimes(NamedTuple):
     """A time for each token; `exact` where each has one of its own."""
@@ -84,15 +87,29 @@ def load_tokenizer(model: str) -> Any:
 
 
 def counted_usage(tokenizer: Any, request: Request, served: ServedRequest, *, in_chat: bool) -> Usage:
-    """What a tokenizer counts where the server sent no usage; the end-of-sequence token is one of the output's."""
-    output = len(tokenizer("".join(served.answer.chunk_texts), add_special_tokens=False)["input_ids"])
+    """What can be counted where the server sent no usage; the end-of-sequence token is one of the output's.
+
+    A text may be cut into other tokens than it was made of. So what the server has listed chunk by chunk comes first,
+    then the limit, of an answer that ended with it: but not where it is far off, for a server also says `length` at the
+    end of its context.
+    """
+    answer, limit = served.answer, request.max_output_tokens
+    ended = int(answer.finish_reason == "stop")
+    listed = [count for count in answer.chunk_tokens if count is not None]
+    output = len(tokenizer("".join(answer.chunk_texts), add_special_tokens=False)["input_ids"]) + ended
+    if listed and len(listed) == len(answer.chunk_tokens):
+        output = sum(listed) + ended
+    elif answer.finish_reason == "length" and abs(output - limit) <= MAX_RECOUNT_ERROR * limit:
+        output = limit
+    return Usage(_asked(tokenizer, request, in_chat=in_chat), output)
+
+
+def _asked(tokenizer: Any, request: Request, *, in_chat: bool) -> int:
     if request.token_ids is not None:
-        asked = len(request.token_ids)
-    elif in_chat and getattr(tokenizer, "chat_template", None):
+        return len(request.token_ids)
+    if in_chat and getattr(tokenizer, "chat_template", None):
         turns = request.messages or (Message("user", request.prompt or ""),)
         messages = [{"role": each.role, "content": each.content} for each in turns]
-        asked = len(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"])
-    else:
-        texts = [each.content for each in request.messages or ()] or [request.prompt or ""]
-        asked = len(tokenizer("\n".join(texts))["input_ids"])
-    return Usage(asked, output + (served.answer.finish_reason == "stop"))
+        return len(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"])
+    texts = [each.content for each in request.messages or ()] or [request.prompt or ""]
+    return len(tokenizer("\n".join(texts))["input_ids"])
