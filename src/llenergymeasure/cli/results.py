@@ -27,7 +27,7 @@ LISTED = (
     "verdict",
     "start_time",
 )
-HEADS = ("id", "model", "backend", "batch", "J/token", "tokens/s", "verdict", "when")
+HEADS = ("id", "model", "backend", "batch or load", "J/token", "tokens/s", "verdict", "when")
 
 
 @results_app.command("list")
@@ -49,7 +49,7 @@ def list_results(
     if json:
         print_answer(to_json(rows).decode().rstrip())
         return
-    print_table(HEADS, [[_cell(name, row[name]) for name in LISTED] for row in rows])
+    print_table(HEADS, [[_cell(name, row[name]) for name in LISTED] for row in map(_with_load, rows)])
 
 
 @results_app.command()
@@ -217,6 +217,13 @@ def _check_column(name: str, option: str) -> None:
 
     if name not in columns():
         raise ConfigError(f"{option}: there is no column {name!r}{did_you_mean(name, list(columns()))}")
+
+
+def _with_load(row: dict[str, Any]) -> dict[str, Any]:
+    """A server's row, its load in place of the batch."""
+    if row["request_rate"] is not None:
+        return {**row, "batch_size": f"{row['request_rate']:g} requests/s"}
+    return row if row["concurrency"] is None else {**row, "batch_size": f"{row['concurrency']} in flight"}
 
 
 def _cell(name: str, value: Any) -> str:

@@ -23,6 +23,7 @@ CONFIG_COLUMNS = {
     "num_prompts": int,
     "max_output_tokens": int,
 }
+LOAD_COLUMNS = {"concurrency": int, "request_rate": float}
 TEXT_LISTS = ("verdict_reasons", "measurement_warnings")
 
 
@@ -31,19 +32,20 @@ def columns() -> dict[str, type]:
     """The name and type (str, int or float) of each column, in order.
 
     Scalar fields keep their names; of nested ones there are `ttft_ms_mean` (each latency and statistic),
-    `energy_uncertainty_edge_j` (each part), the commonest fields of `effective_config`, `gpu_names`, and lists of
-    sentences as one text. Times are texts in ISO 8601.
+    `energy_uncertainty_edge_j` (each part), the commonest fields of `effective_config`, `failed_requests` of
+    every kind, `gpu_names`, and lists of sentences as one text. Times are texts in ISO 8601.
     """
     found: dict[str, type] = {"folder": str}
     for name, field in ExperimentResult.model_fields.items():
         kind = _scalar(field.annotation)
         if kind is not None:
             found[name] = kind
-        found |= {"experiment_id": CONFIG_COLUMNS}.get(name, {})
+        found |= {"experiment_id": {**CONFIG_COLUMNS, **LOAD_COLUMNS}}.get(name, {})
     found |= {f"energy_uncertainty_{part}": float for part in EnergyUncertainty.model_fields}
     for latency in LatencyStats.model_fields:
         found |= {f"{latency}_{name}": int if name == "n" else float for name in Distribution.model_fields}
-    return found | {"gpu_names": str} | dict.fromkeys(TEXT_LISTS, str)
+    found |= {f"client_lateness_ms_{name}": int if name == "n" else float for name in Distribution.model_fields}
+    return found | {"failed_requests": int, "gpu_names": str} | dict.fromkeys(TEXT_LISTS, str)
 
 
 def flat_row(result: ExperimentResult, folder: Path | None = None) -> dict[str, Value]:
@@ -53,12 +55,16 @@ def flat_row(result: ExperimentResult, folder: Path | None = None) -> dict[str, 
     for name in columns():
         if name in ExperimentResult.model_fields and name not in TEXT_LISTS:
             row[name] = getattr(result, name)
-    for name, kind in CONFIG_COLUMNS.items():
-        value = result.effective_config.get(name)
-        row[name] = value if isinstance(value, kind) else None
+    load = result.effective_config.get("load")
+    for config, names in ((result.effective_config, CONFIG_COLUMNS), (load, LOAD_COLUMNS)):
+        for name, kind in names.items():
+            value = config.get(name) if isinstance(config, dict) else None
+            row[name] = value if isinstance(value, kind) else None
     row |= _parts("energy_uncertainty", result.energy_uncertainty)
     for latency in LatencyStats.model_fields:
         row |= _parts(latency, getattr(result.latency_stats, latency) if result.latency_stats else None)
+    row |= _parts("client_lateness_ms", result.client_lateness_ms)
+    row["failed_requests"] = sum(result.request_failures.values())
     environment = result.environment_snapshot
     row["gpu_names"] = "; ".join(str(gpu.name) for gpu in environment.gpus) if environment else None
     row |= {name: "; ".join(getattr(result, name)) for name in TEXT_LISTS}
