@@ -1,6 +1,6 @@
 """How many requests and streams one asyncio loop drives, and how exact its clock stays.
 
-    python benchmarks/load_generator.py [--seconds 10] [--aiperf PATH]
+    python benchmarks/load_generator.py [--seconds 10] [--aiperf PATH [--repeats 3]]
 
 The server is the tests' own, in a process and on a core beside this one; each chunk that it sends holds the time of its
 writing, on the clock that this process reads too. The clock error of a token is the time that the client recorded less
@@ -9,14 +9,17 @@ that time; of an ITL, the gap that the client recorded less the gap between the 
 
 `--aiperf` names the command of AIPerf, in an environment of its own (`pip install aiperf`). It does not report the text
 of each chunk, so a second table has both clients' TTFT and gaps beside the plan's 100 ms and 50 ms: the lateness of the
-server itself is in both.
+server itself is in both. Its last rows are how many requests a second each sends, 64 in flight, to a server that
+answers at once.
 """
 
 import argparse
 import asyncio
 import contextlib
+import functools
 import itertools
 import json
+import math
 import os
 import subprocess
 import sys
@@ -41,6 +44,7 @@ from streaming_server import StreamingServer, written_s
 CHAT = {"ttft_s": 0.1, "itl_s": 0.05, "tokens": 40}
 SHORT = {"ttft_s": 0.02, "itl_s": 0.01, "tokens": 3}
 AT_ONCE = {"tokens": 1}
+COMPARED = ((CHAT, 1, 5), (CHAT, 100, 400), (CHAT, 1000, 3000), (AT_ONCE, 64, 6000))
 
 
 class Load(NamedTuple):
@@ -131,10 +135,17 @@ def row(name: str, measured: Measured) -> str:
     )
 
 
-def planned_errors_us(ttfts_s: Sequence[float], gaps_s: Sequence[float]) -> tuple[float, float, str]:
-    """Median errors of TTFT and ITL beside the plan, and both as text with p90 and p99."""
-    ttft, itl = np.abs(np.array(ttfts_s) - CHAT["ttft_s"]), np.abs(np.array(gaps_s) - CHAT["itl_s"])
-    return np.median(ttft) * 1e6, np.median(itl) * 1e6, f"{quantiles_us(ttft)} | {quantiles_us(itl)}"
+class Seen(NamedTuple):
+    """What a client says of a load: TTFTs and gaps in seconds, and requests a second from the first to the last."""
+
+    ttfts_s: Sequence[float]
+    gaps_s: Sequence[float]
+    rate: float
+
+    def errors_us(self) -> tuple[np.ndarray, np.ndarray]:
+        """How far TTFTs and gaps are from the plan's."""
+        ttft, itl = (np.abs(np.array(each)) for each in (self.ttfts_s, self.gaps_s))
+        return np.abs(ttft - CHAT["ttft_s"]) * 1e6, np.abs(itl - CHAT["itl_s"]) * 1e6
 
 
 def tokenizer_cache(folder: Path) -> str:
@@ -149,8 +160,8 @@ def tokenizer_cache(folder: Path) -> str:
     return "local/tokenizer"
 
 
-def aiperf(command: str, server: StreamingServer, concurrency: int, requests: int) -> tuple[list[float], list[float]]:
-    """AIPerf's TTFTs and gaps, in seconds, for the closed loop in step."""
+def aiperf(command: str, server: StreamingServer, plan: dict[str, Any], concurrency: int, requests: int) -> Seen:
+    """A closed loop by AIPerf."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         arguments = {
@@ -164,7 +175,7 @@ def aiperf(command: str, server: StreamingServer, concurrency: int, requests: in
             "--num-dataset-entries": 100,
             "--ui": "none",
             "--output-artifact-dir": folder / "out",
-            "--extra-inputs": json.dumps({"standin": CHAT}),
+            "--extra-inputs": json.dumps({"standin": plan}),
         }
         subprocess.run(
             [command, "profile", "--streaming", *(str(part) for pair in arguments.items() for part in pair)],
@@ -172,38 +183,60 @@ def aiperf(command: str, server: StreamingServer, concurrency: int, requests: in
             check=True,
             capture_output=True,
         )
-        lines = (folder / "out" / "profile_export.jsonl").read_text().splitlines()
-    found = [json.loads(line)["metrics"] for line in lines]
-    ttfts_s = [each["time_to_first_token"]["value"] / 1e3 for each in found if "time_to_first_token" in each]
-    gaps_s = [gap / 1e3 for each in found for gap in each.get("inter_chunk_latency", {"value": []})["value"]]
-    return ttfts_s, gaps_s
+        lines = [json.loads(line) for line in (folder / "out" / "profile_export.jsonl").read_text().splitlines()]
+    found = [each["metrics"] for each in lines]
+    began_ns = min(each["metadata"]["request_start_ns"] for each in lines)
+    ended_ns = max(each["metadata"]["request_end_ns"] for each in lines)
+    return Seen(
+        [each["time_to_first_token"]["value"] / 1e3 for each in found if "time_to_first_token" in each],
+        [gap / 1e3 for each in found for gap in each.get("inter_chunk_latency", {"value": []})["value"]],
+        len(lines) / (ended_ns - began_ns) * 1e9,
+    )
 
 
-def compare(command: str) -> None:
-    """Both clients against the same server, one after the other."""
+def ours(server: StreamingServer, plan: dict[str, Any], concurrency: int, requests: int) -> Seen:
+    """The same by this project's client."""
+    served: list[ServedRequest] = []
+    asyncio.run(send_so_many(server, plan, concurrency, requests, served.append))
+    gaps = [np.diff(each.answer.chunk_times_s) for each in served if each.failure is None]
+    took_s = max(each.end_s for each in served) - min(each.sent_s for each in served)
+    ttfts_s = [each.ttft_s for each in served if each.ttft_s is not None]
+    return Seen(ttfts_s, np.concatenate(gaps), len(served) / took_s)
+
+
+def compare(command: str, repeats: int) -> None:
+    """Both clients against the same server, in turns; of what they say, the median over the repeats."""
     version = subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    print(f"\nbeside AIPerf {version}; errors against the plan in us, median / p90 / p99\n")
-    print("| in flight | requests | client | error of TTFT | error of ITL | AIPerf's median / ours |")
+    print(f"\nbeside AIPerf {version}, {repeats} times in turns; errors against the plan in us, median / p90 / p99\n")
+    print("| in flight | requests | client | requests/s | error of TTFT | error of ITL |")
     print("|---|---|---|---|---|---|")
-    for concurrency, requests in ((1, 5), (100, 400), (1000, 3000)):
-        with StreamingServer() as server:
-            theirs = planned_errors_us(*aiperf(command, server, concurrency, requests))
-            served: list[ServedRequest] = []
-            asyncio.run(send_so_many(server, concurrency, requests, served.append))
-        ours = planned_errors_us(
-            [each.ttft_s for each in served if each.ttft_s is not None],
-            np.concatenate([np.diff(each.answer.chunk_times_s) for each in served]),
-        )
-        print(f"| {concurrency} | {requests} | AIPerf | {theirs[2]} | |")
-        ratios = f"TTFT {theirs[0] / ours[0]:.1f}, ITL {theirs[1] / ours[1]:.1f}"
-        print(f"| {concurrency} | {requests} | ours | {ours[2]} | {ratios} |", flush=True)
+    for plan, concurrency, requests in COMPARED:
+        seen: dict[str, list[Seen]] = {"AIPerf": [], "ours": []}
+        for _ in range(repeats):
+            for name, client in (("AIPerf", functools.partial(aiperf, command)), ("ours", ours)):
+                with StreamingServer() as server:
+                    seen[name].append(client(server, plan, concurrency, requests))
+        medians = {}
+        for name, runs in seen.items():
+            rate = float(np.median([run.rate for run in runs]))
+            errors = [np.concatenate(each) for each in zip(*(run.errors_us() for run in runs), strict=True)]
+            shown = [quantiles_us(each / 1e6) if plan is CHAT else "-" for each in errors]
+            medians[name] = (rate, *(float(np.median(each)) if len(each) else math.nan for each in errors))
+            print(f"| {concurrency} | {requests} | {name} | {rate:.1f} | {' | '.join(shown)} |", flush=True)
+        ratios = [b / a for a, b in zip(medians["ours"], medians["AIPerf"], strict=True)]
+        shown = [f"{ratio:.2f}" if plan is CHAT else "-" for ratio in ratios[1:]]
+        print(f"| {concurrency} | | AIPerf / ours | {ratios[0]:.2f} | {' | '.join(shown)} |", flush=True)
 
 
 async def send_so_many(
-    server: StreamingServer, concurrency: int, requests: int, finished: Callable[[ServedRequest], None]
+    server: StreamingServer,
+    plan: dict[str, Any],
+    concurrency: int,
+    requests: int,
+    finished: Callable[[ServedRequest], None],
 ) -> None:
     """The closed loop in step, from cold."""
-    load = Load("", CHAT, ClosedLoop(concurrency))
+    load = Load("", plan, ClosedLoop(concurrency))
     calls = itertools.repeat(call(server, load, 0.0))
     async with Client(Target(server.url, "stand-in")) as client:
         await drive(client, calls, load.strategy, StopRule(requests=requests), finished)
@@ -226,6 +259,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--aiperf")
+    parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     print(f"python {' '.join(sys.argv)}\n{machine()}\npressure before: {pressure()}\n")
     print("us are median / p90 / p99\n")
@@ -238,7 +272,7 @@ def main() -> None:
         for load in LOADS:
             print(row(load.name, asyncio.run(measure(server, load, arguments.seconds))), flush=True)
     if arguments.aiperf:
-        compare(arguments.aiperf)
+        compare(arguments.aiperf, arguments.repeats)
     print(f"\npressure after: {pressure()}")
 
 
