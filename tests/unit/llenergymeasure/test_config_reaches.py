@@ -10,6 +10,7 @@ import torch
 import transformers
 from pydantic import BaseModel
 from replays import RecordedWarmup, SteadyGpu
+from test_server_config_reaches import PROOFS as PROOFS_OF_SERVERS
 from tiny import TINY_SHAPE, tiny_config
 
 from labledger.console import Silent
@@ -445,7 +446,7 @@ def fields(model: type[BaseModel], prefix=""):
 
 def test_every_field_has_a_proof_and_every_proof_a_field():
     known = set(fields(ExperimentConfig)) - {"dataset.synthetic"}
-    assert known == set(PROOFS)
+    assert known == {*PROOFS, *PROOFS_OF_SERVERS}
 
 
 @pytest.mark.parametrize("field", PROOFS)

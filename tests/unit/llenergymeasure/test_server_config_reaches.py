@@ -1,0 +1,281 @@
+"""What a configuration says of a server reaches the server, its requests or its load: a proof for each field."""
+
+import inspect
+import itertools
+import json
+import socket
+import statistics
+import sys
+import textwrap
+
+import pytest
+
+from llenergymeasure.api import run_experiment
+from llenergymeasure.backends.openai.arrivals import OpenLoop
+from llenergymeasure.errors import BackendError
+from standins import streaming_server
+from standins.recording_server import RecordingServer
+from standins.streaming_server import StreamingServer
+
+KEY = "sk-a-key"
+GOOD = {"tokens": 2}
+
+SERVES = """
+import json, runpy, sys
+open(TOLD, "w").write(json.dumps(sys.argv))
+if "--port" in sys.argv:
+    sys.argv = [sys.argv[0], sys.argv[sys.argv.index("--port") + 1]]
+sys.argv = [sys.argv[0], sys.argv[-1]]
+runpy.run_path(SERVER, run_name="__main__")
+"""
+
+
+def measured(url, **changes):
+    """The result of a run whose energy nobody reads."""
+    fields = {
+        "model": "a-model",
+        "backend": "openai",
+        "num_prompts": 3,
+        "max_output_tokens": 8,
+        "energy": {"source": "none"},
+        "warmup": {"iterations": 0},
+    }
+    fields |= {"openai": {"base_url": url, **changes.pop("openai", {})}}
+    return run_experiment(**fields | changes)
+
+
+def asked(latency_s=0.0, **changes):
+    """What a server was asked in a run."""
+    with RecordingServer(latency_s) as server:
+        measured(server.url, **changes)
+    return server.asked
+
+
+def bodies(**changes):
+    found = [each.body for each in asked(**changes)]
+    assert len(found) == 3
+    return found
+
+
+def with_plans(tmp_path, *plans, **changes):
+    """The result of a run with a prompt for each plan of the server's answers."""
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"plan={number}"}) + "\n" for number in range(len(plans))))
+    with StreamingServer() as server:
+        return measured(
+            server.url,
+            dataset=str(path),
+            num_prompts=len(plans),
+            passthrough_kwargs={"standin": list(plans)},
+            **changes,
+        )
+
+
+def proves_base_url(tmp_path, monkeypatch):
+    with RecordingServer() as here, RecordingServer() as there:
+        measured(f"{here.url}/deeper/")
+    assert {each.path for each in here.asked} == {"/v1/deeper/chat/completions"}
+    assert there.asked == []
+
+
+def proves_model(tmp_path, monkeypatch):
+    assert {body["model"] for body in bodies()} == {"a-model"}
+    assert {body["model"] for body in bodies(openai={"model": "its-name"})} == {"its-name"}
+
+
+def proves_api_key(tmp_path, monkeypatch):
+    monkeypatch.setenv("THE_KEY", KEY)
+    with_key, without = asked(openai={"api_key_env": "THE_KEY"}), asked()
+    assert {each.headers.get("Authorization") for each in with_key} == {f"Bearer {KEY}"}
+    assert {each.headers.get("Authorization") for each in without} == {None}
+
+
+def proves_endpoint(tmp_path, monkeypatch):
+    chat, completions = asked(openai={"endpoint": "chat"}), asked(openai={"endpoint": "completions"})
+    assert {each.path for each in chat} == {"/v1/chat/completions"}
+    assert {each.path for each in completions} == {"/v1/completions"}
+    assert [each.body["messages"] for each in chat] == [
+        [{"role": "user", "content": each.body["prompt"]}] for each in completions
+    ]
+
+
+def proves_limit_field(tmp_path, monkeypatch):
+    for name, other in itertools.permutations(["max_tokens", "max_completion_tokens"]):
+        assert {(body[name], body.get(other)) for body in bodies(openai={"limit_field": name})} == {(8, None)}
+
+
+def proves_timeout(tmp_path, monkeypatch):
+    slow = {"itl_s": 0.02, "tokens": 1000}  # there is always a next byte
+    result = with_plans(tmp_path, GOOD, slow, openai={"timeout_s": 0.4})
+    assert result.request_failures == {"timeout": 1}
+    (message,) = result.process_results[0].failed_requests.message
+    assert message == "no whole answer within 0.4 s"
+
+
+def proves_stall(tmp_path, monkeypatch):
+    result = with_plans(tmp_path, GOOD, {"stop_after": 2, "ending": "hang"}, openai={"stall_s": 0.4})
+    assert result.request_failures == {"stalled": 1}
+    (message,) = result.process_results[0].failed_requests.message
+    assert message == "no byte for 0.4 s"
+
+
+def most_at_once(requests):
+    steps = [(each.came_s, 1) for each in requests] + [(each.answered_s, -1) for each in requests]
+    return max(itertools.accumulate(step for _, step in sorted(steps)))
+
+
+def proves_concurrency(tmp_path, monkeypatch):
+    assert most_at_once(asked(0.05)) == 1
+    assert most_at_once(asked(0.05, num_prompts=12, load={"concurrency": 4})) == 4
+
+
+def apart_s(requests, due_s):
+    """How far the time of a request is from when it was due, in the middle: the machine may hold a few up."""
+    came_s = [each.came_s - requests[0].came_s for each in requests]
+    return statistics.median(abs(came - due + due_s[0]) for came, due in zip(came_s, due_s, strict=True))
+
+
+def proves_request_rate(tmp_path, monkeypatch):
+    for rate in (40.0, 100.0):
+        requests = asked(0.3, num_prompts=30, load={"request_rate": rate, "arrival": "constant"})
+        gaps_s = [after.came_s - before.came_s for before, after in itertools.pairwise(requests)]
+        assert statistics.mean(gaps_s) == pytest.approx(1 / rate, rel=0.3)
+        assert most_at_once(requests) > 5  # nobody waits for answers
+
+
+def proves_arrival(tmp_path, monkeypatch):
+    for arrival in ("constant", "poisson"):
+        planned_s = list(itertools.islice(OpenLoop(50.0, arrival, seed=7).due_times_s(), 25))
+        load = {"request_rate": 50.0, "arrival": arrival}
+        requests = asked(num_prompts=25, load=load, random_seed=7)
+        assert apart_s(requests, planned_s) < 0.01
+
+
+def proves_duration(tmp_path, monkeypatch):
+    with RecordingServer(0.02) as server:
+        result = measured(server.url, num_prompts=100, load={"duration_s": 0.5})
+    assert result.total_inference_time_sec == pytest.approx(0.5)
+    assert 5 < len(server.asked) <= 26
+    assert server.asked[-1].came_s - server.asked[0].came_s <= 0.55
+
+
+def proves_drain(tmp_path, monkeypatch):
+    slow, load = {"ttft_s": 0.8, "tokens": 2}, {"concurrency": 2, "duration_s": 0.2}
+    short = with_plans(tmp_path, GOOD, slow, load={**load, "drain_s": 0.1})
+    long = with_plans(tmp_path, GOOD, slow, load={**load, "drain_s": 20.0})
+    assert (short.request_failures, long.request_failures) == ({"cancelled": 1}, {})
+
+
+class Launched:
+    """A program that writes down how it was started, and serves."""
+
+    def __init__(self, folder, name="server"):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/v1"
+        self._told = folder / "told.json"
+        self.program = folder / name
+        constants = f"TOLD, SERVER = {str(self._told)!r}, {inspect.getfile(streaming_server)!r}\n"
+        self.program.write_text(f"#!{sys.executable}\n{constants}{textwrap.dedent(SERVES)}")
+        self.program.chmod(0o755)
+
+    @property
+    def arguments(self):
+        """What it was started with."""
+        return json.loads(self._told.read_text())[1:]
+
+
+def proves_command(tmp_path, monkeypatch):
+    server = Launched(tmp_path)
+    command = [sys.executable, str(server.program), "{model}", "as it is", "{host}", "{port}"]
+    result = measured(server.url, launch={"command": command})
+    assert result.output_tokens == 3 * 8
+    assert server.arguments == ["a-model", "as it is", "127.0.0.1", str(server.port)]
+
+
+def preset_arguments(tmp_path, monkeypatch, **launch):
+    """What vLLM's own program was given."""
+    server = Launched(tmp_path, "vllm")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    measured(server.url, launch={"preset": "vllm", **launch})
+    assert server.arguments[:6] == ["serve", "a-model", "--host", "127.0.0.1", "--port", str(server.port)]
+    return server.arguments[6:]
+
+
+def proves_preset(tmp_path, monkeypatch):
+    assert preset_arguments(tmp_path, monkeypatch) == ["--served-model-name", "a-model", "--dtype", "bfloat16"]
+
+
+def proves_flags(tmp_path, monkeypatch):
+    given = preset_arguments(tmp_path, monkeypatch, flags={"max-model-len": 4096, "enforce-eager": True})
+    assert given[-3:] == ["--max-model-len", "4096", "--enforce-eager"]
+
+
+def proves_ready_timeout(tmp_path, monkeypatch):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}/v1"
+    never = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
+    with pytest.raises(BackendError, match=r"did not answer at .* within 0\.3 s"):
+        measured(url, launch={"command": never, "ready_timeout_s": 0.3})
+
+
+PROOFS = {
+    "openai.base_url": proves_base_url,
+    "openai.model": proves_model,
+    "openai.api_key_env": proves_api_key,
+    "openai.endpoint": proves_endpoint,
+    "openai.limit_field": proves_limit_field,
+    "openai.timeout_s": proves_timeout,
+    "openai.stall_s": proves_stall,
+    "launch.command": proves_command,
+    "launch.preset": proves_preset,
+    "launch.flags": proves_flags,
+    "launch.ready_timeout_s": proves_ready_timeout,
+    "load.concurrency": proves_concurrency,
+    "load.request_rate": proves_request_rate,
+    "load.arrival": proves_arrival,
+    "load.duration_s": proves_duration,
+    "load.drain_s": proves_drain,
+}
+
+
+@pytest.mark.parametrize("field", PROOFS)
+def test_the_field_reaches_what_it_configures(field, monkeypatch, tmp_path):
+    PROOFS[field](tmp_path, monkeypatch)
+
+
+# Fields that both backends know
+
+
+def test_greedy_decoding_asks_for_temperature_0_and_for_nothing_that_a_server_may_not_know():
+    for body in bodies():
+        assert body.keys() == {"model", "messages", "max_tokens", "stream", "stream_options", "temperature"}
+        assert body["temperature"] == 0
+
+
+def test_how_tokens_are_sampled_is_in_every_request():
+    decoder = {"temperature": 0.7, "top_k": 5, "top_p": 0.9, "min_p": 0.1, "repetition_penalty": 1.3}
+    for body in bodies(decoder={"do_sample": True, **decoder}, random_seed=9):
+        assert {name: body[name] for name in (*decoder, "seed")} == {**decoder, "seed": 9}
+    for body in bodies(decoder={"do_sample": True}, random_seed=9):
+        assert {name: body[name] for name in (*decoder, "seed") if name in body} == {"temperature": 1.0, "seed": 9}
+
+
+def test_what_greedy_decoding_knows_is_in_every_request_too():
+    for body in bodies(decoder={"repetition_penalty": 1.3, "ignore_eos": True}):
+        assert (body["repetition_penalty"], body["ignore_eos"]) == (1.3, True)
+
+
+def test_further_fields_are_in_every_request_and_so_is_the_length():
+    body, *others = bodies(passthrough_kwargs={"logit_bias": {"7": -100}}, max_output_tokens=5)
+    assert (body["logit_bias"], body["max_tokens"]) == ({"7": -100}, 5)
+    assert all(each | {"messages": None} == body | {"messages": None} for each in others)
+
+
+def test_each_prompt_of_the_dataset_is_sent_once(tmp_path):
+    path = tmp_path / "mine.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"Number {number}."}) + "\n" for number in range(3)))
+    sent = [body["messages"] for body in bodies(dataset=str(path))]
+    assert sorted(messages[0]["content"] for messages in sent) == ["Number 0.", "Number 1.", "Number 2."]
