@@ -5,7 +5,9 @@ The energy of equal slices of time is regressed on the tokens that were prefille
     E_k = c + p * prefilled_k + d * generated_k + e_k
 
 by ordinary least squares. `c` is what the slice costs whatever is done in it. Standard errors are those of Newey and
-West (1987), Bartlett weights over floor(4 (n / 100)^(2/9)) neighbours: a slice's error goes on in the next one.
+West (1987), Bartlett weights over floor(4 (n / 100)^(2/9)) neighbours: a slice's error goes on in the next one. Of few
+slices such errors are too small: the quantile is Student's, widened as Kiefer and Vogelsang (2005) have it for the
+share of the slices that the neighbours are. Without it intervals of 30 slices held the truth in 87 to 91 % of trials.
 """
 
 from collections.abc import Sequence
@@ -48,13 +50,19 @@ def phase_costs(energies_j: Sequence[float], prefilled: Sequence[int], generated
             "vary the lengths of prompts and outputs"
         )
     columns = np.column_stack([np.ones(slices), *tokens])
-    costs, spread = _least_squares(columns, np.array(energies_j))
-    width = float(stats.t.ppf((1 + LEVEL) / 2, slices - columns.shape[1]))
+    lags = int(4 * (slices / 100) ** (2 / 9))
+    costs, spread = _least_squares(columns, np.array(energies_j), lags)
+    width = float(stats.t.ppf((1 + LEVEL) / 2, slices - columns.shape[1])) * _widening((lags + 1) / slices)
     found = [PerToken(float(costs[place]), width * float(spread[place])) for place in (1, 2)]
     return PhaseCosts(*found)
 
 
-def _least_squares(columns: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _widening(share: float) -> float:
+    """Of the 95 % interval, where the weights reach over this share of the slices."""
+    return (1.9600 + 2.9694 * share + 0.4160 * share**2 - 0.5324 * share**3) / 1.9600
+
+
+def _least_squares(columns: np.ndarray, values: np.ndarray, lags: int) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients, and their standard errors."""
     scale = np.abs(columns).max(axis=0)
     scaled = columns / scale
@@ -63,7 +71,6 @@ def _least_squares(columns: np.ndarray, values: np.ndarray) -> tuple[np.ndarray,
     found = inverse @ scaled.T @ values
     scores = scaled * (values - scaled @ found)[:, None]
     middle = scores.T @ scores
-    lags = int(4 * (rows / 100) ** (2 / 9))
     for lag in range(1, lags + 1):
         product = scores[lag:].T @ scores[:-lag]
         middle += (1 - lag / (lags + 1)) * (product + product.T)
