@@ -90,6 +90,15 @@ def test_the_figures_of_a_known_server_come_back(measure):
     assert not {"precision", "batch_size", "pytorch", "lora"} & set(result.effective_config)
 
 
+def test_an_answer_without_a_token_is_one_and_leaves_the_energy_as_it_is(measure, gpus, server):
+    gpus(gpus.board(400.0, processes=[[0.0, 1e9, server.pid]]))
+    result = measure(plans={"ttft_s": 0.1, "tokens": 0}, num_prompts=3, baseline={"enabled": False})
+    assert result.request_failures == {}
+    assert (result.output_tokens, result.latency_stats.e2e_ms.n) == (0, 3)
+    assert result.total_energy_j == pytest.approx(400.0 * result.total_inference_time_sec, rel=0.5)
+    assert result.energy_per_output_token_j is None
+
+
 def test_energy_of_an_attached_server_is_unknown_and_says_why(measure):
     result = measure()
     assert result.total_energy_j is None

@@ -67,13 +67,16 @@ class Intake:
 
 
 def _batch(served: ServedRequest, usage: Usage) -> Batch:
-    """One request as a batch of its own: what the server computed together is not known here."""
+    """One request as a batch of its own: what the server computed together is not known here.
+
+    An answer without a token took one pass, that of its prompt.
+    """
     record = request_record(served, usage)
     return Batch(
         start_s=record.start_s,
         end_s=record.end_s,
         requests=(record,),
         padded_input_tokens=record.input_tokens,
-        step_times_s=record.token_times_s,
+        step_times_s=record.token_times_s or (record.end_s,),
         full=False,
     )
