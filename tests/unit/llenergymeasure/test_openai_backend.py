@@ -225,6 +225,22 @@ def test_the_steady_state_is_from_full_concurrency_to_full_concurrency(measure, 
     assert 5 <= round(result.requests_per_second * result.total_inference_time_sec, 6) <= 6
 
 
+def test_a_request_that_fails_was_in_flight_until_then(measure, prompts):
+    plans = [{"ttft_s": 0.15, "tokens": 2}, {"ttft_s": 60.0}]
+    result = measure(
+        plans=plans,
+        **prompts([0, 0, 1, 0, 0]),
+        openai={"stall_s": 0.7},
+        load={"concurrency": 2},
+        warmup={"convergence_detection": True, "cv_threshold": 1000.0, "window_size": 2},
+    )
+    assert result.request_failures == {"stalled": 1}
+    requests = result.process_results[0].requests
+    ends_s = sorted(s + e / 1e3 for s, e in zip(requests.start_s, requests.e2e_ms, strict=True))
+    assert result.steady_state_window[1] == pytest.approx(ends_s[-1], abs=1e-6)  # those were beside the one that failed
+    assert ends_s[-1] > ends_s[1] + 0.2
+
+
 def test_an_open_loop_has_no_steady_state(measure):
     result = measure(
         plans={"tokens": 2},

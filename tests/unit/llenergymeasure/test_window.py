@@ -1,8 +1,17 @@
+from itertools import pairwise
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llenergymeasure.domain.metrics import WarmupResult
 from llenergymeasure.domain.requests import Batch
-from llenergymeasure.metrics.window import choose_window, derive_measurement_methodology, full_batches_span
+from llenergymeasure.metrics.window import (
+    choose_window,
+    derive_measurement_methodology,
+    full_batches_span,
+    in_flight_span,
+)
 
 
 def warmup(converged):
@@ -57,3 +66,44 @@ def test_a_window_after_the_run_loses_nothing():
     window = chosen(asked=(20.0, 40.0))
     assert (window.methodology, window.start_s, window.end_s) == ("total", 100.0, 109.0)
     assert "figures are of the whole run" in window.note
+
+
+moments = st.integers(0, 20)
+spans = st.lists(st.tuples(moments, moments).map(lambda span: tuple(sorted(span))), max_size=12)
+
+
+def full_times(requests, concurrency):
+    """The stretches between two events in which so many are in flight, counted one by one."""
+    events = sorted({moment for span in requests for moment in span})
+    return [
+        stretch
+        for stretch in pairwise(events)
+        if sum(start <= stretch[0] and stretch[1] <= end for start, end in requests) >= concurrency
+    ]
+
+
+@given(spans, st.integers(1, 5))
+def test_the_steady_state_of_a_server_is_from_the_first_to_the_last_moment_of_full_concurrency(requests, concurrency):
+    full = full_times(requests, concurrency)
+    found = in_flight_span(requests, concurrency)
+    if full:
+        assert found == (full[0][0], full[-1][1])
+    else:
+        assert found == f"there were never {concurrency} requests in flight"
+
+
+def test_requests_that_only_touch_are_not_in_flight_together():
+    touching = [(0.0, 1.0), (1.0, 2.0), (2.0, 3.0)]
+    assert in_flight_span(touching, 1) == (0.0, 3.0)
+    assert in_flight_span(touching, 2) == "there were never 2 requests in flight"
+    assert in_flight_span([(0.0, 2.0), *touching], 2) == (0.0, 2.0)
+
+
+def test_an_open_loop_has_no_steady_state():
+    assert in_flight_span([(0.0, 1.0)], None) == "an open loop has no fixed number of requests in flight"
+
+
+def test_a_server_that_was_never_full_has_no_steady_state_and_the_result_says_so():
+    window = choose_window(None, warmup(True), in_flight_span([(100.0, 101.0)], 2), 100.0, 109.0)
+    assert window.methodology == "total"
+    assert "there were never 2 requests in flight, so there is no steady state" in window.note
