@@ -266,6 +266,7 @@ def _window(ready: _Ready, collected: Collected) -> Window:
         sent = [(batch.start_s, batch.end_s) for batch in batches]
         sent += [(failed.start_s, failed.end_s) for failed in collected.failed]
         steady = in_flight_span(sent, config.load.in_flight)
+        closed_s = max((end_s for _, end_s in sent), default=closed_s)  # what this process does after it is not counted
         if config.load.duration_s is not None:  # what comes later is the drain
             closed_s = min(closed_s, opened_s + config.load.duration_s)
     warmup = ready.warmup.result if ready.settled else None

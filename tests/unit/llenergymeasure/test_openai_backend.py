@@ -163,6 +163,9 @@ def test_a_server_that_counts_no_tokens_is_counted_by_the_tokenizer(measure, mod
     assert result.token_count_source == "tokenizer"  # noqa: S105
     assert result.output_tokens > 6
     assert result.input_tokens > 3
+    requests = result.process_results[0].requests  # to count took time, and is no part of the window
+    ends_s = [start_s + e2e_ms / 1e3 for start_s, e2e_ms in zip(requests.start_s, requests.e2e_ms, strict=True)]
+    assert result.total_inference_time_sec == pytest.approx(max(ends_s))
 
 
 def test_a_server_that_counts_no_tokens_needs_a_tokenizer(measure):
