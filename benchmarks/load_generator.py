@@ -33,9 +33,10 @@ import numpy as np
 from _report import machine, pressure
 
 from llenergymeasure.backends.openai.arrivals import ClosedLoop, OpenLoop, StopRule
-from llenergymeasure.backends.openai.client import Call, Client, Target
+from llenergymeasure.backends.openai.client import Client
 from llenergymeasure.backends.openai.load import LoadSpan, drive
 from llenergymeasure.backends.openai.records import ServedRequest
+from llenergymeasure.backends.openai.target import Call, Target
 from llenergymeasure.domain.requests import Request
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "standins"))

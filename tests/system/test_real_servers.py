@@ -9,10 +9,11 @@ import psutil
 import pytest
 
 from llenergymeasure.backends.openai.arrivals import ClosedLoop, StopRule
-from llenergymeasure.backends.openai.client import Client, Target
+from llenergymeasure.backends.openai.client import Client
 from llenergymeasure.backends.openai.health import HealthCheck
 from llenergymeasure.backends.openai.load import drive
 from llenergymeasure.backends.openai.probing import get
+from llenergymeasure.backends.openai.target import Target
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.requests import Request
 from real_servers import (

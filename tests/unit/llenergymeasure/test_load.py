@@ -12,9 +12,10 @@ import sys
 import pytest
 
 from llenergymeasure.backends.openai.arrivals import ClosedLoop, OpenLoop, StopRule
-from llenergymeasure.backends.openai.client import Call, Client, Target
+from llenergymeasure.backends.openai.client import Client
 from llenergymeasure.backends.openai.load import REST_S, drive
 from llenergymeasure.backends.openai.records import Answer, ServedRequest
+from llenergymeasure.backends.openai.target import Call, Target
 from llenergymeasure.domain.requests import Request
 from standins.streaming_server import StreamingServer
 

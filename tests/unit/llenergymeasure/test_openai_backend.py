@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -313,3 +315,24 @@ def test_a_model_that_the_server_has_not_is_told_with_those_it_has(measure):
 def test_what_cannot_be_is_refused_with_the_field(fields, problem):
     with pytest.raises((ValidationError, ConfigError), match=problem):
         run_experiment(**{"model": "m", "backend": "openai", **fields})
+
+
+def test_without_aiohttp_the_rest_works_and_a_server_is_refused_with_what_to_install():
+    code = """
+import importlib.util, sys
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "aiohttp" else found(name, *rest)
+sys.modules["aiohttp"] = None
+from llenergymeasure.cli.doctor import _server_fact
+from llenergymeasure import run_experiment
+print(_server_fact()[1])
+try:
+    run_experiment(model="m", backend="openai")
+except Exception as error:
+    print(error)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines() == [
+        "not available: aiohttp not installed; run pip install -e '.[server]'",
+        "backend openai: aiohttp not installed; run pip install -e '.[server]'",
+    ]

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 from llenergymeasure.backends.openai.answers import AnswerReader
-from llenergymeasure.backends.openai.client import Client, Target
+from llenergymeasure.backends.openai.client import Client
 from llenergymeasure.backends.openai.sockets import TimedSocket
+from llenergymeasure.backends.openai.target import Target
 from llenergymeasure.domain.requests import Request
 from llenergymeasure.errors import ConfigError
 from standins.streaming_server import StreamingServer, written_s
@@ -107,7 +108,8 @@ def test_where_the_kernel_does_not_stamp_bytes_have_arrived_when_they_are_read(s
 
 TLS_CLIENT = """
 import asyncio, sys
-from llenergymeasure.backends.openai.client import Client, Target
+from llenergymeasure.backends.openai.client import Client
+from llenergymeasure.backends.openai.target import Target
 from llenergymeasure.domain.requests import Request
 
 async def run():

@@ -12,7 +12,7 @@ from typing import Any
 from labledger.console import Progress
 from labledger.files import uninterrupted
 from llenergymeasure.backends.openai.arrivals import StopRule
-from llenergymeasure.backends.openai.client import Call, Client, Target
+from llenergymeasure.backends.openai.client import Client
 from llenergymeasure.backends.openai.counting import load_tokenizer
 from llenergymeasure.backends.openai.intake import Intake
 from llenergymeasure.backends.openai.load import drive
@@ -20,6 +20,7 @@ from llenergymeasure.backends.openai.probing import server_version, why_no_token
 from llenergymeasure.backends.openai.records import ServedRequest
 from llenergymeasure.backends.openai.server import Server
 from llenergymeasure.backends.openai.settings import api_key, stop_rule, strategy, target
+from llenergymeasure.backends.openai.target import Call, Target
 from llenergymeasure.backends.pytorch.sources import hub_commit
 from llenergymeasure.config.datasets import SyntheticDataset
 from llenergymeasure.config.models import ExperimentConfig

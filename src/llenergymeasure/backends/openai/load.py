@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from llenergymeasure.backends.openai.arrivals import ClosedLoop, OpenLoop, StopRule
-from llenergymeasure.backends.openai.client import Call, Client
+from llenergymeasure.backends.openai.client import Client
 from llenergymeasure.backends.openai.records import ServedRequest
+from llenergymeasure.backends.openai.target import Call
 
 REST_S = 0.1  # after a failure: a server that refuses would be asked, and refuse, thousands of times a second
 COLLECT_EVERY = 50_000  # objects

@@ -6,7 +6,7 @@ import os
 from pydantic import JsonValue
 
 from llenergymeasure.backends.openai.arrivals import ClosedLoop, OpenLoop, StopRule
-from llenergymeasure.backends.openai.client import Target
+from llenergymeasure.backends.openai.target import Target
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.config.servers import LoadConfig
 
