@@ -18,7 +18,7 @@ from llenergymeasure.domain.environment import EnvironmentSnapshot
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.power import PowerSample
-from llenergymeasure.domain.requests import Prompt
+from llenergymeasure.domain.requests import Batch, FailedRequest, Prompt
 from llenergymeasure.energy.idle import IdleWindow, idle_power, watch_idle, why_not
 from llenergymeasure.energy.meters.base import Meter
 from llenergymeasure.energy.reading import Spans, read_energy
@@ -263,12 +263,12 @@ def _window(ready: _Ready, collected: Collected) -> Window:
     config, closed_s = ready.setup.config, collected.closed_s
     steady = full_batches_span(batches)
     if config.backend == "openai":
-        sent = [(batch.start_s, batch.end_s) for batch in batches]
-        sent += [(failed.start_s, failed.end_s) for failed in collected.failed]
-        steady = in_flight_span(sent, config.load.in_flight)
-        closed_s = max((end_s for _, end_s in sent), default=closed_s)  # what this process does after it is not counted
+        ended: list[Batch | FailedRequest] = [*batches, *collected.failed]
+        closed_s = max((each.end_s for each in ended), default=closed_s)  # what this process does after is not counted
         if config.load.duration_s is not None:  # what comes later is the drain
             closed_s = min(closed_s, opened_s + config.load.duration_s)
+        sent = [(each.start_s, min(each.end_s, closed_s)) for each in ended]
+        steady = in_flight_span([span for span in sent if span[0] < closed_s], config.load.in_flight)
     warmup = ready.warmup.result if ready.settled else None
     return choose_window(config.measurement.window, warmup, steady, opened_s, closed_s)
 

@@ -246,6 +246,16 @@ def test_a_request_that_fails_was_in_flight_until_then(measure, prompts):
     assert ends_s[-1] > ends_s[1] + 0.2
 
 
+def test_the_steady_state_ends_with_the_duration_though_all_are_still_in_flight(measure):
+    result = measure(
+        plans={"ttft_s": 0.4, "tokens": 2},
+        load={"concurrency": 2, "duration_s": 0.6},
+        warmup={"convergence_detection": True, "cv_threshold": 1000.0, "window_size": 2},
+    )
+    assert result.measurement_methodology == "steady_state"
+    assert result.steady_state_window[1] == pytest.approx(0.6)
+
+
 def test_an_open_loop_has_no_steady_state(measure):
     result = measure(
         plans={"tokens": 2},
