@@ -42,7 +42,7 @@ class ServerSite:
         spent = self._server.cpu_seconds if self._server.is_launched else NO_CPU_SECONDS
         chosen = choose_meter(self._config.energy, user, self._sources, cpu_seconds=spent)
         if not self._server.is_launched:
-            chosen.meter.adopt(self._server.pids())
+            chosen.meter.adopt(self._pids_at_the_driver(self._board_use()))
         return chosen
 
     def why_not_bare(self) -> str | None:
@@ -63,26 +63,33 @@ class ServerSite:
             return "remote", ()
         if self._config.device == "cpu" or not self._sources.nvml.boards:
             return "cpu", ()
-        uuids = tuple(board.uuid for board in self._sources.nvml.boards if board.uuid in self._used())
+        used = self._used()
+        uuids = tuple(board.uuid for board in self._sources.nvml.boards if board.uuid in used)
         if not uuids and self._config.device == "cuda":
             return "cuda", tuple(board.uuid for board in self._sources.nvml.boards)
         return ("cuda", uuids) if uuids else ("cpu", ())
 
     def _used(self) -> set[str]:
-        """The boards that have a process of the server; where processes have other numbers here than at the driver (in
-        a container), those whose memory has filled since it was started or, of one that ran before, those that have
-        any process."""
-        now, pids = self._board_use(), self._server.pids()
-        if found := {uuid for uuid, use in now.items() if pids is not None and use.pids & pids}:
-            return found
-        if self._server.is_launched:
-            return {
-                uuid
-                for uuid, use in now.items()
-                if uuid in self._before and use.memory_bytes - self._before[uuid].memory_bytes > GREW_BYTES
-            }
-        strangers = {uuid for uuid, use in now.items() if any(not psutil.pid_exists(pid) for pid in use.pids)}
-        return strangers if pids is not None else {uuid for uuid, use in now.items() if use.pids}
+        """The boards that have a process of the server; of one that was started here, where processes have other
+        numbers than at the driver (in a container), those whose memory has filled since."""
+        now = self._board_use()
+        if not self._server.is_launched:
+            pids = self._pids_at_the_driver(now)
+            return {uuid for uuid, use in now.items() if (use.pids if pids is None else use.pids & pids)}
+        pids = self._server.pids() or frozenset()
+        return {uuid for uuid, use in now.items() if use.pids & pids} or {
+            uuid
+            for uuid, use in now.items()
+            if uuid in self._before and use.memory_bytes - self._before[uuid].memory_bytes > GREW_BYTES
+        }
+
+    def _pids_at_the_driver(self, now: dict[str, BoardUse]) -> frozenset[int] | None:
+        """The processes of a server that ran before. Where none of them is on a board, those on boards that are no
+        processes here are it too: in a container the driver has other numbers. None where they cannot be told."""
+        pids, on_boards = self._server.pids(), frozenset(pid for use in now.values() for pid in use.pids)
+        if pids is None or pids & on_boards:
+            return pids
+        return pids | {pid for pid in on_boards if not psutil.pid_exists(pid)}
 
     def _board_use(self) -> dict[str, BoardUse]:
         if self._library is None:

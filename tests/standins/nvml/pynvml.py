@@ -2,9 +2,9 @@
 
 `{"began_s": …, "boards": [{"uuid", "name", "limit_w", "rows": [[seconds, joules, watts, degrees], …], …}]}`: at a
 moment the last row before it holds, counted from `began_s` on CLOCK_MONOTONIC. Further keys of a board: `processes`
-and `throttle` ([[from, to, pid or bits], …]), `lost` ([[from, to], …]: the counter cannot be read), `gone`
-(no sensor can), `hangs` (a read then takes until the end), `no_counter`, `no_instant`. Constants and errors are those
-of the real module, which this one stands before.
+and `throttle` ([[from, to, pid or bits], …]), `memory` ([[from, to, bytes], …], beside a gigabyte), `lost`
+([[from, to], …]: the counter cannot be read), `gone` (no sensor can), `hangs` (a read then takes until the end),
+`no_counter`, `no_instant`. Constants and errors are those of the real module, which this one stands before.
 """
 
 import bisect
@@ -60,7 +60,8 @@ def nvmlDeviceGetName(board):  # noqa: N802
 
 
 def nvmlDeviceGetMemoryInfo(board):  # noqa: N802
-    return SimpleNamespace(total=150_000_000_000, used=1_000_000_000, free=149_000_000_000)
+    used = 1_000_000_000 + sum(_holding(board, "memory"))
+    return SimpleNamespace(total=150_000_000_000, used=used, free=150_000_000_000 - used)
 
 
 def nvmlDeviceGetUtilizationRates(board):  # noqa: N802

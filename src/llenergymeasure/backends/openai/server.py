@@ -1,5 +1,6 @@
 """The server of a run: one that was there before, or one that is started for it and ends with it."""
 
+import ipaddress
 import os
 import socket
 from collections.abc import Callable
@@ -13,6 +14,9 @@ from llenergymeasure.backends.openai.presets import expand, preset_command, requ
 from llenergymeasure.backends.openai.settings import api_key
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig
 from llenergymeasure.config.paths import local_folder
+
+FORWARDERS = ("docker-proxy", "rootlessport")
+"""They listen in the place of a container's processes."""
 
 
 class Server:
@@ -111,15 +115,16 @@ class Server:
 def is_here(host: str) -> bool:
     """Whether a host is this machine. One whose name is not known is not."""
     try:
-        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+        found = {str(entry[4][0]).partition("%")[0] for entry in socket.getaddrinfo(host, None)}
     except OSError:
         return False
     own = {address.address.partition("%")[0] for each in psutil.net_if_addrs().values() for address in each}
-    return any(address in own or address.startswith("127.") or address == "::1" for address in found)
+    return any(_is_of_every_machine(address) or address in own for address in found)
 
 
 def listeners(port: int) -> frozenset[int] | None:
-    """The processes that listen on a port, with their descendants; None where they are another's, or not to be seen."""
+    """The processes that listen on a port, with their descendants; None where they are another's, or not to be seen, as
+    those of a container."""
     try:
         connections = psutil.net_connections(kind="tcp")
     except (psutil.Error, OSError):
@@ -131,10 +136,20 @@ def listeners(port: int) -> frozenset[int] | None:
     found = {pid for pid in pids if pid is not None}
     for pid in list(found):
         try:
-            found |= {child.pid for child in psutil.Process(pid).children(recursive=True)}
+            process = psutil.Process(pid)
+            if process.name() in FORWARDERS:
+                return None
+            found |= {child.pid for child in process.children(recursive=True)}
         except psutil.Error:
             continue
     return frozenset(found)
+
+
+def _is_of_every_machine(address: str) -> bool:
+    """Whether it means the machine that uses it: 127.0.0.1, ::1, and 0.0.0.0, which connects to the same."""
+    found = ipaddress.ip_address(address)
+    found = getattr(found, "ipv4_mapped", None) or found
+    return found.is_loopback or found.is_unspecified
 
 
 def _given_name(model: str) -> str:
