@@ -88,8 +88,9 @@ def _device(result: ExperimentResult) -> str:
         return device
     if device == "cpu":
         return f"cpu ({environment.cpu_model}, {environment.cpu_logical_cores} cores)"
-    used = {process.gpu_id for process in result.process_results}
-    names = [f"GPU {gpu.index}, {gpu.name}" for gpu in environment.gpus if gpu.index in used]
+    indices = {process.gpu_id for process in result.process_results}
+    uuids = set(result.multi_gpu.gpu_uuids or ()) if result.multi_gpu else set()
+    names = [f"GPU {gpu.index}, {gpu.name}" for gpu in environment.gpus if gpu.index in indices or gpu.uuid in uuids]
     return f"{device} ({'; '.join(names)})" if names else device
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llenergymeasure.domain.metrics import DeviceEnergy, EnergyUncertainty
+from llenergymeasure.domain.metrics import DeviceEnergy, EnergyUncertainty, MultiGPUMetrics
 from llenergymeasure.domain.power import DeviceWatch
 
 NOT_MEASURED = ("estimate", "none")
@@ -83,6 +83,22 @@ def emissions_kg_co2(energy_j: float | None, grid_g_a_kwh: float | None, pue: fl
     if energy_j is None or grid_g_a_kwh is None:
         return None
     return energy_j / J_A_KWH * pue * grid_g_a_kwh / 1e3
+
+
+def multi_gpu_metrics(
+    devices: Sequence[DeviceEnergy], total_j: float | None, per_output_token_j: float | None
+) -> MultiGPUMetrics | None:
+    """Of the GPUs among `devices`, which a run was on; None unless there are several."""
+    gpus = [device for device in devices if device.kind == "gpu"]
+    if len(gpus) < 2:
+        return None
+    return MultiGPUMetrics(
+        num_gpus=len(gpus),
+        energy_per_gpu_j=[device.energy_j for device in gpus],
+        gpu_uuids=[str(device.device) for device in gpus],
+        energy_total_j=total_j,
+        energy_per_output_token_j=per_output_token_j,
+    )
 
 
 def _nothing(devices: Sequence[DeviceEnergy], headline: Headline) -> str:

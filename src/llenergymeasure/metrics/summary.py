@@ -25,7 +25,7 @@ from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.requests import Batch, RequestRecord
 from llenergymeasure.metrics.advice import energy_warnings, idle_warnings, run_warnings, size_warnings
 from llenergymeasure.metrics.columns import mean_intervals, request_columns
-from llenergymeasure.metrics.energy import RunEnergy, emissions_kg_co2
+from llenergymeasure.metrics.energy import RunEnergy, emissions_kg_co2, multi_gpu_metrics
 from llenergymeasure.metrics.flops import FLOPS_CONFIDENCE, FLOPS_METHOD, FLOPS_METHOD_SERVED, total_flops
 from llenergymeasure.metrics.latency import e2e_ms, latency_stats, tpot_ms, ttft_ms
 from llenergymeasure.metrics.measurement import EnergyReading, Measurement, energy_of
@@ -213,12 +213,14 @@ def _energy_fields(measurement: Measurement, counted: Totals, energy: RunEnergy)
     gpu_parts = [device.energy_j for device in reading.devices if device.kind == "gpu"]
     offset_s = start_s - measurement.opened_s
     peak_w = peak_power_w(reading.samples, energy.watches, offset_s, offset_s + duration_s)
+    per_output_token_j = _ratio(total_j, counted.output_tokens)
+    ran_on = energy.devices if len(measurement.model.device_uuids) > 1 else ()
     return {
         "total_energy_j": total_j,
         "energy_uncertainty_j": energy.bound_j,
         "energy_uncertainty": energy.uncertainty,
         "avg_energy_per_token_j": _ratio(total_j, counted.tokens),
-        "energy_per_output_token_j": _ratio(total_j, counted.output_tokens),
+        "energy_per_output_token_j": per_output_token_j,
         "energy_per_request_j": _ratio(total_j, counted.completed),
         "energy_delay_product_js": None if total_j is None else total_j * counted.duration_s,
         "energy_source": energy.source,
@@ -231,6 +233,7 @@ def _energy_fields(measurement: Measurement, counted: Totals, energy: RunEnergy)
         "mean_power_w": _ratio(total_j, duration_s) if energy.is_measured else None,
         "peak_power_w": peak_w if energy.is_measured else None,
         "emissions_kg_co2": _emissions(measurement, total_j),
+        "multi_gpu": multi_gpu_metrics(ran_on, total_j, per_output_token_j),
         "thermal_throttle": throttling(energy.watches, duration_s),
         "thermal_time_series": thermal_time_series(energy.watches, offset_s),
     }

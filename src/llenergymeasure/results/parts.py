@@ -24,6 +24,7 @@ from llenergymeasure.domain.metrics import (
 from llenergymeasure.domain.power import PowerSample
 from llenergymeasure.metrics.advice import size_warnings
 from llenergymeasure.metrics.columns import served
+from llenergymeasure.metrics.energy import multi_gpu_metrics
 from llenergymeasure.results.aggregation import (
     aggregate_results,
     is_metered,
@@ -195,16 +196,13 @@ def _verdict_of_unknown(result: ExperimentResult) -> dict[str, object]:
 
 def _multi_gpu(result: ExperimentResult) -> MultiGPUMetrics | None:
     """None unless the processes ran on several GPUs."""
-    gpus = [device for device in result.device_energy if device.kind == "gpu"]
     ran_on = {raw.gpu_id for raw in result.process_results} - {None}
-    if len(gpus) < 2 or len(ran_on) < 2:
+    if len(ran_on) < 2:
         return None
-    return MultiGPUMetrics(
-        num_gpus=len(gpus),
-        energy_per_gpu_j=[device.energy_j for device in gpus],
-        energy_total_j=result.total_energy_j,
-        energy_per_output_token_j=result.energy_per_output_token_j,
-    )
+    known = result.environment_snapshot.gpus if result.environment_snapshot else []
+    uuids = {gpu.uuid for gpu in known if gpu.index in ran_on}
+    gpus = [device for device in result.device_energy if len(uuids) < len(ran_on) or device.device in uuids]
+    return multi_gpu_metrics(gpus, result.total_energy_j, result.energy_per_output_token_j)
 
 
 def _verdict(metered: Sequence[ExperimentResult]) -> tuple[Verdict | None, list[str]]:

@@ -175,6 +175,32 @@ def test_a_server_is_on_the_boards_that_have_its_processes(site, gpus, launched)
     assert facts.effective == {"device": "cuda"}
 
 
+def test_a_server_on_several_gpus_has_the_energy_of_those_it_is_on(gpus):
+    with StreamingServer() as server:
+        used = [[*ALWAYS, server.pid]]
+        gpus(
+            gpus.board(100.0, uuid="GPU-1", processes=used),
+            gpus.board(900.0, uuid="GPU-2"),
+            gpus.board(300.0, uuid="GPU-3", processes=used),
+        )
+        result = run_experiment(
+            model="m",
+            backend="openai",
+            openai={"base_url": server.url},
+            num_prompts=2,
+            warmup={"iterations": 0},
+            baseline={"enabled": False},
+            passthrough_kwargs={"standin": {"ttft_s": 0.4, "tokens": 2}},
+        )
+    several, lasted_s = result.multi_gpu, result.total_inference_time_sec
+    assert result.total_energy_j == pytest.approx(400.0 * lasted_s, rel=0.25)
+    assert several.gpu_uuids == ["GPU-1", "GPU-3"]
+    assert several.energy_per_gpu_j == pytest.approx([100.0 * lasted_s, 300.0 * lasted_s], rel=0.25)
+    assert several.energy_total_j == result.total_energy_j == sum(several.energy_per_gpu_j)
+    assert result.process_results[0].gpu_id is None
+    assert not [reason for reason in result.verdict_reasons if "process" in reason]
+
+
 def test_a_launched_server_of_other_numbers_is_on_the_boards_whose_memory_it_has_filled(site, gpus):
     board = gpus.board
     later = [[0.3, 1e9, ELSEWHERE]]

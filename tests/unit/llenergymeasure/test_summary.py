@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tiny import tiny_config
 
+from llenergymeasure.cli.presentation import print_result
 from llenergymeasure.config.models import UserConfig
 from llenergymeasure.domain.environment import EnvironmentSnapshot, GpuInfo
-from llenergymeasure.domain.metrics import DeviceEnergy, WarmupResult
+from llenergymeasure.domain.metrics import DeviceEnergy, MultiGPUMetrics, WarmupResult
 from llenergymeasure.domain.model import DecoderShape, ModelFacts
 from llenergymeasure.domain.power import DeviceWatch, IdlePower, PowerSample
 from llenergymeasure.domain.requests import Batch, RequestRecord
@@ -165,6 +166,47 @@ def test_a_gpu_that_ran_and_is_not_metered_leaves_the_energy_unknown():
     found = summarise(measurement([batch(0)], devices=[gpu(10.0)], model=ran))
     assert found.total_energy_j is None
     assert "GPU-9" in found.verdict_reasons[0]
+
+
+def on_two_gpus(*energies_j):
+    """The result of one process on GPU-1 and GPU-2, beside a third that was metered too."""
+    devices = [
+        DeviceEnergy(device=f"GPU-{number}", kind="gpu", source="steady", energy_j=energy_j)
+        for number, energy_j in enumerate([*energies_j, 1000.0], 1)
+    ]
+    ran = replace(model("cuda"), device_uuids=("GPU-1", "GPU-2"), effective={"device": "cuda"})
+    gpus = [GpuInfo(index=number - 1, uuid=f"GPU-{number}", name="NVIDIA H200") for number in (1, 2, 3)]
+    return summarise(measurement([batch(0)], devices=devices, model=ran, environment=EnvironmentSnapshot(gpus=gpus)))
+
+
+def test_one_process_on_several_gpus_has_the_joules_of_each_and_of_all():
+    found = on_two_gpus(10.0, 20.0)
+    assert (found.total_energy_j, found.energy_per_output_token_j) == (30.0, 5.0)
+    assert found.multi_gpu == MultiGPUMetrics(
+        num_gpus=2,
+        energy_per_gpu_j=[10.0, 20.0],
+        gpu_uuids=["GPU-1", "GPU-2"],
+        energy_total_j=30.0,
+        energy_per_output_token_j=5.0,
+    )
+    assert found.process_results[0].gpu_id is None
+
+
+def test_one_of_several_gpus_that_cannot_be_read_is_among_them():
+    found = on_two_gpus(10.0, None)
+    assert (found.multi_gpu.energy_per_gpu_j, found.multi_gpu.energy_total_j) == ([10.0, None], None)
+
+
+def test_a_process_on_one_gpu_of_several_has_no_figures_of_several():
+    ran = replace(model("cuda:0"), device_uuids=("GPU-1",))
+    other = DeviceEnergy(device="GPU-2", kind="gpu", source="steady", energy_j=1000.0)
+    assert summarise(measurement([batch(0)], devices=[gpu(10.0), other], model=ran)).multi_gpu is None
+
+
+def test_every_gpu_that_ran_is_named_to_the_reader(capsys):
+    print_result(on_two_gpus(10.0, 20.0), None)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "cuda (GPU 0, NVIDIA H200; GPU 1, NVIDIA H200)" in shown
 
 
 def test_counter_and_power_that_disagree_widen_the_bound_and_warn_with_both():
