@@ -175,8 +175,7 @@ class ExperimentResult(Record):
     confidence_intervals: dict[str, ConfidenceInterval] = Field(default_factory=dict)
     """Intervals of mean latencies, keyed `latency_stats.ttft_ms.mean` and so on; none under 30 batches."""
     request_failures: dict[str, int] = Field(default_factory=dict)
-    """Number of requests that failed, by kind: refused, timeout, http_429, http_4xx, http_5xx, stalled, cut, malformed,
-    server_error (an error in place of an answer), cancelled (still in flight when the run ended)."""
+    """Failed requests by kind: refused, timeout, http_429/4xx/5xx, stalled, cut, malformed, server_error, cancelled."""
     client_lateness_ms: Distribution | None = None
     """Milliseconds from the moment a request was due to the moment the client sent it."""
 
