@@ -48,7 +48,7 @@ def in_flight_span(requests: Iterable[tuple[float, float]], concurrency: int | N
     in_flight, full = 0, []
     for (moment_s, change), (next_s, _) in pairwise(changes):
         in_flight += change
-        if in_flight >= concurrency and next_s > moment_s:
+        if in_flight >= concurrency:
             full.append((moment_s, next_s))
     return (full[0][0], full[-1][1]) if full else f"there were never {concurrency} requests in flight"
 
