@@ -195,7 +195,7 @@ def _prepare(setup: Setup, prompts: list[Prompt], progress: Progress) -> _Ready:
     converged = warmup.result is not None and warmup.result.converged is True
     has_full_batch = config.num_prompts >= (group.index + 1) * config.batch_size
     settled = group.all_agree(converged and (has_full_batch or group.size == 1))
-    notes = [*notes, *warmup.notes, *([UNSETTLED_PEER] if converged and not settled else [])]
+    notes = [*model.remarks, *notes, *warmup.notes, *([UNSETTLED_PEER] if converged and not settled else [])]
     return _Ready(setup, model, bare, loaded, warmup, settled, snapshot, notes)
 
 
@@ -266,7 +266,8 @@ def _window(ready: _Ready, collected: Collected) -> Window:
         ended: list[Batch | FailedRequest] = [*batches, *collected.failed]
         closed_s = max((each.end_s for each in ended), default=closed_s)  # what this process does after is not counted
         if config.load.duration_s is not None:  # what comes later is the drain
-            closed_s = min(closed_s, opened_s + config.load.duration_s)
+            over_s = opened_s + config.load.duration_s
+            closed_s = over_s if len(ended) < config.num_prompts else min(closed_s, over_s)
         sent = [(each.start_s, min(each.end_s, closed_s)) for each in ended]
         steady = in_flight_span([span for span in sent if span[0] < closed_s], config.load.in_flight)
     warmup = ready.warmup.result if ready.settled else None
@@ -283,7 +284,7 @@ def _keep(measurement: Measurement, share: int, output_dir: Path | None, error: 
         return
     try:
         path = save_raw_result(raw_result(measurement).model_copy(update={"is_partial": finished < share}), output_dir)
-    except OSError as second:
+    except (OSError, ValueError) as second:
         error.add_note(f"{finished} finished requests could not be kept: {second}")
     else:
         error.add_note(f"{finished} finished requests are kept in {path}")

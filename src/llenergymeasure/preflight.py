@@ -38,7 +38,11 @@ def check(config: ExperimentConfig, sources: selection.Sources, output_dir: Path
         if not problems:
             raise
         problems.append(str(error))
-    if config.backend == "pytorch":
+    if config.backend == "openai":
+        problems += openai_checks.prompt_problems(config, prompts)
+        if config.device == "cuda" and not sources.nvml.boards:
+            problems.append(f"device: cuda asked for, and no GPU is seen ({sources.nvml.unavailable}); leave it out")
+    else:
         problems += pytorch_checks.prompt_problems(config, prompts)
         if not problems:  # it builds on what the others have found in order
             problems += memory_problems(config, largest_batch(config), [board.uuid for board in sources.nvml.boards])

@@ -1,5 +1,6 @@
 """Where a server works, as far as this machine can tell: what meters it, and on which devices it is."""
 
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,11 @@ GREW_BYTES = 64_000_000
 """By so much a board's memory in use grows at the least where a model is loaded: a CUDA context alone takes more."""
 
 NO_CPU_SECONDS = "the server was not started here, so the CPU time of its processes is not known"
+CANNOT_TELL = (
+    "which processes are the server's cannot be seen from here, and several GPUs have some; name its GPUs in "
+    "CUDA_VISIBLE_DEVICES"
+)
+GUESSED = "The server's processes cannot be seen from here: the one GPU that has any, {uuid}, is taken to be its."
 RAN_BEFORE = "no baseline without the model: the server ran before"
 
 
@@ -52,11 +58,31 @@ class ServerSite:
     def placed(self, model: ModelFacts) -> ModelFacts:
         """The facts of the model, with the devices that it is on."""
         device, uuids = self._devices()
-        unmetered = self.elsewhere
-        if device == "cpu" and not self._server.is_launched and self._sources.rapl.unavailable is not None:
-            unmetered = NO_CPU_SECONDS
         effective = {**model.effective, "device": device}
-        return replace(model, device=device, device_uuids=uuids, unmetered=unmetered, effective=effective)
+        return replace(
+            model,
+            device=device,
+            device_uuids=uuids,
+            unmetered=self._unmetered(device, uuids),
+            remarks=(GUESSED.format(uuid=uuids[0]),) if self._guessed and len(uuids) == 1 else (),
+            effective=effective,
+        )
+
+    def _unmetered(self, device: str, uuids: tuple[str, ...]) -> str | None:
+        """Why there is no energy that is the server's; None where its devices are known."""
+        if self.elsewhere is not None:
+            return self.elsewhere
+        if self._guessed and len(uuids) > 1:
+            return CANNOT_TELL
+        estimated = self._config.energy.source in ("auto", "estimate") and self._sources.rapl.unavailable is not None
+        return NO_CPU_SECONDS if device == "cpu" and not self._server.is_launched and estimated else None
+
+    @property
+    def _guessed(self) -> bool:
+        """Whether a server that ran before is taken to be on every GPU that has a process, for want of knowing better;
+        who names the GPUs knows."""
+        named = "CUDA_VISIBLE_DEVICES" in os.environ
+        return not (named or self._server.is_launched) and self._is_here and self._server.pids() is None
 
     def _devices(self) -> tuple[str, tuple[str, ...]]:
         if not self._is_here:

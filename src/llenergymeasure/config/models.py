@@ -307,6 +307,11 @@ class ExperimentConfig(Section):
                 "dataset: synthetic prompts are token ids, and the chat endpoint takes text; set openai: "
                 "{endpoint: completions}"
             )
+        if (in_flight := self.load.in_flight) is not None and in_flight > self.num_prompts:
+            raise ValueError(
+                f"load.concurrency: {in_flight} requests in flight, and num_prompts is {self.num_prompts}: there would "
+                "never be so many; send more prompts"
+            )
         return self
 
     @model_validator(mode="after")

@@ -100,6 +100,8 @@ class LaunchConfig(Section):
     def _one_of_both(self) -> Self:
         if (self.command is None) == (self.preset is None):
             raise ValueError("name either a command, as a list, or a preset: launch: {preset: vllm}")
+        if any(part.partition("=")[0] == "--api-key" for part in self.command or ()):
+            raise ValueError("command: a key that is written down is no secret; give it to the server in a variable")
         return self
 
     @property

@@ -49,9 +49,11 @@ class RequestColumns(Record):
     start_s: list[float] = Field(default_factory=list)
     """Seconds from the start of the measurement to the submission of each."""
     ttft_ms: list[float | None] = Field(default_factory=list)
-    """Milliseconds from submission to the first token; None where the output has no text."""
+    """Milliseconds from submission to the first token; None where nobody saw it: no text, or all of it at once."""
     e2e_ms: list[float] = Field(default_factory=list)
     """Milliseconds from submission to the last token."""
+    first_tokens: list[int] = Field(default_factory=list)
+    """Output tokens that came with the first, itself and hidden ones included; none in files that lack it: one."""
     finish_reason: list[str] = Field(default_factory=list)
     """stop (the end-of-sequence token came), length (the limit on output tokens was reached), or a server's own."""
 

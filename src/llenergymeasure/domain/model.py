@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from llenergymeasure.domain.choices import TokenCountSource
-
 
 @dataclass(frozen=True)
 class DecoderShape:
@@ -31,8 +29,9 @@ class ModelFacts:
 
     `device`: "cpu", "cuda:0", or of a server "cuda", "remote"; `device_name`: as people know it; `device_uuids`: of the
     GPUs, as their driver gives them. `shape` is None where the architecture cannot be counted, and `shape_unknown` says
-    why. `prompt_tokens`: ids a random prompt may be made of. `unmetered`: why nothing here can meter it. `effective`:
-    what the configuration left open, as it came out. What a server does not tell is None.
+    why. `prompt_tokens`: ids a random prompt may be made of. `unmetered`: why nothing here can meter it. `remarks`:
+    what is not sure of it. `effective`: what the configuration left open, as it came out. What a server does not tell
+    is None.
     """
 
     device: str
@@ -44,8 +43,8 @@ class ModelFacts:
     shape_unknown: str | None
     device_uuids: tuple[str, ...] = ()
     revision: str | None = None
-    token_count_source: TokenCountSource = "tokenizer"  # noqa: S105 - no password
     unmetered: str | None = None
+    remarks: tuple[str, ...] = ()
     effective: dict[str, str] = field(default_factory=dict)
 
     @property

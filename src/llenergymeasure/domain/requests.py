@@ -6,6 +6,8 @@ Times are seconds on CLOCK_MONOTONIC, the one clock of requests, samples and cou
 from dataclasses import dataclass
 from typing import Literal
 
+from llenergymeasure.domain.choices import TokenCountSource
+
 Role = Literal["system", "user", "assistant"]
 
 
@@ -51,10 +53,11 @@ class RequestRecord:
 
     `input_tokens` and `output_tokens` count no padding and nothing past the end-of-sequence token, which is
     itself counted: it took a step. `token_times_s` has a time for each output token; `times_are_exact` is False where
-    several came at once, so that the gaps between them are not known. A request whose output has no text (`has_text`)
-    has no first token that anybody saw. `ended_s` is when its answer was whole, None: with its last token.
-    `lateness_s`: how long after it was due it was sent, None where nothing is due. `finish_reason`: stop, length, or
-    what else a server gives as its reason.
+    several came at once, so that the gaps between them are not known. `first_tokens` is how many came with the first
+    text, hidden ones before it included; none of a request whose first token nobody saw (`first_seen`): its output has
+    no text, or came in one piece. `ended_s` is when its answer was whole, None: with its last token. `lateness_s`: how
+    long after it was due it was sent, None where nothing is due. `finish_reason`: stop, length, or what else a server
+    gives as its reason.
     """
 
     index: int
@@ -65,13 +68,15 @@ class RequestRecord:
     finish_reason: str
     ended_s: float | None = None
     times_are_exact: bool = True
-    has_text: bool = True
+    first_tokens: int = 1
+    first_seen: bool = True
     lateness_s: float | None = None
+    counted_by: TokenCountSource = "tokenizer"
 
     @property
     def first_token_s(self) -> float | None:
         """When the first output token was there; None where none was seen."""
-        return self.token_times_s[0] if self.has_text and self.token_times_s else None
+        return self.token_times_s[0] if self.first_seen and self.token_times_s else None
 
     @property
     def end_s(self) -> float:

@@ -33,6 +33,7 @@ def request_columns(requests: Sequence[RequestRecord], opened_s: float) -> Reque
         start_s=[request.start_s - opened_s for request in requests],
         ttft_ms=[ttft_ms(request) for request in requests],
         e2e_ms=[e2e_ms(request) for request in requests],
+        first_tokens=[request.first_tokens for request in requests],
         finish_reason=[request.finish_reason for request in requests],
     )
 
@@ -48,8 +49,9 @@ def served(raw: RawProcessResult) -> list[Served]:
     first_s = (raw.window_start_s or 0.0) - CLOCK_GRAIN_S
     last_s = first_s + (lasted_s or 0.0) + 2 * CLOCK_GRAIN_S
     found = []
-    for start_s, first_ms, whole_ms, tokens in zip(
-        columns.start_s, columns.ttft_ms, columns.e2e_ms, columns.output_tokens, strict=True
+    first_tokens = columns.first_tokens or [1] * len(columns.start_s)
+    for start_s, first_ms, whole_ms, tokens, first in zip(
+        columns.start_s, columns.ttft_ms, columns.e2e_ms, columns.output_tokens, first_tokens, strict=True
     ):
         ended = not known or first_s <= start_s + whole_ms / 1e3 <= last_s
         found.append(
@@ -59,7 +61,7 @@ def served(raw: RawProcessResult) -> list[Served]:
                 batch=(raw.process_index, start_s),
                 ttft_ms=first_ms,
                 e2e_ms=whole_ms,
-                tpot_ms=tpot_of(whole_ms, first_ms, tokens),
+                tpot_ms=tpot_of(whole_ms, first_ms, tokens - first),
             )
         )
     return found

@@ -19,20 +19,21 @@ def e2e_ms(request: RequestRecord) -> float:
 
 
 def tpot_ms(request: RequestRecord) -> float | None:
-    """Time per output token after the first, (E2E - TTFT) / (output tokens - 1); None with one token."""
-    return tpot_of(e2e_ms(request), ttft_ms(request), request.output_tokens)
+    """Time per output token after the first, (E2E - TTFT) / (output tokens - 1); of several that came with the first,
+    over those after them. None where there is none after them."""
+    return tpot_of(e2e_ms(request), ttft_ms(request), request.output_tokens - request.first_tokens)
 
 
-def tpot_of(whole_ms: float, first_ms: float | None, output_tokens: int) -> float | None:
-    """TPOT from E2E and TTFT."""
-    return None if first_ms is None or output_tokens < 2 else (whole_ms - first_ms) / (output_tokens - 1)
+def tpot_of(whole_ms: float, first_ms: float | None, later_tokens: int) -> float | None:
+    """TPOT from E2E, TTFT and the output tokens that came later than that."""
+    return None if first_ms is None or later_tokens < 1 else (whole_ms - first_ms) / later_tokens
 
 
 def latency_stats(requests: Sequence[RequestRecord]) -> LatencyStats:
     """The distribution of each latency, a value a request (ITL: a value a gap between neighbouring tokens, of requests
     whose tokens have each a time of their own)."""
-    timed = [request for request in requests if request.times_are_exact and request.output_tokens > 1]
-    gaps = [np.diff(request.token_times_s) * 1e3 for request in timed]
+    timed = [request for request in requests if request.times_are_exact]
+    gaps = [np.diff(request.token_times_s[request.first_tokens - 1 :]) * 1e3 for request in timed]
     return LatencyStats(
         ttft_ms=distribution([value for request in requests if (value := ttft_ms(request)) is not None]),
         tpot_ms=distribution([value for request in requests if (value := tpot_ms(request)) is not None]),

@@ -1,7 +1,7 @@
 """What one process has collected in a run: the input of the summary."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -83,5 +83,6 @@ def energy_of(measurement: Measurement, devices: Sequence[DeviceEnergy]) -> RunE
     """What `devices` say of the ones that the run's total is of."""
     headline = Headline(measurement.model.on_accelerator, measurement.model.device_uuids)
     energy = run_energy(devices, headline, measurement.energy.source, measurement.energy.watches)
-    unmetered = measurement.model.unmetered
-    return energy if unmetered is None or energy.devices else replace(energy, unknown=unmetered)
+    if measurement.model.unmetered is None:
+        return energy
+    return RunEnergy(None, None, None, energy.source, unknown=measurement.model.unmetered)

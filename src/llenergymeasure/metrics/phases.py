@@ -6,14 +6,21 @@ from typing import NamedTuple
 import numpy as np
 
 from llenergymeasure.domain.metrics import DeviceEnergy
+from llenergymeasure.domain.requests import RequestRecord
 from llenergymeasure.metrics.energy import RunEnergy
 from llenergymeasure.metrics.measurement import Measurement, energy_of
 from llenergymeasure.metrics.phase_regression import PerToken, PhaseCosts, phase_costs
 
 MAX_BOUND_SHARE = 0.5
+MAX_MIXED_SHARE = 0.01
 BY_WINDOWS = "windows of the counter"
 BY_REGRESSION = "regression over {slices} slices of time"
 PHASES = ("prefill", "decode")
+
+
+def _mixes_phases(request: RequestRecord) -> bool:
+    """Whether the time of its first text is not that of its prefill's end."""
+    return request.output_tokens > 1 and (request.first_tokens > 1 or not request.first_seen)
 
 
 class _Phase(NamedTuple):
@@ -31,6 +38,9 @@ def phase_fields(measurement: Measurement, energy: RunEnergy) -> tuple[dict[str,
         return {}, ["The energy of prefill and decode is unknown: several processes share the device."]
     if not energy.is_measured:
         return {}, []
+    requests = [request for batch in measurement.batches for request in batch.requests]
+    if sum(_mixes_phases(request) for request in requests) > MAX_MIXED_SHARE * len(requests):
+        return {}, ["The energy of prefill and decode is unknown: tokens of the decode came with the first text."]
     if reading.slices:
         method = BY_REGRESSION.format(slices=len(reading.slices))
         found = _by_regression(measurement, energy)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from llenergymeasure.domain.choices import TokenCountSource
 from llenergymeasure.domain.experiment import FailedRequestColumns
 from llenergymeasure.domain.metrics import Distribution
 from llenergymeasure.metrics.latency import distribution
@@ -16,6 +17,12 @@ MAX_LATE_MS = 10.0
 def request_failures(measurement: Measurement) -> dict[str, int]:
     """How many requests failed, by kind, the most frequent first."""
     return dict(Counter(failed.kind for failed in measurement.failed).most_common())
+
+
+def token_count_source(measurement: Measurement) -> TokenCountSource:
+    """The server, if it has counted the tokens of every request."""
+    counted_by = {request.counted_by for batch in measurement.batches for request in batch.requests}
+    return "server" if counted_by == {"server"} else "tokenizer"
 
 
 def failed_columns(measurement: Measurement) -> FailedRequestColumns | None:

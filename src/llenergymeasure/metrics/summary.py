@@ -31,7 +31,13 @@ from llenergymeasure.metrics.latency import e2e_ms, latency_stats, tpot_ms, ttft
 from llenergymeasure.metrics.measurement import EnergyReading, Measurement, energy_of
 from llenergymeasure.metrics.phases import phase_fields
 from llenergymeasure.metrics.power import peak_power_w, thermal_time_series, throttling
-from llenergymeasure.metrics.serving import client_lateness_ms, failed_columns, request_failures, serving_warnings
+from llenergymeasure.metrics.serving import (
+    client_lateness_ms,
+    failed_columns,
+    request_failures,
+    serving_warnings,
+    token_count_source,
+)
 from llenergymeasure.metrics.verdict import verdict
 from llenergymeasure.metrics.window import Window
 
@@ -96,7 +102,7 @@ def summarise(measurement: Measurement) -> ExperimentResult:
         total_tokens=counted.tokens,
         input_tokens=counted.input_tokens,
         output_tokens=counted.output_tokens,
-        token_count_source=model.token_count_source,
+        token_count_source=token_count_source(measurement),
         total_inference_time_sec=counted.duration_s,
         avg_tokens_per_second=counted.tokens / counted.duration_s,
         output_tokens_per_second=counted.output_tokens / counted.duration_s,
@@ -326,7 +332,7 @@ def _warnings(measurement: Measurement, counted: Totals, energy: RunEnergy, phas
         *phase_notes,
     ]
     notes = [*measurement.notes, measurement.window.note] if measurement.window.note else [*measurement.notes]
-    if len(counted.requests) < counted.completed:
+    if measurement.window.methodology == "windowed" and len(counted.requests) < counted.completed:
         notes.append(
             f"Latencies are of the {len(counted.requests)} requests that lie wholly inside the window, of "
             f"{counted.completed} that ended in it: long ones are too few among them; name a wider window."

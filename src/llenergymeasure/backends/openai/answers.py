@@ -1,6 +1,7 @@
 """A server's answer, read from its bytes and their times: everything that servers of OpenAI's protocol really send."""
 
 import json
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from pydantic_core import from_json
@@ -38,6 +39,7 @@ class AnswerReader:
         self._finish_reason: str | None = None
         self._finished_s: float | None = None
         self._usage: Usage | None = None
+        self._reasoning_shown = False
 
     def feed(self, at_s: float, piece: bytes) -> None:
         """Read a piece that came at this time."""
@@ -80,7 +82,7 @@ class AnswerReader:
             first_answer_s=self._first_answer_s,
             finish_reason=self._finish_reason,
             finished_s=self._finished_s,
-            usage=self._usage,
+            usage=replace(self._usage, hidden_tokens=0) if self._usage and self._reasoning_shown else self._usage,
             usage_missing=missing,
             streamed=self._whole_json is None,
             failure=failure,
@@ -121,6 +123,7 @@ class AnswerReader:
         self._count(usage, choice, bool(reasoning or text))
         if reasoning or text:
             self._add_chunk(at_s, reasoning + text)
+        self._reasoning_shown = self._reasoning_shown or bool(reasoning)
         if text and self._first_answer_s is None:
             self._first_answer_s = at_s
         reason = choice.get("finish_reason")
@@ -185,11 +188,18 @@ def _usage(sent: Any) -> Usage | None:
     if sent is None:
         return None
     counts = _typed(sent, dict, "usage")
-    asked = _typed(counts.get("prompt_tokens") or 0, int, "prompt_tokens")
-    answered = _typed(counts.get("completion_tokens") or 0, int, "completion_tokens")
-    if asked < 0 or answered < 0:
+    details = _typed(counts.get("completion_tokens_details") or {}, dict, "completion_tokens_details")
+    asked, answered = _count(counts, "prompt_tokens"), _count(counts, "completion_tokens")
+    reasoned = _count(details, "reasoning_tokens")
+    return None if asked is None or answered is None else Usage(asked, answered, reasoned or 0)
+
+
+def _count(counts: dict[str, Any], name: str) -> int | None:
+    if counts.get(name) is None:
+        return None
+    if (count := _typed(counts[name], int, name)) < 0:
         raise ValueError("usage counts less than no tokens")
-    return Usage(asked, answered)
+    return count
 
 
 def _texts(said: dict[str, Any]) -> tuple[str, str]:

@@ -51,10 +51,10 @@ class OpenaiBackend:
         self._runner = asyncio.Runner()
         self._client: Client | None = None
         self._tokenizer: Any = None
-        self._counts_tokens = False
         self._requests: list[Request] = []
         self._calls: list[Call] = []
         self._warmups = 0
+        self._plain: tuple[int, ...] = ()
         self._intake = self._new_intake()
 
     def weight_files(self) -> tuple[Path, ...]:
@@ -73,20 +73,19 @@ class OpenaiBackend:
             raise BackendError(
                 why_no_token(probed, self._target.model, config.openai.base_url, key) + self.server.log_note()
             )
-        self._counts_tokens = probed.answer.usage is not None
         synthetic = isinstance(config.dataset, SyntheticDataset)
-        if synthetic or not self._counts_tokens:
+        if synthetic or probed.answer.usage is None:
             self._needed_tokenizer("synthetic prompts are made of its tokens" if synthetic else "no usage is sent")
+        self._plain = _plain_tokens(self._tokenizer) if synthetic else ()
         shape, shape_unknown = self._shape()
         return ModelFacts(
             device="server",
             device_name=config.openai.base_url,
             backend_version=server_version(config.openai.base_url, key),
             model_memory_mb=None,
-            prompt_tokens=_plain_tokens(self._tokenizer) if synthetic else (),
+            prompt_tokens=self._plain,
             shape=shape,
             shape_unknown=shape_unknown,
-            token_count_source="server" if self._counts_tokens else "tokenizer",
         )
 
     def prepare(self, requests: Sequence[Request]) -> list[str]:
@@ -96,25 +95,24 @@ class OpenaiBackend:
         return []
 
     def warmup(self) -> tuple[float, int]:
-        """A load of its own: as many requests as are in flight at a time or, of an open loop, come in a second.
+        """A load of its own: as many requests as are in flight at a time or, of an open loop, come in a second; their
+        mean duration, and how many they were.
 
         Their prompts are those of the measurement with another beginning, so that no prefix cache knows them later.
         """
         load = self._config.load
         self._warmups += 1
         count = load.in_flight or max(1, round(load.request_rate or 1))
-        calls = [self._target.call(_another(request, self._warmups)) for request in self._requests[:count]]
+        calls = [self._target.call(self._another(request)) for request in self._requests[:count]]
         ended: list[ServedRequest] = []
-        started_s = time.monotonic()
         self._heeding_signals(
             drive(self.client, calls, strategy(load, self._config.random_seed), StopRule(), ended.append)
         )
-        took_s = time.monotonic() - started_s
         if failures := [each.failure for each in ended if each.failure is not None]:
             raise BackendError(
                 f"{len(failures)} of {len(ended)} requests failed: {failures[0].message}{self.server.log_note()}"
             )
-        return took_s, len(ended)
+        return sum(each.end_s - each.sent_s for each in ended) / len(ended), len(ended)
 
     def run(self) -> Generator[Batch | FailedRequest, None, None]:
         """Send the requests as the load wants it; give each that has ended, as a batch of its own or as a failure.
@@ -153,7 +151,7 @@ class OpenaiBackend:
                 f"All {len(self._calls)} prompts were sent before duration_s = {duration_s:g} was over, and the load "
                 "ended with them: raise num_prompts."
             )
-        if intake.tokenizer_counted and self._counts_tokens:
+        if 0 < intake.tokenizer_counted < intake.taken:
             notes.append(f"{intake.tokenizer_counted} answers had no usage; the tokenizer has counted their tokens.")
         return notes
 
@@ -206,6 +204,18 @@ class OpenaiBackend:
         limit_s = self._config.launch.ready_timeout_s if self._config.launch else 0.0
         self._progress.update(int(waited_s), int(limit_s), "seconds; the server does not answer yet")
 
+    def _another(self, request: Request) -> Request:
+        """The request with another beginning: what begins otherwise shares no prefix."""
+        number = self._warmups
+        if request.token_ids is not None:
+            first, *later = request.token_ids
+            others = (self._plain[number % len(self._plain)], *self._plain)
+            return replace(request, token_ids=(next(token for token in others if token != first), *later))
+        if request.messages is not None:
+            first, *others = request.messages
+            return replace(request, messages=(replace(first, content=f"{number}. {first.content}"), *others))
+        return replace(request, prompt=f"{number}. {request.prompt}")
+
     def _new_intake(self) -> Intake:
         in_chat = self._config.openai.endpoint == "chat"
         return Intake(self._requests, lambda: self._needed_tokenizer("no usage is sent"), in_chat=in_chat)
@@ -224,10 +234,12 @@ class OpenaiBackend:
 
     def _probe(self) -> ServedRequest:
         """One request for one token; a server that we started may go on loading for as long as it may take."""
-        launch, timeout_s = self._config.launch, self._target.timeout_s
+        launch, patient = self._config.launch, self._target
         patience_s = launch.ready_timeout_s if launch else 0.0
-        patient = replace(self._target, timeout_s=max(timeout_s, patience_s), stall_s=max(timeout_s, patience_s))
-        call = replace(patient, further={**patient.further}).call(Request(0, "Hello", None, 1))
+        if launch is not None:
+            most_s = max(patient.timeout_s, patience_s)
+            patient = replace(patient, timeout_s=most_s, stall_s=most_s)
+        call = patient.call(Request(0, "Hello", None, 1))
         until_s = time.monotonic() + patience_s
         while True:
             served: ServedRequest = self._heeding_signals(self._send_once(patient, call))
@@ -265,6 +277,8 @@ class OpenaiBackend:
             )
 
     def _all_failed(self) -> str:
+        if not self._intake.taken:
+            return f"no request was due within duration_s = {self._config.load.duration_s:g}: measure for longer"
         kinds = ", ".join(f"{count} {kind}" for kind, count in self._intake.failures.most_common())
         return (
             f"all {self._intake.taken} requests failed ({kinds}); the last: {self._intake.last_failure}"
@@ -274,17 +288,6 @@ class OpenaiBackend:
 
 async def _wait(task: "asyncio.Task[Any]", timeout_s: float | None = None) -> None:
     await asyncio.wait({task}, timeout=timeout_s)
-
-
-def _another(request: Request, number: int) -> Request:
-    """The request with another beginning: what begins otherwise shares no prefix."""
-    if request.token_ids is not None:
-        turned = number % len(request.token_ids)
-        return replace(request, token_ids=request.token_ids[turned:] + request.token_ids[:turned])
-    if request.messages is not None:
-        first, *others = request.messages
-        return replace(request, messages=(replace(first, content=f"{number}. {first.content}"), *others))
-    return replace(request, prompt=f"{number}. {request.prompt}")
 
 
 def _plain_tokens(tokenizer: Any) -> tuple[int, ...]:

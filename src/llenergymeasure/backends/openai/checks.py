@@ -1,12 +1,14 @@
 """What keeps a server from being measured, found before anything is started."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 
+from llenergymeasure.backends.openai.server import is_here
 from llenergymeasure.backends.openai.settings import api_key
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig
 from llenergymeasure.config.paths import local_folder
+from llenergymeasure.domain.requests import Prompt
 
 INSTALL = "pip install -e '.[server]'"
 
@@ -24,15 +26,23 @@ def problems(config: ExperimentConfig) -> Iterator[str]:
     name = config.openai.api_key_env
     if name is not None and not os.environ.get(name):
         yield f"openai.api_key_env: {name} is not set; export it, or remove api_key_env where no key is wanted"
+    host, _ = config.openai.address
+    if config.device != "auto" and config.launch is None and not is_here(host):
+        yield f"device: has no effect on a server on another machine ({host}); leave it out"
     if config.launch is None:
         yield from _attached_problems(config)
     else:
         yield from _launch_problems(config)
 
 
+def prompt_problems(config: ExperimentConfig, prompts: Sequence[Prompt]) -> Iterator[str]:
+    """What keeps the prompts from being sent."""
+    if config.openai.endpoint == "completions" and any(not isinstance(prompt, str) for prompt in prompts):
+        yield "dataset: it has conversations, which the chat endpoint takes: set openai: {endpoint: chat}"
+
+
 def _attached_problems(config: ExperimentConfig) -> Iterator[str]:
     from llenergymeasure.backends.openai.probing import unreachable
-    from llenergymeasure.backends.openai.server import is_here
 
     source, (host, _) = config.energy.source, config.openai.address
     if source not in ("auto", "none") and not is_here(host):
@@ -44,9 +54,11 @@ def _attached_problems(config: ExperimentConfig) -> Iterator[str]:
 def _launch_problems(config: ExperimentConfig) -> Iterator[str]:
     from llenergymeasure.backends.openai.presets import PRESETS, missing_program, preset_problems
 
-    launch = config.launch
+    launch, (host, _) = config.launch, config.openai.address
     if launch is None:
         return
+    if not is_here(host):
+        yield f"openai.base_url: {host} is another machine, and launch starts the server on this one; name 127.0.0.1"
     program = launch.command[0] if launch.command is not None else PRESETS[str(launch.preset)].program[0]
     if problem := missing_program(program):
         yield problem

@@ -1,5 +1,6 @@
 """How many tokens a request had, and when each of them came."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,32 +14,43 @@ MAX_RECOUNT_ERROR = 0.2
 
 
 class TokenTimes(NamedTuple):
-    """A time for each token; `exact` where each has one of its own."""
+    """A time for each token, `first` of which came with the first text; `exact` where each later one has its own."""
 
     times_s: tuple[float, ...]
+    first: int
     exact: bool
 
 
-def token_times(served: ServedRequest, output_tokens: int) -> TokenTimes:
+def token_times(served: ServedRequest, usage: Usage) -> TokenTimes:
     """When the tokens of a whole answer came.
 
-    Where the server counted the tokens of each chunk they have their chunk's time, and so has one a chunk; an
-    end-of-sequence token, which has no text, has the time of the finish reason. Otherwise tokens are taken to come in
-    equal numbers with each chunk.
+    Tokens that were counted as reasoning and not shown came before the first text. Where the server counted the tokens
+    of each chunk they have their chunk's time, and so has one a chunk; an end-of-sequence token, which has no text, has
+    the time of the finish reason. Otherwise tokens are taken to come in equal numbers with each chunk.
     """
     answer, end_s = served.answer, answer_end_s(served)
-    times_s, counts = answer.chunk_times_s, answer.chunk_tokens
-    if not times_s:
-        return TokenTimes((end_s,) * output_tokens, False)
-    untold = output_tokens - len(times_s)
-    if untold == 0 or (untold == 1 and answer.finish_reason == "stop"):
-        return TokenTimes(times_s + (end_s,) * untold, answer.streamed)
-    told = [count for count in counts if count is not None]
-    if len(told) == len(counts) and 0 <= output_tokens - sum(told) <= 1:
-        placed = tuple(at_s for at_s, count in zip(times_s, told, strict=True) for _ in range(count))
-        return TokenTimes(placed + (end_s,) * (output_tokens - len(placed)), False)
-    spread = tuple(times_s[token * len(times_s) // output_tokens] for token in range(output_tokens))
-    return TokenTimes(spread, False)
+    times_s = answer.chunk_times_s
+    if not times_s or not answer.streamed:
+        return TokenTimes((end_s,) * usage.output_tokens, usage.output_tokens, False)
+    hidden = min(usage.hidden_tokens, usage.output_tokens)
+    shown = usage.output_tokens - hidden
+    counts, exact = _tokens_a_chunk(served, shown)
+    placed = tuple(at_s for at_s, count in zip(times_s, counts, strict=True) for _ in range(count))
+    placed = (times_s[0],) * hidden + placed + (end_s,) * (shown - len(placed))
+    return TokenTimes(placed, max(hidden + counts[0], 1), exact)
+
+
+def _tokens_a_chunk(served: ServedRequest, tokens: int) -> tuple[list[int], bool]:
+    """How many tokens came with each chunk, and whether that was one each; those that are left came with the end."""
+    answer = served.answer
+    chunks, ends = len(answer.chunk_times_s), int(answer.finish_reason == "stop")
+    if 0 <= tokens - chunks <= ends:
+        return [1] * chunks, True
+    told = [count for count in answer.chunk_tokens if count is not None]
+    if len(told) == chunks and 0 <= tokens - sum(told) <= 1:
+        return told, False
+    edges = [-(-place * tokens // chunks) for place in range(chunks + 1)]
+    return [after - before for before, after in pairwise(edges)], False
 
 
 def answer_end_s(served: ServedRequest) -> float:
@@ -50,18 +62,20 @@ def answer_end_s(served: ServedRequest) -> float:
 
 def request_record(served: ServedRequest, usage: Usage) -> RequestRecord:
     """The record of a request whose answer is whole; `usage` is the server's or the tokenizer's."""
-    placed = token_times(served, usage.output_tokens)
+    placed = token_times(served, usage)
     return RequestRecord(
         index=served.index,
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         start_s=served.sent_s,
         token_times_s=placed.times_s,
-        finish_reason=served.answer.finish_reason or "stop",
+        finish_reason=served.answer.finish_reason or "not given",
         ended_s=answer_end_s(served),
         times_are_exact=placed.exact,
-        has_text=bool(served.answer.chunk_times_s),
+        first_tokens=placed.first,
+        first_seen=bool(served.answer.chunk_times_s) and served.answer.streamed,
         lateness_s=served.lateness_s,
+        counted_by="tokenizer" if served.answer.usage is None else "server",
     )
 
 

@@ -9,6 +9,12 @@ from llenergymeasure.backends.openai.records import ServedRequest, Usage
 from llenergymeasure.domain.requests import Batch, FailedRequest, Request
 from llenergymeasure.errors import BackendError
 
+GIVEN_UP = ("abort", "aborted", "error", "cancelled")
+"""Reasons for an end that are none of an answer's."""
+
+MOST_OVER_LIMIT, LEAST_ABSURD = 100, 10_000
+"""So many more tokens than were asked for no server sends; hidden reasoning may be many."""
+
 
 class Intake:
     """Takes each request as it ends (`ended`), and gives its record later, when there is time for it.
@@ -42,6 +48,8 @@ class Intake:
             self.refused_in_a_row = self.refused_in_a_row + 1 if refused else 0
             if served.failure is not None:
                 yield self._failed(served, served.failure.kind, served.failure.message)
+            elif (problem := self._problem(served)) is not None:
+                yield self._failed(served, *problem)
             elif served.answer.usage is None:
                 self._uncounted.append(served)
             else:
@@ -59,6 +67,15 @@ class Intake:
             request = self._requests[served.index]
             self.tokenizer_counted += 1
             yield _batch(served, counted_usage(tokenizer, request, served, in_chat=self._in_chat))
+
+    def _problem(self, served: ServedRequest) -> tuple[str, str] | None:
+        """What is wrong with an answer that came whole: the kind of its failure, and its message."""
+        answer, limit = served.answer, self._requests[served.index].max_output_tokens
+        if answer.finish_reason in GIVEN_UP:
+            return "server_error", f"the server gave up: finish_reason {answer.finish_reason}"
+        if answer.usage is not None and answer.usage.output_tokens > MOST_OVER_LIMIT * limit + LEAST_ABSURD:
+            return "malformed", f"usage counts {answer.usage.output_tokens} output tokens, and {limit} were asked for"
+        return None
 
     def _failed(self, served: ServedRequest, kind: str, message: str) -> FailedRequest:
         self.failures[kind] += 1

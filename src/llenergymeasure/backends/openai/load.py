@@ -86,6 +86,7 @@ class _Load:
         """Each request at its time, those that are late at once."""
         for due_s in (opened_s + after_s for after_s in due_times_s):
             if self.closes_s is not None and due_s >= self.closes_s:
+                await asyncio.sleep(max(0.0, self.closes_s - time.monotonic()))
                 return
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
             call = self._next_call()

@@ -36,10 +36,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The server's own count of a request's tokens."""
+    """The server's own count of a request's tokens; `hidden_tokens` of the output are reasoning that is not shown."""
 
     input_tokens: int
     output_tokens: int
+    hidden_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

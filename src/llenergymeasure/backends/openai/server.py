@@ -10,7 +10,7 @@ import psutil
 
 from llenergymeasure.backends.openai.launch import LaunchedServer
 from llenergymeasure.backends.openai.model_folder import random_model_folder
-from llenergymeasure.backends.openai.presets import expand, preset_command, request_name
+from llenergymeasure.backends.openai.presets import PRESETS, expand, preset_command, request_name
 from llenergymeasure.backends.openai.settings import api_key
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig
 from llenergymeasure.config.paths import local_folder
@@ -107,6 +107,7 @@ class Server:
             host=host,
             port=port,
             served_name=config.openai.model or config.model,
+            seed=config.random_seed if PRESETS[launch.preset].seed is not None else None,
             precision=None if "precision" in config.without_effect else config.precision,
             flags=launch.flags,
         )
