@@ -28,8 +28,9 @@ NOT_STARTED = "the server was not started here, so the CPU time of its processes
 
 BURNS = """
 import os, runpy, sys, time
+parent = os.getpid()
 if "burn" in sys.argv and os.fork() == 0:
-    while os.getppid() != 1:
+    while os.getppid() == parent:
         until_s = time.monotonic() + 0.1
         while time.monotonic() < until_s:
             pass
@@ -158,10 +159,10 @@ def spent_j(tmp_path, burns):
 
 
 def test_an_estimate_is_of_the_launched_servers_processes_alone(tmp_path):
-    idle_j, idle_s = spent_j(tmp_path, burns=False)
+    idle_j, _ = spent_j(tmp_path, burns=False)
     busy_j, busy_s = spent_j(tmp_path, burns=True)
-    assert idle_j < 0.2 * 10.0 * idle_s
-    assert 0.3 * 10.0 * busy_s < busy_j < 1.3 * 10.0 * busy_s
+    assert idle_j < 0.5
+    assert 1.0 < busy_j < 1.5 * 10.0 * busy_s  # of a core, as far as the machine has one left
 
 
 # On which devices it is
@@ -302,11 +303,12 @@ def test_a_process_that_a_listening_one_has_started_is_one_of_the_servers(tmp_pa
     command = [sys.executable, str(script), inspect.getfile(streaming_server), "0", "burn"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         port = int(process.stdout.readline())
-        children = [child.pid for child in psutil.Process(process.pid).children()]
-        assert len(children) == 1
-        assert listeners(port) == {process.pid, *children}
-        process.kill()
-        psutil.Process(children[0]).kill()
+        children = psutil.Process(process.pid).children()
+        found = listeners(port)
+        for each in (process, *children):
+            each.kill()
+    assert len(children) == 1
+    assert found == {process.pid, children[0].pid}
 
 
 def test_processes_behind_a_containers_port_cannot_be_told(tmp_path):
@@ -316,8 +318,9 @@ def test_processes_behind_a_containers_port_cannot_be_told(tmp_path):
     with subprocess.Popen(
         [str(forwards), "-S", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
-        assert listeners(int(process.stdout.readline())) is None
+        found = listeners(int(process.stdout.readline()))
         process.communicate("\n")
+    assert found is None
 
 
 OWN = ["127.0.0.1", "127.8.8.8", "localhost", "0.0.0.0", "::1", "::", "::ffff:127.0.0.1"]  # noqa: S104 - none binds
