@@ -268,8 +268,8 @@ def _window(ready: _Ready, collected: Collected) -> Window:
         if config.load.duration_s is not None:  # what comes later is the drain
             over_s = opened_s + config.load.duration_s
             closed_s = over_s if len(ended) < config.num_prompts else min(closed_s, over_s)
-        sent = [(each.start_s, min(each.end_s, closed_s)) for each in ended]
-        steady = in_flight_span([span for span in sent if span[0] < closed_s], config.load.in_flight)
+        sent = [(min(each.start_s, closed_s), min(each.end_s, closed_s)) for each in ended]
+        steady = in_flight_span(sent, config.load.in_flight)
     warmup = ready.warmup.result if ready.settled else None
     return choose_window(config.measurement.window, warmup, steady, opened_s, closed_s)
 

@@ -6,13 +6,14 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 from launched import wait_until
 
 from llenergymeasure.api import run_experiment
-from llenergymeasure.backends.openai.server import is_here, listeners
+from llenergymeasure.backends.openai.server import Server, is_here, listeners
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.energy.selection import ORDER, find_sources
@@ -287,6 +288,19 @@ def test_a_process_of_other_numbers_beside_a_server_that_was_found_is_foreign(si
 
 
 # Its processes, and whether it is here
+
+
+def attached(host):
+    """A server that runs already, at a host and port."""
+    fields = {"model": "m", "backend": "openai", "openai": {"base_url": f"http://{host}/v1"}}
+    return Server(ExperimentConfig.model_validate(fields), Path("log"), lambda: "")
+
+
+def test_an_attached_server_has_the_processes_of_its_port_and_one_elsewhere_has_none_here():
+    with StreamingServer() as server:
+        port = int(server.root.rpartition(":")[2])
+        assert attached(f"localhost:{port}").pids() == {server.pid}
+        assert attached(f"192.0.2.7:{port}").pids() == frozenset()
 
 
 def test_the_processes_that_listen_on_a_port_are_found_with_their_children():

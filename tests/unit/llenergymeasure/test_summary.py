@@ -197,10 +197,12 @@ def test_one_of_several_gpus_that_cannot_be_read_is_among_them():
     assert (found.multi_gpu.energy_per_gpu_j, found.multi_gpu.energy_total_j) == ([10.0, None], None)
 
 
-def test_a_process_on_one_gpu_of_several_has_no_figures_of_several():
+def test_a_process_on_one_gpu_of_several_or_on_an_unknown_one_has_no_figures_of_several():
     ran = replace(model("cuda:0"), device_uuids=("GPU-1",))
     other = DeviceEnergy(device="GPU-2", kind="gpu", source="steady", energy_j=1000.0)
     assert summarise(measurement([batch(0)], devices=[gpu(10.0), other], model=ran)).multi_gpu is None
+    unknown = model("cuda:0")
+    assert summarise(measurement([batch(0)], devices=[gpu(10.0), other], model=unknown)).multi_gpu is None
 
 
 def test_every_gpu_that_ran_is_named_to_the_reader(capsys):
