@@ -130,25 +130,28 @@ def proves_concurrency(tmp_path, monkeypatch):
 
 
 def apart_s(requests, due_s):
-    """How far the time of a request is from when it was due, in the middle: the machine may hold a few up."""
-    came_s = [each.came_s - requests[0].came_s for each in requests]
-    return statistics.median(abs(came - due + due_s[0]) for came, due in zip(came_s, due_s, strict=True))
+    """How unevenly requests came after they were due; a few that the machine holds up do not matter."""
+    late_s = [each.came_s - due for each, due in zip(requests, due_s, strict=True)]
+    middle_s = statistics.median(late_s)
+    return statistics.median(abs(each - middle_s) for each in late_s)
 
 
 def proves_request_rate(tmp_path, monkeypatch):
     for rate in (40.0, 100.0):
         requests = asked(0.3, num_prompts=30, load={"request_rate": rate, "arrival": "constant"})
         gaps_s = [after.came_s - before.came_s for before, after in itertools.pairwise(requests)]
-        assert statistics.mean(gaps_s) == pytest.approx(1 / rate, rel=0.3)
+        assert statistics.mean(gaps_s) == pytest.approx(1 / rate, rel=0.5)
         assert most_at_once(requests) > 5  # nobody waits for answers
 
 
 def proves_arrival(tmp_path, monkeypatch):
+    plans = {
+        (arrival, seed): list(itertools.islice(OpenLoop(30.0, arrival, seed).due_times_s(), 25))
+        for arrival, seed in [("constant", 7), ("poisson", 7), ("poisson", 42)]
+    }
     for arrival in ("constant", "poisson"):
-        planned_s = list(itertools.islice(OpenLoop(50.0, arrival, seed=7).due_times_s(), 25))
-        load = {"request_rate": 50.0, "arrival": arrival}
-        requests = asked(num_prompts=25, load=load, random_seed=7)
-        assert apart_s(requests, planned_s) < 0.01
+        requests = asked(num_prompts=25, load={"request_rate": 30.0, "arrival": arrival}, random_seed=7)
+        assert min(plans, key=lambda plan: apart_s(requests, plans[plan])) == (arrival, 7)
 
 
 def proves_duration(tmp_path, monkeypatch):
