@@ -1,16 +1,19 @@
 """How many requests and streams one asyncio loop drives, and how exact its clock stays.
 
-    python benchmarks/load_generator.py [--seconds 10] [--aiperf PATH [--repeats 3]]
+    python benchmarks/load_generator.py [--seconds 10] [--aiperf PATH] [--guidellm PATH] [--repeats 3]
 
 The server is the tests' own, in a process and on a core beside this one; each chunk that it sends holds the time of its
 writing, on the clock that this process reads too. The clock error of a token is the time that the client recorded less
 that time; of an ITL, the gap that the client recorded less the gap between the two writes, without its sign. Wanted:
 1,000 streams at once, 2,000 requests/s, medians under a millisecond.
 
-`--aiperf` names the command of AIPerf, in an environment of its own (`pip install aiperf`). It does not report the text
-of each chunk, so a second table has both clients' TTFT and gaps beside the plan's 100 ms and 50 ms: the lateness of the
-server itself is in both. Its last rows are how many requests a second each sends, 64 in flight, to a server that
-answers at once.
+`--aiperf` and `--guidellm` name the commands of AIPerf and guidellm, each in an environment of its own (`pip install
+aiperf`, `pip install guidellm`). Neither reports the text of each chunk, so a second table has each client's TTFT and
+ITLs beside the plan's 100 ms and 50 ms: the lateness of the server itself is in all. guidellm reports no single gap,
+only the mean ITL of a request, in which the errors of 39 gaps cancel; that mean has a column of its own, for every
+client. guidellm's prompts come from a file and its workers are one a core; on two cores it did worse with synthetic
+prompts, and with the ten workers it takes unasked. A client that keeps fewer in flight than wanted has an easier
+server. The last rows are how many requests a second each sends, 64 in flight, to a server that answers at once.
 """
 
 import argparse
@@ -45,6 +48,7 @@ from streaming_server import StreamingServer, written_s
 CHAT = {"ttft_s": 0.1, "itl_s": 0.05, "tokens": 40}
 SHORT = {"ttft_s": 0.02, "itl_s": 0.01, "tokens": 3}
 AT_ONCE = {"tokens": 1}
+PROMPT = "A prompt of a few words."
 COMPARED = ((CHAT, 1, 5), (CHAT, 100, 400), (CHAT, 1000, 3000), (AT_ONCE, 64, 6000))
 
 
@@ -106,7 +110,7 @@ def call(server: StreamingServer, load: Load, share: float) -> Call:
     """A request that is answered as the load has it, with its share of the spread."""
     plan = load.plan | {"ttft_s": load.plan.get("ttft_s", 0.0) + share * load.spread_s}
     target = Target(server.url, "stand-in", further={"standin": plan})
-    return target.call(Request(0, "A prompt of a few words.", None, load.plan["tokens"]))
+    return target.call(Request(0, PROMPT, None, load.plan["tokens"]))
 
 
 def quantiles_us(values: Sequence[float]) -> str:
@@ -137,16 +141,33 @@ def row(name: str, measured: Measured) -> str:
 
 
 class Seen(NamedTuple):
-    """What a client says of a load: TTFTs and gaps in seconds, and requests a second from the first to the last."""
+    """What a client says of a load, in seconds.
+
+    `spans_s` are the starts and ends of the requests. `gaps_s` is empty where the client says no more than the mean of
+    each request's.
+    """
 
     ttfts_s: Sequence[float]
     gaps_s: Sequence[float]
-    rate: float
+    mean_itls_s: Sequence[float]
+    spans_s: Sequence[tuple[float, float]]
 
-    def errors_us(self) -> tuple[np.ndarray, np.ndarray]:
-        """How far TTFTs and gaps are from the plan's."""
-        ttft, itl = (np.abs(np.array(each)) for each in (self.ttfts_s, self.gaps_s))
-        return np.abs(ttft - CHAT["ttft_s"]) * 1e6, np.abs(itl - CHAT["itl_s"]) * 1e6
+    def loads(self) -> tuple[float, float]:
+        """Requests in flight in the mean, and requests a second, from the first start to the last end."""
+        began_s, ended_s = np.array(self.spans_s).T
+        took_s = ended_s.max() - began_s.min()
+        return float((ended_s - began_s).sum() / took_s), len(self.spans_s) / took_s
+
+    def errors_us(self) -> list[np.ndarray]:
+        """How far TTFTs, gaps and mean ITLs are from the plan's."""
+        planned = ((self.ttfts_s, CHAT["ttft_s"]), (self.gaps_s, CHAT["itl_s"]), (self.mean_itls_s, CHAT["itl_s"]))
+        return [np.abs(np.array(said) - plan) * 1e6 for said, plan in planned]
+
+
+def seen(ttfts_s: Sequence[float], gaps_s: Sequence[Sequence[float]], spans_s: Sequence[tuple[float, float]]) -> Seen:
+    """Of a client that says each request's gaps."""
+    streams = [gaps for gaps in gaps_s if len(gaps)]
+    return Seen(ttfts_s, list(itertools.chain(*streams)), [float(np.mean(gaps)) for gaps in streams], spans_s)
 
 
 def tokenizer_cache(folder: Path) -> str:
@@ -186,12 +207,47 @@ def aiperf(command: str, server: StreamingServer, plan: dict[str, Any], concurre
         )
         lines = [json.loads(line) for line in (folder / "out" / "profile_export.jsonl").read_text().splitlines()]
     found = [each["metrics"] for each in lines]
-    began_ns = min(each["metadata"]["request_start_ns"] for each in lines)
-    ended_ns = max(each["metadata"]["request_end_ns"] for each in lines)
-    return Seen(
+    spans_ns = [(each["metadata"]["request_start_ns"], each["metadata"]["request_end_ns"]) for each in lines]
+    return seen(
         [each["time_to_first_token"]["value"] / 1e3 for each in found if "time_to_first_token" in each],
-        [gap / 1e3 for each in found for gap in each.get("inter_chunk_latency", {"value": []})["value"]],
-        len(lines) / (ended_ns - began_ns) * 1e9,
+        [np.array(each["inter_chunk_latency"]["value"]) / 1e3 for each in found if "inter_chunk_latency" in each],
+        [(began_ns / 1e9, ended_ns / 1e9) for began_ns, ended_ns in spans_ns],
+    )
+
+
+def guidellm(command: str, server: StreamingServer, plan: dict[str, Any], concurrency: int, requests: int) -> Seen:
+    """A closed loop by guidellm."""
+    with tempfile.TemporaryDirectory() as name:
+        prompts, report = Path(name) / "prompts.jsonl", Path(name) / "report.json"
+        prompts.write_text((json.dumps({"prompt": PROMPT}) + "\n") * requests)
+        arguments = {
+            "--backend": {
+                "kind": "openai_http",
+                "target": server.root,
+                "model": "stand-in",
+                "request_format": "/v1/chat/completions",
+                "validate_backend": False,
+                "extras": {"body": {"standin": plan}},
+            },
+            "--profile": {"kind": "concurrent", "streams": concurrency},
+            "--constraint": {"kind": "max_requests", "count": requests},
+            "--data": {"kind": "json_file", "path": str(prompts)},
+            "--output": {"kind": "json", "path": str(report)},
+        }
+        workers = str(len(os.sched_getaffinity(0)))
+        subprocess.run(
+            [command, "run", "--disable-console"]
+            + [part for option, value in arguments.items() for part in (option, json.dumps(value))],
+            env={**os.environ, "HF_HOME": name, "HF_HUB_OFFLINE": "1", "GUIDELLM__MAX_WORKER_PROCESSES": workers},
+            check=True,
+            capture_output=True,
+        )
+        found = json.loads(report.read_text())["benchmarks"][0]["requests"]["successful"]
+    return Seen(
+        [each["time_to_first_token_ms"] / 1e3 for each in found],
+        [],
+        [each["inter_token_latency_ms"] / 1e3 for each in found if each["inter_token_latency_ms"] is not None],
+        [(each["request_start_time"], each["request_end_time"]) for each in found],
     )
 
 
@@ -200,33 +256,45 @@ def ours(server: StreamingServer, plan: dict[str, Any], concurrency: int, reques
     served: list[ServedRequest] = []
     asyncio.run(send_so_many(server, plan, concurrency, requests, served.append))
     gaps = [np.diff(each.answer.chunk_times_s) for each in served if each.failure is None]
-    took_s = max(each.end_s for each in served) - min(each.sent_s for each in served)
     ttfts_s = [each.ttft_s for each in served if each.ttft_s is not None]
-    return Seen(ttfts_s, np.concatenate(gaps), len(served) / took_s)
+    return seen(ttfts_s, gaps, [(each.sent_s, each.end_s) for each in served])
 
 
-def compare(command: str, repeats: int) -> None:
-    """Both clients against the same server, in turns; of what they say, the median over the repeats."""
-    version = subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    print(f"\nbeside AIPerf {version}, {repeats} times in turns; errors against the plan in us, median / p90 / p99\n")
-    print("| in flight | requests | client | requests/s | error of TTFT | error of ITL |")
-    print("|---|---|---|---|---|---|")
+PEERS = {"AIPerf": aiperf, "guidellm": guidellm}
+
+
+def compare(commands: dict[str, str], repeats: int) -> None:
+    """The peers of these commands and our client, in turns against the same server; of what they say, the median."""
+    print(f"\nbeside {', '.join(f'{name} {version(command)}' for name, command in commands.items())}, ", end="")
+    print(f"{repeats} times in turns; errors against the plan in us, median / p90 / p99\n")
+    errors_of = "error of TTFT | error of ITL | error of mean ITL"
+    print(f"| wanted in flight | requests | client | in flight | requests/s | {errors_of} |")
+    print("|---|---|---|---|---|---|---|---|")
+    clients = {name: functools.partial(PEERS[name], command) for name, command in commands.items()} | {"ours": ours}
     for plan, concurrency, requests in COMPARED:
-        seen: dict[str, list[Seen]] = {"AIPerf": [], "ours": []}
+        said: dict[str, list[Seen]] = {name: [] for name in clients}
         for _ in range(repeats):
-            for name, client in (("AIPerf", functools.partial(aiperf, command)), ("ours", ours)):
+            for name, client in clients.items():
                 with StreamingServer() as server:
-                    seen[name].append(client(server, plan, concurrency, requests))
+                    said[name].append(client(server, plan, concurrency, requests))
         medians = {}
-        for name, runs in seen.items():
-            rate = float(np.median([run.rate for run in runs]))
+        for name, runs in said.items():
+            held, rate = np.median([run.loads() for run in runs], axis=0)
             errors = [np.concatenate(each) for each in zip(*(run.errors_us() for run in runs), strict=True)]
             shown = [quantiles_us(each / 1e6) if plan is CHAT else "-" for each in errors]
-            medians[name] = (rate, *(float(np.median(each)) if len(each) else math.nan for each in errors))
-            print(f"| {concurrency} | {requests} | {name} | {rate:.1f} | {' | '.join(shown)} |", flush=True)
-        ratios = [b / a for a, b in zip(medians["ours"], medians["AIPerf"], strict=True)]
-        shown = [f"{ratio:.2f}" if plan is CHAT else "-" for ratio in ratios[1:]]
-        print(f"| {concurrency} | | AIPerf / ours | {ratios[0]:.2f} | {' | '.join(shown)} |", flush=True)
+            medians[name] = [held, rate, *(np.median(each) if len(each) else math.nan for each in errors)]
+            line = f"| {concurrency} | {requests} | {name} | {held:.0f} | {rate:.1f} | {' | '.join(shown)} |"
+            print(line, flush=True)
+        for name in commands:
+            ratios = [theirs / own for theirs, own in zip(medians[name], medians["ours"], strict=True)]
+            wanted = ratios if plan is CHAT else [*ratios[:2], math.nan, math.nan, math.nan]
+            shown = ["-" if math.isnan(ratio) else f"{ratio:.2f}" for ratio in wanted]
+            print(f"| {concurrency} | | {name} / ours | {' | '.join(shown)} |", flush=True)
+
+
+def version(command: str) -> str:
+    """What the command says is its version."""
+    return subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
 
 
 async def send_so_many(
@@ -260,6 +328,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--aiperf")
+    parser.add_argument("--guidellm")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     print(f"python {' '.join(sys.argv)}\n{machine()}\npressure before: {pressure()}\n")
@@ -272,8 +341,9 @@ def main() -> None:
     with StreamingServer() as server, a_core_each(server):
         for load in LOADS:
             print(row(load.name, asyncio.run(measure(server, load, arguments.seconds))), flush=True)
-    if arguments.aiperf:
-        compare(arguments.aiperf, arguments.repeats)
+    commands = {"AIPerf": arguments.aiperf, "guidellm": arguments.guidellm}
+    if any(commands.values()):
+        compare({name: command for name, command in commands.items() if command}, arguments.repeats)
     print(f"\npressure after: {pressure()}")
 
 
