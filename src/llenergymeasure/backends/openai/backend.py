@@ -207,13 +207,13 @@ class OpenaiBackend:
     def _another(self, request: Request) -> Request:
         """The request with another beginning: what begins otherwise shares no prefix."""
         number = self._warmups
-        if request.token_ids is not None:
-            first, *later = request.token_ids
+        if (ids := request.token_ids) is not None:
             others = (self._plain[number % len(self._plain)], *self._plain)
-            return replace(request, token_ids=(next(token for token in others if token != first), *later))
+            other = next(token for token in others if token != ids[0])
+            return replace(request, token_ids=(other, *ids[1:]))
         if request.messages is not None:
-            first, *others = request.messages
-            return replace(request, messages=(replace(first, content=f"{number}. {first.content}"), *others))
+            first, *rest = request.messages
+            return replace(request, messages=(replace(first, content=f"{number}. {first.content}"), *rest))
         return replace(request, prompt=f"{number}. {request.prompt}")
 
     def _new_intake(self) -> Intake:
