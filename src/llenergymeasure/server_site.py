@@ -79,10 +79,12 @@ class ServerSite:
 
     @property
     def _guessed(self) -> bool:
-        """Whether a server that ran before is taken to be on every GPU that has a process, for want of knowing better;
-        who names the GPUs knows."""
-        named = "CUDA_VISIBLE_DEVICES" in os.environ
-        return not (named or self._server.is_launched) and self._is_here and self._server.pids() is None
+        """Whether a server that ran before is taken to be on GPUs that have processes which may be others', for want of
+        knowing better; who names the GPUs knows."""
+        if "CUDA_VISIBLE_DEVICES" in os.environ or self._server.is_launched or not self._is_here:
+            return False
+        pids = self._server.pids()
+        return pids is None or not any(use.pids & pids for use in self._board_use().values())
 
     def _devices(self) -> tuple[str, tuple[str, ...]]:
         if not self._is_here:

@@ -310,6 +310,8 @@ def test_a_model_that_the_server_has_not_is_told_with_those_it_has(measure):
         ({"load": {"concurrency": 2, "request_rate": 3}}, "concurrency: has no effect with request_rate"),
         ({"load": {"arrival": "constant"}}, "arrival: has no effect without request_rate"),
         ({"load": {"drain_s": 3}}, "drain_s: has no effect without duration_s"),
+        ({"load": {"concurrency": 101}}, "101 requests in flight, and num_prompts is 100"),
+        ({"launch": ["serve", "--api-key", "sk-1"]}, "a key that is written down is no secret"),
         ({"launch": []}, "at least 1 item"),
         ({"launch": {"preset": "vllm", "command": ["x"]}}, "name either a command"),
         ({"launch": {"command": ["x"], "flags": {"a": 1}}}, "flags: has no effect on a command"),
@@ -346,3 +348,93 @@ except Exception as error:
         "not available: aiohttp not installed; run pip install -e '.[server]'",
         "backend openai: aiohttp not installed; run pip install -e '.[server]'",
     ]
+
+
+def sse(*choices, usage=None, finish="stop"):
+    """The events of a stream: a delta each, then the reason for its end with the usage."""
+    events = [{"choices": [{"index": 0, "delta": each, "finish_reason": None}]} for each in choices]
+    events.append({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}], "usage": usage})
+    return [f"data: {json.dumps(each)}\n\n" for each in events]
+
+
+WORDS = [{"content": f"word{number} "} for number in range(6)]
+
+
+def test_a_usage_without_counts_is_none(measure, model_folder):
+    for usage in ({}, {"input_tokens": 5, "output_tokens": 6}, {"prompt_tokens": 5, "completion_tokens": None}):
+        result = measure(
+            model=str(model_folder), openai={"model": "m"}, plans={"events": sse(*WORDS, usage=usage)}, num_prompts=2
+        )
+        assert result.token_count_source == "tokenizer"  # noqa: S105
+        assert result.output_tokens > 12
+        assert result.latency_stats.ttft_ms.n == 2
+
+
+def test_an_answer_in_one_piece_has_no_time_to_a_first_token(measure):
+    answer = {
+        "choices": [{"message": {"content": "all of it"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 4, "completion_tokens": 9},
+    }
+    result = measure(plans={"events": [json.dumps(answer)], "ttft_s": 0.02, "content_type": "application/json"})
+    assert result.output_tokens == 8 * 9
+    assert (result.latency_stats.ttft_ms, result.latency_stats.tpot_ms, result.latency_stats.itl_ms) == (None,) * 3
+    assert result.latency_stats.e2e_ms.n == 8
+    assert result.process_results[0].requests.ttft_ms == [None] * 8
+
+
+def test_reasoning_that_is_counted_and_not_shown_is_in_no_time_per_token(measure):
+    counts = {"prompt_tokens": 4, "completion_tokens": 506, "completion_tokens_details": {"reasoning_tokens": 500}}
+    plan = {"events": sse(*WORDS, usage=counts, finish="length"), "ttft_s": 0.02, "itl_s": 0.02}
+    result = measure(plans=plan, num_prompts=4)
+    assert result.output_tokens == 4 * 506
+    assert 15 < result.latency_stats.tpot_ms.median < 60
+    assert result.latency_stats.itl_ms.n == 4 * 5
+    assert result.process_results[0].requests.first_tokens == [501] * 4
+
+
+def test_reasoning_that_is_shown_counts_like_other_tokens(measure):
+    counts = {"prompt_tokens": 4, "completion_tokens": 7, "completion_tokens_details": {"reasoning_tokens": 1}}
+    events = sse({"reasoning_content": "hm"}, *WORDS, usage=counts, finish="length")
+    result = measure(plans={"events": events, "itl_s": 0.01}, num_prompts=3)
+    assert result.process_results[0].requests.first_tokens == [1] * 3
+    assert result.latency_stats.itl_ms.n == 3 * 6
+
+
+@pytest.mark.parametrize(
+    ("events", "kind", "message"),
+    [
+        (sse(*WORDS, usage={"prompt_tokens": 4, "completion_tokens": 6}, finish="abort"), "server_error", "gave up"),
+        (sse(*WORDS, usage={"prompt_tokens": 4, "completion_tokens": 2**40}), "malformed", "1099511627776 output"),
+    ],
+)
+def test_an_answer_that_is_none_is_a_failure(measure, prompts, events, kind, message):
+    result = measure(plans=[{"tokens": 2}, {"events": events}], **prompts([0, 1, 0]))
+    assert result.request_failures == {kind: 1}
+    assert message in result.process_results[0].failed_requests.message[0]
+    assert result.output_tokens == 4
+
+
+def test_an_open_loops_window_is_its_duration(measure):
+    load = {"request_rate": 4.0, "arrival": "constant", "duration_s": 1.1}
+    result = measure(plans={"tokens": 1}, load=load, num_prompts=50)
+    assert result.total_inference_time_sec == pytest.approx(1.1)
+    assert len(result.process_results[0].requests.start_s) == 5
+
+
+def test_a_load_that_sends_nothing_says_so(measure):
+    with pytest.raises(BackendError, match=r"no request was due within duration_s = 0\.05: measure"):
+        measure(load={"request_rate": 0.1, "duration_s": 0.05})
+
+
+def test_conversations_are_refused_at_once_where_a_server_takes_none(measure, tmp_path):
+    path = tmp_path / "talk.jsonl"
+    path.write_text(json.dumps({"messages": [{"role": "user", "content": "Hello"}]}) + "\n")
+    with pytest.raises(PreFlightError, match="has conversations, which the chat endpoint takes"):
+        measure(dataset=str(path), num_prompts=1, openai={"endpoint": "completions"})
+
+
+def test_a_server_is_launched_on_this_machine_alone():
+    with pytest.raises(PreFlightError, match=r"openai\.base_url: 192\.0\.2\.7 is another machine, and"):
+        run_experiment(
+            model="m", backend="openai", launch=[sys.executable], openai={"base_url": "http://192.0.2.7:8000/v1"}
+        )

@@ -207,7 +207,8 @@ def preset_arguments(tmp_path, monkeypatch, **launch):
 
 
 def proves_preset(tmp_path, monkeypatch):
-    assert preset_arguments(tmp_path, monkeypatch) == ["--served-model-name", "a-model", "--dtype", "bfloat16"]
+    given = ["--served-model-name", "a-model", "--dtype", "bfloat16", "--seed", "42"]
+    assert preset_arguments(tmp_path, monkeypatch) == given
 
 
 def proves_flags(tmp_path, monkeypatch):

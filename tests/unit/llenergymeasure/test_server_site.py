@@ -218,12 +218,20 @@ def test_a_launched_server_of_other_numbers_is_on_the_boards_whose_memory_it_has
 
 def test_a_server_that_ran_before_with_other_numbers_is_on_the_boards_of_processes_that_nobody_here_has(site, gpus):
     boards(gpus, [os.getppid()], [ELSEWHERE])
-    assert site(SomeServer({os.getpid()})).placed(FACTS).device_uuids == ("GPU-2",)
+    facts = site(SomeServer({os.getpid()})).placed(FACTS)
+    assert (facts.device_uuids, facts.unmetered) == (("GPU-2",), None)
+    assert "the one GPU that has any, GPU-2, is taken to be its" in facts.remarks[0]
+    boards(gpus, [ELSEWHERE + 1], [ELSEWHERE])
+    assert "several GPUs have some" in site(SomeServer({os.getpid()})).placed(FACTS).unmetered
 
 
-def test_a_server_whose_processes_cannot_be_told_is_on_the_boards_that_have_any(site, gpus):
+def test_a_server_whose_processes_cannot_be_told_is_on_the_boards_that_have_any(site, gpus, monkeypatch):
     boards(gpus, [], [os.getppid()], [ELSEWHERE])
-    assert site(SomeServer(None)).placed(FACTS).device_uuids == ("GPU-2", "GPU-3")
+    facts = site(SomeServer(None)).placed(FACTS)
+    assert facts.device_uuids == ("GPU-2", "GPU-3")
+    assert "several GPUs have some; name its GPUs in CUDA_VISIBLE_DEVICES" in facts.unmetered
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-2,GPU-3")
+    assert site(SomeServer(None)).placed(FACTS).unmetered is None
 
 
 @pytest.mark.parametrize("launched", [True, False])
