@@ -36,7 +36,7 @@ class Plan:
     later (drawn with `seed`); all are due on one time table, so that a late one delays no other. `events` take the
     place of the whole stream: verbatim pieces, written one by one, `itl_s` apart. `ending`: `end` ends the answer as
     HTTP wants it, `close` and `reset` end the connection in its midst, `hang` leaves it open, `vanish` resets it
-    before any answer, `mute` leaves it open before any answer.
+    before any answer, `mute` leaves it open before any answer, `exit` ends the whole server.
     """
 
     ttft_s: float = 0.0
@@ -143,6 +143,8 @@ class Connection(asyncio.Protocol):
         chat = b"/chat/" in head.partition(b"\r\n")[0]
         self._answer = Answer(plan, asked, chat)
         self._began_s = self._loop.time()
+        if plan.ending == "exit":
+            os._exit(1)
         if plan.ending == "vanish":
             self._transport.abort()
         elif plan.ending != "mute":

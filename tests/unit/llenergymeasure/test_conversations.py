@@ -206,7 +206,7 @@ def test_a_conversation_is_counted_as_it_is_rendered_where_a_server_sends_no_usa
 
 
 def test_a_completions_endpoint_takes_no_conversation(server, path):
-    with pytest.raises(ConfigError, match="conversations, which the chat endpoint takes: use endpoint: chat"):
+    with pytest.raises(PreFlightError, match="conversations, which the chat endpoint takes: set openai"):
         served(server, "stand-in", written(path, SHAREGPT, OPENAI), endpoint="completions")
 
 

@@ -30,12 +30,12 @@ def test_a_file_of_2_0_loads_without_a_word_and_verifies():
 
 
 def without_what_came_since(written, document):
-    """`written` without fields that `document` does not have and that are null: those that were added later."""
+    """`written` without fields that `document` lacks and that are null or empty: those that were added later."""
     if isinstance(document, list):
         return [without_what_came_since(*each) for each in zip(written, document, strict=True)]
     if not isinstance(document, dict):
         return written
-    kept = {name: value for name, value in written.items() if name in document or value is not None}
+    kept = {name: value for name, value in written.items() if name in document or value not in (None, [], {})}
     return {name: without_what_came_since(value, document.get(name)) for name, value in kept.items()}
 
 

@@ -246,7 +246,7 @@ def test_a_device_that_is_named_is_believed(site, gpus):
     boards(gpus, [os.getpid()], [])
     assert site(SomeServer({os.getpid()}), device="cpu").placed(FACTS).device == "cpu"
     assert site(SomeServer({os.getpid()}), device="cuda").placed(FACTS).device_uuids == ("GPU-1",)
-    hidden = site(SomeServer({os.getppid() + 1}), device="cuda").placed(FACTS)
+    hidden = site(SomeServer({ELSEWHERE + 7}), device="cuda").placed(FACTS)
     assert (hidden.device, hidden.device_uuids) == ("cuda", ("GPU-1", "GPU-2"))
 
 
