@@ -4,6 +4,8 @@ import json
 import socket
 import subprocess
 import sys
+import threading
+import traceback
 
 import pytest
 from pydantic import ValidationError
@@ -279,6 +281,15 @@ def test_a_key_that_is_missing_or_wrong_is_told_of(measure, monkeypatch):
     with pytest.raises(BackendError, match="the server refuses the key") as caught:
         measure(plans={"wants_key": KEY}, openai={"api_key_env": "THE_KEY"})
     assert "another" not in str(caught.value)
+
+
+@pytest.mark.parametrize("broken", [f"{KEY}\n", f"{KEY[:9]}\r\nX-Other: {KEY[9:]}", f"{KEY}\u20ac", f"\x7f{KEY}"])
+def test_a_key_that_http_cannot_carry_is_told_of_without_it(measure, monkeypatch, broken):
+    monkeypatch.setenv("THE_KEY", broken)
+    with pytest.raises(PreFlightError, match=r"^openai\.api_key_env: THE_KEY: .* holds a line break") as caught:
+        measure(openai={"api_key_env": "THE_KEY"})
+    told = str(caught.value) + "".join(traceback.format_exception(caught.value))
+    assert not [part for part in (KEY, KEY[:9], KEY[9:]) if part in told]
 
 
 def test_where_no_server_is_nothing_is_begun(measure):

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 
 from llenergymeasure.backends.openai.server import is_here
+from llenergymeasure.backends.openai.quoting import key_problem
 from llenergymeasure.backends.openai.settings import api_key
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig
 from llenergymeasure.config.paths import local_folder
@@ -29,6 +30,9 @@ def problems(config: ExperimentConfig) -> Iterator[str]:
     host, _ = config.openai.address
     if config.device != "auto" and config.launch is None and not is_here(host):
         yield f"device: has no effect on a server on another machine ({host}); leave it out"
+    if (key := api_key(config)) and (problem := key_problem(key)):
+        yield f"openai.api_key_env: {name}: {problem}"
+        return  # without a key that can be sent, there is nothing to ask the server
     if config.launch is None:
         yield from _attached_problems(config)
     else:

@@ -11,6 +11,7 @@ import aiohttp
 from aiohttp.connector import Connection
 
 from llenergymeasure.backends.openai.answers import AnswerReader, error_text
+from llenergymeasure.backends.openai.quoting import key_problem
 from llenergymeasure.backends.openai.records import Failure, FailureKind, ServedRequest
 from llenergymeasure.backends.openai.sockets import TimedSockets
 from llenergymeasure.backends.openai.target import Call, Target
@@ -31,8 +32,8 @@ class Client:
     """
 
     def __init__(self, target: Target, api_key: str | None = None) -> None:
-        if api_key and not (api_key.isascii() and api_key.isprintable()):
-            raise ConfigError("the API key holds a line break or another character that no key has; set it again")
+        if api_key and (problem := key_problem(api_key)):
+            raise ConfigError(problem)
         self._target = target
         self._key = api_key
         self._sockets = TimedSockets()
