@@ -317,6 +317,33 @@ def test_the_key_reaches_the_server_and_stands_nowhere_else(send, caplog, recwar
     assert send(key="another", wants_key=KEY).failure.kind == "http_4xx"
 
 
+ECHOES = {
+    "refusal": lambda words: {"status": 401, "events": [json.dumps({"error": {"message": words}})]},
+    "refusal_in_text": lambda words: {"status": 401, "events": [words]},
+    "refusal_in_another_shape": lambda words: {"status": 422, "events": [json.dumps({"error": [{"input": words}]})]},
+    "redirection": lambda words: {"status": 302, "headers": {"Location": words}, "events": []},
+    "error_event": lambda words: {"events": [f"data: {json.dumps({'error': {'message': words}})}\n\n"]},
+    "error_event_in_text": lambda words: {"events": [f"event: error\ndata: {words}\n\n"]},
+    "malformed_event": lambda words: {"events": [f"data: {words}\n\n"]},
+    "malformed_json": lambda words: {"events": [f"data: {json.dumps({'choices': words})}\n\n"]},
+    "no_event": lambda words: {"events": [words]},
+}
+
+
+@pytest.mark.parametrize("key", [KEY, 'sk-"quoted\\"-4b1d0c77', f" {KEY} "], ids=["plain", "quotes", "spaces"])
+@pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES)
+def test_no_part_of_a_key_that_the_end_of_a_message_divides_is_shown(send, echo, key):
+    sent = key.strip()
+    for before in (*range(160, 206, 3), 4090, 65_530):  # a message's end, that of an answer's start, that of a refusal
+        if echo is ECHOES["redirection"] and before > 4000:
+            continue  # more than a header may have
+        served = send(key=key, **echo(f"{sent} " * (before // 25) + "." * (before % 25) + f" {sent} " * 3))
+        assert served.failure is not None
+        assert sent[:5] not in served.failure.message
+        assert "(the key)" in served.failure.message
+        assert len(served.failure.message) < 300
+
+
 def test_a_key_that_http_cannot_carry_is_refused_before_anything_is_sent():
     with pytest.raises(ConfigError, match="line break") as raised:
         Client(Target("http://127.0.0.1:1/v1", "m"), KEY + "\n")

@@ -7,9 +7,12 @@ from typing import Any, TypeVar
 from pydantic_core import from_json
 
 from llenergymeasure.backends.openai.events import Event, EventSplitter
+from llenergymeasure.backends.openai.quoting import quoted, undivided
 from llenergymeasure.backends.openai.records import Answer, Failure, FailureKind, Usage
 
-SHOWN = 200
+STARTED = 4096
+"""Bytes of an answer's start that are kept, for a message, until they are an event's."""
+
 DONE = b"[DONE]"
 STREAM_STARTS = (b"data", b"event", b"id", b"retry", b"error", b":", b"\xef\xbb\xbf")
 T = TypeVar("T")
@@ -20,10 +23,11 @@ class AnswerReader:
 
     An answer is whole once the server has said why it finished: whatever then becomes of the connection does not
     matter. [DONE] alone will do where the connection ends as it should: llama.cpp's server says it to a request that
-    it drops for the next one, too.
+    it drops for the next one, too. `key` is what no failure may quote.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, key: str | None = None) -> None:
+        self._key = key
         self._events = EventSplitter()
         self._whole_json: list[bytes] | None = None
         self._start = b""
@@ -43,9 +47,9 @@ class AnswerReader:
 
     def feed(self, at_s: float, piece: bytes) -> None:
         """Read a piece that came at this time."""
-        if not self._events_seen and len(self._start) < SHOWN:
-            self._start = (self._start + piece).lstrip()[:SHOWN]
-            if self._whole_json is None and self._start.startswith(b"{"):  # no stream, whatever its type says
+        if not self._events_seen and self._whole_json is None and len(self._start) < STARTED:
+            self._start = (self._start + piece).lstrip()[:STARTED]
+            if self._start.startswith(b"{"):  # no stream, whatever its type says
                 self._whole_json = []
         if self._whole_json is not None:
             self._whole_json.append(piece)
@@ -62,7 +66,8 @@ class AnswerReader:
         if rest is not None and (rest.data == DONE or _is_json(rest.data)):
             self._read_event(at_s, rest)
         elif self._start and not self._events_seen and not self._start.startswith(STREAM_STARTS):
-            self._fail("malformed", f"neither events nor JSON: {_shown(self._start)}")
+            start = undivided(self._start, STARTED, self._key)
+            self._fail("malformed", f"neither events nor JSON: {self._shown(start)}")
 
     def answer(self, failure: Failure | None) -> Answer:
         """All that was read; `failure` is what has become of the connection, None where it ended as it should."""
@@ -98,17 +103,20 @@ class AnswerReader:
         try:
             message = {"error": event.data} if event.name == b"error" else from_json(event.data)
             if isinstance(message, dict) and _is_error(message):
-                self._fail("server_error", error_text(event.data))
+                self._fail("server_error", error_text(event.data, self._key))
             else:
                 self._read_message(at_s, _typed(message, dict, "the event"))
         except ValueError as error:
             if event.data.startswith(b'{"error"') and not _is_json(event.data):  # quotes in its message as they are
-                self._fail("server_error", error_text(event.data))
+                self._fail("server_error", error_text(event.data, self._key))
             else:
-                self._fail("malformed", f"{error}: {_shown(event.data)}")
+                self._fail("malformed", f"{error}: {self._shown(event.data)}")
 
     def _fail(self, kind: FailureKind, message: str) -> None:
         self._failure = Failure(kind, message)
+
+    def _shown(self, data: bytes) -> str:
+        return quoted(data.decode(errors="replace"), self._key)
 
     def _read_message(self, at_s: float, message: dict[str, Any]) -> None:
         usage = _usage(message.get("usage"))
@@ -150,20 +158,16 @@ class AnswerReader:
         self._placed = self._counted
 
 
-def error_text(body: bytes) -> str:
+def error_text(body: bytes, key: str | None) -> str:
     """The message in a server's account of an error, in any of the shapes that servers give it; else its start."""
     try:
         found = from_json(body)
     except ValueError:
-        return _shown(body)
+        return quoted(body.decode(errors="replace"), key)
     for _ in range(2):  # {"error": {"message": ...}}, {"error": ...}, {"message": ...}, {"detail": ...}
         if isinstance(found, dict):
             found = next((found[key] for key in ("error", "message", "detail") if found.get(key)), found)
-    return (found if isinstance(found, str) else json.dumps(found))[:SHOWN]
-
-
-def _shown(body: bytes) -> str:
-    return body[:SHOWN].decode(errors="replace")
+    return quoted(found if isinstance(found, str) else json.dumps(found), key)
 
 
 def _is_json(data: bytes) -> bool:

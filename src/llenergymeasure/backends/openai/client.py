@@ -3,7 +3,6 @@
 import asyncio
 import resource
 import time
-from dataclasses import replace
 from types import TracebackType
 from typing import Self, cast
 
@@ -11,7 +10,7 @@ import aiohttp
 from aiohttp.connector import Connection
 
 from llenergymeasure.backends.openai.answers import AnswerReader, error_text
-from llenergymeasure.backends.openai.quoting import key_problem
+from llenergymeasure.backends.openai.quoting import key_problem, quoted
 from llenergymeasure.backends.openai.records import Failure, FailureKind, ServedRequest
 from llenergymeasure.backends.openai.sockets import TimedSockets
 from llenergymeasure.backends.openai.target import Call, Target
@@ -67,39 +66,30 @@ class Client:
         A failure does not raise: it is in the record. Neither does cancelling the task that runs this: what had come
         until then is in the record.
         """
-        reader = AnswerReader()
+        reader = AnswerReader(self._key)
         watchdog = _Watchdog(self._target)
         try:
             failure = await self._exchange(call, reader, watchdog)
         except asyncio.CancelledError:
             failure = watchdog.effect() or Failure("cancelled", "cancelled before the answer was whole")
         except (aiohttp.ClientError, OSError) as error:
-            failure = Failure(_kind(error), f"{type(error).__name__}: {error}")
+            failure = Failure(_kind(error), quoted(f"{type(error).__name__}: {error}", self._key))
         finally:
             watchdog.stop()
-        answer = reader.answer(failure)
-        if answer.failure is not None:
-            answer = replace(answer, failure=self._without_key(answer.failure))
-        return ServedRequest(call.index, due_s, watchdog.sent_s, time.monotonic(), answer)
+        return ServedRequest(call.index, due_s, watchdog.sent_s, time.monotonic(), reader.answer(failure))
 
     async def _exchange(self, call: Call, reader: AnswerReader, watchdog: "_Watchdog") -> Failure | None:
         async with self._session.post(self._target.url, data=call.body, allow_redirects=False) as response:
             sock = self._sockets.find(cast(_Response, response).transport)
             watchdog.sent_s, watchdog.last_byte_s = sock.sent_s, sock.arrived_s
             if response.status != 200:
-                return await _refusal(response)
+                return await _refusal(response, self._key)
             read = response.content.readany
             while piece := await read():
                 watchdog.last_byte_s = sock.arrived_s
                 reader.feed(sock.arrived_s, piece)
             reader.end(sock.arrived_s)
             return None
-
-    def _without_key(self, failure: Failure) -> Failure:
-        """Servers repeat a key that they refuse."""
-        if not self._key or self._key not in failure.message:
-            return failure
-        return replace(failure, message=failure.message.replace(self._key, "(the key)"))
 
 
 class _Response(aiohttp.ClientResponse):
@@ -150,15 +140,15 @@ class _Watchdog:
         self._timer.cancel()
 
 
-async def _refusal(response: aiohttp.ClientResponse) -> Failure:
+async def _refusal(response: aiohttp.ClientResponse, key: str | None) -> Failure:
     """A status that is no success, with what the server says of it."""
     status = response.status
     try:
-        said = error_text(await response.read())
+        said = error_text(await response.read(), key)
     except (aiohttp.ClientError, OSError):
         said = "its text was cut short"
     if 300 <= status < 400:
-        said = f"it points to {response.headers.get('Location')}: name that in base_url"
+        said = f"it points to {quoted(str(response.headers.get('Location')), key)}: name that in base_url"
     return Failure(_status_kind(status), f"status {status}: {said}")
 
 

@@ -1,4 +1,9 @@
-"""What a message may hold of a key and of a server's words: of the key nothing."""
+"""What a message may hold of a key and of a server's words: of the key nothing, of the words their start."""
+
+import json
+
+QUOTED = 200  # characters
+HIDDEN = "(the key)"
 
 
 def key_problem(key: str) -> str | None:
@@ -6,3 +11,27 @@ def key_problem(key: str) -> str | None:
     if key.isascii() and key.isprintable():
         return None
     return "the API key holds a line break or another character that no key has; set it again"
+
+
+def quoted(words: str, key: str | None) -> str:
+    """The start of a server's words. Servers repeat a key that they refuse: it goes first, for a cut through it would
+    leave a part.
+    """
+    for form in _forms(key):
+        words = words.replace(form, HIDDEN)
+    return words[:QUOTED]
+
+
+def undivided(data: bytes, most: int, key: str | None) -> bytes:
+    """The first `most` bytes of an answer, and fewer where the answer goes on: a key may begin in the last of them."""
+    if len(data) < most:
+        return data
+    for form in _forms(key):
+        data = data.replace(form.encode(), HIDDEN.encode())[: -len(form)]
+    return data[:most]
+
+
+def _forms(key: str | None) -> set[str]:
+    """How a server writes the key that it was sent: as it is, or inside JSON."""
+    sent = (key or "").strip()
+    return {sent, json.dumps(sent)[1:-1]} - {""}
