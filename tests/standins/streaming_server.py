@@ -154,7 +154,7 @@ class Connection(asyncio.Protocol):
         plan = self._answer.plan
         fields = {"Content-Type": plan.content_type, "Transfer-Encoding": "chunked", **plan.headers}
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        self._transport.write(f"HTTP/1.1 {plan.status} Stand-in\r\n{head}\r\n".encode())
+        self._transport.write(f"HTTP/1.1 {plan.status} Stand-in\r\n{head}\r\n".encode("latin-1"))
         self._steps = self._answer.steps()
         self._next()
 

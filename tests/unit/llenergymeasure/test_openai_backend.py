@@ -131,6 +131,22 @@ def test_failures_of_one_in_a_hundred_are_counted_without_a_warning(measure, pro
     assert not [each for each in result.measurement_warnings if "requests failed" in each]
 
 
+@pytest.mark.parametrize(
+    ("plan", "shown"),
+    [
+        ({"status": 302, "headers": {"Location": "/\xffv2"}, "events": []}, "it points to /\ufffdv2: name"),
+        ({"status": 500, "events": ['{"message": "a\\u0000b\\u001b[1m\\r\\nc\\u202e"}']}, "a\ufffdb\ufffd[1m  c\ufffd"),
+        ({"events": ["event: error\ndata: \x00\x07\n\n"]}, "\ufffd\ufffd"),
+    ],
+    ids=["bytes_of_no_text", "controls_in_json", "controls"],
+)
+def test_words_that_no_result_could_hold_are_shown_as_far_as_they_can_be(measure, prompts, tmp_path, plan, shown):
+    result = measure(plans=[{"tokens": 1}, plan], **prompts([0, 0, 1]), output_dir=tmp_path / "results")
+    (message,) = result.process_results[0].failed_requests.message
+    assert shown in message
+    assert message.isprintable()
+
+
 def test_a_run_whose_requests_all_fail_is_a_failure(measure, prompts):
     with pytest.raises(BackendError, match=r"all 3 requests failed \(3 http_429\); the last: status 429: slow down"):
         measure(plans=[{}, KINDS["http_429"]], **prompts([1, 1, 1]))

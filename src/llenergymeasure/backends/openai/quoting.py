@@ -22,6 +22,11 @@ def quoted(words: str, key: str | None) -> str:
     return words[:QUOTED]
 
 
+def printable(words: str) -> str:
+    """The words in one line of valid Unicode: a result holds no half of a surrogate pair, and no terminal obeys it."""
+    return "".join(letter if letter.isprintable() else " " if letter.isspace() else "\ufffd" for letter in words)
+
+
 def undivided(data: bytes, most: int, key: str | None) -> bytes:
     """The first `most` bytes of an answer, and fewer where the answer goes on: a key may begin in the last of them."""
     if len(data) < most:

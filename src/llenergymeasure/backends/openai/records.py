@@ -7,6 +7,8 @@ chunks, which the garbage collector would visit one by one while the load runs.
 from dataclasses import dataclass
 from typing import Literal
 
+from llenergymeasure.backends.openai.quoting import printable
+
 FailureKind = Literal[
     "refused",
     "timeout",
@@ -28,10 +30,14 @@ class Failure:
     `refused`: no connection; `timeout`: longer than a request may take; `http_...`: the server's status; `stalled`:
     no byte for too long; `cut`: the answer ended before it was finished; `malformed`: an answer of another shape than
     the protocol's; `server_error`: an error in place of an answer, under a status of success; `cancelled`: by us.
+    The message is printable, whatever bytes a server has put into its words.
     """
 
     kind: FailureKind
     message: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", printable(self.message))
 
 
 @dataclass(frozen=True, slots=True)
