@@ -10,6 +10,7 @@ import aiohttp
 from aiohttp.connector import Connection
 
 from llenergymeasure.backends.openai.answers import AnswerReader, error_text
+from llenergymeasure.backends.openai.probing import elsewhere
 from llenergymeasure.backends.openai.quoting import key_problem, quoted
 from llenergymeasure.backends.openai.records import Failure, FailureKind, ServedRequest
 from llenergymeasure.backends.openai.sockets import TimedSockets
@@ -148,7 +149,7 @@ async def _refusal(response: aiohttp.ClientResponse, key: str | None) -> Failure
     except (aiohttp.ClientError, OSError):
         said = "its text was cut short"
     if 300 <= status < 400:
-        said = f"it points to {quoted(str(response.headers.get('Location')), key)}: name that in base_url"
+        said = elsewhere(response.headers.get("Location"), key)
     return Failure(_status_kind(status), f"status {status}: {said}")
 
 

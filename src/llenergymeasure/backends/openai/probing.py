@@ -1,15 +1,23 @@
 """What a server is asked before it is measured: whether it answers, which models it has, and for one token."""
 
-import json
+import contextlib
+import http.client
+import io
+import os
 import socket
 import ssl
-import urllib.error
-import urllib.request
+import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
+from pydantic_core import from_json
+
+from llenergymeasure.backends.openai.quoting import key_problem, printable, quoted
 from llenergymeasure.backends.openai.records import ServedRequest
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 PATIENCE_S = 10.0
 MOST_NAMES = 5
@@ -17,41 +25,115 @@ LONGEST_ANSWER = 1_000_000
 
 
 class Reply(NamedTuple):
-    """A server's answer to a GET: its status, and its JSON (None where it has none)."""
+    """A server's answer to a GET: its status, its JSON (None where it has none), and where a redirection points."""
 
     status: int
     body: Any
+    location: str | None = None
 
 
 def get(url: str, api_key: str | None, patience_s: float = PATIENCE_S) -> Reply:
-    """Ask, without a proxy.
+    """Ask, without a proxy; a redirection is not followed, for the key is for this host alone.
+
+    All of it, the last byte included, has `patience_s`; but for the look-up of the host, which cannot be interrupted.
 
     Raises:
         OSError: nothing answers, or not with HTTP; the text is for the user.
     """
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {api_key}"} if api_key else {})  # noqa: S310
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    if api_key and (problem := key_problem(api_key)):
+        raise OSError(problem)
+    until_s = time.monotonic() + patience_s
     try:
-        with opener.open(request, timeout=patience_s) as response:
-            return Reply(response.status, _json(response.read(LONGEST_ANSWER)))
-    except urllib.error.HTTPError as error:
-        with error:
-            return Reply(error.code, _json(error.read(LONGEST_ANSWER)))
-    except urllib.error.URLError as error:
-        raise OSError(_words(error.reason)) from error
-    except (OSError, ValueError, EOFError) as error:
-        raise OSError(_words(error)) from error
-    except Exception as error:  # http.client's own
+        with contextlib.closing(_connected(url, until_s)) as sock:
+            return _asked(sock, url, api_key, until_s)
+    except TimeoutError as error:
+        raise OSError(f"no answer within {patience_s:g} s") from error
+    except OSError as error:
+        raise OSError(plain_reason(error)) from error
+    except http.client.HTTPException as error:
         raise OSError(f"it does not speak HTTP ({type(error).__name__})") from error
+    except ValueError as error:  # its text may quote what was to be sent
+        raise OSError(f"it cannot be asked ({type(error).__name__})") from None
+
+
+def _connected(url: str, until_s: float) -> socket.socket:
+    """To the first of the host's addresses that takes the connection; each has its part of the time that is left."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    failure = OSError("its host has no address")
+    for number, (family, kind, protocol, _, address) in enumerate(addresses):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(_left_s(until_s) / (len(addresses) - number))
+            sock.connect(address)
+            sock.settimeout(_left_s(until_s))
+            return sock if parts.scheme != "https" else _secured(sock, host)
+        except OSError as error:
+            sock.close()
+            failure = error
+    raise failure
+
+
+def _secured(sock: socket.socket, host: str) -> socket.socket:
+    return ssl.create_default_context().wrap_socket(sock, server_hostname=host)
+
+
+def _asked(sock: socket.socket, url: str, api_key: str | None, until_s: float) -> Reply:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc)
+    connection.sock = sock
+    key = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    sock.settimeout(_left_s(until_s))
+    connection.request("GET", parts.path or "/", headers={"Host": parts.netloc, "Connection": "close", **key})
+    with http.client.HTTPResponse(cast(socket.socket, _TimedReader(sock, until_s)), method="GET") as response:
+        response.begin()
+        body = _json(response.read(LONGEST_ANSWER))
+        return Reply(response.status, body, response.headers.get("Location"))
+
+
+class _TimedReader(io.RawIOBase):
+    """A socket's bytes, for as long as there is time: a socket's own limit is for each of them anew."""
+
+    def __init__(self, sock: socket.socket, until_s: float) -> None:
+        self._sock = sock
+        self._until_s = until_s
+
+    def makefile(self, _: str) -> io.BufferedReader:
+        """What http.client asks a socket for."""
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        """What there is, once there is some."""
+        self._sock.settimeout(_left_s(self._until_s))
+        return self._sock.recv_into(buffer)
+
+
+def _left_s(until_s: float) -> float:
+    left_s = until_s - time.monotonic()
+    if left_s <= 0:
+        raise TimeoutError
+    return left_s
 
 
 def unreachable(base_url: str, api_key: str | None) -> str | None:
-    """Why a server that should be running cannot be used; None where it answers, in whatever way."""
+    """Why a server that should be running cannot be used; None where it answers, in whatever way but elsewhere."""
     try:
         reply = get(f"{base_url}/models", api_key)
     except OSError as error:
         return f"nothing answers at {base_url} ({error}); start the server, or have it started with launch"
+    if 300 <= reply.status < 400:
+        return f"status {reply.status}: {elsewhere(reply.location, api_key)}"
     return why_refused(reply.status, api_key)
+
+
+def elsewhere(location: str | None, api_key: str | None) -> str:
+    """What to do about a redirection."""
+    return f"it points to {printable(quoted(str(location), api_key))}: name that in base_url"
 
 
 def why_refused(status: int, api_key: str | None) -> str | None:
@@ -82,7 +164,7 @@ def server_version(base_url: str, api_key: str | None) -> str | None:
     except OSError:
         return None
     version = body.get("version") if isinstance(body, Mapping) else None
-    return version if isinstance(version, str) else None
+    return printable(quoted(version, api_key)) if isinstance(version, str) else None
 
 
 def why_no_token(served: ServedRequest, model: str, base_url: str, api_key: str | None) -> str:
@@ -100,20 +182,19 @@ def why_no_token(served: ServedRequest, model: str, base_url: str, api_key: str 
     return said
 
 
-def _words(reason: object) -> str:
-    if isinstance(reason, TimeoutError):
-        return f"no answer within {PATIENCE_S:g} s"
-    if isinstance(reason, socket.gaierror):
+def plain_reason(error: OSError) -> str:
+    """Why there is no connection, without the names that libraries give it."""
+    if isinstance(error, socket.gaierror):
         return "its host is not known"
-    if isinstance(reason, ssl.SSLError):
-        return f"TLS fails: {reason.reason or reason}"
-    if isinstance(reason, OSError) and reason.strerror:
-        return reason.strerror
-    return str(reason) or type(reason).__name__
+    if isinstance(error, ssl.SSLError):
+        return f"TLS fails: {error.reason or error}"
+    if error.errno:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__
 
 
 def _json(body: bytes) -> Any:
     try:
-        return json.loads(body)
+        return from_json(body)
     except ValueError:
         return None
