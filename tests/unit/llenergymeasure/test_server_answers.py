@@ -2,12 +2,13 @@
 
 import itertools
 import json
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llenergymeasure.backends.openai.answers import AnswerReader
+from llenergymeasure.backends.openai.answers import LONGEST, AnswerReader
 from llenergymeasure.backends.openai.records import Failure, Usage
 
 CUT = Failure("cut", "the connection was lost")
@@ -234,6 +235,35 @@ def test_an_error_in_midst_of_a_stream_keeps_what_was_said():
 def test_an_error_whose_message_breaks_its_json_is_the_servers_with_its_words(message, shown):
     answer = read(chat({"role": "assistant"}), said("x"), f'data: {{"error": "{message}"}}\n\n')
     assert answer.failure == Failure("server_error", shown)
+
+
+@pytest.mark.parametrize("begun", ["data: ", "x", ": ", '{"choices": "'])
+def test_what_is_longer_than_any_event_is_not_kept(begun):
+    reader = AnswerReader()
+    reader.feed(1.0, said("before").encode() if begun[0] != "{" else b" ")
+    fed = 0
+    for piece in itertools.chain([begun.encode()], itertools.repeat(b"y" * 65_536)):
+        assert not reader.gives_up
+        reader.feed(2.0, piece)
+        fed += len(piece)
+        if fed > LONGEST:
+            break
+    assert reader.gives_up
+    reader.end(3.0)
+    answer = reader.answer(None)
+    assert (answer.failure.kind, answer.failure.message) == ("malformed", "an event or answer of more than 16 MiB")
+    assert answer.chunk_texts == (("before",) if begun[0] != "{" else ())
+
+
+def test_a_long_event_in_many_pieces_takes_time_by_its_length():
+    piece, reader, began_s = b"y" * 500, AnswerReader(), time.process_time()
+    reader.feed(1.0, b'data: {"choices": [{"delta": {"content": "')
+    for _ in range(16_000):
+        reader.feed(1.0, piece)
+    reader.feed(2.0, b'"}, "finish_reason": "stop"}]}\n')
+    reader.feed(3.0, b"\n")
+    assert time.process_time() - began_s < 5  # a minute, were what has come copied with every piece
+    assert reader.answer(None).chunk_texts == ("y" * 8_000_000,)
 
 
 STREAM = (

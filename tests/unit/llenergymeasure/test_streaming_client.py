@@ -229,6 +229,43 @@ def test_a_failed_request_is_a_record_with_its_kind_and_the_servers_words(send, 
     assert served.due_s <= served.sent_s <= served.end_s
 
 
+@pytest.mark.parametrize(
+    ("head", "kind", "words"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\ndata: ", "malformed", "more than 16 MiB"),
+        (b'HTTP/1.1 200 OK\r\n\r\n{"choices": "', "malformed", "more than 16 MiB"),
+        (b'HTTP/1.1 500 Oh\r\n\r\n{"error": "', "http_5xx", 'status 500: {"error": "yyy'),
+    ],
+    ids=["event", "json", "refusal"],
+)
+def test_an_answer_without_end_is_left_and_its_connection_closed(head, kind, words):
+    sent = 0
+
+    async def answer(reader, writer):
+        nonlocal sent
+        await reader.readuntil(b"}")
+        writer.write(head)
+        with contextlib.suppress(ConnectionError):
+            while sent < 100_000_000:
+                writer.write(b"y" * 65_536)
+                sent += 65_536
+                await writer.drain()
+        writer.close()
+
+    async def run():
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as other:
+            target = Target(f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}/v1", "m", timeout_s=20.0)
+            async with Client(target) as client:
+                served = await client.send(target.call(Request(0, "Hi", None, 4)), 0.0)
+                await asyncio.sleep(0.1)
+                return served
+
+    served = asyncio.run(run())
+    assert served.failure.kind == kind
+    assert words in served.failure.message
+    assert sent < (40_000_000 if kind == "malformed" else 20_000_000)
+
+
 def test_what_a_cut_stream_had_said_is_kept(send):
     served = send(tokens=9, stop_after=3, ending="reset", itl_s=0.01)
     assert len(served.answer.chunk_times_s) == 3

@@ -17,19 +17,24 @@ DONE = b"[DONE]"
 STREAM_STARTS = (b"data", b"event", b"id", b"retry", b"error", b":", b"\xef\xbb\xbf")
 T = TypeVar("T")
 
+LONGEST = 16_777_216
+"""Bytes of an event, or of an answer in one piece: what is longer is none, and is not kept."""
+
 
 class AnswerReader:
     """Takes an answer's bytes as they come. Text that it gives is `chat`'s or `completions`', streamed or whole.
 
     An answer is whole once the server has said why it finished: whatever then becomes of the connection does not
     matter. [DONE] alone will do where the connection ends as it should: llama.cpp's server says it to a request that
-    it drops for the next one, too. `key` is what no failure may quote.
+    it drops for the next one, too. `key` is what no failure may quote. `gives_up` says that the rest of the answer
+    need not be read: a part of it is longer than any.
     """
 
     def __init__(self, key: str | None = None) -> None:
         self._key = key
+        self.gives_up = False
         self._events = EventSplitter()
-        self._whole_json: list[bytes] | None = None
+        self._whole_json: bytearray | None = None
         self._start = b""
         self._done = False
         self._events_seen = False
@@ -50,17 +55,21 @@ class AnswerReader:
         if not self._events_seen and self._whole_json is None and len(self._start) < STARTED:
             self._start = (self._start + piece).lstrip()[:STARTED]
             if self._start.startswith(b"{"):  # no stream, whatever its type says
-                self._whole_json = []
+                self._whole_json = bytearray()
         if self._whole_json is not None:
-            self._whole_json.append(piece)
-            return
-        for event in self._events.feed(piece):
-            self._read_event(at_s, event)
+            self._whole_json += piece
+        else:
+            for event in self._events.feed(piece):
+                self._read_event(at_s, event)
+        if (self._events.waiting if self._whole_json is None else len(self._whole_json)) > LONGEST:
+            self._give_up()
 
     def end(self, at_s: float) -> None:
         """Read what the end of the answer leaves: JSON in one piece, or a last event without its blank line."""
+        if self.gives_up:
+            return
         if self._whole_json is not None:
-            self._read_event(at_s, Event(b"", b"".join(self._whole_json)))
+            self._read_event(at_s, Event(b"", bytes(self._whole_json)))
             return
         rest = self._events.rest()
         if rest is not None and (rest.data == DONE or _is_json(rest.data)):
@@ -111,6 +120,11 @@ class AnswerReader:
                 self._fail("server_error", error_text(event.data, self._key))
             else:
                 self._fail("malformed", f"{error}: {self._shown(event.data)}")
+
+    def _give_up(self) -> None:
+        self.gives_up = True
+        if not self._done and self._failure is None:
+            self._fail("malformed", f"an event or answer of more than {LONGEST >> 20} MiB")
 
     def _fail(self, kind: FailureKind, message: str) -> None:
         self._failure = Failure(kind, message)

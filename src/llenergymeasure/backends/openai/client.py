@@ -11,13 +11,14 @@ from aiohttp.connector import Connection
 
 from llenergymeasure.backends.openai.answers import AnswerReader, error_text
 from llenergymeasure.backends.openai.probing import elsewhere
-from llenergymeasure.backends.openai.quoting import key_problem, quoted
+from llenergymeasure.backends.openai.quoting import key_problem, quoted, undivided
 from llenergymeasure.backends.openai.records import Failure, FailureKind, ServedRequest
 from llenergymeasure.backends.openai.sockets import TimedSockets
 from llenergymeasure.backends.openai.target import Call, Target
 from llenergymeasure.errors import ConfigError
 
 IDLE_CONNECTION_S = 4.0  # shorter than servers keep one (5 s is common), so that no request meets a closing connection
+LONGEST_REFUSAL = 65_536  # bytes
 ENOUGH_SOCKETS = 65_536
 
 
@@ -86,7 +87,7 @@ class Client:
             if response.status != 200:
                 return await _refusal(response, self._key)
             read = response.content.readany
-            while piece := await read():
+            while not reader.gives_up and (piece := await read()):
                 watchdog.last_byte_s = sock.arrived_s
                 reader.feed(sock.arrived_s, piece)
             reader.end(sock.arrived_s)
@@ -145,12 +146,20 @@ async def _refusal(response: aiohttp.ClientResponse, key: str | None) -> Failure
     """A status that is no success, with what the server says of it."""
     status = response.status
     try:
-        said = error_text(await response.read(), key)
+        said = error_text(undivided(await _start(response), LONGEST_REFUSAL, key), key)
     except (aiohttp.ClientError, OSError):
         said = "its text was cut short"
     if 300 <= status < 400:
         said = elsewhere(response.headers.get("Location"), key)
     return Failure(_status_kind(status), f"status {status}: {said}")
+
+
+async def _start(response: aiohttp.ClientResponse) -> bytes:
+    """All that a refusal says, or enough of it: the connection of one that goes on is closed when it is let go of."""
+    said = b""
+    while len(said) < LONGEST_REFUSAL and (piece := await response.content.readany()):
+        said += piece
+    return said
 
 
 def _status_kind(status: int) -> FailureKind:

@@ -14,7 +14,7 @@ class EventSplitter:
     """Takes a stream piece by piece and gives each event once it is whole. Comments are dropped."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
         self._after_return = False
 
     def feed(self, piece: bytes) -> list[Event]:
@@ -26,12 +26,25 @@ class EventSplitter:
             self._after_return = piece.endswith(b"\r")
         if b"\r" in piece:
             piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *blocks, self._rest = (self._rest + piece).split(b"\n\n")
+        if self._rest:
+            searched = len(self._rest) - 1
+            self._rest += piece
+            if self._rest.find(b"\n\n", searched) < 0:
+                return []
+            piece = bytes(self._rest)
+        *blocks, rest = piece.split(b"\n\n")
+        if rest or self._rest:
+            self._rest = bytearray(rest)
         return [event for block in blocks if (event := _event(block)) is not None]
 
     def rest(self) -> Event | None:
         """An event that the stream's end has cut off before its blank line."""
-        return _event(self._rest)
+        return _event(bytes(self._rest))
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of an event that is not whole yet."""
+        return len(self._rest)
 
 
 def _event(block: bytes) -> Event | None:
