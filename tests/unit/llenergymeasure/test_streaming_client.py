@@ -18,7 +18,7 @@ import pytest
 
 from llenergymeasure.backends.openai.answers import AnswerReader
 from llenergymeasure.backends.openai.client import Client
-from llenergymeasure.backends.openai.sockets import TimedSocket
+from llenergymeasure.backends.openai.sockets import TimedSocket, TimedSockets
 from llenergymeasure.backends.openai.target import Target
 from llenergymeasure.domain.requests import Request
 from llenergymeasure.errors import ConfigError
@@ -104,6 +104,27 @@ def test_where_the_kernel_does_not_stamp_bytes_have_arrived_when_they_are_read(s
     served = send(ttft_s=0.05, itl_s=0.02, tokens=5)
     assert served.failure is None
     assert all(0 <= error_s < 1 for error_s in clock_errors_s(served))
+
+
+@pytest.mark.parametrize("set_by_s", [3600, -3600])
+def test_a_wall_clock_that_is_set_between_arrival_and_reading_leaves_the_times_in_order(monkeypatch, set_by_s):
+    wall_ns = time.time_ns
+    with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as stack:
+        sock = stack.enter_context(TimedSockets().make((socket.AF_INET, socket.SOCK_STREAM, 0)))
+        sock.setblocking(True)
+        sock.connect(listener.getsockname())
+        peer = stack.enter_context(listener.accept()[0])
+        times_s = [time.monotonic()]
+        for clock in (wall_ns, lambda: wall_ns() + set_by_s * 1_000_000_000):
+            sock.send(b"?")
+            times_s.append(sock.sent_s)
+            monkeypatch.setattr("time.time_ns", clock)
+            for _ in range(2):
+                peer.send(b"!")
+                sock.recv(1)
+                times_s.append(sock.arrived_s)
+    times_s.append(time.monotonic())
+    assert times_s == sorted(times_s)
 
 
 TLS_CLIENT = """

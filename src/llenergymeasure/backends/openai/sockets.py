@@ -58,9 +58,11 @@ class TimedSocket(socket.socket):
         for level, kind, stamp in ancillary:
             if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS:
                 seconds, nanoseconds = STAMP.unpack(stamp)
-                # The stamp is on the wall clock; a wall clock that was set back meanwhile makes nothing younger than 0.
-                age_ns = max(0, time.time_ns() - (seconds * 1_000_000_000 + nanoseconds))
-        self.arrived_s = time.monotonic() - age_ns / 1e9
+                age_ns = time.time_ns() - (seconds * 1_000_000_000 + nanoseconds)
+        # The stamp is on the wall clock, which may have been set meanwhile: nothing arrives later than now, before what
+        # came before it, or before what it answers was sent.
+        now_s = time.monotonic()
+        self.arrived_s = max(self.sent_s, self.arrived_s, min(now_s, now_s - age_ns / 1e9))
 
 
 class TimedSockets:
