@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from labledger.console import Progress
+from labledger.files import uninterrupted
 from llenergymeasure import preflight
 from llenergymeasure.backends.protocol import Backend
 from llenergymeasure.backends.pytorch.backend import PytorchBackend
@@ -96,9 +97,10 @@ def run(
             measurement = _measurement(ready, collected, window, spans)
             return Finished(summarise(measurement), list(measurement.energy.samples))
         except BaseException as error:
-            window = _window(ready, collected)
-            spans = Spans.alone((window.start_s, window.end_s), collected.opened_s, collected.closed_s)
-            _keep(_measurement(ready, collected, window, spans), _share(config, group), output_dir, error)
+            with contextlib.suppress(KeyboardInterrupt), uninterrupted():  # a further one waits until this is kept
+                window = _window(ready, collected)
+                spans = Spans.alone((window.start_s, window.end_s), collected.opened_s, collected.closed_s)
+                _keep(_measurement(ready, collected, window, spans), _share(config, group), output_dir, error)
             raise
 
 

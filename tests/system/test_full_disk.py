@@ -228,7 +228,7 @@ def test_ctrl_c_at_any_moment_after_a_run_was_measured_leaves_its_result_saved_o
             signal.setitimer(signal.ITIMER_REAL, moments.uniform(save_s / 10, save_s))
             with suppress(KeyboardInterrupt):
                 measure_and_save(*of_gpt2, results, Silent())
-            signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.setitimer(signal.ITIMER_REAL, 0)
             saved = set(result_files(results))
             assert [verify(path).status for path in saved] == ["ok"]
             assert set(results.rglob("*")) == with_folder_and_sidecar(saved)
