@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pickle
+import re
 import shutil
 import socket
 import ssl
@@ -18,6 +19,7 @@ import pytest
 
 from llenergymeasure.backends.openai.answers import AnswerReader
 from llenergymeasure.backends.openai.client import Client
+from llenergymeasure.backends.openai.records import Failure
 from llenergymeasure.backends.openai.sockets import TimedSocket, TimedSockets
 from llenergymeasure.backends.openai.target import Target
 from llenergymeasure.domain.requests import Request
@@ -179,7 +181,8 @@ def test_over_tls_the_times_are_kept_and_an_unknown_certificate_is_refused(tmp_p
     (error_s, complaint), (nothing, refusal) = asyncio.run(run())
     assert complaint == nothing == ""
     assert 0 <= float(error_s) < 0.1
-    assert refusal.startswith("refused: ClientConnectorCertificateError")
+    assert refusal.startswith("refused: no connection to 127.0.0.1:")
+    assert refusal.endswith("(TLS fails: the certificate is not trusted)\n")
 
 
 @pytest.mark.parametrize("counts", ["usage", "token_ids", "logprobs"])
@@ -230,10 +233,10 @@ FAILURES = [
     ("http_5xx", {"status": 503, "events": ["<html>busy</html>"]}, "status 503: <html>busy</html>"),
     ("http_5xx", {"status": 500, "events": ["{"], "ending": "reset"}, "status 500"),
     ("malformed", {"status": 307, "headers": {"Location": "/v2"}, "events": []}, "points to /v2"),
-    ("cut", {"tokens": 9, "stop_after": 3, "ending": "close"}, ""),
-    ("cut", {"tokens": 9, "stop_after": 3, "ending": "reset"}, ""),
+    ("cut", {"tokens": 9, "stop_after": 3, "ending": "close"}, "the connection was closed in midst of the answer"),
+    ("cut", {"tokens": 9, "stop_after": 3, "ending": "reset"}, "the connection was closed in midst of the answer"),
     ("cut", {"tokens": 9, "stop_after": 3, "ending": "end"}, "before it was finished"),
-    ("cut", {"ending": "vanish"}, ""),
+    ("cut", {"ending": "vanish"}, "the connection was closed before an answer"),
     ("malformed", {"events": [SAID, "data: nonsense\n\n"]}, "nonsense"),
     ("malformed", {"events": ["<html>It works</html>"]}, "It works"),
     ("server_error", {"events": [SAID, 'data: {"error": {"message": "out of memory"}}\n\n']}, "out of memory"),
@@ -292,26 +295,45 @@ def test_what_a_cut_stream_had_said_is_kept(send):
     assert len(served.answer.chunk_times_s) == 3
 
 
-def test_a_server_that_is_not_there_is_refused(send):
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_a_server_that_is_not_there_is_refused(send, host):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    assert send(target=Target(f"http://127.0.0.1:{port}/v1", "m")).failure.kind == "refused"
+    failure = send(target=Target(f"http://{host}:{port}/v1", "m")).failure
+    assert failure.kind == "refused"
+    assert re.fullmatch(rf"no connection to {re.escape(host)}:{port} \([A-Z][a-z ]+\)", failure.message)
 
 
-def test_what_is_no_http_server_is_malformed_or_cut(send):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        target = Target(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", "m", timeout_s=10.0)
+def test_a_host_that_is_not_known_is_refused(send):
+    failure = send(target=Target("http://no-such-host.invalid:8000/v1", "m")).failure
+    assert failure == Failure("refused", "no connection to no-such-host.invalid:8000 (its host is not known)")
 
-        async def run():
-            async def answer(_, writer):
-                writer.write(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
-                writer.close()
 
-            other = await asyncio.start_server(answer, sock=listener)
-            async with other, Client(target) as client:
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "malformed", "the answer is not valid HTTP ("),
+        (b"HTTP/1.1 200 OK\r\nX: " + KEY.encode() * 600 + b"\r\n\r\n", "malformed", "the answer is not valid HTTP ("),
+        (b"HTTP/1.1 200 OK\r\nX: " + KEY.encode(), "cut", "the connection was closed before an answer"),
+    ],
+    ids=["another_protocol", "long_header", "half_a_header"],
+)
+def test_an_answer_that_is_no_http_is_told_of_without_what_it_was(answer, kind, words):
+    async def serve(reader, writer):
+        await reader.readuntil(b"}")
+        writer.write(answer)
+        writer.close()
+
+    async def run():
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as other:
+            target = Target(f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}/v1", "m", timeout_s=10.0)
+            async with Client(target, KEY) as client:
                 return await client.send(target.call(Request(0, "Hi", None, 4)), 0.0)
 
-        assert asyncio.run(run()).failure.kind in ("malformed", "cut")
+    failure = asyncio.run(run()).failure
+    assert failure.kind == kind
+    assert failure.message.startswith(words)
+    assert KEY[:7] not in failure.message
 
 
 @pytest.mark.parametrize(("plan", "chunks"), [({"ending": "mute"}, 0), ({"stop_after": 3, "ending": "hang"}, 3)])

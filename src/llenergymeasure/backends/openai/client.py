@@ -9,16 +9,15 @@ from typing import Self, cast
 import aiohttp
 from aiohttp.connector import Connection
 
-from llenergymeasure.backends.openai.answers import AnswerReader, error_text
-from llenergymeasure.backends.openai.probing import elsewhere
-from llenergymeasure.backends.openai.quoting import key_problem, quoted, undivided
+from llenergymeasure.backends.openai.answers import AnswerReader
+from llenergymeasure.backends.openai.failures import connection_failure, refusal
+from llenergymeasure.backends.openai.quoting import key_problem
 from llenergymeasure.backends.openai.records import Failure, FailureKind, ServedRequest
 from llenergymeasure.backends.openai.sockets import TimedSockets
 from llenergymeasure.backends.openai.target import Call, Target
 from llenergymeasure.errors import ConfigError
 
 IDLE_CONNECTION_S = 4.0  # shorter than servers keep one (5 s is common), so that no request meets a closing connection
-LONGEST_REFUSAL = 65_536  # bytes
 ENOUGH_SOCKETS = 65_536
 
 
@@ -75,7 +74,7 @@ class Client:
         except asyncio.CancelledError:
             failure = watchdog.effect() or Failure("cancelled", "cancelled before the answer was whole")
         except (aiohttp.ClientError, OSError) as error:
-            failure = Failure(_kind(error), quoted(f"{type(error).__name__}: {error}", self._key))
+            failure = connection_failure(error, self._key)
         finally:
             watchdog.stop()
         return ServedRequest(call.index, due_s, watchdog.sent_s, time.monotonic(), reader.answer(failure))
@@ -85,7 +84,7 @@ class Client:
             sock = self._sockets.find(cast(_Response, response).transport)
             watchdog.sent_s, watchdog.last_byte_s = sock.sent_s, sock.arrived_s
             if response.status != 200:
-                return await _refusal(response, self._key)
+                return await refusal(response, self._key)
             read = response.content.readany
             while not reader.gives_up and (piece := await read()):
                 watchdog.last_byte_s = sock.arrived_s
@@ -140,40 +139,6 @@ class _Watchdog:
     def stop(self) -> None:
         """The request has ended."""
         self._timer.cancel()
-
-
-async def _refusal(response: aiohttp.ClientResponse, key: str | None) -> Failure:
-    """A status that is no success, with what the server says of it."""
-    status = response.status
-    try:
-        said = error_text(undivided(await _start(response), LONGEST_REFUSAL, key), key)
-    except (aiohttp.ClientError, OSError):
-        said = "its text was cut short"
-    if 300 <= status < 400:
-        said = elsewhere(response.headers.get("Location"), key)
-    return Failure(_status_kind(status), f"status {status}: {said}")
-
-
-async def _start(response: aiohttp.ClientResponse) -> bytes:
-    """All that a refusal says, or enough of it: the connection of one that goes on is closed when it is let go of."""
-    said = b""
-    while len(said) < LONGEST_REFUSAL and (piece := await response.content.readany()):
-        said += piece
-    return said
-
-
-def _status_kind(status: int) -> FailureKind:
-    if status == 429:
-        return "http_429"
-    if 400 <= status < 500:
-        return "http_4xx"
-    return "http_5xx" if status >= 500 else "malformed"
-
-
-def _kind(error: aiohttp.ClientError | OSError) -> FailureKind:
-    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL):
-        return "refused"
-    return "malformed" if isinstance(error, aiohttp.ClientResponseError) else "cut"
 
 
 def _allow_many_sockets() -> None:
