@@ -19,7 +19,7 @@ from llenergymeasure.backends.openai.target import Call, Target
 from llenergymeasure.domain.requests import Request
 from standins.streaming_server import StreamingServer
 
-NOTHING = Answer((), (), (), None, "stop", None, None, None, True, None)
+NOTHING = Answer((), (), (), "stop", None, None, True, None)
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,6 @@ class AnswerReader:
         self._tokens: list[int | None] = []
         self._counted: int | None = 0  # tokens so far; None from a chunk that has no count
         self._placed: int | None = 0  # those up to the last chunk
-        self._first_answer_s: float | None = None
         self._finish_reason: str | None = None
         self._finished_s: float | None = None
         self._usage: Usage | None = None
@@ -86,18 +85,13 @@ class AnswerReader:
             failure = None
         elif failure is None and not self._done:
             failure = Failure("cut", "the answer ended before it was finished")
-        missing = None
-        if self._usage is None:
-            missing = "the server sent no usage" if failure is None else "the request failed"
         return Answer(
             chunk_times_s=tuple(self._times_s),
             chunk_texts=tuple(self._texts),
             chunk_tokens=tuple(self._tokens),
-            first_answer_s=self._first_answer_s,
             finish_reason=self._finish_reason,
             finished_s=self._finished_s,
             usage=replace(self._usage, hidden_tokens=0) if self._usage and self._reasoning_shown else self._usage,
-            usage_missing=missing,
             streamed=self._whole_json is None,
             failure=failure,
         )
@@ -146,8 +140,6 @@ class AnswerReader:
         if reasoning or text:
             self._add_chunk(at_s, reasoning + text)
         self._reasoning_shown = self._reasoning_shown or bool(reasoning)
-        if text and self._first_answer_s is None:
-            self._first_answer_s = at_s
         reason = choice.get("finish_reason")
         if reason is not None:
             self._finish_reason = _typed(reason, str, "finish_reason")
@@ -180,7 +172,7 @@ def error_text(body: bytes, key: str | None) -> str:
         return quoted(body.decode(errors="replace"), key)
     for _ in range(2):  # {"error": {"message": ...}}, {"error": ...}, {"message": ...}, {"detail": ...}
         if isinstance(found, dict):
-            found = next((found[key] for key in ("error", "message", "detail") if found.get(key)), found)
+            found = next((found[name] for name in ("error", "message", "detail") if found.get(name)), found)
     return quoted(found if isinstance(found, str) else json.dumps(found), key)
 
 

@@ -53,20 +53,17 @@ class Usage:
 class Answer:
     """What a server has said, in chunks of non-empty text, reasoning included.
 
-    `chunk_tokens` has None for a chunk whose tokens the server did not count. `first_answer_s` is the time of the
-    first text that is no reasoning, `finished_s` that of the reason for its end. `usage` is None where the server sent
-    none, and `usage_missing` then says so. `streamed` is False where it came in one piece, and has one time for all of
-    it. `failure` is None where it is whole.
+    `chunk_tokens` has None for a chunk whose tokens the server did not count. `finished_s` is the time of the
+    reason for its end. `usage` is None where the server sent none. `streamed` is False where it came in one piece, and
+    has one time for all of it. `failure` is None where it is whole.
     """
 
     chunk_times_s: tuple[float, ...]
     chunk_texts: tuple[str, ...]
     chunk_tokens: tuple[int | None, ...]
-    first_answer_s: float | None
     finish_reason: str | None
     finished_s: float | None
     usage: Usage | None
-    usage_missing: str | None
     streamed: bool
     failure: Failure | None
 
