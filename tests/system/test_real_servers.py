@@ -250,9 +250,9 @@ def test_lengths_are_exact_where_transformers_serve_is_launched_to_go_on(user):
 
 def test_the_example_of_an_attached_server_measures_transformers_serve(user, transformers_server):
     text = (EXAMPLES / "server_attached.yaml").read_text().replace("http://127.0.0.1:8000/v1", transformers_server.url)
-    ended = user.llem("run", user.write("attached.yaml", text), "--model", transformers_server.model, "-n", "6")
+    ended = user.llem("run", user.write("attached.yaml", text), "--model", transformers_server.model, "-n", "8")
     result = the_result(user, ended)
-    assert len(result.process_results[0].requests.output_tokens) == 6
+    assert len(result.process_results[0].requests.output_tokens) == 8
     assert result.total_energy_j is None
     assert result.total_flops > 0
     assert not (user.folder / "results" / ".logs").exists()
