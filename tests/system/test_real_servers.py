@@ -69,13 +69,13 @@ def texts(records):
     return ["".join(record.answer.chunk_texts) for record in records]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def llama_folder(tmp_path_factory):
     """A model that says a token which ends its answers within a few others."""
     return random_llama_folder(tmp_path_factory.mktemp("models") / "llama", ends=range(3, SHAPE["vocab_size"], 3))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def transformers_server(llama_folder, tmp_path_factory):
     port = free_port()
     hub = str(tmp_path_factory.mktemp("hub"))
@@ -135,14 +135,14 @@ def test_transformers_serve_fails_in_midst_of_a_stream_in_its_own_words(transfor
     assert record.answer.chunk_texts == ()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def gguf(tmp_path_factory):
     pytest.importorskip("llama_cpp", reason=NO_LLAMA_CPP)
     pytest.importorskip("gguf", reason=NO_LLAMA_CPP)
     return random_gguf(tmp_path_factory.mktemp("models") / "llama.gguf")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def llama_cpp_server(gguf):
     port = free_port()
     with Server(llama_cpp_command(gguf, port, "--interrupt_requests", "False"), port, "/v1/models") as server:
