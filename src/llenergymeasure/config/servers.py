@@ -53,6 +53,12 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
+def address_of(url: str) -> tuple[str, int]:
+    """Host and port of a server's URL."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
 class OpenaiConfig(Section):
     """A server that speaks OpenAI's protocol, and which part of it is spoken."""
 
@@ -75,8 +81,7 @@ class OpenaiConfig(Section):
     @property
     def address(self) -> tuple[str, int]:
         """Host and port."""
-        parts = urlsplit(self.base_url)
-        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        return address_of(self.base_url)
 
 
 class LaunchConfig(Section):

@@ -1,7 +1,7 @@
 """What only a server's requests have: failures, and a client that may be late."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from llenergymeasure.domain.choices import TokenCountSource
 from llenergymeasure.domain.experiment import FailedRequestColumns
@@ -14,9 +14,14 @@ MAX_LATE_MS = 10.0
 """Of the 99th percentile: a hundredth of a second is what a person, and most times to a first token, do not notice."""
 
 
-def request_failures(measurement: Measurement) -> dict[str, int]:
+def failures_by_kind(kinds: Iterable[str]) -> dict[str, int]:
     """How many requests failed, by kind, the most frequent first."""
-    return dict(Counter(failed.kind for failed in measurement.failed).most_common())
+    return dict(Counter(kinds).most_common())
+
+
+def request_failures(measurement: Measurement) -> dict[str, int]:
+    """Those of a measurement."""
+    return failures_by_kind(failed.kind for failed in measurement.failed)
 
 
 def token_count_source(measurement: Measurement) -> TokenCountSource:

@@ -16,6 +16,7 @@ from llenergymeasure.domain.experiment import SCHEMA_VERSION, AggregationMetadat
 from llenergymeasure.domain.metrics import EnergyMetrics
 from llenergymeasure.errors import ExperimentError
 from llenergymeasure.metrics.columns import latency_intervals_of, latency_stats_of, served
+from llenergymeasure.metrics.serving import failures_by_kind
 from llenergymeasure.results.persistence import RAW_FILE, RERUN_COMMAND, state_folder
 
 MARKER = ".completed_{index}"
@@ -152,7 +153,9 @@ def aggregate_results(
         "energy_per_request_j": _ratio(energy_j, ended),
         "energy_delay_product_js": None if energy_j is None else energy_j * active_s,
         "emissions_kg_co2": None if energy_j is None else _emissions_kg_co2(raw_results),
-        "request_failures": _failures(raw_results),
+        "request_failures": failures_by_kind(
+            kind for raw in raw_results if raw.failed_requests for kind in raw.failed_requests.kind
+        ),
         "total_flops": sum_of_all(_computed(raw_results, "flops_total")),
         "peak_memory_mb": sum_of_all(_computed(raw_results, "peak_memory_mb")),
         "model_memory_mb": sum_of_all(_computed(raw_results, "model_memory_mb")),
@@ -183,13 +186,6 @@ def _seed(fields: Mapping[str, object]) -> int:
     config = fields.get("effective_config")
     seed = config.get("random_seed") if isinstance(config, Mapping) else None
     return seed if isinstance(seed, int) else 0
-
-
-def _failures(raw_results: Sequence[RawProcessResult]) -> dict[str, int]:
-    """How many requests failed, by kind."""
-    return dict(
-        Counter(kind for raw in raw_results if raw.failed_requests for kind in raw.failed_requests.kind).most_common()
-    )
 
 
 def _computed(raw_results: Sequence[RawProcessResult], name: str) -> list[float | None]:

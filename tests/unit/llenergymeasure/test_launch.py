@@ -84,6 +84,7 @@ def test_a_server_is_ready_when_it_answers_and_its_log_has_what_it_printed(trial
 def test_a_server_that_asks_for_a_key_is_ready(trial, status):
     with launched(trial, f"serve({status})") as server:
         server.wait_until_ready(LONG_S)
+        assert server.problem() is None
 
 
 def test_a_server_that_still_loads_is_waited_for_and_the_waiting_is_told(trial):
@@ -99,6 +100,7 @@ def test_proxies_of_the_environment_are_not_asked(trial, monkeypatch):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     with launched(trial, "serve(200)") as server:
         server.wait_until_ready(LONG_S)
+        assert server.problem() is None
 
 
 @pytest.mark.parametrize(
@@ -316,6 +318,7 @@ def test_a_killed_keeper_takes_the_server_with_it_where_nobody_looks(trial):
         family = trial.family(1)
         family[0].parent().kill()
         wait_until(lambda: not running(family))
+        assert not running(family)
 
 
 # Started
@@ -371,6 +374,7 @@ def test_a_program_beside_this_python_needs_no_path(trial, tmp_path, monkeypatch
     command = [os.path.basename(sys.executable), *trial.command("serve(200)")[1:]]
     with LaunchedServer(command, base_url=trial.base_url, log=trial.log) as server:
         server.wait_until_ready(LONG_S)
+        assert server.problem() is None
 
 
 def test_a_port_that_is_taken_is_an_error_that_says_what_to_do(trial):

@@ -59,8 +59,8 @@ def test_slices_are_equal_and_adjoin_and_add_up_to_the_windows_energy(meters, ti
 
 def test_a_slice_has_the_energy_of_its_own_time(meters):
     meter, began_s = meters[0.1]
-    slices = energy_slices(meter, began_s + 2.1 + 7.3, began_s + 2.1 + 7.3 + 5.0)  # all of it at 600 W
-    assert [each.devices[0].energy_j for each in slices] == pytest.approx([600.0] * 5, rel=0.02)
+    slices = energy_slices(meter, began_s + 9.42, began_s + 14.47)  # all of it at 600 W; the tick is measured
+    assert [each.devices[0].energy_j for each in slices] == pytest.approx([600.0 * 5.05 / 5] * 5, rel=0.02)
 
 
 def test_a_long_window_has_a_thousand_slices_at_the_most():

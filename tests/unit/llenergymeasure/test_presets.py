@@ -3,10 +3,12 @@
 import subprocess
 import sys
 from importlib.util import find_spec
+from typing import get_args
 
 import pytest
 
 from llenergymeasure.backends.openai.presets import PRESETS, expand, preset_command, preset_problems, request_name
+from llenergymeasure.config.servers import KEEPS_ITS_OWN_PRECISION, Preset
 from llenergymeasure.errors import ConfigError
 
 AT = {"model": "meta-llama/Llama-3.1-8B", "host": "127.0.0.1", "port": 8000}
@@ -151,3 +153,8 @@ def test_transformers_serve_has_every_flag_of_its_preset():
     made = preset_command("transformers", **AT, precision="fp32", seed=1)
     for flag in (part for part in made if part.startswith("--")):
         assert f"{flag} " in shown
+
+
+def test_the_configuration_knows_the_presets_and_which_of_them_take_no_precision():
+    assert set(get_args(Preset)) == set(PRESETS)
+    assert set(KEEPS_ITS_OWN_PRECISION) == {name for name, preset in PRESETS.items() if preset.dtype is None}

@@ -199,12 +199,12 @@ def _usage(sent: Any) -> Usage | None:
         return None
     counts = _typed(sent, dict, "usage")
     details = _typed(counts.get("completion_tokens_details") or {}, dict, "completion_tokens_details")
-    asked, answered = _count(counts, "prompt_tokens"), _count(counts, "completion_tokens")
-    reasoned = _count(details, "reasoning_tokens")
+    asked, answered = _token_count(counts, "prompt_tokens"), _token_count(counts, "completion_tokens")
+    reasoned = _token_count(details, "reasoning_tokens")
     return None if asked is None or answered is None else Usage(asked, answered, reasoned or 0)
 
 
-def _count(counts: dict[str, Any], name: str) -> int | None:
+def _token_count(counts: dict[str, Any], name: str) -> int | None:
     if counts.get(name) is None:
         return None
     if (count := _typed(counts[name], int, name)) < 0:

@@ -36,6 +36,7 @@ GONE_AFTER = 20
 """Requests in a row that find no server: then there is none."""
 
 PROBE_EVERY_S = 1.0
+LOADS_STILL = 503
 
 
 class OpenaiBackend:
@@ -191,7 +192,7 @@ class OpenaiBackend:
 
     def _shape(self) -> tuple[DecoderShape | None, str | None]:
         """What the model computes for a token, by the config.json of the model's folder or of the local hub cache."""
-        source = self.server.tokenizer_source
+        source = self.server.model
         if local_folder(source) is None and hub_commit(self._config) is None:
             return None, f"the server does not tell its model's shape, and {source} is no model's folder and not cached"
         if find_spec("torch") is None:
@@ -222,7 +223,7 @@ class OpenaiBackend:
 
     def _needed_tokenizer(self, why: str) -> Any:
         if self._tokenizer is None:
-            source = self.server.tokenizer_source
+            source = self.server.model
             try:
                 self._tokenizer = load_tokenizer(source)
             except BackendError as error:
@@ -244,7 +245,7 @@ class OpenaiBackend:
         while True:
             served: ServedRequest = self._heeding_signals(self._send_once(patient, call))
             self._check_server()
-            loads_still = served.failure is not None and served.failure.message.startswith("status 503")
+            loads_still = served.failure is not None and served.failure.status == LOADS_STILL
             if not loads_still or time.monotonic() > until_s:
                 return served
             time.sleep(PROBE_EVERY_S)

@@ -27,9 +27,6 @@ def problems(config: ExperimentConfig) -> Iterator[str]:
     name = config.openai.api_key_env
     if name is not None and not os.environ.get(name):
         yield f"openai.api_key_env: {name} is not set; export it, or remove api_key_env where no key is wanted"
-    host, _ = config.openai.address
-    if config.device != "auto" and config.launch is None and not is_here(host):
-        yield f"device: has no effect on a server on another machine ({host}); leave it out"
     if (key := api_key(config)) and (problem := key_problem(key)):
         yield f"openai.api_key_env: {name}: {problem}"
         return  # without a key that can be sent, there is nothing to ask the server
@@ -49,6 +46,8 @@ def _attached_problems(config: ExperimentConfig) -> Iterator[str]:
     from llenergymeasure.backends.openai.probing import unreachable
 
     source, (host, _) = config.energy.source, config.openai.address
+    if config.device != "auto" and not is_here(host):
+        yield f"device: has no effect on a server on another machine ({host}); leave it out"
     if source not in ("auto", "none") and not is_here(host):
         yield f"energy.source: {source} reads this machine, and the server is on another ({host}); leave it out"
     if problem := unreachable(config.openai.base_url, api_key(config)):

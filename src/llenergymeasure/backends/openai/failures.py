@@ -22,7 +22,7 @@ async def refusal(response: aiohttp.ClientResponse, key: str | None) -> Failure:
         said = "its text was cut short"
     if 300 <= status < 400:
         said = elsewhere(response.headers.get("Location"), key)
-    return Failure(_status_kind(status), f"status {status}: {said}")
+    return Failure(_status_kind(status), f"status {status}: {said}", status)
 
 
 def connection_failure(error: aiohttp.ClientError | OSError, key: str | None) -> Failure:

@@ -6,6 +6,8 @@ import select
 import socket
 from urllib.parse import urlsplit
 
+from llenergymeasure.backends.openai.probing import plain_reason
+from llenergymeasure.config.servers import address_of
 from llenergymeasure.errors import BackendError
 
 CONNECT_PATIENCE_S = 2.0
@@ -18,8 +20,7 @@ class HealthCheck:
     def __init__(self, base_url: str) -> None:
         parts = urlsplit(base_url)
         self._is_secure = parts.scheme == "https"
-        self._host = parts.hostname or ""
-        self._port = parts.port or (443 if self._is_secure else 80)
+        self._host, self._port = address_of(base_url)
         self._path = f"{parts.path.rstrip('/')}/models"
         host = f"[{self._host}]" if ":" in self._host else self._host
         self.address = f"{host}:{self._port}"
@@ -55,7 +56,9 @@ class HealthCheck:
             if health == 200 or (health is not None and health >= 500):
                 return None if health == 200 else f"status {health} of /health"
             status = health and self._status(self._path, patience_s, interrupt)
-        except (OSError, http.client.HTTPException) as error:
+        except OSError as error:
+            return plain_reason(error)
+        except http.client.HTTPException as error:
             return str(error) or type(error).__name__
         if status is None:
             return "no answer"

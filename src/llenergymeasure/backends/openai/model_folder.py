@@ -33,12 +33,10 @@ def random_model_folder(config: ExperimentConfig, corpus: Callable[[], str]) -> 
         building.mkdir(parents=True)
         _save(config, text, building)
         os.rename(building, folder)
-    except FileExistsError:  # another run was quicker
-        return folder
     except ImportError as error:
         raise BackendError(f"random:llama needs {error.name}; run pip install -e '.[pytorch]'") from error
     except OSError as error:
-        if folder.is_dir():
+        if folder.is_dir():  # another run was quicker
             return folder
         raise BackendError(f"random:llama cannot be written to {folder}: {error.strerror or error}") from error
     finally:

@@ -39,6 +39,8 @@ class Preset:
     seed: str | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Other spellings of the flags above."""
+    package: str | None = None
+    """What the program needs, of one that Python runs."""
 
     def own_flags(self) -> dict[str, str]:
         """The flags that the preset sets, each with the field of the configuration to use instead."""
@@ -68,6 +70,7 @@ PRESETS: dict[str, Preset] = {
         "dtype",
         "random-seed",
         aliases={"model": "model-path"},
+        package="sglang",
     ),
     "tensorrt": Preset(("trtllm-serve",)),
     "llamacpp": Preset(("llama-server",), "model", "alias", None, "seed", aliases={"m": "model", "a": "alias"}),
@@ -145,7 +148,7 @@ def runnable() -> list[str]:
     return [
         name
         for name, preset in PRESETS.items()
-        if (find_spec("sglang") is not None if name == "sglang" else find_program(preset.program[0]) is not None)
+        if (find_program(preset.program[0]) if preset.package is None else find_spec(preset.package)) is not None
     ]
 
 

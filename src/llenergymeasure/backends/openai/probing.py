@@ -15,6 +15,7 @@ from pydantic_core import from_json
 
 from llenergymeasure.backends.openai.quoting import key_problem, printable, quoted
 from llenergymeasure.backends.openai.records import ServedRequest
+from llenergymeasure.config.servers import address_of
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -58,8 +59,7 @@ def get(url: str, api_key: str | None, patience_s: float = PATIENCE_S) -> Reply:
 
 def _connected(url: str, until_s: float) -> socket.socket:
     """To the first of the host's addresses that takes the connection; each has its part of the time that is left."""
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    host, port = address_of(url)
     addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     failure = OSError("its host has no address")
     for number, (family, kind, protocol, _, address) in enumerate(addresses):
@@ -68,7 +68,7 @@ def _connected(url: str, until_s: float) -> socket.socket:
             sock.settimeout(_left_s(until_s) / (len(addresses) - number))
             sock.connect(address)
             sock.settimeout(_left_s(until_s))
-            return sock if parts.scheme != "https" else _secured(sock, host)
+            return _secured(sock, host) if url.startswith("https:") else sock
         except OSError as error:
             sock.close()
             failure = error
@@ -136,7 +136,7 @@ def elsewhere(location: str | None, api_key: str | None) -> str:
     return f"it points to {printable(quoted(str(location), api_key))}: name that in base_url"
 
 
-def why_refused(status: int, api_key: str | None) -> str | None:
+def why_refused(status: int | None, api_key: str | None) -> str | None:
     """What to do about a status that is about the key; None of another."""
     if status not in (401, 403):
         return None
@@ -171,7 +171,7 @@ def why_no_token(served: ServedRequest, model: str, base_url: str, api_key: str 
     """What a server's refusal of one token means, with what to do."""
     failure = served.failure
     message = failure.message if failure else "it sent nothing"
-    status = int(message.split()[1].rstrip(":")) if message.startswith("status ") else 0
+    status = failure.status if failure else None
     if why := why_refused(status, api_key):
         return f"{why}: {message}"
     said = f"{base_url} does not give one token of {model!r}: {message}"

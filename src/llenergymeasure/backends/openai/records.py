@@ -30,11 +30,13 @@ class Failure:
     `refused`: no connection; `timeout`: longer than a request may take; `http_...`: the server's status; `stalled`:
     no byte for too long; `cut`: the answer ended before it was finished; `malformed`: an answer of another shape than
     the protocol's; `server_error`: an error in place of an answer, under a status of success; `cancelled`: by us.
-    The message is printable, whatever bytes a server has put into its words.
+    The message is printable, whatever bytes a server has put into its words. `status` is that of HTTP where it is the
+    reason.
     """
 
     kind: FailureKind
     message: str
+    status: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", printable(self.message))

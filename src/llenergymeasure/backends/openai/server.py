@@ -47,8 +47,8 @@ class Server:
         return named or (self._model if launch is not None else self._config.model)
 
     @property
-    def tokenizer_source(self) -> str:
-        """The folder or hub id of the model's tokenizer."""
+    def model(self) -> str:
+        """The model's folder, file or hub id."""
         return self._model
 
     def start(self, waited: Callable[[float], None] | None = None) -> None:
