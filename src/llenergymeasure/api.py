@@ -16,7 +16,8 @@ from llenergymeasure.metering import EnergyWindow
 from llenergymeasure.parallel.launcher import launch
 from llenergymeasure.parallel.member import measure_share
 from llenergymeasure.results.catalog import load_results, results_table
-from llenergymeasure.results.persistence import TIMESERIES_FILE, save_or_keep
+from llenergymeasure.results.parts import save_and_discard
+from llenergymeasure.results.persistence import TIMESERIES_FILE, state_folder
 from llenergymeasure.results.timeseries import temporary_timeseries
 
 __all__ = ["load_results", "measure_and_save", "measure_energy", "results_table", "run_experiment", "watch_machine"]
@@ -90,13 +91,13 @@ def measure_and_save(
 
 def _save(result: ExperimentResult, samples: Sequence[PowerSample], output_dir: Path) -> tuple[ExperimentResult, Path]:
     """Save, with the timeseries where there is one; an interrupt is heeded once the finished result is safe."""
-    path = None
+    path, state = None, state_folder(output_dir, result.experiment_id)
     try:
         with uninterrupted(), temporary_timeseries(samples) as source:
             saved = result.model_copy(update={"timeseries": TIMESERIES_FILE}) if source else result
-            path = save_or_keep(result, output_dir, source)
+            path = save_and_discard(result, output_dir, source, state)
     except KeyboardInterrupt as error:
-        path = path or save_or_keep(result, output_dir)  # the second Ctrl-C did not wait
+        path = path or save_and_discard(result, output_dir, None, state)  # the second Ctrl-C did not wait
         error.add_note(f"the result was complete and is saved in {path.parent}")
         raise
     return saved, path

@@ -10,6 +10,7 @@ from labledger.host import CpuContention, read_cpu_contention
 from llenergymeasure.backends.protocol import Backend
 from llenergymeasure.domain.requests import Batch, FailedRequest
 from llenergymeasure.energy.meters.base import Meter
+from llenergymeasure.results.journal import Journal
 
 MARK_EVERY_S = 0.1
 """Where requests overlap, the end of one is no edge of a phase, and so many marks are enough."""
@@ -44,8 +45,10 @@ class Collected:
         }
 
 
-def collect(collected: Collected, backend: Backend, meter: Meter, progress: Progress, total: int) -> None:
-    """Run the window into `collected`: it opens and closes when the device has nothing left to do.
+def collect(
+    collected: Collected, backend: Backend, meter: Meter, journal: Journal, progress: Progress, total: int
+) -> None:
+    """Run the window into `collected` and `journal`: it opens and closes when the device has nothing left to do.
 
     When something ends it before, Ctrl-C say, the backend still hands over what it has.
     """
@@ -54,7 +57,8 @@ def collect(collected: Collected, backend: Backend, meter: Meter, progress: Prog
     meter.mark()
     before = read_cpu_contention()
     collected.opened_at, collected.opened_s = datetime.now(UTC), time.monotonic()
-    taking = _Taking(collected, meter, progress, total)
+    journal.opened(collected.opened_at, collected.opened_s)
+    taking = _Taking(collected, meter, journal, progress, total)
     parts = backend.run()
     try:
         for part in parts:
@@ -76,8 +80,8 @@ def collect(collected: Collected, backend: Backend, meter: Meter, progress: Prog
 class _Taking:
     """Takes what the backend hands over, and shows how far it is."""
 
-    def __init__(self, collected: Collected, meter: Meter, progress: Progress, total: int) -> None:
-        self._collected, self._meter = collected, meter
+    def __init__(self, collected: Collected, meter: Meter, journal: Journal, progress: Progress, total: int) -> None:
+        self._collected, self._meter, self._journal = collected, meter, journal
         self._progress, self._total = progress, total
         self._done = self._tokens = 0
         self._last_end_s = self._marked_s = collected.opened_s
@@ -90,6 +94,7 @@ class _Taking:
             collected.batches.append(part)
             self._done += len(part.requests)
             self._tokens += sum(request.output_tokens for request in part.requests)
+        self._journal.take(part)
         if part.start_s >= self._last_end_s or time.monotonic() >= self._marked_s + MARK_EVERY_S:
             self._meter.mark()
             self._marked_s = time.monotonic()

@@ -30,6 +30,7 @@ from llenergymeasure.metrics.energy import Headline
 from llenergymeasure.metrics.measurement import Measurement
 from llenergymeasure.metrics.summary import raw_result, summarise
 from llenergymeasure.metrics.window import Window, choose_window, full_batches_span, in_flight_span
+from llenergymeasure.results.journal import Begun, Journal, open_journal
 from llenergymeasure.results.persistence import save_raw_result, server_log
 from llenergymeasure.snapshot import EnvironmentCapture
 from llenergymeasure.warmup import Warmup, run_warmup
@@ -65,6 +66,7 @@ def run(
 
     `output_dir` is where it will be saved: it is checked beforehand, and a run that is interrupted or fails
     inside the window keeps what was measured in its `.state/`; the exception then has a note that names the file.
+    A journal of the measurement is in there too; it may go once the result is saved.
     `meter` takes the place of the one that the configuration names.
 
     Raises:
@@ -82,26 +84,34 @@ def run(
     backend, metering = setup.backend, setup.metering
     with contextlib.closing(backend), metering.meter:
         ready = _prepare(setup, prompts, progress)
-        progress.phase(MEASURING)
-        collected = Collected()
-        try:
-            collect(collected, backend, metering.meter, progress, _share(config, group))
-            progress.phase("summing up")
+        with open_journal(output_dir, _begun(ready)) as journal:
+            return _measure(ready, journal, output_dir, progress)
+
+
+def _measure(ready: "_Ready", journal: Journal, output_dir: Path | None, progress: Progress) -> Finished:
+    """Run the window and sum up; whatever ends it before, what was measured is kept."""
+    setup, collected = ready.setup, Collected()
+    meter, group, share = setup.metering.meter, setup.group, _share(setup.config, setup.group)
+    progress.phase(MEASURING)
+    try:
+        meter.tell(journal.energy)
+        collect(collected, setup.backend, meter, journal, progress, share)
+        progress.phase("summing up")
+        window = _window(ready, collected)
+        if group.size > 1 and output_dir is not None:  # before it waits for others, who may take long
+            alone = _measurement(ready, collected, window, _alone(collected, window))
+            with contextlib.suppress(OSError):  # a disk that is full is told of when it matters
+                save_raw_result(raw_result(alone), output_dir)
+        spans = _spans(ready, collected, window)
+        meter.mark()
+        measurement = _measurement(ready, collected, window, spans)
+        return Finished(summarise(measurement), list(measurement.energy.samples))
+    except BaseException as error:
+        with contextlib.suppress(KeyboardInterrupt), uninterrupted():  # a further one waits until this is kept
             window = _window(ready, collected)
-            if group.size > 1 and output_dir is not None:  # before it waits for others, who may take long
-                alone = Spans.alone((window.start_s, window.end_s), collected.opened_s, collected.closed_s)
-                with contextlib.suppress(OSError):  # a disk that is full is told of when it matters
-                    save_raw_result(raw_result(_measurement(ready, collected, window, alone)), output_dir)
-            spans = _spans(ready, collected, window)
-            metering.meter.mark()
-            measurement = _measurement(ready, collected, window, spans)
-            return Finished(summarise(measurement), list(measurement.energy.samples))
-        except BaseException as error:
-            with contextlib.suppress(KeyboardInterrupt), uninterrupted():  # a further one waits until this is kept
-                window = _window(ready, collected)
-                spans = Spans.alone((window.start_s, window.end_s), collected.opened_s, collected.closed_s)
-                _keep(_measurement(ready, collected, window, spans), _share(config, group), output_dir, error)
-            raise
+            unfinished = _measurement(ready, collected, window, _alone(collected, window))
+            _keep(unfinished, share, output_dir, journal, error)
+        raise
 
 
 @dataclass(frozen=True)
@@ -212,13 +222,31 @@ def _watch_idle(
 def _spans(ready: _Ready, collected: Collected, window: Window) -> Spans:
     """Of what this process meters for others too, once those have ended: the time from the first to the last."""
     group, own = ready.setup.group, (window.start_s, window.end_s)
-    alone = Spans.alone(own, collected.opened_s, collected.closed_s)
+    alone = _alone(collected, window)
     if group.size == 1 or (group.index and group.index != group.on_same_gpu[0]):
         return alone
     gpu = group.whole_span(*own, group.on_same_gpu) if len(group.on_same_gpu) > 1 else own
     processor = own if group.index else group.whole_span(*own, range(group.size))
     last_s = max(gpu[1], processor[1], alone.recorded[1])
     return Spans(own, {"gpu": gpu, "cpu": processor, "dram": processor}, (collected.opened_s, last_s))
+
+
+def _alone(collected: Collected, window: Window) -> Spans:
+    """Of this process only."""
+    return Spans.alone((window.start_s, window.end_s), collected.opened_s, collected.closed_s)
+
+
+def _begun(ready: _Ready) -> Begun:
+    """What is known of the measurement before it begins."""
+    nothing = Collected()
+    window, model = Window("total", nothing.opened_s, nothing.opened_s), ready.model
+    return Begun(
+        raw=raw_result(_measurement(ready, nothing, window, _alone(nothing, window))),
+        on_accelerator=model.on_accelerator,
+        device_uuids=list(model.device_uuids),
+        source=ready.setup.metering.meter.source,
+        unmetered=model.unmetered,
+    )
 
 
 def _measurement(ready: _Ready, collected: Collected, window: Window, spans: Spans) -> Measurement:
@@ -276,8 +304,13 @@ def _window(ready: _Ready, collected: Collected) -> Window:
     return choose_window(config.measurement.window, warmup, steady, opened_s, closed_s)
 
 
-def _keep(measurement: Measurement, share: int, output_dir: Path | None, error: BaseException) -> None:
-    """Keep what an unfinished run has measured of its `share` of the requests, and note on `error` where."""
+def _keep(
+    measurement: Measurement, share: int, output_dir: Path | None, journal: Journal, error: BaseException
+) -> None:
+    """Keep what an unfinished run has measured of its `share` of the requests, and note on `error` where.
+
+    The journal has then done its duty; else it stays.
+    """
     finished = sum(len(batch.requests) for batch in measurement.batches)
     if not finished:
         return
@@ -287,8 +320,10 @@ def _keep(measurement: Measurement, share: int, output_dir: Path | None, error: 
     try:
         path = save_raw_result(raw_result(measurement).model_copy(update={"is_partial": finished < share}), output_dir)
     except (OSError, ValueError) as second:
-        error.add_note(f"{finished} finished requests could not be kept: {second}")
+        by_the_way = f"; most of them may be in {journal.path}: llem results recover" if journal.path else ""
+        error.add_note(f"{finished} finished requests could not be kept: {second}{by_the_way}")
     else:
+        journal.discard()
         error.add_note(f"{finished} finished requests are kept in {path}")
 
 

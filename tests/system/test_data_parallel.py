@@ -420,8 +420,12 @@ def test_recover_shows_what_is_left_and_removes_it_when_asked(killed):
     folder = f"results/.state/{raw.experiment_id}"
     shown = killed.user.llem("results", "recover")
     assert shown.code == 0
-    assert f"{folder}: 20 finished requests of 1 process(es)" in shown.stdout
-    assert f"no result of process {killed.index}" in shown.stdout
+    journalled = kept(killed.user)[killed.index]
+    assert journalled.is_partial
+    finished = len(journalled.requests.output_tokens)
+    assert journalled.requests.output_tokens == [200] * finished
+    assert f"{folder}: {20 + finished} finished requests of 2 process(es)" in shown.stdout
+    assert f"process {killed.index} did not finish" in shown.stdout
     assert "llem results recover --remove deletes these" in shown.stdout
     assert kept(killed.user)
     removed = killed.user.llem("results", "recover", "--remove")
@@ -557,7 +561,10 @@ def test_where_torchrun_stops_the_rest_because_one_was_killed_they_keep_what_the
     assert 0 < finished < 500
     place = f"results/.state/{raw.experiment_id}/process_0.json"
     assert f"error: terminated\n{finished} finished requests are kept in {place}" in ended.stderr
-    assert f"{finished} finished requests of 1 process(es)" in user.llem("results", "recover").stdout
+    shown = user.llem("results", "recover").stdout
+    killed = kept(user)[1]  # of its journal
+    assert killed.is_partial
+    assert f"{finished + len(killed.requests.output_tokens)} finished requests of 2 process(es)" in shown
 
 
 def test_llem_that_torchrun_has_started_alone_starts_processes_that_meet(user):

@@ -61,6 +61,29 @@ def test_a_run_that_is_stopped_while_measuring_keeps_what_finished_and_says_wher
     assert "Traceback" not in ended.stderr
 
 
+def test_what_a_run_that_is_killed_while_measuring_has_finished_is_recovered(user):
+    with user.watch("run", user.experiment(**LONG)) as command:
+        command.wait_for("/200 (")
+        ended = command.end(signal.SIGKILL)
+    assert ended.code == -signal.SIGKILL
+    state, folder, file = user.results()
+    assert (state, file) == (".state", f"{folder}/process_0.jsonl")
+
+    shown = user.llem("results", "recover")
+    state, folder, file = user.results()
+    assert (state, file) == (".state", f"{folder}/process_0.json")
+    kept, _ = parse_record(RawProcessResult, (user.folder / "results" / file).read_bytes(), file)
+    finished = len(kept.requests.output_tokens)
+    assert shown.stdout.startswith(f"results/{folder}: {finished} finished requests of 1 process(es); it ended early\n")
+    assert 0 < finished < 200
+    assert kept.requests.output_tokens == [64] * finished
+    assert kept.inference_metrics.output_tokens == 64 * finished
+    assert kept.energy_metrics.total_energy_j > 0
+
+    assert user.llem("results", "recover", "--remove").code == 0
+    assert user.results() == []
+
+
 def test_ctrl_c_while_summing_up_keeps_every_request_and_says_where(user):
     with user.watch("run", user.experiment(num_prompts=60, max_output_tokens=2)) as command:
         command.wait_for("summing up …")

@@ -130,7 +130,7 @@ def test_a_run_that_is_stopped_stops_its_server_and_keeps_what_was_measured(user
     assert "Traceback" not in ended.stderr
 
 
-def test_a_run_that_is_killed_leaves_no_server_and_its_log(user, served):
+def test_a_run_that_is_killed_leaves_no_server_and_its_log_and_what_was_measured(user, served):
     path, port = served()
     with user.watch("run", path) as command:
         command.wait_for("/200 (")
@@ -138,6 +138,15 @@ def test_a_run_that_is_killed_leaves_no_server_and_its_log(user, served):
         command.end(signal.SIGKILL)
     check_gone(port)
     assert (user.folder / the_log(user)).exists()
+    shown = user.llem("results", "recover")
+    raw, file = kept(user)
+    finished = len(raw.requests.output_tokens)
+    assert shown.stdout.startswith(f"{file.parent}: {finished} finished requests of 1 process(es); it ended early\n")
+    assert raw.requests.output_tokens == [4] * finished
+    assert raw.is_partial
+    assert 0 < raw.inference_metrics.output_tokens <= 4 * finished
+    assert raw.energy_metrics.total_energy_j > 0
+    assert raw.energy_metrics.duration_sec == raw.inference_metrics.inference_time_sec > 0
 
 
 def test_ctrl_c_while_the_server_starts_stops_it_and_leaves_its_log_alone(user, served):

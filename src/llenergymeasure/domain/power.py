@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from llenergymeasure.domain.choices import DeviceKind
+
 
 @dataclass(frozen=True)
 class PowerSample:
@@ -17,6 +19,20 @@ class PowerSample:
     gpu_temperature_c: float | None = None
     gpu_index: int | None = None
     cpu_power_w: float | None = None
+
+
+@dataclass(frozen=True)
+class EnergySoFar:
+    """Joules of a device from some moment that is its own to `at_s` on CLOCK_MONOTONIC, as they were read: unbounded.
+
+    Only differences mean anything.
+    """
+
+    device: str
+    kind: DeviceKind
+    source: str
+    at_s: float
+    energy_j: float
 
 
 @dataclass(frozen=True)

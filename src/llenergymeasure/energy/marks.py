@@ -15,6 +15,11 @@ class Marks:
         self._times_s.append(moment_s)
         self._values.append(max(value, self._values[-1]) if self._values else value)
 
+    @property
+    def last(self) -> tuple[float, float]:
+        """The last moment, and what was read then."""
+        return self._times_s[-1], self._values[-1]
+
     def grown(self, start_s: float, end_s: float) -> float:
         """How much it grew.
 

@@ -2,12 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from labledger.intervals import bootstrap_mean
-from llenergymeasure.domain.experiment import RawProcessResult, RequestColumns
+from llenergymeasure.domain.experiment import FailedRequestColumns, RawProcessResult, RequestColumns
 from llenergymeasure.domain.metrics import ConfidenceInterval, LatencyStats
-from llenergymeasure.domain.requests import RequestRecord
+from llenergymeasure.domain.requests import FailedRequest, RequestRecord
 from llenergymeasure.metrics.latency import distribution, e2e_ms, tpot_of, ttft_ms
 
 MIN_UNITS_FOR_INTERVAL = 30
@@ -27,15 +27,35 @@ class Served(NamedTuple):
 
 def request_columns(requests: Sequence[RequestRecord], opened_s: float) -> RequestColumns:
     """Each request's figures, a list a quantity; `start_s` counts from `opened_s`."""
-    return RequestColumns(
-        input_tokens=[request.input_tokens for request in requests],
-        output_tokens=[request.output_tokens for request in requests],
-        start_s=[request.start_s - opened_s for request in requests],
-        ttft_ms=[ttft_ms(request) for request in requests],
-        e2e_ms=[e2e_ms(request) for request in requests],
-        first_tokens=[request.first_tokens for request in requests],
-        finish_reason=[request.finish_reason for request in requests],
-    )
+    return RequestColumns(**request_lists(requests, opened_s))
+
+
+def request_lists(requests: Sequence[RequestRecord], opened_s: float) -> dict[str, list[Any]]:
+    """The same, unchecked."""
+    return {
+        "input_tokens": [request.input_tokens for request in requests],
+        "output_tokens": [request.output_tokens for request in requests],
+        "start_s": [request.start_s - opened_s for request in requests],
+        "ttft_ms": [ttft_ms(request) for request in requests],
+        "e2e_ms": [e2e_ms(request) for request in requests],
+        "first_tokens": [request.first_tokens for request in requests],
+        "finish_reason": [request.finish_reason for request in requests],
+    }
+
+
+def failed_columns(failed: Sequence[FailedRequest], opened_s: float) -> FailedRequestColumns | None:
+    """Every request that failed, as `request_columns`; None where there is none."""
+    return FailedRequestColumns(**failed_lists(failed, opened_s)) if failed else None
+
+
+def failed_lists(failed: Sequence[FailedRequest], opened_s: float) -> dict[str, list[Any]]:
+    """The same, unchecked."""
+    return {
+        "start_s": [each.start_s - opened_s for each in failed],
+        "end_s": [each.end_s - opened_s for each in failed],
+        "kind": [each.kind for each in failed],
+        "message": [each.message for each in failed],
+    }
 
 
 def served(raw: RawProcessResult) -> list[Served]:

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from llenergymeasure.domain.choices import TokenCountSource
-from llenergymeasure.domain.experiment import FailedRequestColumns
 from llenergymeasure.domain.metrics import Distribution
 from llenergymeasure.metrics.latency import distribution
 from llenergymeasure.metrics.measurement import Measurement
@@ -28,19 +27,6 @@ def token_count_source(measurement: Measurement) -> TokenCountSource:
     """The server, if it has counted the tokens of every request."""
     counted_by = {request.counted_by for batch in measurement.batches for request in batch.requests}
     return "server" if counted_by == {"server"} else "tokenizer"
-
-
-def failed_columns(measurement: Measurement) -> FailedRequestColumns | None:
-    """Every request that failed; None where there is none."""
-    failed, opened_s = measurement.failed, measurement.opened_s
-    if not failed:
-        return None
-    return FailedRequestColumns(
-        start_s=[each.start_s - opened_s for each in failed],
-        end_s=[each.end_s - opened_s for each in failed],
-        kind=[each.kind for each in failed],
-        message=[each.message for each in failed],
-    )
 
 
 def client_lateness_ms(measurement: Measurement) -> Distribution | None:

@@ -18,22 +18,21 @@ from llenergymeasure.domain.metrics import (
     ConfidenceInterval,
     EnergyBreakdown,
     EnergyMetrics,
-    InferenceMetrics,
     Timestamps,
 )
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.requests import Batch, RequestRecord
 from llenergymeasure.metrics.advice import energy_warnings, idle_warnings, run_warnings, size_warnings
-from llenergymeasure.metrics.columns import mean_intervals, request_columns
+from llenergymeasure.metrics.columns import failed_columns, mean_intervals, request_columns
 from llenergymeasure.metrics.energy import RunEnergy, emissions_kg_co2, multi_gpu_metrics
 from llenergymeasure.metrics.flops import FLOPS_CONFIDENCE, FLOPS_METHOD, FLOPS_METHOD_SERVED, total_flops
 from llenergymeasure.metrics.latency import e2e_ms, latency_stats, tpot_ms, ttft_ms
 from llenergymeasure.metrics.measurement import EnergyReading, Measurement, energy_of
 from llenergymeasure.metrics.phases import phase_fields
 from llenergymeasure.metrics.power import peak_power_w, thermal_time_series, throttling
+from llenergymeasure.metrics.process_metrics import energy_metrics, inference_metrics, ratio
 from llenergymeasure.metrics.serving import (
     client_lateness_ms,
-    failed_columns,
     request_failures,
     serving_warnings,
     token_count_source,
@@ -153,20 +152,14 @@ def raw_result(measurement: Measurement) -> RawProcessResult:
         config_name=None,
         model_name=config.model,
         timestamps=Timestamps.from_times(start, start + timedelta(seconds=counted.duration_s)),
-        inference_metrics=InferenceMetrics(
-            total_tokens=counted.tokens,
-            input_tokens=counted.input_tokens,
-            output_tokens=counted.output_tokens,
-            inference_time_sec=counted.duration_s,
-            tokens_per_second=_ratio(counted.tokens, counted.duration_s),
-            latency_per_token_ms=_ratio(counted.duration_s * 1e3, counted.tokens),
-            time_to_first_token_ms=_ratio(sum(first_tokens), len(first_tokens)),
+        inference_metrics=inference_metrics(
+            counted.input_tokens, counted.output_tokens, counted.duration_s, first_tokens
         ),
         energy_metrics=_process_energy(measurement, counted, energy),
         compute_metrics=_compute_metrics(measurement, counted),
         per_request_latencies_ms=[e2e_ms(request) for request in requests],
         requests=request_columns(requests, measurement.opened_s),
-        failed_requests=failed_columns(measurement),
+        failed_requests=failed_columns(measurement.failed, measurement.opened_s),
         clock_s=measurement.opened_s,
         window_start_s=measurement.window.start_s - measurement.opened_s,
         metered_by=measurement.metered_by,
@@ -219,15 +212,15 @@ def _energy_fields(measurement: Measurement, counted: Totals, energy: RunEnergy)
     gpu_parts = [device.energy_j for device in reading.devices if device.kind == "gpu"]
     offset_s = start_s - measurement.opened_s
     peak_w = peak_power_w(reading.samples, energy.watches, offset_s, offset_s + duration_s)
-    per_output_token_j = _ratio(total_j, counted.output_tokens)
+    per_output_token_j = ratio(total_j, counted.output_tokens)
     ran_on = energy.devices if len(measurement.model.device_uuids) > 1 else ()
     return {
         "total_energy_j": total_j,
         "energy_uncertainty_j": energy.bound_j,
         "energy_uncertainty": energy.uncertainty,
-        "avg_energy_per_token_j": _ratio(total_j, counted.tokens),
+        "avg_energy_per_token_j": ratio(total_j, counted.tokens),
         "energy_per_output_token_j": per_output_token_j,
-        "energy_per_request_j": _ratio(total_j, counted.completed),
+        "energy_per_request_j": ratio(total_j, counted.completed),
         "energy_delay_product_js": None if total_j is None else total_j * counted.duration_s,
         "energy_source": energy.source,
         "energy_scope": energy.scope,
@@ -236,7 +229,7 @@ def _energy_fields(measurement: Measurement, counted: Totals, energy: RunEnergy)
         "energy_per_device_j": gpu_parts if gpu_parts and None not in gpu_parts else None,
         **_idle_fields(reading, energy, duration_s),
         "zeus_energy_j": energy_of(measurement, reading.check).total_j if reading.check else None,
-        "mean_power_w": _ratio(total_j, duration_s) if energy.is_measured else None,
+        "mean_power_w": ratio(total_j, duration_s) if energy.is_measured else None,
         "peak_power_w": peak_w if energy.is_measured else None,
         "emissions_kg_co2": _emissions(measurement, total_j),
         "multi_gpu": multi_gpu_metrics(ran_on, total_j, per_output_token_j),
@@ -281,22 +274,14 @@ def _emissions(measurement: Measurement, energy_j: float | None) -> float | None
 
 
 def _process_energy(measurement: Measurement, counted: Totals, energy: RunEnergy) -> EnergyMetrics:
-    def of(kind: str) -> float | None:
-        known = [device.energy_j for device in measurement.energy.devices if device.kind == kind]
-        return sum(each for each in known if each is not None) if known and None not in known else None
-
     start_s, end_s = _energy_span(measurement)
-    mean_w = _ratio(energy.total_j, end_s - start_s) if energy.is_measured else None
-    return EnergyMetrics(
-        total_energy_j=energy.total_j,
-        duration_sec=end_s - start_s,
-        gpu_energy_j=energy.total_j if measurement.model.on_accelerator else of("gpu"),
-        cpu_energy_j=of("cpu"),
-        ram_energy_j=of("dram"),
-        gpu_power_w=mean_w if energy.scope == "gpu" else None,
-        cpu_power_w=mean_w if energy.scope != "gpu" else None,
+    return energy_metrics(
+        energy,
+        measurement.energy.devices,
+        on_accelerator=measurement.model.on_accelerator,
+        duration_s=end_s - start_s,
+        tokens=counted.tokens,
         emissions_kg_co2=_emissions(measurement, energy.total_j),
-        energy_per_token_j=_ratio(energy.total_j, counted.tokens),
     )
 
 
@@ -305,8 +290,8 @@ def _compute_metrics(measurement: Measurement, counted: Totals) -> ComputeMetric
     method = FLOPS_METHOD_SERVED if config.backend == "openai" else FLOPS_METHOD
     return ComputeMetrics(
         flops_total=counted.flops,
-        flops_per_token=_ratio(counted.flops, counted.tokens),
-        flops_per_second=_ratio(counted.flops, counted.duration_s),
+        flops_per_token=ratio(counted.flops, counted.tokens),
+        flops_per_second=ratio(counted.flops, counted.duration_s),
         peak_memory_mb=measurement.peak_memory_mb,
         model_memory_mb=measurement.model.model_memory_mb,
         flops_method=method if known else measurement.model.shape_unknown,
@@ -338,8 +323,3 @@ def _warnings(measurement: Measurement, counted: Totals, energy: RunEnergy, phas
             f"{counted.completed} that ended in it: long ones are too few among them; name a wider window."
         )
     return [*notes, *found]
-
-
-def _ratio(part: float | None, whole: float) -> float | None:
-    """None where the part is unknown or there is nothing to divide by."""
-    return part / whole if part is not None and whole else None

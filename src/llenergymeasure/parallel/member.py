@@ -20,11 +20,9 @@ from llenergymeasure.energy.selection import find_sources
 from llenergymeasure.errors import ConfigError, ExperimentError
 from llenergymeasure.parallel.processes import Processes
 from llenergymeasure.results.aggregation import load_raw_results, validate_process_completeness
-from llenergymeasure.results.parts import combine, discard_run, load_parts, load_samples, save_part
+from llenergymeasure.results.parts import combine, discard_run, load_parts, load_samples, save_and_discard, save_part
 from llenergymeasure.results.persistence import (
     TIMESERIES_FILE,
-    UnsavedResultError,
-    save_or_keep,
     state_folder,
     unsaved_folder,
 )
@@ -143,21 +141,9 @@ def _put_together(group: Processes, output_dir: Path) -> Measured:
     path = None
     try:
         with uninterrupted(), temporary_timeseries(load_samples(group.folder, raws)) as timeseries:
-            path = _save(result, output_dir, timeseries, group.folder)
+            path = save_and_discard(result, output_dir, timeseries, group.folder)
     except KeyboardInterrupt as error:
         if path is not None:
             error.add_note(f"the result was complete and is saved in {path.parent}")
         raise
     return Measured(result.model_copy(update={"timeseries": TIMESERIES_FILE}) if timeseries else result, path)
-
-
-def _save(result: ExperimentResult, output_dir: Path, timeseries: Path | None, parts: Path) -> Path:
-    """Save the result, and remove the parts once it is anywhere."""
-    try:
-        path = save_or_keep(result, output_dir, timeseries)
-    except UnsavedResultError as error:
-        if error.kept_at is not None:
-            discard_run(parts)
-        raise
-    discard_run(parts)
-    return path

@@ -16,6 +16,7 @@ from llenergymeasure.domain.experiment import SCHEMA_VERSION, AggregationMetadat
 from llenergymeasure.domain.metrics import EnergyMetrics
 from llenergymeasure.errors import ExperimentError
 from llenergymeasure.metrics.columns import latency_intervals_of, latency_stats_of, served
+from llenergymeasure.metrics.process_metrics import ratio
 from llenergymeasure.metrics.serving import failures_by_kind
 from llenergymeasure.results.persistence import RAW_FILE, RERUN_COMMAND, state_folder
 
@@ -145,12 +146,12 @@ def aggregate_results(
         "input_tokens": sum_of_all([each.input_tokens for each in inference]),
         "output_tokens": outputs,
         "total_inference_time_sec": active_s,
-        "avg_tokens_per_second": _ratio(total, active_s),
-        "output_tokens_per_second": _ratio(outputs, active_s),
+        "avg_tokens_per_second": ratio(total, active_s),
+        "output_tokens_per_second": ratio(outputs, active_s),
         "total_energy_j": energy_j,
-        "avg_energy_per_token_j": _ratio(energy_j, total),
-        "energy_per_output_token_j": _ratio(energy_j, outputs),
-        "energy_per_request_j": _ratio(energy_j, ended),
+        "avg_energy_per_token_j": ratio(energy_j, total),
+        "energy_per_output_token_j": ratio(energy_j, outputs),
+        "energy_per_request_j": ratio(energy_j, ended),
         "energy_delay_product_js": None if energy_j is None else energy_j * active_s,
         "emissions_kg_co2": None if energy_j is None else _emissions_kg_co2(raw_results),
         "request_failures": failures_by_kind(
@@ -159,7 +160,7 @@ def aggregate_results(
         "total_flops": sum_of_all(_computed(raw_results, "flops_total")),
         "peak_memory_mb": sum_of_all(_computed(raw_results, "peak_memory_mb")),
         "model_memory_mb": sum_of_all(_computed(raw_results, "model_memory_mb")),
-        "requests_per_second": _ratio(ended, active_s) if requests else None,
+        "requests_per_second": ratio(ended, active_s) if requests else None,
         "latency_stats": latency_stats_of(requests),
         "confidence_intervals": latency_intervals_of(requests, _seed(fields)),
         "process_results": list(raw_results),
@@ -261,7 +262,3 @@ def sum_of_all(values: Sequence[float | None]) -> float | None:
     """None where one is unknown, or there is none."""
     known = [value for value in values if value is not None]
     return sum(known) if known and len(known) == len(values) else None
-
-
-def _ratio(part: float | None, whole: float | None) -> float | None:
-    return part / whole if part is not None and whole else None

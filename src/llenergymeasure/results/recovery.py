@@ -18,8 +18,9 @@ from llenergymeasure.results.aggregation import (
     validate_process_completeness,
 )
 from llenergymeasure.results.catalog import read_result, result_files
+from llenergymeasure.results.journal import JOURNAL_FILE, read_journal
 from llenergymeasure.results.parts import combine, discard_run, load_parts, load_samples
-from llenergymeasure.results.persistence import RESULT_FILE, STATE_FOLDER, TIMESERIES_FILE, save_result
+from llenergymeasure.results.persistence import RESULT_FILE, STATE_FOLDER, TIMESERIES_FILE, save_raw_result, save_result
 from llenergymeasure.results.timeseries import temporary_timeseries
 
 OUR_FOLDER = re.compile(r"[a-z0-9._-]+_[a-z0-9._-]+_\d{4}-\d\d-\d\dT\d\d-\d\d(_\d+)?")
@@ -42,7 +43,10 @@ class Leftover:
 
 
 def find_leftovers(directory: Path) -> list[Leftover]:
-    """Everything of ours in `directory` that a killed process left; what a living one still fills is not among it."""
+    """Everything of ours in `directory` that a killed process left; what a living one still fills is not among it.
+
+    What such a process has journalled becomes its raw result.
+    """
     if not directory.is_dir():
         return []
     found = [*_runs(directory / STATE_FOLDER), *_temporaries(directory)]
@@ -81,8 +85,17 @@ def _runs(state: Path) -> Iterator[Leftover]:
                 yield _run(folder)
 
 
+def _settle_journals(folder: Path) -> None:
+    """Make a process's result of what it had journalled when it was killed; one that has left its own needs none."""
+    for path in sorted(folder.glob(JOURNAL_FILE.format(index="*"))):
+        if not path.with_suffix(".json").exists() and (raw := read_journal(path)) is not None:
+            save_raw_result(raw, folder.parent.parent)
+        path.unlink()
+
+
 def _run(folder: Path) -> Leftover:
     try:
+        _settle_journals(folder)
         raws, expected = load_raw_results(folder), expected_processes(folder)
     except (OSError, UnreadableFileError) as error:
         return Leftover("run", folder, f"a run that ended early; broken: {error}")
@@ -91,7 +104,10 @@ def _run(folder: Path) -> Leftover:
     requests = sum(len(raw.per_request_latencies_ms) for raw in raws)
     what = f"{requests} finished requests of {len(raws)} process(es)"
     if expected is None:
-        return Leftover("run", folder, f"{what}; it ended early")
+        saved = _saved(folder.parent.parent, raws[0].experiment_id)
+        return Leftover(
+            "run", folder, f"{what}; its result is in {saved.parent}" if saved else f"{what}; it ended early"
+        )
     report = validate_process_completeness(str(raws[0].experiment_id), raws, expected, folder.parent.parent)
     return Leftover("run", folder, f"{what}; {report.error_message or 'complete'}", report.is_complete)
 
@@ -141,11 +157,9 @@ def aggregate(leftover: Leftover, directory: Path) -> Path | None:
 
 def _aggregate(folder: Path, directory: Path) -> Path:
     raws = load_raw_results(folder)
-    for path in result_files(directory):  # an aggregation that was itself cut short after it had saved
-        before = read_result(path)
-        if isinstance(before, ExperimentResult) and before.experiment_id == raws[0].experiment_id:
-            discard_run(folder)
-            return path
+    if path := _saved(directory, raws[0].experiment_id):
+        discard_run(folder)
+        return path
     parts: list[ExperimentResult] = []
     with contextlib.suppress(UnreadableFileError):
         parts = load_parts(folder, raws)
@@ -158,3 +172,12 @@ def _aggregate(folder: Path, directory: Path) -> Path:
         path = save_result(result, directory, timeseries)
     discard_run(folder)
     return path
+
+
+def _saved(directory: Path, experiment_id: str | None) -> Path | None:
+    """The result of a run that was cut short after it had saved."""
+    for path in result_files(directory):
+        result = read_result(path)
+        if isinstance(result, ExperimentResult) and result.experiment_id == experiment_id:
+            return path
+    return None

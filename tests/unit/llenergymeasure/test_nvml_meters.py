@@ -58,6 +58,23 @@ def test_the_energy_of_any_window_is_within_its_bound_of_the_truth(gpus, source)
             assert abs(device.energy_j - truth_j) <= device.edge_j + 0.01  # both sensors round
 
 
+@pytest.mark.parametrize("source", ["nvml_counter", "nvml_power"])
+def test_what_a_meter_tells_while_it_runs_rises_by_what_it_finds(gpus, source):
+    gpus(gpus.board(steady, uuid="GPU-a"), gpus.board(stepping, uuid="GPU-b"))
+    told = []
+    with chosen(source).meter as meter:
+        meter.tell(told.append)
+        assert [reading.device for reading in told[0]] == ["GPU-a", "GPU-b"]
+        until_s = time.monotonic() + 30.0
+        while told[-1][0].at_s < told[0][0].at_s + 1.5 and time.monotonic() < until_s:
+            time.sleep(0.05)
+        time.sleep(0.2)  # so that there are ticks after the last
+    for first, last in zip(told[0], told[-1], strict=True):
+        found = {device.device: device for device in meter.energy(first.at_s, last.at_s)}[first.device]
+        assert last.energy_j - first.energy_j == pytest.approx(found.energy_j, abs=2 * found.edge_j + 65.0)
+        assert (last.kind, last.source) == ("gpu", source)
+
+
 def test_the_energy_of_a_power_that_is_averaged_is_within_its_bound_of_the_truth(gpus):
     def rising(at_s):
         return 100.0 if at_s < 2.1 else 600.0

@@ -1,13 +1,16 @@
 """The one interface of every energy source."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from llenergymeasure.domain.choices import DeviceKind
 from llenergymeasure.domain.metrics import DeviceEnergy
-from llenergymeasure.domain.power import DeviceWatch, PowerSample
+from llenergymeasure.domain.power import DeviceWatch, EnergySoFar, PowerSample
+
+Listener = Callable[[list[EnergySoFar]], None]
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Meter(ABC):
 
     measured_kinds: frozenset[DeviceKind] = frozenset()
     """The kinds of device of which it reads a sensor; none where it estimates, or knows nothing."""
+
+    _listener: Listener | None = None
 
     @property
     def is_measurement(self) -> bool:
@@ -77,6 +82,19 @@ class Meter(ABC):
 
     def forget(self, before_s: float) -> None:  # noqa: B027 - most have nothing to give up
         """No window will begin before then; what was read earlier may be given up."""
+
+    def tell(self, listener: Listener) -> None:
+        """Have `listener` called now, and from any thread whenever readings come, until it closes."""
+        self._listener = listener
+        self._tell()
+
+    def so_far(self) -> list[EnergySoFar]:
+        """The joules of each device by its last reading; none of one that was not read yet."""
+        return []
+
+    def _tell(self) -> None:
+        if self._listener is not None and (readings := self.so_far()):
+            self._listener(readings)
 
     @abstractmethod
     def close(self) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from llenergymeasure.domain.metrics import DeviceEnergy
 from llenergymeasure.domain.power import DeviceWatch, PowerSample
-from llenergymeasure.energy.meters.base import Meter
+from llenergymeasure.energy.meters.base import Listener, Meter
 
 
 class CombinedMeter(Meter):
@@ -57,6 +57,11 @@ class CombinedMeter(Meter):
         """Tell all."""
         for meter in self._all:
             meter.forget(before_s)
+
+    def tell(self, listener: Listener) -> None:
+        """Have it called by all parts, each of its own devices."""
+        for part in self._parts:
+            part.tell(listener)
 
     def close(self) -> None:
         """Close all."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import psutil
 
 from llenergymeasure.domain.metrics import DeviceEnergy
+from llenergymeasure.domain.power import EnergySoFar
 from llenergymeasure.energy.marks import Marks
 from llenergymeasure.energy.meters.base import Meter
 from llenergymeasure.process_tree import started_cpu_s
@@ -58,6 +59,12 @@ class CpuTimeEstimate(Meter):
     def mark(self) -> None:
         """Read the clock and the CPU seconds spent so far."""
         self._cpu_s.add(time.monotonic(), self._spent_s())
+        self._tell()
+
+    def so_far(self) -> list[EnergySoFar]:
+        """As of the last mark."""
+        at_s, cpu_s = self._cpu_s.last
+        return [EnergySoFar("cpu", "cpu", self.source, at_s, self._watts * cpu_s)]
 
     def _own_seconds(self) -> float:
         now_s = time.monotonic()

@@ -9,8 +9,8 @@ from typing import Literal, Protocol
 import numpy as np
 
 from llenergymeasure.domain.metrics import DeviceEnergy
-from llenergymeasure.domain.power import DeviceWatch, PowerSample
-from llenergymeasure.energy.meters.base import Meter, MeteredDevice
+from llenergymeasure.domain.power import DeviceWatch, EnergySoFar, PowerSample
+from llenergymeasure.energy.meters.base import Listener, Meter, MeteredDevice
 from llenergymeasure.energy.processes import ProcessWatch
 from llenergymeasure.energy.readings import Read, Recording, State
 from llenergymeasure.energy.sampler_process import Heard
@@ -87,6 +87,19 @@ class SampledMeter(Meter):
 
     def mark(self) -> None:
         """Nothing: the feed reads often enough."""
+
+    def tell(self, listener: Listener) -> None:
+        """Have it called with what was read by now, and about once a second from then on."""
+        self._feed.flush()
+        super().tell(listener)
+
+    def so_far(self) -> list[EnergySoFar]:
+        """As of the last read of each device."""
+        found = []
+        for device in self._devices:
+            if (risen := self._recording.risen(device.name, self.quantity)) is not None:
+                found.append(EnergySoFar(device.name, device.kind, self.source, *risen))
+        return found
 
     def close(self) -> None:
         """Take the last reads, and stop the feed."""
@@ -167,6 +180,7 @@ class SampledMeter(Meter):
             if state.pids is not None:
                 self._processes.see(state.device, state.pids)
         self._recording.add(reads, states)
+        self._tell()
 
     def _foreign(self, device: MeteredDevice, start_s: float, end_s: float) -> tuple[str, ...]:
         """Foreign processes; a look just outside of the window counts, so that a short one has one too."""

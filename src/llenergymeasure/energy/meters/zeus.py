@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llenergymeasure.domain.metrics import DeviceEnergy
+from llenergymeasure.domain.power import EnergySoFar
 from llenergymeasure.energy.marks import Marks
 from llenergymeasure.energy.meters.base import Meter
 from llenergymeasure.energy.meters.nvml_counter import NVML_GAIN_SHARE
@@ -59,6 +60,11 @@ class Zeus(Meter):
         for position, board in zip(self._monitor.gpu_indices, self._boards, strict=True):
             self._total_j[board.uuid] += found[position]
         self._begin()
+        self._tell()
+
+    def so_far(self) -> list[EnergySoFar]:
+        """As of the last mark."""
+        return [EnergySoFar(uuid, "gpu", self.source, *marks.last) for uuid, marks in self._marks.items()]
 
     def energy(self, start_s: float, end_s: float) -> list[DeviceEnergy]:
         """Each GPU's energy by Zeus."""

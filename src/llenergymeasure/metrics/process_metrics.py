@@ -1,0 +1,56 @@
+"""Figures of one process's window, out of its counts and its joules."""
+
+from collections.abc import Sequence
+
+from llenergymeasure.domain.metrics import DeviceEnergy, EnergyMetrics, InferenceMetrics
+from llenergymeasure.metrics.energy import RunEnergy
+
+
+def inference_metrics(
+    input_tokens: int, output_tokens: int, duration_s: float, ttft_ms: Sequence[float]
+) -> InferenceMetrics:
+    """Rates of a window of `duration_s`; `ttft_ms` are of the requests that lie wholly inside."""
+    tokens = input_tokens + output_tokens
+    return InferenceMetrics(
+        total_tokens=tokens,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        inference_time_sec=duration_s,
+        tokens_per_second=ratio(tokens, duration_s),
+        latency_per_token_ms=ratio(duration_s * 1e3, tokens),
+        time_to_first_token_ms=ratio(sum(ttft_ms), len(ttft_ms)),
+    )
+
+
+def energy_metrics(
+    energy: RunEnergy,
+    devices: Sequence[DeviceEnergy],
+    *,
+    on_accelerator: bool,
+    duration_s: float,
+    tokens: int,
+    emissions_kg_co2: float | None = None,
+) -> EnergyMetrics:
+    """The total, and `devices` by their kind; a kind of which one is unknown, or none is there, is None."""
+
+    def of(kind: str) -> float | None:
+        known = [device.energy_j for device in devices if device.kind == kind]
+        return sum(each for each in known if each is not None) if known and None not in known else None
+
+    mean_w = ratio(energy.total_j, duration_s) if energy.is_measured else None
+    return EnergyMetrics(
+        total_energy_j=energy.total_j,
+        duration_sec=duration_s,
+        gpu_energy_j=energy.total_j if on_accelerator else of("gpu"),
+        cpu_energy_j=of("cpu"),
+        ram_energy_j=of("dram"),
+        gpu_power_w=mean_w if energy.scope == "gpu" else None,
+        cpu_power_w=mean_w if energy.scope != "gpu" else None,
+        emissions_kg_co2=emissions_kg_co2,
+        energy_per_token_j=ratio(energy.total_j, tokens),
+    )
+
+
+def ratio(part: float | None, whole: float | None) -> float | None:
+    """None where either is unknown, or there is nothing to divide by."""
+    return part / whole if part is not None and whole else None
