@@ -134,7 +134,7 @@ def row(name: str, measured: Measured) -> str:
     chunks = sum(len(each.answer.chunk_times_s) for each in whole)
     late = quantiles_us([each.lateness_s for each in measured.served])
     return (
-        f"| {name} | {len(whole) / took_s:.0f} | {in_flight:.0f} | {chunks / took_s:.0f} | {quantiles_us(first)} | "
+        f"| {name} | {len(whole) / took_s:.1f} | {in_flight:.0f} | {chunks / took_s:.0f} | {quantiles_us(first)} | "
         f"{quantiles_us(gaps)} | {late} | {measured.client_cores:.2f} | {measured.server_cores:.2f} | "
         f"{measured.waiting:.2f} | {len(measured.served) - len(whole)} |"
     )
