@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 MIN_SLICES = 30
 MAX_CORRELATION = 0.95  # a variance inflated ten times
@@ -49,10 +48,12 @@ def phase_costs(energies_j: Sequence[float], prefilled: Sequence[int], generated
             f"input and output tokens go together from one slice of time to the next (correlation {correlation:.2f}): "
             "vary the lengths of prompts and outputs"
         )
+    from scipy.special import stdtrit
+
     columns = np.column_stack([np.ones(slices), *tokens])
     lags = int(4 * (slices / 100) ** (2 / 9))
     costs, spread = _least_squares(columns, np.array(energies_j), lags)
-    width = float(stats.t.ppf((1 + LEVEL) / 2, slices - columns.shape[1])) * _widening((lags + 1) / slices)
+    width = float(stdtrit(slices - columns.shape[1], (1 + LEVEL) / 2)) * _widening((lags + 1) / slices)
     found = [PerToken(float(costs[place]), width * float(spread[place])) for place in (1, 2)]
     return PhaseCosts(*found)
 
