@@ -1,5 +1,6 @@
 """The public face in Python."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from llenergymeasure.metering import EnergyWindow
 from llenergymeasure.parallel.launcher import launch
 from llenergymeasure.parallel.member import measure_share
 from llenergymeasure.results.catalog import load_results, results_table
-from llenergymeasure.results.parts import save_and_discard
-from llenergymeasure.results.persistence import TIMESERIES_FILE, state_folder
+from llenergymeasure.results.parts import superseding
+from llenergymeasure.results.persistence import TIMESERIES_FILE, save_or_keep, state_folder
 from llenergymeasure.results.timeseries import temporary_timeseries
 
 __all__ = ["load_results", "measure_and_save", "measure_energy", "results_table", "run_experiment", "watch_machine"]
@@ -83,8 +84,9 @@ def measure_and_save(
             return measure_share(experiment, user, output_dir, progress, rank)
         if experiment.pytorch.data_parallel > 1:
             return launch(experiment, user, output_dir, progress)
-        result, samples = harness.run(experiment, user, progress, output_dir=output_dir)
-        return (result, None) if output_dir is None else _save(result, samples, output_dir)
+        result, samples, journal = harness.run(experiment, user, progress, output_dir=output_dir)
+        with contextlib.closing(journal):
+            return (result, None) if output_dir is None else _save(result, samples, output_dir)
     finally:
         progress.finish()
 
@@ -93,11 +95,12 @@ def _save(result: ExperimentResult, samples: Sequence[PowerSample], output_dir: 
     """Save, with the timeseries where there is one; an interrupt is heeded once the finished result is safe."""
     path, state = None, state_folder(output_dir, result.experiment_id)
     try:
-        with uninterrupted(), temporary_timeseries(samples) as source:
+        with uninterrupted(), temporary_timeseries(samples) as source, superseding(state):
             saved = result.model_copy(update={"timeseries": TIMESERIES_FILE}) if source else result
-            path = save_and_discard(result, output_dir, source, state)
+            path = save_or_keep(result, output_dir, source)
     except KeyboardInterrupt as error:
-        path = path or save_and_discard(result, output_dir, None, state)  # the second Ctrl-C did not wait
-        error.add_note(f"the result was complete and is saved in {path.parent}")
+        with superseding(state):
+            path = path or save_or_keep(result, output_dir)  # the second Ctrl-C did not wait
+            error.add_note(f"the result was complete and is saved in {path.parent}")
         raise
     return saved, path

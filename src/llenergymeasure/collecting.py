@@ -94,10 +94,10 @@ class _Taking:
             collected.batches.append(part)
             self._done += len(part.requests)
             self._tokens += sum(request.output_tokens for request in part.requests)
-        self._journal.take(part)
         if part.start_s >= self._last_end_s or time.monotonic() >= self._marked_s + MARK_EVERY_S:
             self._meter.mark()
             self._marked_s = time.monotonic()
+        self._journal.take(part)
         self._last_end_s = max(self._last_end_s, part.end_s)
         failed = f", {len(collected.failed)} failed" if collected.failed else ""
         rate = self._tokens / (part.end_s - collected.opened_s)

@@ -47,10 +47,12 @@ UNSETTLED_PEER = (
 
 
 class Finished(NamedTuple):
-    """A result, and the power of each device over the measurement (none where no sensor was read)."""
+    """A result, the power of each device over the measurement (none where no sensor was read), and its journal, to be
+    closed once the result is saved."""
 
     result: ExperimentResult
     samples: list[PowerSample]
+    journal: Journal
 
 
 def run(
@@ -66,7 +68,6 @@ def run(
 
     `output_dir` is where it will be saved: it is checked beforehand, and a run that is interrupted or fails
     inside the window keeps what was measured in its `.state/`; the exception then has a note that names the file.
-    A journal of the measurement is in there too; it may go once the result is saved.
     `meter` takes the place of the one that the configuration names.
 
     Raises:
@@ -81,14 +82,21 @@ def run(
     prompts = preflight.check(config, sources, output_dir)
     setup = _set_up(config, user, group, sources, output_dir, progress)
     setup = setup if meter is None else replace(setup, metering=setup.metering._replace(meter=meter))
-    backend, metering = setup.backend, setup.metering
-    with contextlib.closing(backend), metering.meter:
-        ready = _prepare(setup, prompts, progress)
-        with open_journal(output_dir, _begun(ready)) as journal:
-            return _measure(ready, journal, output_dir, progress)
+    journal = Journal()
+    try:
+        with contextlib.closing(setup.backend), setup.metering.meter:
+            ready = _prepare(setup, prompts, progress)
+            journal = open_journal(output_dir, _begun(ready))
+            result, samples = _measure(ready, journal, output_dir, progress)
+    except BaseException as error:
+        journal.leave(error)
+        raise
+    return Finished(result, samples, journal)
 
 
-def _measure(ready: "_Ready", journal: Journal, output_dir: Path | None, progress: Progress) -> Finished:
+def _measure(
+    ready: "_Ready", journal: Journal, output_dir: Path | None, progress: Progress
+) -> tuple[ExperimentResult, list[PowerSample]]:
     """Run the window and sum up; whatever ends it before, what was measured is kept."""
     setup, collected = ready.setup, Collected()
     meter, group, share = setup.metering.meter, setup.group, _share(setup.config, setup.group)
@@ -105,12 +113,13 @@ def _measure(ready: "_Ready", journal: Journal, output_dir: Path | None, progres
         spans = _spans(ready, collected, window)
         meter.mark()
         measurement = _measurement(ready, collected, window, spans)
-        return Finished(summarise(measurement), list(measurement.energy.samples))
+        return summarise(measurement), list(measurement.energy.samples)
     except BaseException as error:
         with contextlib.suppress(KeyboardInterrupt), uninterrupted():  # a further one waits until this is kept
             window = _window(ready, collected)
             unfinished = _measurement(ready, collected, window, _alone(collected, window))
-            _keep(unfinished, share, output_dir, journal, error)
+            if _keep(unfinished, share, output_dir, error):
+                journal.discard()
         raise
 
 
@@ -242,10 +251,13 @@ def _begun(ready: _Ready) -> Begun:
     window, model = Window("total", nothing.opened_s, nothing.opened_s), ready.model
     return Begun(
         raw=raw_result(_measurement(ready, nothing, window, _alone(nothing, window))),
+        share=_share(ready.setup.config, ready.setup.group),
         on_accelerator=model.on_accelerator,
         device_uuids=list(model.device_uuids),
         source=ready.setup.metering.meter.source,
         unmetered=model.unmetered,
+        grid_carbon_intensity=ready.setup.user.grid_carbon_intensity,
+        datacenter_pue=ready.setup.user.datacenter_pue,
     )
 
 
@@ -304,27 +316,24 @@ def _window(ready: _Ready, collected: Collected) -> Window:
     return choose_window(config.measurement.window, warmup, steady, opened_s, closed_s)
 
 
-def _keep(
-    measurement: Measurement, share: int, output_dir: Path | None, journal: Journal, error: BaseException
-) -> None:
+def _keep(measurement: Measurement, share: int, output_dir: Path | None, error: BaseException) -> bool:
     """Keep what an unfinished run has measured of its `share` of the requests, and note on `error` where.
 
-    The journal has then done its duty; else it stays.
+    False where it could not be kept.
     """
     finished = sum(len(batch.requests) for batch in measurement.batches)
     if not finished:
-        return
+        return True
     if output_dir is None:
         error.add_note(f"{finished} finished requests are lost: no output directory was given")
-        return
+        return True
     try:
         path = save_raw_result(raw_result(measurement).model_copy(update={"is_partial": finished < share}), output_dir)
     except (OSError, ValueError) as second:
-        by_the_way = f"; most of them may be in {journal.path}: llem results recover" if journal.path else ""
-        error.add_note(f"{finished} finished requests could not be kept: {second}{by_the_way}")
-    else:
-        journal.discard()
-        error.add_note(f"{finished} finished requests are kept in {path}")
+        error.add_note(f"{finished} finished requests could not be kept: {second}")
+        return False
+    error.add_note(f"{finished} finished requests are kept in {path}")
+    return True
 
 
 def new_experiment_id(moment: datetime) -> str:

@@ -20,7 +20,9 @@ from llenergymeasure import harness
 from llenergymeasure.api import measure_and_save
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.domain.power import PowerSample
+from llenergymeasure.results import parts
 from llenergymeasure.results.catalog import result_files
+from llenergymeasure.results.journal import Journal
 from llenergymeasure.results.persistence import UnsavedResultError, load_result, save_or_keep, save_result
 from llenergymeasure.results.verification import verify
 from small_result import make_result
@@ -218,7 +220,7 @@ def test_ctrl_c_at_any_moment_of_a_save_leaves_it_whole_or_nothing_of_it(tmp_pat
 def test_ctrl_c_at_any_moment_after_a_run_was_measured_leaves_its_result_saved_once(tmp_path, monkeypatch):
     result = make_result(effective_config={"model": "gpt2", "longer": {str(n): [n, n / 7] for n in range(500)}})
     samples = [PowerSample(n * 0.1, 100.0, 50.0, 0) for n in range(100)]
-    monkeypatch.setattr(harness, "run", lambda *_, **__: (result, samples))
+    monkeypatch.setattr(harness, "run", lambda *_, **__: harness.Finished(result, samples, Journal()))
     moments, of_gpt2 = moments_of(6), (ExperimentConfig(model="gpt2"), UserConfig())
     save_s = seconds_of(lambda: measure_and_save(*of_gpt2, tmp_path / "results", Silent()))
     with ctrl_c_when_the_timer_rings():
@@ -232,3 +234,20 @@ def test_ctrl_c_at_any_moment_after_a_run_was_measured_leaves_its_result_saved_o
             saved = set(result_files(results))
             assert [verify(path).status for path in saved] == ["ok"]
             assert set(results.rglob("*")) == with_folder_and_sidecar(saved)
+
+
+def test_a_second_ctrl_c_once_the_result_is_saved_does_not_save_it_again(tmp_path, monkeypatch):
+    def impatient(folder):
+        if not folders:
+            folders.append(folder)
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    folders = []
+    finished = harness.Finished(make_result(effective_config={"model": "gpt2"}), [], Journal())
+    monkeypatch.setattr(harness, "run", lambda *_, **__: finished)
+    monkeypatch.setattr(parts, "discard_run", impatient)
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        measure_and_save(ExperimentConfig(model="gpt2"), UserConfig(), tmp_path, Silent())
+    (saved,) = result_files(tmp_path)
+    assert interrupted.value.__notes__ == [f"the result was complete and is saved in {saved.parent}"]

@@ -70,8 +70,8 @@ def test_what_a_run_that_is_killed_while_measuring_has_finished_is_recovered(use
     assert (state, file) == (".state", f"{folder}/process_0.jsonl")
 
     shown = user.llem("results", "recover")
-    state, folder, file = user.results()
-    assert (state, file) == (".state", f"{folder}/process_0.json")
+    state, folder, journal, file = user.results()
+    assert (state, journal, file) == (".state", f"{folder}/process_0.jsonl", f"{folder}/process_0.recovered.json")
     kept, _ = parse_record(RawProcessResult, (user.folder / "results" / file).read_bytes(), file)
     finished = len(kept.requests.output_tokens)
     assert shown.stdout.startswith(f"results/{folder}: {finished} finished requests of 1 process(es); it ended early\n")

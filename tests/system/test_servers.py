@@ -69,8 +69,8 @@ def the_log(user):
     return log.relative_to(user.folder)
 
 
-def kept(user):
-    (path,) = user.folder.glob("results/.state/*/process_0.json")
+def kept(user, name="process_0.json"):
+    (path,) = user.folder.glob(f"results/.state/*/{name}")
     raw, _ = parse_record(RawProcessResult, path.read_bytes(), str(path))
     return raw, path.relative_to(user.folder)
 
@@ -139,7 +139,7 @@ def test_a_run_that_is_killed_leaves_no_server_and_its_log_and_what_was_measured
     check_gone(port)
     assert (user.folder / the_log(user)).exists()
     shown = user.llem("results", "recover")
-    raw, file = kept(user)
+    raw, file = kept(user, "process_0.recovered.json")
     finished = len(raw.requests.output_tokens)
     assert shown.stdout.startswith(f"{file.parent}: {finished} finished requests of 1 process(es); it ended early\n")
     assert raw.requests.output_tokens == [4] * finished

@@ -25,14 +25,14 @@ class PowerSample:
 class EnergySoFar:
     """Joules of a device from some moment that is its own to `at_s` on CLOCK_MONOTONIC, as they were read: unbounded.
 
-    Only differences mean anything.
+    Only differences mean anything. `energy_j` is None where it was never read, or its counter began again.
     """
 
     device: str
     kind: DeviceKind
     source: str
     at_s: float
-    energy_j: float
+    energy_j: float | None
 
 
 @dataclass(frozen=True)

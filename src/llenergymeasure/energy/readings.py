@@ -3,7 +3,7 @@
 import math
 import threading
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -102,44 +102,11 @@ class Recording:
                 return -math.inf
             return columns.ticks_s[0] if quantity == "joules" else columns.last_power_s
 
-    def risen(self, device: str, quantity: str = "joules") -> tuple[float, float] | None:
-        """The middle of the last read of "joules" or "power_w", and the joules since the first: of a counter all steps
-        up, of power its integral by trapezoids. None where there is no read."""
-        with self._lock:
-            columns = self._devices.get(device)
-            return columns.risen[quantity].so_far if columns else None
-
     def changes(self, device: str) -> int:
         """How often the energy was seen to change."""
         with self._lock:
             columns = self._devices.get(device)
             return columns.changes if columns else 0
-
-
-class _Risen:
-    """Joules added up as reads come. One that is older than the last is left out: two readers pass theirs in turn."""
-
-    def __init__(self, joules_between: Callable[[float, float, float], float]) -> None:
-        self._joules_between = joules_between
-        self._last = 0.0
-        self.so_far: tuple[float, float] | None = None
-
-    def add(self, at_s: float, value: float) -> None:
-        if self.so_far is None:
-            self.so_far, self._last = (at_s, 0.0), value
-        elif at_s > self.so_far[0]:
-            before_s, joules = self.so_far
-            self.so_far = (at_s, joules + self._joules_between(self._last, value, at_s - before_s))
-            self._last = value
-
-
-def _step_up(before_j: float, after_j: float, lasted_s: float) -> float:
-    """What a counter has gained; nothing is known of the step in which it began again."""
-    return max(after_j - before_j, 0.0)
-
-
-def _trapezoid(before_w: float, after_w: float, lasted_s: float) -> float:
-    return (before_w + after_w) / 2 * lasted_s
 
 
 class _Columns:
@@ -151,7 +118,6 @@ class _Columns:
         self.changes = 0
         self.ticks_s = (-math.inf, -math.inf)  # the last two
         self.last_power_s = -math.inf
-        self.risen = {"joules": _Risen(_step_up), "power_w": _Risen(_trapezoid)}
         self._last_joules: float | None = None
 
     def append(self, read: Read) -> None:
@@ -163,12 +129,9 @@ class _Columns:
             (self.temperature_c, read.temperature_c),
         ):
             column.append(math.nan if value is None else value)
-        middle_s = (read.before_s + read.after_s) / 2
         if read.power_w is not None:
             self.last_power_s = read.before_s
-            self.risen["power_w"].add(middle_s, read.power_w)
         if read.joules is not None:
-            self.risen["joules"].add(middle_s, read.joules)
             if self._last_joules is not None and read.joules != self._last_joules:
                 self.changes += 1
                 self.ticks_s = (self.ticks_s[1], max(self.ticks_s[1], read.before_s))

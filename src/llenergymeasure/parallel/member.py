@@ -20,9 +20,10 @@ from llenergymeasure.energy.selection import find_sources
 from llenergymeasure.errors import ConfigError, ExperimentError
 from llenergymeasure.parallel.processes import Processes
 from llenergymeasure.results.aggregation import load_raw_results, validate_process_completeness
-from llenergymeasure.results.parts import combine, discard_run, load_parts, load_samples, save_and_discard, save_part
+from llenergymeasure.results.parts import combine, discard_run, load_parts, load_samples, save_part, superseding
 from llenergymeasure.results.persistence import (
     TIMESERIES_FILE,
+    save_or_keep,
     state_folder,
     unsaved_folder,
 )
@@ -58,7 +59,8 @@ def measure_share(
     gpu = take_gpu(config.device, rank)
     with closing(Processes(rank, output_dir, gpu=gpu, experiment_id=experiment_id)) as group:
         try:
-            part, samples = harness.run(config, user, progress, output_dir=output_dir, group=group)
+            part, samples, journal = harness.run(config, user, progress, output_dir=output_dir, group=group)
+            journal.close()  # the group holds its folder
         except BaseException:
             if group.index == 0 and not group.all_measure:
                 discard_run(group.folder)
@@ -140,8 +142,9 @@ def _put_together(group: Processes, output_dir: Path) -> Measured:
     result = combine(raws, load_parts(group.folder, raws))
     path = None
     try:
-        with uninterrupted(), temporary_timeseries(load_samples(group.folder, raws)) as timeseries:
-            path = save_and_discard(result, output_dir, timeseries, group.folder)
+        samples = load_samples(group.folder, raws)
+        with uninterrupted(), temporary_timeseries(samples) as timeseries, superseding(group.folder):
+            path = save_or_keep(result, output_dir, timeseries)
     except KeyboardInterrupt as error:
         if path is not None:
             error.add_note(f"the result was complete and is saved in {path.parent}")

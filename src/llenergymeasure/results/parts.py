@@ -31,7 +31,7 @@ from llenergymeasure.results.aggregation import (
     mark_completed,
     sum_of_all,
 )
-from llenergymeasure.results.persistence import UnsavedResultError, save_or_keep, save_raw_result, state_folder, to_json
+from llenergymeasure.results.persistence import UnsavedResultError, save_raw_result, state_folder, to_json
 from llenergymeasure.results.timeseries import load_timeseries_parquet, temporary_timeseries
 
 PART_FILE = "part_{index}.json"
@@ -120,20 +120,16 @@ def discard_run(folder: Path) -> None:
         folder.parent.rmdir()
 
 
-def save_and_discard(result: ExperimentResult, output_dir: Path, timeseries: Path | None, folder: Path) -> Path:
-    """`save_or_keep`, and remove the run's folder in `.state/` once the result is anywhere.
-
-    Raises:
-        UnsavedResultError: it could not be saved in `output_dir`.
-    """
+@contextlib.contextmanager
+def superseding(folder: Path) -> Iterator[None]:
+    """Remove a run's folder in `.state/` once the result that is saved inside is anywhere."""
     try:
-        path = save_or_keep(result, output_dir, timeseries)
+        yield
     except UnsavedResultError as error:
         if error.kept_at is not None:
             discard_run(folder)
         raise
     discard_run(folder)
-    return path
 
 
 def combine(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult]) -> ExperimentResult:

@@ -1,16 +1,18 @@
 """What killed processes have left in a results directory."""
 
 import contextlib
+import functools
 import re
 import shutil
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from labledger.errors import UnreadableFileError
 from labledger.files import unheld
-from llenergymeasure.domain.experiment import ExperimentResult
+from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
 from llenergymeasure.results.aggregation import (
     aggregate_results,
     expected_processes,
@@ -18,13 +20,15 @@ from llenergymeasure.results.aggregation import (
     validate_process_completeness,
 )
 from llenergymeasure.results.catalog import read_result, result_files
-from llenergymeasure.results.journal import JOURNAL_FILE, read_journal
+from llenergymeasure.results.journal import JOURNAL_FILE
+from llenergymeasure.results.journal_reading import read_journal
 from llenergymeasure.results.parts import combine, discard_run, load_parts, load_samples
-from llenergymeasure.results.persistence import RESULT_FILE, STATE_FOLDER, TIMESERIES_FILE, save_raw_result, save_result
+from llenergymeasure.results.persistence import RESULT_FILE, STATE_FOLDER, TIMESERIES_FILE, save_result
 from llenergymeasure.results.timeseries import temporary_timeseries
 
 OUR_FOLDER = re.compile(r"[a-z0-9._-]+_[a-z0-9._-]+_\d{4}-\d\d-\d\dT\d\d-\d\d(_\d+)?")
 UNKNOWN_HASH = "unknown"
+RECOVERED_SUFFIX = ".recovered.json"
 OUR_TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
 
 
@@ -45,11 +49,11 @@ class Leftover:
 def find_leftovers(directory: Path) -> list[Leftover]:
     """Everything of ours in `directory` that a killed process left; what a living one still fills is not among it.
 
-    What such a process has journalled becomes its raw result.
+    Of such a process's journal the raw result is written beside it, where that can be done.
     """
     if not directory.is_dir():
         return []
-    found = [*_runs(directory / STATE_FOLDER), *_temporaries(directory)]
+    found = [*_runs(directory), *_temporaries(directory)]
     for folder in sorted(path for path in directory.iterdir() if path.is_dir() and not path.name.startswith(".")):
         if (folder / RESULT_FILE).is_file():
             found += _temporaries(folder)
@@ -75,41 +79,65 @@ def remove(leftover: Leftover) -> None:
         state.rmdir()
 
 
-def _runs(state: Path) -> Iterator[Leftover]:
+def _runs(directory: Path) -> Iterator[Leftover]:
+    state = directory / STATE_FOLDER
     if not state.is_dir():
         return
     yield from _temporaries(state)
+    saved = functools.cache(lambda: _saved(directory))
     for folder in sorted(path for path in state.iterdir() if path.is_dir()):
-        with contextlib.suppress(FileNotFoundError), unheld(folder) as is_free:
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+            with unheld(folder) as is_free:
+                pass
             if is_free:
-                yield _run(folder)
+                yield _run(folder, saved)
 
 
-def _settle_journals(folder: Path) -> None:
-    """Make a process's result of what it had journalled when it was killed; one that has left its own needs none."""
-    for path in sorted(folder.glob(JOURNAL_FILE.format(index="*"))):
-        if not path.with_suffix(".json").exists() and (raw := read_journal(path)) is not None:
-            save_raw_result(raw, folder.parent.parent)
-        path.unlink()
-
-
-def _run(folder: Path) -> Leftover:
+def _run(folder: Path, saved: Callable[[], dict[str, Path]]) -> Leftover:
+    """What a folder holds that nobody works on; reading it takes its time, in which others may begin a run."""
     try:
-        _settle_journals(folder)
         raws, expected = load_raw_results(folder), expected_processes(folder)
+        of_killed, problems = _recovered(folder)
     except (OSError, UnreadableFileError) as error:
+        if not folder.is_dir():
+            raise FileNotFoundError from error
         return Leftover("run", folder, f"a run that ended early; broken: {error}")
+    raws += of_killed
     if not raws:
-        return Leftover("run", folder, "a run that ended before any process had kept anything")
+        what = "; ".join(["a run that ended early", *problems])
+        return Leftover("run", folder, what if problems else "a run that ended before any process had kept anything")
     requests = sum(len(raw.per_request_latencies_ms) for raw in raws)
     what = f"{requests} finished requests of {len(raws)} process(es)"
     if expected is None:
-        saved = _saved(folder.parent.parent, raws[0].experiment_id)
-        return Leftover(
-            "run", folder, f"{what}; its result is in {saved.parent}" if saved else f"{what}; it ended early"
-        )
+        result = saved().get(str(raws[0].experiment_id))
+        ending = "it ended early" if result is None else f"its result is in {result.parent}"
+        return Leftover("run", folder, "; ".join([what, ending, *problems]))
     report = validate_process_completeness(str(raws[0].experiment_id), raws, expected, folder.parent.parent)
-    return Leftover("run", folder, f"{what}; {report.error_message or 'complete'}", report.is_complete)
+    return Leftover("run", folder, "; ".join([what, report.error_message or "complete", *problems]), report.is_complete)
+
+
+def _recovered(folder: Path) -> tuple[list[RawProcessResult], list[str]]:
+    """What the journals of processes hold that have left no result of their own, and what is wrong with them.
+
+    It is written beside each for people to read; the journal stays, should its process live.
+    """
+    pattern, found, problems = re.compile(JOURNAL_FILE.format(index=r"\d+")), [], []
+    for path in sorted(path for path in folder.iterdir() if pattern.fullmatch(path.name)):
+        if path.with_suffix(".json").exists():
+            continue
+        try:
+            recovered = read_journal(path)
+        except (OSError, UnreadableFileError) as error:
+            problems.append(f"broken: {error}")
+            continue
+        if recovered is None:
+            continue
+        found.append(recovered.raw)
+        if recovered.broken_lines:
+            problems.append(f"{recovered.broken_lines} broken lines of {path} are left out")
+        with contextlib.suppress(OSError):  # a full disk, or one that is read only
+            path.with_suffix(RECOVERED_SUFFIX).write_text(recovered.raw.model_dump_json(indent=2), encoding="utf-8")
+    return found, problems
 
 
 def _is_left(folder: Path) -> bool:
@@ -157,7 +185,7 @@ def aggregate(leftover: Leftover, directory: Path) -> Path | None:
 
 def _aggregate(folder: Path, directory: Path) -> Path:
     raws = load_raw_results(folder)
-    if path := _saved(directory, raws[0].experiment_id):
+    if path := _saved(directory).get(str(raws[0].experiment_id)):
         discard_run(folder)
         return path
     parts: list[ExperimentResult] = []
@@ -174,10 +202,13 @@ def _aggregate(folder: Path, directory: Path) -> Path:
     return path
 
 
-def _saved(directory: Path, experiment_id: str | None) -> Path | None:
-    """The result of a run that was cut short after it had saved."""
-    for path in result_files(directory):
-        result = read_result(path)
-        if isinstance(result, ExperimentResult) and result.experiment_id == experiment_id:
-            return path
-    return None
+def _saved(directory: Path) -> dict[str, Path]:
+    """The result.json of each run; of one that was cut short once it had saved, too."""
+    found = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they are about other runs
+        for path in result_files(directory):
+            result = read_result(path)
+            if isinstance(result, ExperimentResult):
+                found[str(result.experiment_id)] = path
+    return found

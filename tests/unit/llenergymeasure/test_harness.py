@@ -104,7 +104,7 @@ def test_a_local_models_weights_are_hashed(model_folder):
 
 def test_a_meter_that_measures_gives_baseline_and_adjusted_energy():
     config = tiny_config(baseline={"duration_seconds": 0.05})
-    result, _ = harness.run(config, USER, Silent(), meter=SteadyGpu(power_w=100.0))
+    result, *_ = harness.run(config, USER, Silent(), meter=SteadyGpu(power_w=100.0))
     assert result.baseline_power_w == pytest.approx(100.0)
     assert result.energy_adjusted_j == pytest.approx(0.0, abs=1e-6)
     assert result.mean_power_w == pytest.approx(100.0)

@@ -79,7 +79,7 @@ def test_the_temperatures_in_a_result_are_at_most_one_a_second(replayed):
 
 def test_a_phase_whose_bound_is_more_than_half_of_it_is_unknown_and_the_result_says_why():
     coarse = counter_trace(POWER_W, seconds=60.0, tick_s=0.1)
-    result, _ = harness.run(
+    result, *_ = harness.run(
         tiny_config(baseline={"enabled": False}), UserConfig(), Silent(), meter=Replay(coarse, kind="cpu")
     )
     assert (result.energy_prefill_j, result.energy_decode_j) == (None, None)
@@ -89,7 +89,7 @@ def test_a_phase_whose_bound_is_more_than_half_of_it_is_unknown_and_the_result_s
 
 def test_a_run_that_outlives_its_trace_has_no_energy():
     short = counter_trace(POWER_W, seconds=0.05, tick_s=0.01)
-    result, _ = harness.run(
+    result, *_ = harness.run(
         tiny_config(baseline={"enabled": False}), UserConfig(), Silent(), meter=Replay(short, kind="cpu")
     )
     assert (result.total_energy_j, result.energy_per_output_token_j) == (None, None)

@@ -126,6 +126,21 @@ def test_what_it_watched_and_sampled_is_of_its_own_devices_in_order_of_time(mete
     assert moments_s == sorted(moments_s)
 
 
+def test_while_it_is_open_it_tells_the_joules_so_far_of_each_of_its_devices(meter):
+    told = []
+    with meter:
+        meter.tell(told.append)
+        time.sleep(0.1)
+        meter.mark()
+        now_s = time.monotonic()
+    found = {(device.device, device.kind, device.source) for device in meter.energy(now_s - 0.05, now_s)}
+    rows = [reading for readings in told for reading in readings]
+    assert {(row.device, row.kind, row.source) for row in rows} == found
+    for device in {row.device for row in rows}:
+        values_j = [row.energy_j for row in rows if row.device == device]
+        assert values_j == sorted(values_j)
+
+
 def test_nothing_runs_on_when_it_is_closed(meter):
     with meter:
         pass
@@ -178,6 +193,44 @@ def test_a_windows_energy_is_the_same_however_much_was_heard_after_it():
         first = meter.energy(start_s, end_s)
     assert meter.energy(end_s, end_s + 1.0)[0].energy_j is not None
     assert meter.energy(start_s, end_s) == first
+
+
+class ToldFeed:
+    """Reads of a counter (moment, joules; None is a device that is never read), passed in so many parts."""
+
+    def __init__(self, *parts):
+        self._parts = parts
+
+    def start(self, heard):
+        for part in self._parts:
+            heard([Read("GPU-1", at_s - 0.01, at_s + 0.01, joules=joules) for at_s, joules in part], [])
+
+    def flush(self):
+        return False
+
+    def stop(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("parts", "so_far"),
+    [
+        ([[(1.0, 50.0), (2.0, 53.0)], [(3.0, 53.0), (4.0, 60.0)]], 10.0),
+        ([[(1.0, 50.0), (5.0, 100.0)], [(4.0, 87.0), (4.5, 93.0), (5.5, 104.0)]], 54.0),
+        ([[(1.0, 50.0), (2.0, 60.0)], [(3.0, 2.0), (4.0, 9.0)]], None),
+        ([[]], None),
+    ],
+    ids=["steps up", "two readers in turn", "begun again", "never read"],
+)
+def test_what_a_counter_tells_is_all_of_its_steps_up_or_unknown(parts, so_far):
+    told = []
+    with CounterMeter("told", [MeteredDevice("GPU-1", "gpu", 0, 700.0)], ToldFeed(*parts), 0.0, poll_s=0.02) as meter:
+        meter.tell(told.append)
+    ((reading,),) = told
+    assert (reading.device, reading.kind, reading.source) == ("GPU-1", "gpu", "told")
+    assert reading.energy_j == (so_far if so_far is None else pytest.approx(so_far))
+    if parts[0]:
+        assert reading.at_s == pytest.approx(max(at_s for part in parts for at_s, _ in part))
 
 
 class LongFeed:

@@ -206,13 +206,19 @@ def test_a_mark_makes_an_edge_as_sure_as_a_tick(tmp_path):
 def test_a_counter_that_starts_again_during_a_window_goes_on(tmp_path):
     range_j = 40.0
     counters = tree(tmp_path, range_uj=int(range_j * 1e6))
+    told = []
     with Processor(dict.fromkeys(counters, 100.0), range_j=range_j) as processor, metered(tmp_path) as meter:
+        meter.tell(told.append)
         meter.mark()
         start_s = time.monotonic()
         processor.wait_for(1.5 * range_j)
         end_s = time.monotonic()
         meter.mark()
         found = meter.energy(start_s, end_s)
+        while told[-1][0].at_s < end_s:
+            time.sleep(0.01)
+    for first, last in zip(told[0], told[-1], strict=True):
+        assert last.energy_j - first.energy_j == pytest.approx(100.0 * (last.at_s - first.at_s), rel=0.1)
     for counter, device in zip(counters, found, strict=True):
         assert_within_bound(processor, counter, device, start_s, end_s)
     assert not any(watch.was_reset for watch in meter.watch(start_s, end_s))

@@ -55,31 +55,6 @@ def test_states_are_those_of_their_device():
     assert recording.states("GPU-b") == [states[1]]
 
 
-def counter_reads(*rows):
-    return [Read("GPU-a", at_s - 0.01, at_s + 0.01, joules=energy_j) for at_s, energy_j in rows]
-
-
-def test_what_a_counter_has_risen_is_all_of_its_steps_up():
-    recording = Recording(counter_reads((1.0, 50.0), (2.0, 53.0), (3.0, 53.0), (4.0, 60.0)))
-    assert recording.risen("GPU-a") == (pytest.approx(4.0), pytest.approx(10.0))
-    recording.add(counter_reads((5.0, 2.0), (6.0, 4.5)))  # it began again
-    assert recording.risen("GPU-a") == (pytest.approx(6.0), pytest.approx(12.5))
-    assert recording.risen("GPU-a", "power_w") is None
-    assert recording.risen("GPU-b") is None
-
-
-def test_reads_that_two_readers_pass_in_turn_are_counted_once():
-    recording = Recording(counter_reads((1.0, 50.0), (5.0, 100.0)))
-    recording.add(counter_reads((4.0, 87.0), (4.5, 93.0), (5.5, 104.0)))
-    assert recording.risen("GPU-a") == (pytest.approx(5.5), pytest.approx(54.0))
-
-
-def test_what_a_power_has_risen_to_is_its_integral():
-    rows = [(0.0, 100.0), (1.0, 300.0), (3.0, 300.0), (3.5, 0.0)]
-    recording = Recording(Read("GPU-a", at_s, at_s, power_w=power_w) for at_s, power_w in rows)
-    assert recording.risen("GPU-a", "power_w") == (3.5, pytest.approx(200.0 + 600.0 + 75.0))
-
-
 def test_the_counter_is_the_reads_that_have_energy():
     assert Recording(READS).counter("GPU-a") == [("GPU-a", 1.0, 1.1, 5.0), ("GPU-a", 1.4, 1.5, 6.0)]
 

@@ -88,12 +88,12 @@ class Meter(ABC):
         self._listener = listener
         self._tell()
 
-    def so_far(self) -> list[EnergySoFar]:
-        """The joules of each device by its last reading; none of one that was not read yet."""
+    def _so_far(self) -> list[EnergySoFar]:
+        """The joules of each device by its last reading."""
         return []
 
     def _tell(self) -> None:
-        if self._listener is not None and (readings := self.so_far()):
+        if self._listener is not None and (readings := self._so_far()):
             self._listener(readings)
 
     @abstractmethod

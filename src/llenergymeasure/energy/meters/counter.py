@@ -15,6 +15,7 @@ from llenergymeasure.energy.meters.sampled import (
     gaps,
 )
 from llenergymeasure.energy.power_integral import integrate
+from llenergymeasure.energy.readings import Read
 from llenergymeasure.energy.ticklog import Reading, TickLog, Ticks, WindowEnergy
 
 TICKS_BEFORE_A_WINDOW = 2
@@ -58,6 +59,12 @@ class CounterMeter(SampledMeter):
     def _rising(self, device: MeteredDevice, readings: list[Reading]) -> list[Reading]:
         """Readings whose energy falls only where the counter was reset."""
         return readings
+
+    def _joules_between(self, device: MeteredDevice, earlier: Read, later: Read) -> float | None:
+        pair = [(device.name, read.before_s, read.after_s, read.joules or 0.0) for read in (earlier, later)]
+        rising = self._rising(device, pair)
+        risen_j = rising[-1][3] - rising[0][3]
+        return risen_j if risen_j >= 0 else None
 
     def _window(self, device: MeteredDevice, start_s: float, end_s: float) -> WindowEnergy:
         return self._log.window(start_s, end_s).get(device.name, WindowEnergy(None, None))

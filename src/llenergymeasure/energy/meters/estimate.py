@@ -12,8 +12,8 @@ import psutil
 
 from llenergymeasure.domain.metrics import DeviceEnergy
 from llenergymeasure.domain.power import EnergySoFar
-from llenergymeasure.energy.marks import Marks
 from llenergymeasure.energy.meters.base import Meter
+from llenergymeasure.metrics.marks import Marks
 from llenergymeasure.process_tree import started_cpu_s
 
 DEFAULT_WATTS_PER_CORE = 10.0
@@ -61,8 +61,7 @@ class CpuTimeEstimate(Meter):
         self._cpu_s.add(time.monotonic(), self._spent_s())
         self._tell()
 
-    def so_far(self) -> list[EnergySoFar]:
-        """As of the last mark."""
+    def _so_far(self) -> list[EnergySoFar]:
         at_s, cpu_s = self._cpu_s.last
         return [EnergySoFar("cpu", "cpu", self.source, at_s, self._watts * cpu_s)]
 

@@ -9,6 +9,7 @@ from llenergymeasure.energy.meters.base import MeteredDevice
 from llenergymeasure.energy.meters.nvml_counter import NVML_GAIN_SHARE, gpu_devices
 from llenergymeasure.energy.meters.sampled import POWER_MARGIN, UNLIMITED_FACTOR, Feed, SampledMeter, gaps
 from llenergymeasure.energy.power_integral import integrate
+from llenergymeasure.energy.readings import Read
 from llenergymeasure.energy.sampler_process import SamplerProcess
 from llenergymeasure.energy.sensors.nvml import Board
 from llenergymeasure.energy.ticklog import WindowEnergy
@@ -47,6 +48,10 @@ class NvmlPower(SampledMeter):
 
     def _analyse(self) -> None:
         """Nothing is prepared: the samples are integrated as they are."""
+
+    def _joules_between(self, device: MeteredDevice, earlier: Read, later: Read) -> float | None:
+        powers_w = (earlier.power_w or 0.0) + (later.power_w or 0.0)
+        return powers_w / 2 * (later.before_s - earlier.before_s)
 
     def _window(self, device: MeteredDevice, start_s: float, end_s: float) -> WindowEnergy:
         moments_s, powers_w = self._recording.series(device.name, self.quantity)

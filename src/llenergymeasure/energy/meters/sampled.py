@@ -4,7 +4,7 @@ import statistics
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -44,6 +44,13 @@ class Feed(Protocol):
         """End; stopping twice does nothing."""
 
 
+class _Total(NamedTuple):
+    """The joules of a device from its first read to the last; None once they are not known any more."""
+
+    last: Read
+    energy_j: float | None
+
+
 class SampledMeter(Meter):
     """Devices that `feed` reads. `quantity` is the column that energy comes from."""
 
@@ -55,6 +62,7 @@ class SampledMeter(Meter):
         self._feed = feed
         self._gain_share = gain_share
         self._recording = Recording()
+        self._totals: dict[str, _Total] = {}
         self._processes = ProcessWatch()
         self._settled_s = -np.inf
         self.measured_kinds = frozenset(device.kind for device in devices)
@@ -93,13 +101,30 @@ class SampledMeter(Meter):
         self._feed.flush()
         super().tell(listener)
 
-    def so_far(self) -> list[EnergySoFar]:
-        """As of the last read of each device."""
+    def _so_far(self) -> list[EnergySoFar]:
         found = []
         for device in self._devices:
-            if (risen := self._recording.risen(device.name, self.quantity)) is not None:
-                found.append(EnergySoFar(device.name, device.kind, self.source, *risen))
+            total = self._totals.get(device.name)
+            at_s = time.monotonic() if total is None else (total.last.before_s + total.last.after_s) / 2
+            found.append(EnergySoFar(device.name, device.kind, self.source, at_s, total and total.energy_j))
         return found
+
+    def _add_up(self, read: Read) -> None:
+        """Take a read into the total of its device, in order of time: an older one says nothing that is not known."""
+        device = next((device for device in self._devices if device.name == read.device), None)
+        if device is None or getattr(read, self.quantity) is None:
+            return
+        total = self._totals.get(read.device)
+        if total is None:
+            self._totals[read.device] = _Total(read, 0.0)
+        elif read.before_s > total.last.before_s:
+            added_j, before_j = self._joules_between(device, total.last, read), total.energy_j
+            is_known = added_j is not None and before_j is not None
+            self._totals[read.device] = _Total(read, (before_j or 0.0) + (added_j or 0.0) if is_known else None)
+
+    @abstractmethod
+    def _joules_between(self, device: MeteredDevice, earlier: Read, later: Read) -> float | None:
+        """By two reads of it, one after the other; None where they do not tell."""
 
     def close(self) -> None:
         """Take the last reads, and stop the feed."""
@@ -180,6 +205,8 @@ class SampledMeter(Meter):
             if state.pids is not None:
                 self._processes.see(state.device, state.pids)
         self._recording.add(reads, states)
+        for read in reads:
+            self._add_up(read)
         self._tell()
 
     def _foreign(self, device: MeteredDevice, start_s: float, end_s: float) -> tuple[str, ...]:

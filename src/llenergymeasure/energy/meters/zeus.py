@@ -8,11 +8,11 @@ from typing import Any
 
 from llenergymeasure.domain.metrics import DeviceEnergy
 from llenergymeasure.domain.power import EnergySoFar
-from llenergymeasure.energy.marks import Marks
 from llenergymeasure.energy.meters.base import Meter
 from llenergymeasure.energy.meters.nvml_counter import NVML_GAIN_SHARE
 from llenergymeasure.energy.sensors.nvml import Board
 from llenergymeasure.errors import MeterError
+from llenergymeasure.metrics.marks import Marks
 
 WINDOW = "between two marks"
 INSTALL = "pip install -e '.[zeus]'"
@@ -62,8 +62,7 @@ class Zeus(Meter):
         self._begin()
         self._tell()
 
-    def so_far(self) -> list[EnergySoFar]:
-        """As of the last mark."""
+    def _so_far(self) -> list[EnergySoFar]:
         return [EnergySoFar(uuid, "gpu", self.source, *marks.last) for uuid, marks in self._marks.items()]
 
     def energy(self, start_s: float, end_s: float) -> list[DeviceEnergy]:

@@ -1,0 +1,183 @@
+"""The part of a result that a process has left which was killed, out of its journal."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import timedelta
+from math import inf
+from pathlib import Path
+from typing import NamedTuple, TypeVar, get_args
+
+from labledger.errors import UnreadableFileError
+from labledger.schema_versions import parse_record
+from llenergymeasure.domain.choices import DeviceKind
+from llenergymeasure.domain.experiment import FailedRequestColumns, RawProcessResult, RequestColumns
+from llenergymeasure.domain.metrics import ComputeMetrics, DeviceEnergy, EnergyMetrics, Timestamps
+from llenergymeasure.metrics.energy import Headline, emissions_kg_co2, run_energy
+from llenergymeasure.metrics.marks import Marks
+from llenergymeasure.metrics.process_metrics import energy_metrics, inference_metrics
+from llenergymeasure.results.journal import Begun, EnergyReading, Entry
+
+NO_FLOPS = "not known of a process that was killed"
+
+Columns = TypeVar("Columns", RequestColumns, FailedRequestColumns)
+
+
+class Recovered(NamedTuple):
+    """A process's result, and how many lines of its journal are broken and left out."""
+
+    raw: RawProcessResult
+    broken_lines: int
+
+
+def read_journal(path: Path) -> Recovered | None:
+    """What the journal tells; None where no request had ended.
+
+    The window of its figures is from the start to the last end of a request or, where the energy is not known so long,
+    as long as that is. Tokens are counted by their time, those of a request taken to come evenly between its first and
+    its last; requests that had not ended are in no figure. A last line that was cut is left out.
+
+    Raises:
+        UnreadableFileError: it does not say what ran.
+        OSError: it cannot be read.
+    """
+    lines = path.read_bytes().split(b"\n")[:-1]
+    if not lines:
+        return None
+    entries = _entries(lines[1:])
+    requests = _joined(RequestColumns, [entry.requests for entry in entries])
+    if not requests.start_s:
+        return None
+    begun, _ = parse_record(Begun, lines[0], f"{path}: line 1")
+    opened = next((entry for entry in entries if entry.opened_at is not None), Entry())
+    if begun.raw is None or opened.opened_at is None or opened.clock_s is None:
+        raise UnreadableFileError(f"{path}: it does not say what ran, and when it began")
+    energy = _EnergyLog(begun, [reading for entry in entries for reading in entry.energy or []], opened.clock_s)
+    ended_s = max(map(_end_s, requests.start_s, requests.e2e_ms))
+    last_s = min(ended_s, energy.known_until_s) if energy.known_until_s > 0 else ended_s
+    inputs, outputs = _tokens_until(requests, last_s)
+    first_ms = [
+        ttft_ms
+        for start_s, ttft_ms, e2e_ms in zip(requests.start_s, requests.ttft_ms, requests.e2e_ms, strict=True)
+        if ttft_ms is not None and _end_s(start_s, e2e_ms) <= last_s
+    ]
+    failed = _joined(FailedRequestColumns, [entry.failed for entry in entries])
+    raw = begun.raw.model_copy(
+        update={
+            "timestamps": Timestamps.from_times(opened.opened_at, opened.opened_at + timedelta(seconds=last_s)),
+            "inference_metrics": inference_metrics(inputs, outputs, last_s, first_ms),
+            "energy_metrics": energy.metrics(last_s, inputs + outputs),
+            "compute_metrics": _without_flops(begun.raw.compute_metrics),
+            "per_request_latencies_ms": requests.e2e_ms,
+            "clock_s": opened.clock_s,
+            "window_start_s": 0.0,
+            "is_partial": begun.share is None or len(requests.start_s) < begun.share,
+            "requests": requests,
+            "failed_requests": failed if failed.kind else None,
+        }
+    )
+    return Recovered(raw, len(lines) - 1 - len(entries))
+
+
+def _entries(lines: Sequence[bytes]) -> list[Entry]:
+    """Of the lines that are whole: a power cut may leave holes."""
+    entries = []
+    for line in lines:
+        try:
+            entry, _ = parse_record(Entry, line, "")
+        except UnreadableFileError:
+            continue
+        if not _is_ragged(entry.requests) and not _is_ragged(entry.failed):
+            entries.append(entry)
+    return entries
+
+
+def _is_ragged(columns: RequestColumns | FailedRequestColumns | None) -> bool:
+    return columns is not None and len({len(getattr(columns, name)) for name in type(columns).model_fields}) > 1
+
+
+def _joined(kind: type[Columns], parts: Sequence[Columns | None]) -> Columns:
+    """The columns of all parts, one after another."""
+    known = [part for part in parts if part is not None]
+    return kind(**{name: [each for part in known for each in getattr(part, name)] for name in kind.model_fields})
+
+
+def _end_s(start_s: float, e2e_ms: float) -> float:
+    return start_s + e2e_ms / 1e3
+
+
+def _tokens_until(requests: RequestColumns, last_s: float) -> tuple[int, int]:
+    """Input tokens whose prefill had ended, and output tokens, of these requests by then."""
+    inputs, outputs = 0, 0.0
+    for input_tokens, output_tokens, start_s, ttft_ms, e2e_ms, first_tokens in zip(
+        requests.input_tokens,
+        requests.output_tokens,
+        requests.start_s,
+        requests.ttft_ms,
+        requests.e2e_ms,
+        requests.first_tokens,
+        strict=True,
+    ):
+        end_s = _end_s(start_s, e2e_ms)
+        first_s = end_s if ttft_ms is None else _end_s(start_s, ttft_ms)
+        if first_s > last_s:
+            continue
+        inputs += input_tokens
+        share = 1.0 if end_s <= last_s else (last_s - first_s) / (end_s - first_s)
+        outputs += first_tokens + (output_tokens - first_tokens) * share
+    return inputs, round(outputs)
+
+
+def _without_flops(known: ComputeMetrics | None) -> ComputeMetrics | None:
+    """Operations need the length of each batch, which no column has."""
+    changes = {"flops_total": None, "flops_method": NO_FLOPS, "flops_confidence": None}
+    return known and known.model_copy(update=changes)
+
+
+class _EnergyLog:
+    """The joules that a journal knows; times count from the start of the measurement. Between two readings they are
+    taken to grow evenly."""
+
+    def __init__(self, begun: Begun, readings: Sequence[EnergyReading], clock_s: float) -> None:
+        self._begun = begun
+        self._headline = Headline(bool(begun.on_accelerator), tuple(begun.device_uuids or ()))
+        self._devices: dict[str, DeviceEnergy] = {}
+        self._marks: dict[str, Marks] = defaultdict(Marks)
+        for reading in sorted(readings, key=lambda reading: reading.at_s or 0.0):
+            if reading.device is None or reading.at_s is None or reading.kind not in get_args(DeviceKind):
+                continue
+            self._devices[reading.device] = DeviceEnergy(
+                device=reading.device, kind=reading.kind, source=reading.source, energy_j=None
+            )
+            if reading.energy_j is not None:
+                self._marks[reading.device].add(reading.at_s - clock_s, reading.energy_j)
+
+    @property
+    def known_until_s(self) -> float:
+        """The last moment at which every device of the total was read; -inf where one never was, or there is none."""
+        of_total = [name for name, device in self._devices.items() if self._headline.covers(device)]
+        if not of_total or self._begun.unmetered is not None:
+            return -inf
+        return min(self._marks[name].last[0] if name in self._marks else -inf for name in of_total)
+
+    def metrics(self, last_s: float, tokens: int) -> EnergyMetrics:
+        """Of the time from the start to `last_s`; of a device that was not read before and after, unknown."""
+        begun = self._begun
+        devices = [
+            device.model_copy(update={"energy_j": self._grown_j(name, last_s)})
+            for name, device in self._devices.items()
+        ]
+        energy = run_energy([] if begun.unmetered else devices, self._headline, begun.source or "none")
+        return energy_metrics(
+            energy,
+            devices,
+            on_accelerator=self._headline.on_accelerator,
+            duration_s=last_s,
+            tokens=tokens,
+            emissions_kg_co2=emissions_kg_co2(energy.total_j, begun.grid_carbon_intensity, begun.datacenter_pue or 1.0),
+        )
+
+    def _grown_j(self, name: str, last_s: float) -> float | None:
+        try:
+            return self._marks[name].grown(0.0, last_s)
+        except ValueError:  # it was not watched so long
+            return None
