@@ -149,6 +149,28 @@ def test_a_run_that_is_killed_leaves_no_server_and_its_log_and_what_was_measured
     assert raw.energy_metrics.duration_sec == raw.inference_metrics.inference_time_sec > 0
 
 
+def test_a_run_that_is_killed_while_its_server_takes_its_time_to_end_is_recovered_whole(user, served):
+    stubborn = user.folder / "stubborn.py"
+    stubborn.write_text(
+        f"import runpy, signal, sys\nsys.path.insert(0, {str(STANDIN.parent)!r})\n"
+        f"signal.signal(signal.SIGTERM, signal.SIG_IGN)\nrunpy.run_path({str(STANDIN)!r}, run_name='__main__')\n"
+    )
+    path, port = served(server=stubborn, num_prompts=6)
+    with user.watch("run", path) as command:
+        command.wait_for("summing up …")
+        time.sleep(1.0)
+        while_it_lives = user.llem("results", "recover", "--remove")
+        assert processes_of(port)
+        command.end(signal.SIGKILL)
+    assert while_it_lives.stdout == "nothing to recover in results\n"
+    shown = user.llem("results", "recover")
+    assert ": 6 finished requests of 1 process(es); it ended early\n" in shown.stdout
+    raw, _ = kept(user, "process_0.recovered.json")
+    assert not raw.is_partial
+    assert raw.inference_metrics.output_tokens == 6 * 4
+    check_gone(port)
+
+
 def test_ctrl_c_while_the_server_starts_stops_it_and_leaves_its_log_alone(user, served):
     mute = user.folder / "mute.py"
     mute.write_text("import sys, time\nprint('loading', flush=True)\ntime.sleep(600)\n")
