@@ -247,7 +247,11 @@ def test_a_second_ctrl_c_once_the_result_is_saved_does_not_save_it_again(tmp_pat
     finished = harness.Finished(make_result(effective_config={"model": "gpt2"}), [], Journal())
     monkeypatch.setattr(harness, "run", lambda *_, **__: finished)
     monkeypatch.setattr(parts, "discard_run", impatient)
-    with pytest.raises(KeyboardInterrupt) as interrupted:
-        measure_and_save(ExperimentConfig(model="gpt2"), UserConfig(), tmp_path, Silent())
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it is ignored
+    try:
+        with pytest.raises(KeyboardInterrupt) as interrupted:
+            measure_and_save(ExperimentConfig(model="gpt2"), UserConfig(), tmp_path, Silent())
+    finally:
+        signal.signal(signal.SIGINT, before)
     (saved,) = result_files(tmp_path)
     assert interrupted.value.__notes__ == [f"the result was complete and is saved in {saved.parent}"]
