@@ -9,6 +9,7 @@ from llenergymeasure.domain.metrics import DeviceEnergy
 from llenergymeasure.domain.requests import Batch
 from llenergymeasure.energy.meters.base import Meter
 from llenergymeasure.metrics.measurement import Slice
+from llenergymeasure.metrics.unknowns import sum_of_all
 
 SHORTEST_SLICE_S = 1.0
 TICKS_A_SLICE = 10
@@ -65,7 +66,6 @@ def _sum_by_device(parts: Iterable[list[DeviceEnergy]]) -> list[DeviceEnergy]:
 
 def _plus(one: DeviceEnergy, other: DeviceEnergy) -> DeviceEnergy:
     def added(quantity: str) -> float | None:
-        a, b = getattr(one, quantity), getattr(other, quantity)
-        return None if a is None or b is None else a + b
+        return sum_of_all([getattr(one, quantity), getattr(other, quantity)])
 
     return one.model_copy(update={name: added(name) for name in ("energy_j", "edge_j", "gain_j")})

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from llenergymeasure.domain.metrics import DeviceEnergy, EnergyMetrics, InferenceMetrics
 from llenergymeasure.metrics.energy import RunEnergy
+from llenergymeasure.metrics.unknowns import ratio, sum_of_all
 
 
 def inference_metrics(
@@ -34,8 +35,7 @@ def energy_metrics(
     """The total, and `devices` by their kind; a kind of which one is unknown, or none is there, is None."""
 
     def of(kind: str) -> float | None:
-        known = [device.energy_j for device in devices if device.kind == kind]
-        return sum(each for each in known if each is not None) if known and None not in known else None
+        return sum_of_all([device.energy_j for device in devices if device.kind == kind])
 
     mean_w = ratio(energy.total_j, duration_s) if energy.is_measured else None
     return EnergyMetrics(
@@ -49,8 +49,3 @@ def energy_metrics(
         emissions_kg_co2=emissions_kg_co2,
         energy_per_token_j=ratio(energy.total_j, tokens),
     )
-
-
-def ratio(part: float | None, whole: float | None) -> float | None:
-    """None where either is unknown, or there is nothing to divide by."""
-    return part / whole if part is not None and whole else None

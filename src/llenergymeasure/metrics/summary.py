@@ -30,13 +30,14 @@ from llenergymeasure.metrics.latency import e2e_ms, latency_stats, tpot_ms, ttft
 from llenergymeasure.metrics.measurement import EnergyReading, Measurement, energy_of
 from llenergymeasure.metrics.phases import phase_fields
 from llenergymeasure.metrics.power import peak_power_w, thermal_time_series, throttling
-from llenergymeasure.metrics.process_metrics import energy_metrics, inference_metrics, ratio
+from llenergymeasure.metrics.process_metrics import energy_metrics, inference_metrics
 from llenergymeasure.metrics.serving import (
     client_lateness_ms,
     request_failures,
     serving_warnings,
     token_count_source,
 )
+from llenergymeasure.metrics.unknowns import ratio
 from llenergymeasure.metrics.verdict import verdict
 from llenergymeasure.metrics.window import Window
 

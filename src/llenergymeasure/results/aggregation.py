@@ -16,8 +16,8 @@ from llenergymeasure.domain.experiment import SCHEMA_VERSION, AggregationMetadat
 from llenergymeasure.domain.metrics import EnergyMetrics
 from llenergymeasure.errors import ExperimentError
 from llenergymeasure.metrics.columns import latency_intervals_of, latency_stats_of, served
-from llenergymeasure.metrics.process_metrics import ratio
 from llenergymeasure.metrics.serving import failures_by_kind
+from llenergymeasure.metrics.unknowns import ratio, sum_of_all
 from llenergymeasure.results.persistence import RAW_FILE, RERUN_COMMAND, state_folder
 
 MARKER = ".completed_{index}"
@@ -256,9 +256,3 @@ def _union_s(spans: Sequence[tuple[float, float]]) -> float:
 def processes(indices: Sequence[int]) -> str:
     """Them, as people name them."""
     return f"process{'es' if len(indices) > 1 else ''} {', '.join(map(str, indices))}"
-
-
-def sum_of_all(values: Sequence[float | None]) -> float | None:
-    """None where one is unknown, or there is none."""
-    known = [value for value in values if value is not None]
-    return sum(known) if known and len(known) == len(values) else None

@@ -11,7 +11,7 @@ from labledger.errors import UnreadableFileError
 from labledger.schema_versions import parse_record
 from llenergymeasure.domain.choices import DeviceKind
 from llenergymeasure.domain.experiment import FailedRequestColumns, RawProcessResult, RequestColumns
-from llenergymeasure.domain.metrics import ComputeMetrics, DeviceEnergy, EnergyMetrics, Timestamps
+from llenergymeasure.domain.metrics import ComputeMetrics, DeviceEnergy, EnergyMetrics, InferenceMetrics, Timestamps
 from llenergymeasure.metrics.energy import Headline, emissions_kg_co2, run_energy
 from llenergymeasure.metrics.marks import Marks
 from llenergymeasure.metrics.process_metrics import energy_metrics, inference_metrics
@@ -54,18 +54,13 @@ def read_journal(path: Path) -> Recovered | None:
     energy = _EnergyLog(begun, [reading for entry in entries for reading in entry.energy or []], opened.clock_s)
     ended_s = max(map(_end_s, requests.start_s, requests.e2e_ms))
     last_s = min(ended_s, energy.known_until_s) if energy.known_until_s > 0 else ended_s
-    inputs, outputs = _tokens_until(requests, last_s)
-    first_ms = [
-        ttft_ms
-        for start_s, ttft_ms, e2e_ms in zip(requests.start_s, requests.ttft_ms, requests.e2e_ms, strict=True)
-        if ttft_ms is not None and _end_s(start_s, e2e_ms) <= last_s
-    ]
+    inference = _inference_until(requests, last_s)
     failed = _joined(FailedRequestColumns, [entry.failed for entry in entries])
     raw = begun.raw.model_copy(
         update={
             "timestamps": Timestamps.from_times(opened.opened_at, opened.opened_at + timedelta(seconds=last_s)),
-            "inference_metrics": inference_metrics(inputs, outputs, last_s, first_ms),
-            "energy_metrics": energy.metrics(last_s, inputs + outputs),
+            "inference_metrics": inference,
+            "energy_metrics": energy.metrics(last_s, inference.total_tokens or 0),
             "compute_metrics": _without_flops(begun.raw.compute_metrics),
             "per_request_latencies_ms": requests.e2e_ms,
             "clock_s": opened.clock_s,
@@ -105,9 +100,9 @@ def _end_s(start_s: float, e2e_ms: float) -> float:
     return start_s + e2e_ms / 1e3
 
 
-def _tokens_until(requests: RequestColumns, last_s: float) -> tuple[int, int]:
-    """Input tokens whose prefill had ended, and output tokens, of these requests by then."""
-    inputs, outputs = 0, 0.0
+def _inference_until(requests: RequestColumns, last_s: float) -> InferenceMetrics:
+    """Input tokens whose prefill had ended, output tokens, and TTFTs of what had ended, of these requests by then."""
+    inputs, outputs, first_ms = 0, 0.0, []
     for input_tokens, output_tokens, start_s, ttft_ms, e2e_ms, first_tokens in zip(
         requests.input_tokens,
         requests.output_tokens,
@@ -124,7 +119,9 @@ def _tokens_until(requests: RequestColumns, last_s: float) -> tuple[int, int]:
         inputs += input_tokens
         share = 1.0 if end_s <= last_s else (last_s - first_s) / (end_s - first_s)
         outputs += first_tokens + (output_tokens - first_tokens) * share
-    return inputs, round(outputs)
+        if ttft_ms is not None and end_s <= last_s:
+            first_ms.append(ttft_ms)
+    return inference_metrics(inputs, round(outputs), last_s, first_ms)
 
 
 def _without_flops(known: ComputeMetrics | None) -> ComputeMetrics | None:

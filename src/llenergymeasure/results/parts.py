@@ -25,11 +25,11 @@ from llenergymeasure.domain.power import PowerSample
 from llenergymeasure.metrics.advice import size_warnings
 from llenergymeasure.metrics.columns import served
 from llenergymeasure.metrics.energy import multi_gpu_metrics
+from llenergymeasure.metrics.unknowns import sum_of_all
 from llenergymeasure.results.aggregation import (
     aggregate_results,
     is_metered,
     mark_completed,
-    sum_of_all,
 )
 from llenergymeasure.results.persistence import UnsavedResultError, save_raw_result, state_folder, to_json
 from llenergymeasure.results.timeseries import load_timeseries_parquet, temporary_timeseries

@@ -16,6 +16,7 @@ from llenergymeasure.energy.readings import Read, Recording, State
 from llenergymeasure.energy.sampler_process import Heard
 from llenergymeasure.energy.sensors.nvml import PROCESSES_EVERY_S
 from llenergymeasure.energy.ticklog import WindowEnergy
+from llenergymeasure.metrics.unknowns import sum_of_all
 
 POWER_MARGIN = 1.1
 """The most that a device draws, as a multiple of its power limit."""
@@ -118,9 +119,8 @@ class SampledMeter(Meter):
         if total is None:
             self._totals[read.device] = _Total(read, 0.0)
         elif read.before_s > total.last.before_s:
-            added_j, before_j = self._joules_between(device, total.last, read), total.energy_j
-            is_known = added_j is not None and before_j is not None
-            self._totals[read.device] = _Total(read, (before_j or 0.0) + (added_j or 0.0) if is_known else None)
+            added_j = self._joules_between(device, total.last, read)
+            self._totals[read.device] = _Total(read, sum_of_all([total.energy_j, added_j]))
 
     @abstractmethod
     def _joules_between(self, device: MeteredDevice, earlier: Read, later: Read) -> float | None:
