@@ -270,6 +270,20 @@ def test_the_estimate_is_cpu_seconds_times_the_power_of_a_core():
     assert estimated(20.0, 0.3).energy_j == pytest.approx(6.0, rel=0.1)
 
 
+def test_the_estimate_tells_what_it_finds_at_each_mark():
+    told = []
+    with CpuTimeEstimate(6.5) as meter:
+        meter.tell(told.append)
+        work(0.05)
+        worked_s = time.monotonic()
+        meter.mark()
+    (first,), (last,) = told[:2]
+    assert last.at_s >= worked_s
+    (found,) = meter.energy(first.at_s, last.at_s)
+    assert last.energy_j - first.energy_j == pytest.approx(found.energy_j)
+    assert found.energy_j >= 6.5 * 0.05
+
+
 def test_the_estimates_bound_is_all_of_it_or_60_percent_where_the_user_stated_the_power():
     guessed, stated = estimated(None, 0.05), estimated(10.0, 0.05)
     assert guessed.gain_j == pytest.approx(guessed.energy_j)
