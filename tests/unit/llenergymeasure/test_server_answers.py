@@ -201,6 +201,17 @@ def test_an_answer_that_is_no_models_is_malformed_or_cut(page):
     assert answer.chunk_texts == ()
 
 
+@pytest.mark.parametrize("before", range(0, 130, 10))
+def test_no_part_of_a_long_key_that_the_end_of_what_is_kept_divides_is_shown(before):
+    key = "".join(f"{number:04d}" for number in range(150))
+    reader = AnswerReader(key)
+    reader.feed(1.0, f"no events {'.' * before}{key * 20}".encode())
+    reader.end(2.0)
+    message = reader.answer(None).failure.message
+    assert message.startswith("neither events nor JSON: ")
+    assert not any(key[place : place + 8] in message for place in range(len(key) - 8))
+
+
 @pytest.mark.parametrize(
     "error",
     [

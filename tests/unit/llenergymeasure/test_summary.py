@@ -238,6 +238,19 @@ def test_phases_are_known_where_their_bound_is_under_half():
     assert "10 ± 5.5 J" in note
 
 
+@pytest.mark.parametrize(("mixed", "is_known"), [(1, True), (2, False)])
+def test_phases_are_unknown_where_the_decode_has_begun_with_the_first_text_of_over_one_percent(mixed, is_known):
+    batches = [batch(number) for number in range(100)]
+    for number in range(mixed):
+        first, *others = batches[number].requests
+        batches[number] = replace(batches[number], requests=(replace(first, first_tokens=2), *others))
+    batches = [replace(each, requests=each.requests[:1]) for each in batches]
+    energy = {"prefill": [gpu(10.0, edge_j=1.0, gain_j=1.0)], "decode": [gpu(90.0, edge_j=1.0, gain_j=9.0)]}
+    found = summarise(measurement(batches, devices=[gpu(100.0)], on="cuda:0", energy=energy))
+    notes = [each for each in found.measurement_warnings if "tokens of the decode came with the first text" in each]
+    assert (found.energy_decode_j is not None, len(notes)) == (is_known, 0 if is_known else 1)
+
+
 def test_emissions_take_the_grid_and_the_building_and_are_unknown_without_the_grid():
     def emissions(**user):
         return summarise(measurement([batch(0)], devices=[cpu(3.6e6)], user=UserConfig(**user))).emissions_kg_co2
