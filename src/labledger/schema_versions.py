@@ -162,14 +162,32 @@ def parse_record(model: type[R], text: bytes, where: str) -> tuple[R, dict[str, 
         UnreadableFileError: `text` is not JSON (with line and column), not an object, or a value in it has a
             wrong type (with the field's path).
     """
-    try:
-        data = from_json(text, allow_inf_nan=False)
-    except ValueError as error:
-        raise UnreadableFileError(f"{where}: not JSON: {error}") from error
+    data = parse_json(text, where)
     if not isinstance(data, dict):
         raise UnreadableFileError(f"{where}: line 1 column 1: expected an object, found {type(data).__name__}")
+    return record_of(model, data, where), data
+
+
+def parse_json(text: bytes, where: str) -> Any:
+    """The value in `text`; NaN and infinity are no JSON.
+
+    Raises:
+        UnreadableFileError: it is not JSON, with line and column.
+    """
     try:
-        return model.model_validate(data, context=FROM_FILE), data
+        return from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise UnreadableFileError(f"{where}: not JSON: {error}") from error
+
+
+def record_of(model: type[R], data: dict[str, Any], where: str) -> R:
+    """The record in a file's JSON object.
+
+    Raises:
+        UnreadableFileError: values have a wrong type, each with its field's path.
+    """
+    try:
+        return model.model_validate(data, context=FROM_FILE)
     except ValidationError as error:
         problems = [f"{where}: {_problem(each)}" for each in error.errors(include_url=False)]
         raise UnreadableFileError("\n".join(problems)) from error

@@ -50,7 +50,7 @@ def load_all(directory: Path) -> list[tuple[Path, "ExperimentResult"]]:
             result = read_result(path)
         if isinstance(result, Unreadable):
             print_error(f"{result.path}: {result.reason}")
-        else:
+        elif result is not None:
             found.append((path, result))
     return found
 
