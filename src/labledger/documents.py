@@ -140,7 +140,7 @@ def _check_kind(model: type[Document], content: bytes, data: dict[str, Any], whe
 
 def _other_kind(where: str, kind: str | None, wanted: type[Document]) -> OtherKindError:
     if kind is None:
-        found = f"it has neither a kind nor {wanted.known_by}; name a file that labledger saved"
+        found = f"it names no kind, and has no {wanted.known_by}, by which older files are known"
     elif kind in COMMANDS:
         found = f"its kind is {kind}, which `{COMMANDS[kind]}` reads"
     else:
