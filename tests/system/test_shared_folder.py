@@ -12,8 +12,11 @@ from typer.testing import CliRunner
 
 import llenergymeasure
 from labledger.documents import OtherKindError
+from labledger.files import write_durably
 from llenergymeasure.cli.main import app as llem_app
 from payment_simulator.cli.main import app as payment_app
+from payment_simulator.experiments import result as result_module
+from payment_simulator.experiments.result import ExperimentResult
 from small_result import make_result
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -85,6 +88,21 @@ def test_recover_finds_nothing_and_removes_nothing(shared):
     shown = llem("recover", "--remove")
     assert (shown.exit_code, shown.stdout) == (0, "nothing to recover in results\n")
     assert sorted(shared.rglob("*")) == before
+
+
+def test_a_folder_that_payment_sim_fills_meanwhile_is_left_alone(shared, monkeypatch):
+    """Its name is as one of llem's may be, and nothing is in it yet."""
+    shown = []
+
+    def watched(path, content):
+        shown.append(llem("recover", "--remove").stdout)
+        write_durably(path, content)
+
+    monkeypatch.setattr(result_module, "write_durably", watched)
+    result = ExperimentResult.from_json(GOLDEN / "payments_1.0" / "result.json")
+    saved = result.model_copy(update={"experiment_name": "my_game"}).save(shared)
+    assert shown == ["nothing to recover in results\n"]
+    assert ExperimentResult.from_json(saved).final_costs == 2000
 
 
 def test_python_gives_the_results_of_llem_alone_without_a_warning(shared):
