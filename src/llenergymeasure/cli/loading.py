@@ -1,9 +1,9 @@
 """Results as commands load them: what is wrong with one is told on standard error, and the rest goes on."""
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from labledger.commands import telling_warnings
 
 if TYPE_CHECKING:
     from llenergymeasure.domain.experiment import ExperimentResult
@@ -13,30 +13,8 @@ def load(path: Path) -> "ExperimentResult":
     """The result at `path`. Raises as `ExperimentResult.from_json`."""
     from llenergymeasure.results.persistence import load_result
 
-    with _telling_warnings(path):
+    with telling_warnings(path.parent.name):
         return load_result(path)
-
-
-_told: set[str] = set()
-
-
-@contextlib.contextmanager
-def _telling_warnings(path: Path) -> Iterator[None]:
-    """Warnings go to standard error, with the result's name; one of another schema version once for all results."""
-    import warnings
-
-    from labledger.console import print_error
-    from labledger.schema_versions import SchemaVersionWarning
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    for warning in caught:
-        of_all = issubclass(warning.category, SchemaVersionWarning)
-        text = str(warning.message) if of_all else f"{path.parent.name}: {warning.message}"
-        if text not in _told:
-            print_error(text)
-            _told.add(text)
 
 
 def load_all(directory: Path) -> list[tuple[Path, "ExperimentResult"]]:
@@ -46,11 +24,11 @@ def load_all(directory: Path) -> list[tuple[Path, "ExperimentResult"]]:
 
     found = []
     for path in result_files(directory):
-        with _telling_warnings(path):
+        with telling_warnings(path.parent.name):
             result = read_result(path)
         if isinstance(result, Unreadable):
             print_error(f"{result.path}: {result.reason}")
-        else:
+        elif result is not None:
             found.append((path, result))
     return found
 

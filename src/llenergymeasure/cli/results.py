@@ -136,7 +136,7 @@ def verify(
     from llenergymeasure.results.catalog import result_files
     from llenergymeasure.results.verification import verify as verify_result
 
-    found = [verify_result(path) for path in result_files(directory)]
+    found = [each for path in result_files(directory) if (each := verify_result(path)) is not None]
     problems = {each.path: _problems(each, require_valid) for each in found}
     if json:
         rows = [

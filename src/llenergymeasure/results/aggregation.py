@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from labledger.documents import read_document
 from labledger.errors import UnreadableFileError
 from labledger.files import write_durably
-from labledger.schema_versions import SchemaVersionWarning, parse_record, version_warning
+from labledger.schema_versions import SchemaVersionWarning, version_warning
 from llenergymeasure.domain.choices import MeasurementMethodology
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, AggregationMetadata, ExperimentResult, RawProcessResult
 from llenergymeasure.domain.metrics import EnergyMetrics
@@ -69,7 +70,7 @@ def load_raw_results(folder: Path) -> list[RawProcessResult]:
     """
     pattern = re.compile(RAW_FILE.format(index=r"\d+"))
     files = [path for path in folder.iterdir() if pattern.fullmatch(path.name)]
-    read = [parse_record(RawProcessResult, path.read_bytes(), str(path)) for path in files]
+    read = [read_document(RawProcessResult, path.read_bytes(), str(path)) for path in files]
     told = (version_warning(raw, data, current=SCHEMA_VERSION, rerun=RERUN_COMMAND) for raw, data in read)
     if text := next(filter(None, told), None):
         warnings.warn(text, SchemaVersionWarning, stacklevel=2)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from labledger.documents import OtherKindError, read_document
 from labledger.errors import UnreadableFileError
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.errors import ConfigError
@@ -30,13 +31,13 @@ def result_files(directory: Path) -> Iterator[Path]:
 
     Raises:
         ConfigError: there is no such directory.
+        OtherKindError: it is one folder or file, and of another kind.
     """
-    if directory.is_file():
-        yield directory
-        return
-    if (directory / RESULT_FILE).is_file():
-        yield directory / RESULT_FILE
-        return
+    for named in (directory, directory / RESULT_FILE):
+        if named.is_file():
+            _check_kind(named)
+            yield named
+            return
     try:
         names = sorted(entry.name for entry in os.scandir(directory) if not entry.name.startswith("."))
     except OSError as error:
@@ -47,10 +48,25 @@ def result_files(directory: Path) -> Iterator[Path]:
             yield path
 
 
-def read_result(path: Path) -> ExperimentResult | Unreadable:
-    """The result at `path`, or why it cannot be read. Warns as `ExperimentResult.from_json` does."""
+def _check_kind(path: Path) -> None:
+    """Raise OtherKindError where a file that somebody named is no result; in a folder it would be passed over."""
+    try:
+        read_document(ExperimentResult, path.read_bytes(), str(path))
+    except OtherKindError:
+        raise
+    except (UnreadableFileError, OSError):
+        return  # who reads it is told
+
+
+def read_result(path: Path) -> ExperimentResult | Unreadable | None:
+    """The result at `path`, or why it cannot be read; None of a file that is none, but of another kind.
+
+    Warns as `ExperimentResult.from_json` does.
+    """
     try:
         return load_result(path)
+    except OtherKindError:
+        return None
     except UnreadableFileError as error:
         return Unreadable(path, str(error).removeprefix(f"{path}: "))
     except OSError as error:
@@ -60,15 +76,18 @@ def read_result(path: Path) -> ExperimentResult | Unreadable:
 def load_results(directory: Path | str) -> list[ExperimentResult]:
     """Every result in a directory, in the order of their folders' names; one that cannot be read is a UserWarning.
 
+    What is of another kind, as the experiments of payment-sim are, is no result, and passed over.
+
     Raises:
         ConfigError: there is no such directory.
+        OtherKindError: it is one folder or file, and of another kind.
     """
     found = []
     for path in result_files(Path(directory)):
         result = read_result(path)
         if isinstance(result, Unreadable):
             warnings.warn(f"{result.path}: {result.reason}; left out", stacklevel=2)
-        else:
+        elif result is not None:
             found.append(result)
     return found
 

@@ -7,6 +7,7 @@ from math import inf
 from pathlib import Path
 from typing import NamedTuple, TypeVar, get_args
 
+from labledger.documents import read_document
 from labledger.errors import UnreadableFileError
 from labledger.schema_versions import parse_record
 from llenergymeasure.domain.choices import DeviceKind
@@ -47,7 +48,7 @@ def read_journal(path: Path) -> Recovered | None:
     requests = _joined(RequestColumns, [entry.requests for entry in entries])
     if not requests.start_s:
         return None
-    begun, _ = parse_record(Begun, lines[0], f"{path}: line 1")
+    begun, _ = read_document(Begun, lines[0], f"{path}: line 1")
     opened = next((entry for entry in entries if entry.opened_at is not None), Entry())
     if begun.raw is None or opened.opened_at is None or opened.clock_s is None:
         raise UnreadableFileError(f"{path}: it does not say what ran, and when it began")

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from labledger.documents import read_document
 from labledger.files import copy_durably, write_durably
-from labledger.schema_versions import parse_record
 from llenergymeasure.domain.choices import Verdict
 from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
 from llenergymeasure.domain.metrics import (
@@ -95,7 +95,7 @@ def load_parts(folder: Path, raws: Sequence[RawProcessResult]) -> list[Experimen
     paths = [folder / PART_FILE.format(index=raw.process_index) for raw in raws]
     if not all(path.is_file() for path in paths):
         return []
-    return [parse_record(ExperimentResult, path.read_bytes(), str(path))[0] for path in paths]
+    return [read_document(ExperimentResult, path.read_bytes(), str(path))[0] for path in paths]
 
 
 def load_samples(folder: Path, raws: Sequence[RawProcessResult]) -> list[PowerSample]:

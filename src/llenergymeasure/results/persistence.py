@@ -1,21 +1,21 @@
 """A result's folder: `{model}_{backend}_{minute}/` with result.json and, where there is one, its sidecar.
 
-The sidecar is written first and result.json last, so a folder with a result.json is complete. The last key of
-that file, `integrity`, holds digests of both; it is no field of a result.
+The sidecar is written first and result.json last, so a folder with a result.json is complete. That file's seal covers
+the digest of the sidecar.
 """
 
 import hashlib
-import json
 import re
 import warnings
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
+from labledger.documents import Seal, check_seal, dump_document, read_document, seal_of, sealed
 from labledger.files import claimed_directory, copy_durably, uninterrupted, write_durably
-from labledger.schema_versions import SchemaVersionWarning, parse_record, version_warning
+from labledger.schema_versions import SchemaVersionWarning, version_warning
 from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult, RawProcessResult
 from llenergymeasure.errors import ExperimentError
@@ -30,10 +30,6 @@ LOGS_FOLDER = ".logs"
 RAW_FILE = "process_{index}.json"
 RERUN_COMMAND = "llem run experiment.yaml"
 MAX_NAME_LENGTH = 100
-
-_ZEROS = "0" * 64
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_DIGEST_KEY = b'"sha256": "'
 
 
 class UnsavedResultError(ExperimentError):
@@ -66,7 +62,7 @@ def save_result(result: ExperimentResult, output_dir: Path, timeseries_source: P
             timeseries_digest = copy_durably(Path(timeseries_source), folder / TIMESERIES_FILE)
             result = result.model_copy(update={"timeseries": TIMESERIES_FILE})
         path = folder / RESULT_FILE
-        write_durably(path, _sealed(to_json(result), timeseries_digest))
+        write_durably(path, sealed(to_json(result), timeseries_sha256=timeseries_digest))
         return path
 
 
@@ -101,7 +97,7 @@ def save_raw_result(raw: RawProcessResult, output_dir: Path) -> Path:
         OSError: it could not be written.
     """
     path = state_folder(output_dir, raw.experiment_id) / RAW_FILE.format(index=raw.process_index)
-    write_durably(path, raw.model_dump_json(indent=2).encode())
+    write_durably(path, dump_document(raw).encode())
     return path
 
 
@@ -120,12 +116,12 @@ def load_result(path: Path) -> ExperimentResult:
 
     Raises:
         OSError: the file cannot be read.
+        OtherKindError: it is of another kind.
         UnreadableFileError: it is not JSON, or a value has a wrong type.
     """
     path = Path(path)
     content = path.read_bytes()
-    result, data = parse_record(ExperimentResult, content, str(path))
-    result._unknown.pop("integrity", None)
+    result, data = read_document(ExperimentResult, content, str(path))
     if warning := version_warning(result, data, current=SCHEMA_VERSION, rerun=RERUN_COMMAND):
         warnings.warn(warning, SchemaVersionWarning, stacklevel=3)
     if check_integrity(path, content, data) == "broken":
@@ -155,8 +151,8 @@ def load_timeseries(result: ExperimentResult, path: Path) -> "pyarrow.Table | No
 
 
 def to_json(result: ExperimentResult) -> str:
-    """The result as indented JSON text."""
-    return result.model_dump_json(indent=2)
+    """The result as indented JSON text, its kind first."""
+    return dump_document(result)
 
 
 def to_parquet(result: ExperimentResult, path: Path) -> Path:
@@ -182,28 +178,15 @@ def safe_name(name: object) -> str:
     return text.strip(".-") or "unknown"
 
 
-def _sealed(document: str, timeseries_digest: str | None) -> bytes:
-    """`document` with its last key, `integrity`: the digest of the file's own bytes with its digits as zeros."""
-    seal = json.dumps({"sha256": _ZEROS, "timeseries_sha256": timeseries_digest})
-    content = f'{document.removesuffix("}").rstrip()},\n  "integrity": {seal}\n}}\n'.encode()
-    digest = hashlib.sha256(content).hexdigest().encode()
-    start = content.rindex(_DIGEST_KEY) + len(_DIGEST_KEY)
-    return content[:start] + digest + content[start + len(digest) :]
+def check_integrity(path: Path, content: bytes, data: dict[str, Any]) -> Seal:
+    """Whether the file and its sidecar are as they were saved; "absent" where there is no such key.
 
-
-def check_integrity(path: Path, content: bytes, data: dict[str, Any]) -> Literal["holds", "broken", "absent"]:
-    """Whether the file and its sidecar are as they were saved; "absent" where there is no such key."""
-    seal = data.get("integrity")
-    seal = seal if isinstance(seal, dict) else {}
-    digest = seal.get("sha256")
-    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
-        return "absent"
-    start = content.rfind(_DIGEST_KEY) + len(_DIGEST_KEY)
-    unsealed = content[:start] + _ZEROS.encode() + content[start + len(digest) :]
-    if hashlib.sha256(unsealed).hexdigest() != digest:
-        return "broken"
-    expected, sidecar = seal.get("timeseries_sha256"), path.parent / TIMESERIES_FILE
-    if expected is None or not sidecar.exists():
-        return "holds"
+    Raises:
+        OSError: the sidecar cannot be read.
+    """
+    found = check_seal(content, data)
+    expected, sidecar = seal_of(data).get("timeseries_sha256"), path.parent / TIMESERIES_FILE
+    if found != "holds" or expected is None or not sidecar.exists():
+        return found
     with sidecar.open("rb") as file:
         return "holds" if hashlib.file_digest(file, "sha256").hexdigest() == expected else "broken"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from labledger.documents import dump_document
 from labledger.errors import UnreadableFileError
 from labledger.files import unheld
 from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
@@ -136,7 +137,7 @@ def _recovered(folder: Path) -> tuple[list[RawProcessResult], list[str]]:
         if recovered.broken_lines:
             problems.append(f"{recovered.broken_lines} broken lines of {path} are left out")
         with contextlib.suppress(OSError):  # a full disk, or one that is read only
-            path.with_suffix(RECOVERED_SUFFIX).write_text(recovered.raw.model_dump_json(indent=2), encoding="utf-8")
+            path.with_suffix(RECOVERED_SUFFIX).write_text(dump_document(recovered.raw), encoding="utf-8")
     return found, problems
 
 
