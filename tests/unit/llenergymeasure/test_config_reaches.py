@@ -1,6 +1,7 @@
 """Every field of the configuration reaches what it configures: a proof for each, and none without."""
 
 import json
+import shutil
 import time
 from typing import get_args
 
@@ -333,8 +334,6 @@ def proves_trust_remote_code(monkeypatch, tmp_path, folder):
 
 
 def folder_with_code(folder, copy):
-    import shutil
-
     shutil.copytree(folder, copy)
     (copy / "own.py").write_text("from transformers import LlamaForCausalLM\nclass OwnLlama(LlamaForCausalLM): pass\n")
     config = json.loads((copy / "config.json").read_text())
@@ -353,6 +352,17 @@ def proves_revision(monkeypatch, tmp_path, folder):
     )
     load(tiny_config(model=str(folder), random_model=None, pytorch={"revision": "v1.0"}), builtin_text)
     assert asked == ["v1.0"]
+
+
+def proves_allow_missing_weights(monkeypatch, tmp_path, folder):
+    base = transformers.AutoModelForCausalLM.from_pretrained(folder).model
+    headless = shutil.copytree(folder, tmp_path / "headless")
+    base.save_pretrained(headless)
+    config = {"model": str(headless), "random_model": None}
+    assert any("allow_missing_weights" in each for each in checks.weight_problems(tiny_config(**config)))
+    allowing = tiny_config(**config, pytorch={"allow_missing_weights": True})
+    assert not list(checks.weight_problems(allowing))
+    assert "(lm_head.weight)" in load(allowing, builtin_text).remarks[0]
 
 
 def proves_data_parallel(monkeypatch, tmp_path, folder):
@@ -427,6 +437,7 @@ PROOFS = {
     "pytorch.cache": proves_cache,
     "pytorch.torch_compile": proves_torch_compile,
     "pytorch.trust_remote_code": proves_trust_remote_code,
+    "pytorch.allow_missing_weights": proves_allow_missing_weights,
     "pytorch.revision": proves_revision,
     "pytorch.data_parallel": proves_data_parallel,
     "passthrough_kwargs": proves_passthrough,

@@ -20,7 +20,8 @@ from llenergymeasure.backends.pytorch.generation import (
 )
 from llenergymeasure.backends.pytorch.loading import Loaded, first_line, load
 from llenergymeasure.backends.pytorch.memory import MB, HostMemory, device_peak_mb, reset_device_peak
-from llenergymeasure.backends.pytorch.sources import hub_commit, weight_files
+from llenergymeasure.backends.pytorch.safetensors_files import weight_files
+from llenergymeasure.backends.pytorch.sources import hub_commit
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.model import ModelFacts
@@ -239,5 +240,6 @@ def _facts(loaded: Loaded, revision: str | None) -> ModelFacts:
         shape=shape,
         shape_unknown=unknown,
         revision=revision,
+        remarks=loaded.remarks,
         effective={"device": loaded.device},
     )
