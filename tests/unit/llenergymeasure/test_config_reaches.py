@@ -12,7 +12,7 @@ import transformers
 from pydantic import BaseModel
 from replays import RecordedWarmup, SteadyGpu
 from test_server_config_reaches import PROOFS as PROOFS_OF_SERVERS
-from tiny import TINY_SHAPE, tiny_config
+from tiny import TINY_SHAPE, save_adapter, tiny_config
 
 from labledger.console import Silent
 from labledger.yaml_files import models_in
@@ -66,16 +66,6 @@ def baseline(**fields):
     slept = []
     window = watch_idle(SteadyGpu(), tiny_config(baseline=fields).baseline, sleep=slept.append)
     return idle_power(SteadyGpu(), window, Headline(on_accelerator=False)), slept
-
-
-def adapter(base_folder, folder):
-    from peft import LoraConfig, get_peft_model
-
-    base = transformers.AutoModelForCausalLM.from_pretrained(base_folder)
-    torch.manual_seed(5)
-    adapted = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
-    adapted.save_pretrained(folder)
-    return str(folder)
 
 
 def first_query_layer(model):
@@ -292,14 +282,14 @@ def proves_measurement_window(monkeypatch, tmp_path, folder):
 
 
 def proves_lora_path(monkeypatch, tmp_path, folder):
-    path = adapter(folder, tmp_path / "adapter")
+    path = save_adapter(folder, tmp_path / "adapter")
     model = loaded(model=str(folder), random_model=None, lora={"path": path}, precision="bf16")
     assert hasattr(first_query_layer(model), "lora_A")
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
 
 
 def proves_lora_merge(monkeypatch, tmp_path, folder):
-    path = adapter(folder, tmp_path / "adapter")
+    path = save_adapter(folder, tmp_path / "adapter")
     plain = first_query_layer(loaded(model=str(folder), random_model=None))
     merged = first_query_layer(loaded(model=str(folder), random_model=None, lora={"path": path, "merge": True}))
     assert type(merged) is torch.nn.Linear

@@ -85,7 +85,9 @@ def with_adapter(model: Any, lora: LoraConfig) -> tuple[Any, Misfit]:
     adapter.inference_mode = True
     # Without autocast_adapter_dtype=False an adapter computes in fp32, whatever the precision.
     adapted = get_peft_model(model, adapter, autocast_adapter_dtype=False)
-    loaded = adapted.load_adapter(folder, "default", use_safetensors=True, autocast_adapter_dtype=False)
+    loaded = adapted.load_adapter(
+        folder, "default", use_safetensors=True, autocast_adapter_dtype=False, torch_device=str(model.device)
+    )
     adapted = adapted.to(model.dtype)
     misfit = Misfit(tuple(loaded.missing_keys), tuple(loaded.unexpected_keys))
     if lora.merge:

@@ -76,12 +76,17 @@ def load(config: ExperimentConfig, corpus: Callable[[], str]) -> Loaded:
         model.forward = torch.compile(model.forward)
     eos_ids = _eos_ids(model, tokenizer)
     pad_id = tokenizer.pad_token_id
-    if pad_id is None or pad_id >= model.get_input_embeddings().num_embeddings:  # added, and the model not resized
+    if pad_id is None or pad_id >= embedded_tokens(model):  # added, and the model not resized
         pad_id = (*eos_ids, 0)[0]
     neutral = type(model.generation_config)
     # What a model's own generation_config.json would add (temperature, penalties) is not in our configuration.
     model.generation_config = neutral(pad_token_id=pad_id)
     return Loaded(model.eval(), tokenizer, device, eos_ids, pad_id, remarks)
+
+
+def embedded_tokens(model: Any) -> int:
+    """How many tokens a model has embeddings for; an adapter may wrap the embedding."""
+    return int(model.get_input_embeddings().weight.shape[0])
 
 
 def _load_problem(error: Exception) -> str:
