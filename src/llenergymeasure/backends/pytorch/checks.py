@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 
+from labledger.extras import install_command, missing
 from llenergymeasure.backends.pytorch.adapters import lora_problems
 from llenergymeasure.backends.pytorch.encoding import NO_CHAT_TEMPLATE
 from llenergymeasure.backends.pytorch.sources import has_chat_template, model_folder, model_problems
@@ -13,7 +13,6 @@ from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.requests import Prompt
 
 REQUIRED = ("torch", "transformers", "accelerate")
-INSTALL = "pip install -e '.[pytorch]'"
 
 
 def versions() -> dict[str, str | None]:
@@ -23,14 +22,14 @@ def versions() -> dict[str, str | None]:
 
 def problems(config: ExperimentConfig) -> Iterator[str]:
     """Every problem: packages, device, model, adapter."""
-    if missing := [name for name in REQUIRED if find_spec(name) is None]:
-        yield f"backend pytorch: {' and '.join(missing)} not installed; run {INSTALL}"
+    if absent := missing(*REQUIRED):
+        yield f"backend pytorch: {' and '.join(absent)} not installed; run {install_command('pytorch')}"
     else:
         yield from _device_problems(config)
         yield from model_problems(config)
     if config.lora is not None:
-        if find_spec("peft") is None:
-            yield f"lora: peft is not installed; run {INSTALL}"
+        if missing("peft"):
+            yield f"lora: peft is not installed; run {install_command('pytorch')}"
         yield from lora_problems(config.lora)
 
 
