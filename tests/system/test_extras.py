@@ -16,6 +16,13 @@ ROOT = Path(__file__).parents[2]
 OPTIONAL = (*EXTRAS, "pandas", "llvmlite", "sentencepiece", "openai", "anthropic", "google", "httpx", "requests")
 WITH_TRANSFORMERS = {"tokenizers", "safetensors", "huggingface_hub"}
 DISTRIBUTIONS = {"pydantic_ai": "pydantic-ai-slim"}
+SHORT = """
+name: short
+scenario: {}
+proposer: search
+convergence: {{max_iterations: 1, stability_window: 1}}
+output: {{directory: results, database: short.db}}
+"""
 PROGRAM = """
 import json, sys
 from typer.testing import CliRunner
@@ -147,7 +154,7 @@ def test_with_the_payments_extra_alone_an_experiment_is_run_and_read(user, comma
         *set(OPTIONAL) - {"duckdb", "pytz", "numba", "llvmlite"}, ANTHROPIC_API_KEY="k", **compiled
     )
     scenario = ROOT / "examples/payments/castro_exp1.yaml"
-    experiment = user.write("short.yaml", f"name: short\nscenario: {scenario}\nconvergence: {{max_iterations: 1}}\n")
+    experiment = user.write("short.yaml", SHORT.format(scenario))
     for arguments in (
         ["run", experiment],
         ["results"],
