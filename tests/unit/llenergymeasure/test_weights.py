@@ -197,6 +197,35 @@ def test_an_expert_of_which_a_tensor_is_missing_is_refused(folder):
         assert "of a mixture of experts, one of an expert is missing" in line
 
 
+def save_in_shards(folder):
+    """The model in several files, without the single one."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    model.save_pretrained(folder, max_shard_size="100KB")
+    return sorted(folder.glob("*.safetensors"))
+
+
+def test_a_shard_that_the_index_names_and_is_gone_is_refused_by_its_name(folder):
+    shard = save_in_shards(folder)[1]
+    shard.unlink()
+    (line,) = checked(config_of(folder))
+    assert f"its index names files that are not there: {shard.name}; fetch it again" in line
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"weight_map": 1}', '{"weight_map": {"x": 1, "y": ["z"]}}'])
+def test_an_index_that_is_none_is_refused(folder, text):
+    save_in_shards(folder)
+    (folder / "model.safetensors.index.json").write_text(text)
+    (line,) = checked(config_of(folder))
+    assert line.startswith(f"model: {folder}/model.safetensors.index.json: cannot be read: ")
+
+
+def test_an_index_beside_a_single_file_is_not_heeded(folder):
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"x": "gone.safetensors"}}')
+    assert checked(config_of(folder)) == []
+    assert load(config_of(folder), builtin_text).remarks == ()
+
+
 def test_a_tensors_name_is_quoted_short_and_printable(folder):
     write(folder, {**weights_of(folder), "\x1b[2J" + "x" * 5000: torch.zeros(1)})
     (line,) = checked(config_of(folder))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 
 
@@ -26,14 +27,30 @@ def loaded_files(folder: Path) -> tuple[Path, ...]:
 
     Empty where there is neither a single file nor an index that can be read.
     """
-    single = folder / "model.safetensors"
+    single = folder / SINGLE_FILE
     if single.is_file():
         return (single,)
     try:
-        named = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))["weight_map"].values()
-        return tuple(folder / name for name in sorted(set(named)))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return tuple(folder / name for name in indexed_files(folder))
+    except (OSError, ValueError):
         return ()
+
+
+def indexed_files(folder: Path) -> tuple[str, ...]:
+    """The names of the files that a folder's index says the weights are in, in order.
+
+    Raises:
+        OSError: there is no index, or it cannot be read.
+        ValueError: it is none.
+    """
+    index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
+    try:
+        names = set(index["weight_map"].values())
+    except (KeyError, AttributeError, TypeError) as error:
+        raise ValueError("it has no weight_map") from error
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("its weight_map names no files")
+    return tuple(sorted(names))
 
 
 def stored_tensors(path: Path) -> dict[str, StoredTensor] | None:

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from llenergymeasure.backends.pytorch.adapters import ADAPTER_CONFIG, adapter_alone, adapter_beside_a_model
-from llenergymeasure.backends.pytorch.safetensors_files import INDEX_FILE, safetensors_problem, weight_files
+from llenergymeasure.backends.pytorch.safetensors_files import (
+    INDEX_FILE,
+    SINGLE_FILE,
+    indexed_files,
+    safetensors_problem,
+    weight_files,
+)
+from llenergymeasure.backends.pytorch.weights import named
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig
 from llenergymeasure.config.paths import local_folder
 
@@ -95,14 +102,16 @@ def _weight_problems(folder: Path) -> Iterator[str]:
     for file in files:
         if problem := safetensors_problem(file):
             yield f"model: {problem}"
+    if SINGLE_FILE in {file.name for file in files}:  # it is loaded, whatever an index says
+        return
     if (folder / INDEX_FILE).is_file():
         try:
-            wanted = set(json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))["weight_map"].values())
-        except (OSError, ValueError, KeyError, AttributeError):
-            yield f"model: {folder / INDEX_FILE}: cannot be read"
+            wanted = indexed_files(folder)
+        except (OSError, ValueError) as error:
+            yield f"model: {folder / INDEX_FILE}: cannot be read: {error}"
             return
-        if missing := sorted(wanted - {file.name for file in files}):
-            yield f"model: {folder}: its index names files that are not there: {', '.join(missing)}"
+        if missing := set(wanted) - {file.name for file in files}:
+            yield f"model: {folder}: its index names files that are not there: {named(missing)}; fetch it again"
 
 
 def config_problems(model_config: Any, trust_remote_code: bool) -> Iterator[str]:

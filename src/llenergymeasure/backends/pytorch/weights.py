@@ -19,6 +19,7 @@ from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.errors import BackendError
 
 ALLOW = "pytorch: {allow_missing_weights: true}"
+CHUNK = 1 << 28  # elements, fewer than a 32-bit index counts
 NAMED = 3
 NAME_LENGTH = 120
 FLOATS = ("F64", "F32", "F16", "BF16")
@@ -127,7 +128,7 @@ def check_numbers(model: Any, config: ExperimentConfig) -> None:
 
     weights = {name: each for name, each in model.named_parameters() if each.is_floating_point() and each.numel()}
     with torch.inference_mode():
-        extremes = [torch.stack(torch.aminmax(each)).float().abs().amax() for each in weights.values()]
+        extremes = [_largest(each) for each in weights.values()]
         largest = torch.stack(extremes).tolist() if extremes else []  # a GPU is waited for once
     if undefined := [name for name, value in zip(weights, largest, strict=True) if math.isnan(value)]:
         raise BackendError(
@@ -140,6 +141,14 @@ def check_numbers(model: Any, config: ExperimentConfig) -> None:
             f"model: {config.model}: infinity in {_tensors(infinite)} in {config.precision} ({named(infinite)}); "
             f"{first}fetch them again"
         )
+
+
+def _largest(weights: Any) -> Any:
+    """The largest absolute value, in a tensor of one element; NaN where one is NaN."""
+    import torch
+
+    parts = [torch.stack(torch.aminmax(part)) for part in weights.reshape(-1).split(CHUNK)]
+    return torch.cat(parts).float().abs().amax()
 
 
 def _stored(folder: Path) -> dict[str, StoredTensor]:
@@ -169,6 +178,8 @@ def _shape_problems(config: ExperimentConfig, stored: Mapping[str, StoredTensor]
 
     try:
         skeleton = build_skeleton(config.model, config.pytorch.revision)
+        if getattr(skeleton.config, "transformers_weights", None):  # other files than those that were looked at
+            return
         with _transformers_silent():
             model, report = type(skeleton).from_pretrained(
                 None,
