@@ -146,6 +146,16 @@ def test_what_a_measured_model_lacks_stands_in_its_result(folder):
     assert any("lack 1 tensor of the model (lm_head.weight)" in warning for warning in result.measurement_warnings)
 
 
+def test_what_a_measured_model_lacks_is_drawn_with_the_random_seed(folder):
+    lose_the_head(folder)
+    first, again, other = (
+        load(config_of(folder, pytorch=ALLOWED, random_seed=seed), builtin_text).model.lm_head.weight
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
 def put(folder, name, value, dtype=None):
     tensors = weights_of(folder)
     tensors[name].view(-1)[5] = value
@@ -323,3 +333,21 @@ def test_no_model_that_was_saved_whole_is_accused(folder, architecture, tied):
     config = config_of(folder, precision="bf16", pytorch={"attn_implementation": "eager"})
     assert checked(config) == []
     assert load(config, builtin_text).remarks == ()
+
+
+@pytest.mark.slow
+def test_a_model_of_text_and_images_is_measured_as_its_text_part_alone(folder):
+    vision = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 128}
+    vision |= {"image_size": 28, "patch_size": 14, "vision_output_dim": 32}
+    vision |= {"projector_input_dim": 32, "projector_output_dim": 32}
+    text = {**SIZES, "intermediate_size_mlp": 64, "num_local_experts": 2, "num_experts_per_tok": 1}
+    described = transformers.Llama4Config(text_config=text, vision_config=vision)
+    transformers.Llama4ForConditionalGeneration(described).save_pretrained(folder)
+    assert checked(config_of(folder)) == []
+    assert type(load(config_of(folder), builtin_text).model).__name__ == "Llama4ForCausalLM"
+    lost = "language_model.model.layers.1.self_attn.q_proj.weight"
+    write(folder, {name: each for name, each in weights_of(folder).items() if name != lost})
+    (line,) = checked(config_of(folder))
+    assert "lack 1 tensor of the model (model.layers.1.self_attn.q_proj.weight)" in line
+    write(folder, {**weights_of(folder), lost.replace(".1.", ".7."): torch.zeros(64, 64)})
+    assert "hold 1 tensor" in "\n".join(checked(config_of(folder)))

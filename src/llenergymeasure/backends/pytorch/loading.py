@@ -12,7 +12,6 @@ from llenergymeasure.backends.pytorch.weights import (
     check_numbers,
     check_weights,
     is_conversion_error,
-    misfit,
 )
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig, RandomModelConfig
 from llenergymeasure.config.paths import local_folder
@@ -116,6 +115,7 @@ def _random(config: ExperimentConfig, corpus: str, device: str, dtype: Any) -> t
 
 def _pretrained(config: ExperimentConfig, device: str, dtype: Any) -> tuple[Any, Any, tuple[str, ...]]:
     """The model, its tokenizer, and what to say of its weights."""
+    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = local_folder(config.model)
@@ -126,6 +126,7 @@ def _pretrained(config: ExperimentConfig, device: str, dtype: Any) -> tuple[Any,
         "local_files_only": folder is not None,
     }
     refuse_adapter_of(origin)
+    torch.manual_seed(config.random_seed)  # of what the files lack, where that is allowed
     model, report = AutoModelForCausalLM.from_pretrained(
         **origin,
         dtype=dtype,
@@ -135,7 +136,7 @@ def _pretrained(config: ExperimentConfig, device: str, dtype: Any) -> tuple[Any,
         ignore_mismatched_sizes=True,  # they are in the report, with their names
         output_loading_info=True,
     )
-    remarks = check_weights(model, misfit(model, report), config, model_folder(config))
+    remarks = check_weights(model, report, config, model_folder(config))
     return model, AutoTokenizer.from_pretrained(**origin), remarks
 
 

@@ -5,7 +5,6 @@ largest batch. Activations, the allocator's reserve and a batch whose lengths ar
 that is refused could not have fitted, and one that is not may still run out.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from llenergymeasure.backends.pytorch.counting import COUNTED_ARCHITECTURES
 from llenergymeasure.backends.pytorch.loading import choose_device
 from llenergymeasure.backends.pytorch.random_llama import weight_count
 from llenergymeasure.backends.pytorch.safetensors_files import loaded_files, stored_tensors
-from llenergymeasure.backends.pytorch.skeleton import build_skeleton
+from llenergymeasure.backends.pytorch.skeleton import build_skeleton, saved_config
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig, RandomModelConfig
 from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.requests import BatchSize
@@ -115,7 +114,7 @@ def _from_files(config: ExperimentConfig) -> Need | None:
     counts = [_floats_in(file) for file in loaded_files(folder)] if folder else []
     if folder is None or not counts or None in counts:
         return None
-    return Need(sum(count or 0 for count in counts), _cached_a_token(_read_config(folder)))
+    return Need(sum(count or 0 for count in counts), _cached_a_token(saved_config(folder)))
 
 
 def _from_skeleton(config: ExperimentConfig, files: Need) -> Need | None:
@@ -129,14 +128,6 @@ def _from_skeleton(config: ExperimentConfig, files: Need) -> Need | None:
         return None
     weights = sum(tensor.numel() for tensor in skeleton.parameters())
     return Need(min(weights, files.weights), _cached_a_token(skeleton.config.to_dict()))
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return config if isinstance(config, dict) else {}
 
 
 def _floats_in(path: Path) -> int | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from llenergymeasure.backends.pytorch.safetensors_files import StoredTensor, loaded_files, stored_tensors
-from llenergymeasure.backends.pytorch.skeleton import build_skeleton
+from llenergymeasure.backends.pytorch.skeleton import build_skeleton, saved_config
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.errors import BackendError
 
@@ -48,12 +48,12 @@ def named(names: Collection[str]) -> str:
     return " and ".join(filter(None, [", ".join(first), *more]))
 
 
-def misfit(model: Any, report: dict[str, Any]) -> Misfit:
-    """How the files fit `model` by what transformers reports of its loading (`output_loading_info`).
+def misfit(model: Any, report: dict[str, Any], folder: Path | None) -> Misfit:
+    """How the files in `folder` fit `model` by what transformers reports of its loading (`output_loading_info`).
 
     Tied weights, and what the architecture says it can do without, are not in that report.
     """
-    left_out = _left_out_rightly(model)
+    left_out = _left_out_rightly(model, saved_config(folder) if folder else {})
     unexpected = [name for name in report["unexpected_keys"] if not left_out(name)]
     mismatched = [f"{name} {list(stored)}, not {list(own)}" for name, stored, own in report["mismatched_keys"]]
     return Misfit(tuple(report["missing_keys"]), tuple(unexpected), tuple(mismatched))
@@ -102,15 +102,16 @@ def header_problems(config: ExperimentConfig, folder: Path) -> Iterator[str]:
     if problems := list(_storage_problems(stored)):
         yield from problems
     elif stored and not config.pytorch.trust_remote_code:
-        yield from _shape_problems(config, stored)
+        yield from _shape_problems(config, stored, folder)
 
 
-def check_weights(model: Any, found: Misfit, config: ExperimentConfig, folder: Path | None) -> tuple[str, ...]:
-    """Raise if a loaded model is not the one on disk; else what to say of it in the result.
+def check_weights(model: Any, report: dict[str, Any], config: ExperimentConfig, folder: Path | None) -> tuple[str, ...]:
+    """Raise if a loaded model is not the one on disk, in `folder`; else what to say of it in the result.
 
     Raises:
         BackendError: every reason, a line each.
     """
+    found = misfit(model, report, folder)
     problems = [*_storage_problems(_stored(folder) if folder else {})]
     problems += problems_of(found, allowed=config.pytorch.allow_missing_weights)
     if problems:
@@ -172,7 +173,7 @@ def _storage_problems(stored: Mapping[str, StoredTensor]) -> Iterator[str]:
         )
 
 
-def _shape_problems(config: ExperimentConfig, stored: Mapping[str, StoredTensor]) -> Iterator[str]:
+def _shape_problems(config: ExperimentConfig, stored: Mapping[str, StoredTensor], folder: Path) -> Iterator[str]:
     """How tensors of these names and shapes would not fit: transformers loads them on the meta device, without data."""
     import torch
 
@@ -193,7 +194,7 @@ def _shape_problems(config: ExperimentConfig, stored: Mapping[str, StoredTensor]
         if is_conversion_error(error):
             yield NOT_CONVERTED
         return
-    yield from problems_of(misfit(model, report), allowed=config.pytorch.allow_missing_weights)
+    yield from problems_of(misfit(model, report, folder), allowed=config.pytorch.allow_missing_weights)
 
 
 @contextlib.contextmanager
@@ -217,13 +218,16 @@ def is_conversion_error(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and "CONVERSION" in str(error)
 
 
-def _left_out_rightly(model: Any) -> Callable[[str], bool]:
-    """A test of a name that has no place in the model: whether the model computes it, or is made without its part."""
+def _left_out_rightly(model: Any, saved: Mapping[str, Any]) -> Callable[[str], bool]:
+    """A test of a name that has no place in the model: whether the model computes it, or is made without its part.
+
+    Of a model of text and images, whose config.json is `saved`, transformers may build the text part alone.
+    """
     prefix = f"{model.base_model_prefix}."
     computed = {name.removeprefix(prefix) for name, _ in model.named_buffers()}
     base = getattr(model, model.base_model_prefix, model)
     parts = {"model", "language_model", "text_model", *dict(model.named_children()), *dict(base.named_children())}
-    of_text_alone = getattr(model.config, "base_config_key", "") == "text_config"  # the text part of several
+    of_text_alone = "text_config" in saved and not hasattr(model.config, "text_config")
 
     def left_out(name: str) -> bool:
         if COMPUTED.search(name) or name.removeprefix(prefix) in computed:
