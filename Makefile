@@ -30,13 +30,15 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix --no-cache
 	$(BIN)/ruff format
 
-# The wheel, built and tried where nothing of this checkout can be seen.
+# The wheel, built and tried where nothing of this checkout's sources can be seen: alone, then with what a server needs.
 wheel: $(VENV)/.dev
 	rm -rf dist build/wheel-venv
 	$(BIN)/python -m build --wheel --outdir dist
 	$(PYTHON) -m venv build/wheel-venv
 	build/wheel-venv/bin/pip install --quiet --quiet --constraint constraints.txt dist/*.whl
 	cd build && wheel-venv/bin/llem --version && wheel-venv/bin/llem doctor && wheel-venv/bin/llem config schema > /dev/null
+	build/wheel-venv/bin/pip install --quiet --quiet --constraint constraints.txt "$$(echo dist/*.whl)[server]"
+	cd build && wheel-venv/bin/python ../tests/measure_a_server.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

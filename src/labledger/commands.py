@@ -17,6 +17,7 @@ import typer
 
 from labledger.console import print_error
 from labledger.errors import LabledgerError
+from labledger.extras import explained
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -49,8 +50,9 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
         except Exception as error:
             if ctx.find_root().params.get("debug"):
                 raise
-            _report(_message(error), error)
-            raise typer.Exit(error.exit_code if isinstance(error, LabledgerError) else EXIT_FAILED) from error
+            known = explained(error)
+            _report(_message(known), error)
+            raise typer.Exit(known.exit_code if isinstance(known, LabledgerError) else EXIT_FAILED) from error
 
     return reported
 

@@ -44,7 +44,8 @@ def check(config: ExperimentConfig, sources: selection.Sources, output_dir: Path
             problems.append(f"device: cuda asked for, and no GPU is seen ({sources.nvml.unavailable}); leave it out")
     else:
         problems += pytorch_checks.prompt_problems(config, prompts)
-        if not problems:  # it builds on what the others have found in order
+        if not problems:  # these two build on what the others have found in order
+            problems += pytorch_checks.weight_problems(config)
             problems += memory_problems(config, largest_batch(config), [board.uuid for board in sources.nvml.boards])
     if problems:
         raise PreFlightError("\n".join(problems))

@@ -43,6 +43,25 @@ EXPERIMENT: dict[str, Any] = {
 }
 
 
+HIDES = """
+import sys
+from importlib.machinery import PathFinder
+
+HIDDEN = {hidden!r}
+
+class Hides(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in HIDDEN else super().find_spec(name, path, target)
+
+    @classmethod
+    def find_distributions(cls, context):
+        return [] if context.name in HIDDEN else super().find_distributions(context)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Hides
+"""
+
+
 @dataclass(frozen=True)
 class Ended:
     """What a command that has ended left behind on its streams."""
@@ -220,6 +239,19 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def hiding(tmp_path: Path) -> Callable[..., str]:
+    """What PYTHONPATH must be so that a command, and what it starts, does not find these packages."""
+
+    def hiding(*packages: str) -> str:
+        folder = tmp_path / "hides"
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(HIDES.format(hidden=packages), encoding="utf-8")
+        return str(folder)
+
+    return hiding
 
 
 @pytest.fixture

@@ -106,11 +106,13 @@ def _costs(sources: "Sources", host: "Host") -> Facts:
 
 
 def _backend_facts() -> Facts:
-    from llenergymeasure.backends.pytorch.checks import INSTALL, REQUIRED, versions
+    from labledger.extras import install_command
+    from llenergymeasure.backends.pytorch.checks import REQUIRED, versions
 
     found = versions()
     if missing := [name for name in REQUIRED if found[name] is None]:
-        return [("pytorch", f"not available: {' and '.join(missing)} not installed; run {INSTALL}"), _server_fact()]
+        remedy = f"{' and '.join(missing)} not installed; run {install_command('pytorch')}"
+        return [("pytorch", f"not available: {remedy}"), _server_fact()]
     names = ", ".join(f"{name} {number or 'not installed (needed for lora)'}" for name, number in found.items())
     return [("pytorch", f"available: {names}"), ("", _torch_devices()), _server_fact()]
 
@@ -118,11 +120,12 @@ def _backend_facts() -> Facts:
 def _server_fact() -> tuple[str, str]:
     from importlib.metadata import version
 
-    from llenergymeasure.backends.openai.checks import INSTALL, is_installed
+    from labledger.extras import install_command
+    from llenergymeasure.backends.openai.checks import is_installed
     from llenergymeasure.backends.openai.presets import runnable
 
     if not is_installed():
-        return ("openai", f"not available: aiohttp not installed; run {INSTALL}")
+        return ("openai", f"not available: aiohttp not installed; run {install_command('server')}")
     here = ", ".join(runnable()) or "none"
     return ("openai", f"available: aiohttp {version('aiohttp')}; presets whose server is installed here: {here}")
 

@@ -181,6 +181,11 @@ class PytorchConfig(Section):
     cache: Literal["dynamic", "static"] = "dynamic"
     torch_compile: bool = False
     trust_remote_code: bool = False
+    allow_missing_weights: bool = Field(
+        False,
+        description="Measure a model whose files lack tensors that it has (random numbers take their place), or hold "
+        "tensors that it has no place for (they are left out); a warning names them.",
+    )
     revision: str | None = Field(None, description="Branch, tag or commit of a hub model.")
     data_parallel: Positive = Field(
         1, description="Processes that each hold the model and serve a share of the batches; on GPUs, one a GPU."
@@ -251,6 +256,8 @@ class ExperimentConfig(Section):
             raise ValueError(f"random_model: has no effect on {self.model}; it shapes {RANDOM_LLAMA}")
         if self.pytorch.revision is not None and self.model == RANDOM_LLAMA:
             raise ValueError(f"pytorch.revision: has no effect on {RANDOM_LLAMA}")
+        if self.pytorch.allow_missing_weights and self.model == RANDOM_LLAMA and self.lora is None:
+            raise ValueError(f"pytorch.allow_missing_weights: has no effect on {RANDOM_LLAMA}, which has no files")
         return self
 
     @property

@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from labledger.extras import install_command
 from llenergymeasure.config.models import EnergyConfig, UserConfig
-from llenergymeasure.energy.meters import zeus
 from llenergymeasure.energy.meters.base import Meter
 from llenergymeasure.energy.meters.combined import CombinedMeter
 from llenergymeasure.energy.meters.estimate import CpuTimeEstimate
@@ -46,7 +46,7 @@ class Sources:
         if source == "nvml_power":
             lacking = [board.name for board in boards if board.power_field is None]
             return f"{lacking[0]} tells no power" if lacking else None
-        return None if self.zeus_is_installed else f"Zeus is not installed; run {zeus.INSTALL}"
+        return None if self.zeus_is_installed else f"Zeus is not installed; run {install_command('zeus')}"
 
 
 class Choice(NamedTuple):

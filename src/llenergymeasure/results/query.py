@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from labledger.extras import install_command
 from llenergymeasure.errors import ConfigError
 from llenergymeasure.results.flat import Value, arrow_table
 from llenergymeasure.results.persistence import TIMESERIES_FILE
-
-INSTALL = "pip install -e '.[sql]'"
 
 
 def query_results(
@@ -24,7 +23,7 @@ def query_results(
     try:
         import duckdb
     except ImportError as error:
-        raise ConfigError(f"sql: DuckDB is not installed; run {INSTALL}") from error
+        raise ConfigError(f"sql: DuckDB is not installed; run {install_command('sql')}") from error
     with duckdb.connect() as database:
         database.register("results", arrow_table(rows))
         database.register("timeseries", _timeseries(rows))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labledger.errors import ConfigError
+from labledger.extras import install_command, missing
 
 
 def check_picture(option: str, path: Path, suffixes: Sequence[str]) -> None:
@@ -16,10 +17,8 @@ def check_picture(option: str, path: Path, suffixes: Sequence[str]) -> None:
     if path.suffix.lower() not in suffixes:
         kinds = f"neither {' nor '.join(suffixes)}" if len(suffixes) == 2 else f"none of {', '.join(suffixes)}"
         raise ConfigError(f"{option}: {path} is {kinds}")
-    from importlib.util import find_spec
-
-    if find_spec("matplotlib") is None:
-        raise ConfigError(f"{option}: matplotlib is not installed; run pip install -e '.[plot]'")
+    if missing("matplotlib"):
+        raise ConfigError(f"{option}: matplotlib is not installed; run {install_command('plot')}")
 
 
 def check_place(option: str, path: Path) -> None:

@@ -39,8 +39,9 @@ def run(
     import time
 
     from labledger.console import print_answer
+    from labledger.extras import install_command
     from payment_simulator.cli.waiting import told_if_long, told_of_compiling
-    from payment_simulator.engine.simulate import INSTALL, is_slow_here, prepare, simulate
+    from payment_simulator.engine.simulate import is_slow_here, prepare, simulate
     from payment_simulator.policy.policies import policies_of
     from payment_simulator.scenario.arrivals import draw_arrivals
     from payment_simulator.scenario.loader import read_scenario
@@ -56,7 +57,9 @@ def run(
         arrivals = draw_arrivals(loaded.scenario, used_seed)
     drawn_s = time.perf_counter()
     if is_slow_here(loaded.scenario, arrivals):
-        print_answer(f"numba is not installed, and without it this takes long; {INSTALL}", to_stderr=True)
+        print_answer(
+            f"numba is not installed, and without it this takes long; run {install_command('payments')}", to_stderr=True
+        )
     with (
         told_of_compiling(),
         told_if_long(f"simulating {loaded.scenario.simulation.ticks:,} ticks, {len(arrivals):,} payments"),

@@ -5,12 +5,12 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
 
 from labledger.errors import ConfigError
+from labledger.extras import install_command, missing
 from payment_simulator.engine.game import Game, build_game
 from payment_simulator.engine.limits import Limits, find_limits
 from payment_simulator.engine.outcome import Ints, Outcome
@@ -25,7 +25,6 @@ Engine = Literal["auto", "reference", "kernel"]
 KERNEL = "payment_simulator.engine.kernel"
 REFERENCE_WORK = 80_000.0
 """What this process may have `reference` do before it loads the kernel: about a second's work, see `Run.go`."""
-INSTALL = "run pip install -e '.[payments]'"
 EVENTS_A_PAYMENT, EVENTS_A_BANK_TICK = 5, 2
 
 
@@ -125,7 +124,7 @@ def is_compiling() -> bool:
 
 
 def _has_kernel() -> bool:
-    return find_spec("numba") is not None
+    return not missing("numba")
 
 
 def _least_work(scenario: Scenario, arrivals: Arrivals) -> int:
@@ -135,7 +134,7 @@ def _least_work(scenario: Scenario, arrivals: Arrivals) -> int:
 def _begins_with_kernel(engine: Engine, prepared: Prepared, arrivals: Arrivals) -> bool:
     """Whether the kernel runs it from the start: it is asked for, or loaded, or the work is seen to be large."""
     if engine == "kernel" and not _has_kernel():
-        raise ConfigError(f"engine: kernel needs numba; {INSTALL}")
+        raise ConfigError(f"engine: kernel needs numba; run {install_command('payments')}")
     if engine != "auto":
         return engine == "kernel"
     return _has_kernel() and (KERNEL in sys.modules or _least_work(prepared.scenario, arrivals) > _patience)

@@ -1,6 +1,7 @@
 """Every field of the configuration reaches what it configures: a proof for each, and none without."""
 
 import json
+import shutil
 import time
 from typing import get_args
 
@@ -11,7 +12,7 @@ import transformers
 from pydantic import BaseModel
 from replays import RecordedWarmup, SteadyGpu
 from test_server_config_reaches import PROOFS as PROOFS_OF_SERVERS
-from tiny import TINY_SHAPE, tiny_config
+from tiny import TINY_SHAPE, save_adapter, tiny_config
 
 from labledger.console import Silent
 from labledger.yaml_files import models_in
@@ -65,16 +66,6 @@ def baseline(**fields):
     slept = []
     window = watch_idle(SteadyGpu(), tiny_config(baseline=fields).baseline, sleep=slept.append)
     return idle_power(SteadyGpu(), window, Headline(on_accelerator=False)), slept
-
-
-def adapter(base_folder, folder):
-    from peft import LoraConfig, get_peft_model
-
-    base = transformers.AutoModelForCausalLM.from_pretrained(base_folder)
-    torch.manual_seed(5)
-    adapted = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
-    adapted.save_pretrained(folder)
-    return str(folder)
 
 
 def first_query_layer(model):
@@ -291,14 +282,14 @@ def proves_measurement_window(monkeypatch, tmp_path, folder):
 
 
 def proves_lora_path(monkeypatch, tmp_path, folder):
-    path = adapter(folder, tmp_path / "adapter")
+    path = save_adapter(folder, tmp_path / "adapter")
     model = loaded(model=str(folder), random_model=None, lora={"path": path}, precision="bf16")
     assert hasattr(first_query_layer(model), "lora_A")
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
 
 
 def proves_lora_merge(monkeypatch, tmp_path, folder):
-    path = adapter(folder, tmp_path / "adapter")
+    path = save_adapter(folder, tmp_path / "adapter")
     plain = first_query_layer(loaded(model=str(folder), random_model=None))
     merged = first_query_layer(loaded(model=str(folder), random_model=None, lora={"path": path, "merge": True}))
     assert type(merged) is torch.nn.Linear
@@ -333,8 +324,6 @@ def proves_trust_remote_code(monkeypatch, tmp_path, folder):
 
 
 def folder_with_code(folder, copy):
-    import shutil
-
     shutil.copytree(folder, copy)
     (copy / "own.py").write_text("from transformers import LlamaForCausalLM\nclass OwnLlama(LlamaForCausalLM): pass\n")
     config = json.loads((copy / "config.json").read_text())
@@ -353,6 +342,17 @@ def proves_revision(monkeypatch, tmp_path, folder):
     )
     load(tiny_config(model=str(folder), random_model=None, pytorch={"revision": "v1.0"}), builtin_text)
     assert asked == ["v1.0"]
+
+
+def proves_allow_missing_weights(monkeypatch, tmp_path, folder):
+    base = transformers.AutoModelForCausalLM.from_pretrained(folder).model
+    headless = shutil.copytree(folder, tmp_path / "headless")
+    base.save_pretrained(headless)
+    config = {"model": str(headless), "random_model": None}
+    assert any("allow_missing_weights" in each for each in checks.weight_problems(tiny_config(**config)))
+    allowing = tiny_config(**config, pytorch={"allow_missing_weights": True})
+    assert not list(checks.weight_problems(allowing))
+    assert "(lm_head.weight)" in load(allowing, builtin_text).remarks[0]
 
 
 def proves_data_parallel(monkeypatch, tmp_path, folder):
@@ -427,6 +427,7 @@ PROOFS = {
     "pytorch.cache": proves_cache,
     "pytorch.torch_compile": proves_torch_compile,
     "pytorch.trust_remote_code": proves_trust_remote_code,
+    "pytorch.allow_missing_weights": proves_allow_missing_weights,
     "pytorch.revision": proves_revision,
     "pytorch.data_parallel": proves_data_parallel,
     "passthrough_kwargs": proves_passthrough,

@@ -26,3 +26,15 @@ def tiny_config(**changes):
     }
     fields |= changes
     return ExperimentConfig.model_validate({name: value for name, value in fields.items() if value is not None})
+
+
+def save_adapter(base_folder, folder, **lora):
+    """The path of a LoRA adapter for the model in `base_folder`, saved in `folder`; no weight of it is zero."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(5)
+    settings = LoraConfig(**{"r": 2, "target_modules": ["q_proj"], "init_lora_weights": False, **lora})
+    get_peft_model(AutoModelForCausalLM.from_pretrained(base_folder), settings).save_pretrained(folder)
+    return str(folder)

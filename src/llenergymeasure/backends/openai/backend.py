@@ -5,11 +5,11 @@ import gc
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from labledger.console import Progress
+from labledger.extras import install_command, missing
 from labledger.files import uninterrupted
 from llenergymeasure.backends.openai.arrivals import StopRule
 from llenergymeasure.backends.openai.client import Client
@@ -193,10 +193,11 @@ class OpenaiBackend:
     def _shape(self) -> tuple[DecoderShape | None, str | None]:
         """What the model computes for a token, by the config.json of the model's folder or of the local hub cache."""
         source = self.server.model
+        if absent := missing("torch", "transformers"):
+            are = "are" if len(absent) > 1 else "is"
+            return None, f"the model's shape is counted with {' and '.join(absent)}, which {are} not installed"
         if local_folder(source) is None and hub_commit(self._config) is None:
             return None, f"the server does not tell its model's shape, and {source} is no model's folder and not cached"
-        if find_spec("torch") is None:
-            return None, "the model's shape is counted with torch, which is not installed"
         from llenergymeasure.backends.pytorch.counting import shape_of_config
 
         return shape_of_config(source)
@@ -224,6 +225,11 @@ class OpenaiBackend:
     def _needed_tokenizer(self, why: str) -> Any:
         if self._tokenizer is None:
             source = self.server.model
+            if missing("transformers"):
+                raise BackendError(
+                    f"the tokenizer of {source} is needed ({why}), and transformers is not installed; run "
+                    f"{install_command('pytorch')}"
+                )
             try:
                 self._tokenizer = load_tokenizer(source)
             except BackendError as error:

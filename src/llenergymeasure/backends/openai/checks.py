@@ -2,28 +2,32 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 
+from labledger.extras import install_command, missing
 from llenergymeasure.backends.openai.quoting import key_problem
 from llenergymeasure.backends.openai.server import is_here
 from llenergymeasure.backends.openai.settings import api_key
+from llenergymeasure.config.datasets import SyntheticDataset
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig
 from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.requests import Prompt
 
-INSTALL = "pip install -e '.[server]'"
-
 
 def is_installed() -> bool:
     """Whether what the backend needs is there."""
-    return find_spec("aiohttp") is not None
+    return not missing("aiohttp")
 
 
 def problems(config: ExperimentConfig) -> Iterator[str]:
     """Every problem: packages, the key, the command and its model, a server that should be running and is not."""
     if not is_installed():
-        yield f"backend openai: aiohttp not installed; run {INSTALL}"
+        yield f"backend openai: aiohttp not installed; run {install_command('server')}"
         return
+    if isinstance(config.dataset, SyntheticDataset) and missing("transformers"):
+        yield (
+            "dataset: synthetic prompts are made of the model's tokens, and transformers, which knows them, is not "
+            f"installed; run {install_command('pytorch')}, or send prompts of text"
+        )
     name = config.openai.api_key_env
     if name is not None and not os.environ.get(name):
         yield f"openai.api_key_env: {name} is not set; export it, or remove api_key_env where no key is wanted"
@@ -79,5 +83,5 @@ def _launch_problems(config: ExperimentConfig) -> Iterator[str]:
 def _random_model_problems(config: ExperimentConfig) -> Iterator[str]:
     if config.launch is not None and config.launch.preset == "llamacpp":
         yield f"model: {RANDOM_LLAMA} is written as safetensors, and llama-server takes a GGUF file; name one"
-    if missing := [name for name in ("torch", "transformers") if find_spec(name) is None]:
-        yield f"model: {RANDOM_LLAMA} needs {' and '.join(missing)}; run pip install -e '.[pytorch]'"
+    if absent := missing("torch", "transformers"):
+        yield f"model: {RANDOM_LLAMA} needs {' and '.join(absent)}; run {install_command('pytorch')}"

@@ -83,12 +83,10 @@ def load_tokenizer(model: str) -> Any:
     """The tokenizer of a folder, a hub id or a GGUF file.
 
     Raises:
-        BackendError: it cannot be loaded, or transformers is not installed.
+        BackendError: it cannot be loaded.
     """
-    try:
-        from transformers import AutoTokenizer
-    except ImportError as error:
-        raise BackendError("transformers is not installed; run pip install -e '.[pytorch]'") from error
+    from transformers import AutoTokenizer
+
     folder = local_folder(model)
     try:
         if model.endswith(".gguf"):

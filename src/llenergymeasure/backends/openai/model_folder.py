@@ -10,6 +10,7 @@ from pathlib import Path
 
 import platformdirs
 
+from labledger.extras import install_command
 from llenergymeasure.backends.pytorch import random_llama
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.errors import BackendError
@@ -34,7 +35,7 @@ def random_model_folder(config: ExperimentConfig, corpus: Callable[[], str]) -> 
         _save(config, text, building)
         os.rename(building, folder)
     except ImportError as error:
-        raise BackendError(f"random:llama needs {error.name}; run pip install -e '.[pytorch]'") from error
+        raise BackendError(f"random:llama needs {error.name}; run {install_command('pytorch')}") from error
     except OSError as error:
         if folder.is_dir():  # another run was quicker
             return folder

@@ -18,9 +18,10 @@ from llenergymeasure.backends.pytorch.generation import (
     request_records,
     step_marker,
 )
-from llenergymeasure.backends.pytorch.loading import Loaded, first_line, load
+from llenergymeasure.backends.pytorch.loading import Loaded, embedded_tokens, first_line, load
 from llenergymeasure.backends.pytorch.memory import MB, HostMemory, device_peak_mb, reset_device_peak
-from llenergymeasure.backends.pytorch.sources import hub_commit, weight_files
+from llenergymeasure.backends.pytorch.safetensors_files import weight_files
+from llenergymeasure.backends.pytorch.sources import hub_commit
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.model import ModelFacts
@@ -227,7 +228,7 @@ def _facts(loaded: Loaded, revision: str | None) -> ModelFacts:
     shape, unknown = decoder_shape(loaded.model)
     special = set(loaded.tokenizer.all_special_ids)
     parameters = sum(tensor.numel() * tensor.element_size() for tensor in loaded.model.parameters())
-    vocabulary = min(len(loaded.tokenizer), loaded.model.get_input_embeddings().num_embeddings)
+    vocabulary = min(len(loaded.tokenizer), embedded_tokens(loaded.model))
     on_gpu = loaded.device != "cpu"
     return ModelFacts(
         device=loaded.device,
@@ -239,5 +240,6 @@ def _facts(loaded: Loaded, revision: str | None) -> ModelFacts:
         shape=shape,
         shape_unknown=unknown,
         revision=revision,
+        remarks=loaded.remarks,
         effective={"device": loaded.device},
     )

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 
+from labledger.extras import install_command, missing
+from llenergymeasure.backends.pytorch.adapters import lora_problems
 from llenergymeasure.backends.pytorch.encoding import NO_CHAT_TEMPLATE
-from llenergymeasure.backends.pytorch.sources import has_chat_template, lora_problems, model_problems
-from llenergymeasure.config.models import ExperimentConfig
+from llenergymeasure.backends.pytorch.sources import has_chat_template, model_folder, model_problems
+from llenergymeasure.backends.pytorch.weights import header_problems
+from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig
 from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.requests import Prompt
 
 REQUIRED = ("torch", "transformers", "accelerate")
-INSTALL = "pip install -e '.[pytorch]'"
 
 
 def versions() -> dict[str, str | None]:
@@ -21,14 +22,14 @@ def versions() -> dict[str, str | None]:
 
 def problems(config: ExperimentConfig) -> Iterator[str]:
     """Every problem: packages, device, model, adapter."""
-    if missing := [name for name in REQUIRED if find_spec(name) is None]:
-        yield f"backend pytorch: {' and '.join(missing)} not installed; run {INSTALL}"
+    if absent := missing(*REQUIRED):
+        yield f"backend pytorch: {' and '.join(absent)} not installed; run {install_command('pytorch')}"
     else:
         yield from _device_problems(config)
         yield from model_problems(config)
     if config.lora is not None:
-        if find_spec("peft") is None:
-            yield f"lora: peft is not installed; run {INSTALL}"
+        if missing("peft"):
+            yield f"lora: peft is not installed; run {install_command('pytorch')}"
         yield from lora_problems(config.lora)
 
 
@@ -38,6 +39,14 @@ def prompt_problems(config: ExperimentConfig, prompts: Sequence[Prompt]) -> Iter
     rendered = config.chat_template == "always" or any(not isinstance(prompt, str) for prompt in prompts)
     if rendered and folder is not None and folder.is_dir() and not has_chat_template(folder):
         yield f"model: {folder}: {NO_CHAT_TEMPLATE}"
+
+
+def weight_problems(config: ExperimentConfig) -> Iterator[str]:
+    """What the headers of the model's files show that does not fit its config.json; asked once all else is in order."""
+    folder = None if config.model == RANDOM_LLAMA else model_folder(config)
+    if folder is not None:
+        for problem in header_problems(config, folder):
+            yield f"model: {config.model}: {problem}"
 
 
 def _device_problems(config: ExperimentConfig) -> Iterator[str]:

@@ -1,11 +1,18 @@
 """Bringing a model and its tokenizer to the device, as the configuration says."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from llenergymeasure.backends.pytorch.adapters import adapter_remarks, refuse_adapter_of, with_adapter
 from llenergymeasure.backends.pytorch.random_llama import build_model, build_tokenizer
+from llenergymeasure.backends.pytorch.sources import model_folder
+from llenergymeasure.backends.pytorch.weights import (
+    NOT_CONVERTED,
+    check_numbers,
+    check_weights,
+    is_conversion_error,
+)
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig, RandomModelConfig
 from llenergymeasure.config.paths import local_folder
 from llenergymeasure.errors import BackendError, MemoryExhaustedError
@@ -15,13 +22,17 @@ DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model in evaluation mode on `device`, its tokenizer, and the ids that end a sequence."""
+    """A model in evaluation mode on `device`, its tokenizer, and the ids that end a sequence.
+
+    `remarks`: what its files lack or hold besides, where the configuration allows that.
+    """
 
     model: Any
     tokenizer: Any
     device: str
     eos_ids: tuple[int, ...]
     pad_id: int
+    remarks: tuple[str, ...] = ()
 
 
 def choose_device(asked: str) -> str:
@@ -35,19 +46,25 @@ def load(config: ExperimentConfig, corpus: Callable[[], str]) -> Loaded:
     """Load or build the model; `corpus` gives the text that a random model's tokenizer is trained on.
 
     Raises:
-        BackendError: transformers could not load it; the message is its own, in one line.
+        BackendError: transformers could not load it, in its own words, in one line; or it is not the model on disk.
     """
     import torch
 
     device = choose_device(config.device)
     dtype = getattr(torch, DTYPES[config.precision])
+    remarks: tuple[str, ...] = ()
     try:
         if config.model == RANDOM_LLAMA:
             model, tokenizer = _random(config, corpus(), device, dtype)
         else:
-            model, tokenizer = _pretrained(config, device, dtype)
+            model, tokenizer, remarks = _pretrained(config, device, dtype)
         if config.lora is not None:
-            model = _with_adapter(model, config)
+            model, adapters_own = with_adapter(model, config.lora)
+            remarks += adapter_remarks(adapters_own, config)
+        if config.model != RANDOM_LLAMA or config.lora is not None:
+            check_numbers(model, config)
+    except BackendError:
+        raise
     except torch.OutOfMemoryError as error:
         raise MemoryExhaustedError(
             f"{config.model} does not fit into the memory of {device} in {config.precision}"
@@ -58,24 +75,28 @@ def load(config: ExperimentConfig, corpus: Callable[[], str]) -> Loaded:
         model.forward = torch.compile(model.forward)
     eos_ids = _eos_ids(model, tokenizer)
     pad_id = tokenizer.pad_token_id
-    if pad_id is None or pad_id >= model.get_input_embeddings().num_embeddings:  # added, and the model not resized
+    if pad_id is None or pad_id >= embedded_tokens(model):  # added, and the model not resized
         pad_id = (*eos_ids, 0)[0]
     neutral = type(model.generation_config)
     # What a model's own generation_config.json would add (temperature, penalties) is not in our configuration.
     model.generation_config = neutral(pad_token_id=pad_id)
-    return Loaded(model.eval(), tokenizer, device, eos_ids, pad_id)
+    return Loaded(model.eval(), tokenizer, device, eos_ids, pad_id, remarks)
+
+
+def embedded_tokens(model: Any) -> int:
+    """How many tokens a model has embeddings for; an adapter may wrap the embedding."""
+    return int(model.get_input_embeddings().weight.shape[0])
 
 
 def _load_problem(error: Exception) -> str:
-    if "ignore_mismatched_sizes" in str(error):  # its report is in a log
-        return "its weights do not have the shapes that its config.json describes"
-    return first_line(error)
+    return NOT_CONVERTED if is_conversion_error(error) else first_line(error)
 
 
 def first_line(error: BaseException) -> str:
-    """The kind of an error and the first line of its message."""
+    """The kind of an error and the first line of its message, with the next where that ends in a colon."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    words = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def _random(config: ExperimentConfig, corpus: str, device: str, dtype: Any) -> tuple[Any, Any]:
@@ -92,7 +113,9 @@ def _random(config: ExperimentConfig, corpus: str, device: str, dtype: Any) -> t
     return model, tokenizer
 
 
-def _pretrained(config: ExperimentConfig, device: str, dtype: Any) -> tuple[Any, Any]:
+def _pretrained(config: ExperimentConfig, device: str, dtype: Any) -> tuple[Any, Any, tuple[str, ...]]:
+    """The model, its tokenizer, and what to say of its weights."""
+    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = local_folder(config.model)
@@ -102,27 +125,19 @@ def _pretrained(config: ExperimentConfig, device: str, dtype: Any) -> tuple[Any,
         "trust_remote_code": config.pytorch.trust_remote_code,
         "local_files_only": folder is not None,
     }
-    model = AutoModelForCausalLM.from_pretrained(
+    refuse_adapter_of(origin)
+    torch.manual_seed(config.random_seed)  # of what the files lack, where that is allowed
+    model, report = AutoModelForCausalLM.from_pretrained(
         **origin,
         dtype=dtype,
         device_map=device,
         use_safetensors=True,
         attn_implementation=config.pytorch.attn_implementation,
+        ignore_mismatched_sizes=True,  # they are in the report, with their names
+        output_loading_info=True,
     )
-    return model, AutoTokenizer.from_pretrained(**origin)
-
-
-def _with_adapter(model: Any, config: ExperimentConfig) -> Any:
-    from peft import PeftModel
-
-    assert config.lora is not None  # noqa: S101 - the caller asked
-    folder = os.path.expanduser(config.lora.path)
-    # Without autocast_adapter_dtype=False an adapter computes in fp32, whatever the precision.
-    adapted = PeftModel.from_pretrained(model, folder, use_safetensors=True, autocast_adapter_dtype=False)
-    adapted = adapted.to(model.dtype)
-    if config.lora.merge:
-        return adapted.merge_and_unload()
-    return adapted.get_base_model()  # its linear layers now hold the adapter
+    remarks = check_weights(model, report, config, model_folder(config))
+    return model, AutoTokenizer.from_pretrained(**origin), remarks
 
 
 def _eos_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:

@@ -5,9 +5,7 @@ largest batch. Activations, the allocator's reserve and a batch whose lengths ar
 that is refused could not have fitted, and one that is not may still run out.
 """
 
-import json
 import math
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +14,8 @@ from typing import Any
 from llenergymeasure.backends.pytorch.counting import COUNTED_ARCHITECTURES
 from llenergymeasure.backends.pytorch.loading import choose_device
 from llenergymeasure.backends.pytorch.random_llama import weight_count
-from llenergymeasure.backends.pytorch.skeleton import build_skeleton
-from llenergymeasure.backends.pytorch.sources import INDEX_FILE, MAX_HEADER_BYTES
+from llenergymeasure.backends.pytorch.safetensors_files import loaded_files, stored_tensors
+from llenergymeasure.backends.pytorch.skeleton import build_skeleton, saved_config
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig, RandomModelConfig
 from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.requests import BatchSize
@@ -113,10 +111,10 @@ def _from_files(config: ExperimentConfig) -> Need | None:
         shape = config.random_model or RandomModelConfig()
         return Need(weight_count(shape), _cached_a_token({"model_type": "llama", **shape.model_dump()}))
     folder = local_folder(config.model)
-    counts = [_floats_in(file) for file in _loaded_files(folder)] if folder else []
+    counts = [_floats_in(file) for file in loaded_files(folder)] if folder else []
     if folder is None or not counts or None in counts:
         return None
-    return Need(sum(count or 0 for count in counts), _cached_a_token(_read_config(folder)))
+    return Need(sum(count or 0 for count in counts), _cached_a_token(saved_config(folder)))
 
 
 def _from_skeleton(config: ExperimentConfig, files: Need) -> Need | None:
@@ -132,36 +130,12 @@ def _from_skeleton(config: ExperimentConfig, files: Need) -> Need | None:
     return Need(min(weights, files.weights), _cached_a_token(skeleton.config.to_dict()))
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return config if isinstance(config, dict) else {}
-
-
-def _loaded_files(folder: Path) -> list[Path]:
-    """What transformers reads of a folder, which may hold the weights in another layout as well."""
-    single = folder / "model.safetensors"
-    if single.is_file():
-        return [single]
-    try:
-        named = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))["weight_map"].values()
-        return [folder / name for name in sorted(set(named))]
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        return []
-
-
 def _floats_in(path: Path) -> int | None:
     """How many floating-point numbers the header of a safetensors file describes."""
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, MAX_HEADER_BYTES)))
-        tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-        return sum(int(math.prod(entry["shape"])) for entry in tensors if entry["dtype"] in FLOATS)
-    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError):
+    tensors = stored_tensors(path)
+    if tensors is None:
         return None
+    return sum(math.prod(tensor.shape) for tensor in tensors.values() if tensor.dtype in FLOATS)
 
 
 def _cached_a_token(shape: Mapping[str, Any]) -> int:

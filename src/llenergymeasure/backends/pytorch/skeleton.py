@@ -1,5 +1,7 @@
 """A model without its weights: built from its config on torch's meta device, in no memory, whatever its size."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from llenergymeasure.config.paths import local_folder
@@ -22,3 +24,12 @@ def build_skeleton(model: str, revision: str | None = None) -> Any:
     )
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+
+
+def saved_config(folder: Path) -> dict[str, Any]:
+    """What a model folder's config.json says; nothing where it cannot be read."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}

@@ -1,17 +1,22 @@
 """Where a model comes from, and what is wrong with it, found before anything is loaded."""
 
 import json
-import os
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig, LoraConfig
+from llenergymeasure.backends.pytorch.adapters import ADAPTER_CONFIG, adapter_alone, adapter_beside_a_model
+from llenergymeasure.backends.pytorch.safetensors_files import (
+    INDEX_FILE,
+    SINGLE_FILE,
+    indexed_files,
+    safetensors_problem,
+    weight_files,
+)
+from llenergymeasure.backends.pytorch.weights import named
+from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig
 from llenergymeasure.config.paths import local_folder
 
-MAX_HEADER_BYTES = 100_000_000  # the format's own limit
-INDEX_FILE = "model.safetensors.index.json"
 TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json", "tekken.json")
 
 
@@ -26,26 +31,6 @@ def model_problems(config: ExperimentConfig) -> Iterator[str]:
         yield f"model: {config.model}: no such folder (looked for {folder.absolute()})"
     else:
         yield from _folder_problems(folder, config.pytorch.trust_remote_code)
-
-
-def lora_problems(lora: LoraConfig) -> Iterator[str]:
-    """What keeps the adapter from being loaded."""
-    folder = Path(os.path.expanduser(lora.path))
-    if not folder.is_dir():
-        yield f"lora.path: {lora.path}: no such folder (looked for {folder.absolute()})"
-        return
-    if not (folder / "adapter_config.json").is_file():
-        yield f"lora.path: {lora.path}: has no adapter_config.json"
-    weights = folder / "adapter_model.safetensors"
-    if not weights.is_file():
-        yield f"lora.path: {lora.path}: has no adapter_model.safetensors (pickle files are not loaded)"
-    elif problem := safetensors_problem(weights):
-        yield f"lora.path: {problem}"
-
-
-def weight_files(folder: Path) -> tuple[Path, ...]:
-    """The safetensors files of a model folder, in order of their names."""
-    return tuple(sorted(folder.glob("*.safetensors")))
 
 
 def has_chat_template(folder: Path) -> bool:
@@ -65,49 +50,43 @@ def has_chat_template(folder: Path) -> bool:
 
 def hub_commit(config: ExperimentConfig) -> str | None:
     """The commit of a hub model as it lies in the local cache (`snapshots/{commit}/config.json`)."""
+    path = _cached(config, "config.json")
+    return path.parent.name if path else None
+
+
+def model_folder(config: ExperimentConfig) -> Path | None:
+    """The folder that the model is loaded from: a local one, or a hub model's in the cache; None if not here."""
+    if (folder := local_folder(config.model)) is not None:
+        return folder
+    path = _cached(config, "config.json")
+    return path.parent if path else None
+
+
+def _cached(config: ExperimentConfig, name: str) -> Path | None:
+    """A file of a hub model in the local cache."""
     from huggingface_hub import try_to_load_from_cache
 
     if config.model == RANDOM_LLAMA or local_folder(config.model) is not None:
         return None
-    path = try_to_load_from_cache(config.model, "config.json", revision=config.pytorch.revision)
-    return Path(path).parent.name if isinstance(path, str) else None
-
-
-def safetensors_problem(path: Path) -> str | None:
-    """What is wrong with a safetensors file, read from its header and its size; None if nothing.
-
-    The format: a 64-bit little-endian length, that many bytes of JSON, then the data, whose last byte is the
-    largest `data_offsets` end.
-    """
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > min(size - 8, MAX_HEADER_BYTES):
-                return f"{path}: corrupt safetensors file: its header says {length} bytes, the file has {size}"
-            header = json.loads(file.read(length))
-        ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
-    except OSError as error:
-        return f"{path}: cannot be read: {error.strerror}"
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError, IndexError):
-        return f"{path}: corrupt safetensors file: its header is not readable"
-    wanted = 8 + length + max(ends, default=0)
-    if size != wanted:
-        return f"{path}: corrupt safetensors file: {size} bytes, its header describes {wanted}; fetch it again"
-    return None
+    path = try_to_load_from_cache(config.model, name, revision=config.pytorch.revision)
+    return Path(path) if isinstance(path, str) else None
 
 
 def _folder_problems(folder: Path, trust_remote_code: bool) -> Iterator[str]:
+    adapter = folder / ADAPTER_CONFIG
     try:
         model_config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        yield f"model: {folder}: has no config.json; it is not a model's folder"
+        no_model = "has no config.json; it is not a model's folder"
+        yield f"model: {folder}: {adapter_alone(adapter, str(folder)) if adapter.is_file() else no_model}"
         return
     except (OSError, ValueError) as error:
         yield f"model: {folder / 'config.json'}: cannot be read as JSON: {error}"
         return
     for problem in config_problems(model_config, trust_remote_code):
         yield f"model: {folder}: {problem}"
+    if adapter.is_file():
+        yield f"model: {folder}: {adapter_beside_a_model()}"
     yield from _weight_problems(folder)
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
         yield f"model: {folder}: has no tokenizer (tokenizer.json, tokenizer.model or vocab.json)"
@@ -123,14 +102,16 @@ def _weight_problems(folder: Path) -> Iterator[str]:
     for file in files:
         if problem := safetensors_problem(file):
             yield f"model: {problem}"
+    if SINGLE_FILE in {file.name for file in files}:  # it is loaded, whatever an index says
+        return
     if (folder / INDEX_FILE).is_file():
         try:
-            wanted = set(json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))["weight_map"].values())
-        except (OSError, ValueError, KeyError, AttributeError):
-            yield f"model: {folder / INDEX_FILE}: cannot be read"
+            wanted = indexed_files(folder)
+        except (OSError, ValueError) as error:
+            yield f"model: {folder / INDEX_FILE}: cannot be read: {error}"
             return
-        if missing := sorted(wanted - {file.name for file in files}):
-            yield f"model: {folder}: its index names files that are not there: {', '.join(missing)}"
+        if missing := set(wanted) - {file.name for file in files}:
+            yield f"model: {folder}: its index names files that are not there: {named(missing)}; fetch it again"
 
 
 def config_problems(model_config: Any, trust_remote_code: bool) -> Iterator[str]:
@@ -153,6 +134,10 @@ def _hub_problems(config: ExperimentConfig) -> Iterator[str]:
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError
 
     name, revision = config.model, config.pytorch.revision
+    adapter = _cached(config, ADAPTER_CONFIG)
+    if adapter is not None and not adapter.with_name("config.json").is_file():
+        yield f"model: {name}: {adapter_alone(adapter, name)}"
+        return
     try:
         try:
             path = hf_hub_download(name, "config.json", revision=revision, local_files_only=True)
@@ -163,12 +148,17 @@ def _hub_problems(config: ExperimentConfig) -> Iterator[str]:
     except GatedRepoError:
         yield f"model: {name}: its owner asks for an agreement; accept it on the hub and log in (hf auth login)"
     except EntryNotFoundError:
-        yield f"model: {name}: has no config.json on the hub; it is not a transformers model"
+        yield (
+            f"model: {name}: has no config.json on the hub; it is not a transformers model (of an adapter, set model "
+            "to its base and lora: {path: FOLDER} to where it was downloaded)"
+        )
     except Exception as error:  # whatever the network library raises
         yield f"model: {name}: no folder here, not in the local cache, and {_hub_failure(error)}"
     else:
         for problem in config_problems(model_config, config.pytorch.trust_remote_code):
             yield f"model: {name}: {problem}"
+        if _cached(config, ADAPTER_CONFIG) is not None:
+            yield f"model: {name}: {adapter_beside_a_model(name)}"
 
 
 def _hub_failure(error: Exception) -> str:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from labledger.extras import install_command
 from llenergymeasure.domain.metrics import DeviceEnergy
 from llenergymeasure.domain.power import EnergySoFar
 from llenergymeasure.energy.meters.base import Meter
@@ -15,7 +16,6 @@ from llenergymeasure.errors import MeterError
 from llenergymeasure.metrics.marks import Marks
 
 WINDOW = "between two marks"
-INSTALL = "pip install -e '.[zeus]'"
 
 
 class Zeus(Meter):
@@ -43,7 +43,7 @@ class Zeus(Meter):
             with contextlib.redirect_stdout(None):
                 self._monitor = ZeusMonitor(cpu_indices=[], approx_instant_energy=False)
         except ImportError as error:
-            raise MeterError(f"zeus: {error}; run {INSTALL}") from error
+            raise MeterError(f"zeus: {error}; run {install_command('zeus')}") from error
         except Exception as error:  # whatever another library finds wrong
             raise MeterError(f"zeus: {type(error).__name__}: {error}") from error
         if len(self._monitor.gpu_indices) != len(self._boards):

@@ -25,6 +25,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from labledger.errors import ConfigError
+from labledger.extras import install_command
 from labledger.files import copy_durably, joined_directory, uninterrupted
 from payment_simulator.experiments.persistence import schema
 from payment_simulator.experiments.persistence.turns import DatabaseBusyError, DatabaseError, Turn, Turns
@@ -39,7 +40,6 @@ UNUSED_S = 0.05  # a lease is given back when it was not used for so long, or wh
 LOOK_EVERY_S = 0.002  # whether another thread of ours still uses the connection
 TRY_EVERY_S = 0.05  # to open the file while one has it who does not take turns: each try takes some 10 ms
 PATIENCE_S = 30.0
-INSTALL = "pip install -e '.[payments]'"
 NO_ROOM = os.strerror(errno.ENOSPC)
 MAGIC, MAGIC_AT = b"DUCK", 8
 
@@ -287,7 +287,9 @@ def _duckdb() -> ModuleType:
     try:
         import duckdb
     except ImportError as error:
-        raise ConfigError(f"experiments are kept in DuckDB, which is not installed; run {INSTALL}") from error
+        raise ConfigError(
+            f"experiments are kept in DuckDB, which is not installed; run {install_command('payments')}"
+        ) from error
     return duckdb
 
 

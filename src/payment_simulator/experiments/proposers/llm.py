@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from labledger.errors import ConfigError
+from labledger.extras import install_command
 from labledger.yaml_files import describe_errors
 from payment_simulator.experiments.config import Llm
 from payment_simulator.experiments.proposers.prompt import SYSTEM_PROMPT
@@ -230,4 +231,4 @@ def _model_of(llm: Llm, key: str | None) -> "Model":
             return OpenAIChatModel(name, provider=OpenAIProvider(api_key=key))
         return OpenAIChatModel(name, provider=OpenAICompatibleProvider("server", base_url=llm.base_url, api_key=key))
     except ImportError as error:
-        raise ConfigError(f"proposer: llm needs pydantic-ai: pip install 'labledger[llm]' ({error})") from error
+        raise ConfigError(f"proposer: llm needs pydantic-ai ({error}); run {install_command('llm')}") from error

@@ -358,7 +358,7 @@ def test_nothing_is_printed_while_a_model_is_asked(capfd):
 
 def test_without_its_library_a_proposer_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydantic_ai.models.openai", None)
-    with pytest.raises(ConfigError, match=r"pip install 'labledger\[llm\]'"):
+    with pytest.raises(ConfigError, match=r"run pip install -e '.\[llm\]'"):
         LlmProposer(Llm(model="openai:o"))
 
 

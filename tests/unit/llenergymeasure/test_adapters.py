@@ -1,0 +1,183 @@
+"""An adapter is measured where the configuration names it, whole, and nowhere else."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny import save_adapter, tiny_config
+
+from llenergymeasure.backends.pytorch.backend import PytorchBackend
+from llenergymeasure.backends.pytorch.checks import problems, weight_problems
+from llenergymeasure.backends.pytorch.loading import load
+from llenergymeasure.errors import BackendError
+from llenergymeasure.workload.prompts import builtin_text
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+ALLOWED = {"allow_missing_weights": True}
+
+
+def config_of(model, **changes):
+    return tiny_config(**{"model": str(model), "random_model": None, **changes})
+
+
+def refused_by_loading(config):
+    with pytest.raises(BackendError) as caught:
+        load(config, builtin_text)
+    return str(caught.value).splitlines()
+
+
+def change_weights(folder, change):
+    """Save an adapter's tensors as `change` makes them of its own."""
+    path = folder / "adapter_model.safetensors"
+    save_file(change(load_file(path)), path, metadata={"format": "pt"})
+
+
+@pytest.fixture
+def adapter(model_folder, tmp_path):
+    save_adapter(model_folder, tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+@pytest.fixture
+def both(model_folder, adapter, tmp_path):
+    """A folder with a model and an adapter."""
+    folder = shutil.copytree(model_folder, tmp_path / "both")
+    return shutil.copytree(adapter, folder, dirs_exist_ok=True)
+
+
+@pytest.fixture
+def cached(tmp_path, monkeypatch):
+    """Put a folder into the hub's local cache, as the repository someone/tiny."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+    def cache(folder):
+        repository = tmp_path / "hub" / "models--someone--tiny"
+        shutil.copytree(folder, repository / "snapshots" / COMMIT)
+        (repository / "refs").mkdir()
+        (repository / "refs" / "main").write_text(COMMIT)
+        return "someone/tiny"
+
+    return cache
+
+
+def test_an_adapter_beside_the_model_is_refused_and_the_way_to_measure_it_is_named(both):
+    config = config_of(both)
+    for (line,) in (list(problems(config)), refused_by_loading(config)):
+        assert line.startswith(f"model: {both}: holds an adapter beside the model (adapter_config.json)")
+        assert "set lora: {path: THAT FOLDER}" in line
+
+
+def test_an_adapter_in_place_of_a_model_is_refused_and_its_base_is_named(adapter, model_folder):
+    (line,) = problems(config_of(adapter))
+    assert line == (
+        f"model: {adapter}: is an adapter (adapter_config.json), not a model; set model to its base, {model_folder}, "
+        f"and lora.path to {adapter}"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"base_model_name_or_path": null}'])
+def test_an_adapter_in_place_of_a_model_may_not_know_its_base(adapter, text):
+    (adapter / "adapter_config.json").write_text(text)
+    (line,) = problems(config_of(adapter))
+    assert "set model to its base and lora.path to" in line
+
+
+def test_a_hub_model_with_an_adapter_of_its_own_is_refused_likewise(both, cached):
+    config = config_of(cached(both))
+    for (line,) in (list(problems(config)), refused_by_loading(config)):
+        assert line.startswith("model: someone/tiny: holds an adapter beside the model (adapter_config.json)")
+        assert "download it (hf download someone/tiny --local-dir FOLDER)" in line
+
+
+def test_a_hub_repository_that_is_only_an_adapter_is_refused_likewise(adapter, cached):
+    (line,) = problems(config_of(cached(adapter)))
+    assert line.startswith(
+        "model: someone/tiny: is an adapter (adapter_config.json), not a model; set model to its base,"
+    )
+    assert line.endswith("lora.path to where it is downloaded to (hf download someone/tiny --local-dir FOLDER)")
+
+
+def test_a_hub_model_in_the_cache_whose_weights_do_not_fit_is_refused_by_their_headers(model_folder, tmp_path, cached):
+    folder = shutil.copytree(model_folder, tmp_path / "deeper")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3}))
+    (line,) = weight_problems(config_of(cached(folder)))
+    assert line.startswith("model: someone/tiny: its files lack 9 tensors of the model (model.layers.2.")
+
+
+@pytest.mark.parametrize(
+    "lora",
+    [
+        {},
+        {"target_modules": ["q_proj", "up_proj", "embed_tokens"]},
+        {"modules_to_save": ["lm_head", "embed_tokens"]},
+        {"use_dora": True},
+    ],
+)
+@pytest.mark.parametrize("merge", [False, True])
+def test_an_adapter_that_was_saved_whole_is_not_accused(model_folder, tmp_path, lora, merge):
+    path = save_adapter(model_folder, tmp_path / "whole", **lora)
+    backend = PytorchBackend(config_of(model_folder, lora={"path": path, "merge": merge}), builtin_text)
+    assert backend.load().remarks == ()
+
+
+def lose_a_layer(tensors):
+    return {name: each for name, each in tensors.items() if ".layers.1." not in name}
+
+
+def add_a_layer(tensors):
+    return {**tensors, **{name.replace(".layers.1.", ".layers.2."): each.clone() for name, each in tensors.items()}}
+
+
+MISFITS = {
+    "lacks a layer": (
+        lose_a_layer,
+        "its files lack 2 tensors of the model (base_model.model.model.layers.1.self_attn.",
+    ),
+    "has one more": (
+        add_a_layer,
+        "its files hold 2 tensors that the model has no place for (base_model.model.model.layers.2.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "words"), MISFITS.values(), ids=MISFITS)
+def test_an_adapter_that_does_not_fit_is_refused_with_its_tensors_unless_that_is_allowed(
+    model_folder, adapter, change, words
+):
+    change_weights(adapter, change)
+    config = config_of(model_folder, lora={"path": str(adapter)})
+    (line,) = refused_by_loading(config)
+    assert line.startswith(f"lora.path: {adapter}: {words}")
+    assert "pytorch: {allow_missing_weights: true}" in line
+    (remark,) = load(
+        config.model_copy(update={"pytorch": config.pytorch.model_copy(update=ALLOWED)}), builtin_text
+    ).remarks
+    assert f"The files of lora.path: {adapter} " in remark
+
+
+def test_an_adapter_of_another_shape_is_refused_with_the_tensor(model_folder, adapter):
+    change_weights(adapter, lambda tensors: {name: torch.zeros(3, 64) for name in tensors})
+    (line,) = refused_by_loading(config_of(model_folder, lora={"path": str(adapter)}))
+    assert "size mismatch for base_model.model.model.layers.0.self_attn.q_proj" in line
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_an_adapter_with_a_nan_is_refused(model_folder, adapter, merge):
+    change_weights(adapter, lambda tensors: {name: each * float("nan") for name, each in tensors.items()})
+    (line,) = refused_by_loading(config_of(model_folder, lora={"path": str(adapter), "merge": merge}))
+    assert "NaN in " in line
+    assert "layers.0.self_attn.q_proj" in line
+
+
+def test_an_adapter_that_is_no_part_of_the_models_layers_is_refused(model_folder, tmp_path):
+    from peft import PromptTuningConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    settings = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
+    get_peft_model(AutoModelForCausalLM.from_pretrained(model_folder), settings).save_pretrained(tmp_path / "prompt")
+    (line,) = refused_by_loading(config_of(model_folder, lora={"path": str(tmp_path / "prompt")}))
+    assert "holds a PROMPT_TUNING adapter" in line
