@@ -5,8 +5,8 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 # What O_NOFOLLOW answers at a link: ELOOP on Linux and macOS, EMLINK and EFTYPE elsewhere.
 AT_A_LINK = {errno.ELOOP, errno.EMLINK, getattr(errno, "EFTYPE", errno.ELOOP)}
@@ -81,7 +81,7 @@ def _words(kind: int) -> str:
 
 
 @contextlib.contextmanager
-def opened_to_read(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
+def opened_to_read(path: Path, max_bytes: int) -> Iterator[BufferedReader]:
     """The regular file at `path`, as `open_regular` opens it.
 
     Raises:

@@ -13,7 +13,7 @@ def load(path: Path) -> "ExperimentResult":
     """The result at `path`. Raises as `ExperimentResult.from_json`."""
     from llenergymeasure.results.persistence import load_result
 
-    with _telling_warnings(path):
+    with telling_warnings(path.parent.name):
         return load_result(path)
 
 
@@ -21,8 +21,8 @@ _told: set[str] = set()
 
 
 @contextlib.contextmanager
-def _telling_warnings(path: Path) -> Iterator[None]:
-    """Warnings go to standard error, with the result's name; one of another schema version once for all results."""
+def telling_warnings(name: str) -> Iterator[None]:
+    """Warnings go to standard error, after the result's name; one of another schema version once for all results."""
     import warnings
 
     from labledger.console import print_error
@@ -33,7 +33,7 @@ def _telling_warnings(path: Path) -> Iterator[None]:
         yield
     for warning in caught:
         of_all = issubclass(warning.category, SchemaVersionWarning)
-        text = str(warning.message) if of_all else f"{path.parent.name}: {warning.message}"
+        text = str(warning.message) if of_all else f"{name}: {warning.message}"
         if text not in _told:
             print_error(text)
             _told.add(text)
@@ -46,7 +46,7 @@ def load_all(directory: Path) -> list[tuple[Path, "ExperimentResult"]]:
 
     found = []
     for path in result_files(directory):
-        with _telling_warnings(path):
+        with telling_warnings(path.parent.name):
             result = read_result(path)
         if isinstance(result, Unreadable):
             print_error(f"{result.path}: {result.reason}")

@@ -331,7 +331,7 @@ class ExperimentResult(Record):
         """
         from llenergymeasure.results import persistence
 
-        return persistence.load_result(path)
+        return persistence.load_result(persistence.behind_link(Path(path)))
 
     def to_json(self) -> str:
         """The result as JSON text, as `save` writes it but for the integrity key."""

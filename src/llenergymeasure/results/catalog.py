@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from labledger.errors import UnreadableFileError
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.errors import ConfigError
-from llenergymeasure.results.persistence import RESULT_FILE, load_result
+from llenergymeasure.results.persistence import RESULT_FILE, behind_link, load_result
 
 if TYPE_CHECKING:
     import pyarrow
@@ -32,9 +32,9 @@ def result_files(directory: Path) -> Iterator[Path]:
         ConfigError: there is no such directory.
     """
     if directory.is_file():
-        yield directory
+        yield behind_link(directory)
         return
-    if (directory / RESULT_FILE).is_file():
+    if _is_there(directory / RESULT_FILE):
         yield directory / RESULT_FILE
         return
     try:
@@ -43,8 +43,19 @@ def result_files(directory: Path) -> Iterator[Path]:
         raise ConfigError(f"{directory}: {error.strerror}; name the directory that results were saved in") from error
     for name in names:
         path = directory / name / RESULT_FILE
-        if path.is_file():
+        if _is_there(path):
             yield path
+
+
+def _is_there(path: Path) -> bool:
+    """Whether anything has that name, or that cannot be told: a reader says then what it is."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def read_result(path: Path) -> ExperimentResult | Unreadable:
@@ -88,8 +99,8 @@ def find_result(target: str, directory: Path) -> Path:
     """
     for path in (Path(target), directory / target):
         if path.is_file():
-            return path
-        if (path / RESULT_FILE).is_file():
+            return behind_link(path)
+        if _is_there(path / RESULT_FILE):
             return path / RESULT_FILE
     known: Sequence[Path] = list(result_files(directory)) if directory.is_dir() else []
     found = [path for path in known if _has_id(path, target)]

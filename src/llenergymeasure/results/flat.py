@@ -1,5 +1,6 @@
 """A result as one flat row: what tables, CSV, Parquet and SQL see."""
 
+import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
@@ -51,7 +52,8 @@ def columns() -> dict[str, type]:
 def flat_row(result: ExperimentResult, folder: Path | None = None) -> dict[str, Value]:
     """One row with every column of `columns`; what a result does not have is None."""
     row: dict[str, Any] = dict.fromkeys(columns())
-    row["folder"] = str(folder) if folder is not None else None
+    # Of a name that is no UTF-8 the bytes are written out: no table could hold it.
+    row["folder"] = os.fsencode(folder).decode("utf-8", "backslashreplace") if folder is not None else None
     for name in columns():
         if name in ExperimentResult.model_fields and name not in TEXT_LISTS:
             row[name] = getattr(result, name)

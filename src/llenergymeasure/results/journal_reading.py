@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar, get_args
 
 from labledger.errors import UnreadableFileError
+from labledger.regular_files import read_regular
 from labledger.schema_versions import parse_record
 from llenergymeasure.domain.choices import DeviceKind
 from llenergymeasure.domain.experiment import FailedRequestColumns, RawProcessResult, RequestColumns
@@ -16,6 +17,7 @@ from llenergymeasure.metrics.energy import Headline, emissions_kg_co2, run_energ
 from llenergymeasure.metrics.marks import Marks
 from llenergymeasure.metrics.process_metrics import energy_metrics, inference_metrics
 from llenergymeasure.results.journal import Begun, EnergyReading, Entry
+from llenergymeasure.results.persistence import MAX_FILE_BYTES
 
 NO_FLOPS = "not known of a process that was killed"
 
@@ -37,12 +39,17 @@ def read_journal(path: Path) -> Recovered | None:
     its last; requests that had not ended are in no figure. A last line that was cut is left out.
 
     Raises:
-        UnreadableFileError: it does not say what ran.
+        UnreadableFileError: it does not say what ran, or its values cannot be.
         OSError: it cannot be read.
     """
-    lines = path.read_bytes().split(b"\n")[:-1]
-    if not lines:
-        return None
+    lines = read_regular(path, MAX_FILE_BYTES).split(b"\n")[:-1]
+    try:
+        return _recovered(path, lines) if lines else None
+    except (ArithmeticError, TypeError, ValueError) as error:  # a number that no float, or no calendar holds
+        raise UnreadableFileError(f"{path}: its values cannot be: {error}") from error
+
+
+def _recovered(path: Path, lines: Sequence[bytes]) -> Recovered | None:
     entries = _entries(lines[1:])
     requests = _joined(RequestColumns, [entry.requests for entry in entries])
     if not requests.start_s:

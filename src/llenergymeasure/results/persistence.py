@@ -6,6 +6,7 @@ that file, `integrity`, holds digests of both; it is no field of a result.
 
 import hashlib
 import json
+import os
 import re
 import warnings
 from datetime import datetime
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import platformdirs
 
 from labledger.files import claimed_directory, copy_durably, uninterrupted, write_durably
+from labledger.regular_files import opened_to_read, read_regular
 from labledger.schema_versions import SchemaVersionWarning, parse_record, version_warning
 from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult, RawProcessResult
@@ -30,6 +32,8 @@ LOGS_FOLDER = ".logs"
 RAW_FILE = "process_{index}.json"
 RERUN_COMMAND = "llem run experiment.yaml"
 MAX_NAME_LENGTH = 100
+MAX_FILE_BYTES = 1 << 30
+"""Of a file that is read; a run of five million requests has a result.json of so much."""
 
 _ZEROS = "0" * 64
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -63,10 +67,11 @@ def save_result(result: ExperimentResult, output_dir: Path, timeseries_source: P
     with uninterrupted(), claimed_directory(Path(output_dir) / _folder_name(result)) as folder:
         timeseries_digest = None
         if timeseries_source is not None:
-            timeseries_digest = copy_durably(Path(timeseries_source), folder / TIMESERIES_FILE)
+            sidecar = folder / TIMESERIES_FILE
+            timeseries_digest = copy_durably(Path(timeseries_source), sidecar, within=folder.parent)
             result = result.model_copy(update={"timeseries": TIMESERIES_FILE})
         path = folder / RESULT_FILE
-        write_durably(path, _sealed(to_json(result), timeseries_digest))
+        write_durably(path, _sealed(to_json(result), timeseries_digest), within=folder.parent)
         return path
 
 
@@ -91,7 +96,11 @@ def save_or_keep(result: ExperimentResult, output_dir: Path, timeseries_source: 
 
 def unsaved_folder() -> Path:
     """Where a result goes that could not be saved where it should."""
-    return platformdirs.user_state_path("llenergymeasure") / "unsaved"
+    return _own_folder() / "unsaved"
+
+
+def _own_folder() -> Path:
+    return platformdirs.user_state_path("llenergymeasure")
 
 
 def save_raw_result(raw: RawProcessResult, output_dir: Path) -> Path:
@@ -101,7 +110,7 @@ def save_raw_result(raw: RawProcessResult, output_dir: Path) -> Path:
         OSError: it could not be written.
     """
     path = state_folder(output_dir, raw.experiment_id) / RAW_FILE.format(index=raw.process_index)
-    write_durably(path, raw.model_dump_json(indent=2).encode())
+    write_durably(path, raw.model_dump_json(indent=2).encode(), within=output_dir)
     return path
 
 
@@ -110,9 +119,17 @@ def state_folder(output_dir: Path, experiment_id: str | None) -> Path:
     return output_dir / STATE_FOLDER / safe_name(experiment_id)
 
 
-def server_log(output_dir: Path, experiment_id: str) -> Path:
-    """Where the output of a server goes that is launched for a run; it is never removed."""
-    return output_dir / LOGS_FOLDER / f"{safe_name(experiment_id)}.log"
+def server_log(output_dir: Path | None, experiment_id: str) -> Path:
+    """Where the output of a server goes that is launched for a run; it is never removed.
+
+    Without an `output_dir` it is the user's state folder: in one that several users share, others could place a link.
+    """
+    return (output_dir or _own_folder()) / LOGS_FOLDER / f"{safe_name(experiment_id)}.log"
+
+
+def behind_link(path: Path) -> Path:
+    """`path` or, where that is a link, what it leads to: for files that a user names. Found ones are not followed."""
+    return path.resolve() if path.is_symlink() else path
 
 
 def load_result(path: Path) -> ExperimentResult:
@@ -123,20 +140,20 @@ def load_result(path: Path) -> ExperimentResult:
         UnreadableFileError: it is not JSON, or a value has a wrong type.
     """
     path = Path(path)
-    content = path.read_bytes()
+    content = read_regular(path, MAX_FILE_BYTES)
     result, data = parse_record(ExperimentResult, content, str(path))
     result._unknown.pop("integrity", None)
     if warning := version_warning(result, data, current=SCHEMA_VERSION, rerun=RERUN_COMMAND):
         warnings.warn(warning, SchemaVersionWarning, stacklevel=3)
-    if check_integrity(path, content, data) == "broken":
-        warnings.warn(f"{path} or its sidecar was changed after it was saved: a digest differs.", stacklevel=3)
     sidecar = path.parent / TIMESERIES_FILE
-    if result.timeseries is not None and not sidecar.exists():
-        warnings.warn(
-            f"Timeseries sidecar missing at {sidecar}. The result is loaded without it; "
-            f"its timeseries field still says {result.timeseries!r}.",
-            stacklevel=3,
-        )
+    without = f"The result is loaded without it; its timeseries field still says {result.timeseries!r}."
+    try:
+        if check_integrity(path, content, data) == "broken":
+            warnings.warn(f"{path} or its sidecar was changed after it was saved: a digest differs.", stacklevel=3)
+    except OSError as error:
+        warnings.warn(f"Timeseries sidecar {sidecar} cannot be read: {error.strerror}. {without}", stacklevel=3)
+    if result.timeseries is not None and not os.path.lexists(sidecar):
+        warnings.warn(f"Timeseries sidecar missing at {sidecar}. {without}", stacklevel=3)
     return result
 
 
@@ -148,8 +165,8 @@ def load_timeseries(result: ExperimentResult, path: Path) -> "pyarrow.Table | No
     """
     from llenergymeasure.results.timeseries import load_timeseries_parquet
 
-    sidecar = Path(path).parent / TIMESERIES_FILE
-    if result.timeseries is None or not sidecar.exists():
+    sidecar = behind_link(Path(path)).parent / TIMESERIES_FILE
+    if result.timeseries is None or not os.path.lexists(sidecar):
         return None
     return load_timeseries_parquet(sidecar)
 
@@ -203,7 +220,7 @@ def check_integrity(path: Path, content: bytes, data: dict[str, Any]) -> Literal
     if hashlib.sha256(unsealed).hexdigest() != digest:
         return "broken"
     expected, sidecar = seal.get("timeseries_sha256"), path.parent / TIMESERIES_FILE
-    if expected is None or not sidecar.exists():
+    if expected is None or not os.path.lexists(sidecar):
         return "holds"
-    with sidecar.open("rb") as file:
+    with opened_to_read(sidecar, MAX_FILE_BYTES) as file:
         return "holds" if hashlib.file_digest(file, "sha256").hexdigest() == expected else "broken"

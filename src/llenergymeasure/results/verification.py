@@ -1,14 +1,16 @@
 """Whether a saved result is as it was saved."""
 
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from labledger.errors import UnreadableFileError
+from labledger.regular_files import read_regular
 from labledger.schema_versions import parse_record
 from llenergymeasure.domain.experiment import ExperimentResult
-from llenergymeasure.results.persistence import TIMESERIES_FILE, check_integrity
+from llenergymeasure.results.persistence import MAX_FILE_BYTES, TIMESERIES_FILE, check_integrity
 from llenergymeasure.results.timeseries import load_timeseries_parquet
 
 Status = Literal["ok", "unverified", "broken"]
@@ -30,7 +32,7 @@ class Verified:
 def verify(path: Path) -> Verified:
     """Check that it parses, that its digests hold, and that its sidecar is there and readable."""
     try:
-        content = path.read_bytes()
+        content = read_regular(path, MAX_FILE_BYTES)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             result, data = parse_record(ExperimentResult, content, RESULT)
@@ -58,10 +60,10 @@ def _sidecar_problems(path: Path, result: ExperimentResult) -> list[str]:
     if result.timeseries is None:
         return []
     sidecar = path.parent / TIMESERIES_FILE
-    if not sidecar.exists():
+    if not os.path.lexists(sidecar):
         return [f"{TIMESERIES_FILE} is missing"]
     try:
         load_timeseries_parquet(sidecar)
     except OSError as error:
-        return [f"{TIMESERIES_FILE}: {error}"]
+        return [f"{TIMESERIES_FILE}: {error.strerror or error}"]
     return []
