@@ -8,6 +8,7 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
+from labledger.errors import LabledgerError
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
 from llenergymeasure.domain.metrics import Distribution, EnergyUncertainty, LatencyStats
 
@@ -26,6 +27,11 @@ CONFIG_COLUMNS = {
 }
 LOAD_COLUMNS = {"concurrency": int, "request_rate": float}
 TEXT_LISTS = ("verdict_reasons", "measurement_warnings")
+SHOWN_DIGITS = 40
+
+
+class UnfitNumberError(LabledgerError, ValueError):
+    """A result holds a number that a table has no room for."""
 
 
 @cache
@@ -77,7 +83,7 @@ def arrow_table(rows: Sequence[dict[str, Value]]) -> "pyarrow.Table":
     """The rows as an Arrow table: text, int64 and float64, its metadata with `schema_version`.
 
     Raises:
-        ValueError: an integer does not fit into 64 bits.
+        UnfitNumberError: an integer does not fit into 64 bits.
     """
     import pyarrow as pa
 
@@ -85,7 +91,11 @@ def arrow_table(rows: Sequence[dict[str, Value]]) -> "pyarrow.Table":
     for row in rows:
         for name, value in row.items():
             if isinstance(value, int) and abs(value) > MAX_INT64 and columns()[name] is int:
-                raise ValueError(f"{name}: {value} does not fit into the 64 bits of a table's integer; JSON keeps it")
+                where = f"{row['folder']}: {name}" if row["folder"] else name
+                found = str(value)[:SHOWN_DIGITS]
+                raise UnfitNumberError(
+                    f"{where}: {found} does not fit into the 64 bits of a table's integer; JSON keeps it"
+                )
     schema = pa.schema(
         [pa.field(name, kinds[kind]()) for name, kind in columns().items()],
         metadata={"schema_version": SCHEMA_VERSION},

@@ -113,19 +113,28 @@ def _runs(directory: Path) -> Iterator[Leftover]:
     if state.is_symlink() or not state.is_dir():
         yield from _other(state, directory)
         return
-    yield from _temporaries(state, directory)
     saved = functools.cache(lambda: _saved(directory))
-    for entry in _entries(state):
+    try:
+        entries = _entries(state)
+    except OSError as error:
+        yield _closed(state, directory, error)
+        return
+    yield from _temporaries(state, directory)
+    for entry in entries:
         folder = state / entry.name
         if not entry.is_dir(follow_symlinks=False) or safe_name(entry.name) != entry.name:
             if not _is_temporary(entry):
                 yield from _other(folder, directory)
             continue
-        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+        try:
             with unheld(folder, within=directory) as is_free:
                 pass
             if is_free:
                 yield _run(folder, directory, saved)
+        except FileNotFoundError:  # removed meanwhile
+            continue
+        except OSError as error:
+            yield _closed(folder, directory, error)
 
 
 def _run(folder: Path, directory: Path, saved: Callable[[], dict[str, Path]]) -> Leftover:
@@ -192,26 +201,27 @@ def _in_result_folder(entry: "os.DirEntry[str]", directory: Path) -> Iterator[Le
     """What is left in a result's folder, or the folder itself."""
     folder, has_our_name = directory / entry.name, OUR_FOLDER.fullmatch(entry.name) is not None
     if entry.is_symlink():  # a result that lies elsewhere may be linked from here
-        if has_our_name and not (folder / RESULT_FILE).exists():
+        if has_our_name and not os.path.exists(folder / RESULT_FILE):
             yield from _other(folder, directory)
-    elif not entry.is_dir():
-        return
-    elif is_regular(folder / RESULT_FILE):
-        yield from _temporaries(folder, directory)
-    elif has_our_name:
+    elif entry.is_dir():
         try:
-            with unheld(folder, within=directory) as is_free:
-                if is_free and not is_regular(folder / RESULT_FILE):
-                    yield from _unfinished(folder, directory)
+            if is_regular(folder / RESULT_FILE):
+                yield from _temporaries(folder, directory)
+            elif has_our_name:
+                yield from _unfinished(folder, directory)
         except FileNotFoundError:  # removed meanwhile
             return
         except OSError as error:
-            yield Leftover("folder", folder, directory, f"a result that was being saved; {_reason(error)}")
+            if has_our_name:
+                yield _closed(folder, directory, error)
 
 
 def _unfinished(folder: Path, directory: Path) -> Iterator[Leftover]:
-    """A result's folder without a result.json, unless no name in it is ours."""
-    others, names = strangers(folder, UNFINISHED_RESULT_FILES, directory), os.listdir(folder)
+    """A folder of our naming without a result.json that nobody fills any more, unless no name in it is ours."""
+    with unheld(folder, within=directory) as is_free:
+        if not is_free or is_regular(folder / RESULT_FILE):
+            return
+        others, names = strangers(folder, UNFINISHED_RESULT_FILES, directory), os.listdir(folder)
     if not names or any(map(UNFINISHED_RESULT_FILES.fullmatch, names)):
         what = "a result that was being saved; nothing in it was acknowledged"
         yield Leftover("folder", folder, directory, what, kept=_because_of(others))
@@ -228,13 +238,20 @@ def _is_temporary(entry: "os.DirEntry[str]") -> bool:
 
 
 def _entries(folder: Path) -> "list[os.DirEntry[str]]":
-    with os.scandir(folder) as entries:
-        return sorted(entries, key=lambda entry: entry.name)
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except FileNotFoundError:  # removed meanwhile
+        return []
 
 
 def _other(path: Path, directory: Path) -> Iterator[Leftover]:
     with contextlib.suppress(FileNotFoundError):  # removed meanwhile
         yield Leftover("other", path, directory, kind_of(path), kept="labledger did not write it")
+
+
+def _closed(path: Path, directory: Path, error: OSError) -> Leftover:
+    return Leftover("other", path, directory, "a directory", kept=f"it cannot be looked into: {error.strerror}")
 
 
 def _reason(error: OSError | UnreadableFileError) -> str:
