@@ -22,6 +22,7 @@ from typing import Any
 
 from _report import machine, pressure
 
+from labledger.documents import sealed
 from llenergymeasure import ExperimentResult
 from llenergymeasure.domain.experiment import RawProcessResult, RequestColumns
 from llenergymeasure.domain.metrics import ComputeMetrics, EnergyMetrics, InferenceMetrics, Timestamps
@@ -123,14 +124,12 @@ def log(client: Any, experiment: str, each: ExperimentResult) -> None:
 
 def fill(count: int, folder: Path, client: Any) -> str:
     """`count` results in our folder (not synced: this is no part of what is timed) and in MLflow."""
-    from llenergymeasure.results.persistence import _sealed
-
     experiment = client.create_experiment("many")
     for number in range(count):
         each = result(number)
         place = folder / "many" / f"gpt2_pytorch_2026-11-21T00-00_{number}"
         place.mkdir(parents=True)
-        (place / "result.json").write_bytes(_sealed(each.to_json(), None))
+        (place / "result.json").write_bytes(sealed(each.to_json(), timeseries_sha256=None))
         log(client, experiment, each)
     size = (place / "result.json").stat().st_size
     print(f"\n{count} results of {size / 1e3:.0f} KB")

@@ -1,11 +1,13 @@
 """What becomes of an error: one message on stderr and an exit code; a traceback only with `--debug`."""
 
+import contextlib
 import functools
 import io
 import os
 import signal
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -70,6 +72,25 @@ def _message(error: Exception) -> str:
 
 def _report(message: str, error: BaseException) -> None:
     print_error("\n".join([message, *getattr(error, "__notes__", [])]))
+
+
+_told: set[str] = set()
+
+
+@contextlib.contextmanager
+def telling_warnings(name: str) -> Iterator[None]:
+    """Print warnings to standard error, with the file's `name`; one of another schema version once for all files."""
+    from labledger.schema_versions import SchemaVersionWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        of_all = issubclass(warning.category, SchemaVersionWarning)
+        text = str(warning.message) if of_all else f"{name}: {warning.message}"
+        if text not in _told:
+            print_error(text)
+            _told.add(text)
 
 
 def run_program(program: Callable[[], object]) -> None:

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -51,6 +51,9 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants")
 
+    max_nesting: ClassVar[int] = MAX_NESTING
+    """How deep what a field holds may be when the record is built."""
+
     _unknown: dict[str, JsonValue] = PrivateAttr(default_factory=dict)  # takes part in ==
 
     @model_validator(mode="wrap")
@@ -70,7 +73,7 @@ class Record(BaseModel):
     @classmethod
     def _storable(cls, value: Any, info: ValidationInfo) -> Any:
         if info.context != FROM_FILE:
-            refuse_unstorable(value)
+            refuse_unstorable(value, cls.max_nesting)
         return value
 
     @model_serializer(mode="wrap")
@@ -162,14 +165,32 @@ def parse_record(model: type[R], text: bytes, where: str) -> tuple[R, dict[str, 
         UnreadableFileError: `text` is not JSON (with line and column), not an object, or a value in it has a
             wrong type (with the field's path).
     """
-    try:
-        data = from_json(text, allow_inf_nan=False)
-    except ValueError as error:
-        raise UnreadableFileError(f"{where}: not JSON: {error}") from error
+    data = parse_json(text, where)
     if not isinstance(data, dict):
         raise UnreadableFileError(f"{where}: line 1 column 1: expected an object, found {type(data).__name__}")
+    return record_of(model, data, where), data
+
+
+def parse_json(text: bytes, where: str) -> Any:
+    """The value in `text`; NaN and infinity are no JSON.
+
+    Raises:
+        UnreadableFileError: it is not JSON, with line and column.
+    """
     try:
-        return model.model_validate(data, context=FROM_FILE), data
+        return from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise UnreadableFileError(f"{where}: not JSON: {error}") from error
+
+
+def record_of(model: type[R], data: dict[str, Any], where: str) -> R:
+    """The record in a file's JSON object.
+
+    Raises:
+        UnreadableFileError: values have a wrong type, each with its field's path.
+    """
+    try:
+        return model.model_validate(data, context=FROM_FILE)
     except ValidationError as error:
         problems = [f"{where}: {_problem(each)}" for each in error.errors(include_url=False)]
         raise UnreadableFileError("\n".join(problems)) from error
@@ -215,7 +236,7 @@ def _missing(record: Record, data: Any, prefix: str = "") -> Iterator[str]:
     """The paths of fields that load as None because `data` lacks them."""
     for name, field in type(record).model_fields.items():
         if name not in data:
-            if field.default_factory is None:
+            if field.default_factory is None and not field.exclude:
                 yield prefix + name
             continue
         for keys, each in _records_in(getattr(record, name)):

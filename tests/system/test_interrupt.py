@@ -1,10 +1,10 @@
 """Ctrl-C, or SIGTERM, in each phase of a run."""
 
-import json
 import signal
 
 import pytest
 
+from labledger.documents import document_dict
 from labledger.schema_versions import parse_record
 from llenergymeasure.domain.experiment import RawProcessResult
 
@@ -52,7 +52,7 @@ def test_a_run_that_is_stopped_while_measuring_keeps_what_finished_and_says_wher
     assert kept.inference_metrics.output_tokens == 64 * finished
     assert kept.energy_metrics.total_energy_j > 0
     assert folder == f".state/{kept.experiment_id}"
-    assert json.loads(kept.model_dump_json()) == data
+    assert document_dict(kept) == data
 
     assert ended.code == code
     assert ended.stdout == ""

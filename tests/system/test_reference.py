@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from labledger.documents import Document
 from labledger.schema_versions import Record
 from llenergymeasure.domain import environment, experiment, metrics
 
@@ -19,7 +20,7 @@ RECORDS = sorted(
         each
         for module in (experiment, metrics, environment)
         for _, each in inspect.getmembers(module, inspect.isclass)
-        if issubclass(each, Record) and each is not Record
+        if issubclass(each, Record) and each not in (Record, Document)
     },
     key=lambda record: record.__name__,
 )

@@ -1,9 +1,9 @@
 """Results as commands load them: what is wrong with one is told on standard error, and the rest goes on."""
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from labledger.commands import telling_warnings
 
 if TYPE_CHECKING:
     from llenergymeasure.domain.experiment import ExperimentResult
@@ -17,28 +17,6 @@ def load(path: Path) -> "ExperimentResult":
         return load_result(path)
 
 
-_told: set[str] = set()
-
-
-@contextlib.contextmanager
-def telling_warnings(name: str) -> Iterator[None]:
-    """Warnings go to standard error, after the result's name; one of another schema version once for all results."""
-    import warnings
-
-    from labledger.console import print_error
-    from labledger.schema_versions import SchemaVersionWarning
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    for warning in caught:
-        of_all = issubclass(warning.category, SchemaVersionWarning)
-        text = str(warning.message) if of_all else f"{name}: {warning.message}"
-        if text not in _told:
-            print_error(text)
-            _told.add(text)
-
-
 def load_all(directory: Path) -> list[tuple[Path, "ExperimentResult"]]:
     """Every readable result; the others, and warnings of other schema versions (once), on standard error."""
     from labledger.console import print_error
@@ -50,7 +28,7 @@ def load_all(directory: Path) -> list[tuple[Path, "ExperimentResult"]]:
             result = read_result(path)
         if isinstance(result, Unreadable):
             print_error(f"{result.path}: {result.reason}")
-        else:
+        elif result is not None:
             found.append((path, result))
     return found
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from labledger.commands import EXIT_FAILED, reporting_errors
+from labledger.commands import EXIT_FAILED, reporting_errors, telling_warnings
 from llenergymeasure.cli.compare import compare
-from llenergymeasure.cli.loading import load, load_all, load_rows, telling_warnings
+from llenergymeasure.cli.loading import load, load_all, load_rows
 
 if TYPE_CHECKING:
     from llenergymeasure.results.recovery import Leftover
@@ -141,7 +141,7 @@ def verify(
     from llenergymeasure.results.catalog import result_files
     from llenergymeasure.results.verification import verify as verify_result
 
-    found = [verify_result(path) for path in result_files(directory)]
+    found = [each for path in result_files(directory) if (each := verify_result(path)) is not None]
     problems = {each.path: _problems(each, require_valid) for each in found}
     if json:
         rows = [

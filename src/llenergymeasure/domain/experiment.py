@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, JsonValue, ValidationInfo, model_validator
 
+from labledger.documents import Document
+from labledger.regular_files import behind_link
 from labledger.schema_versions import FROM_FILE, Known, OpenWhenRead, Record, Timestamp
 from llenergymeasure.domain.choices import MeasurementMethodology, TokenCountSource, Verdict
 from llenergymeasure.domain.environment import EnvironmentSnapshot
@@ -71,8 +73,11 @@ class FailedRequestColumns(Record):
     """The same, in the words of the server or of the network."""
 
 
-class RawProcessResult(Record):
+class RawProcessResult(Document):
     """What one process measured; a run of one process holds its one entry too."""
+
+    document_kind = "llem.raw_result"
+    known_by = "process_index"
 
     schema_version: str | None = SCHEMA_VERSION
     """Version of the schema that it was written by; None of a file that names none."""
@@ -127,11 +132,14 @@ class AggregationMetadata(Record):
     """What speaks against putting them together, a sentence each."""
 
 
-class ExperimentResult(Record):
+class ExperimentResult(Document):
     """One measurement. Energy in joules, time in seconds unless a name says otherwise; unknown is None.
 
     Figures are of the window that `measurement_methodology` names, where a field does not say otherwise.
     """
+
+    document_kind = "llem.result"
+    known_by = "measurement_config_hash"
 
     # What it is
     schema_version: str | None = SCHEMA_VERSION
@@ -327,11 +335,12 @@ class ExperimentResult(Record):
 
         Raises:
             OSError: the file cannot be read.
+            OtherKindError: it is no result: a document of another kind, or none of labledger's.
             UnreadableFileError: it is not JSON, or a value has a wrong type.
         """
         from llenergymeasure.results import persistence
 
-        return persistence.load_result(persistence.behind_link(Path(path)))
+        return persistence.load_result(behind_link(Path(path)))
 
     def to_json(self) -> str:
         """The result as JSON text, as `save` writes it but for the integrity key."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TextIO
 
 from labledger.console import Progress, Silent
-from labledger.schema_versions import parse_record
+from labledger.documents import read_document
 from llenergymeasure import preflight
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.domain.experiment import ExperimentResult
@@ -254,4 +254,4 @@ def _free_port() -> int:
 def _finished(message: Message) -> ExperimentResult:
     if message.kept_at is not None:
         return load_result(message.kept_at)
-    return parse_record(ExperimentResult, str(message.document).encode(), "the finished result")[0]
+    return read_document(ExperimentResult, str(message.document).encode(), "the finished result")[0]

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from labledger.documents import read_document
 from labledger.errors import UnreadableFileError
 from labledger.files import write_durably
 from labledger.regular_files import read_regular
-from labledger.schema_versions import SchemaVersionWarning, parse_record, version_warning
+from labledger.schema_versions import SchemaVersionWarning, version_warning
 from llenergymeasure.domain.choices import MeasurementMethodology
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, AggregationMetadata, ExperimentResult, RawProcessResult
 from llenergymeasure.domain.metrics import EnergyMetrics
@@ -18,7 +19,7 @@ from llenergymeasure.errors import ExperimentError
 from llenergymeasure.metrics.columns import latency_intervals_of, latency_stats_of, served
 from llenergymeasure.metrics.serving import failures_by_kind
 from llenergymeasure.metrics.unknowns import ratio, sum_of_all
-from llenergymeasure.results.persistence import MAX_FILE_BYTES, RAW_FILE, RERUN_COMMAND, state_folder
+from llenergymeasure.results.persistence import RAW_FILE, RERUN_COMMAND, state_folder
 from llenergymeasure.results.state import EXPECTED, MARKER, is_regular, names_of
 
 MAX_PROCESSES = 10_000
@@ -50,7 +51,7 @@ def expected_processes(folder: Path) -> int | None:
         OSError: it cannot be read.
     """
     path = folder / EXPECTED
-    text = read_regular(path, MAX_FILE_BYTES).decode("ascii", "replace").strip() if is_regular(path) else ""
+    text = read_regular(path).decode("ascii", "replace").strip() if is_regular(path) else ""
     if not text.isdecimal():
         return None
     if len(text) > len(str(MAX_PROCESSES)) or int(text) > MAX_PROCESSES:
@@ -78,7 +79,7 @@ def load_raw_results(folder: Path) -> list[RawProcessResult]:
         OSError: one cannot be read.
     """
     files = [path for path in folder.iterdir() if names_of(RAW_FILE).fullmatch(path.name)]
-    read = [parse_record(RawProcessResult, read_regular(path, MAX_FILE_BYTES), str(path)) for path in files]
+    read = [read_document(RawProcessResult, read_regular(path), str(path)) for path in files]
     told = (version_warning(raw, data, current=SCHEMA_VERSION, rerun=RERUN_COMMAND) for raw, data in read)
     if text := next(filter(None, told), None):
         warnings.warn(text, SchemaVersionWarning, stacklevel=2)

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from labledger.documents import OtherKindError, read_document
 from labledger.errors import UnreadableFileError
+from labledger.regular_files import behind_link, read_regular
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.errors import ConfigError
-from llenergymeasure.results.persistence import RESULT_FILE, behind_link, load_result
+from llenergymeasure.results.persistence import RESULT_FILE, load_result
 
 if TYPE_CHECKING:
     import pyarrow
@@ -30,12 +32,12 @@ def result_files(directory: Path) -> Iterator[Path]:
 
     Raises:
         ConfigError: there is no such directory.
+        OtherKindError: it is one folder or file, and of another kind.
     """
-    if directory.is_file():
-        yield behind_link(directory)
-        return
-    if _is_there(directory / RESULT_FILE):
-        yield directory / RESULT_FILE
+    if directory.is_file() or _is_there(directory / RESULT_FILE):
+        named = behind_link(directory) if directory.is_file() else directory / RESULT_FILE
+        _check_kind(named)
+        yield named
         return
     try:
         names = sorted(entry.name for entry in os.scandir(directory) if not entry.name.startswith("."))
@@ -58,10 +60,25 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def read_result(path: Path) -> ExperimentResult | Unreadable:
-    """The result at `path`, or why it cannot be read. Warns as `ExperimentResult.from_json` does."""
+def _check_kind(path: Path) -> None:
+    """Raise OtherKindError where a file that somebody named is no result; in a folder it would be passed over."""
+    try:
+        read_document(ExperimentResult, read_regular(path), str(path))
+    except OtherKindError:
+        raise
+    except (UnreadableFileError, OSError):
+        return  # who reads it is told
+
+
+def read_result(path: Path) -> ExperimentResult | Unreadable | None:
+    """The result at `path`, or why it cannot be read; None of a file that is none, but of another kind.
+
+    Warns as `ExperimentResult.from_json` does.
+    """
     try:
         return load_result(path)
+    except OtherKindError:
+        return None
     except UnreadableFileError as error:
         return Unreadable(path, str(error).removeprefix(f"{path}: "))
     except OSError as error:
@@ -71,15 +88,18 @@ def read_result(path: Path) -> ExperimentResult | Unreadable:
 def load_results(directory: Path | str) -> list[ExperimentResult]:
     """Every result in a directory, in the order of their folders' names; one that cannot be read is a UserWarning.
 
+    What is of another kind, as the experiments of payment-sim are, is no result, and passed over.
+
     Raises:
         ConfigError: there is no such directory.
+        OtherKindError: it is one folder or file, and of another kind.
     """
     found = []
     for path in result_files(Path(directory)):
         result = read_result(path)
         if isinstance(result, Unreadable):
             warnings.warn(f"{result.path}: {result.reason}; left out", stacklevel=2)
-        else:
+        elif result is not None:
             found.append(result)
     return found
 

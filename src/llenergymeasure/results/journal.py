@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+from labledger.documents import Document, document_dict
 from labledger.files import joined_directory
 from labledger.schema_versions import OpenWhenRead, Record, Timestamp
 from llenergymeasure.domain.choices import DeviceKind
@@ -28,8 +29,14 @@ FINEST_SHARE = 1e-3
 """Of the time since the start: joules are written no more often, so that a journal of days stays small."""
 
 
-class Begun(Record):
-    """What runs: the process's result before there is anything in it, and what else its figures take."""
+class Begun(Document):
+    """What runs: the process's result before there is anything in it, and what else its figures take.
+
+    As the first line it says the kind of the whole file.
+    """
+
+    document_kind = "llem.journal"
+    known_by = "raw"
 
     raw: RawProcessResult | None
     share: int | None
@@ -98,7 +105,7 @@ class Journal:
 
     def begun(self, begun: Begun) -> None:
         """What runs."""
-        self._put(begun.model_dump(mode="json"))
+        self._put(document_dict(begun))
 
     def opened(self, at: datetime, clock_s: float) -> None:
         """The measurement begins, now on two clocks."""

@@ -7,6 +7,7 @@ from math import inf
 from pathlib import Path
 from typing import NamedTuple, TypeVar, get_args
 
+from labledger.documents import read_document
 from labledger.errors import UnreadableFileError
 from labledger.regular_files import read_regular
 from labledger.schema_versions import parse_record
@@ -17,7 +18,6 @@ from llenergymeasure.metrics.energy import Headline, emissions_kg_co2, run_energ
 from llenergymeasure.metrics.marks import Marks
 from llenergymeasure.metrics.process_metrics import energy_metrics, inference_metrics
 from llenergymeasure.results.journal import Begun, EnergyReading, Entry
-from llenergymeasure.results.persistence import MAX_FILE_BYTES
 
 NO_FLOPS = "not known of a process that was killed"
 
@@ -42,7 +42,7 @@ def read_journal(path: Path) -> Recovered | None:
         UnreadableFileError: it does not say what ran, or its values cannot be.
         OSError: it cannot be read.
     """
-    lines = read_regular(path, MAX_FILE_BYTES).split(b"\n")[:-1]
+    lines = read_regular(path).split(b"\n")[:-1]
     try:
         return _recovered(path, lines) if lines else None
     except (ArithmeticError, TypeError, ValueError) as error:  # a number that no float, or no calendar holds
@@ -54,7 +54,7 @@ def _recovered(path: Path, lines: Sequence[bytes]) -> Recovered | None:
     requests = _joined(RequestColumns, [entry.requests for entry in entries])
     if not requests.start_s:
         return None
-    begun, _ = parse_record(Begun, lines[0], f"{path}: line 1")
+    begun, _ = read_document(Begun, lines[0], f"{path}: line 1")
     opened = next((entry for entry in entries if entry.opened_at is not None), Entry())
     if begun.raw is None or opened.opened_at is None or opened.clock_s is None:
         raise UnreadableFileError(f"{path}: it does not say what ran, and when it began")

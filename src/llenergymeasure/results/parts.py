@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from labledger.documents import read_document
 from labledger.errors import UnreadableFileError
 from labledger.files import copy_durably, write_durably
 from labledger.regular_files import read_regular
-from labledger.schema_versions import parse_record
 from llenergymeasure.domain.choices import Verdict
 from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
 from llenergymeasure.domain.metrics import (
@@ -33,7 +33,6 @@ from llenergymeasure.results.aggregation import (
     mark_completed,
 )
 from llenergymeasure.results.persistence import (
-    MAX_FILE_BYTES,
     UnsavedResultError,
     save_raw_result,
     state_folder,
@@ -100,7 +99,7 @@ def load_parts(folder: Path, raws: Sequence[RawProcessResult]) -> list[Experimen
     paths = [folder / PART_FILE.format(index=raw.process_index) for raw in raws]
     if not all(map(is_regular, paths)):
         return []
-    return [parse_record(ExperimentResult, read_regular(path, MAX_FILE_BYTES), str(path))[0] for path in paths]
+    return [read_document(ExperimentResult, read_regular(path), str(path))[0] for path in paths]
 
 
 def load_samples(folder: Path, raws: Sequence[RawProcessResult]) -> list[PowerSample]:

@@ -1,23 +1,23 @@
 """A result's folder: `{model}_{backend}_{minute}/` with result.json and, where there is one, its sidecar.
 
-The sidecar is written first and result.json last, so a folder with a result.json is complete. The last key of
-that file, `integrity`, holds digests of both; it is no field of a result.
+The sidecar is written first and result.json last, so a folder with a result.json is complete. That file's seal covers
+the digest of the sidecar.
 """
 
 import hashlib
-import json
 import os
 import re
 import warnings
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
+from labledger.documents import Seal, check_seal, dump_document, read_document, seal_of, sealed
 from labledger.files import claimed_directory, copy_durably, uninterrupted, write_durably
-from labledger.regular_files import opened_to_read, read_regular
-from labledger.schema_versions import SchemaVersionWarning, parse_record, version_warning
+from labledger.regular_files import behind_link, opened_to_read, read_regular
+from labledger.schema_versions import SchemaVersionWarning, version_warning
 from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult, RawProcessResult
 from llenergymeasure.errors import ExperimentError
@@ -32,12 +32,6 @@ LOGS_FOLDER = ".logs"
 RAW_FILE = "process_{index}.json"
 RERUN_COMMAND = "llem run experiment.yaml"
 MAX_NAME_LENGTH = 100
-MAX_FILE_BYTES = 1 << 30
-"""Of a file that is read; a run of five million requests has a result.json of so much."""
-
-_ZEROS = "0" * 64
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_DIGEST_KEY = b'"sha256": "'
 
 
 class UnsavedResultError(ExperimentError):
@@ -71,7 +65,7 @@ def save_result(result: ExperimentResult, output_dir: Path, timeseries_source: P
             timeseries_digest = copy_durably(Path(timeseries_source), sidecar, within=folder.parent)
             result = result.model_copy(update={"timeseries": TIMESERIES_FILE})
         path = folder / RESULT_FILE
-        write_durably(path, _sealed(to_json(result), timeseries_digest), within=folder.parent)
+        write_durably(path, sealed(to_json(result), timeseries_sha256=timeseries_digest), within=folder.parent)
         return path
 
 
@@ -110,7 +104,7 @@ def save_raw_result(raw: RawProcessResult, output_dir: Path) -> Path:
         OSError: it could not be written.
     """
     path = state_folder(output_dir, raw.experiment_id) / RAW_FILE.format(index=raw.process_index)
-    write_durably(path, raw.model_dump_json(indent=2).encode(), within=output_dir)
+    write_durably(path, dump_document(raw).encode(), within=output_dir)
     return path
 
 
@@ -127,22 +121,17 @@ def server_log(output_dir: Path | None, experiment_id: str) -> Path:
     return (output_dir or _own_folder()) / LOGS_FOLDER / f"{safe_name(experiment_id)}.log"
 
 
-def behind_link(path: Path) -> Path:
-    """`path` or, where that is a link, what it leads to: for files that a user names. Found ones are not followed."""
-    return path.resolve() if path.is_symlink() else path
-
-
 def load_result(path: Path) -> ExperimentResult:
     """Load a result.json; see `ExperimentResult.from_json` for what it warns of.
 
     Raises:
         OSError: the file cannot be read.
+        OtherKindError: it is of another kind.
         UnreadableFileError: it is not JSON, or a value has a wrong type.
     """
     path = Path(path)
-    content = read_regular(path, MAX_FILE_BYTES)
-    result, data = parse_record(ExperimentResult, content, str(path))
-    result._unknown.pop("integrity", None)
+    content = read_regular(path)
+    result, data = read_document(ExperimentResult, content, str(path))
     if warning := version_warning(result, data, current=SCHEMA_VERSION, rerun=RERUN_COMMAND):
         warnings.warn(warning, SchemaVersionWarning, stacklevel=3)
     sidecar = path.parent / TIMESERIES_FILE
@@ -172,8 +161,8 @@ def load_timeseries(result: ExperimentResult, path: Path) -> "pyarrow.Table | No
 
 
 def to_json(result: ExperimentResult) -> str:
-    """The result as indented JSON text."""
-    return result.model_dump_json(indent=2)
+    """The result as indented JSON text, its kind first."""
+    return dump_document(result)
 
 
 def to_parquet(result: ExperimentResult, path: Path) -> Path:
@@ -199,28 +188,15 @@ def safe_name(name: object) -> str:
     return text.strip(".-") or "unknown"
 
 
-def _sealed(document: str, timeseries_digest: str | None) -> bytes:
-    """`document` with its last key, `integrity`: the digest of the file's own bytes with its digits as zeros."""
-    seal = json.dumps({"sha256": _ZEROS, "timeseries_sha256": timeseries_digest})
-    content = f'{document.removesuffix("}").rstrip()},\n  "integrity": {seal}\n}}\n'.encode()
-    digest = hashlib.sha256(content).hexdigest().encode()
-    start = content.rindex(_DIGEST_KEY) + len(_DIGEST_KEY)
-    return content[:start] + digest + content[start + len(digest) :]
+def check_integrity(path: Path, content: bytes, data: dict[str, Any]) -> Seal:
+    """Whether the file and its sidecar are as they were saved; "absent" where there is no such key.
 
-
-def check_integrity(path: Path, content: bytes, data: dict[str, Any]) -> Literal["holds", "broken", "absent"]:
-    """Whether the file and its sidecar are as they were saved; "absent" where there is no such key."""
-    seal = data.get("integrity")
-    seal = seal if isinstance(seal, dict) else {}
-    digest = seal.get("sha256")
-    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
-        return "absent"
-    start = content.rfind(_DIGEST_KEY) + len(_DIGEST_KEY)
-    unsealed = content[:start] + _ZEROS.encode() + content[start + len(digest) :]
-    if hashlib.sha256(unsealed).hexdigest() != digest:
-        return "broken"
-    expected, sidecar = seal.get("timeseries_sha256"), path.parent / TIMESERIES_FILE
-    if expected is None or not os.path.lexists(sidecar):
-        return "holds"
-    with opened_to_read(sidecar, MAX_FILE_BYTES) as file:
+    Raises:
+        OSError: the sidecar cannot be read.
+    """
+    found = check_seal(content, data)
+    expected, sidecar = seal_of(data).get("timeseries_sha256"), path.parent / TIMESERIES_FILE
+    if found != "holds" or expected is None or not os.path.lexists(sidecar):
+        return found
+    with opened_to_read(sidecar) as file:
         return "holds" if hashlib.file_digest(file, "sha256").hexdigest() == expected else "broken"

@@ -16,6 +16,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from labledger.documents import dump_document
 from labledger.errors import UnreadableFileError
 from labledger.files import unheld, write_durably
 from labledger.regular_files import kind_of
@@ -193,7 +194,7 @@ def _recovered(folder: Path, directory: Path) -> tuple[list[RawProcessResult], l
         beside = path.with_suffix(RECOVERED_SUFFIX)
         if is_regular(beside) or not os.path.lexists(beside):
             with contextlib.suppress(OSError):  # a full disk, or one that is read only
-                write_durably(beside, recovered.raw.model_dump_json(indent=2).encode(), within=directory)
+                write_durably(beside, dump_document(recovered.raw).encode(), within=directory)
     return found, problems
 
 

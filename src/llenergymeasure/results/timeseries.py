@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from labledger.regular_files import opened_to_read
 from llenergymeasure.domain.power import PowerSample
-from llenergymeasure.results.persistence import MAX_FILE_BYTES
 
 if TYPE_CHECKING:
     import pyarrow
@@ -69,7 +68,7 @@ def load_timeseries_parquet(path: Path) -> "pyarrow.Table":
     import pyarrow.parquet as pq
 
     try:
-        with opened_to_read(path, MAX_FILE_BYTES) as file:
+        with opened_to_read(path) as file:
             return pq.read_table(file, page_checksum_verification=True)
     except pa.ArrowException as error:  # a damaged footer can ask for anything
         raise OSError(errno.EIO, f"not readable as Parquet: {error}", str(path)) from error

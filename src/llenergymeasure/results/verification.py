@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from labledger.documents import OtherKindError, read_document
 from labledger.errors import UnreadableFileError
 from labledger.regular_files import read_regular
-from labledger.schema_versions import parse_record
 from llenergymeasure.domain.experiment import ExperimentResult
-from llenergymeasure.results.persistence import MAX_FILE_BYTES, TIMESERIES_FILE, check_integrity
+from llenergymeasure.results.persistence import TIMESERIES_FILE, check_integrity
 from llenergymeasure.results.timeseries import load_timeseries_parquet
 
 Status = Literal["ok", "unverified", "broken"]
@@ -29,13 +29,18 @@ class Verified:
     verdict: str | None = None
 
 
-def verify(path: Path) -> Verified:
-    """Check that it parses, that its digests hold, and that its sidecar is there and readable."""
+def verify(path: Path) -> Verified | None:
+    """Check that it parses, that its digests hold, and that its sidecar is there and readable.
+
+    None of a file that is no result, but of another kind.
+    """
     try:
-        content = read_regular(path, MAX_FILE_BYTES)
+        content = read_regular(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            result, data = parse_record(ExperimentResult, content, RESULT)
+            result, data = read_document(ExperimentResult, content, RESULT)
+    except OtherKindError:
+        return None
     except UnreadableFileError as error:
         return Verified(path, "broken", tuple(line.removeprefix(f"{RESULT}: ") for line in str(error).splitlines()))
     except OSError as error:

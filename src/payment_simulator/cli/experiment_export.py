@@ -42,9 +42,9 @@ def export(
 
 def _files(run: "StoredRun") -> dict[str, str]:
     files = {
-        "experiment.json": as_json(asdict(run.record)) + "\n",
+        "experiment.json": as_json({"kind": "payments.run", **asdict(run.record)}) + "\n",
         "iterations.csv": _csv(run),
-        "events.jsonl": "".join(_line(asdict(event)) for event in run.events),
+        "events.jsonl": "".join(_line({"kind": "payments.event", **asdict(event)}) for event in run.events),
     }
     last = run.iterations[-1].policies if run.iterations else {}
     for bank, policy in (run.record.final_policies or last).items():

@@ -1,14 +1,12 @@
 """`payment-sim experiment run`, `validate` and `template`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from labledger.commands import reporting_errors
-
-if TYPE_CHECKING:
-    from payment_simulator.experiments.runner import ExperimentResult
+from payment_simulator.cli.result_printing import print_result, result_as_json
 
 ConfigFile = Annotated[Path, typer.Argument(help="YAML file of the experiment.", show_default=False)]
 
@@ -88,9 +86,9 @@ def run(
             )
         raise
     if json:
-        print_answer(_as_json(result))
+        print_answer(result_as_json(result))
     else:
-        _print(result, database)
+        print_result(result, database)
 
 
 @reporting_errors
@@ -122,33 +120,3 @@ def _from_here(path: Path | None) -> Path | None:
 
 def _kept_in(database: Path | None) -> str:
     return "; nothing is kept, for there is no output.database" if database is None else f", kept in {database}"
-
-
-def _as_json(result: "ExperimentResult") -> str:
-    import dataclasses
-    import json
-
-    return json.dumps(dataclasses.asdict(result), indent=2, default=str)
-
-
-def _print(result: "ExperimentResult", database: Path | None) -> None:
-    from labledger.console import print_facts, print_table
-    from payment_simulator.experiments.stored import policy_text
-
-    rows = [
-        (name, f"{cents:,}", policy_text(result.final_policies[name]))
-        for name, cents in result.final_costs_by_agent.items()
-    ]
-    print_table(("bank", "final cost", "policy"), rows)
-    gap = "not worked out" if result.final_nash_gap is None else f"{result.final_nash_gap:,}"
-    if result.final_nash_gap_half_width:
-        gap += f" ± {result.final_nash_gap_half_width:,}"
-    facts = [
-        ("final cost", f"{result.final_costs:,} cents"),
-        ("Nash gap", f"{gap}: the most that one bank could still save alone"),
-        ("converged", f"{'yes' if result.converged else 'no'} ({result.convergence_reason})"),
-        ("iterations", f"{result.num_iterations} in {result.total_duration_seconds:.1f} s"),
-    ]
-    facts += [("result", str(result.result_file))] if result.result_file else []
-    facts += [("database", f"{database}, run {result.experiment_id}")] if database else []
-    print_facts("", facts)

@@ -2,22 +2,38 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from labledger.commands import reporting_errors
-from payment_simulator.cli.stored_runs import AsJson, Db, Run, as_json, cents, gap, load_run, moment, truth
+from payment_simulator.cli.result_printing import load_result, print_result, result_as_json, result_path
+from payment_simulator.cli.stored_runs import AsJson, Db, as_json, cents, gap, load_run, moment, truth
 
 if TYPE_CHECKING:
     from payment_simulator.experiments.stored import StoredRun
 
 
+Shown = Annotated[
+    str, typer.Argument(help="A run's id, the start of it, or latest; or a result.json.", show_default=False)
+]
+
+
 @reporting_errors
-def show(ctx: typer.Context, run: Run, db: Db = None, json: AsJson = False) -> None:
-    """One run: its configuration in short, its iterations, its decisions, what it ended with. Costs in cents."""
+def show(ctx: typer.Context, run: Shown, db: Db = None, json: AsJson = False) -> None:
+    """One run: its configuration in short, its iterations, its decisions, what it ended with. Costs in cents.
+
+    Of a result.json, or its folder: what the run ended with; no database is needed.
+    """
     from labledger.console import print_answer, print_facts, print_table
 
+    if (path := result_path(run)) is not None:
+        result = load_result(path)
+        if json:
+            print_answer(result_as_json(result))
+        else:
+            print_result(result, None)
+        return
     stored = load_run(run, db)
     if json:
         print_answer(as_json(_shown(stored)))

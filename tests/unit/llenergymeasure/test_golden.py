@@ -19,14 +19,18 @@ def golden(name):
     return GOLDEN / name / "result.json"
 
 
-def test_a_file_of_2_0_loads_without_a_word_and_verifies():
+OF_2_0 = pytest.mark.parametrize("name", ["2.0", "2.0_with_kind"])
+
+
+@OF_2_0
+def test_a_file_of_2_0_loads_without_a_word_and_verifies(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        result = ExperimentResult.from_json(golden("2.0"))
+        result = ExperimentResult.from_json(golden(name))
     assert (result.schema_version, result.output_tokens, result.energy_source) == ("2.0", 64, "estimate")
     assert result.process_results[0].requests.output_tokens == [8] * 8
-    assert len(result.load_timeseries(golden("2.0"))) == 20
-    assert verify(golden("2.0")).status == "ok"
+    assert len(result.load_timeseries(golden(name))) == 20
+    assert verify(golden(name)).status == "ok"
 
 
 def without_what_came_since(written, document):
@@ -39,11 +43,12 @@ def without_what_came_since(written, document):
     return {name: without_what_came_since(value, document.get(name)) for name, value in kept.items()}
 
 
-def test_a_file_of_2_0_is_written_back_as_it_was():
-    document = json.loads(golden("2.0").read_text())
+@OF_2_0
+def test_a_file_of_2_0_is_written_back_as_it_was(name):
+    document = json.loads(golden(name).read_text())
     del document["integrity"]
-    written = json.loads(ExperimentResult.from_json(golden("2.0")).to_json())
-    assert without_what_came_since(written, document) == document
+    written = json.loads(ExperimentResult.from_json(golden(name)).to_json())
+    assert without_what_came_since(written, document) == {"kind": "llem.result"} | document
 
 
 def test_what_a_newer_tool_wrote_is_kept_at_every_depth_and_named_in_the_warning():
@@ -61,7 +66,8 @@ def test_what_a_newer_tool_wrote_is_kept_at_every_depth_and_named_in_the_warning
     ):
         assert f"[{name}]" in said
     document = json.loads(golden("3.0").read_text())
-    assert without_what_came_since(json.loads(result.to_json()), document) == document
+    written = json.loads(result.to_json())
+    assert without_what_came_since(written, document) == {"kind": "llem.result"} | document
 
 
 def test_fields_that_a_file_lacks_are_none_and_named():

@@ -1,10 +1,9 @@
 """One run of an experiment, from its configuration to its result."""
 
 import asyncio
-import json
 import secrets
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -15,37 +14,15 @@ from payment_simulator.experiments.config import ExperimentConfig
 from payment_simulator.experiments.evaluation import Purpose
 from payment_simulator.experiments.nash_gap import NashGap
 from payment_simulator.experiments.persistence import EventRecord, ExperimentRecord, ExperimentRepository
-from payment_simulator.experiments.proposers.protocol import PolicyDocument, Proposer
+from payment_simulator.experiments.proposers.protocol import Proposer
 from payment_simulator.experiments.proposers.search import SearchProposer
 from payment_simulator.experiments.resolved import Resolved
+from payment_simulator.experiments.result import ExperimentResult
 from payment_simulator.experiments.runner.optimization import OptimizationLoop
 from payment_simulator.experiments.runner.state import ExperimentState
 from payment_simulator.experiments.runner.verbose import Progress, VerboseConfig
 
 EXPERIMENT_TYPE = "generic"
-RESULT_VERSION = "1.0"
-
-
-@dataclass(frozen=True)
-class ExperimentResult:
-    """What a run found: the profile after its last decision, priced on draws that nothing was decided on. Cents.
-
-    `final_nash_gap` is None where it was not asked for, or no policy can be varied; its half-width is 0 where nothing
-    is sampled. `result_file` holds the same.
-    """
-
-    experiment_id: str
-    experiment_name: str
-    converged: bool
-    convergence_reason: str
-    num_iterations: int
-    final_costs: int
-    final_costs_by_agent: dict[str, int]
-    final_policies: dict[str, PolicyDocument]
-    final_nash_gap: int | None
-    final_nash_gap_half_width: int | None
-    total_duration_seconds: float
-    result_file: Path | None = None
 
 
 class GenericExperimentRunner:
@@ -201,10 +178,10 @@ class GenericExperimentRunner:
             final_nash_gap=gap.cents if gap else None,
             final_nash_gap_half_width=gap.half_width if gap else None,
             total_duration_seconds=time.monotonic() - self._began_s,
-            result_file=self._result_file(),
+            config=self._config.to_dict(),
         )
-        if result.result_file is not None:
-            _save(result, self._config, result.result_file)
+        if self._directory is not None:
+            result = result.model_copy(update={"result_file": result.save(self._directory)})
         if self._repository is not None:
             with self._repository.transaction() as step:
                 if converged:
@@ -246,22 +223,6 @@ class GenericExperimentRunner:
 
     def _event(self, kind: str, data: dict[str, Any], iteration: int) -> EventRecord:
         return EventRecord(self._run_id, iteration, kind, data, _now())
-
-    def _result_file(self) -> Path | None:
-        if self._directory is None:
-            return None
-        from labledger.files import claim_directory
-
-        base = self._directory / f"{self._config.name}_{datetime.now(UTC):%Y-%m-%dT%H-%M}"
-        return claim_directory(base) / "result.json"
-
-
-def _save(result: ExperimentResult, config: ExperimentConfig, path: Path) -> None:
-    from labledger.files import write_durably
-
-    found = {"schema_version": RESULT_VERSION, **asdict(result), "config": config.to_dict()}
-    del found["result_file"]
-    write_durably(path, json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False).encode())
 
 
 def _check_same(stored: dict[str, Any], given: dict[str, Any]) -> None:

@@ -1,0 +1,148 @@
+"""Documents: records that are JSON files of their own, told by their first key and sealed by their last.
+
+The first key, `kind`, says what a document is: files of several instruments share a folder, and what is left of one
+that was cut short still tells whose it was. The last, `integrity`, holds digests, `sha256` over the file's own bytes.
+Neither is a field: records are equal whatever they were read from, and a record inside another has neither.
+"""
+
+import hashlib
+import json
+import re
+from typing import Any, ClassVar, Literal, TypeVar
+
+from pydantic import ModelWrapValidatorHandler, model_validator
+
+from labledger.errors import UnreadableFileError
+from labledger.schema_versions import Record, parse_json, record_of
+
+COMMANDS = {
+    "llem.result": "llem results show",
+    "llem.raw_result": "llem results recover",
+    "llem.journal": "llem results recover",
+    "payments.experiment": "payment-sim experiment show",
+}
+"""The command that reads a kind of file: who meets one need not have the instrument that wrote it."""
+
+D = TypeVar("D", bound="Document")
+Seal = Literal["holds", "broken", "absent"]
+
+_KIND = r"[a-z0-9_]{1,40}(?:\.[a-z0-9_]{1,40}){1,4}"
+_HEAD = re.compile(rb'\s*\{\s*"kind"\s*:\s*"(' + _KIND.encode() + rb')"')
+_ZEROS = "0" * 64
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_DIGEST_KEY = b'"sha256": "'
+
+
+class Document(Record):
+    """A record that is a file of its own.
+
+    `document_kind` is the value of `kind`, the instrument's name first; `known_by` a field that no other kind of
+    document has, by which one is known that was written before there was a `kind`.
+    """
+
+    document_kind: ClassVar[str]
+    known_by: ClassVar[str]
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _without_its_kind(cls, data: Any, build: ModelWrapValidatorHandler[D]) -> D:
+        if isinstance(data, dict) and data.get("kind") == cls.document_kind:
+            data = {name: value for name, value in data.items() if name != "kind"}
+        return build(data)
+
+
+class OtherKindError(UnreadableFileError):
+    """A file is of another kind than was asked for: who looks through a folder passes over it.
+
+    `kind` is the one that it names, None where it names none.
+    """
+
+    def __init__(self, message: str, kind: str | None) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def document_dict(document: Document) -> dict[str, Any]:
+    """The document as a dict of plain values, `kind` first."""
+    return {"kind": document.document_kind, **document.model_dump(mode="json")}
+
+
+def dump_document(document: Document) -> str:
+    """The document as indented JSON text, `kind` first."""
+    return f'{{\n  "kind": "{document.document_kind}",{document.model_dump_json(indent=2).removeprefix("{")}'
+
+
+def sealed(text: str, **digests: str | None) -> bytes:
+    """The bytes of a file: `text`, a JSON object, with a last key, `integrity`.
+
+    It holds the digest of the file's own bytes, its digits read as zeros, and then `digests`, which that covers.
+    """
+    seal = json.dumps({"sha256": _ZEROS, **digests})
+    content = f'{text.removesuffix("}").rstrip()},\n  "integrity": {seal}\n}}\n'.encode()
+    digest = hashlib.sha256(content).hexdigest().encode()
+    start = content.rindex(_DIGEST_KEY) + len(_DIGEST_KEY)
+    return content[:start] + digest + content[start + len(digest) :]
+
+
+def seal_of(data: dict[str, Any]) -> dict[str, Any]:
+    """The digests that a document carries; empty where it has none."""
+    seal = data.get("integrity")
+    return seal if isinstance(seal, dict) else {}
+
+
+def check_seal(content: bytes, data: dict[str, Any]) -> Seal:
+    """Whether the file's bytes, `content`, of which `data` was read, are as they were sealed."""
+    digest = seal_of(data).get("sha256")
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        return "absent"
+    start = content.rfind(_DIGEST_KEY) + len(_DIGEST_KEY)
+    unsealed = content[:start] + _ZEROS.encode() + content[start + len(digest) :]
+    return "holds" if hashlib.sha256(unsealed).hexdigest() == digest else "broken"
+
+
+def read_document(model: type[D], content: bytes, where: str) -> tuple[D, dict[str, Any]]:
+    """The document in `content`, and the JSON object that it was read from. `where` names the file in errors.
+
+    Raises:
+        OtherKindError: it is of another kind, or of none: JSON that is no document of labledger.
+        UnreadableFileError: it is no JSON, and does not begin as a document of another kind; or it is of this kind, and
+            a value has a wrong type.
+    """
+    try:
+        data = parse_json(content, where)
+    except UnreadableFileError:
+        head = _HEAD.match(content)
+        if head is not None and (kind := head[1].decode()) != model.document_kind:
+            raise _other_kind(where, kind, model) from None
+        raise
+    if not isinstance(data, dict):
+        raise OtherKindError(f"{where}: line 1 column 1: expected an object, found {type(data).__name__}", None)
+    _check_kind(model, content, data, where)
+    return record_of(model, {name: value for name, value in data.items() if name != "integrity"}, where), data
+
+
+def _check_kind(model: type[Document], content: bytes, data: dict[str, Any], where: str) -> None:
+    """Refuse what is of another kind, and what is of this one and no longer says so."""
+    found = data.get("kind")
+    if found == model.document_kind:
+        return
+    kind = found if isinstance(found, str) and re.fullmatch(_KIND, found) else None
+    if model.known_by not in data:
+        raise _other_kind(where, kind, model)
+    if "kind" not in data:
+        return
+    if kind is None or check_seal(content, data) == "broken":  # a byte of the kind was changed, or it was written over
+        raise UnreadableFileError(
+            f"{where}: kind: should be {model.document_kind}, as it has {model.known_by}; it was changed"
+        )
+    raise _other_kind(where, kind, model)
+
+
+def _other_kind(where: str, kind: str | None, wanted: type[Document]) -> OtherKindError:
+    if kind is None:
+        found = f"it names no kind, and has no {wanted.known_by}, by which older files are known"
+    elif kind in COMMANDS:
+        found = f"its kind is {kind}, which `{COMMANDS[kind]}` reads"
+    else:
+        found = f"its kind is {kind}, which this version of labledger does not know"
+    return OtherKindError(f"{where}: is no {wanted.document_kind}: {found}", kind)

@@ -1,0 +1,96 @@
+"""What an experiment found, and the file that holds it."""
+
+import re
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, JsonValue
+
+from labledger.documents import Document, check_seal, dump_document, read_document, sealed
+from labledger.files import claimed_directory, write_durably
+from labledger.regular_files import behind_link, read_regular
+from labledger.schema_versions import Known, SchemaVersionWarning, version_warning
+from payment_simulator.policy.tree import MAX_DEPTH
+
+RESULT_VERSION = "1.0"
+RESULT_FILE = "result.json"
+RERUN_COMMAND = "payment-sim experiment run CONFIG"
+
+
+class ExperimentResult(Document):
+    """What a run found: the profile after its last decision, priced on draws that nothing was decided on. Cents.
+
+    A file that lacks a field gives None for it.
+    """
+
+    document_kind = "payments.experiment"
+    known_by = "final_costs_by_agent"
+    max_nesting = 2 * MAX_DEPTH + 10  # of any policy: a step of a tree is an object in a list
+
+    schema_version: str | None = RESULT_VERSION
+    """Version of this list of fields; None of a file that names none."""
+    experiment_id: Annotated[str | None, Known]
+    """The run's own name: the experiment's, the moment it began (UTC), and random digits."""
+    experiment_name: Annotated[str | None, Known]
+    """The name of its configuration."""
+    converged: Annotated[bool | None, Known]
+    """Whether nothing moved any more."""
+    convergence_reason: Annotated[str | None, Known]
+    """Why it ended: stability or max_iterations."""
+    num_iterations: Annotated[int | None, Known]
+    """How many iterations it had."""
+    final_costs: Annotated[int | None, Known]
+    """Cents of all banks together."""
+    final_costs_by_agent: dict[str, int] = Field(default_factory=dict)
+    """Cents of each bank."""
+    final_policies: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
+    """The policy of each bank, as a scenario says it."""
+    final_nash_gap: int | None
+    """Cents that one bank could still save alone, at most; None if not asked for, or if no policy can be varied."""
+    final_nash_gap_half_width: int | None
+    """Half the width of its interval in cents; 0 where nothing is sampled, None as for `final_nash_gap`."""
+    total_duration_seconds: Annotated[float | None, Known]
+    """Seconds that it took, since it was last resumed."""
+    config: dict[str, JsonValue] = Field(default_factory=dict)
+    """The whole configuration; keys of a model's server are never in it."""
+    result_file: Path | None = Field(default=None, exclude=True)
+    """Where it is saved, None where it is not; the file itself does not say."""
+
+    def save(self, output_dir: Path) -> Path:
+        """Save to a new folder in `output_dir`, durably, and return the path of its result.json.
+
+        Raises:
+            OSError: it could not be written; nothing is left behind.
+        """
+        name = re.sub(r"[\x00-\x1f\x7f/\\]", "-", str(self.experiment_name)).lstrip(".")  # a file may name anything
+        base = Path(output_dir) / f"{name}_{datetime.now(UTC):%Y-%m-%dT%H-%M}"
+        with claimed_directory(base) as folder:
+            path = folder / RESULT_FILE
+            write_durably(path, sealed(self.to_json()), within=folder.parent)
+            return path
+
+    @classmethod
+    def from_json(cls, path: Path) -> Self:
+        """Load a result.json, of this or any other schema version.
+
+        Warns (UserWarning) when the file was changed after it was saved, or is of another schema version.
+
+        Raises:
+            OSError: the file cannot be read.
+            OtherKindError: it is no experiment: a document of another kind, or none of labledger's.
+            UnreadableFileError: it is not JSON, or a value has a wrong type.
+        """
+        path = Path(path)
+        content = read_regular(behind_link(path))
+        result, data = read_document(cls, content, str(path))
+        if warning := version_warning(result, data, current=RESULT_VERSION, rerun=RERUN_COMMAND):
+            warnings.warn(warning, SchemaVersionWarning, stacklevel=2)
+        if check_seal(content, data) == "broken":
+            warnings.warn(f"{path} was changed after it was saved: its digest differs.", stacklevel=2)
+        return result.model_copy(update={"result_file": path})
+
+    def to_json(self) -> str:
+        """The result as JSON text, as `save` writes it but for the integrity key."""
+        return dump_document(self)
