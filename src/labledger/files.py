@@ -8,6 +8,9 @@ in the same way (some network mounts).
 
 Names that begin with a dot are ours: a killed process may leave one behind, and nothing reads them.
 An OSError that leaves this module names the path that the caller gave.
+
+`within` is the directory that a user named, which may be or lie behind a symbolic link. What is below it may have
+been placed there by somebody else: no link is followed from there on, also one that is put there meanwhile.
 """
 
 import contextlib
@@ -17,6 +20,7 @@ import os
 import secrets
 import shutil
 import signal
+import stat
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -26,16 +30,18 @@ COPY_CHUNK_BYTES = 1 << 20
 JOIN_TRIES = 100
 
 
-def write_durably(path: Path, content: bytes) -> None:
+def write_durably(path: Path, content: bytes, *, within: Path | None = None) -> None:
     """Write `content` to `path`, replacing what was there; missing parent directories are made.
+
+    A link at `path` is replaced, not followed.
 
     Raises:
         OSError: it could not be written; what stood at `path` is unharmed, and no temporary file is left.
     """
-    _replace(path, [content])
+    _replace(path, [content], within)
 
 
-def copy_durably(source: Path, path: Path) -> str:
+def copy_durably(source: Path, path: Path, *, within: Path | None = None) -> str:
     """Copy `source` to `path` byte for byte and return the SHA-256 (hex) of the bytes; `source` stays.
 
     Raises:
@@ -49,7 +55,7 @@ def copy_durably(source: Path, path: Path) -> str:
                 digest.update(chunk)
                 yield chunk
 
-    _replace(path, chunks())
+    _replace(path, chunks(), within)
     return digest.hexdigest()
 
 
@@ -104,14 +110,14 @@ def claimed_directory(base: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def held_directory(directory: Path) -> Iterator[None]:
     """Hold `directory`, where its file system knows locks; the end of this process, however it ends, frees it."""
-    with _opened(directory) as descriptor:
+    with opened_directory(directory, within=directory.parent) as descriptor:
         lock(descriptor, exclusive=True)
         yield
 
 
 @contextlib.contextmanager
-def joined_directory(directory: Path) -> Iterator[None]:
-    """Hold `directory` together with other processes that join it; it is made if it is not there.
+def joined_directory(directory: Path, *, within: Path | None = None) -> Iterator[int]:
+    """A descriptor of `directory`, held together with other processes that join it; it is made if it is not there.
 
     Raises:
         OSError: it could not be made.
@@ -119,37 +125,72 @@ def joined_directory(directory: Path) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for tries_left in range(JOIN_TRIES, -1, -1):
             try:
-                with _naming(directory), _made_directories(directory.parent), _shared(directory.parent):
-                    with contextlib.suppress(FileExistsError):
-                        directory.mkdir()
-                        _sync_directory(directory.parent)
-                    stack.enter_context(_shared(directory))
+                with (
+                    _naming(directory),
+                    _made_directories(directory.parent, within),
+                    _shared(directory.parent, within) as beside,
+                ):
+                    with contextlib.suppress(FileExistsError), _naming(directory, directory.name):
+                        os.mkdir(directory.name, dir_fd=beside)
+                        _sync(beside)
+                    descriptor = stack.enter_context(_shared(directory, within))
                     break
             except FileNotFoundError:  # another process removed the parent, which was empty, between two of these lines
                 if not tries_left:
                     raise
-        yield
+        yield descriptor
 
 
 @contextlib.contextmanager
-def unheld(directory: Path) -> Iterator[bool]:
+def unheld(directory: Path, *, within: Path | None = None) -> Iterator[bool]:
     """Whether nobody holds `directory`; inside, nobody begins to, nor claims another one beside it.
 
     Raises:
         OSError: there is no such directory.
     """
-    with _opened(directory.parent) as beside:
+    with opened_directory(directory.parent, within=within) as beside:
         lock(beside, exclusive=True)  # before the directory is opened: another may be made in its place
-        with _opened(directory) as descriptor:
+        with opened_directory(directory, within=within) as descriptor:
             yield lock(descriptor, exclusive=True, wait=False)
 
 
 @contextlib.contextmanager
-def _shared(directory: Path) -> Iterator[None]:
-    """Among others that claim in `directory`."""
-    with _opened(directory) as descriptor:
+def opened_directory(directory: Path, *, within: Path | None = None) -> Iterator[int]:
+    """A descriptor of `directory`.
+
+    Raises:
+        OSError: it is no directory, or a link leads to it below `within`; the message names that.
+    """
+    place = directory if within is None else within
+    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in () if within is None else directory.relative_to(within).parts:
+            place, above = place / name, descriptor
+            descriptor = _opened_below(above, place)
+            os.close(above)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _opened_below(above: int, place: Path) -> int:
+    """A descriptor of the directory `place`, which lies in `above`, unless it is a link."""
+    try:
+        return os.open(place.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
+    except OSError as error:
+        reason = error.strerror
+        with contextlib.suppress(OSError):
+            if stat.S_ISLNK(os.lstat(place.name, dir_fd=above).st_mode):
+                reason = f"{place} is a symbolic link, which is not followed; move it away"
+        raise OSError(error.errno, reason, os.fspath(place)) from error
+
+
+@contextlib.contextmanager
+def _shared(directory: Path, within: Path | None = None) -> Iterator[int]:
+    """A descriptor of `directory`, held among others that claim in it."""
+    with opened_directory(directory, within=within) as descriptor:
         lock(descriptor, exclusive=False)
-        yield
+        yield descriptor
 
 
 def lock(descriptor: int, *, exclusive: bool, wait: bool = True) -> bool:
@@ -206,34 +247,42 @@ def uninterrupted() -> Iterator[None]:
         deliver()
 
 
-def _replace(path: Path, chunks: Iterable[bytes]) -> None:
-    temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
-    with _naming(path, temporary), _made_directories(path.parent), _opened(path.parent) as directory:
+def _replace(path: Path, chunks: Iterable[bytes], within: Path | None) -> None:
+    temporary = f".{secrets.token_hex(8)}.tmp"
+    with (
+        _naming(path, temporary),
+        _made_directories(path.parent, within),
+        # Had before anything in it changes: a directory that cannot be synced is left alone.
+        opened_directory(path.parent, within=within) as directory,
+    ):
         try:
             # 0o666 leaves the mode to the umask, as for any file that a user makes.
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            descriptor = os.open(temporary, flags, 0o666, dir_fd=directory)
             with os.fdopen(descriptor, "wb") as file:
                 file.writelines(chunks)
                 file.flush()
                 _sync(file.fileno())
-            os.replace(temporary, path)
+            os.replace(temporary, path.name, src_dir_fd=directory, dst_dir_fd=directory)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=directory)
             raise
         _sync(directory)
 
 
 @contextlib.contextmanager
-def _made_directories(directory: Path) -> Iterator[None]:
+def _made_directories(directory: Path, within: Path | None = None) -> Iterator[None]:
     """`directory` and its missing parents, each durable; a failure in here or inside removes those made."""
     missing = list(itertools.takewhile(lambda each: not each.exists(), [directory, *directory.parents]))
     made: list[Path] = []
     try:
         for each in reversed(missing):
-            with contextlib.suppress(FileExistsError):  # another process was quicker
-                each.mkdir()
-                made.append(each)
-            _sync_directory(each.parent)
+            with opened_directory(each.parent, within=_around(each.parent, within)) as parent:
+                with contextlib.suppress(FileExistsError), _naming(each, each.name):  # another process was quicker
+                    os.mkdir(each.name, dir_fd=parent)
+                    made.append(each)
+                _sync(parent)
         yield
     except BaseException:
         for each in reversed(made):
@@ -242,19 +291,14 @@ def _made_directories(directory: Path) -> Iterator[None]:
         raise
 
 
+def _around(directory: Path, within: Path | None) -> Path | None:
+    """`within`, unless `directory` is outside of it."""
+    return within if within is not None and directory.is_relative_to(within) else None
+
+
 def _sync_directory(directory: Path) -> None:
-    with _opened(directory) as descriptor:
+    with opened_directory(directory) as descriptor:
         _sync(descriptor)
-
-
-@contextlib.contextmanager
-def _opened(directory: Path) -> Iterator[int]:
-    """A descriptor of `directory`, had before anything in it changes: one that cannot be synced is left alone."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _sync(descriptor: int) -> None:
@@ -268,12 +312,12 @@ def _sync(descriptor: int) -> None:
 
 
 @contextlib.contextmanager
-def _naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
-    """Let an OSError about `path`, what encloses it, the temporary file, or nothing at all, name `path`."""
+def _naming(path: Path, also: str | None = None) -> Iterator[None]:
+    """Let an OSError about `path`, what encloses it, the name `also`, or nothing at all, name `path`."""
     try:
         yield
     except OSError as error:
-        ours = {None, os.fspath(path), *map(os.fspath, path.parents), temporary and os.fspath(temporary)}
+        ours = {None, os.fspath(path), *map(os.fspath, path.parents), also}
         if error.filename is not None and os.fspath(error.filename) not in ours:
             raise
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error

@@ -2,7 +2,6 @@
 
 import contextlib
 import secrets
-import tempfile
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -152,7 +151,7 @@ def _set_up(
     from llenergymeasure.backends.openai.backend import OpenaiBackend  # aiohttp is an extra
     from llenergymeasure.server_site import ServerSite
 
-    log = server_log(output_dir or Path(tempfile.gettempdir()) / "llem", experiment_id)
+    log = server_log(output_dir, experiment_id)
     served = OpenaiBackend(config, log, builtin_text, progress)
     site = ServerSite(config, served.server, sources)
     return Setup(experiment_id, config, user, group, served, site.choose_meter(user), site)

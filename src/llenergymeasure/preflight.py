@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from labledger.regular_files import A_DIRECTORY, kind_of
 from llenergymeasure.backends.openai import checks as openai_checks
 from llenergymeasure.backends.pytorch import checks as pytorch_checks
 from llenergymeasure.backends.pytorch.memory_estimate import memory_problems
@@ -12,6 +13,7 @@ from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.domain.requests import Prompt
 from llenergymeasure.energy import selection
 from llenergymeasure.errors import ConfigError, PreFlightError
+from llenergymeasure.results.persistence import LOGS_FOLDER, STATE_FOLDER
 from llenergymeasure.workload.prompts import load_prompts
 from llenergymeasure.workload.size import largest_batch
 
@@ -61,3 +63,6 @@ def _output_problems(output_dir: Path) -> Iterator[str]:
         yield f"output: {output_dir}: {nearest} cannot be written to; choose another with -o"
     elif (free := shutil.disk_usage(nearest).free) < MIN_FREE_BYTES:
         yield f"output: {output_dir}: {free / 1e6:.1f} MB free on its disk; make room or choose another with -o"
+    for place in (output_dir / STATE_FOLDER, output_dir / LOGS_FOLDER):
+        if os.path.lexists(place) and (kind := kind_of(place)) != A_DIRECTORY:
+            yield f"output: {place} is {kind}, and runs need it for a directory; move it away or choose another with -o"

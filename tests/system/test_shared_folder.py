@@ -94,9 +94,9 @@ def test_a_folder_that_payment_sim_fills_meanwhile_is_left_alone(shared, monkeyp
     """Its name is as one of llem's may be, and nothing is in it yet."""
     shown = []
 
-    def watched(path, content):
+    def watched(path, content, **options):
         shown.append(llem("recover", "--remove").stdout)
-        write_durably(path, content)
+        write_durably(path, content, **options)
 
     monkeypatch.setattr(result_module, "write_durably", watched)
     result = ExperimentResult.from_json(GOLDEN / "payments_1.0" / "result.json")

@@ -1,15 +1,16 @@
 """`llem results`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from labledger.commands import EXIT_FAILED, reporting_errors
+from labledger.commands import EXIT_FAILED, reporting_errors, telling_warnings
 from llenergymeasure.cli.compare import compare
-from llenergymeasure.cli.loading import load, load_rows
+from llenergymeasure.cli.loading import load, load_all, load_rows
 
 if TYPE_CHECKING:
+    from llenergymeasure.results.recovery import Leftover
     from llenergymeasure.results.verification import Verified
 
 results_app = typer.Typer(no_args_is_help=True, help="Find, compare and check saved results.")
@@ -110,9 +111,13 @@ def sql(
     import json as json_module
 
     from labledger.console import print_answer, print_table
+    from llenergymeasure.results.flat import flat_row
     from llenergymeasure.results.query import query_results
 
-    names, rows = query_results(query, directory, load_rows(directory))
+    found = load_all(directory)
+    with telling_warnings("timeseries"):
+        flat = [flat_row(result, path.parent) for path, result in found]
+        names, rows = query_results(query, [path.parent for path, _ in found], flat)
     if json:
         print_answer(json_module.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1, default=str))
     else:
@@ -158,35 +163,56 @@ def verify(
 def recover(
     ctx: typer.Context,
     directory: Directory = Path("results"),
-    remove: Annotated[bool, typer.Option("--remove", help="Delete what cannot be aggregated.")] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Delete what cannot be aggregated, where all in it is ours.")
+    ] = False,
 ) -> None:
     """List what killed runs left; runs of which every process finished are aggregated and saved."""
+    from labledger.console import print_answer
+    from llenergymeasure.results import recovery
+
+    with telling_warnings(directory.name):
+        leftovers = recovery.find_leftovers(directory)
+        outcomes = [_recover(leftover, directory, remove) for leftover in leftovers]
+    if not leftovers:
+        print_answer(f"nothing to recover in {directory}")
+    elif "removable" in outcomes:
+        print_answer("llem results recover --remove deletes these")
+    if "failed" in outcomes:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _recover(leftover: "Leftover", directory: Path, remove: bool) -> Literal["done", "removable", "failed"]:
+    """Save or remove it, and print what it is and what became of it."""
     from labledger.console import print_answer
     from labledger.errors import UnreadableFileError
     from llenergymeasure.errors import ExperimentError
     from llenergymeasure.results import recovery
 
-    leftovers, left_any = recovery.find_leftovers(directory), False
-    for leftover in leftovers:
-        what = leftover.what
-        if leftover.complete:
-            try:
-                saved = recovery.aggregate(leftover, directory)
-            except (ExperimentError, UnreadableFileError) as error:
-                what = f"{what}, and cannot be aggregated: {error}"
-            else:
-                print_answer(
-                    f"{leftover.path}: complete; " + (f"saved in {saved.parent}" if saved else "it is at work")
-                )
-                continue
-        left_any = True
-        if remove:
-            recovery.remove(leftover)
-        print_answer(f"{leftover.path}: {what}{'; removed' if remove else ''}")
-    if not leftovers:
-        print_answer(f"nothing to recover in {directory}")
-    elif left_any and not remove:
-        print_answer("llem results recover --remove deletes these")
+    what, kept = leftover.what, leftover.kept
+    if leftover.complete:
+        try:
+            saved = recovery.aggregate(leftover, directory)
+        except (ExperimentError, UnreadableFileError, OSError) as error:
+            what = f"{what}, and cannot be aggregated: {error}"
+        else:
+            where = f"saved in {saved.parent}" if saved else "it is at work"
+            print_answer(f"{leftover.path}: complete; {where}{_left_alone(kept)}")
+            return "done"
+    if not remove:
+        print_answer(f"{leftover.path}: {what}{_left_alone(kept)}")
+        return "done" if kept else "removable"
+    try:
+        kept = recovery.remove(leftover)
+    except OSError as error:
+        print_answer(f"{leftover.path}: {what}; could not be removed: {error.strerror}")
+        return "failed"
+    print_answer(f"{leftover.path}: {what}{_left_alone(kept) or '; removed'}")
+    return "done"
+
+
+def _left_alone(kept: str | None) -> str:
+    return f"; left alone: {kept}" if kept else ""
 
 
 def _sorted(rows: list[dict[str, Any]], sort: str) -> list[dict[str, Any]]:

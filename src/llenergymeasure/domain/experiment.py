@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field, JsonValue, ValidationInfo, model_validator
 
 from labledger.documents import Document
+from labledger.regular_files import behind_link
 from labledger.schema_versions import FROM_FILE, Known, OpenWhenRead, Record, Timestamp
 from llenergymeasure.domain.choices import MeasurementMethodology, TokenCountSource, Verdict
 from llenergymeasure.domain.environment import EnvironmentSnapshot
@@ -339,7 +340,7 @@ class ExperimentResult(Document):
         """
         from llenergymeasure.results import persistence
 
-        return persistence.load_result(path)
+        return persistence.load_result(behind_link(Path(path)))
 
     def to_json(self) -> str:
         """The result as JSON text, as `save` writes it but for the integrity key."""

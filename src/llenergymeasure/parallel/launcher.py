@@ -33,8 +33,8 @@ from llenergymeasure.parallel.meeting import remove_meetings
 from llenergymeasure.parallel.member import Measured
 from llenergymeasure.parallel.messages import Message, Task
 from llenergymeasure.results.aggregation import processes
-from llenergymeasure.results.parts import discard_run
 from llenergymeasure.results.persistence import STATE_FOLDER, UnsavedResultError, load_result, state_folder
+from llenergymeasure.results.state import discard_run
 
 PATIENCE_S = 15.0
 """How long a worker that was told to stop may take to keep what it has."""

@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import shutil
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -33,6 +34,11 @@ class Meeting:
     def __init__(self, rank: Rank) -> None:
         self._folder = Path(f"{_place_of(os.getppid(), os.environ['MASTER_PORT'])}-{next(_runs)}")
         self._folder.mkdir(mode=0o700, exist_ok=True)
+        if not _is_own(self._folder):
+            raise ExperimentError(
+                f"{self._folder} is not this user's own: others could change what the run's processes tell each other; "
+                "set TMPDIR to a directory of yours"
+            )
         self._rank = rank
         self._rounds = itertools.count()
         self.peers: list[psutil.Process | None] = []
@@ -86,7 +92,19 @@ def remove_meetings(port: int) -> None:
     """Those of the processes that this one has started, if they ended before they could remove them."""
     place = _place_of(os.getpid(), str(port))
     for folder in place.parent.glob(f"{place.name}-*"):
-        shutil.rmtree(folder, ignore_errors=True)
+        if _is_own(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether it is a directory of this user that nobody else can write to: anybody can make one of its name."""
+    try:
+        seen = folder.lstat()
+    except FileNotFoundError:
+        return False
+    return (
+        stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.geteuid() and not seen.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    )
 
 
 def _place_of(parent: int, port: str) -> Path:

@@ -39,7 +39,7 @@ class Processes(Group):
             self.experiment_id = told[0][0]
             self.on_same_gpu = tuple(index for index, (_, name) in enumerate(told) if name == gpu)
             self.folder = state_folder(output_dir, self.experiment_id)
-            opened.enter_context(joined_directory(self.folder))
+            opened.enter_context(joined_directory(self.folder, within=output_dir))
             if self.index == 0:
                 expect_processes(str(self.experiment_id), self.size, output_dir)
             self._opened = opened.pop_all()

@@ -1,6 +1,5 @@
 """One result from those of several processes, late: after all of them have written theirs."""
 
-import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from labledger.documents import read_document
 from labledger.errors import UnreadableFileError
 from labledger.files import write_durably
+from labledger.regular_files import read_regular
 from labledger.schema_versions import SchemaVersionWarning, version_warning
 from llenergymeasure.domain.choices import MeasurementMethodology
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, AggregationMetadata, ExperimentResult, RawProcessResult
@@ -20,9 +20,10 @@ from llenergymeasure.metrics.columns import latency_intervals_of, latency_stats_
 from llenergymeasure.metrics.serving import failures_by_kind
 from llenergymeasure.metrics.unknowns import ratio, sum_of_all
 from llenergymeasure.results.persistence import RAW_FILE, RERUN_COMMAND, state_folder
+from llenergymeasure.results.state import EXPECTED, MARKER, is_regular, names_of
 
-MARKER = ".completed_{index}"
-EXPECTED = ".expected"
+MAX_PROCESSES = 10_000
+"""Of a run, as its files say: they are counted through."""
 
 
 @dataclass(frozen=True)
@@ -38,27 +39,36 @@ class CompletenessReport:
 def expect_processes(experiment_id: str, count: int, results_dir: Path) -> Path:
     """Say, durably and before they start, how many processes a run has: what they leave does not tell."""
     path = state_folder(results_dir, experiment_id) / EXPECTED
-    write_durably(path, f"{count}\n".encode())
+    write_durably(path, f"{count}\n".encode(), within=results_dir)
     return path
 
 
 def expected_processes(folder: Path) -> int | None:
-    """What `expect_processes` said in a folder of `.state/`; None where it did not."""
+    """What `expect_processes` said in a folder of `.state/`; None where it did not.
+
+    Raises:
+        UnreadableFileError: it says more than there can be.
+        OSError: it cannot be read.
+    """
     path = folder / EXPECTED
-    text = path.read_text(encoding="ascii", errors="replace").strip() if path.is_file() else ""
-    return int(text) if text.isdecimal() else None
+    text = read_regular(path).decode("ascii", "replace").strip() if is_regular(path) else ""
+    if not text.isdecimal():
+        return None
+    if len(text) > len(str(MAX_PROCESSES)) or int(text) > MAX_PROCESSES:
+        raise UnreadableFileError(f"{path}: says {text[:20]} processes; a run has {MAX_PROCESSES} at most")
+    return int(text)
 
 
 def mark_completed(raw: RawProcessResult, results_dir: Path) -> Path:
     """Say, durably, that a process has written all that it will; `results_dir` is where results go."""
     path = state_folder(results_dir, raw.experiment_id) / MARKER.format(index=raw.process_index)
-    write_durably(path, b"")
+    write_durably(path, b"", within=results_dir)
     return path
 
 
 def is_marked(folder: Path, index: int) -> bool:
     """Whether process `index` has said in a folder of `.state/` that it has written everything."""
-    return (folder / MARKER.format(index=index)).exists()
+    return is_regular(folder / MARKER.format(index=index))
 
 
 def load_raw_results(folder: Path) -> list[RawProcessResult]:
@@ -68,9 +78,8 @@ def load_raw_results(folder: Path) -> list[RawProcessResult]:
         UnreadableFileError: one is broken.
         OSError: one cannot be read.
     """
-    pattern = re.compile(RAW_FILE.format(index=r"\d+"))
-    files = [path for path in folder.iterdir() if pattern.fullmatch(path.name)]
-    read = [read_document(RawProcessResult, path.read_bytes(), str(path)) for path in files]
+    files = [path for path in folder.iterdir() if names_of(RAW_FILE).fullmatch(path.name)]
+    read = [read_document(RawProcessResult, read_regular(path), str(path)) for path in files]
     told = (version_warning(raw, data, current=SCHEMA_VERSION, rerun=RERUN_COMMAND) for raw, data in read)
     if text := next(filter(None, told), None):
         warnings.warn(text, SchemaVersionWarning, stacklevel=2)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from labledger.documents import OtherKindError, read_document
 from labledger.errors import UnreadableFileError
+from labledger.regular_files import behind_link, read_regular
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.errors import ConfigError
 from llenergymeasure.results.persistence import RESULT_FILE, load_result
@@ -33,25 +34,36 @@ def result_files(directory: Path) -> Iterator[Path]:
         ConfigError: there is no such directory.
         OtherKindError: it is one folder or file, and of another kind.
     """
-    for named in (directory, directory / RESULT_FILE):
-        if named.is_file():
-            _check_kind(named)
-            yield named
-            return
+    if directory.is_file() or _is_there(directory / RESULT_FILE):
+        named = behind_link(directory) if directory.is_file() else directory / RESULT_FILE
+        _check_kind(named)
+        yield named
+        return
     try:
         names = sorted(entry.name for entry in os.scandir(directory) if not entry.name.startswith("."))
     except OSError as error:
         raise ConfigError(f"{directory}: {error.strerror}; name the directory that results were saved in") from error
     for name in names:
         path = directory / name / RESULT_FILE
-        if path.is_file():
+        if _is_there(path):
             yield path
+
+
+def _is_there(path: Path) -> bool:
+    """Whether anything has that name, or that cannot be told: a reader says then what it is."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _check_kind(path: Path) -> None:
     """Raise OtherKindError where a file that somebody named is no result; in a folder it would be passed over."""
     try:
-        read_document(ExperimentResult, path.read_bytes(), str(path))
+        read_document(ExperimentResult, read_regular(path), str(path))
     except OtherKindError:
         raise
     except (UnreadableFileError, OSError):
@@ -107,8 +119,8 @@ def find_result(target: str, directory: Path) -> Path:
     """
     for path in (Path(target), directory / target):
         if path.is_file():
-            return path
-        if (path / RESULT_FILE).is_file():
+            return behind_link(path)
+        if _is_there(path / RESULT_FILE):
             return path / RESULT_FILE
     known: Sequence[Path] = list(result_files(directory)) if directory.is_dir() else []
     found = [path for path in known if _has_id(path, target)]

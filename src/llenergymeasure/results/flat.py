@@ -1,5 +1,6 @@
 """A result as one flat row: what tables, CSV, Parquet and SQL see."""
 
+import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
@@ -7,6 +8,7 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
+from labledger.errors import LabledgerError
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
 from llenergymeasure.domain.metrics import Distribution, EnergyUncertainty, LatencyStats
 
@@ -25,6 +27,11 @@ CONFIG_COLUMNS = {
 }
 LOAD_COLUMNS = {"concurrency": int, "request_rate": float}
 TEXT_LISTS = ("verdict_reasons", "measurement_warnings")
+SHOWN_DIGITS = 40
+
+
+class UnfitNumberError(LabledgerError, ValueError):
+    """A result holds a number that a table has no room for."""
 
 
 @cache
@@ -51,7 +58,8 @@ def columns() -> dict[str, type]:
 def flat_row(result: ExperimentResult, folder: Path | None = None) -> dict[str, Value]:
     """One row with every column of `columns`; what a result does not have is None."""
     row: dict[str, Any] = dict.fromkeys(columns())
-    row["folder"] = str(folder) if folder is not None else None
+    # Of a name that is no UTF-8 the bytes are written out: no table could hold it.
+    row["folder"] = os.fsencode(folder).decode("utf-8", "backslashreplace") if folder is not None else None
     for name in columns():
         if name in ExperimentResult.model_fields and name not in TEXT_LISTS:
             row[name] = getattr(result, name)
@@ -75,7 +83,7 @@ def arrow_table(rows: Sequence[dict[str, Value]]) -> "pyarrow.Table":
     """The rows as an Arrow table: text, int64 and float64, its metadata with `schema_version`.
 
     Raises:
-        ValueError: an integer does not fit into 64 bits.
+        UnfitNumberError: an integer does not fit into 64 bits.
     """
     import pyarrow as pa
 
@@ -83,7 +91,11 @@ def arrow_table(rows: Sequence[dict[str, Value]]) -> "pyarrow.Table":
     for row in rows:
         for name, value in row.items():
             if isinstance(value, int) and abs(value) > MAX_INT64 and columns()[name] is int:
-                raise ValueError(f"{name}: {value} does not fit into the 64 bits of a table's integer; JSON keeps it")
+                where = f"{row['folder']}: {name}" if row["folder"] else name
+                found = str(value)[:SHOWN_DIGITS]
+                raise UnfitNumberError(
+                    f"{where}: {found} does not fit into the 64 bits of a table's integer; JSON keeps it"
+                )
     schema = pa.schema(
         [pa.field(name, kinds[kind]()) for name, kind in columns().items()],
         metadata={"schema_version": SCHEMA_VERSION},

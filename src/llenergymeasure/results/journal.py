@@ -23,8 +23,7 @@ from llenergymeasure.domain.power import EnergySoFar
 from llenergymeasure.domain.requests import Batch, FailedRequest
 from llenergymeasure.metrics.columns import failed_lists, request_lists
 from llenergymeasure.results.persistence import state_folder
-
-JOURNAL_FILE = "process_{index}.jsonl"
+from llenergymeasure.results.state import JOURNAL_FILE, remove_file
 
 FINEST_SHARE = 1e-3
 """Of the time since the start: joules are written no more often, so that a journal of days stays small."""
@@ -75,11 +74,13 @@ class Journal:
     """A process's journal, which several threads may write; its folder is held until it is closed.
 
     A disk that is full ends it, without a word: that the result cannot be saved will be said. Without a `path` it keeps
-    nothing. `requests` is how many it has.
+    nothing. `requests` is how many it has. Below `within` no link is followed.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, within: Path | None = None) -> None:
         self.path = path
+        self._within = within
+        self._made = False
         self.requests = 0
         self._held = contextlib.ExitStack()
         self._was_there: Path | None = None
@@ -97,8 +98,10 @@ class Journal:
         if self.path is None:
             return
         self._was_there = next((each for each in self.path.parents if each.exists()), None)
-        self._held.enter_context(joined_directory(self.path.parent))
-        self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
+        folder = self._held.enter_context(joined_directory(self.path.parent, within=self._within))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        self._descriptor = os.open(self.path.name, flags, 0o666, dir_fd=folder)
+        self._made = True
 
     def begun(self, begun: Begun) -> None:
         """What runs."""
@@ -135,7 +138,8 @@ class Journal:
         path, self.path, self.requests = self.path, None, 0
         with contextlib.suppress(OSError):
             if path is not None:
-                path.unlink(missing_ok=True)
+                if self._made:  # what stood there before this one was opened is another's
+                    remove_file(path, self._within)
                 for folder in path.parents:
                     if folder == self._was_there:
                         break
@@ -177,7 +181,7 @@ def open_journal(output_dir: Path | None, begun: Begun) -> Journal:
     if output_dir is None or begun.raw is None:
         return Journal()
     folder = state_folder(output_dir, begun.raw.experiment_id)
-    journal = Journal(folder / JOURNAL_FILE.format(index=begun.raw.process_index))
+    journal = Journal(folder / JOURNAL_FILE.format(index=begun.raw.process_index), within=output_dir)
     try:
         journal.open()
         journal.begun(begun)

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar, get_args
 
 from labledger.documents import read_document
 from labledger.errors import UnreadableFileError
+from labledger.regular_files import read_regular
 from labledger.schema_versions import parse_record
 from llenergymeasure.domain.choices import DeviceKind
 from llenergymeasure.domain.experiment import FailedRequestColumns, RawProcessResult, RequestColumns
@@ -38,12 +39,17 @@ def read_journal(path: Path) -> Recovered | None:
     its last; requests that had not ended are in no figure. A last line that was cut is left out.
 
     Raises:
-        UnreadableFileError: it does not say what ran.
+        UnreadableFileError: it does not say what ran, or its values cannot be.
         OSError: it cannot be read.
     """
-    lines = path.read_bytes().split(b"\n")[:-1]
-    if not lines:
-        return None
+    lines = read_regular(path).split(b"\n")[:-1]
+    try:
+        return _recovered(path, lines) if lines else None
+    except (ArithmeticError, TypeError, ValueError) as error:  # a number that no float, or no calendar holds
+        raise UnreadableFileError(f"{path}: its values cannot be: {error}") from error
+
+
+def _recovered(path: Path, lines: Sequence[bytes]) -> Recovered | None:
     entries = _entries(lines[1:])
     requests = _joined(RequestColumns, [entry.requests for entry in entries])
     if not requests.start_s:

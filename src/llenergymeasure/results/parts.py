@@ -5,13 +5,14 @@ has any, and last its marker. What only a part knows (energy bounds, verdict, en
 """
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from labledger.documents import read_document
+from labledger.errors import UnreadableFileError
 from labledger.files import copy_durably, write_durably
+from labledger.regular_files import read_regular
 from llenergymeasure.domain.choices import Verdict
 from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
 from llenergymeasure.domain.metrics import (
@@ -31,11 +32,14 @@ from llenergymeasure.results.aggregation import (
     is_metered,
     mark_completed,
 )
-from llenergymeasure.results.persistence import UnsavedResultError, save_raw_result, state_folder, to_json
+from llenergymeasure.results.persistence import (
+    UnsavedResultError,
+    save_raw_result,
+    state_folder,
+    to_json,
+)
+from llenergymeasure.results.state import PART_FILE, SAMPLES_FILE, discard_run, is_regular
 from llenergymeasure.results.timeseries import load_timeseries_parquet, temporary_timeseries
-
-PART_FILE = "part_{index}.json"
-SAMPLES_FILE = "timeseries_{index}.parquet"
 
 SUMS = (
     "energy_adjusted_j",
@@ -78,10 +82,10 @@ def save_part(part: ExperimentResult, samples: Sequence[PowerSample], output_dir
     folder = state_folder(output_dir, raw.experiment_id)
     save_raw_result(raw, output_dir)
     alone = part.model_copy(update={"process_results": []})
-    write_durably(folder / PART_FILE.format(index=raw.process_index), to_json(alone).encode())
+    write_durably(folder / PART_FILE.format(index=raw.process_index), to_json(alone).encode(), within=output_dir)
     with temporary_timeseries(samples) as source:
         if source is not None:
-            copy_durably(source, folder / SAMPLES_FILE.format(index=raw.process_index))
+            copy_durably(source, folder / SAMPLES_FILE.format(index=raw.process_index), within=output_dir)
     mark_completed(raw, output_dir)
 
 
@@ -93,9 +97,9 @@ def load_parts(folder: Path, raws: Sequence[RawProcessResult]) -> list[Experimen
         OSError: one cannot be read.
     """
     paths = [folder / PART_FILE.format(index=raw.process_index) for raw in raws]
-    if not all(path.is_file() for path in paths):
+    if not all(map(is_regular, paths)):
         return []
-    return [read_document(ExperimentResult, path.read_bytes(), str(path))[0] for path in paths]
+    return [read_document(ExperimentResult, read_regular(path), str(path))[0] for path in paths]
 
 
 def load_samples(folder: Path, raws: Sequence[RawProcessResult]) -> list[PowerSample]:
@@ -103,21 +107,22 @@ def load_samples(folder: Path, raws: Sequence[RawProcessResult]) -> list[PowerSa
 
     Raises:
         OSError: a file cannot be read.
+        UnreadableFileError: it is no timeseries.
     """
     found = []
     for raw in raws:
         path = folder / SAMPLES_FILE.format(index=raw.process_index)
-        if path.is_file():
-            rows = [PowerSample(**row) for row in load_timeseries_parquet(path).to_pylist()]
+        if is_regular(path):
+            rows = _samples(path)
             found += [replace(row, timestamp_s=row.timestamp_s + _late_s(raw, raws)) for row in rows]
     return sorted(found, key=lambda row: row.timestamp_s)
 
 
-def discard_run(folder: Path) -> None:
-    """Remove a run from `.state/`, and that with it where no other is in there."""
-    shutil.rmtree(folder, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        folder.parent.rmdir()
+def _samples(path: Path) -> list[PowerSample]:
+    try:
+        return [PowerSample(**row) for row in load_timeseries_parquet(path).to_pylist()]
+    except TypeError as error:
+        raise UnreadableFileError(f"{path}: other columns than a timeseries: {error}") from error
 
 
 @contextlib.contextmanager

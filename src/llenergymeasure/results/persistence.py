@@ -5,6 +5,7 @@ the digest of the sidecar.
 """
 
 import hashlib
+import os
 import re
 import warnings
 from datetime import datetime
@@ -15,6 +16,7 @@ import platformdirs
 
 from labledger.documents import Seal, check_seal, dump_document, read_document, seal_of, sealed
 from labledger.files import claimed_directory, copy_durably, uninterrupted, write_durably
+from labledger.regular_files import behind_link, opened_to_read, read_regular
 from labledger.schema_versions import SchemaVersionWarning, version_warning
 from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult, RawProcessResult
@@ -59,10 +61,11 @@ def save_result(result: ExperimentResult, output_dir: Path, timeseries_source: P
     with uninterrupted(), claimed_directory(Path(output_dir) / _folder_name(result)) as folder:
         timeseries_digest = None
         if timeseries_source is not None:
-            timeseries_digest = copy_durably(Path(timeseries_source), folder / TIMESERIES_FILE)
+            sidecar = folder / TIMESERIES_FILE
+            timeseries_digest = copy_durably(Path(timeseries_source), sidecar, within=folder.parent)
             result = result.model_copy(update={"timeseries": TIMESERIES_FILE})
         path = folder / RESULT_FILE
-        write_durably(path, sealed(to_json(result), timeseries_sha256=timeseries_digest))
+        write_durably(path, sealed(to_json(result), timeseries_sha256=timeseries_digest), within=folder.parent)
         return path
 
 
@@ -87,7 +90,11 @@ def save_or_keep(result: ExperimentResult, output_dir: Path, timeseries_source: 
 
 def unsaved_folder() -> Path:
     """Where a result goes that could not be saved where it should."""
-    return platformdirs.user_state_path("llenergymeasure") / "unsaved"
+    return _own_folder() / "unsaved"
+
+
+def _own_folder() -> Path:
+    return platformdirs.user_state_path("llenergymeasure")
 
 
 def save_raw_result(raw: RawProcessResult, output_dir: Path) -> Path:
@@ -97,7 +104,7 @@ def save_raw_result(raw: RawProcessResult, output_dir: Path) -> Path:
         OSError: it could not be written.
     """
     path = state_folder(output_dir, raw.experiment_id) / RAW_FILE.format(index=raw.process_index)
-    write_durably(path, dump_document(raw).encode())
+    write_durably(path, dump_document(raw).encode(), within=output_dir)
     return path
 
 
@@ -106,9 +113,12 @@ def state_folder(output_dir: Path, experiment_id: str | None) -> Path:
     return output_dir / STATE_FOLDER / safe_name(experiment_id)
 
 
-def server_log(output_dir: Path, experiment_id: str) -> Path:
-    """Where the output of a server goes that is launched for a run; it is never removed."""
-    return output_dir / LOGS_FOLDER / f"{safe_name(experiment_id)}.log"
+def server_log(output_dir: Path | None, experiment_id: str) -> Path:
+    """Where the output of a server goes that is launched for a run; it is never removed.
+
+    Without an `output_dir` it is the user's state folder: in one that several users share, others could place a link.
+    """
+    return (output_dir or _own_folder()) / LOGS_FOLDER / f"{safe_name(experiment_id)}.log"
 
 
 def load_result(path: Path) -> ExperimentResult:
@@ -120,19 +130,19 @@ def load_result(path: Path) -> ExperimentResult:
         UnreadableFileError: it is not JSON, or a value has a wrong type.
     """
     path = Path(path)
-    content = path.read_bytes()
+    content = read_regular(path)
     result, data = read_document(ExperimentResult, content, str(path))
     if warning := version_warning(result, data, current=SCHEMA_VERSION, rerun=RERUN_COMMAND):
         warnings.warn(warning, SchemaVersionWarning, stacklevel=3)
-    if check_integrity(path, content, data) == "broken":
-        warnings.warn(f"{path} or its sidecar was changed after it was saved: a digest differs.", stacklevel=3)
     sidecar = path.parent / TIMESERIES_FILE
-    if result.timeseries is not None and not sidecar.exists():
-        warnings.warn(
-            f"Timeseries sidecar missing at {sidecar}. The result is loaded without it; "
-            f"its timeseries field still says {result.timeseries!r}.",
-            stacklevel=3,
-        )
+    without = f"The result is loaded without it; its timeseries field still says {result.timeseries!r}."
+    try:
+        if check_integrity(path, content, data) == "broken":
+            warnings.warn(f"{path} or its sidecar was changed after it was saved: a digest differs.", stacklevel=3)
+    except OSError as error:
+        warnings.warn(f"Timeseries sidecar {sidecar} cannot be read: {error.strerror}. {without}", stacklevel=3)
+    if result.timeseries is not None and not os.path.lexists(sidecar):
+        warnings.warn(f"Timeseries sidecar missing at {sidecar}. {without}", stacklevel=3)
     return result
 
 
@@ -144,8 +154,8 @@ def load_timeseries(result: ExperimentResult, path: Path) -> "pyarrow.Table | No
     """
     from llenergymeasure.results.timeseries import load_timeseries_parquet
 
-    sidecar = Path(path).parent / TIMESERIES_FILE
-    if result.timeseries is None or not sidecar.exists():
+    sidecar = behind_link(Path(path)).parent / TIMESERIES_FILE
+    if result.timeseries is None or not os.path.lexists(sidecar):
         return None
     return load_timeseries_parquet(sidecar)
 
@@ -186,7 +196,7 @@ def check_integrity(path: Path, content: bytes, data: dict[str, Any]) -> Seal:
     """
     found = check_seal(content, data)
     expected, sidecar = seal_of(data).get("timeseries_sha256"), path.parent / TIMESERIES_FILE
-    if found != "holds" or expected is None or not sidecar.exists():
+    if found != "holds" or expected is None or not os.path.lexists(sidecar):
         return found
-    with sidecar.open("rb") as file:
+    with opened_to_read(sidecar) as file:
         return "holds" if hashlib.file_digest(file, "sha256").hexdigest() == expected else "broken"

@@ -1,19 +1,27 @@
-"""What killed processes have left in a results directory."""
+"""What killed processes have left in a results directory.
+
+Results directories are copied between people: what is in the place of a leftover and is not ours is named, and neither
+followed, where it is a link, nor removed.
+"""
 
 import contextlib
 import functools
+import os
 import re
-import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pydantic import ValidationError
+
 from labledger.documents import dump_document
 from labledger.errors import UnreadableFileError
-from labledger.files import unheld
+from labledger.files import unheld, write_durably
+from labledger.regular_files import kind_of
 from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
+from llenergymeasure.errors import ExperimentError
 from llenergymeasure.results.aggregation import (
     aggregate_results,
     expected_processes,
@@ -21,151 +29,244 @@ from llenergymeasure.results.aggregation import (
     validate_process_completeness,
 )
 from llenergymeasure.results.catalog import read_result, result_files
-from llenergymeasure.results.journal import JOURNAL_FILE
 from llenergymeasure.results.journal_reading import read_journal
-from llenergymeasure.results.parts import combine, discard_run, load_parts, load_samples
-from llenergymeasure.results.persistence import RESULT_FILE, STATE_FOLDER, TIMESERIES_FILE, save_result
+from llenergymeasure.results.parts import combine, load_parts, load_samples
+from llenergymeasure.results.persistence import RESULT_FILE, STATE_FOLDER, safe_name, save_result
+from llenergymeasure.results.state import (
+    JOURNAL_FILE,
+    OUR_TEMPORARY,
+    RUN_FILES,
+    UNFINISHED_RESULT_FILES,
+    discard_run,
+    is_regular,
+    names_of,
+    remove_file,
+    remove_folder,
+    strangers,
+)
 from llenergymeasure.results.timeseries import temporary_timeseries
 
-OUR_FOLDER = re.compile(r"[a-z0-9._-]+_[a-z0-9._-]+_\d{4}-\d\d-\d\dT\d\d-\d\d(_\d+)?")
+OUR_FOLDER = re.compile(r"[a-z0-9._-]+_[a-z0-9._-]+_[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}(_[0-9]+)?")
 UNKNOWN_HASH = "unknown"
 RECOVERED_SUFFIX = ".recovered.json"
-OUR_TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
+SHOWN_NAMES = 3
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """One thing that no living process works on.
+    """One thing in `directory`, where results are, that no living process works on.
 
     A `run` is in `.state/`: the results of processes of an experiment that did not end. A `folder` is a result's that
-    was being filled; a `file` was being written. `complete` runs can be aggregated. `what` describes it.
+    was being filled; a `file` was being written; an `other` is in the place of one of these and is none. `complete`
+    runs can be aggregated. `what` describes it; `kept` says why it is not removed, None where it can be.
     """
 
-    kind: Literal["run", "folder", "file"]
+    kind: Literal["run", "folder", "file", "other"]
     path: Path
+    directory: Path
     what: str
     complete: bool = False
+    kept: str | None = None
 
 
 def find_leftovers(directory: Path) -> list[Leftover]:
-    """Everything of ours in `directory` that a killed process left; what a living one still fills is not among it.
+    """Everything in `directory` that a killed process left; what a living one still fills is not among it.
 
-    Of such a process's journal the raw result is written beside it, where that can be done.
+    What only is in the place of such a thing is in the list, too. No link in `directory` is followed. Of a killed
+    process's journal the raw result is written beside it, where that can be done.
     """
     if not directory.is_dir():
         return []
-    found = [*_runs(directory), *_temporaries(directory)]
-    for folder in sorted(path for path in directory.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        if (folder / RESULT_FILE).is_file():
-            found += _temporaries(folder)
-        elif _is_left(folder):
-            found.append(Leftover("folder", folder, "a result that was being saved; nothing in it was acknowledged"))
+    found = [*_runs(directory), *_temporaries(directory, directory)]
+    for entry in _entries(directory):
+        if not entry.name.startswith("."):
+            found += _in_result_folder(entry, directory)
     return found
 
 
-def remove(leftover: Leftover) -> None:
-    """Delete it, and `.state/` with it once that is empty; what has come to life meanwhile is left alone.
+def remove(leftover: Leftover) -> str | None:
+    """Delete it, and `.state/` with it once that is empty; None, or why it is left alone.
+
+    A folder that has anything of others in it is left alone with all that it has, and so is what has come to life.
 
     Raises:
         OSError: it could not be deleted.
     """
+    path, directory, kept = leftover.path, leftover.directory, leftover.kept
+    if leftover.kind == "other":
+        return kept
     if leftover.kind == "file":
-        leftover.path.unlink(missing_ok=True)
+        remove_file(path, directory)
     else:
-        with contextlib.suppress(FileNotFoundError), unheld(leftover.path) as is_free:
-            if is_free and not (leftover.path / RESULT_FILE).is_file():
-                shutil.rmtree(leftover.path)
-    state = leftover.path.parent
-    if state.name == STATE_FOLDER and state.is_dir() and not any(state.iterdir()):
-        state.rmdir()
+        ours = RUN_FILES if leftover.kind == "run" else UNFINISHED_RESULT_FILES
+        with contextlib.suppress(FileNotFoundError), unheld(path, within=directory) as is_free:
+            kept = _because_of(remove_folder(path, ours, directory)) if is_free else "a process works on it"
+    if path.parent == directory / STATE_FOLDER:
+        with contextlib.suppress(OSError):  # others are in there
+            path.parent.rmdir()
+    return kept
 
 
 def _runs(directory: Path) -> Iterator[Leftover]:
     state = directory / STATE_FOLDER
-    if not state.is_dir():
+    if not os.path.lexists(state):
         return
-    yield from _temporaries(state)
+    if state.is_symlink() or not state.is_dir():
+        yield from _other(state, directory)
+        return
     saved = functools.cache(lambda: _saved(directory))
-    for folder in sorted(path for path in state.iterdir() if path.is_dir()):
-        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
-            with unheld(folder) as is_free:
+    try:
+        entries = _entries(state)
+    except OSError as error:
+        yield _closed(state, directory, error)
+        return
+    yield from _temporaries(state, directory)
+    for entry in entries:
+        folder = state / entry.name
+        if not entry.is_dir(follow_symlinks=False) or safe_name(entry.name) != entry.name:
+            if not _is_temporary(entry):
+                yield from _other(folder, directory)
+            continue
+        try:
+            with unheld(folder, within=directory) as is_free:
                 pass
             if is_free:
-                yield _run(folder, saved)
+                yield _run(folder, directory, saved)
+        except FileNotFoundError:  # removed meanwhile
+            continue
+        except OSError as error:
+            yield _closed(folder, directory, error)
 
 
-def _run(folder: Path, saved: Callable[[], dict[str, Path]]) -> Leftover:
+def _run(folder: Path, directory: Path, saved: Callable[[], dict[str, Path]]) -> Leftover:
     """What a folder holds that nobody works on; reading it takes its time, in which others may begin a run."""
+    kept = None
     try:
-        raws, expected = load_raw_results(folder), expected_processes(folder)
-        of_killed, problems = _recovered(folder)
+        others = strangers(folder, RUN_FILES, directory)
+        kept = _because_of(others)
+        if others and len(others) == len(os.listdir(folder)):
+            return Leftover("other", folder, directory, "no run of labledger", kept=kept)
+        what, is_complete = _contents(folder, directory, saved)
     except (OSError, UnreadableFileError) as error:
         if not folder.is_dir():
             raise FileNotFoundError from error
-        return Leftover("run", folder, f"a run that ended early; broken: {error}")
+        return Leftover("run", folder, directory, f"a run that ended early; broken: {_reason(error)}", kept=kept)
+    return Leftover("run", folder, directory, what, is_complete, kept)
+
+
+def _contents(folder: Path, directory: Path, saved: Callable[[], dict[str, Path]]) -> tuple[str, bool]:
+    """What a run's folder holds, in words, and whether that is a complete run."""
+    raws, expected = load_raw_results(folder), expected_processes(folder)
+    of_killed, problems = _recovered(folder, directory)
     raws += of_killed
     if not raws:
         what = "; ".join(["a run that ended early", *problems])
-        return Leftover("run", folder, what if problems else "a run that ended before any process had kept anything")
+        return what if problems else "a run that ended before any process had kept anything", False
     requests = sum(len(raw.per_request_latencies_ms) for raw in raws)
     what = f"{requests} finished requests of {len(raws)} process(es)"
     if expected is None:
         result = saved().get(str(raws[0].experiment_id))
         ending = "it ended early" if result is None else f"its result is in {result.parent}"
-        return Leftover("run", folder, "; ".join([what, ending, *problems]))
-    report = validate_process_completeness(str(raws[0].experiment_id), raws, expected, folder.parent.parent)
-    return Leftover("run", folder, "; ".join([what, report.error_message or "complete", *problems]), report.is_complete)
+        return "; ".join([what, ending, *problems]), False
+    report = validate_process_completeness(str(raws[0].experiment_id), raws, expected, directory)
+    return "; ".join([what, report.error_message or "complete", *problems]), report.is_complete
 
 
-def _recovered(folder: Path) -> tuple[list[RawProcessResult], list[str]]:
+def _recovered(folder: Path, directory: Path) -> tuple[list[RawProcessResult], list[str]]:
     """What the journals of processes hold that have left no result of their own, and what is wrong with them.
 
     It is written beside each for people to read; the journal stays, should its process live.
     """
-    pattern, found, problems = re.compile(JOURNAL_FILE.format(index=r"\d+")), [], []
-    for path in sorted(path for path in folder.iterdir() if pattern.fullmatch(path.name)):
+    found, problems = [], []
+    for path in sorted(path for path in folder.iterdir() if names_of(JOURNAL_FILE).fullmatch(path.name)):
         if path.with_suffix(".json").exists():
             continue
         try:
             recovered = read_journal(path)
         except (OSError, UnreadableFileError) as error:
-            problems.append(f"broken: {error}")
+            problems.append(f"broken: {_reason(error)}")
             continue
         if recovered is None:
             continue
         found.append(recovered.raw)
         if recovered.broken_lines:
             problems.append(f"{recovered.broken_lines} broken lines of {path} are left out")
-        with contextlib.suppress(OSError):  # a full disk, or one that is read only
-            path.with_suffix(RECOVERED_SUFFIX).write_text(dump_document(recovered.raw), encoding="utf-8")
+        beside = path.with_suffix(RECOVERED_SUFFIX)
+        if is_regular(beside) or not os.path.lexists(beside):
+            with contextlib.suppress(OSError):  # a full disk, or one that is read only
+                write_durably(beside, dump_document(recovered.raw).encode(), within=directory)
     return found, problems
 
 
-def _is_left(folder: Path) -> bool:
-    """Whether it is a result's folder that nobody fills any more, and that is not full."""
-    if not _was_being_filled(folder):
-        return False
+def _in_result_folder(entry: "os.DirEntry[str]", directory: Path) -> Iterator[Leftover]:
+    """What is left in a result's folder, or the folder itself."""
+    folder, has_our_name = directory / entry.name, OUR_FOLDER.fullmatch(entry.name) is not None
+    if entry.is_symlink():  # a result that lies elsewhere may be linked from here
+        if has_our_name and not os.path.exists(folder / RESULT_FILE):
+            yield from _other(folder, directory)
+    elif entry.is_dir():
+        try:
+            if is_regular(folder / RESULT_FILE):
+                yield from _temporaries(folder, directory)
+            elif has_our_name:
+                yield from _unfinished(folder, directory)
+        except FileNotFoundError:  # removed meanwhile
+            return
+        except OSError as error:
+            if has_our_name:
+                yield _closed(folder, directory, error)
+
+
+def _unfinished(folder: Path, directory: Path) -> Iterator[Leftover]:
+    """A folder of our naming without a result.json that nobody fills any more, unless no name in it is ours."""
+    with unheld(folder, within=directory) as is_free:
+        if not is_free or is_regular(folder / RESULT_FILE):
+            return
+        others, names = strangers(folder, UNFINISHED_RESULT_FILES, directory), os.listdir(folder)
+    if not names or any(map(UNFINISHED_RESULT_FILES.fullmatch, names)):
+        what = "a result that was being saved; nothing in it was acknowledged"
+        yield Leftover("folder", folder, directory, what, kept=_because_of(others))
+
+
+def _temporaries(folder: Path, directory: Path) -> Iterator[Leftover]:
+    for entry in _entries(folder):
+        if _is_temporary(entry):
+            yield Leftover("file", folder / entry.name, directory, "a file that was being written")
+
+
+def _is_temporary(entry: "os.DirEntry[str]") -> bool:
+    return OUR_TEMPORARY.fullmatch(entry.name) is not None and entry.is_file(follow_symlinks=False)
+
+
+def _entries(folder: Path) -> "list[os.DirEntry[str]]":
     try:
-        with unheld(folder) as is_free:
-            return is_free and _was_being_filled(folder)
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
     except FileNotFoundError:  # removed meanwhile
-        return False
+        return []
 
 
-def _temporaries(folder: Path) -> Iterator[Leftover]:
-    for path in sorted(folder.iterdir()):
-        if OUR_TEMPORARY.fullmatch(path.name) and path.is_file():
-            yield Leftover("file", path, "a file that was being written")
+def _other(path: Path, directory: Path) -> Iterator[Leftover]:
+    with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+        yield Leftover("other", path, directory, kind_of(path), kept="labledger did not write it")
 
 
-def _was_being_filled(folder: Path) -> bool:
-    """Whether it is of our naming, and has nothing in it but what we write."""
-    ours = OUR_FOLDER.fullmatch(folder.name) is not None
-    try:
-        names = [path.name for path in folder.iterdir()] if ours else []
-    except FileNotFoundError:
-        return False
-    return ours and all(name == TIMESERIES_FILE or OUR_TEMPORARY.fullmatch(name) for name in names)
+def _closed(path: Path, directory: Path, error: OSError) -> Leftover:
+    return Leftover("other", path, directory, "a directory", kept=f"it cannot be looked into: {error.strerror}")
+
+
+def _reason(error: OSError | UnreadableFileError) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def _because_of(names: Sequence[str]) -> str | None:
+    """Why a folder is left alone that has these names of others in it."""
+    if not names:
+        return None
+    more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+    return f"it holds {', '.join(names[:SHOWN_NAMES])}{more}, which labledger did not write"
 
 
 def aggregate(leftover: Leftover, directory: Path) -> Path | None:
@@ -175,12 +276,12 @@ def aggregate(leftover: Leftover, directory: Path) -> Path | None:
     or missing: the configuration, the environment) stays unknown.
 
     Raises:
-        ExperimentError: a process's result lacks what the sums need.
+        ExperimentError: a process's result lacks what the sums need, or they do not fit together.
         OSError: it could not be saved; the run is still there.
     """
     if not leftover.path.is_dir():
         return None
-    with unheld(leftover.path) as is_free:
+    with unheld(leftover.path, within=directory) as is_free:
         return _aggregate(leftover.path, directory) if is_free else None
 
 
@@ -189,18 +290,26 @@ def _aggregate(folder: Path, directory: Path) -> Path:
     if path := _saved(directory).get(str(raws[0].experiment_id)):
         discard_run(folder)
         return path
-    parts: list[ExperimentResult] = []
-    with contextlib.suppress(UnreadableFileError):
-        parts = load_parts(folder, raws)
-    if parts:
-        result = combine(raws, parts)
-    else:
-        result = aggregate_results(raws, str(raws[0].experiment_id), UNKNOWN_HASH)
-        result = result.model_copy(update={"effective_config": {"model": raws[0].model_name}})
+    try:
+        result = _sum(folder, raws)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # A file may hold any values that its types allow, which need not fit together.
+        problem = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise ExperimentError(f"the files in {folder} do not fit together: {problem}") from error
     with temporary_timeseries(load_samples(folder, raws)) as timeseries:
         path = save_result(result, directory, timeseries)
     discard_run(folder)
     return path
+
+
+def _sum(folder: Path, raws: Sequence[RawProcessResult]) -> ExperimentResult:
+    parts: list[ExperimentResult] = []
+    with contextlib.suppress(UnreadableFileError):
+        parts = load_parts(folder, raws)
+    if parts:
+        return combine(raws, parts)
+    result = aggregate_results(raws, str(raws[0].experiment_id), UNKNOWN_HASH)
+    return result.model_copy(update={"effective_config": {"model": raws[0].model_name}})
 
 
 def _saved(directory: Path) -> dict[str, Path]:

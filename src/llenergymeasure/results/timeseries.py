@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labledger.regular_files import opened_to_read
 from llenergymeasure.domain.power import PowerSample
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def load_timeseries_parquet(path: Path) -> "pyarrow.Table":
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(path, page_checksum_verification=True)
+        with opened_to_read(path) as file:
+            return pq.read_table(file, page_checksum_verification=True)
     except pa.ArrowException as error:  # a damaged footer can ask for anything
         raise OSError(errno.EIO, f"not readable as Parquet: {error}", str(path)) from error

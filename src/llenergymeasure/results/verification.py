@@ -1,5 +1,6 @@
 """Whether a saved result is as it was saved."""
 
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Literal
 
 from labledger.documents import OtherKindError, read_document
 from labledger.errors import UnreadableFileError
+from labledger.regular_files import read_regular
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results.persistence import TIMESERIES_FILE, check_integrity
 from llenergymeasure.results.timeseries import load_timeseries_parquet
@@ -33,7 +35,7 @@ def verify(path: Path) -> Verified | None:
     None of a file that is no result, but of another kind.
     """
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             result, data = read_document(ExperimentResult, content, RESULT)
@@ -63,10 +65,10 @@ def _sidecar_problems(path: Path, result: ExperimentResult) -> list[str]:
     if result.timeseries is None:
         return []
     sidecar = path.parent / TIMESERIES_FILE
-    if not sidecar.exists():
+    if not os.path.lexists(sidecar):
         return [f"{TIMESERIES_FILE} is missing"]
     try:
         load_timeseries_parquet(sidecar)
     except OSError as error:
-        return [f"{TIMESERIES_FILE}: {error}"]
+        return [f"{TIMESERIES_FILE}: {error.strerror or error}"]
     return []

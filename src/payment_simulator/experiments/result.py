@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue
 
 from labledger.documents import Document, check_seal, dump_document, read_document, sealed
 from labledger.files import claimed_directory, write_durably
+from labledger.regular_files import behind_link, read_regular
 from labledger.schema_versions import Known, SchemaVersionWarning, version_warning
 from payment_simulator.policy.tree import MAX_DEPTH
 
@@ -67,7 +68,7 @@ class ExperimentResult(Document):
         base = Path(output_dir) / f"{name}_{datetime.now(UTC):%Y-%m-%dT%H-%M}"
         with claimed_directory(base) as folder:
             path = folder / RESULT_FILE
-            write_durably(path, sealed(self.to_json()))
+            write_durably(path, sealed(self.to_json()), within=folder.parent)
             return path
 
     @classmethod
@@ -82,7 +83,7 @@ class ExperimentResult(Document):
             UnreadableFileError: it is not JSON, or a value has a wrong type.
         """
         path = Path(path)
-        content = path.read_bytes()
+        content = read_regular(behind_link(path))
         result, data = read_document(cls, content, str(path))
         if warning := version_warning(result, data, current=RESULT_VERSION, rerun=RERUN_COMMAND):
             warnings.warn(warning, SchemaVersionWarning, stacklevel=2)

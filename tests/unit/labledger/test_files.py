@@ -118,9 +118,9 @@ def system_calls(monkeypatch):
         calls.append(("sync", os.fstat(descriptor).st_ino))
         fsync(descriptor)
 
-    def recording_replace(source, target):
-        calls.append(("rename", Path(target)))
-        replace(source, target)
+    def recording_replace(source, target, **directories):
+        calls.append(("rename", Path(target).name))
+        replace(source, target, **directories)
 
     monkeypatch.setattr(os, "fsync", recording_fsync)
     monkeypatch.setattr(os, "replace", recording_replace)
@@ -247,7 +247,7 @@ def test_a_write_that_is_reported_as_failed_changed_nothing(tmp_path):
 
 
 def test_an_interrupted_write_keeps_the_old_content(tmp_path, monkeypatch):
-    def interrupted(source, target):
+    def interrupted(source, target, **directories):
         raise KeyboardInterrupt
 
     (tmp_path / "file").write_bytes(b"old")
@@ -273,12 +273,12 @@ def test_a_killed_writer_leaves_a_whole_file_no_older_than_what_it_acknowledged(
 def test_the_bytes_are_synced_before_the_rename_and_the_directory_after(tmp_path, system_calls):
     path = tmp_path / "file"
     write_durably(path, b"content")
-    assert system_calls == [("sync", path.stat().st_ino), ("rename", path), ("sync", tmp_path.stat().st_ino)]
+    assert system_calls == [("sync", path.stat().st_ino), ("rename", path.name), ("sync", tmp_path.stat().st_ino)]
 
 
 def test_every_directory_that_had_to_be_made_is_synced_into_its_parent(tmp_path, system_calls):
     write_durably(tmp_path / "a" / "b" / "file", b"content")
-    before_the_rename = system_calls[: system_calls.index(("rename", tmp_path / "a" / "b" / "file"))]
+    before_the_rename = system_calls[: system_calls.index(("rename", "file"))]
     assert ("sync", tmp_path.stat().st_ino) in before_the_rename
     assert ("sync", (tmp_path / "a").stat().st_ino) in before_the_rename
 

@@ -1,9 +1,12 @@
 """What a launched server has printed: a file that is added to, quoted in errors and never removed."""
 
+import os
 import re
 from pathlib import Path
 from typing import BinaryIO
 
+from labledger.files import joined_directory
+from labledger.regular_files import open_regular
 from llenergymeasure.errors import BackendError
 
 QUOTED_LINES = 5
@@ -27,10 +30,11 @@ class ServerLog:
             BackendError: it cannot be written.
         """
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = self.path.open("ab")
+            folder = self.path.parent
+            with joined_directory(folder, within=folder.parent):  # made, if need be, and no link
+                file = os.fdopen(open_regular(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab")
         except OSError as error:
-            raise BackendError(f"the server's log cannot be written: {error}") from error
+            raise BackendError(f"the server's log {self.path} cannot be written: {error.strerror}") from error
         self._began = file.tell()
         return file
 
@@ -45,7 +49,7 @@ class ServerLog:
         return "\n  ".join([f"last lines of {self.path}:", *lines])
 
     def _last_lines(self) -> list[str]:
-        with self.path.open("rb") as file:
+        with os.fdopen(open_regular(self.path, os.O_RDONLY), "rb") as file:
             end = file.seek(0, 2)
             file.seek(max(self._began, end - READ_BYTES))
             text = file.read(READ_BYTES).decode(errors="replace")

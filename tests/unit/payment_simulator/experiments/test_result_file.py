@@ -134,7 +134,7 @@ def test_a_name_that_a_file_tells_leads_nowhere_else(saved, tmp_path, name):
 
 
 def test_a_save_that_fails_leaves_no_folder(tmp_path, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device", "x")
 
     monkeypatch.setattr("payment_simulator.experiments.result.write_durably", full)

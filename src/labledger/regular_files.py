@@ -1,0 +1,109 @@
+"""Regular files, opened without following a link: names in a folder that somebody else may have filled."""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from io import BufferedReader
+from pathlib import Path
+
+# What O_NOFOLLOW answers at a link: ELOOP on Linux and macOS, EMLINK and EFTYPE elsewhere.
+AT_A_LINK = {errno.ELOOP, errno.EMLINK, getattr(errno, "EFTYPE", errno.ELOOP)}
+A_DIRECTORY, A_REGULAR_FILE = "a directory", "a regular file"
+KINDS = {
+    stat.S_IFREG: A_REGULAR_FILE,
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFDIR: A_DIRECTORY,
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+MAX_BYTES = 1 << 30
+"""Of a file that is read; the result of a run of five million requests has so much."""
+
+
+def open_regular(path: Path, flags: int, mode: int = 0o666) -> int:
+    """Open the regular file at `path` and return a descriptor, as `os.open`, but never through a link.
+
+    Only the last name is looked at: a link among its directories is followed. It does not wait, as a named pipe
+    without a reader lets others do, and a child process does not inherit the descriptor. What is no regular file
+    is neither opened nor truncated.
+
+    Raises:
+        OSError: there is something else at `path`, which the message names, or it cannot be opened.
+    """
+    _refuse_other_kinds(path)
+    safe = flags & ~os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, safe, mode)
+    except OSError as error:
+        if error.errno in AT_A_LINK:  # placed since we looked
+            raise _not_regular(path, stat.S_IFLNK) from error
+        raise
+    try:
+        kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
+        if kind != stat.S_IFREG:
+            raise _not_regular(path, kind)
+        if flags & os.O_TRUNC:
+            os.truncate(descriptor, 0)
+        os.set_blocking(descriptor, not flags & os.O_NONBLOCK)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _refuse_other_kinds(path: Path) -> None:
+    """To open a device can do something already."""
+    try:
+        kind = stat.S_IFMT(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return
+    if kind != stat.S_IFREG:
+        raise _not_regular(path, kind)
+
+
+def _not_regular(path: Path, kind: int) -> OSError:
+    return OSError(errno.EINVAL, f"is {_words(kind)}, not a regular file; move it away", os.fspath(path))
+
+
+def kind_of(name: Path | str, folder: int | None = None) -> str:
+    """What is at `name` (in the directory of the descriptor `folder`), as "a symbolic link", "a regular file".
+
+    Raises:
+        OSError: there is nothing, or it cannot be told.
+    """
+    return _words(stat.S_IFMT(os.lstat(name, dir_fd=folder).st_mode))
+
+
+def _words(kind: int) -> str:
+    return KINDS.get(kind, "something else")
+
+
+@contextlib.contextmanager
+def opened_to_read(path: Path) -> Iterator[BufferedReader]:
+    """The regular file at `path`, as `open_regular` opens it.
+
+    Raises:
+        OSError: as `open_regular`, or it is larger than MAX_BYTES: a file of holes can be of any size.
+    """
+    with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+        if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES:
+            reason = f"has {size / 1e9:.1f} GB, and at most {MAX_BYTES / 1e9:.1f} GB are read"
+            raise OSError(errno.EFBIG, reason, os.fspath(path))
+        yield file
+
+
+def read_regular(path: Path) -> bytes:
+    """The bytes of the regular file at `path`. Raises as `opened_to_read`."""
+    with opened_to_read(path) as file:
+        return file.read()
+
+
+def behind_link(path: Path) -> Path:
+    """`path` or, where that is a link, what it leads to: for files that a user names. Found ones are not followed."""
+    return path.resolve() if path.is_symlink() else path
