@@ -1,0 +1,71 @@
+import contextlib
+import os
+import socket
+
+import pytest
+from labledger.regular_files import open_regular
+
+FLAGS = {
+    "to read": os.O_RDONLY,
+    "to write": os.O_WRONLY | os.O_CREAT,
+    "to write anew": os.O_RDWR | os.O_CREAT | os.O_TRUNC,
+}
+
+
+@pytest.fixture
+def placed(tmp_path):
+    """Places something of a kind, and returns its path and what a link may lead to."""
+    kept = tmp_path / "kept.txt"
+    kept.write_text("kept")
+
+    def place(kind):
+        path = tmp_path / "name"
+        if kind == "a symbolic link":
+            path.symlink_to(kept)
+        elif kind == "a link to nothing":
+            path.symlink_to(tmp_path / "made.txt")
+        elif kind == "a named pipe":
+            os.mkfifo(path)
+        elif kind == "a socket":
+            with socket.socket(socket.AF_UNIX) as server, contextlib.chdir(tmp_path):
+                server.bind("name")
+        elif kind == "a directory":
+            path.mkdir()
+        else:
+            path.symlink_to("/dev/null") if kind == "a device" else path.write_text("kept")
+        return path, kept
+
+    return place
+
+
+@pytest.mark.parametrize("kind", ["a symbolic link", "a link to nothing", "a named pipe", "a socket", "a directory"])
+@pytest.mark.parametrize("flags", FLAGS.values(), ids=FLAGS)
+def test_what_is_no_regular_file_is_neither_opened_nor_changed(placed, tmp_path, kind, flags):
+    path, kept = placed(kind)
+    with pytest.raises(OSError, match=f"is {kind.replace('link to nothing', 'symbolic link')}, not a reg") as raised:
+        open_regular(path, flags)
+    assert raised.value.filename == os.fspath(path)
+    assert kept.read_text() == "kept"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["kept.txt", "name"]
+
+
+def test_a_regular_file_is_made_truncated_and_read(tmp_path):
+    path = tmp_path / "name"
+    for text in (b"longer", b"short"):
+        with open(open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
+            file.write(text)
+    descriptor = open_regular(path, os.O_RDONLY)
+    with open(descriptor, "rb") as file:
+        assert file.read() == b"short"
+        assert os.get_blocking(descriptor)
+        assert not os.get_inheritable(descriptor)
+
+
+def test_a_device_is_not_opened(tmp_path):
+    with pytest.raises(OSError, match="is a device, not a regular file"):
+        open_regular(os.path.realpath("/dev/null"), os.O_RDWR)
+
+
+def test_what_cannot_be_opened_says_why(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        open_regular(tmp_path / "nowhere", os.O_RDONLY)
