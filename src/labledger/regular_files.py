@@ -27,7 +27,7 @@ def open_regular(path: Path, flags: int, mode: int = 0o666) -> int:
     Raises:
         OSError: there is something else at `path`, which the message names, or it cannot be opened.
     """
-    _refuse_other_kinds(path)
+    refuse_other_kinds(path)
     safe = flags & ~os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(path, safe, mode)
@@ -48,8 +48,12 @@ def open_regular(path: Path, flags: int, mode: int = 0o666) -> int:
     return descriptor
 
 
-def _refuse_other_kinds(path: Path) -> None:
-    """To open a device can do something already."""
+def refuse_other_kinds(path: Path) -> None:
+    """Refuse what is at `path` and is no regular file, without opening it: to open a device can do something already.
+
+    Raises:
+        OSError: there is something else, which the message names, or it cannot be looked at.
+    """
     try:
         kind = stat.S_IFMT(os.lstat(path).st_mode)
     except FileNotFoundError:

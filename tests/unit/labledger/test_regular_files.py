@@ -3,6 +3,7 @@ import os
 import socket
 
 import pytest
+
 from labledger.regular_files import open_regular
 
 FLAGS = {
