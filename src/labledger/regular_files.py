@@ -1,15 +1,20 @@
 """Regular files, opened without following a link: names in a folder that somebody else may have filled."""
 
+import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 # What O_NOFOLLOW answers at a link: ELOOP on Linux and macOS, EMLINK and EFTYPE elsewhere.
 AT_A_LINK = {errno.ELOOP, errno.EMLINK, getattr(errno, "EFTYPE", errno.ELOOP)}
+A_DIRECTORY, A_REGULAR_FILE = "a directory", "a regular file"
 KINDS = {
+    stat.S_IFREG: A_REGULAR_FILE,
     stat.S_IFLNK: "a symbolic link",
-    stat.S_IFDIR: "a directory",
+    stat.S_IFDIR: A_DIRECTORY,
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device",
@@ -27,7 +32,7 @@ def open_regular(path: Path, flags: int, mode: int = 0o666) -> int:
     Raises:
         OSError: there is something else at `path`, which the message names, or it cannot be opened.
     """
-    refuse_other_kinds(path)
+    _refuse_other_kinds(path)
     safe = flags & ~os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(path, safe, mode)
@@ -48,12 +53,8 @@ def open_regular(path: Path, flags: int, mode: int = 0o666) -> int:
     return descriptor
 
 
-def refuse_other_kinds(path: Path) -> None:
-    """Refuse what is at `path` and is no regular file, without opening it: to open a device can do something already.
-
-    Raises:
-        OSError: there is something else, which the message names, or it cannot be looked at.
-    """
+def _refuse_other_kinds(path: Path) -> None:
+    """To open a device can do something already."""
     try:
         kind = stat.S_IFMT(os.lstat(path).st_mode)
     except FileNotFoundError:
@@ -63,5 +64,37 @@ def refuse_other_kinds(path: Path) -> None:
 
 
 def _not_regular(path: Path, kind: int) -> OSError:
-    found = KINDS.get(kind, "something else")
-    return OSError(errno.EINVAL, f"is {found}, not a regular file; move it away", os.fspath(path))
+    return OSError(errno.EINVAL, f"is {_words(kind)}, not a regular file; move it away", os.fspath(path))
+
+
+def kind_of(name: Path | str, folder: int | None = None) -> str:
+    """What is at `name` (in the directory of the descriptor `folder`), as "a symbolic link", "a regular file".
+
+    Raises:
+        OSError: there is nothing, or it cannot be told.
+    """
+    return _words(stat.S_IFMT(os.lstat(name, dir_fd=folder).st_mode))
+
+
+def _words(kind: int) -> str:
+    return KINDS.get(kind, "something else")
+
+
+@contextlib.contextmanager
+def opened_to_read(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
+    """The regular file at `path`, as `open_regular` opens it.
+
+    Raises:
+        OSError: as `open_regular`, or it is larger than `max_bytes`: a file of holes can be of any size.
+    """
+    with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+        if (size := os.fstat(file.fileno()).st_size) > max_bytes:
+            reason = f"has {size / 1e9:.1f} GB, and at most {max_bytes / 1e9:.1f} GB are read"
+            raise OSError(errno.EFBIG, reason, os.fspath(path))
+        yield file
+
+
+def read_regular(path: Path, max_bytes: int) -> bytes:
+    """The bytes of the regular file at `path`. Raises as `opened_to_read`."""
+    with opened_to_read(path, max_bytes) as file:
+        return file.read()

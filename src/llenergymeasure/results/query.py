@@ -25,7 +25,7 @@ def query_results(
         import duckdb
     except ImportError as error:
         raise ConfigError(f"sql: DuckDB is not installed; run {INSTALL}") from error
-    with duckdb.connect() as database:
+    with duckdb.connect(config={"python_enable_replacements": False}) as database:  # no variable of ours is a table
         database.register("results", arrow_table(rows))
         database.register("timeseries", _timeseries(rows))
         try:

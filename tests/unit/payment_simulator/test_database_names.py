@@ -2,6 +2,8 @@
 
 import os
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -22,17 +24,22 @@ KINDS = ["a symbolic link", "a link to nothing", "a named pipe", "a hard link", 
 WROTE = "since 2026-11-30T02:34:09+00:00\n"
 
 
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """A database with a run."""
+    path = tmp_path_factory.mktemp("stored") / "exp1.db"
+    with ExperimentRepository(path) as repository:
+        repository.save_experiment(experiment())
+    return path
+
+
 @pytest.fixture
-def path(tmp_path):
-    """A database with a run, and a folder of somebody's."""
+def path(stored, tmp_path):
+    """A copy of it in a folder that came from somebody else; beside that, one of the user's own."""
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "kept.txt").write_text("kept")
     (tmp_path / "shared").mkdir()
-    with ExperimentRepository(tmp_path / "shared" / "exp1.db") as repository:
-        repository.save_experiment(experiment())
-    for name in LOCKS:
-        (tmp_path / "shared" / name).unlink()
-    return tmp_path / "shared" / "exp1.db"
+    return Path(shutil.copy(stored, tmp_path / "shared" / "exp1.db"))
 
 
 def place(kind, path, home):
@@ -82,7 +89,9 @@ def test_no_database_is_made_where_its_lock_file_is_a_foreign_one(path, kind):
 def test_a_database_whose_log_is_a_foreign_file_is_not_opened(path, kind, name):
     home, before = path.parents[1] / "home", path.read_bytes()
     place(kind, path.with_name(name), home)
-    with pytest.raises(UnusableDatabaseError, match=rf"{re.escape(name)}: .*; move it away; nothing was opened"):
+    with pytest.raises(
+        UnusableDatabaseError, match=rf"{re.escape(name)}: is a .*, where the log of .* goes; move it away"
+    ):
         Database(path)
     assert kept(home)
     assert path.read_bytes() == before

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from labledger.errors import ConfigError
 from labledger.files import copy_durably, joined_directory, uninterrupted
-from labledger.regular_files import refuse_other_kinds
+from labledger.regular_files import A_REGULAR_FILE, kind_of
 from payment_simulator.experiments.persistence import schema
 from payment_simulator.experiments.persistence.statements import fetch
 from payment_simulator.experiments.persistence.turns import DatabaseBusyError, DatabaseError, Turn, Turns, Wait
@@ -86,7 +86,7 @@ class Database:
 
     def __init__(self, path: Path | str, *, must_exist: bool = False, patience_s: float = PATIENCE_S) -> None:
         _warm_up(_duckdb())
-        self.path = Path(path).resolve()
+        self.path = Path(os.path.realpath(path))
         self._turns = Turns(self.path, patience_s)
         self._busy = threading.Lock()
         self._user: int | None = None  # the thread that is inside of `write` or `read`
@@ -231,15 +231,14 @@ class Database:
 
     def _refuse_other_names(self, *, read_only: bool) -> None:
         """DuckDB opens what lies beside a database under names that it makes of the database's, and follows links."""
-        try:
-            for suffix in LOGS:
-                log = self.path.with_name(self.path.name + suffix)
-                refuse_other_kinds(log)
-                if log.exists() and log.stat().st_nlink > 1:
-                    raise OSError(errno.EMLINK, "has another name too (a hard link); move it away", os.fspath(log))
-        except OSError as error:
-            message = f"{error.filename}: {error.strerror}; nothing was opened: it is where the log of {self.path} goes"
-            raise UnusableDatabaseError(message) from error
+        for suffix in LOGS:
+            log = self.path.with_name(self.path.name + suffix)
+            with contextlib.suppress(FileNotFoundError):
+                found = kind_of(log)
+                if found == A_REGULAR_FILE and log.stat().st_nlink > 1:
+                    found = "a file that has another name too (a hard link)"
+                if found != A_REGULAR_FILE:
+                    raise UnusableDatabaseError(f"{log}: is {found}, where the log of {self.path} goes; move it away")
         spilled = self.path.with_name(self.path.name + SPILLED)
         if spilled.is_symlink():
             raise UnusableDatabaseError(f"{spilled}: is a symbolic link, where DuckDB makes a folder; move it away")
