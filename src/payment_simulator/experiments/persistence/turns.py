@@ -108,10 +108,10 @@ class Wait:
 
     def __init__(self, turns: Turns, patience_s: float) -> None:
         self._turns = turns
-        self._patience_s = patience_s
-        self._spent_s = 0.0
-        self._looked_s: float | None = None
-        self._holder = ""
+        self._every_s = patience_s / LOOKS
+        self._looks_left = LOOKS
+        self._next_look_s = 0.0
+        self._holder: str | None = None
 
     def until(self, attempt: Callable[[], bool], every_s: float) -> None:
         """Try until it succeeds; Ctrl-C ends the wait, but never an attempt.
@@ -145,20 +145,19 @@ class Wait:
         threading.Thread(target=wait, daemon=True).start()
         while not granted.is_set():
             self._look()
-            granted.wait(self._patience_s / LOOKS)
+            granted.wait(self._every_s)
 
     def _look(self) -> None:
         """Spend patience where the file has not changed hands since the last look.
 
-        Not all of it at once: a process that was stopped, or came to nothing on a busy machine, has not waited.
+        Looks are counted, not time: a process that was stopped, or came to nothing on a busy machine, has not waited.
         """
-        now_s, holder = time.monotonic(), self._turns.holder()
-        if self._looked_s is None or holder != self._holder:
-            self._spent_s = 0.0
-        else:
-            self._spent_s += min(now_s - self._looked_s, self._patience_s / LOOKS)
-        self._looked_s, self._holder = now_s, holder
-        if self._spent_s >= self._patience_s:
+        now_s = time.monotonic()
+        if now_s < self._next_look_s:
+            return
+        self._next_look_s, before, self._holder = now_s + self._every_s, self._holder, self._turns.holder()
+        self._looks_left = self._looks_left - 1 if self._holder == before else LOOKS
+        if not self._looks_left:
             raise self._turns.busy()
 
 
