@@ -19,7 +19,6 @@ from payment_simulator.experiments.persistence.turns import Turns
 from small_experiment import experiment, iteration
 
 LOCKS = [".exp1.db.lock", ".exp1.db.next"]
-LOGS = ["exp1.db.wal", "exp1.db.wal.checkpoint", "exp1.db.wal.recovery"]
 KINDS = ["a symbolic link", "a link to nothing", "a named pipe", "a hard link", "a directory"]
 WROTE = "since 2026-11-30T02:34:09+00:00\n"
 
@@ -84,9 +83,12 @@ def test_no_database_is_made_where_its_lock_file_is_a_foreign_one(path, kind):
     assert not path.with_name("new.db").exists()
 
 
-@pytest.mark.parametrize("name", LOGS)
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_database_whose_log_is_a_foreign_file_is_not_opened(path, kind, name):
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("exp1.db.wal", kind) for kind in KINDS]
+    + [("exp1.db.wal.checkpoint", "a symbolic link"), ("exp1.db.wal.recovery", "a symbolic link")],
+)
+def test_a_database_whose_log_is_a_foreign_file_is_not_opened(path, name, kind):
     home, before = path.parents[1] / "home", path.read_bytes()
     place(kind, path.with_name(name), home)
     with pytest.raises(

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from payment_simulator.experiments.persistence.statements import fetch
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(["', '?\\", "\0", "'; DROP TABLE t; --"])
+UNICODE = st.text(st.characters(exclude_categories=["Cs"]))
+TEXTS = UNICODE | st.text(st.sampled_from("'\\\"?;:-$%{}\0\n a1")) | st.just("'; DROP TABLE t; --")
 MOMENTS = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))
 INTEGERS = st.integers(-(2**63), 2**63 - 1)
 VALUES = st.none() | st.booleans() | INTEGERS | st.floats(allow_nan=False, allow_infinity=False) | TEXTS | MOMENTS

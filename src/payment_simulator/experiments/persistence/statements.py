@@ -1,9 +1,11 @@
 """SQL with values in it, without DuckDB's parameters: to look at the first one, its client imports pandas.
 
 That takes seconds of a processor, in which the process may have the database, and nothing here needs pandas. So each
-value is written into the statement, and text as hexadecimal digits: whatever a user wrote, none of it is read as SQL.
+value is written into the statement. Whatever a user wrote, none of it is read as SQL: between quotes stands only what
+has no quote and is printable ASCII, and every other text is written as hexadecimal digits.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+PLAIN = re.compile(r"[ -&(-~]*")
 Value = str | int | float | bool | datetime | None
 
 
@@ -39,5 +42,5 @@ def literal(value: Value) -> str:
         case datetime():
             return f"'{value.isoformat()}'::TIMESTAMPTZ"
         case str():
-            return f"decode(unhex('{value.encode().hex()}'))"
+            return f"'{value}'" if PLAIN.fullmatch(value) else f"decode(unhex('{value.encode().hex()}'))"
     raise TypeError(f"{value!r} ({type(value).__name__}) is not a value of a column")
