@@ -74,6 +74,14 @@ def test_a_foreign_lock_file_is_not_written_when_the_database_is_read_and_refuse
     assert (path.parent / name).is_symlink() == ("link" in kind and "hard" not in kind)
 
 
+@pytest.mark.parametrize("left", [b"", bytes(512), WROTE.encode().rjust(50, b"x").ljust(512)])
+def test_a_lock_file_of_a_process_that_is_gone_keeps_nobody_out(path, left):
+    for name in LOCKS:
+        path.with_name(name).write_bytes(left)
+    with ExperimentRepository(path) as repository:
+        repository.save_iteration(iteration())
+
+
 @pytest.mark.parametrize("kind", ["a symbolic link", "a named pipe"])
 def test_no_database_is_made_where_its_lock_file_is_a_foreign_one(path, kind):
     place(kind, path.with_name(".new.db.lock"), path.parents[1] / "home")

@@ -94,12 +94,13 @@ class Turns:
     def _lock(self, path: Path, stack: contextlib.ExitStack, wait: "Wait", *, to_read: bool) -> BinaryIO | None:
         try:
             file = stack.enter_context(_opened(path))
+            if not lock(file.fileno(), exclusive=True, wait=False):
+                wait.until_granted(file)
+            _refuse_foreign(file, path)
         except OSError as error:
             if to_read:
                 return None
             raise DatabaseError(f"{path}: {error.strerror}; whoever writes needs this file") from error
-        if not lock(file.fileno(), exclusive=True, wait=False):
-            wait.until_granted(file)
         return file
 
 
@@ -199,20 +200,11 @@ class Turn:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """The lock file, made if it is not there.
+    """The lock file, made if it is not there; one that we may not write to can be locked as well.
 
     Raises:
-        OSError: there can be none, or there is something else.
+        OSError: there can be none, or there is something else than a regular file.
     """
-    file = _open(path)
-    if not _is_ours(file.fileno()):
-        file.close()
-        raise OSError(errno.EINVAL, "is not a lock file of ours; move it away", os.fspath(path))
-    return file
-
-
-def _open(path: Path) -> BinaryIO:
-    """One that we may not write to can be locked as well."""
     try:
         return open(open_regular(path, os.O_RDWR | os.O_CREAT), "r+b", buffering=0)
     except OSError:
@@ -221,9 +213,13 @@ def _open(path: Path) -> BinaryIO:
         return open(open_regular(path, os.O_RDONLY), "rb", buffering=0)
 
 
-def _is_ours(descriptor: int) -> bool:
-    """Whether it has one name, and nothing in it but what a turn writes."""
-    status = os.fstat(descriptor)
-    if status.st_nlink > 1 or status.st_size not in (0, HOLDER_BYTES):
-        return False
-    return not status.st_size or WRITTEN_BY_US.fullmatch(os.pread(descriptor, HOLDER_BYTES, 0)) is not None
+def _refuse_foreign(file: BinaryIO, path: Path) -> None:
+    """Refuse a file that has another name, or holds what no turn has written; to be asked by who has locked it.
+
+    Raises:
+        OSError: it is such a file.
+    """
+    status = os.fstat(file.fileno())
+    found = os.pread(file.fileno(), HOLDER_BYTES, 0).strip(b"\0")  # as a power cut may leave it
+    if status.st_nlink > 1 or status.st_size > HOLDER_BYTES or (found and not WRITTEN_BY_US.fullmatch(found)):
+        raise OSError(errno.EINVAL, "is not a lock file of ours; move it away", os.fspath(path))
