@@ -74,7 +74,7 @@ def test_a_foreign_lock_file_is_not_written_when_the_database_is_read_and_refuse
     assert (path.parent / name).is_symlink() == ("link" in kind and "hard" not in kind)
 
 
-@pytest.mark.parametrize("left", [b"", bytes(512), WROTE.encode().rjust(50, b"x").ljust(512)])
+@pytest.mark.parametrize("left", [b"", bytes(512), f"process 1 on host {WROTE}".ljust(512).encode()])
 def test_a_lock_file_of_a_process_that_is_gone_keeps_nobody_out(path, left):
     for name in LOCKS:
         path.with_name(name).write_bytes(left)
