@@ -78,7 +78,11 @@ def check_csv(path: Path) -> None:
 
 
 def _target(path: Path) -> Path:
-    """The file that is meant: a link that a user names is the user's own."""
+    """Return the file that `path` leads to: a link that a user names is the user's own.
+
+    Raises:
+        ConfigError: there is something that is no regular file.
+    """
     target = Path(os.path.realpath(path))
     if os.path.lexists(target) and (found := kind_of(target)) != A_REGULAR_FILE:
         raise ConfigError(f"{path}: is {found}, not {A_REGULAR_FILE}; name another one")
@@ -95,7 +99,11 @@ def _read(path: Path) -> bytes:
 
 
 def _check_header(content: bytes, path: Path) -> str:
-    """Return what ends the header's line; of a file without one, what is to end it."""
+    """Return what ends the header's line; of a file without one, what is to end it.
+
+    Raises:
+        ConfigError: it is not the header of a result's row.
+    """
     if content in EMPTY:
         return CRLF
     try:

@@ -230,7 +230,7 @@ class Database:
         return connection
 
     def _refuse_other_names(self, *, read_only: bool) -> None:
-        """DuckDB opens what lies beside a database under names that it makes of the database's, and follows links."""
+        """Refuse names that lead elsewhere: DuckDB opens what lies beside a database by itself, and follows links."""
         for suffix in LOGS:
             log = self.path.with_name(self.path.name + suffix)
             with contextlib.suppress(FileNotFoundError):
