@@ -5,8 +5,8 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 # What O_NOFOLLOW answers at a link: ELOOP on Linux and macOS, EMLINK and EFTYPE elsewhere.
 AT_A_LINK = {errno.ELOOP, errno.EMLINK, getattr(errno, "EFTYPE", errno.ELOOP)}
@@ -20,6 +20,10 @@ KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+
+
+MAX_BYTES = 1 << 30
+"""Of a file that is read; the result of a run of five million requests has so much."""
 
 
 def open_regular(path: Path, flags: int, mode: int = 0o666) -> int:
@@ -81,20 +85,25 @@ def _words(kind: int) -> str:
 
 
 @contextlib.contextmanager
-def opened_to_read(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
+def opened_to_read(path: Path) -> Iterator[BufferedReader]:
     """The regular file at `path`, as `open_regular` opens it.
 
     Raises:
-        OSError: as `open_regular`, or it is larger than `max_bytes`: a file of holes can be of any size.
+        OSError: as `open_regular`, or it is larger than MAX_BYTES: a file of holes can be of any size.
     """
     with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
-        if (size := os.fstat(file.fileno()).st_size) > max_bytes:
-            reason = f"has {size / 1e9:.1f} GB, and at most {max_bytes / 1e9:.1f} GB are read"
+        if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES:
+            reason = f"has {size / 1e9:.1f} GB, and at most {MAX_BYTES / 1e9:.1f} GB are read"
             raise OSError(errno.EFBIG, reason, os.fspath(path))
         yield file
 
 
-def read_regular(path: Path, max_bytes: int) -> bytes:
+def read_regular(path: Path) -> bytes:
     """The bytes of the regular file at `path`. Raises as `opened_to_read`."""
-    with opened_to_read(path, max_bytes) as file:
+    with opened_to_read(path) as file:
         return file.read()
+
+
+def behind_link(path: Path) -> Path:
+    """`path` or, where that is a link, what it leads to: for files that a user names. Found ones are not followed."""
+    return path.resolve() if path.is_symlink() else path

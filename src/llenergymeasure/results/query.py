@@ -25,10 +25,11 @@ def query_results(
         import duckdb
     except ImportError as error:
         raise ConfigError(f"sql: DuckDB is not installed; run {INSTALL}") from error
-    with duckdb.connect(config={"python_enable_replacements": False}) as database:  # no variable of ours is a table
+    with duckdb.connect() as database:
         database.register("results", arrow_table(rows))
         database.register("timeseries", _timeseries(rows))
         try:
+            database.execute("SET python_enable_replacements = false")  # no variable of ours is a table
             found = database.execute(query)
             return [column[0] for column in found.description or []], found.fetchall()
         except duckdb.Error as error:
