@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from itertools import count
+from pathlib import Path
 
 import pytest
 from disks import leave_free, mounted, remount
@@ -36,6 +37,17 @@ try:
     sys.stdin.readline()
 except RecordError as error:
     print(error, flush=True)
+"""
+
+BEGIN_AND_STORE = """
+import os, sys
+sys.path.append(sys.argv[2])
+from payment_simulator.experiments.persistence import ExperimentRepository
+from small_experiment import experiment, iteration
+name, repository = f"run-{os.getpid()}", ExperimentRepository(sys.argv[1])
+repository.save_experiment(experiment(name))
+for number in range(1, 6):
+    repository.save_iteration(iteration(number, name))
 """
 
 
@@ -94,6 +106,19 @@ def test_of_many_processes_that_take_turns_no_acknowledged_row_is_missing(path, 
         assert (stored.failed, len(stored.iterations)) == ([], 50 * writers)
         assert sorted(iterations_in(repository)) == sorted(stored.iterations)
     assert max(stored.waits_s) < LONGEST_WAIT_S
+
+
+@pytest.mark.parametrize("processes", [5, pytest.param(32, marks=pytest.mark.slow)])
+def test_processes_that_start_at_once_on_a_new_database_all_store_while_it_is_read(path, processes):
+    command = [sys.executable, "-c", BEGIN_AND_STORE, path, Path(__file__).parents[1]]
+    writers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(processes)]
+    seen, reader = [], ExperimentRepository(path)
+    while any(each.poll() is None for each in writers):
+        seen.append(sum(each.num_iterations for each in reader.list_experiments()))
+    assert [each.communicate()[1] for each in writers] == [""] * processes
+    assert seen == sorted(seen)
+    numbers = [each.num_iterations for each in reader.list_experiments()]
+    assert numbers == [5] * processes
 
 
 @pytest.mark.parametrize("kills", [8, pytest.param(120, marks=pytest.mark.slow)])

@@ -1,18 +1,27 @@
 """Flat rows as files that other programs read."""
 
+import codecs
+import contextlib
 import csv
 import io
 import json
+import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from labledger.files import write_durably
+from labledger.csv_files import to_csv
+from labledger.files import held_directory, joined_directory, write_durably
+from labledger.regular_files import A_REGULAR_FILE, kind_of, open_regular
 from llenergymeasure.errors import ConfigError
 from llenergymeasure.results.flat import Value, arrow_table, columns
 
 Format = Literal["csv", "parquet", "json"]
 Rows = Sequence[dict[str, Value]]
+CRLF = "\r\n"
+EMPTY = (b"", codecs.BOM_UTF8)
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
 def export(rows: Rows, format: Format, path: Path) -> Path:  # noqa: A002 - the option's own name
@@ -22,48 +31,97 @@ def export(rows: Rows, format: Format, path: Path) -> Path:  # noqa: A002 - the 
         OSError: it could not be written; what stood there is unharmed.
         ValueError: an integer does not fit into Parquet's 64 bits.
     """
-    contents = {"csv": to_csv, "json": to_json, "parquet": to_parquet}
+    contents = {"csv": _csv, "json": to_json, "parquet": to_parquet}
     write_durably(path, contents[format](rows))
     return path
 
 
 def append_csv(row: dict[str, Value], path: Path) -> Path:
-    """Add a row to a CSV file with the same columns, or begin one.
+    """Add a row to a CSV file with the same columns, or begin one; a link is followed, and stays.
+
+    Any number of processes may add to one file at the same time. What is there stays byte for byte, and is there in
+    full with the new row or without it. The row's line ends as the header does.
 
     Raises:
-        OSError: it could not be read or written.
-        ConfigError: there is a file with other columns.
+        OSError: it could not be read or written; it is as it was.
+        ConfigError: there is something that no row can be added to, as in `check_csv`.
     """
-    before = path.read_bytes() if path.exists() else b""
-    content = to_csv([row])
-    header = content.partition(b"\r\n")[0]
-    check_csv(path)
-    body = before if not before or before.endswith(b"\n") else before + b"\r\n"
-    write_durably(path, body + content.removeprefix(header + b"\r\n") if body else content)
+    target = _target(path)
+    with joined_directory(target.parent):
+        pass  # it is there now
+    with held_directory(target.parent):  # not the file, which each row replaces
+        before = _read(target)
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+        line_end = _check_header(before, path)
+        header, added = to_csv(list(columns()), [], line_end), to_csv(list(columns()), [row], line_end)
+        if before not in EMPTY:
+            added = added.removeprefix(header) if before.endswith((b"\n", b"\r")) else line_end + added[len(header) :]
+        write_durably(target, before + added.encode())
+        if mode is not None:
+            target.chmod(mode)
     return path
 
 
 def check_csv(path: Path) -> None:
     """Refuse a file that a result's row cannot be added to, before anything is measured for it.
 
+    It may have been saved by a spreadsheet: with a byte order mark, other ends of lines, its header in quotes.
+
     Raises:
-        ConfigError: it has other columns, or cannot be read.
+        ConfigError: it is no file, cannot be read, has other columns or another sign between them, or is not UTF-8.
     """
     try:
-        before = path.read_bytes() if path.exists() else b""
+        before = _read(_target(path))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; name another file") from error
-    if before and before.partition(b"\r\n")[0] != to_csv([]).rstrip():
-        raise ConfigError(f"{path}: has other columns than a result's row; name another file")
+    _check_header(before, path)
 
 
-def to_csv(rows: Rows) -> bytes:
-    """A header and a line a row (RFC 4180)."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(columns()))
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
+def _target(path: Path) -> Path:
+    """Return the file that `path` leads to: a link that a user names is the user's own.
+
+    Raises:
+        ConfigError: there is something that is no regular file.
+    """
+    target = Path(os.path.realpath(path))
+    if os.path.lexists(target) and (found := kind_of(target)) != A_REGULAR_FILE:
+        raise ConfigError(f"{path}: is {found}, not {A_REGULAR_FILE}; name another one")
+    return target
+
+
+def _read(path: Path) -> bytes:
+    """The bytes of a file; none where there is no file."""
+    try:
+        with open(open_regular(path, os.O_RDONLY), "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
+def _check_header(content: bytes, path: Path) -> str:
+    """Return what ends the header's line; of a file without one, what is to end it.
+
+    Raises:
+        ConfigError: it is not the header of a result's row.
+    """
+    if content in EMPTY:
+        return CRLF
+    try:
+        first = next(iter(io.StringIO(content.decode("utf-8-sig"), newline="")))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8; save it as CSV in UTF-8, or name another file") from error
+    for separator, name in SEPARATORS.items():
+        with contextlib.suppress(csv.Error):  # a cell that is too long to be a column's name
+            if next(csv.reader([first], delimiter=separator), None) != list(columns()):
+                continue
+            if separator != ",":
+                raise ConfigError(f"{path}: has {name} between its columns; save it with commas, or name another file")
+            return first[len(first.rstrip("\r\n")) :] or CRLF
+    raise ConfigError(f"{path}: has other columns than a result's row; name another file")
+
+
+def _csv(rows: Rows) -> bytes:
+    return to_csv(list(columns()), rows).encode()
 
 
 def to_json(rows: Rows) -> bytes:

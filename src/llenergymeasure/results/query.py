@@ -32,6 +32,7 @@ def query_results(
         database.register("results", arrow_table(rows))
         database.register("timeseries", _timeseries(folders, rows))
         try:
+            database.execute("SET python_enable_replacements = false")  # no variable of ours is a table
             found = database.execute(query)
             return [column[0] for column in found.description or []], found.fetchall()
         except duckdb.Error as error:

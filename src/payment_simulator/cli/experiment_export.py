@@ -1,9 +1,6 @@
 """`payment-sim experiment export`."""
 
-import csv
-import io
 import json
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -63,6 +60,8 @@ def _file_name(bank: str) -> str:
 
 def _csv(run: "StoredRun") -> str:
     """A row an iteration; of every bank its cost and the parameters of its policy."""
+    from labledger.csv_files import to_csv
+
     banks = run.agent_ids
     rows = [
         {
@@ -76,12 +75,5 @@ def _csv(run: "StoredRun") -> str:
         }
         for each in run.iterations
     ]
-    return _table(dict.fromkeys([*ITERATION, *(name for row in rows for name in row)]), rows)
-
-
-def _table(names: Iterable[str], rows: Iterable[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(names), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    names = dict.fromkeys([*ITERATION, *(name for row in rows for name in row)])
+    return to_csv(list(names), rows, line_end="\n")

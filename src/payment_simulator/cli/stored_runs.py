@@ -49,7 +49,8 @@ def load_run(target: str, db: Path | None) -> "StoredRun":
 def _only_database() -> Path:
     from labledger.errors import ConfigError
 
-    found = sorted(path for path in FOLDER.glob("*.db") if path.is_file())
+    # A folder that came from somebody else may have links in it, which lead anywhere; one of one's own can be named.
+    found = sorted(path for path in FOLDER.glob("*.db") if path.is_file() and not path.is_symlink())
     if len(found) == 1:
         return found[0]
     names = ", ".join(map(str, found))

@@ -8,8 +8,7 @@ import pytest
 
 from llenergymeasure.domain.environment import EnvironmentSnapshot, GpuInfo
 from llenergymeasure.domain.metrics import Distribution, EnergyUncertainty, LatencyStats
-from llenergymeasure.errors import ConfigError
-from llenergymeasure.results.exporters import append_csv, export
+from llenergymeasure.results.exporters import export
 from llenergymeasure.results.flat import columns, flat_row
 from small_result import make_result
 
@@ -62,19 +61,3 @@ def test_an_integer_that_no_table_holds_is_refused_by_its_name(tmp_path):
     with pytest.raises(ValueError, match="total_tokens"):
         make_result(total_tokens=2**63).to_parquet(tmp_path / "x.parquet")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_rows_are_added_to_a_csv_that_has_the_same_columns(tmp_path):
-    path = tmp_path / "runs.csv"
-    for tokens in (1, 2):
-        append_csv(flat_row(make_result(total_tokens=tokens)), path)
-    with path.open(newline="") as file:
-        assert [row["total_tokens"] for row in csv.DictReader(file)] == ["1", "2"]
-
-
-def test_a_csv_with_other_columns_is_left_as_it_is(tmp_path):
-    path = tmp_path / "mine.csv"
-    path.write_text("a,b\n1,2\n")
-    with pytest.raises(ConfigError, match="other columns"):
-        append_csv(flat_row(make_result()), path)
-    assert path.read_text() == "a,b\n1,2\n"

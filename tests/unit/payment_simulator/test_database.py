@@ -23,6 +23,7 @@ from payment_simulator.experiments.persistence import (
     UnusableDatabaseError,
     schema,
 )
+from payment_simulator.experiments.persistence.turns import Turns
 from small_experiment import event, experiment, iteration
 
 HOLD = """
@@ -65,6 +66,30 @@ for _ in range(10):
         pass
     database.close()
     print(time.monotonic() - began_s)
+"""
+LOG_IMPORTS_AND_LOCKS = """
+import sys
+sys.path.append(sys.argv[2])
+from payment_simulator.experiments.persistence import ExperimentRepository, RecordError
+from small_experiment import complete, event, experiment, iteration
+
+def log(event, arguments):
+    if event == "fcntl.flock" or (event == "import" and arguments[0] not in sys.builtin_module_names):
+        print(event, *arguments)
+
+sys.addaudithook(log)
+with ExperimentRepository(sys.argv[1]) as repository:
+    repository.save_experiment(experiment())
+    with repository.transaction() as step:
+        step.save_iteration(iteration())
+        step.save_events([event(), event()])
+    complete(repository)
+    repository.list_experiments()
+    repository.get_events("run-1")
+    try:
+        repository.load_experiment("run-2")
+    except RecordError:
+        print("pandas is loaded" if "pandas" in sys.modules else "pandas is not loaded")
 """
 SAVE = """
 import sys
@@ -213,6 +238,15 @@ def test_duckdb_is_imported_when_a_database_is_opened_and_not_before():
     assert ended(loaded).stdout == "False\n"
 
 
+def test_all_that_is_imported_is_imported_before_anybody_waits_for_us_and_pandas_is_not(path):
+    logged = ended(LOG_IMPORTS_AND_LOCKS, path, Path(__file__).parents[2]).stdout.splitlines()
+    words = [line.split()[0] for line in logged]
+    assert "import" in words
+    assert "import" not in words[words.index("fcntl.flock") :]
+    assert logged[-1] != "pandas is loaded"
+    assert "pandas is not loaded" in logged
+
+
 def test_a_duckdb_shell_gets_in_soon_after_a_write_though_the_database_is_not_closed(path):
     repository = ExperimentRepository(path)
     repository.save_experiment(experiment())
@@ -262,6 +296,45 @@ def test_a_duckdb_shell_that_keeps_the_file_is_named_and_waited_for(path):
         with pytest.raises(DatabaseBusyError, match=rf"\(PID {shell.pid}\)"):
             ExperimentRepository(path, patience_s=0.3)
     repository.save_experiment(experiment())
+
+
+def test_all_who_wait_for_the_same_shell_are_told_since_when_it_has_the_file(path):
+    repositories, told = [ExperimentRepository(path, patience_s=0.3) for _ in range(3)], []
+
+    def save(repository):
+        with pytest.raises(DatabaseBusyError) as refused:
+            repository.save_experiment(experiment())
+        told.append(str(refused.value))
+
+    with held_by(HOLD_AS_A_SHELL, path) as shell:
+        threads = [threading.Thread(target=save, args=[each]) for each in repositories]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+    assert len(told) == 3
+    assert len({text.partition(f"(PID {shell.pid}), which does not take turns, at least")[2] for text in told}) == 1
+
+
+def test_patience_lasts_for_as_long_as_the_file_changes_hands(path):
+    turns, served = Turns(path, patience_s=0.1), iter([False] * 40 + [True])
+    with turns.turn(turns.wait()) as turn:
+
+        def attempt():
+            turn.tell()  # as the next one that has it does
+            return next(served)
+
+        turns.wait().until(attempt, every_s=0.005)
+
+
+def test_a_waiter_that_was_stopped_has_not_spent_its_patience(path):
+    turns, served = Turns(path, patience_s=0.1), iter([False] * 4 + [True])
+
+    def attempt():
+        time.sleep(0.11)  # the machine does something else
+        return next(served)
+
+    turns.wait().until(attempt, every_s=0)
 
 
 def test_who_waits_for_a_shell_gets_in_when_it_ends(path):

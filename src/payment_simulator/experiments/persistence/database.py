@@ -12,6 +12,7 @@ in the log is taken over by the next one that opens the file.
 
 import contextlib
 import errno
+import functools
 import os
 import re
 import tempfile
@@ -20,6 +21,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -27,8 +29,10 @@ from typing import TYPE_CHECKING, Any
 from labledger.errors import ConfigError
 from labledger.extras import install_command
 from labledger.files import copy_durably, joined_directory, uninterrupted
+from labledger.regular_files import A_REGULAR_FILE, kind_of
 from payment_simulator.experiments.persistence import schema
-from payment_simulator.experiments.persistence.turns import DatabaseBusyError, DatabaseError, Turn, Turns
+from payment_simulator.experiments.persistence.statements import fetch
+from payment_simulator.experiments.persistence.turns import DatabaseBusyError, DatabaseError, Turn, Turns, Wait
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -42,6 +46,7 @@ TRY_EVERY_S = 0.05  # to open the file while one has it who does not take turns:
 PATIENCE_S = 30.0
 NO_ROOM = os.strerror(errno.ENOSPC)
 MAGIC, MAGIC_AT = b"DUCK", 8
+LOGS, SPILLED = (".wal", ".wal.checkpoint", ".wal.recovery"), ".tmp"
 
 # One thread opens and closes faster than many. Extensions: DuckDB would fetch one from the network to open a file that
 # looks like another database's.
@@ -80,7 +85,8 @@ class Database:
     """
 
     def __init__(self, path: Path | str, *, must_exist: bool = False, patience_s: float = PATIENCE_S) -> None:
-        self.path = Path(path).resolve()
+        _warm_up(_duckdb())
+        self.path = Path(os.path.realpath(path))
         self._turns = Turns(self.path, patience_s)
         self._busy = threading.Lock()
         self._user: int | None = None  # the thread that is inside of `write` or `read`
@@ -133,7 +139,7 @@ class Database:
     def _make(self) -> None:
         """Put an empty database at the path, whole."""
         try:
-            with joined_directory(self.path.parent), self._turns.turn(self._turns.deadline_s()):
+            with joined_directory(self.path.parent), self._turns.turn(self._turns.wait()):
                 if self.path.exists():
                     return
                 with tempfile.TemporaryDirectory() as folder:
@@ -148,11 +154,11 @@ class Database:
     def _connection(self, *, read_only: bool) -> Iterator["DuckDBPyConnection"]:
         """A connection that nobody else uses meanwhile, and nobody again after an exception."""
         self._refuse_inside()
-        deadline_s = self._turns.deadline_s()
+        wait = self._turns.wait()
         with contextlib.ExitStack() as mine:
-            self._turns.wait_until(lambda: self._enter(mine), deadline_s, LOOK_EVERY_S)
+            wait.until(lambda: self._enter(mine), LOOK_EVERY_S)
             try:
-                lease = self._lease or self._take(deadline_s, read_only=read_only)
+                lease = self._lease or self._take(wait, read_only=read_only)
                 yield lease.connection
                 lease.uses += 1
                 if self._is_over(lease):
@@ -178,10 +184,10 @@ class Database:
         self._user = None
         self._busy.release()
 
-    def _take(self, deadline_s: float, *, read_only: bool) -> _Lease:
+    def _take(self, wait: Wait, *, read_only: bool) -> _Lease:
         with contextlib.ExitStack() as held:
-            turn = held.enter_context(self._turns.turn(deadline_s, to_read=read_only))
-            self._turns.wait_until(lambda: self._lend(held, turn, read_only=read_only), deadline_s, TRY_EVERY_S)
+            turn = held.enter_context(self._turns.turn(wait, to_read=read_only))
+            wait.until(lambda: self._lend(held, turn, read_only=read_only), TRY_EVERY_S)
         assert self._lease is not None  # noqa: S101 - it was lent
         return self._lease
 
@@ -189,6 +195,7 @@ class Database:
         connection = self._connect(turn, read_only=read_only)
         if connection is None:
             return False
+        turn.tell()
         turn.call_next()
         self._lease = _Lease(connection, held.pop_all(), read_only)
         if not read_only:
@@ -201,11 +208,12 @@ class Database:
         duckdb = _duckdb()
         if not self.path.is_file():
             raise self._missing()
+        self._refuse_other_names(read_only=read_only)
         try:
             connection: DuckDBPyConnection = duckdb.connect(str(self.path), read_only=read_only, config=SETTINGS)
         except duckdb.Error as error:
             if holder := re.search(r"Conflicting lock is held in (.*?\(PID \d+\))", str(error)):
-                turn.tell(f"{holder[1]}, which does not take turns, at least")
+                turn.tell_of(holder[1])
                 return None
             if not _is_duckdb(self.path):
                 raise UnusableDatabaseError(f"{self.path}: not a DuckDB file; name another one") from error
@@ -220,6 +228,25 @@ class Database:
                 raise self._failed(error) from error
             raise
         return connection
+
+    def _refuse_other_names(self, *, read_only: bool) -> None:
+        """Refuse names that lead elsewhere: DuckDB opens what lies beside a database by itself, and follows links."""
+        for suffix in LOGS:
+            log = self.path.with_name(self.path.name + suffix)
+            with contextlib.suppress(FileNotFoundError):
+                found = kind_of(log)
+                if found == A_REGULAR_FILE and log.stat().st_nlink > 1:
+                    found = "a file that has another name too (a hard link)"
+                if found != A_REGULAR_FILE:
+                    raise UnusableDatabaseError(f"{log}: is {found}, where the log of {self.path} goes; move it away")
+        spilled = self.path.with_name(self.path.name + SPILLED)
+        if spilled.is_symlink():
+            raise UnusableDatabaseError(f"{spilled}: is a symbolic link, where DuckDB makes a folder; move it away")
+        if not read_only and self.path.stat().st_nlink > 1:
+            raise UnusableDatabaseError(
+                f"{self.path}: has another name too (a hard link), and who writes under one of two names does not see "
+                "the log beside the other; copy it, and name the copy"
+            )
 
     def _missing(self) -> UnusableDatabaseError:
         return UnusableDatabaseError(f"{self.path}: there is no such file; name one that an experiment has written")
@@ -291,6 +318,14 @@ def _duckdb() -> ModuleType:
             f"experiments are kept in DuckDB, which is not installed; run {install_command('payments')}"
         ) from error
     return duckdb
+
+
+@functools.cache
+def _warm_up(duckdb: ModuleType) -> None:
+    """Let DuckDB's client import what it needs for calls like ours, before anybody waits for us."""
+    with duckdb.connect(config=SETTINGS) as memory:
+        schema.migrate(memory, 0)
+        fetch(memory, "SELECT since FROM schema_versions WHERE since <= ?", [datetime.now(UTC)])
 
 
 def _is_duckdb(path: Path) -> bool:

@@ -5,6 +5,8 @@ Version n is what the first n of `MIGRATIONS` make of an empty file. They are on
 
 from typing import TYPE_CHECKING
 
+from payment_simulator.experiments.persistence.statements import fetch
+
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
@@ -71,5 +73,5 @@ def migrate(connection: "DuckDBPyConnection", version: int) -> None:
     connection.execute("CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT PRIMARY KEY, since TIMESTAMPTZ)")
     for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
         connection.execute(migration)
-        connection.execute("INSERT INTO schema_versions VALUES (?, now())", [number])
+        fetch(connection, "INSERT INTO schema_versions VALUES (?, now())", [number])
     connection.commit()

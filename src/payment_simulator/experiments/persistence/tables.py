@@ -9,6 +9,7 @@ from labledger.yaml_files import did_you_mean
 from payment_simulator.experiments.persistence.columns import COLUMNS, R, to_record
 from payment_simulator.experiments.persistence.owner import is_gone
 from payment_simulator.experiments.persistence.records import EventRecord, ExperimentRecord, IterationRecord
+from payment_simulator.experiments.persistence.statements import Value, fetch
 from payment_simulator.experiments.persistence.turns import DatabaseError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def insert(connection: "DuckDBPyConnection", kind: type, rows: Sequence[dict[str
     names = COLUMNS[kind]
     values = ", ".join([f"({', '.join('?' * len(names))})"] * len(rows))
     statement = f"INSERT INTO {TABLES[kind]} ({', '.join(names)}) VALUES {values} ON CONFLICT DO NOTHING"  # noqa: S608
-    count = connection.execute(statement, [row[name] for row in rows for name in names]).fetchall()[0][0]
+    count = fetch(connection, statement, [row[name] for row in rows for name in names])[0][0]
     return bool(count == len(rows))
 
 
@@ -42,14 +43,16 @@ def update(connection: "DuckDBPyConnection", experiment_id: str, row: dict[str, 
     """Whether there is such an experiment; the columns of `row` are replaced."""
     changes = ", ".join(f"{name} = ?" for name in row)
     statement = f"UPDATE experiments SET {changes} WHERE experiment_id = ?"  # noqa: S608
-    return bool(connection.execute(statement, [*row.values(), experiment_id]).fetchall()[0][0])
+    return bool(fetch(connection, statement, [*row.values(), experiment_id])[0][0])
 
 
-def select(connection: "DuckDBPyConnection", kind: type[R], rest: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+def select(
+    connection: "DuckDBPyConnection", kind: type[R], rest: str, values: Sequence[Value]
+) -> list[tuple[Any, ...]]:
     """The rows of a kind of record that the `rest` of a SELECT chooses, for `to_record`."""
     names = [ITERATIONS if name == "num_iterations" else name for name in COLUMNS[kind]]
     statement = f"SELECT {', '.join(names)} FROM {TABLES[kind]} {rest}"  # noqa: S608
-    return connection.execute(statement, values).fetchall()
+    return fetch(connection, statement, values)
 
 
 def to_experiment(row: tuple[Any, ...]) -> ExperimentRecord:
@@ -79,7 +82,7 @@ def last_event(connection: "DuckDBPyConnection", path: Path, experiment_id: str)
     """
     require(connection, path, experiment_id)
     statement = "SELECT coalesce(max(event_id), 0) FROM events WHERE experiment_id = ?"
-    return int(connection.execute(statement, [experiment_id]).fetchall()[0][0])
+    return int(fetch(connection, statement, [experiment_id])[0][0])
 
 
 def require(connection: "DuckDBPyConnection", path: Path, experiment_id: str) -> None:
@@ -88,12 +91,12 @@ def require(connection: "DuckDBPyConnection", path: Path, experiment_id: str) ->
     Raises:
         RecordError: it is not.
     """
-    if not connection.execute("SELECT 1 FROM experiments WHERE experiment_id = ?", [experiment_id]).fetchall():
+    if not fetch(connection, "SELECT 1 FROM experiments WHERE experiment_id = ?", [experiment_id]):
         raise unknown(connection, path, experiment_id)
 
 
 def unknown(connection: "DuckDBPyConnection", path: Path, experiment_id: str) -> RecordError:
     """The error of whoever asks for an experiment that is not there."""
     statement = "SELECT experiment_id FROM experiments ORDER BY started_at DESC, experiment_id LIMIT ?"
-    names = [name for (name,) in connection.execute(statement, [NAMED_WHEN_UNKNOWN]).fetchall()]
+    names = [name for (name,) in fetch(connection, statement, [NAMED_WHEN_UNKNOWN])]
     return RecordError(f"{path}: there is no experiment {experiment_id}{did_you_mean(str(experiment_id), names)}")

@@ -3,12 +3,15 @@
 Two lock files stand beside the file, with names that begin with a dot. Who holds the first has the file, and writes
 into it who that is. Who holds the second is next; so whoever has just given the file back cannot take it again before
 those who wait. The kernel frees both when a process ends, however it ends. Neither is ever removed: a process may be
-about to lock it.
+about to lock it. What somebody else has placed under their names (a link, a pipe, a file with something in it) is
+neither locked nor written.
 """
 
 import contextlib
+import errno
 import os
 import platform
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,8 +21,13 @@ from typing import BinaryIO
 
 from labledger.errors import LabledgerError
 from labledger.files import lock, uninterrupted
+from labledger.regular_files import open_regular
 
 HOLDER_BYTES = 512
+WHO_BYTES = 430  # the rest is for the moment
+WRITTEN_BY_US = re.compile(rb".+ since \d{4}-\d\d-\d\dT[\d:.]+\+00:00\n *", re.DOTALL)
+NO_TURNS = ", which does not take turns, at least"
+LOOKS = 10  # in the time of a waiter's patience, at who has the file
 
 
 class DatabaseError(LabledgerError):
@@ -27,11 +35,14 @@ class DatabaseError(LabledgerError):
 
 
 class DatabaseBusyError(DatabaseError):
-    """Someone else has had the database for longer than we wait."""
+    """One and the same has had the database for longer than we wait."""
 
 
 class Turns:
-    """The turns with the file at `path`. Who waits for longer than `patience_s` in all is told who has it."""
+    """The turns with the file at `path`. Who waits while one and the same has it for `patience_s` is told who that is.
+
+    Others that come before us cost no patience: the kernel keeps the order, so our turn comes, on a busy machine later.
+    """
 
     def __init__(self, path: Path, patience_s: float) -> None:
         self._path = path
@@ -39,22 +50,19 @@ class Turns:
         self._taken = path.with_name(f".{path.name}.lock")
         self._next = path.with_name(f".{path.name}.next")
 
-    def deadline_s(self) -> float:
-        """When who begins to wait now has waited for long enough, on the monotonic clock."""
-        return time.monotonic() + self._patience_s
-
     @contextlib.contextmanager
-    def turn(self, deadline_s: float, *, to_read: bool = False) -> Iterator["Turn"]:
+    def turn(self, wait: "Wait", *, to_read: bool = False) -> Iterator["Turn"]:
         """It is our turn.
 
         Raises:
-            DatabaseBusyError: it was not by then.
+            DatabaseBusyError: somebody kept the file for too long.
             DatabaseError: there can be no lock file; a reader does without, for DuckDB has a lock of its own.
         """
         with contextlib.ExitStack() as held, contextlib.ExitStack() as in_line:
-            self._lock(self._next, in_line, deadline_s, to_read=to_read)
-            turn = Turn(self._lock(self._taken, held, deadline_s, to_read=to_read), in_line)
-            turn.tell(f"process {os.getpid()} on {platform.node()}")
+            self._lock(self._next, in_line, wait, to_read=to_read)
+            turn = Turn(self, self._lock(self._taken, held, wait, to_read=to_read), in_line)
+            if NO_TURNS not in self.holder():  # else that one may have the file still, and not we
+                turn.tell()
             yield turn
 
     def is_awaited(self) -> bool:
@@ -65,49 +73,102 @@ class Turns:
         except OSError:
             return False
 
-    def wait_until(self, attempt: Callable[[], bool], deadline_s: float, every_s: float) -> None:
+    def wait(self) -> "Wait":
+        """A wait that begins when it is first asked about."""
+        return Wait(self, self._patience_s)
+
+    def holder(self) -> str:
+        """Who has the file, or had it last, and since when; nothing where that is not known."""
+        try:
+            with open(open_regular(self._taken, os.O_RDONLY), "rb") as file:
+                text = file.read(HOLDER_BYTES).decode(errors="replace").strip(" \0\n")
+        except OSError:
+            return ""
+        return "".join(each if each.isprintable() else "�" for each in text)
+
+    def busy(self) -> DatabaseBusyError:
+        """The error of a waiter whose patience has run out."""
+        waited = f"in use for the last {self._patience_s:g} s, now by {self.holder() or 'someone unknown'}"
+        return DatabaseBusyError(f"{self._path}: {waited}; try again when that has ended")
+
+    def _lock(self, path: Path, stack: contextlib.ExitStack, wait: "Wait", *, to_read: bool) -> BinaryIO | None:
+        try:
+            file = stack.enter_context(_opened(path))
+            if not lock(file.fileno(), exclusive=True, wait=False):
+                wait.until_granted(file)
+            _refuse_foreign(file, path)
+        except OSError as error:
+            if to_read:
+                return None
+            raise DatabaseError(f"{path}: {error.strerror}; whoever writes needs this file") from error
+        return file
+
+
+class Wait:
+    """One's wait for one's turn, which goes on for as long as the file changes hands."""
+
+    def __init__(self, turns: Turns, patience_s: float) -> None:
+        self._turns = turns
+        self._every_s = patience_s / LOOKS
+        self._looks_left = LOOKS
+        self._next_look_s = 0.0
+        self._holder: str | None = None
+
+    def until(self, attempt: Callable[[], bool], every_s: float) -> None:
         """Try until it succeeds; Ctrl-C ends the wait, but never an attempt.
 
         Raises:
-            DatabaseBusyError: it did not succeed by then.
+            DatabaseBusyError: one and the same has had the file for too long.
         """
         while True:
             with uninterrupted():
                 if attempt():
                     return
-            if time.monotonic() > deadline_s:
-                raise self._busy()
+            self._look()
             time.sleep(every_s)
 
-    def _lock(self, path: Path, stack: contextlib.ExitStack, deadline_s: float, *, to_read: bool) -> BinaryIO | None:
-        try:
-            file = stack.enter_context(_opened(path))
-        except OSError as error:
-            if to_read:
-                return None
-            raise DatabaseError(f"{path}: {error.strerror}; whoever writes needs this file") from error
-        if not lock(file.fileno(), exclusive=True, wait=False) and not _granted(file, deadline_s):
-            raise self._busy()
-        return file
+    def until_granted(self, file: BinaryIO) -> None:
+        """Return when the lock on `file` is ours: the kernel grants it in the order in which it was asked for.
 
-    def _busy(self) -> DatabaseBusyError:
-        waited = f"in use for the last {self._patience_s:g} s, now by {self._holder()}"
-        return DatabaseBusyError(f"{self._path}: {waited}; try again when that has ended")
+        It cannot be told for how long to wait, so a thread of its own waits, on a descriptor of its own: once we have
+        given up and closed `file`, the lock is free again as soon as it is granted.
 
-    def _holder(self) -> str:
-        try:
-            return self._taken.read_text(encoding="utf-8", errors="replace").strip(" \0\n") or "someone unknown"
-        except OSError:
-            return "someone unknown"
+        Raises:
+            DatabaseBusyError: as `until`.
+        """
+        descriptor, granted = os.dup(file.fileno()), threading.Event()
+
+        def wait() -> None:
+            lock(descriptor, exclusive=True)
+            os.close(descriptor)
+            granted.set()
+
+        threading.Thread(target=wait, daemon=True).start()
+        while not granted.is_set():
+            self._look()
+            granted.wait(self._every_s)
+
+    def _look(self) -> None:
+        """Spend patience where the file has not changed hands since the last look.
+
+        Looks are counted, not time: a process that was stopped, or came to nothing on a busy machine, has not waited.
+        """
+        now_s = time.monotonic()
+        if now_s < self._next_look_s:
+            return
+        self._next_look_s, before, self._holder = now_s + self._every_s, self._holder, self._turns.holder()
+        self._looks_left = self._looks_left - 1 if self._holder == before else LOOKS
+        if not self._looks_left:
+            raise self._turns.busy()
 
 
 class Turn:
     """Our turn, and the lock file in which we tell the others about it; we are `in_line` still."""
 
-    def __init__(self, file: BinaryIO | None, in_line: contextlib.ExitStack) -> None:
+    def __init__(self, turns: Turns, file: BinaryIO | None, in_line: contextlib.ExitStack) -> None:
+        self._turns = turns
         self._file = file
         self._in_line = in_line
-        self._told = ""
 
     def call_next(self) -> None:
         """Let another be next.
@@ -117,39 +178,48 @@ class Turn:
         """
         self._in_line.close()
 
-    def tell(self, who: str) -> None:
-        """Let those who wait know who has the file, and since when."""
-        if self._file is None or who == self._told:
+    def tell(self) -> None:
+        """Let those who wait know that we have the file, from now on."""
+        self._write(f"process {os.getpid()} on {platform.node()}")
+
+    def tell_of(self, other: str) -> None:
+        """Let those who wait know that another has the file, who takes no turns.
+
+        It stays told since when, through the turns of all that wait for the same one: the file has not changed hands.
+        """
+        if not self._turns.holder().startswith(other + NO_TURNS):
+            self._write(other + NO_TURNS)
+
+    def _write(self, who: str) -> None:
+        if self._file is None:
             return
-        self._told = who
-        since = datetime.now(UTC).isoformat(timespec="seconds")
-        text = f"{who} since {since}\n".encode()[:HOLDER_BYTES].ljust(HOLDER_BYTES)
+        since = datetime.now(UTC).isoformat(timespec="milliseconds")  # no two turns begin at the same
+        text = who.encode()[-WHO_BYTES:] + f" since {since}\n".encode()
         with contextlib.suppress(OSError):  # a full disk, or a file that we may only read: they do not learn it
-            os.pwrite(self._file.fileno(), text, 0)
-
-
-def _granted(file: BinaryIO, deadline_s: float) -> bool:
-    """Whether the lock on `file` is ours by then: the kernel grants it in the order in which it was asked for.
-
-    It cannot be told for how long to wait, so a thread of its own waits, on a descriptor of its own: once we have given
-    up and closed `file`, the lock is free again as soon as it is granted.
-    """
-    descriptor, granted = os.dup(file.fileno()), threading.Event()
-
-    def wait() -> None:
-        lock(descriptor, exclusive=True)
-        os.close(descriptor)
-        granted.set()
-
-    threading.Thread(target=wait, daemon=True).start()
-    return granted.wait(max(0.0, deadline_s - time.monotonic()))
+            os.pwrite(self._file.fileno(), text.ljust(HOLDER_BYTES), 0)
 
 
 def _opened(path: Path) -> BinaryIO:
-    """The lock file, made if it is not there; one that we may not write to can be locked as well."""
+    """The lock file, made if it is not there; one that we may not write to can be locked as well.
+
+    Raises:
+        OSError: there can be none, or there is something else than a regular file.
+    """
     try:
-        return open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+b", buffering=0)
+        return open(open_regular(path, os.O_RDWR | os.O_CREAT), "r+b", buffering=0)
     except OSError:
         if not path.exists():
             raise
-        return open(path, "rb", buffering=0)
+        return open(open_regular(path, os.O_RDONLY), "rb", buffering=0)
+
+
+def _refuse_foreign(file: BinaryIO, path: Path) -> None:
+    """Refuse a file that has another name, or holds what no turn has written; to be asked by who has locked it.
+
+    Raises:
+        OSError: it is such a file.
+    """
+    status = os.fstat(file.fileno())
+    found = os.pread(file.fileno(), HOLDER_BYTES, 0).strip(b"\0")  # as a power cut may leave it
+    if status.st_nlink > 1 or status.st_size > HOLDER_BYTES or (found and not WRITTEN_BY_US.fullmatch(found)):
+        raise OSError(errno.EINVAL, "is not a lock file of ours; move it away", os.fspath(path))

@@ -1,0 +1,27 @@
+"""CSV that a spreadsheet may open: no text in it is run as a formula."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+# What OWASP's "CSV Injection" lists, and such a text that has our mark already: so that the mark can be taken off.
+FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+
+
+def to_csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]], line_end: str = "\r\n") -> str:
+    """Return a header and a line a row (RFC 4180); None is an empty cell.
+
+    A text that a spreadsheet would run as a formula (it begins with `=`, `+`, `-`, `@`, a tab or the end of a line)
+    gets an apostrophe before it. A number stays a number, below 0 too.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator=line_end)
+    writer.writerow(map(_cell, names))
+    writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
