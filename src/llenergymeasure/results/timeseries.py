@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pyarrow
 
 TIMESERIES_VERSION = "2.0"
+MAX_ROWS = 100_000_000
+"""Of a file that is read: two weeks of eight boards, ten times a second. A small file can hold more."""
 
 
 def write_timeseries_parquet(samples: Sequence[PowerSample], path: Path) -> Path:
@@ -62,13 +64,16 @@ def load_timeseries_parquet(path: Path) -> "pyarrow.Table":
     """The table in `path`; its page checksums are verified.
 
     Raises:
-        OSError: it cannot be read, is not Parquet, or a checksum does not hold.
+        OSError: it cannot be read, is not Parquet, has more than MAX_ROWS rows, or a checksum does not hold.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with opened_to_read(path) as file:
-            return pq.read_table(file, page_checksum_verification=True)
+            parquet = pq.ParquetFile(file, page_checksum_verification=True)
+            if (rows := parquet.metadata.num_rows) > MAX_ROWS:
+                raise OSError(errno.EFBIG, f"has {rows:,} rows, and at most {MAX_ROWS:,} are read", str(path))
+            return parquet.read()
     except pa.ArrowException as error:  # a damaged footer can ask for anything
         raise OSError(errno.EIO, f"not readable as Parquet: {error}", str(path)) from error

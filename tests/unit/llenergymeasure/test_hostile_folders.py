@@ -261,3 +261,15 @@ def test_what_a_user_may_not_read_is_named_and_the_rest_is_listed(tmp_path, monk
     for name in locked[1:]:
         assert f"results/{name}: a directory; left alone: it cannot be looked into" in shown[3][1]
     assert "results/.state/run: a run that ended before any process had kept anything; removed" in shown[3][1]
+
+
+def test_a_small_timeseries_that_would_fill_the_memory_is_not_read(tmp_path, sidecar):
+    path = save(tmp_path / "results", "one", sidecar, experiment_id="one") / "timeseries.parquet"
+    part = pa.table({"gpu_index": pa.array([0] * 10**6, pa.int32())})
+    with pq.ParquetWriter(path, part.schema, compression="zstd") as writer:
+        for _ in range(101):
+            writer.write_table(part)
+    assert path.stat().st_size < 500_000
+    code, shown = llem("results", "verify", tmp_path / "results")
+    assert code == 1
+    assert "timeseries.parquet: has 101,000,000 rows, and at most 100,000,000 are read" in shown
