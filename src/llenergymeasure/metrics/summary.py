@@ -23,7 +23,7 @@ from llenergymeasure.domain.metrics import (
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.requests import Batch, RequestRecord
 from llenergymeasure.metrics.advice import energy_warnings, idle_warnings, run_warnings, size_warnings
-from llenergymeasure.metrics.columns import failed_columns, mean_intervals, request_columns
+from llenergymeasure.metrics.columns import failed_columns, mean_intervals, request_columns, unless_memory_is_out
 from llenergymeasure.metrics.energy import RunEnergy, emissions_kg_co2, multi_gpu_metrics
 from llenergymeasure.metrics.flops import FLOPS_CONFIDENCE, FLOPS_METHOD, FLOPS_METHOD_SERVED, total_flops
 from llenergymeasure.metrics.latency import e2e_ms, latency_stats, tpot_ms, ttft_ms
@@ -71,9 +71,14 @@ def totals(batches: Sequence[Batch], window: Window, model: ModelFacts) -> Total
     def inside(moment_s: float) -> bool:
         return window.start_s <= moment_s <= window.end_s
 
+    def inside_of(times_s: Sequence[float]) -> int:
+        if times_s and inside(min(times_s)) and inside(max(times_s)):  # of most requests, and quick
+            return len(times_s)
+        return sum(map(inside, times_s))
+
     return Totals(
         input_tokens=sum(request.input_tokens for request in requests if inside(request.prefilled_s)),
-        output_tokens=sum(inside(moment_s) for request in requests for moment_s in request.token_times_s),
+        output_tokens=sum(inside_of(request.token_times_s) for request in requests),
         completed=sum(inside(request.end_s) for request in requests),
         requests=[request for request in requests if inside(request.start_s) and (whole_run or inside(request.end_s))],
         duration_s=window.duration_s,
@@ -87,6 +92,9 @@ def summarise(measurement: Measurement) -> ExperimentResult:
     counted = totals(measurement.batches, window, model)
     energy = energy_of(measurement, measurement.energy.devices)
     start = _started_at(measurement)
+    intervals, interval_notes = unless_memory_is_out(
+        lambda: latency_intervals(measurement.batches, counted.requests, config.random_seed)
+    )
     verdict_word, reasons = verdict(energy)
     phases, phase_notes = phase_fields(measurement, energy)
     return ExperimentResult(
@@ -108,7 +116,7 @@ def summarise(measurement: Measurement) -> ExperimentResult:
         output_tokens_per_second=counted.output_tokens / counted.duration_s,
         requests_per_second=counted.completed / counted.duration_s,
         latency_stats=latency_stats(counted.requests),
-        confidence_intervals=latency_intervals(measurement.batches, counted.requests, config.random_seed),
+        confidence_intervals=intervals,
         request_failures=request_failures(measurement),
         client_lateness_ms=client_lateness_ms(measurement),
         **_energy_fields(measurement, counted, energy),
@@ -118,12 +126,12 @@ def summarise(measurement: Measurement) -> ExperimentResult:
         model_memory_mb=model.model_memory_mb,
         verdict=verdict_word,
         verdict_reasons=reasons,
-        measurement_warnings=_warnings(measurement, counted, energy, phase_notes),
+        measurement_warnings=_warnings(measurement, counted, energy, [*phase_notes, *interval_notes]),
         warmup_result=measurement.warmup,
         warmup_excluded_samples=measurement.warmup_excluded,
         environment_snapshot=measurement.environment,
         docker_image_digest=measurement.environment.image_digest if measurement.environment else None,
-        process_results=[raw_result(measurement)],
+        process_results=[_raw_result(measurement, counted, energy)],
         aggregation=AggregationMetadata(method="one process", num_processes=1),
     )
 
@@ -140,9 +148,11 @@ def effective_config(measurement: Measurement) -> dict[str, JsonValue]:
 
 def raw_result(measurement: Measurement) -> RawProcessResult:
     """This process's part: figures of the window, and a row for every request that finished, window or not."""
-    config, model = measurement.config, measurement.model
-    counted = totals(measurement.batches, measurement.window, model)
-    energy = energy_of(measurement, measurement.energy.devices)
+    counted = totals(measurement.batches, measurement.window, measurement.model)
+    return _raw_result(measurement, counted, energy_of(measurement, measurement.energy.devices))
+
+
+def _raw_result(measurement: Measurement, counted: Totals, energy: RunEnergy) -> RawProcessResult:
     requests = [request for batch in measurement.batches for request in batch.requests]
     start = _started_at(measurement)
     first_tokens = [value for request in counted.requests if (value := ttft_ms(request)) is not None]
@@ -151,7 +161,7 @@ def raw_result(measurement: Measurement) -> RawProcessResult:
         process_index=measurement.process_index,
         gpu_id=gpus[0].index if len(gpus := _gpus(measurement)) == 1 else None,
         config_name=None,
-        model_name=config.model,
+        model_name=measurement.config.model,
         timestamps=Timestamps.from_times(start, start + timedelta(seconds=counted.duration_s)),
         inference_metrics=inference_metrics(
             counted.input_tokens, counted.output_tokens, counted.duration_s, first_tokens
@@ -301,7 +311,7 @@ def _compute_metrics(measurement: Measurement, counted: Totals) -> ComputeMetric
     )
 
 
-def _warnings(measurement: Measurement, counted: Totals, energy: RunEnergy, phase_notes: Sequence[str]) -> list[str]:
+def _warnings(measurement: Measurement, counted: Totals, energy: RunEnergy, notes: Sequence[str]) -> list[str]:
     reading = measurement.energy
     start_s, end_s = _energy_span(measurement)
     found = [
@@ -315,12 +325,12 @@ def _warnings(measurement: Measurement, counted: Totals, energy: RunEnergy, phas
         *(size_warnings(counted.duration_s, counted.completed) if measurement.processes == 1 else []),
         *idle_warnings(reading.loaded_idle, reading.bare_idle, energy),
         *serving_warnings(measurement),
-        *phase_notes,
+        *notes,
     ]
-    notes = [*measurement.notes, measurement.window.note] if measurement.window.note else [*measurement.notes]
+    before = [*measurement.notes, measurement.window.note] if measurement.window.note else [*measurement.notes]
     if measurement.window.methodology == "windowed" and len(counted.requests) < counted.completed:
-        notes.append(
+        before.append(
             f"Latencies are of the {len(counted.requests)} requests that lie wholly inside the window, of "
             f"{counted.completed} that ended in it: long ones are too few among them; name a wider window."
         )
-    return [*notes, *found]
+    return [*before, *found]

@@ -15,7 +15,7 @@ from llenergymeasure.domain.choices import MeasurementMethodology
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, AggregationMetadata, ExperimentResult, RawProcessResult
 from llenergymeasure.domain.metrics import EnergyMetrics
 from llenergymeasure.errors import ExperimentError
-from llenergymeasure.metrics.columns import latency_intervals_of, latency_stats_of, served
+from llenergymeasure.metrics.columns import latency_intervals_of, latency_stats_of, served, unless_memory_is_out
 from llenergymeasure.metrics.serving import failures_by_kind
 from llenergymeasure.metrics.unknowns import ratio, sum_of_all
 from llenergymeasure.results.persistence import RAW_FILE, RERUN_COMMAND, state_folder
@@ -139,6 +139,7 @@ def aggregate_results(
     energy_j = _energy_j(raw_results)
     requests = [request for raw in raw_results for request in served(raw)]
     ended = sum(request.ended_inside for request in requests)
+    intervals, interval_notes = unless_memory_is_out(lambda: latency_intervals_of(requests, _seed(fields)))
     computed: dict[str, object] = {
         "start_time": start,
         "end_time": end,
@@ -162,7 +163,7 @@ def aggregate_results(
         "model_memory_mb": sum_of_all(_computed(raw_results, "model_memory_mb")),
         "requests_per_second": ratio(ended, active_s) if requests else None,
         "latency_stats": latency_stats_of(requests),
-        "confidence_intervals": latency_intervals_of(requests, _seed(fields)),
+        "confidence_intervals": intervals,
         "process_results": list(raw_results),
         "aggregation": AggregationMetadata(
             method="sum of processes, throughput over the union of their intervals",
@@ -176,6 +177,7 @@ def aggregate_results(
         {
             **computed,
             **fields,
+            "measurement_warnings": [*_given_warnings(fields), *interval_notes],
             "experiment_id": experiment_id,
             "measurement_config_hash": measurement_config_hash,
             "measurement_methodology": measurement_methodology,
@@ -187,6 +189,11 @@ def _seed(fields: Mapping[str, object]) -> int:
     config = fields.get("effective_config")
     seed = config.get("random_seed") if isinstance(config, Mapping) else None
     return seed if isinstance(seed, int) else 0
+
+
+def _given_warnings(fields: Mapping[str, object]) -> list[object]:
+    given = fields.get("measurement_warnings")
+    return list(given) if isinstance(given, Sequence) else []
 
 
 def _computed(raw_results: Sequence[RawProcessResult], name: str) -> list[float | None]:
