@@ -108,8 +108,9 @@ def load_samples(folder: Path, raws: Sequence[RawProcessResult]) -> list[PowerSa
     for raw in raws:
         path = folder / SAMPLES_FILE.format(index=raw.process_index)
         if path.is_file():
+            late_s = _late_s(raw, raws)
             rows = [PowerSample(**row) for row in load_timeseries_parquet(path).to_pylist()]
-            found += [replace(row, timestamp_s=row.timestamp_s + _late_s(raw, raws)) for row in rows]
+            found += [replace(row, timestamp_s=row.timestamp_s + late_s) for row in rows]
     return sorted(found, key=lambda row: row.timestamp_s)
 
 
@@ -296,10 +297,11 @@ def _hottest(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult]
     """The hottest device of any process, at most one look a second."""
     looks: dict[int, tuple[float, float]] = {}
     for raw, part in zip(raws, parts, strict=True):
-        for moment_s, degrees_c in part.thermal_time_series or []:
-            late_s = moment_s + _late_s(raw, raws)
-            if (known := looks.get(int(late_s))) is None or degrees_c > known[1]:
-                looks[int(late_s)] = (late_s, degrees_c)
+        late_s = _late_s(raw, raws)
+        for own_s, degrees_c in part.thermal_time_series or []:
+            moment_s = own_s + late_s
+            if (known := looks.get(int(moment_s))) is None or degrees_c > known[1]:
+                looks[int(moment_s)] = (moment_s, degrees_c)
     return [looks[second] for second in sorted(looks)] or None
 
 

@@ -10,6 +10,11 @@ from shares import OPENED_S, gpu_energy, measurement, share, together
 from llenergymeasure import ExperimentResult
 from llenergymeasure.domain.power import DeviceWatch
 from llenergymeasure.domain.requests import Batch, RequestRecord
+from llenergymeasure.energy.meters.base import MeteredDevice
+from llenergymeasure.energy.meters.counter import CounterMeter
+from llenergymeasure.energy.meters.nvml_power import NvmlPower
+from llenergymeasure.energy.readings import Read, Recording
+from llenergymeasure.energy.sensors.nvml import Board
 from llenergymeasure.metrics import columns
 from llenergymeasure.metrics.measurement import Slice
 from llenergymeasure.metrics.summary import raw_result, summarise
@@ -107,3 +112,48 @@ def test_two_hundred_thousand_requests_are_summed_up_within_five_hundred_megabyt
     with within(megabytes=500):
         result = summarise(one)
     assert result.confidence_intervals["latency_stats.e2e_ms.mean"].n == 200_000
+
+
+class Recorded:
+    """A feed that has read everything already: a read every 10 ms, a degree a second."""
+
+    def __init__(self, seconds):
+        self._reads = [
+            Read("GPU-0", at / 100, at / 100 + 1e-4, 3.0 * (at // 10 * 10), 300.0, 50.0 if at % 100 == 0 else None)
+            for at in range(100 * seconds)
+        ]
+
+    def start(self, heard):
+        heard(self._reads, [])
+
+    def flush(self):
+        return False
+
+    def stop(self):
+        pass
+
+
+METERS = {
+    "counter": lambda feed: CounterMeter(
+        "nvml_counter", [MeteredDevice("GPU-0", "gpu", 0, limit_w=700.0)], feed, 0.1, poll_s=0.01
+    ),
+    "power": lambda feed: NvmlPower([Board("GPU-0", 0, "A GPU", 700.0, False, "instant", False)], 100.0, feed=feed),
+}
+
+
+@pytest.mark.parametrize("meter", METERS.values(), ids=METERS)
+def test_what_a_sensor_read_is_put_in_order_once_however_many_ticks_and_windows_there_are(meter, monkeypatch):
+    sorted_times = []
+    series = Recording.series
+    monkeypatch.setattr(Recording, "series", lambda self, *which: sorted_times.append(which) or series(self, *which))
+
+    def looks(seconds, windows):
+        sorted_times.clear()
+        with meter(Recorded(seconds)) as opened:
+            rows = opened.samples(1.0, seconds - 1.0)
+            energies = [opened.energy(1.0 + each / 100, 2.0 + each / 100)[0].energy_j for each in range(windows)]
+        assert len(rows) > 9 * (seconds - 2)
+        assert energies == pytest.approx([300.0] * windows, rel=1e-3)
+        return len(sorted_times)
+
+    assert looks(seconds=40, windows=80) == looks(seconds=5, windows=2)
