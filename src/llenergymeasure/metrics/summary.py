@@ -16,7 +16,6 @@ from llenergymeasure.domain.experiment import (
 from llenergymeasure.domain.metrics import (
     ComputeMetrics,
     ConfidenceInterval,
-    EnergyBreakdown,
     EnergyMetrics,
     Timestamps,
 )
@@ -24,10 +23,11 @@ from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.requests import Batch, RequestRecord
 from llenergymeasure.metrics.advice import energy_warnings, idle_warnings, run_warnings, size_warnings
 from llenergymeasure.metrics.columns import failed_columns, mean_intervals, request_columns, unless_memory_is_out
+from llenergymeasure.metrics.derived import EnergyTotals, RunTotals, derived
 from llenergymeasure.metrics.energy import RunEnergy, emissions_kg_co2, multi_gpu_metrics
 from llenergymeasure.metrics.flops import FLOPS_CONFIDENCE, FLOPS_METHOD, FLOPS_METHOD_SERVED, total_flops
 from llenergymeasure.metrics.latency import e2e_ms, latency_stats, tpot_ms, ttft_ms
-from llenergymeasure.metrics.measurement import EnergyReading, Measurement, energy_of
+from llenergymeasure.metrics.measurement import Measurement, energy_of
 from llenergymeasure.metrics.phases import phase_fields
 from llenergymeasure.metrics.power import peak_power_w, thermal_time_series, throttling
 from llenergymeasure.metrics.process_metrics import energy_metrics, inference_metrics
@@ -95,6 +95,7 @@ def summarise(measurement: Measurement) -> ExperimentResult:
     intervals, interval_notes = unless_memory_is_out(
         lambda: latency_intervals(measurement.batches, counted.requests, config.random_seed)
     )
+    come_to = _run_totals(measurement, counted, energy)
     verdict_word, reasons = verdict(energy)
     phases, phase_notes = phase_fields(measurement, energy)
     return ExperimentResult(
@@ -107,19 +108,13 @@ def summarise(measurement: Measurement) -> ExperimentResult:
         effective_config=effective_config(measurement),
         start_time=start,
         end_time=start + timedelta(seconds=counted.duration_s),
-        total_tokens=counted.tokens,
-        input_tokens=counted.input_tokens,
-        output_tokens=counted.output_tokens,
         token_count_source=token_count_source(measurement),
-        total_inference_time_sec=counted.duration_s,
-        avg_tokens_per_second=counted.tokens / counted.duration_s,
-        output_tokens_per_second=counted.output_tokens / counted.duration_s,
-        requests_per_second=counted.completed / counted.duration_s,
         latency_stats=latency_stats(counted.requests),
         confidence_intervals=intervals,
         request_failures=request_failures(measurement),
         client_lateness_ms=client_lateness_ms(measurement),
-        **_energy_fields(measurement, counted, energy),
+        **derived(come_to),
+        **_energy_fields(measurement, energy, come_to.energy_per_output_token_j),
         **phases,
         total_flops=counted.flops,
         peak_memory_mb=measurement.peak_memory_mb,
@@ -215,32 +210,56 @@ def _steady_state_window(measurement: Measurement) -> tuple[float, float] | None
     return (window.start_s - measurement.opened_s, window.end_s - measurement.opened_s)
 
 
-def _energy_fields(measurement: Measurement, counted: Totals, energy: RunEnergy) -> dict[str, object]:
-    """The energy part of the result. Powers are left to sources that measure."""
-    reading, total_j = measurement.energy, energy.total_j
+def _run_totals(measurement: Measurement, counted: Totals, energy: RunEnergy) -> RunTotals:
+    """The energy above the loaded idle, too, its bound widened by what idle varies."""
+    total_j, loaded = energy.total_j, measurement.energy.loaded_idle
+    start_s, end_s = _energy_span(measurement)
+    lasted_s = end_s - start_s
+    adjusted_j = None if total_j is None or loaded.power_w is None else total_j - loaded.power_w * lasted_s
+    adjusted_bound_j = None
+    if adjusted_j is not None and energy.bound_j is not None and loaded.spread_w is not None:
+        adjusted_bound_j = energy.bound_j + loaded.spread_w * lasted_s
+    return RunTotals(
+        tokens=counted.tokens,
+        input_tokens=counted.input_tokens,
+        output_tokens=counted.output_tokens,
+        requests=counted.completed,
+        duration_s=counted.duration_s,
+        energy=EnergyTotals(
+            joules=total_j,
+            lasted_s=lasted_s,
+            is_measured=energy.is_measured,
+            bound_j=energy.bound_j,
+            adjusted_j=adjusted_j,
+            adjusted_bound_j=adjusted_bound_j,
+            baseline_power_w=loaded.power_w,
+            baseline_method="loaded idle, before the warm-up",
+            baseline_timestamp=loaded.measured_at,
+        ),
+    )
+
+
+def _energy_fields(measurement: Measurement, energy: RunEnergy, per_output_token_j: float | None) -> dict[str, object]:
+    """What is known of the energy beside its ratios. Powers are left to sources that measure."""
+    reading, total_j, bare = measurement.energy, energy.total_j, measurement.energy.bare_idle
     start_s, end_s = _energy_span(measurement)
     duration_s = end_s - start_s
     gpu_parts = [device.energy_j for device in reading.devices if device.kind == "gpu"]
     offset_s = start_s - measurement.opened_s
     peak_w = peak_power_w(reading.samples, energy.watches, offset_s, offset_s + duration_s)
-    per_output_token_j = ratio(total_j, counted.output_tokens)
     ran_on = energy.devices if len(measurement.model.device_uuids) > 1 else ()
     return {
-        "total_energy_j": total_j,
-        "energy_uncertainty_j": energy.bound_j,
         "energy_uncertainty": energy.uncertainty,
-        "avg_energy_per_token_j": ratio(total_j, counted.tokens),
-        "energy_per_output_token_j": per_output_token_j,
-        "energy_per_request_j": ratio(total_j, counted.completed),
-        "energy_delay_product_js": None if total_j is None else total_j * counted.duration_s,
         "energy_source": energy.source,
         "energy_scope": energy.scope,
         "sources_not_used": reading.not_used,
         "device_energy": list(reading.devices),
         "energy_per_device_j": gpu_parts if gpu_parts and None not in gpu_parts else None,
-        **_idle_fields(reading, energy, duration_s),
+        "baseline_power_w": reading.loaded_idle.power_w,
+        "baseline_power_spread_w": reading.loaded_idle.spread_w,
+        "idle_power_w": bare.power_w if bare else None,
+        "idle_power_spread_w": bare.spread_w if bare else None,
         "zeus_energy_j": energy_of(measurement, reading.check).total_j if reading.check else None,
-        "mean_power_w": ratio(total_j, duration_s) if energy.is_measured else None,
         "peak_power_w": peak_w if energy.is_measured else None,
         "emissions_kg_co2": _emissions(measurement, total_j),
         "multi_gpu": multi_gpu_metrics(ran_on, total_j, per_output_token_j),
@@ -252,31 +271,6 @@ def _energy_fields(measurement: Measurement, counted: Totals, energy: RunEnergy)
 def _energy_span(measurement: Measurement) -> tuple[float, float]:
     window = measurement.window
     return measurement.energy.span or (window.start_s, window.end_s)
-
-
-def _idle_fields(reading: EnergyReading, energy: RunEnergy, duration_s: float) -> dict[str, object]:
-    """Idle power, bare and loaded, and the energy above the loaded one, its bound widened by what idle varies."""
-    total_j, loaded, bare = energy.total_j, reading.loaded_idle, reading.bare_idle
-    adjusted_j = None if total_j is None or loaded.power_w is None else total_j - loaded.power_w * duration_s
-    bound_j = None
-    if adjusted_j is not None and energy.bound_j is not None and loaded.spread_w is not None:
-        bound_j = energy.bound_j + loaded.spread_w * duration_s
-    breakdown = EnergyBreakdown(
-        raw_j=total_j,
-        adjusted_j=adjusted_j,
-        baseline_power_w=loaded.power_w,
-        baseline_method=None if adjusted_j is None else "loaded idle, before the warm-up",
-        baseline_timestamp=loaded.measured_at,
-    )
-    return {
-        "energy_breakdown": None if total_j is None else breakdown,
-        "energy_adjusted_j": adjusted_j,
-        "energy_adjusted_uncertainty_j": bound_j,
-        "baseline_power_w": loaded.power_w,
-        "baseline_power_spread_w": loaded.spread_w,
-        "idle_power_w": bare.power_w if bare else None,
-        "idle_power_spread_w": bare.spread_w if bare else None,
-    }
 
 
 def _emissions(measurement: Measurement, energy_j: float | None) -> float | None:
