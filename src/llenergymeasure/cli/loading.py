@@ -39,20 +39,19 @@ def _telling_warnings(path: Path) -> Iterator[None]:
             _told.add(text)
 
 
-def load_all(directory: Path) -> list[tuple[Path, "ExperimentResult"]]:
-    """Every readable result; the others, and warnings of other schema versions (once), on standard error."""
+def load_all(directory: Path) -> Iterator[tuple[Path, "ExperimentResult"]]:
+    """Every readable result, one after another: a result of many requests is large, and a folder has many. The others,
+    and warnings of other schema versions (once), go to standard error."""
     from labledger.console import print_error
     from llenergymeasure.results.catalog import Unreadable, read_result, result_files
 
-    found = []
     for path in result_files(directory):
         with _telling_warnings(path):
             result = read_result(path)
         if isinstance(result, Unreadable):
             print_error(f"{result.path}: {result.reason}")
         else:
-            found.append((path, result))
-    return found
+            yield path, result
 
 
 def load_rows(directory: Path) -> list[dict[str, Any]]:
