@@ -1,12 +1,15 @@
-"""Confidence intervals, on scipy."""
+"""Confidence intervals, on numpy and scipy's special functions."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import numpy as np
 
 BOOTSTRAP_RESAMPLES = 2_000
+DRAWS_AT_A_TIME = 1 << 18
+"""Of group numbers, 8 bytes each: so few stay in the processor's cache."""
 MAX_REPEATS = 1_000
 
 
@@ -26,36 +29,106 @@ def bootstrap_mean(groups: Sequence[Sequence[float]], *, seed: int, level: float
 
     Values of one group are not independent of each other (requests of one batch), so whole groups are drawn:
     the mean is the ratio of the groups' sums to their sizes. Efron (1987), "Better bootstrap confidence
-    intervals"; Davison and Hinkley (1997), section 2.4, for resampling groups.
+    intervals"; Davison and Hinkley (1997), sections 2.4, for resampling groups, and 5.3.
 
     Raises:
         ValueError: fewer than two groups, or an empty one.
     """
-    if len(groups) < 2 or not all(groups):
-        raise ValueError(f"{len(groups)} groups: an interval needs two, and none of them empty")
-    from scipy.stats import bootstrap
+    return bootstrap_means([groups], seed=seed, level=level)[0]
 
-    sums = np.array([sum(group) for group in groups], dtype=float)
-    sizes = np.array([len(group) for group in groups], dtype=float)
-    mean = float(sums.sum() / sizes.sum())
-    values = [value for group in groups for value in group]
-    if min(values) == max(values):
-        return Interval(mean, mean, level, len(groups), "all alike")
 
-    def ratio(total: np.ndarray, size: np.ndarray, axis: int = -1) -> np.ndarray:
-        return np.asarray(total.sum(axis=axis) / size.sum(axis=axis))
+def bootstrap_means(samples: Sequence[Sequence[Sequence[float]]], *, seed: int, level: float = 0.95) -> list[Interval]:
+    """`bootstrap_mean` of each sample. Samples with the same number of groups share their resamples.
 
-    found = bootstrap(
-        (sums, sizes),
-        ratio,
-        paired=True,
-        vectorized=True,
-        confidence_level=level,
-        n_resamples=BOOTSTRAP_RESAMPLES,
-        method="BCa",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return Interval(float(found.low), float(found.high), level, len(groups), "BCa bootstrap")
+    Time is linear in the groups, some 6 us each, and memory some bytes a group: resamples are drawn a few at a time.
+
+    Raises:
+        ValueError: as `bootstrap_mean`.
+    """
+    given = [_Groups.of(groups) for groups in samples]
+    means: dict[int, np.ndarray] = {}
+    for count in {len(each.sums) for each in given}:
+        alike = [place for place, each in enumerate(given) if len(each.sums) == count]
+        found = _resampled_means([given[place] for place in alike], np.random.default_rng(seed))
+        means |= dict(zip(alike, found, strict=True))
+    return [_bca(each, means[place], level) for place, each in enumerate(given)]
+
+
+class _Groups(NamedTuple):
+    """The sum and the size of each group, the one size that all have (None: they differ), and whether all values are
+    one."""
+
+    sums: np.ndarray
+    sizes: np.ndarray
+    common_size: float | None
+    all_alike: bool
+
+    @classmethod
+    def of(cls, groups: Sequence[Sequence[float]]) -> Self:
+        if len(groups) < 2 or not all(groups):
+            raise ValueError(f"{len(groups)} groups: an interval needs two, and none of them empty")
+        sums = np.array([sum(group) for group in groups], dtype=float)
+        sizes = np.array([len(group) for group in groups], dtype=float)
+        common_size = float(sizes[0]) if sizes.min() == sizes.max() else None
+        return cls(sums, sizes, common_size, min(map(min, groups)) == max(map(max, groups)))
+
+    @property
+    def mean(self) -> float:
+        return float(self.sums.sum() / self.sizes.sum())
+
+    def means_of(self, drawn: np.ndarray) -> np.ndarray:
+        """Of each row of group numbers the mean of those groups' values."""
+        alike = self.common_size
+        sizes = self.sizes[drawn].sum(axis=1) if alike is None else alike * drawn.shape[1]
+        return np.asarray(self.sums[drawn].sum(axis=1) / sizes)
+
+
+def _resampled_means(samples: Sequence[_Groups], generator: np.random.Generator) -> np.ndarray:
+    """Means of bootstrap samples, a row a sample. The draws do not depend on how many are made at a time."""
+    groups = len(samples[0].sums)
+    at_a_time = max(DRAWS_AT_A_TIME // groups, 1)
+    means = np.empty((len(samples), BOOTSTRAP_RESAMPLES))
+    for first in range(0, BOOTSTRAP_RESAMPLES, at_a_time):
+        part = slice(first, min(first + at_a_time, BOOTSTRAP_RESAMPLES))
+        drawn = generator.integers(0, groups, (part.stop - part.start, groups))
+        for row, sample in zip(means, samples, strict=True):
+            row[part] = sample.means_of(drawn)
+    return means
+
+
+def _bca(groups: _Groups, means: np.ndarray, level: float) -> Interval:
+    """The interval out of the means of bootstrap samples: Efron (1987); Efron and Tibshirani (1993), section 14.3."""
+    from scipy.special import ndtr, ndtri
+
+    mean, count = groups.mean, len(groups.sums)
+    if groups.all_alike:
+        return Interval(mean, mean, level, count, "all alike")
+    below = (np.count_nonzero(means < mean) + np.count_nonzero(means <= mean)) / (2 * len(means))
+    bias = ndtri(min(max(below, 0.5 / len(means)), 1 - 0.5 / len(means)))
+    acceleration = _acceleration(groups)
+
+    def share_below(normal: float) -> float:
+        moved = bias + normal
+        shrunk = 1 - acceleration * moved
+        return float(ndtr(bias + moved / shrunk)) if shrunk > 0 else float(moved > 0)
+
+    reach = ndtri((1 + level) / 2)
+    low, high = np.quantile(means, [share_below(-reach), share_below(reach)])
+    return Interval(float(low), float(high), level, count, "BCa bootstrap")
+
+
+def _acceleration(groups: _Groups) -> float:
+    """How fast the standard error of the mean changes with it: a sixth of the skewness of its jackknife values.
+
+    Without group i, of sum s_i and size m_i, the mean moves by (mean m_i - s_i) / (M - m_i), M the size of all.
+    """
+    moved = (groups.mean * groups.sizes - groups.sums) / (groups.sizes.sum() - groups.sizes)
+    pulls = moved.mean() - moved
+    largest = np.abs(pulls).max()
+    if largest == 0:
+        return 0.0
+    pulls /= largest
+    return float((pulls**3).sum() / (6 * (pulls**2).sum() ** 1.5))
 
 
 def mean_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:

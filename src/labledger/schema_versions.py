@@ -7,7 +7,7 @@ is migrated and nothing is invented: who wants a newer field measures it again.
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
@@ -134,8 +134,16 @@ def refuse_unstorable(value: Any, max_nesting: int = MAX_NESTING) -> None:
         if isinstance(each, dict):
             waiting += [(key, depth, where) for key in each]
             waiting += [(item, depth + 1, f"{where}.{key}") for key, item in each.items()]
-        elif isinstance(each, list | tuple):
+        elif isinstance(each, list | tuple) and not (depth < max_nesting and _are_storable_numbers(each)):
             waiting += [(item, depth + 1, f"{where}[{index}]") for index, item in enumerate(each)]
+
+
+def _are_storable_numbers(values: Sequence[Any]) -> bool:
+    """Whether all are plain numbers that can be stored; lists of them are long, and this looks at them quickly."""
+    kinds = set(map(type, values))
+    if kinds == {float}:
+        return all(map(math.isfinite, values))
+    return kinds == {int} and min(values) >= -MAX_INT and max(values) <= MAX_INT
 
 
 def _unstorable(value: Any, depth: int, max_nesting: int) -> str | None:

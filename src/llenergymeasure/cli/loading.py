@@ -1,5 +1,6 @@
 """Results as commands load them: what is wrong with one is told on standard error, and the rest goes on."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,20 +18,19 @@ def load(path: Path) -> "ExperimentResult":
         return load_result(path)
 
 
-def load_all(directory: Path) -> list[tuple[Path, "ExperimentResult"]]:
-    """Every readable result; the others, and warnings of other schema versions (once), on standard error."""
+def load_all(directory: Path) -> Iterator[tuple[Path, "ExperimentResult"]]:
+    """Every readable result, one after another: a result of many requests is large, and a folder has many. The others,
+    and warnings of other schema versions (once), go to standard error."""
     from labledger.console import print_error
     from llenergymeasure.results.catalog import Unreadable, read_result, result_files
 
-    found = []
     for path in result_files(directory):
         with telling_warnings(path.parent.name):
             result = read_result(path)
         if isinstance(result, Unreadable):
             print_error(f"{result.path}: {result.reason}")
         elif result is not None:
-            found.append((path, result))
-    return found
+            yield path, result
 
 
 def load_rows(directory: Path) -> list[dict[str, Any]]:

@@ -114,10 +114,9 @@ def sql(
     from llenergymeasure.results.flat import flat_row
     from llenergymeasure.results.query import query_results
 
-    found = load_all(directory)
+    found = [(path.parent, flat_row(result, path.parent)) for path, result in load_all(directory)]
     with telling_warnings("timeseries"):
-        flat = [flat_row(result, path.parent) for path, result in found]
-        names, rows = query_results(query, [path.parent for path, _ in found], flat)
+        names, rows = query_results(query, [folder for folder, _ in found], [row for _, row in found])
     if json:
         print_answer(json_module.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1, default=str))
     else:

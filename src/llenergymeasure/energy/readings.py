@@ -74,7 +74,10 @@ class Recording:
 
     def counter(self, device: str) -> "list[Reading]":
         """The reads that have energy, as the tick log takes them."""
-        return [(device, r.before_s, r.after_s, r.joules) for r in self.reads(device) if r.joules is not None]
+        with self._lock:
+            own = self._devices.get(device) or _Columns()
+            rows = zip(own.before_s, own.after_s, own.joules, strict=True)
+            return [(device, before_s, after_s, j) for before_s, after_s, j in rows if not math.isnan(j)]
 
     def series(self, device: str, quantity: str) -> "tuple[np.ndarray, np.ndarray]":
         """The moments (middle of a read) and values of `quantity` ("power_w", "temperature_c"), in order of time."""

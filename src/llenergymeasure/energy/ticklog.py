@@ -79,9 +79,13 @@ class TickLog:
         Raises:
             ValueError: the window ends before it starts.
         """
-        if end_s < start_s:
-            raise ValueError(f"a window from {start_s} s to {end_s} s ends before it starts")
-        return {device: _window(stretches, start_s, end_s) for device, stretches in self._stretches.items()}
+        _refuse_backwards(start_s, end_s)
+        return {device: self.window_of(device, start_s, end_s) for device in self._stretches}
+
+    def window_of(self, device: str, start_s: float, end_s: float) -> WindowEnergy:
+        """`window` of one device; unknown of one without a reading."""
+        _refuse_backwards(start_s, end_s)
+        return _window(self._stretches.get(device, []), start_s, end_s)
 
     def ticks(self, device: str) -> list[Ticks]:
         """The ticks that were seen of a device, one entry for each stretch without a reset."""
@@ -131,6 +135,11 @@ class _Stretch:
         start_s, end_s = self._middle_s[after - 1], self._middle_s[after]
         share = (moment_s - start_s) / (end_s - start_s)
         return float(self._energy_j[after - 1] + share * (self._energy_j[after] - self._energy_j[after - 1]))
+
+
+def _refuse_backwards(start_s: float, end_s: float) -> None:
+    if end_s < start_s:
+        raise ValueError(f"a window from {start_s} s to {end_s} s ends before it starts")
 
 
 def _window(stretches: list[_Stretch], start_s: float, end_s: float) -> WindowEnergy:

@@ -1,10 +1,10 @@
 """Requests as columns: what a process's result keeps of them, and latencies computed from that again."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from labledger.intervals import bootstrap_mean
+from labledger.intervals import bootstrap_means
 from llenergymeasure.domain.experiment import FailedRequestColumns, RawProcessResult, RequestColumns
 from llenergymeasure.domain.metrics import ConfidenceInterval, LatencyStats
 from llenergymeasure.domain.requests import FailedRequest, RequestRecord
@@ -12,6 +12,10 @@ from llenergymeasure.metrics.latency import distribution, e2e_ms, tpot_of, ttft_
 
 MIN_UNITS_FOR_INTERVAL = 30
 CLOCK_GRAIN_S = 1e-6
+OUT_OF_MEMORY = (
+    "The intervals of the mean latencies are unknown: there was not enough memory to compute them; close what else "
+    "runs here, or send fewer requests."
+)
 
 
 class Served(NamedTuple):
@@ -113,13 +117,22 @@ def latency_intervals_of(requests: Iterable[Served], seed: int) -> dict[str, Con
 def mean_intervals(latencies: Mapping[str, Sequence[Sequence[float]]], seed: int) -> dict[str, ConfidenceInterval]:
     """Intervals for the mean of each latency (values, batch by batch), from 30 batches on: requests of one batch are
     not independent of each other."""
-    intervals = {}
-    for name, batches in latencies.items():
-        values = [batch for batch in batches if batch]
-        if len(values) < MIN_UNITS_FOR_INTERVAL:
-            continue
-        found = bootstrap_mean(values, seed=seed)
-        intervals[f"latency_stats.{name}.mean"] = ConfidenceInterval(
+    known = {name: [batch for batch in batches if batch] for name, batches in latencies.items()}
+    enough = {name: batches for name, batches in known.items() if len(batches) >= MIN_UNITS_FOR_INTERVAL}
+    return {
+        f"latency_stats.{name}.mean": ConfidenceInterval(
             low=found.low, high=found.high, level=found.level, n=found.n, method=f"{found.method} over batches"
         )
-    return intervals
+        for name, found in zip(enough, bootstrap_means([*enough.values()], seed=seed), strict=True)
+    }
+
+
+def unless_memory_is_out(
+    intervals: Callable[[], dict[str, ConfidenceInterval]],
+) -> tuple[dict[str, ConfidenceInterval], list[str]]:
+    """The `intervals`, and no warning; where memory is out, none, and a warning that says so. A result lasts without
+    them."""
+    try:
+        return intervals(), []
+    except MemoryError:
+        return {}, [OUT_OF_MEMORY]

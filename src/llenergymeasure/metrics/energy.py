@@ -90,12 +90,20 @@ def multi_gpu_metrics(
 ) -> MultiGPUMetrics | None:
     """Of the GPUs among `devices`, which a run was on; None unless there are several."""
     gpus = [device for device in devices if device.kind == "gpu"]
-    if len(gpus) < 2:
+    energies_j, uuids = [device.energy_j for device in gpus], [str(device.device) for device in gpus]
+    return gpus_by_energy(energies_j, uuids, total_j, per_output_token_j)
+
+
+def gpus_by_energy(
+    energies_j: Sequence[float | None], uuids: list[str] | None, total_j: float | None, per_output_token_j: float | None
+) -> MultiGPUMetrics | None:
+    """Of GPUs with these joules and, where they are known, these UUIDs; None unless there are several."""
+    if len(energies_j) < 2:
         return None
     return MultiGPUMetrics(
-        num_gpus=len(gpus),
-        energy_per_gpu_j=[device.energy_j for device in gpus],
-        gpu_uuids=[str(device.device) for device in gpus],
+        num_gpus=len(energies_j),
+        energy_per_gpu_j=list(energies_j),
+        gpu_uuids=uuids,
         energy_total_j=total_j,
         energy_per_output_token_j=per_output_token_j,
     )

@@ -15,7 +15,7 @@ in full, as an eager kernel executes it and torch's counter has it; a flash kern
 Kaplan et al. (2020), section 2.1, for the same terms.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from llenergymeasure.domain.model import DecoderShape
 from llenergymeasure.domain.requests import Batch
@@ -25,28 +25,27 @@ FLOPS_METHOD_SERVED = "analytic, of each request alone: without a prefix cache, 
 FLOPS_CONFIDENCE = "within 0.1 % of torch.utils.flop_counter for this architecture"
 
 
-def pass_flops(shape: DecoderShape, rows: int, new: int, attended: int) -> float:
-    """Operations of one forward pass of `rows` sequences, `new` positions each, that attend to `attended`."""
-    linear = 2.0 * shape.matmul_parameters * rows * new
-    whole = shape.layers * attended
+def passes_flops(shape: DecoderShape, rows: int, new: int, attended: Sequence[int]) -> float:
+    """Operations of a forward pass for each of `attended`, to so many positions, of `rows` sequences, `new` positions
+    each."""
+    passes, positions = len(attended), sum(attended)
+    linear = 2 * shape.matmul_parameters * rows * new * passes
+    whole = shape.layers * positions
     if shape.attention_window is not None and new == 1:
-        whole -= shape.windowed_layers * max(attended - shape.attention_window, 0)
-    attention = 4.0 * rows * shape.attention_width * new * whole
-    expansion = 2.0 * shape.expanding_parameters * rows * attended
-    head = 2.0 * shape.head_parameters * rows
-    return linear + attention + expansion + head
+        whole -= shape.windowed_layers * sum(max(each - shape.attention_window, 0) for each in attended)
+    attention = 4 * rows * shape.attention_width * new * whole
+    expansion = 2 * shape.expanding_parameters * rows * positions
+    head = 2 * shape.head_parameters * rows * passes
+    return float(linear + attention + expansion + head)
 
 
 def batch_flops(shape: DecoderShape, batch: Batch, start_s: float, end_s: float) -> float:
     """Operations of the forward passes of `batch` that ended within the window."""
-    rows, prompt = len(batch.requests), batch.padded_input_tokens
-    total = 0.0
-    for step, moment_s in enumerate(batch.step_times_s):
-        if not start_s <= moment_s <= end_s:
-            continue
-        new = prompt if step == 0 else 1
-        total += pass_flops(shape, rows, new, batch.attended_tokens or prompt + step)
-    return total
+    rows, prompt, fixed = len(batch.requests), batch.padded_input_tokens, batch.attended_tokens
+    steps = [step for step, moment_s in enumerate(batch.step_times_s) if start_s <= moment_s <= end_s]
+    prefill = [fixed or prompt] if steps and steps[0] == 0 else []
+    decodes = [fixed or prompt + step for step in steps[len(prefill) :]]
+    return passes_flops(shape, rows, prompt, prefill) + passes_flops(shape, rows, 1, decodes)
 
 
 def total_flops(shape: DecoderShape | None, batches: Iterable[Batch], start_s: float, end_s: float) -> float | None:

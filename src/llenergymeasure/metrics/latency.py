@@ -1,6 +1,7 @@
 """Latencies in the field's terms, from the times of each request's tokens."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -32,14 +33,22 @@ def tpot_of(whole_ms: float, first_ms: float | None, later_tokens: int) -> float
 def latency_stats(requests: Sequence[RequestRecord]) -> LatencyStats:
     """The distribution of each latency, a value a request (ITL: a value a gap between neighbouring tokens, of requests
     whose tokens have each a time of their own)."""
-    timed = [request for request in requests if request.times_are_exact]
-    gaps = [np.diff(request.token_times_s[request.first_tokens - 1 :]) * 1e3 for request in timed]
     return LatencyStats(
         ttft_ms=distribution([value for request in requests if (value := ttft_ms(request)) is not None]),
         tpot_ms=distribution([value for request in requests if (value := tpot_ms(request)) is not None]),
-        itl_ms=distribution(np.concatenate(gaps) if gaps else []),
+        itl_ms=distribution(_gaps_ms(requests)),
         e2e_ms=distribution([e2e_ms(request) for request in requests]),
     )
+
+
+def _gaps_ms(requests: Sequence[RequestRecord]) -> np.ndarray:
+    """Between neighbouring tokens. They are many: nothing but one array is made."""
+    timed = [request.token_times_s[request.first_tokens - 1 :] for request in requests if request.times_are_exact]
+    count = sum(max(len(times_s) - 1, 0) for times_s in timed)
+    found = (after_s - before_s for times_s in timed for before_s, after_s in pairwise(times_s))
+    gaps = np.fromiter(found, float, count)
+    gaps *= 1e3
+    return gaps
 
 
 def distribution(values: "Sequence[float] | np.ndarray") -> Distribution | None:

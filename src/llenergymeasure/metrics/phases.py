@@ -1,6 +1,7 @@
 """The energy of prefill and of decode, with its bound; left out, with the reason, where the bound passes half of it."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -114,6 +115,6 @@ def _tokens_between(measurement: Measurement, edges_s: Sequence[float]) -> tuple
     ends_s = [request.prefilled_s for request in requests]
     weights = [request.input_tokens for request in requests]
     prefilled, _ = np.histogram(ends_s, edges_s, weights=weights)
-    times_s = [moment_s for request in requests for moment_s in request.token_times_s[1:]]
-    generated, _ = np.histogram(times_s, edges_s)
+    later_s = chain.from_iterable(request.token_times_s[1:] for request in requests)
+    generated, _ = np.histogram(np.fromiter(later_s, float), edges_s)
     return prefilled.astype(int).tolist(), generated.tolist()

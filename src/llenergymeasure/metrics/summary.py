@@ -16,18 +16,18 @@ from llenergymeasure.domain.experiment import (
 from llenergymeasure.domain.metrics import (
     ComputeMetrics,
     ConfidenceInterval,
-    EnergyBreakdown,
     EnergyMetrics,
     Timestamps,
 )
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.requests import Batch, RequestRecord
 from llenergymeasure.metrics.advice import energy_warnings, idle_warnings, run_warnings, size_warnings
-from llenergymeasure.metrics.columns import failed_columns, mean_intervals, request_columns
+from llenergymeasure.metrics.columns import failed_columns, mean_intervals, request_columns, unless_memory_is_out
+from llenergymeasure.metrics.derived import EnergyTotals, RunTotals, derived
 from llenergymeasure.metrics.energy import RunEnergy, emissions_kg_co2, multi_gpu_metrics
 from llenergymeasure.metrics.flops import FLOPS_CONFIDENCE, FLOPS_METHOD, FLOPS_METHOD_SERVED, total_flops
 from llenergymeasure.metrics.latency import e2e_ms, latency_stats, tpot_ms, ttft_ms
-from llenergymeasure.metrics.measurement import EnergyReading, Measurement, energy_of
+from llenergymeasure.metrics.measurement import Measurement, energy_of
 from llenergymeasure.metrics.phases import phase_fields
 from llenergymeasure.metrics.power import peak_power_w, thermal_time_series, throttling
 from llenergymeasure.metrics.process_metrics import energy_metrics, inference_metrics
@@ -71,9 +71,14 @@ def totals(batches: Sequence[Batch], window: Window, model: ModelFacts) -> Total
     def inside(moment_s: float) -> bool:
         return window.start_s <= moment_s <= window.end_s
 
+    def inside_of(times_s: Sequence[float]) -> int:
+        if times_s and inside(min(times_s)) and inside(max(times_s)):  # of most requests, and quick
+            return len(times_s)
+        return sum(map(inside, times_s))
+
     return Totals(
         input_tokens=sum(request.input_tokens for request in requests if inside(request.prefilled_s)),
-        output_tokens=sum(inside(moment_s) for request in requests for moment_s in request.token_times_s),
+        output_tokens=sum(inside_of(request.token_times_s) for request in requests),
         completed=sum(inside(request.end_s) for request in requests),
         requests=[request for request in requests if inside(request.start_s) and (whole_run or inside(request.end_s))],
         duration_s=window.duration_s,
@@ -87,6 +92,10 @@ def summarise(measurement: Measurement) -> ExperimentResult:
     counted = totals(measurement.batches, window, model)
     energy = energy_of(measurement, measurement.energy.devices)
     start = _started_at(measurement)
+    intervals, interval_notes = unless_memory_is_out(
+        lambda: latency_intervals(measurement.batches, counted.requests, config.random_seed)
+    )
+    come_to = _run_totals(measurement, counted, energy)
     verdict_word, reasons = verdict(energy)
     phases, phase_notes = phase_fields(measurement, energy)
     return ExperimentResult(
@@ -99,31 +108,25 @@ def summarise(measurement: Measurement) -> ExperimentResult:
         effective_config=effective_config(measurement),
         start_time=start,
         end_time=start + timedelta(seconds=counted.duration_s),
-        total_tokens=counted.tokens,
-        input_tokens=counted.input_tokens,
-        output_tokens=counted.output_tokens,
         token_count_source=token_count_source(measurement),
-        total_inference_time_sec=counted.duration_s,
-        avg_tokens_per_second=counted.tokens / counted.duration_s,
-        output_tokens_per_second=counted.output_tokens / counted.duration_s,
-        requests_per_second=counted.completed / counted.duration_s,
         latency_stats=latency_stats(counted.requests),
-        confidence_intervals=latency_intervals(measurement.batches, counted.requests, config.random_seed),
+        confidence_intervals=intervals,
         request_failures=request_failures(measurement),
         client_lateness_ms=client_lateness_ms(measurement),
-        **_energy_fields(measurement, counted, energy),
+        **derived(come_to),
+        **_energy_fields(measurement, energy, come_to.energy_per_output_token_j),
         **phases,
         total_flops=counted.flops,
         peak_memory_mb=measurement.peak_memory_mb,
         model_memory_mb=model.model_memory_mb,
         verdict=verdict_word,
         verdict_reasons=reasons,
-        measurement_warnings=_warnings(measurement, counted, energy, phase_notes),
+        measurement_warnings=_warnings(measurement, counted, energy, [*phase_notes, *interval_notes]),
         warmup_result=measurement.warmup,
         warmup_excluded_samples=measurement.warmup_excluded,
         environment_snapshot=measurement.environment,
         docker_image_digest=measurement.environment.image_digest if measurement.environment else None,
-        process_results=[raw_result(measurement)],
+        process_results=[_raw_result(measurement, counted, energy)],
         aggregation=AggregationMetadata(method="one process", num_processes=1),
     )
 
@@ -140,9 +143,11 @@ def effective_config(measurement: Measurement) -> dict[str, JsonValue]:
 
 def raw_result(measurement: Measurement) -> RawProcessResult:
     """This process's part: figures of the window, and a row for every request that finished, window or not."""
-    config, model = measurement.config, measurement.model
-    counted = totals(measurement.batches, measurement.window, model)
-    energy = energy_of(measurement, measurement.energy.devices)
+    counted = totals(measurement.batches, measurement.window, measurement.model)
+    return _raw_result(measurement, counted, energy_of(measurement, measurement.energy.devices))
+
+
+def _raw_result(measurement: Measurement, counted: Totals, energy: RunEnergy) -> RawProcessResult:
     requests = [request for batch in measurement.batches for request in batch.requests]
     start = _started_at(measurement)
     first_tokens = [value for request in counted.requests if (value := ttft_ms(request)) is not None]
@@ -151,7 +156,7 @@ def raw_result(measurement: Measurement) -> RawProcessResult:
         process_index=measurement.process_index,
         gpu_id=gpus[0].index if len(gpus := _gpus(measurement)) == 1 else None,
         config_name=None,
-        model_name=config.model,
+        model_name=measurement.config.model,
         timestamps=Timestamps.from_times(start, start + timedelta(seconds=counted.duration_s)),
         inference_metrics=inference_metrics(
             counted.input_tokens, counted.output_tokens, counted.duration_s, first_tokens
@@ -205,32 +210,56 @@ def _steady_state_window(measurement: Measurement) -> tuple[float, float] | None
     return (window.start_s - measurement.opened_s, window.end_s - measurement.opened_s)
 
 
-def _energy_fields(measurement: Measurement, counted: Totals, energy: RunEnergy) -> dict[str, object]:
-    """The energy part of the result. Powers are left to sources that measure."""
-    reading, total_j = measurement.energy, energy.total_j
+def _run_totals(measurement: Measurement, counted: Totals, energy: RunEnergy) -> RunTotals:
+    """The energy above the loaded idle, too, its bound widened by what idle varies."""
+    total_j, loaded = energy.total_j, measurement.energy.loaded_idle
+    start_s, end_s = _energy_span(measurement)
+    lasted_s = end_s - start_s
+    adjusted_j = None if total_j is None or loaded.power_w is None else total_j - loaded.power_w * lasted_s
+    adjusted_bound_j = None
+    if adjusted_j is not None and energy.bound_j is not None and loaded.spread_w is not None:
+        adjusted_bound_j = energy.bound_j + loaded.spread_w * lasted_s
+    return RunTotals(
+        tokens=counted.tokens,
+        input_tokens=counted.input_tokens,
+        output_tokens=counted.output_tokens,
+        requests=counted.completed,
+        duration_s=counted.duration_s,
+        energy=EnergyTotals(
+            joules=total_j,
+            lasted_s=lasted_s,
+            is_measured=energy.is_measured,
+            bound_j=energy.bound_j,
+            adjusted_j=adjusted_j,
+            adjusted_bound_j=adjusted_bound_j,
+            baseline_power_w=loaded.power_w,
+            baseline_method="loaded idle, before the warm-up",
+            baseline_timestamp=loaded.measured_at,
+        ),
+    )
+
+
+def _energy_fields(measurement: Measurement, energy: RunEnergy, per_output_token_j: float | None) -> dict[str, object]:
+    """What is known of the energy beside its ratios. Powers are left to sources that measure."""
+    reading, total_j, bare = measurement.energy, energy.total_j, measurement.energy.bare_idle
     start_s, end_s = _energy_span(measurement)
     duration_s = end_s - start_s
     gpu_parts = [device.energy_j for device in reading.devices if device.kind == "gpu"]
     offset_s = start_s - measurement.opened_s
     peak_w = peak_power_w(reading.samples, energy.watches, offset_s, offset_s + duration_s)
-    per_output_token_j = ratio(total_j, counted.output_tokens)
     ran_on = energy.devices if len(measurement.model.device_uuids) > 1 else ()
     return {
-        "total_energy_j": total_j,
-        "energy_uncertainty_j": energy.bound_j,
         "energy_uncertainty": energy.uncertainty,
-        "avg_energy_per_token_j": ratio(total_j, counted.tokens),
-        "energy_per_output_token_j": per_output_token_j,
-        "energy_per_request_j": ratio(total_j, counted.completed),
-        "energy_delay_product_js": None if total_j is None else total_j * counted.duration_s,
         "energy_source": energy.source,
         "energy_scope": energy.scope,
         "sources_not_used": reading.not_used,
         "device_energy": list(reading.devices),
         "energy_per_device_j": gpu_parts if gpu_parts and None not in gpu_parts else None,
-        **_idle_fields(reading, energy, duration_s),
+        "baseline_power_w": reading.loaded_idle.power_w,
+        "baseline_power_spread_w": reading.loaded_idle.spread_w,
+        "idle_power_w": bare.power_w if bare else None,
+        "idle_power_spread_w": bare.spread_w if bare else None,
         "zeus_energy_j": energy_of(measurement, reading.check).total_j if reading.check else None,
-        "mean_power_w": ratio(total_j, duration_s) if energy.is_measured else None,
         "peak_power_w": peak_w if energy.is_measured else None,
         "emissions_kg_co2": _emissions(measurement, total_j),
         "multi_gpu": multi_gpu_metrics(ran_on, total_j, per_output_token_j),
@@ -242,31 +271,6 @@ def _energy_fields(measurement: Measurement, counted: Totals, energy: RunEnergy)
 def _energy_span(measurement: Measurement) -> tuple[float, float]:
     window = measurement.window
     return measurement.energy.span or (window.start_s, window.end_s)
-
-
-def _idle_fields(reading: EnergyReading, energy: RunEnergy, duration_s: float) -> dict[str, object]:
-    """Idle power, bare and loaded, and the energy above the loaded one, its bound widened by what idle varies."""
-    total_j, loaded, bare = energy.total_j, reading.loaded_idle, reading.bare_idle
-    adjusted_j = None if total_j is None or loaded.power_w is None else total_j - loaded.power_w * duration_s
-    bound_j = None
-    if adjusted_j is not None and energy.bound_j is not None and loaded.spread_w is not None:
-        bound_j = energy.bound_j + loaded.spread_w * duration_s
-    breakdown = EnergyBreakdown(
-        raw_j=total_j,
-        adjusted_j=adjusted_j,
-        baseline_power_w=loaded.power_w,
-        baseline_method=None if adjusted_j is None else "loaded idle, before the warm-up",
-        baseline_timestamp=loaded.measured_at,
-    )
-    return {
-        "energy_breakdown": None if total_j is None else breakdown,
-        "energy_adjusted_j": adjusted_j,
-        "energy_adjusted_uncertainty_j": bound_j,
-        "baseline_power_w": loaded.power_w,
-        "baseline_power_spread_w": loaded.spread_w,
-        "idle_power_w": bare.power_w if bare else None,
-        "idle_power_spread_w": bare.spread_w if bare else None,
-    }
 
 
 def _emissions(measurement: Measurement, energy_j: float | None) -> float | None:
@@ -301,7 +305,7 @@ def _compute_metrics(measurement: Measurement, counted: Totals) -> ComputeMetric
     )
 
 
-def _warnings(measurement: Measurement, counted: Totals, energy: RunEnergy, phase_notes: Sequence[str]) -> list[str]:
+def _warnings(measurement: Measurement, counted: Totals, energy: RunEnergy, notes: Sequence[str]) -> list[str]:
     reading = measurement.energy
     start_s, end_s = _energy_span(measurement)
     found = [
@@ -315,12 +319,12 @@ def _warnings(measurement: Measurement, counted: Totals, energy: RunEnergy, phas
         *(size_warnings(counted.duration_s, counted.completed) if measurement.processes == 1 else []),
         *idle_warnings(reading.loaded_idle, reading.bare_idle, energy),
         *serving_warnings(measurement),
-        *phase_notes,
+        *notes,
     ]
-    notes = [*measurement.notes, measurement.window.note] if measurement.window.note else [*measurement.notes]
+    before = [*measurement.notes, measurement.window.note] if measurement.window.note else [*measurement.notes]
     if measurement.window.methodology == "windowed" and len(counted.requests) < counted.completed:
-        notes.append(
+        before.append(
             f"Latencies are of the {len(counted.requests)} requests that lie wholly inside the window, of "
             f"{counted.completed} that ended in it: long ones are too few among them; name a wider window."
         )
-    return [*notes, *found]
+    return [*before, *found]

@@ -11,14 +11,23 @@ from labledger.documents import read_document
 from labledger.errors import UnreadableFileError
 from labledger.files import write_durably
 from labledger.regular_files import read_regular
-from labledger.schema_versions import SchemaVersionWarning, version_warning
+from labledger.schema_versions import Record, SchemaVersionWarning, version_warning
 from llenergymeasure.domain.choices import MeasurementMethodology
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, AggregationMetadata, ExperimentResult, RawProcessResult
-from llenergymeasure.domain.metrics import EnergyMetrics
+from llenergymeasure.domain.metrics import ConfidenceInterval, EnergyMetrics, LatencyStats, MultiGPUMetrics
 from llenergymeasure.errors import ExperimentError
-from llenergymeasure.metrics.columns import latency_intervals_of, latency_stats_of, served
+from llenergymeasure.metrics.columns import (
+    Served,
+    latency_intervals_of,
+    latency_stats_of,
+    served,
+    unless_memory_is_out,
+)
+from llenergymeasure.metrics.derived import EnergyTotals, RunTotals, derived
+from llenergymeasure.metrics.energy import gpus_by_energy
+from llenergymeasure.metrics.latency import distribution
 from llenergymeasure.metrics.serving import failures_by_kind
-from llenergymeasure.metrics.unknowns import ratio, sum_of_all
+from llenergymeasure.metrics.unknowns import sum_of_all
 from llenergymeasure.results.persistence import RAW_FILE, RERUN_COMMAND, state_folder
 from llenergymeasure.results.state import EXPECTED, MARKER, is_regular, names_of
 
@@ -127,7 +136,39 @@ def aggregate_results(
     Tokens, operations and energy are sums; throughput is total tokens over the union of the processes' intervals;
     latencies are put together and percentiles taken once; time is from the earliest start to the latest end. Energy is
     unknown where that of one process is, unless another process metered its devices too. Intervals are drawn with the
-    `random_seed` of `effective_config`, 0 where it has none.
+    `random_seed` of `effective_config`, 0 where it has none. Of a process that keeps no `requests`, only its
+    `per_request_latencies_ms` count. Warns (SchemaVersionWarning) where the results are of several schema versions.
+
+    Raises:
+        ExperimentError: there is no result, or one lacks what the sum needs.
+    """
+    named = {
+        "experiment_id": experiment_id,
+        "measurement_config_hash": measurement_config_hash,
+        "measurement_methodology": measurement_methodology,
+    }
+    gathered = gather(raw_results, experiment_id)
+    if text := _versions_warning(raw_results):
+        warnings.warn(text, SchemaVersionWarning, stacklevel=2)
+    return aggregated(gathered, gathered.totals, fields | named)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The raw results of all processes, their windows, their requests, and what they come to.
+
+    `requests` are those that are kept; `without_requests` the processes that keep none.
+    """
+
+    raws: Sequence[RawProcessResult]
+    spans: Sequence[tuple[datetime, datetime]]
+    requests: Sequence[Served]
+    without_requests: Sequence[RawProcessResult]
+    totals: RunTotals
+
+
+def gather(raw_results: Sequence[RawProcessResult], experiment_id: str) -> Gathered:
+    """What the results come to, by themselves.
 
     Raises:
         ExperimentError: there is no result, or one lacks what the sum needs.
@@ -138,65 +179,95 @@ def aggregate_results(
     inference = [raw.inference_metrics for raw in raw_results if raw.inference_metrics is not None]
     if len(inference) < len(raw_results):
         raise ExperimentError(f"experiment {experiment_id}: a process's result has no inference_metrics")
-    start, end = min(first for first, _ in spans), max(last for _, last in spans)
+    start = min(first for first, _ in spans)
     active_s = _union_s([((first - start).total_seconds(), (last - start).total_seconds()) for first, last in spans])
     if not active_s:
         raise ExperimentError(f"experiment {experiment_id}: the processes' windows have no length")
-    total, outputs = (
-        sum_of_all([getattr(each, name) for each in inference]) for name in ("total_tokens", "output_tokens")
-    )
-    found = list(_warnings(raw_results, spans))
-    energy_j = _energy_j(raw_results)
     requests = [request for raw in raw_results for request in served(raw)]
-    ended = sum(request.ended_inside for request in requests)
-    computed: dict[str, object] = {
-        "start_time": start,
-        "end_time": end,
-        "total_tokens": total,
-        "input_tokens": sum_of_all([each.input_tokens for each in inference]),
-        "output_tokens": outputs,
-        "total_inference_time_sec": active_s,
-        "avg_tokens_per_second": ratio(total, active_s),
-        "output_tokens_per_second": ratio(outputs, active_s),
-        "total_energy_j": energy_j,
-        "avg_energy_per_token_j": ratio(energy_j, total),
-        "energy_per_output_token_j": ratio(energy_j, outputs),
-        "energy_per_request_j": ratio(energy_j, ended),
-        "energy_delay_product_js": None if energy_j is None else energy_j * active_s,
-        "emissions_kg_co2": None if energy_j is None else _emissions_kg_co2(raw_results),
-        "request_failures": failures_by_kind(
-            kind for raw in raw_results if raw.failed_requests for kind in raw.failed_requests.kind
+    without_requests = [raw for raw in raw_results if raw.requests is None]
+    totals = RunTotals(
+        tokens=sum_of_all([each.total_tokens for each in inference]),
+        input_tokens=sum_of_all([each.input_tokens for each in inference]),
+        output_tokens=sum_of_all([each.output_tokens for each in inference]),
+        requests=None if without_requests else sum(request.ended_inside for request in requests),
+        duration_s=active_s,
+        energy=EnergyTotals(
+            joules=sum_of_all([energy_j for _, energy_j in _metered_devices(raw_results)]),
+            lasted_s=active_s,
+            is_measured=all(
+                each.gpu_power_w is not None or each.cpu_power_w is not None for each in _metered(raw_results)
+            ),
         ),
-        "total_flops": sum_of_all(_computed(raw_results, "flops_total")),
-        "peak_memory_mb": sum_of_all(_computed(raw_results, "peak_memory_mb")),
-        "model_memory_mb": sum_of_all(_computed(raw_results, "model_memory_mb")),
-        "requests_per_second": ratio(ended, active_s) if requests else None,
-        "latency_stats": latency_stats_of(requests),
-        "confidence_intervals": latency_intervals_of(requests, _seed(fields)),
-        "process_results": list(raw_results),
+    )
+    return Gathered(raw_results, spans, requests, without_requests, totals)
+
+
+def aggregated(gathered: Gathered, totals: RunTotals, fields: Mapping[str, object]) -> ExperimentResult:
+    """The result of what was gathered, where it comes to `totals`; `fields` stand over what is computed."""
+    raws, spans = gathered.raws, gathered.spans
+    intervals, interval_notes = unless_memory_is_out(lambda: _intervals(gathered, _seed(fields)))
+    shared, apart = list(_shared_gpus(raws)), list(_apart(spans))
+    computed: dict[str, object] = {
+        **derived(totals),
+        "start_time": min(first for first, _ in spans),
+        "end_time": max(last for _, last in spans),
+        "emissions_kg_co2": None if totals.energy.joules is None else _emissions_kg_co2(raws),
+        "multi_gpu": _multi_gpu(raws, totals),
+        "request_failures": failures_by_kind(
+            kind for raw in raws if raw.failed_requests for kind in raw.failed_requests.kind
+        ),
+        "total_flops": sum_of_all(_computed(raws, "flops_total")),
+        "peak_memory_mb": sum_of_all(_computed(raws, "peak_memory_mb")),
+        "model_memory_mb": sum_of_all(_computed(raws, "model_memory_mb")),
+        "latency_stats": _latency_stats(gathered),
+        "confidence_intervals": intervals,
+        "process_results": list(raws),
         "aggregation": AggregationMetadata(
             method="sum of processes, throughput over the union of their intervals",
-            num_processes=len(raw_results),
-            temporal_overlap_verified=not any("overlap" in warning for warning in found),
-            gpu_attribution_verified=not any("GPU" in warning for warning in found),
-            warnings=found,
+            num_processes=len(raws),
+            temporal_overlap_verified=not apart,
+            gpu_attribution_verified=not shared,
+            warnings=[*_without_gaps(raws), *shared, *apart, *_without_requests(gathered)],
         ),
     }
-    return ExperimentResult.model_validate(
-        {
-            **computed,
-            **fields,
-            "experiment_id": experiment_id,
-            "measurement_config_hash": measurement_config_hash,
-            "measurement_methodology": measurement_methodology,
-        }
+    told = [*_given_warnings(fields), *interval_notes]
+    return ExperimentResult.model_validate({**computed, **fields, "measurement_warnings": told})
+
+
+def _intervals(gathered: Gathered, seed: int) -> dict[str, ConfidenceInterval]:
+    return {} if gathered.without_requests else latency_intervals_of(gathered.requests, seed)
+
+
+def _latency_stats(gathered: Gathered) -> LatencyStats:
+    """Of processes that keep no requests E2E alone is known, where they have it; then no other latency is of all."""
+    without = gathered.without_requests
+    if not without:
+        return latency_stats_of(gathered.requests)
+    if not all(raw.per_request_latencies_ms for raw in without):
+        return LatencyStats()
+    kept_ms = [request.e2e_ms for request in gathered.requests if request.inside]
+    return LatencyStats(
+        e2e_ms=distribution([*kept_ms, *(ms for raw in without for ms in raw.per_request_latencies_ms)])
     )
+
+
+def _multi_gpu(raws: Sequence[RawProcessResult], totals: RunTotals) -> MultiGPUMetrics | None:
+    """The joules of each GPU, where any are known; the raw results do not tell their UUIDs."""
+    energies_j = [energy_j for gpu, energy_j in _metered_devices(raws) if gpu is not None]
+    if not any(energy_j is not None for energy_j in energies_j):
+        return None
+    return gpus_by_energy(energies_j, None, totals.energy.joules, totals.energy_per_output_token_j)
 
 
 def _seed(fields: Mapping[str, object]) -> int:
     config = fields.get("effective_config")
     seed = config.get("random_seed") if isinstance(config, Mapping) else None
     return seed if isinstance(seed, int) else 0
+
+
+def _given_warnings(fields: Mapping[str, object]) -> list[object]:
+    given = fields.get("measurement_warnings")
+    return list(given) if isinstance(given, Sequence) else []
 
 
 def _computed(raw_results: Sequence[RawProcessResult], name: str) -> list[float | None]:
@@ -218,30 +289,80 @@ def _emissions_kg_co2(raw_results: Sequence[RawProcessResult]) -> float | None:
     return sum_of_all([each.emissions_kg_co2 for each in _metered(raw_results)])
 
 
-def _energy_j(raw_results: Sequence[RawProcessResult]) -> float | None:
-    """Each device once: of processes that share a GPU one has metered it for all, and the others have no energy."""
+def _metered_devices(raw_results: Sequence[RawProcessResult]) -> list[tuple[int | None, float | None]]:
+    """Each device once, the driver's index of its GPU (None of a CPU) and its joules: of processes that share a GPU one
+    has metered it for all, and the others have no energy."""
     metering = {raw.process_index: raw.gpu_id for raw in raw_results if is_metered(raw)}
-    for raw in raw_results:
-        if not is_metered(raw) and metering.get(raw.metered_by, "nobody") != raw.gpu_id:
-            return None
+    parts: list[tuple[int | None, float | None]] = []
     by_gpu: dict[int | None, list[float | None]] = {}
-    for raw in filter(is_metered, raw_results):
-        found_j = raw.energy_metrics.total_energy_j if raw.energy_metrics else None
-        by_gpu.setdefault(raw.gpu_id, []).append(found_j)
-    parts: list[float | None] = []
-    for gpu, energies in by_gpu.items():
-        known = [energy for energy in energies if energy is not None]
-        shared = gpu is not None and len(energies) > 1
-        parts += [known[0] if len(known) == 1 else None] if shared else energies
-    return sum_of_all(parts)
+    for raw in raw_results:
+        if is_metered(raw):
+            found_j = raw.energy_metrics.total_energy_j if raw.energy_metrics else None
+            by_gpu.setdefault(raw.gpu_id, []).append(found_j)
+        elif metering.get(raw.metered_by, "nobody") != raw.gpu_id:
+            parts.append((raw.gpu_id, None))  # nobody has metered what it ran on
+    for gpu, energies_j in by_gpu.items():
+        known = [energy_j for energy_j in energies_j if energy_j is not None]
+        shared = gpu is not None and len(energies_j) > 1
+        own = [known[0] if len(known) == 1 else None] if shared else energies_j
+        parts += [(gpu, energy_j) for energy_j in own]
+    return parts
 
 
-def _warnings(raw_results: Sequence[RawProcessResult], spans: Sequence[tuple[datetime, datetime]]) -> Iterator[str]:
+def _versions_warning(raw_results: Sequence[RawProcessResult]) -> str | None:
+    """What to warn of where the results are of several schema versions: fields that all of one version lack, and not
+    all of another."""
+    unknown: dict[str | None, set[str]] = {}
+    for raw in raw_results:
+        names = set(_unknown_fields(raw))
+        unknown[raw.schema_version] = unknown.get(raw.schema_version, names) & names
+    if len(unknown) < 2:
+        return None
+    all_unknown = [*unknown.values()]
+    lacking = set[str]().union(*all_unknown) - all_unknown[0].intersection(*all_unknown)
+    missing = ", ".join(f"[{name}]" for name in sorted(lacking) if name.partition(".")[0] not in lacking - {name})
+    named = " and ".join(sorted(f'"{version}"' if version else "of no version" for version in unknown))
+    lines = [f'Warning: Raw results have schema_version {named}; current schema is "{SCHEMA_VERSION}".']
+    lines += [f"  Missing fields: {missing} → None"] if missing else []
+    return "\n".join([*lines, f"  To rerun with updated schema: {RERUN_COMMAND}"])
+
+
+def _unknown_fields(record: Record, prefix: str = "") -> Iterator[str]:
+    """The paths of fields that are None."""
+    for name in type(record).model_fields:
+        value = getattr(record, name)
+        if value is None:
+            yield prefix + name
+        elif isinstance(value, Record):
+            yield from _unknown_fields(value, f"{prefix}{name}.")
+
+
+def _without_gaps(raw_results: Sequence[RawProcessResult]) -> Iterator[str]:
     if len(raw_results) > 1:
         yield "ITL is unknown: the processes' results do not keep the gaps between tokens"
+
+
+def _without_requests(gathered: Gathered) -> Iterator[str]:
+    without = gathered.without_requests
+    if not without:
+        return
+    who = f"the result of {processes([raw.process_index or 0 for raw in without])} keeps no requests"
+    if all(raw.per_request_latencies_ms for raw in without):
+        yield (
+            f"{who}: E2E is of every request that finished there, in the window or not, and all other latencies, the "
+            "intervals, and figures a request and a second of requests are unknown"
+        )
+    else:
+        yield f"{who}, and no latencies: all latencies, and figures a request and a second of requests are unknown"
+
+
+def _shared_gpus(raw_results: Sequence[RawProcessResult]) -> Iterator[str]:
     gpus = Counter(raw.gpu_id for raw in raw_results if raw.gpu_id is not None)
     for gpu in sorted(gpu for gpu, times in gpus.items() if times > 1):
         yield f"{gpus[gpu]} processes name GPU {gpu}: its energy is known only where one of them metered it for all"
+
+
+def _apart(spans: Sequence[tuple[datetime, datetime]]) -> Iterator[str]:
     latest_start, earliest_end = max(first for first, _ in spans), min(last for _, last in spans)
     if len(spans) > 1 and latest_start >= earliest_end:
         yield "the processes' intervals do not overlap: they did not run at the same time"

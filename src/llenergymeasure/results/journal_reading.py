@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from math import inf
 from pathlib import Path
-from typing import NamedTuple, TypeVar, get_args
+from typing import Any, NamedTuple, TypeVar, get_args
 
 from labledger.documents import read_document
 from labledger.errors import UnreadableFileError
-from labledger.regular_files import read_regular
-from labledger.schema_versions import parse_record
+from labledger.regular_files import opened_to_read
+from labledger.schema_versions import Record, parse_record
 from llenergymeasure.domain.choices import DeviceKind
 from llenergymeasure.domain.experiment import FailedRequestColumns, RawProcessResult, RequestColumns
 from llenergymeasure.domain.metrics import ComputeMetrics, DeviceEnergy, EnergyMetrics, InferenceMetrics, Timestamps
@@ -42,27 +42,30 @@ def read_journal(path: Path) -> Recovered | None:
         UnreadableFileError: it does not say what ran, or its values cannot be.
         OSError: it cannot be read.
     """
-    lines = read_regular(path).split(b"\n")[:-1]
+    with opened_to_read(path) as file:
+        first = file.readline()
+        told = _Told()
+        for line in file:
+            told.take(line)
     try:
-        return _recovered(path, lines) if lines else None
+        return _recovered(path, first, told) if first else None
     except (ArithmeticError, TypeError, ValueError) as error:  # a number that no float, or no calendar holds
         raise UnreadableFileError(f"{path}: its values cannot be: {error}") from error
 
 
-def _recovered(path: Path, lines: Sequence[bytes]) -> Recovered | None:
-    entries = _entries(lines[1:])
-    requests = _joined(RequestColumns, [entry.requests for entry in entries])
+def _recovered(path: Path, first: bytes, told: "_Told") -> Recovered | None:
+    requests = told.columns(RequestColumns)
     if not requests.start_s:
         return None
-    begun, _ = read_document(Begun, lines[0], f"{path}: line 1")
-    opened = next((entry for entry in entries if entry.opened_at is not None), Entry())
+    begun, _ = read_document(Begun, first, f"{path}: line 1")
+    opened = told.opened
     if begun.raw is None or opened.opened_at is None or opened.clock_s is None:
         raise UnreadableFileError(f"{path}: it does not say what ran, and when it began")
-    energy = _EnergyLog(begun, [reading for entry in entries for reading in entry.energy or []], opened.clock_s)
+    energy = _EnergyLog(begun, told.energy, opened.clock_s)
     ended_s = max(map(_end_s, requests.start_s, requests.e2e_ms))
     last_s = min(ended_s, energy.known_until_s) if energy.known_until_s > 0 else ended_s
     inference = _inference_until(requests, last_s)
-    failed = _joined(FailedRequestColumns, [entry.failed for entry in entries])
+    failed = told.columns(FailedRequestColumns)
     raw = begun.raw.model_copy(
         update={
             "timestamps": Timestamps.from_times(opened.opened_at, opened.opened_at + timedelta(seconds=last_s)),
@@ -77,30 +80,47 @@ def _recovered(path: Path, lines: Sequence[bytes]) -> Recovered | None:
             "failed_requests": failed if failed.kind else None,
         }
     )
-    return Recovered(raw, len(lines) - 1 - len(entries))
+    return Recovered(raw, told.broken_lines)
 
 
-def _entries(lines: Sequence[bytes]) -> list[Entry]:
-    """Of the lines that are whole: a power cut may leave holes."""
-    entries = []
-    for line in lines:
+class _Told:
+    """What the lines tell, put together one by one: an entry takes ten times the memory of what it holds."""
+
+    def __init__(self) -> None:
+        self.opened = Entry()
+        self.energy: list[EnergyReading] = []
+        self.broken_lines = 0
+        self._lists: dict[type[Record], dict[str, list[Any]]] = {
+            kind: {name: [] for name in kind.model_fields} for kind in (RequestColumns, FailedRequestColumns)
+        }
+
+    def take(self, line: bytes) -> None:
+        """A line; a power cut may leave holes, and a last one that was cut is no line."""
+        if not line.endswith(b"\n"):
+            return
         try:
             entry, _ = parse_record(Entry, line, "")
         except UnreadableFileError:
-            continue
-        if not _is_ragged(entry.requests) and not _is_ragged(entry.failed):
-            entries.append(entry)
-    return entries
+            self.broken_lines += 1
+            return
+        if _is_ragged(entry.requests) or _is_ragged(entry.failed):
+            self.broken_lines += 1
+            return
+        if entry.opened_at is not None and self.opened.opened_at is None:
+            self.opened = entry
+        self.energy += entry.energy or []
+        for columns in (entry.requests, entry.failed):
+            if columns is not None:
+                for name, values in self._lists[type(columns)].items():
+                    values += getattr(columns, name)
+
+    def columns(self, kind: type[Columns]) -> Columns:
+        """Those of all lines, one after another."""
+        return kind(**self._lists[kind])
 
 
 def _is_ragged(columns: RequestColumns | FailedRequestColumns | None) -> bool:
     return columns is not None and len({len(getattr(columns, name)) for name in type(columns).model_fields}) > 1
-
-
-def _joined(kind: type[Columns], parts: Sequence[Columns | None]) -> Columns:
-    """The columns of all parts, one after another."""
-    known = [part for part in parts if part is not None]
-    return kind(**{name: [each for part in known for each in getattr(part, name)] for name in kind.model_fields})
 
 
 def _end_s(start_s: float, e2e_ms: float) -> float:

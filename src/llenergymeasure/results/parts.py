@@ -5,7 +5,7 @@ has any, and last its marker. What only a part knows (energy bounds, verdict, en
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from labledger.errors import UnreadableFileError
 from labledger.files import copy_durably, write_durably
 from labledger.regular_files import read_regular
 from llenergymeasure.domain.choices import Verdict
+from llenergymeasure.domain.environment import EnvironmentSnapshot
 from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
 from llenergymeasure.domain.metrics import (
     DeviceEnergy,
@@ -24,14 +25,10 @@ from llenergymeasure.domain.metrics import (
 )
 from llenergymeasure.domain.power import PowerSample
 from llenergymeasure.metrics.advice import size_warnings
-from llenergymeasure.metrics.columns import served
+from llenergymeasure.metrics.derived import EnergyTotals, RunTotals, derived
 from llenergymeasure.metrics.energy import multi_gpu_metrics
 from llenergymeasure.metrics.unknowns import sum_of_all
-from llenergymeasure.results.aggregation import (
-    aggregate_results,
-    is_metered,
-    mark_completed,
-)
+from llenergymeasure.results.aggregation import aggregated, gather, is_metered, mark_completed
 from llenergymeasure.results.persistence import (
     UnsavedResultError,
     save_raw_result,
@@ -113,8 +110,8 @@ def load_samples(folder: Path, raws: Sequence[RawProcessResult]) -> list[PowerSa
     for raw in raws:
         path = folder / SAMPLES_FILE.format(index=raw.process_index)
         if is_regular(path):
-            rows = _samples(path)
-            found += [replace(row, timestamp_s=row.timestamp_s + _late_s(raw, raws)) for row in rows]
+            late_s = _late_s(raw, raws)
+            found += [replace(row, timestamp_s=row.timestamp_s + late_s) for row in _samples(path)]
     return sorted(found, key=lambda row: row.timestamp_s)
 
 
@@ -141,36 +138,51 @@ def combine(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult])
     """One result of all processes: the sums of their raw results, and what their parts know beside that."""
     first = parts[0]
     metered = [part for raw, part in zip(raws, parts, strict=True) if is_metered(raw)]
+    gathered = gather(raws, str(first.experiment_id))
+    sums = {name: None if _is_doubled(raws) else sum_of_all([getattr(part, name) for part in metered]) for name in SUMS}
+    totals = replace(gathered.totals, energy=_energy_totals(gathered.totals.energy, metered, sums))
     devices = _devices(raws, parts)
-    word, reasons = _verdict(metered)
     differ = len({part.measurement_methodology for part in parts}) > 1
-    result = aggregate_results(
-        raws,
-        str(first.experiment_id),
-        str(first.measurement_config_hash),
-        "total" if differ else first.measurement_methodology or "total",
+    warnings = [
+        *_told([part.measurement_warnings for part in parts]),
+        *(["The processes' figures are not of the same kind of window; see process_results."] if differ else []),
+        *size_warnings(totals.duration_s, totals.requests or 0),
+    ]
+    fields = {
         **{name: getattr(first, name) for name in SAME},
-        **{name: None if _is_doubled(raws) else sum_of_all([getattr(part, name) for part in metered]) for name in SUMS},
-        steady_state_window=_steady_state_window(raws, parts),
-        energy_uncertainty=_uncertainty(metered),
-        device_energy=devices,
-        energy_per_device_j=_gpu_joules(devices),
-        peak_power_w=metered[0].peak_power_w if len(metered) == 1 else None,
-        warmup_excluded_samples=sum_of_all([part.warmup_excluded_samples for part in parts]),
-        verdict=word,
-        verdict_reasons=reasons,
-        measurement_warnings=list(_told([part.measurement_warnings for part in parts])),
-        thermal_throttle=_throttle(metered),
-        thermal_time_series=_hottest(raws, parts),
-    )
-    requests = sum(request.ended_inside for raw in raws for request in served(raw))
-    windows = ["The processes' figures are not of the same kind of window; see process_results."] if differ else []
-    small = size_warnings(result.total_inference_time_sec or 0.0, requests)
-    return result.model_copy(
-        update={
-            **_of_the_total(result, metered),
-            "measurement_warnings": [*result.measurement_warnings, *windows, *small],
-        }
+        **sums,
+        **_of_the_total(totals, metered),
+        "experiment_id": str(first.experiment_id),
+        "measurement_config_hash": str(first.measurement_config_hash),
+        "measurement_methodology": "total" if differ else first.measurement_methodology or "total",
+        "steady_state_window": _steady_state_window(raws, parts),
+        "device_energy": devices,
+        "energy_per_device_j": _gpu_joules(devices),
+        "peak_power_w": metered[0].peak_power_w if len(metered) == 1 else None,
+        "phase_energy_method": _phase_energy_method(metered, sums),
+        "multi_gpu": _multi_gpu(raws, first.environment_snapshot, devices, totals),
+        "warmup_excluded_samples": sum_of_all([part.warmup_excluded_samples for part in parts]),
+        "measurement_warnings": warnings,
+        "thermal_throttle": _throttle(metered),
+        "thermal_time_series": _hottest(raws, parts),
+    }
+    return aggregated(gathered, totals, fields)
+
+
+def _energy_totals(
+    known: EnergyTotals, metered: Sequence[ExperimentResult], sums: Mapping[str, float | None]
+) -> EnergyTotals:
+    """The energy with what only the parts know: its bound, and what is idle in it."""
+    first = metered[0].energy_breakdown or EnergyBreakdown()
+    return replace(
+        known,
+        is_measured=all(part.mean_power_w is not None for part in metered),
+        bound_j=sums["energy_uncertainty_j"],
+        adjusted_j=sums["energy_adjusted_j"],
+        adjusted_bound_j=sums["energy_adjusted_uncertainty_j"],
+        baseline_power_w=sums["baseline_power_w"],
+        baseline_method=first.baseline_method,
+        baseline_timestamp=first.baseline_timestamp,
     )
 
 
@@ -180,46 +192,38 @@ def _is_doubled(raws: Sequence[RawProcessResult]) -> bool:
     return len(gpus) > len(set(gpus))
 
 
-def _of_the_total(result: ExperimentResult, metered: Sequence[ExperimentResult]) -> dict[str, object]:
-    """What follows from the total energy."""
-    total_j, lasted_s = result.total_energy_j, result.total_inference_time_sec
-    multi_gpu = {"multi_gpu": _multi_gpu(result)}
-    if total_j is None:
-        return multi_gpu | _UNKNOWN | _verdict_of_unknown(result)
-    measured = all(part.mean_power_w is not None for part in metered)
-    first = metered[0].energy_breakdown or EnergyBreakdown()
-    breakdown = EnergyBreakdown(
-        raw_j=total_j,
-        adjusted_j=result.energy_adjusted_j,
-        baseline_power_w=result.baseline_power_w,
-        baseline_method=None if result.energy_adjusted_j is None else first.baseline_method,
-        baseline_timestamp=first.baseline_timestamp,
-    )
-    mean_power_w = total_j / lasted_s if lasted_s and measured else None
-    return {**multi_gpu, "energy_breakdown": breakdown, "mean_power_w": mean_power_w}
+def _of_the_total(totals: RunTotals, metered: Sequence[ExperimentResult]) -> dict[str, object]:
+    """The ratios, and what else is known only where the total energy is."""
+    word, reasons = _verdict(metered)
+    if totals.energy.joules is not None:
+        rest: dict[str, object] = {"energy_uncertainty": _uncertainty(metered)}
+    else:
+        rest = {"energy_uncertainty": None, "energy_scope": None}
+        if word == "valid":  # an energy that no process is sure of is not
+            word, reasons = "invalid", ["energy is unknown: several processes metered one GPU"]
+    return {**derived(totals), **rest, "verdict": word, "verdict_reasons": reasons}
 
 
-_UNKNOWN: dict[str, object] = dict.fromkeys(
-    ("energy_scope", "energy_uncertainty", "energy_uncertainty_j", "energy_adjusted_j", "energy_adjusted_uncertainty_j")
-)
+def _phase_energy_method(metered: Sequence[ExperimentResult], sums: Mapping[str, float | None]) -> str | None:
+    """Of every process the way in which it told the phases apart; None where neither is known."""
+    if sums["energy_prefill_j"] is None and sums["energy_decode_j"] is None:
+        return None
+    return "; ".join(dict.fromkeys(part.phase_energy_method for part in metered if part.phase_energy_method)) or None
 
 
-def _verdict_of_unknown(result: ExperimentResult) -> dict[str, object]:
-    """An energy that no process is sure of is not valid."""
-    if result.verdict != "valid":
-        return {}
-    return {"verdict": "invalid", "verdict_reasons": ["energy is unknown: several processes metered one GPU"]}
-
-
-def _multi_gpu(result: ExperimentResult) -> MultiGPUMetrics | None:
+def _multi_gpu(
+    raws: Sequence[RawProcessResult],
+    environment: EnvironmentSnapshot | None,
+    devices: Sequence[DeviceEnergy],
+    totals: RunTotals,
+) -> MultiGPUMetrics | None:
     """None unless the processes ran on several GPUs."""
-    ran_on = {raw.gpu_id for raw in result.process_results} - {None}
+    ran_on = {raw.gpu_id for raw in raws} - {None}
     if len(ran_on) < 2:
         return None
-    known = result.environment_snapshot.gpus if result.environment_snapshot else []
-    uuids = {gpu.uuid for gpu in known if gpu.index in ran_on}
-    gpus = [device for device in result.device_energy if len(uuids) < len(ran_on) or device.device in uuids]
-    return multi_gpu_metrics(gpus, result.total_energy_j, result.energy_per_output_token_j)
+    uuids = {gpu.uuid for gpu in (environment.gpus if environment else []) if gpu.index in ran_on}
+    gpus = [device for device in devices if len(uuids) < len(ran_on) or device.device in uuids]
+    return multi_gpu_metrics(gpus, totals.energy.joules, totals.energy_per_output_token_j)
 
 
 def _verdict(metered: Sequence[ExperimentResult]) -> tuple[Verdict | None, list[str]]:
@@ -301,10 +305,11 @@ def _hottest(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult]
     """The hottest device of any process, at most one look a second."""
     looks: dict[int, tuple[float, float]] = {}
     for raw, part in zip(raws, parts, strict=True):
-        for moment_s, degrees_c in part.thermal_time_series or []:
-            late_s = moment_s + _late_s(raw, raws)
-            if (known := looks.get(int(late_s))) is None or degrees_c > known[1]:
-                looks[int(late_s)] = (late_s, degrees_c)
+        late_s = _late_s(raw, raws)
+        for own_s, degrees_c in part.thermal_time_series or []:
+            moment_s = own_s + late_s
+            if (known := looks.get(int(moment_s))) is None or degrees_c > known[1]:
+                looks[int(moment_s)] = (moment_s, degrees_c)
     return [looks[second] for second in sorted(looks)] or None
 
 

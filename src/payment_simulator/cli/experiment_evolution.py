@@ -46,9 +46,7 @@ def _chosen(run: "StoredRun", agent: str | None) -> list[str]:
 def _evolution(run: "StoredRun", bank: str) -> Iterator[dict[str, Any]]:
     """What the bank's policy was in each iteration and in the end, and what was proposed meanwhile."""
     for iteration in run.iterations:
-        made = [
-            each for each in run.decisions if each.agent_id == bank and each.iteration == iteration.iteration_number
-        ]
+        made = [each for each in run.decisions_of(iteration.iteration_number) if each.agent_id == bank]
         proposals = [_proposal(run, each) for each in made]
         yield _held(run, bank, iteration.iteration_number, iteration.policies[bank]) | {"proposals": proposals}
     if run.record.final_policies is not None:

@@ -26,7 +26,10 @@ def replay(ctx: typer.Context, run: Run, db: Db = None, json: AsJson = False) ->
         print_answer(as_json([asdict(each) | {"same": each.is_same} for each in checks]))
     else:
         numbers = [*(each.iteration_number for each in stored.iterations), None]
-        print_table(("iteration", *PARTS), [_row(number, checks) for number in numbers])
+        by_number: dict[int | None, list[Check]] = {number: [] for number in numbers}
+        for each in checks:
+            by_number[each.iteration].append(each)
+        print_table(("iteration", *PARTS), [_row(*found) for found in by_number.items()])
         for each in checks:
             if not each.is_same:
                 print_answer(f"{_name(each.iteration)}: {each.name}: {_difference(each)}")
@@ -62,7 +65,7 @@ def _name(iteration: int | None) -> str:
 def _row(number: int | None, checks: list["Check"]) -> list[str]:
     cells = ["the run" if number is None else str(number)]
     for part in PARTS:
-        found = [each.is_same for each in checks if each.iteration == number and each.part == part]
+        found = [each.is_same for each in checks if each.part == part]
         cells.append(("same" if all(found) else "NOT THE SAME") if found else "")
     return cells
 

@@ -74,13 +74,12 @@ class _Replay:
             stored = (iteration.nash_gap, iteration.nash_gap_half_width)
             yield from self._gap(number, GAP, stored, state)
         state.begin(number)
-        for event in self.run.events:
-            if event.iteration == number:
-                if event.event_type == "evaluation":
-                    stored_costs = event.event_data.get("costs")
-                    yield Check(number, "costs", "costs by kind", stored_costs, self.pricing.means(costs))
-                yield from self._decision(event, state)
-                state.note(event.event_type, event.event_data)
+        for event in self.run.events_of(number):
+            if event.event_type == "evaluation":
+                stored_costs = event.event_data.get("costs")
+                yield Check(number, "costs", "costs by kind", stored_costs, self.pricing.means(costs))
+            yield from self._decision(event, state)
+            state.note(event.event_type, event.event_data)
 
     def ending(self, state: ExperimentState) -> Iterator[Check]:
         """What a completed run has, whatever its row says of its status."""

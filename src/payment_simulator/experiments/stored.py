@@ -1,5 +1,6 @@
 """A run as a database holds it, read: what was done, decided and found."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -18,7 +19,7 @@ from payment_simulator.experiments.persistence import (
 )
 from payment_simulator.experiments.proposers.protocol import PolicyDocument
 from payment_simulator.experiments.resolved import Resolved
-from payment_simulator.experiments.runner.state import tokens_of
+from payment_simulator.experiments.runner.state import by_iteration, tokens_of
 from payment_simulator.policy.policies import read_policy
 
 LATEST = "latest"
@@ -71,7 +72,19 @@ class StoredRun:
     @cached_property
     def decisions(self) -> list[Decision]:
         """Every proposal and what came of it, in order."""
-        return [_decision(event) for event in self.events if event.event_type in VERDICTS]
+        return _decisions(self.events)
+
+    def decisions_of(self, iteration: int) -> list[Decision]:
+        """Those of an iteration, in order."""
+        return _decisions(self.events_of(iteration))
+
+    def events_of(self, iteration: int) -> list[EventRecord]:
+        """Those of an iteration, in order."""
+        return self._by_iteration.get(iteration, [])
+
+    @cached_property
+    def _by_iteration(self) -> dict[int, list[EventRecord]]:
+        return by_iteration(self.events)
 
     @property
     def tokens(self) -> int:
@@ -136,6 +149,10 @@ def _named(repository: ExperimentRepository, target: str) -> ExperimentRecord:
         raise ConfigError(f"{repository.path}: there is no run in it yet")
     near = get_close_matches(target, names, n=NAMED_AT_MOST, cutoff=0.3) or names[:NAMED_AT_MOST]
     raise ConfigError(f"{repository.path}: there is no run {target}; near it are {', '.join(near)}")
+
+
+def _decisions(events: Iterable[EventRecord]) -> list[Decision]:
+    return [_decision(event) for event in events if event.event_type in VERDICTS]
 
 
 def _decision(event: EventRecord) -> Decision:

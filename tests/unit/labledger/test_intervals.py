@@ -1,11 +1,18 @@
 """Bootstrap intervals: they cover what they should, and say so when they cannot."""
 
+import math
+import tracemalloc
 import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import bootstrap
 
-from labledger.intervals import bootstrap_mean
+from labledger.intervals import BOOTSTRAP_RESAMPLES, DRAWS_AT_A_TIME, bootstrap_mean, bootstrap_means
+
+MB = 1e6
 
 
 def alone(values):
@@ -97,3 +104,80 @@ def test_values_that_are_all_alike_have_an_interval_without_width(sizes, value):
         interval = bootstrap_mean([[value] * size for size in sizes], seed=1)
     assert (interval.low, interval.high) == pytest.approx((value, value))
     assert (interval.n, interval.method) == (len(sizes), "all alike")
+
+
+def of_scipy(groups, seed, level):
+    """Limits of scipy's own BCa interval, whose jackknife takes the square of the groups in memory."""
+    sums, sizes = ([float(of(group)) for group in groups] for of in (sum, len))
+    return bootstrap(
+        (sums, sizes),
+        lambda total, size, axis=-1: total.sum(axis=axis) / size.sum(axis=axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=BOOTSTRAP_RESAMPLES,
+        confidence_level=level,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+
+
+@pytest.mark.parametrize("largest", [1, 8], ids=["alone", "in groups of different sizes"])
+@pytest.mark.parametrize("count", [2, 3, 31, DRAWS_AT_A_TIME // BOOTSTRAP_RESAMPLES + 2, 501])
+def test_the_interval_is_that_of_scipys_bca_with_the_same_seed(count, largest):
+    generator = np.random.default_rng(count)
+    groups = [generator.lognormal(1, 2, generator.integers(1, largest, endpoint=True)).tolist() for _ in range(count)]
+    for seed, level in enumerate([0.8, 0.95, 0.99]):
+        found = bootstrap_mean(groups, seed=seed, level=level)
+        assert (found.low, found.high) == pytest.approx(tuple(of_scipy(groups, seed, level)), rel=1e-12)
+
+
+def test_intervals_of_several_samples_are_those_of_each_alone():
+    generator = np.random.default_rng(6)
+    samples = [alone(generator.normal(size=count)) for count in (40, 30, 40)]
+    samples.append([[1.0, 2.0 + shift / 10] for shift in range(30)])
+    assert bootstrap_means(samples, seed=3) == [bootstrap_mean(each, seed=3) for each in samples]
+    assert bootstrap_means([], seed=3) == []
+
+
+def test_the_interval_of_fifty_thousand_values_takes_some_megabytes_and_is_the_normal_one():
+    values = np.random.default_rng(7).exponential(size=50_000)
+    groups = alone(values)
+    tracemalloc.start()
+    try:
+        interval = bootstrap_mean(groups, seed=1)
+        assert tracemalloc.get_traced_memory()[1] < 20 * MB
+    finally:
+        tracemalloc.stop()
+    error = values.std(ddof=1) / math.sqrt(len(values))
+    assert interval.low == pytest.approx(values.mean() - 1.96 * error, abs=0.2 * error)
+    assert interval.high == pytest.approx(values.mean() + 1.96 * error, abs=0.2 * error)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1.0, 1e160, 1e300])
+def test_the_interval_of_huge_and_of_tiny_values_is_scaled_as_they_are(scale):
+    values = np.random.default_rng(8).lognormal(size=40)
+    plain, found = (bootstrap_mean(alone(values * by), seed=1) for by in (1.0, scale))
+    assert (found.low, found.high) == pytest.approx((plain.low * scale, plain.high * scale), rel=1e-12)
+
+
+def test_one_value_far_from_all_others_moves_the_upper_end_and_not_the_lower():
+    interval = bootstrap_mean([[1.0]] * 99 + [[1e9]], seed=1)
+    assert interval.low == pytest.approx(1.0)
+    assert 2e7 < interval.high < 1e8
+
+
+def test_values_that_differ_by_less_than_their_sum_can_hold_have_an_interval_of_that_width():
+    interval = bootstrap_mean([[0.1], [math.nextafter(0.1, 1)]] * 20, seed=1)
+    assert (interval.low, interval.high) == pytest.approx((0.1, 0.1))
+
+
+VALUES = st.floats(-1e150, 1e150)
+
+
+@given(st.lists(st.lists(VALUES, min_size=1, max_size=4), min_size=2, max_size=8), st.sampled_from([0.5, 0.95, 0.9999]))
+def test_any_groups_have_an_interval_among_their_values(groups, level):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        interval = bootstrap_mean(groups, seed=1, level=level)
+    values = [value for group in groups for value in group]
+    slack = 1e-12 * max(map(abs, values))
+    assert min(values) - slack <= interval.low <= interval.high <= max(values) + slack

@@ -1,5 +1,6 @@
 """One result of several processes."""
 
+import warnings
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -89,6 +90,72 @@ def test_a_shared_gpu_counts_once_and_is_warned_of():
     assert (once.total_energy_j, twice.total_energy_j) == (50.0, None)
     assert any("GPU 3" in warning for warning in once.aggregation.warnings)
     assert not once.aggregation.gpu_attribution_verified
+
+
+def test_each_gpu_of_known_joules_is_told_with_the_headline_of_all():
+    found = aggregated(raw(0, energy_j=60.0), raw(1, energy_j=30.0)).multi_gpu
+    assert (found.num_gpus, found.energy_per_gpu_j, found.gpu_uuids) == (2, [60.0, 30.0], None)
+    assert (found.energy_total_j, found.energy_per_output_token_j) == (90.0, 90.0 / 80)
+    partly = aggregated(raw(0, energy_j=60.0), raw(1, energy_j=None)).multi_gpu
+    assert (partly.energy_per_gpu_j, partly.energy_total_j) == ([60.0, None], None)
+
+
+@pytest.mark.parametrize(
+    "raws",
+    [
+        [raw(0)],
+        [raw(0, gpu_id=None), raw(1, gpu_id=None)],
+        [raw(0, gpu_id=3), raw(1, gpu_id=3, energy_j=None)],
+        [raw(0, energy_j=None), raw(1, energy_j=None)],
+    ],
+    ids=["one", "on a CPU", "on one GPU", "of unknown energy"],
+)
+def test_processes_that_are_not_on_several_gpus_of_known_joules_have_no_figures_of_several(raws):
+    assert aggregated(*raws).multi_gpu is None
+
+
+def without_requests(index, **fields):
+    return raw(index, **fields).model_copy(update={"requests": None})
+
+
+def test_latencies_without_requests_give_e2e_and_a_note_on_what_is_unknown():
+    result = aggregated(without_requests(0, latencies_ms=(1.0, 2.0)), without_requests(1, latencies_ms=(3.0, 100.0)))
+    assert (result.latency_stats.e2e_ms.n, result.latency_stats.e2e_ms.median) == (4, 2.5)
+    assert result.latency_stats.ttft_ms is result.requests_per_second is result.energy_per_request_j is None
+    (note,) = [text for text in result.aggregation.warnings if "requests" in text]
+    assert note.startswith("the result of processes 0, 1 keeps no requests: E2E is of every request that finished")
+
+
+def test_latencies_of_some_processes_stand_for_all_only_where_every_process_has_them():
+    mixed = aggregated(raw(0, latencies_ms=(1.0, 2.0)), without_requests(1, latencies_ms=(3.0, 100.0)))
+    assert (mixed.latency_stats.e2e_ms.n, mixed.latency_stats.ttft_ms, mixed.requests_per_second) == (4, None, None)
+    lacking = aggregated(raw(0), without_requests(1, latencies_ms=()))
+    assert lacking.latency_stats.e2e_ms is lacking.latency_stats.ttft_ms is lacking.requests_per_second is None
+    assert any(text.startswith("the result of process 1 keeps no requests") for text in lacking.aggregation.warnings)
+
+
+def test_requests_that_every_process_keeps_are_no_matter_for_a_note():
+    assert not any("requests" in text for text in aggregated(raw(0), raw(1)).aggregation.warnings)
+
+
+def test_results_of_two_schema_versions_in_memory_are_warned_of_once_with_what_one_of_them_lacks():
+    old = without_requests(1).model_copy(update={"schema_version": "1.0", "compute_metrics": None})
+    old = old.model_copy(update={"energy_metrics": EnergyMetrics(total_energy_j=5.0, duration_sec=None)})
+    with pytest.warns(SchemaVersionWarning) as caught:
+        aggregated(raw(0), old, old.model_copy(update={"process_index": 2}))
+    assert [str(each.message) for each in caught] == [
+        'Warning: Raw results have schema_version "1.0" and "2.0"; current schema is "2.0".\n'
+        "  Missing fields: [compute_metrics], [energy_metrics.duration_sec], [requests] → None\n"
+        "  To rerun with updated schema: llem run experiment.yaml"
+    ]
+    assert caught[0].filename.endswith("test_aggregation.py")
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0", None])
+def test_results_of_one_schema_version_are_not_warned_of_again(version):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        aggregated(*(raw(index).model_copy(update={"schema_version": version}) for index in (0, 1)))
 
 
 def test_what_the_caller_knows_stands_over_what_is_computed():

@@ -15,7 +15,7 @@ from llenergymeasure.backends.pytorch.counting import (
 )
 from llenergymeasure.domain.model import DecoderShape
 from llenergymeasure.domain.requests import Batch, RequestRecord
-from llenergymeasure.metrics.flops import pass_flops, total_flops
+from llenergymeasure.metrics.flops import passes_flops, total_flops
 
 SIZES = {
     "hidden_size": 256,
@@ -196,5 +196,5 @@ def test_a_config_that_cannot_be_counted_is_unknown_with_the_reason(tmp_path, co
 def test_only_forward_passes_within_the_window_count():
     shape = DecoderShape(matmul_parameters=100, head_parameters=10, layers=1, attention_width=8)
     first_two = total_flops(shape, [batch()], 0.0, 2.5)
-    assert first_two == pass_flops(shape, ROWS, PROMPT, PROMPT) + pass_flops(shape, ROWS, 1, PROMPT + 1)
+    assert first_two == passes_flops(shape, ROWS, PROMPT, [PROMPT]) + passes_flops(shape, ROWS, 1, [PROMPT + 1])
     assert first_two + total_flops(shape, [batch()], 2.6, 7.0) == total_flops(shape, [batch()], 0.0, 7.0)

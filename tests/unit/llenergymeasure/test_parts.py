@@ -719,7 +719,8 @@ def test_a_recovered_run_without_all_of_its_parts_is_the_sum_of_its_raw_results(
     found = ExperimentResult.from_json(path)
     assert (found.total_energy_j, found.output_tokens, found.latency_stats.e2e_ms.n) == (90.0, 24, 8)
     assert (found.measurement_config_hash, found.effective_config) == ("unknown", {"model": "random:llama"})
-    assert (found.energy_uncertainty_j, found.verdict, found.multi_gpu) == (None, None, None)
+    assert (found.energy_uncertainty_j, found.verdict) == (None, None)
+    assert (found.multi_gpu.energy_per_gpu_j, found.multi_gpu.gpu_uuids) == ([60.0, 30.0], None)
     assert [row["timestamp_s"] for row in found.load_timeseries(path).to_pylist()] == [1.0, 1.5]
     assert not run.exists()
 

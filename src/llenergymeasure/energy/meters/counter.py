@@ -67,7 +67,7 @@ class CounterMeter(SampledMeter):
         return risen_j if risen_j >= 0 else None
 
     def _window(self, device: MeteredDevice, start_s: float, end_s: float) -> WindowEnergy:
-        return self._log.window(start_s, end_s).get(device.name, WindowEnergy(None, None))
+        return self._log.window_of(device.name, start_s, end_s)
 
     def _watch(self, device: MeteredDevice, start_s: float, end_s: float) -> DeviceWatch:
         stretches = self._log.ticks(device.name)
@@ -111,15 +111,13 @@ class CounterMeter(SampledMeter):
         return rows + (self._cpu_rows(cpus, start_s, end_s) if cpus else [])
 
     def _gpu_rows(self, device: MeteredDevice, start_s: float, end_s: float) -> list[PowerSample]:
+        rows = [row for ticks in self._log.ticks(device.name) for row in mean_powers(ticks, start_s, end_s, 0.0)]
+        temperatures_c = self._temperatures_at(device, [moment_s for moment_s, _ in rows])
         return [
             PowerSample(
-                moment_s - start_s,
-                gpu_power_w=power_w,
-                gpu_temperature_c=self._temperature_at(device, moment_s),
-                gpu_index=device.index,
+                moment_s - start_s, gpu_power_w=power_w, gpu_temperature_c=temperature_c, gpu_index=device.index
             )
-            for ticks in self._log.ticks(device.name)
-            for moment_s, power_w in mean_powers(ticks, start_s, end_s, 0.0)
+            for (moment_s, power_w), temperature_c in zip(rows, temperatures_c, strict=True)
         ]
 
     def _cpu_rows(self, devices: list[MeteredDevice], start_s: float, end_s: float) -> list[PowerSample]:

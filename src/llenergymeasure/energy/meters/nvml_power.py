@@ -8,7 +8,7 @@ from llenergymeasure.domain.power import DeviceWatch, PowerSample
 from llenergymeasure.energy.meters.base import MeteredDevice
 from llenergymeasure.energy.meters.nvml_counter import NVML_GAIN_SHARE, gpu_devices
 from llenergymeasure.energy.meters.sampled import POWER_MARGIN, UNLIMITED_FACTOR, Feed, SampledMeter, gaps
-from llenergymeasure.energy.power_integral import integrate
+from llenergymeasure.energy.power_integral import integrate, longest_hold_s
 from llenergymeasure.energy.readings import Read
 from llenergymeasure.energy.sampler_process import SamplerProcess
 from llenergymeasure.energy.sensors.nvml import Board
@@ -38,6 +38,9 @@ class NvmlPower(SampledMeter):
         super().__init__(SOURCE, gpu_devices(boards), feed or SamplerProcess(spec), gain_share)
         self._averages = any(board.power_field == "average" for board in boards)
         self._period_s = 1 / sampling_hz
+        self._series: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._most_w: dict[str, float] = {}
+        self._gap_s: dict[str, float] = {}
 
     def _is_ready(self, device: MeteredDevice) -> bool:
         return self._recording.last_change_s(device.name, self.quantity) > -np.inf
@@ -47,25 +50,29 @@ class NvmlPower(SampledMeter):
         super()._settle(until_s + (AVERAGING_S if self._averages else 0.0))
 
     def _analyse(self) -> None:
-        """Nothing is prepared: the samples are integrated as they are."""
+        """Put each device's samples in order, once for all windows."""
+        for device in self._devices:
+            moments_s, powers_w = self._recording.series(device.name, self.quantity)
+            self._series[device.name] = moments_s, powers_w
+            self._most_w[device.name] = self._max_power_w(device, powers_w)
+            self._gap_s[device.name] = longest_hold_s(moments_s)
 
     def _joules_between(self, device: MeteredDevice, earlier: Read, later: Read) -> float | None:
         powers_w = (earlier.power_w or 0.0) + (later.power_w or 0.0)
         return powers_w / 2 * (later.before_s - earlier.before_s)
 
     def _window(self, device: MeteredDevice, start_s: float, end_s: float) -> WindowEnergy:
-        moments_s, powers_w = self._recording.series(device.name, self.quantity)
         return integrate(
-            moments_s,
-            powers_w,
+            *self._series[device.name],
             start_s,
             end_s,
-            max_power_w=self._max_power_w(device, powers_w),
+            max_power_w=self._most_w[device.name],
+            gap_s=self._gap_s[device.name],
             averaging_s=AVERAGING_S if self._averages else 0.0,
         )
 
     def _watch(self, device: MeteredDevice, start_s: float, end_s: float) -> DeviceWatch:
-        moments_s, _ = self._recording.series(device.name, self.quantity)
+        moments_s, _ = self._series[device.name]
         period_s, longest_s, limit_s = gaps(moments_s, start_s, end_s, self._period_s)
         field = "the average of its last second" if self._averages else "instantaneous"
         return DeviceWatch(
@@ -85,11 +92,13 @@ class NvmlPower(SampledMeter):
     def _rows(self, start_s: float, end_s: float) -> list[PowerSample]:
         rows = []
         for device in self._devices:
-            moments_s, powers_w = self._recording.series(device.name, self.quantity)
+            moments_s, powers_w = self._series[device.name]
             inside = (moments_s >= start_s) & (moments_s <= end_s)
+            own_s = moments_s[inside].tolist()
+            columns = (own_s, powers_w[inside].tolist(), self._temperatures_at(device, own_s))
             rows += [
-                PowerSample(moment_s - start_s, power_w, self._temperature_at(device, moment_s), device.index)
-                for moment_s, power_w in zip(moments_s[inside].tolist(), powers_w[inside].tolist(), strict=True)
+                PowerSample(moment_s - start_s, power_w, temperature_c, device.index)
+                for moment_s, power_w, temperature_c in zip(*columns, strict=True)
             ]
         return rows
 

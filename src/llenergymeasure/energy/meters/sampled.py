@@ -234,10 +234,11 @@ class SampledMeter(Meter):
         inside = (moments_s >= start_s) & (moments_s <= end_s)
         return tuple(zip((moments_s[inside] - start_s).tolist(), degrees[inside].tolist(), strict=True))
 
-    def _temperature_at(self, device: MeteredDevice, at_s: float) -> float | None:
+    def _temperatures_at(self, device: MeteredDevice, at_s: Sequence[float]) -> list[float | None]:
+        """The last that was read by each of these moments."""
         moments_s, degrees = self._recording.series(device.name, "temperature_c")
-        before = int(np.searchsorted(moments_s, at_s, side="right")) - 1
-        return float(degrees[before]) if before >= 0 else None
+        places = np.searchsorted(moments_s, np.array(at_s, dtype=float), side="right") - 1
+        return [float(degrees[place]) if place >= 0 else None for place in places.tolist()]
 
 
 def gaps(

@@ -19,7 +19,7 @@ from payment_simulator.experiments.proposers.search import SearchProposer
 from payment_simulator.experiments.resolved import Resolved
 from payment_simulator.experiments.result import ExperimentResult
 from payment_simulator.experiments.runner.optimization import OptimizationLoop
-from payment_simulator.experiments.runner.state import ExperimentState
+from payment_simulator.experiments.runner.state import ExperimentState, by_iteration
 from payment_simulator.experiments.runner.verbose import Progress, VerboseConfig
 
 EXPERIMENT_TYPE = "generic"
@@ -117,12 +117,11 @@ class GenericExperimentRunner:
         with self._repository.transaction() as step:
             step.take_over(self._run_id)
             step.save_event(self._event("experiment_resumed", {}, stored.num_iterations or 0))
-        events = self._repository.get_events(self._run_id)
+        events = by_iteration(self._repository.get_events(self._run_id))
         for iteration in self._repository.get_iterations(self._run_id):
             state.begin(iteration.iteration_number)
-            for event in events:
-                if event.iteration == iteration.iteration_number:
-                    state.note(event.event_type, event.event_data)
+            for event in events.get(iteration.iteration_number, ()):
+                state.note(event.event_type, event.event_data)
         return await self._go(resolved, state)
 
     async def _go(self, resolved: Resolved, state: ExperimentState) -> ExperimentResult:

@@ -4,11 +4,12 @@ A run that goes on and one that is resumed build it alike, so they decide alike.
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from payment_simulator.experiments.config import ExperimentConfig
+from payment_simulator.experiments.persistence import EventRecord
 from payment_simulator.experiments.proposers.protocol import Attempt, PolicyDocument
 from payment_simulator.experiments.resolved import Resolved
 
@@ -20,6 +21,14 @@ class Answer:
     policy: PolicyDocument | None
     problem: str | None
     words: str
+
+
+def by_iteration(events: Iterable[EventRecord]) -> dict[int, list[EventRecord]]:
+    """Events of each iteration, in their order."""
+    found: dict[int, list[EventRecord]] = {}
+    for event in events:
+        found.setdefault(event.iteration, []).append(event)
+    return found
 
 
 def tokens_of(interaction: Mapping[str, Any]) -> int:
