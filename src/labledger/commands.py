@@ -5,6 +5,8 @@ import io
 import os
 import signal
 import sys
+import traceback
+import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -13,8 +15,9 @@ from typing import Any
 
 import typer
 
-from labledger.console import print_error
+from labledger.console import print_answer, print_error
 from labledger.errors import LabledgerError
+from labledger.untrusted_text import clean_lines
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -76,12 +79,23 @@ def run_program(program: Callable[[], object]) -> None:
     """Run a command line to its exit: 0 done, 1 failed, 2 usage or configuration, 130 interrupted."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that its encoding has no sign for is no reason to fail
         sys.stdout.reconfigure(errors="backslashreplace")
+    warnings.formatwarning = _printable_warning
     try:
         program()
     except OSError as error:  # standard output cannot be written to
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - what is left in the buffer cannot be written either
         print_error(f"standard output: {error.strerror}")
         sys.exit(EXIT_FAILED)
+    except Exception:  # with --debug
+        print_answer(traceback.format_exc().rstrip(), to_stderr=True)
+        sys.exit(EXIT_FAILED)
+
+
+_format_warning = warnings.formatwarning
+
+
+def _printable_warning(*warning: Any, **more: Any) -> str:
+    return clean_lines(_format_warning(*warning, **more))
 
 
 def show_version(value: bool, name: str) -> None:

@@ -34,14 +34,14 @@ def compare(
     """What differs, and for each metric whether it is different, the same, or one cannot tell."""
     import json as json_module
 
-    from labledger.console import print_answer, print_error
+    from labledger.console import print_error, print_json
     from llenergymeasure.results.comparison import compare as compare_groups
 
     limits = [_limit(text) for text in fail_if_worse or []]
     first, *others = _groups(targets or [], directory, by)
     comparisons = [compare_groups(first, other, margin / 100) for other in others]
     if json:
-        print_answer(json_module.dumps([_comparison_dict(each) for each in comparisons], indent=2))
+        print_json(json_module.dumps([_comparison_dict(each) for each in comparisons], indent=2))
     else:
         for each in comparisons:
             _print_comparison(each)

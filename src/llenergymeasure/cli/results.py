@@ -42,12 +42,12 @@ def list_results(
     json: AsJson = False,
 ) -> None:
     """Every result in a directory, a line each; broken files are named on standard error."""
-    from labledger.console import print_answer, print_table
+    from labledger.console import print_json, print_table
     from llenergymeasure.results.exporters import to_json
 
     rows = _sorted([row for row in load_rows(directory) if _fits(row, where or [])], sort)
     if json:
-        print_answer(to_json(rows).decode().rstrip())
+        print_json(to_json(rows).decode().rstrip())
         return
     print_table(HEADS, [[_cell(name, row[name]) for name in LISTED] for row in map(_with_load, rows)])
 
@@ -61,14 +61,14 @@ def show(
     json: AsJson = False,
 ) -> None:
     """One result, as `llem run` shows it."""
-    from labledger.console import print_answer
+    from labledger.console import print_json
     from llenergymeasure.cli.presentation import print_result
     from llenergymeasure.results.catalog import find_result
 
     path = find_result(target, directory)
     result = load(path)
     if json:
-        print_answer(result.to_json())
+        print_json(result.to_json())
     else:
         print_result(result, path)
 
@@ -109,12 +109,12 @@ def sql(
     """Ask with SQL (DuckDB, in memory): results has a row a result, timeseries a row a sample."""
     import json as json_module
 
-    from labledger.console import print_answer, print_table
+    from labledger.console import print_json, print_table
     from llenergymeasure.results.query import query_results
 
     names, rows = query_results(query, directory, load_rows(directory))
     if json:
-        print_answer(json_module.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1, default=str))
+        print_json(json_module.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1, default=str))
     else:
         print_table(names, [[_cell(name, value) for name, value in zip(names, row, strict=True)] for row in rows])
 
@@ -132,7 +132,7 @@ def verify(
     """Check that every result parses, that its digests and checksums hold, and that its sidecar is there."""
     import json as json_module
 
-    from labledger.console import print_answer
+    from labledger.console import print_answer, print_json
     from llenergymeasure.results.catalog import result_files
     from llenergymeasure.results.verification import verify as verify_result
 
@@ -142,7 +142,7 @@ def verify(
         rows = [
             {"path": str(e.path), "status": e.status, "verdict": e.verdict, "problems": problems[e.path]} for e in found
         ]
-        print_answer(json_module.dumps(rows, indent=1))
+        print_json(json_module.dumps(rows, indent=1))
     else:
         for each in found:
             for problem in problems[each.path]:

@@ -1,11 +1,13 @@
 """`llem run`."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from labledger.commands import reporting_errors
+from labledger.untrusted_text import clean_lines
 
 if TYPE_CHECKING:
     from llenergymeasure.domain.experiment import ExperimentResult
@@ -84,7 +86,7 @@ def run(
 
 def _measure(loaded: Any, output: Path, as_json: bool, quiet: bool) -> "tuple[ExperimentResult, Path | None]":
     """Run, save and print."""
-    from labledger.console import Silent, StderrProgress, print_answer
+    from labledger.console import Silent, StderrProgress, print_answer, print_json
     from llenergymeasure.api import measure_and_save
     from llenergymeasure.cli.presentation import print_result
     from llenergymeasure.config.ranks import is_first_process
@@ -96,13 +98,13 @@ def _measure(loaded: Any, output: Path, as_json: bool, quiet: bool) -> "tuple[Ex
         result, path = measure_and_save(loaded.experiment, loaded.user, output, progress)
     except UnsavedResultError as error:
         if error.kept_at is None:
-            print_answer(error.result.to_json())  # the last place that is left
+            print_json(error.result.to_json())  # the last place that is left
         raise
     if not speaks:
         return result, path
     try:
         if as_json:
-            print_answer(result.to_json())
+            print_json(result.to_json())
         elif quiet:
             print_answer(str(path))
         else:
@@ -115,12 +117,13 @@ def _measure(loaded: Any, output: Path, as_json: bool, quiet: bool) -> "tuple[Ex
 
 def _set_verbosity(verbose: bool) -> None:
     """Libraries log to stderr with --verbose, else they are silent: their warnings are not about the measurement."""
-    import logging
     import os
     import warnings
 
     if verbose:
-        logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+        logging.basicConfig(level=logging.INFO)
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(_PrintableLines("%(name)s: %(message)s"))
         return
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
@@ -128,3 +131,10 @@ def _set_verbosity(verbose: bool) -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")
     logging.getLogger().addHandler(logging.NullHandler())
     warnings.simplefilter("ignore")
+
+
+class _PrintableLines(logging.Formatter):
+    """Libraries log what servers and models have told them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return clean_lines(super().format(record))

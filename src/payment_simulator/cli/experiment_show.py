@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 @reporting_errors
 def show(ctx: typer.Context, run: Run, db: Db = None, json: AsJson = False) -> None:
     """One run: its configuration in short, its iterations, its decisions, what it ended with. Costs in cents."""
-    from labledger.console import print_answer, print_facts, print_table
+    from labledger.console import print_answer, print_facts, print_json, print_table
 
     stored = load_run(run, db)
     if json:
-        print_answer(as_json(_shown(stored)))
+        print_json(as_json(_shown(stored)))
         return
     record, banks = stored.record, stored.agent_ids
     print_answer(f"{record.experiment_id}: {record.status}")
