@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 from pydantic_core import from_json
 
+from labledger.redaction import quoted
 from llenergymeasure.backends.openai.events import Event, EventSplitter
-from llenergymeasure.backends.openai.quoting import quoted, undivided
 from llenergymeasure.backends.openai.records import Answer, Failure, FailureKind, Usage
 
 STARTED = 4096
@@ -16,6 +16,9 @@ STARTED = 4096
 DONE = b"[DONE]"
 STREAM_STARTS = (b"data", b"event", b"id", b"retry", b"error", b":", b"\xef\xbb\xbf")
 T = TypeVar("T")
+
+REASON = 64
+"""Characters of a reason for an answer's end."""
 
 LONGEST = 16_777_216
 """Bytes of an event, or of an answer in one piece: what is longer is none, and is not kept."""
@@ -74,8 +77,8 @@ class AnswerReader:
         if rest is not None and (rest.data == DONE or _is_json(rest.data)):
             self._read_event(at_s, rest)
         elif self._start and not self._events_seen and not self._start.startswith(STREAM_STARTS):
-            start = undivided(self._start, STARTED, self._key)
-            self._fail("malformed", f"neither events nor JSON: {self._shown(start)}")
+            start = self._shown(self._start, is_cut=len(self._start) >= STARTED)
+            self._fail("malformed", f"neither events nor JSON: {start}")
 
     def answer(self, failure: Failure | None) -> Answer:
         """All that was read; `failure` is what has become of the connection, None where it ended as it should."""
@@ -123,8 +126,8 @@ class AnswerReader:
     def _fail(self, kind: FailureKind, message: str) -> None:
         self._failure = Failure(kind, message)
 
-    def _shown(self, data: bytes) -> str:
-        return quoted(data.decode(errors="replace"), self._key)
+    def _shown(self, data: bytes, *, is_cut: bool = False) -> str:
+        return quoted(data.decode(errors="replace"), self._key, is_cut=is_cut)
 
     def _read_message(self, at_s: float, message: dict[str, Any]) -> None:
         usage = _usage(message.get("usage"))
@@ -142,7 +145,7 @@ class AnswerReader:
         self._reasoning_shown = self._reasoning_shown or bool(reasoning)
         reason = choice.get("finish_reason")
         if reason is not None:
-            self._finish_reason = _typed(reason, str, "finish_reason")
+            self._finish_reason = quoted(_typed(reason, str, "finish_reason"), self._key, REASON)
             self._finished_s = self._finished_s or at_s
 
     def _count(self, usage: Usage | None, choice: dict[str, Any], has_text: bool) -> None:
@@ -164,12 +167,12 @@ class AnswerReader:
         self._placed = self._counted
 
 
-def error_text(body: bytes, key: str | None) -> str:
+def error_text(body: bytes, key: str | None, *, is_cut: bool = False) -> str:
     """The message in a server's account of an error, in any of the shapes that servers give it; else its start."""
     try:
         found = from_json(body)
     except ValueError:
-        return quoted(body.decode(errors="replace"), key)
+        return quoted(body.decode(errors="replace"), key, is_cut=is_cut)
     for _ in range(2):  # {"error": {"message": ...}}, {"error": ...}, {"message": ...}, {"detail": ...}
         if isinstance(found, dict):
             found = next((found[name] for name in ("error", "message", "detail") if found.get(name)), found)

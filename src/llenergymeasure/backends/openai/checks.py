@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 
-from llenergymeasure.backends.openai.quoting import key_problem
+from labledger.redaction import key_problem
 from llenergymeasure.backends.openai.server import is_here
 from llenergymeasure.backends.openai.settings import api_key
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig

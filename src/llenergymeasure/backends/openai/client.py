@@ -9,9 +9,9 @@ from typing import Self, cast
 import aiohttp
 from aiohttp.connector import Connection
 
+from labledger.redaction import key_problem
 from llenergymeasure.backends.openai.answers import AnswerReader
 from llenergymeasure.backends.openai.failures import connection_failure, refusal
-from llenergymeasure.backends.openai.quoting import key_problem
 from llenergymeasure.backends.openai.records import Failure, FailureKind, ServedRequest
 from llenergymeasure.backends.openai.sockets import TimedSockets
 from llenergymeasure.backends.openai.target import Call, Target

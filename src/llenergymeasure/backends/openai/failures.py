@@ -4,9 +4,9 @@ import errno
 
 import aiohttp
 
+from labledger.redaction import quoted
 from llenergymeasure.backends.openai.answers import error_text
 from llenergymeasure.backends.openai.probing import elsewhere, plain_reason
-from llenergymeasure.backends.openai.quoting import quoted, undivided
 from llenergymeasure.backends.openai.records import Failure, FailureKind
 
 LONGEST_REFUSAL = 65_536  # bytes
@@ -17,7 +17,8 @@ async def refusal(response: aiohttp.ClientResponse, key: str | None) -> Failure:
     """A status that is no success, with what the server says of it."""
     status = response.status
     try:
-        said = error_text(undivided(await _start(response), LONGEST_REFUSAL, key), key)
+        body = await _start(response)
+        said = error_text(body[:LONGEST_REFUSAL], key, is_cut=len(body) >= LONGEST_REFUSAL)
     except (aiohttp.ClientError, OSError):
         said = "its text was cut short"
     if 300 <= status < 400:
@@ -30,7 +31,7 @@ def connection_failure(error: aiohttp.ClientError | OSError, key: str | None) ->
     if isinstance(error, aiohttp.ClientConnectorError):
         return Failure("refused", f"no connection to {_address(error)} ({_reason(error)})")
     if isinstance(error, aiohttp.ClientResponseError):  # the rest of its text is what was read, cut anywhere
-        return Failure("malformed", f"the answer is not valid HTTP ({error.message.partition(':')[0]})")
+        return Failure("malformed", f"the answer is not valid HTTP ({quoted(error.message.partition(':')[0], key)})")
     if isinstance(error, aiohttp.ClientPayloadError):
         return Failure("cut", "the connection was closed in midst of the answer")
     if isinstance(error, aiohttp.ServerDisconnectedError) or (isinstance(error, OSError) and error.errno in CLOSED):

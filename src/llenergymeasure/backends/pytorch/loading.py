@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from labledger.untrusted_text import SHOWN, clean
 from llenergymeasure.backends.pytorch.random_llama import build_model, build_tokenizer
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig, RandomModelConfig
 from llenergymeasure.config.paths import local_folder
@@ -75,7 +76,7 @@ def _load_problem(error: Exception) -> str:
 def first_line(error: BaseException) -> str:
     """The kind of an error and the first line of its message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return f"{type(error).__name__}: {clean(lines[0], SHOWN)}" if lines else type(error).__name__
 
 
 def _random(config: ExperimentConfig, corpus: str, device: str, dtype: Any) -> tuple[Any, Any]:
