@@ -201,6 +201,25 @@ def test_an_answer_that_is_no_models_is_malformed_or_cut(page):
     assert answer.chunk_texts == ()
 
 
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("stop", "stop"),
+        ("eos_token: <|im_end|>", "eos_token: <|im_end|>"),
+        ("x" * 3_000_000, "x" * 63 + "…"),
+        ("\x1b]0;x\x07\x1b[2J\n\u202e", "\ufffd]0;x\ufffd\ufffd[2J \ufffd"),
+        ("refused sk-test-4b1d0c77aa", "refused (the key)"),
+        ("x" * 60 + "sk-test-4b1d0c77aa", "x" * 60 + "(th…"),
+    ],
+    ids=["of_the_protocol", "another", "long", "commands", "key", "key_at_the_cut"],
+)
+def test_a_finish_reason_is_any_text_bounded_printable_and_without_the_key(sent, kept):
+    reader = AnswerReader("sk-test-4b1d0c77aa")
+    reader.feed(1.0, said("a", sent).encode())
+    reader.end(2.0)
+    assert reader.answer(None).finish_reason == kept
+
+
 @pytest.mark.parametrize("before", range(0, 130, 10))
 def test_no_part_of_a_long_key_that_the_end_of_what_is_kept_divides_is_shown(before):
     key = "".join(f"{number:04d}" for number in range(150))
