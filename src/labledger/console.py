@@ -64,7 +64,7 @@ class StderrProgress:
         self._name = clean(name)
         self._began_s = self._shown_s = time.monotonic()
         if self._live:
-            self._write(f"\r\x1b[2K{name} …")
+            self._write(f"\r\x1b[2K{self._name} …")
 
     def update(self, done: int, total: int, detail: str = "") -> None:
         """Show how far it is, not more often than a person reads."""
