@@ -20,7 +20,7 @@ WRITTEN = {
     "launch.flags.hf-token": f"launch: {{preset: vllm, flags: {{hf-token: {KEY}}}}}",
     "launch.flags.extra": f"launch: {{preset: vllm, flags: {{extra: '-H Authorization:{KEY}'}}}}",
     "passthrough_kwargs.api_key": f"passthrough_kwargs: {{api_key: {KEY}}}",
-    "passthrough_kwargs.extra_headers.Authorization": f"passthrough_kwargs: {{extra_headers: {{Authorization: 'Bearer {KEY}'}}}}",
+    "passthrough_kwargs.headers.Authorization": f"passthrough_kwargs: {{headers: {{Authorization: 'Bearer {KEY}'}}}}",
     "passthrough_kwargs.extra_body": f"passthrough_kwargs: {{extra_body: 'https://host/v1?api_key={KEY}'}}",
     "openai.base_url": f"openai: {{base_url: 'http://me:{KEY}@127.0.0.1/v1'}}",
     "openai.api_key": f"openai: {{api_key: {KEY}}}",
@@ -62,7 +62,7 @@ def test_what_has_the_shape_of_a_key_is_refused_wherever_it_stands(fields):
 
 def test_a_model_made_in_python_is_searched_too():
     launched = ExperimentConfig(model="m", backend="openai", launch=["serve"]).launch
-    with pytest.raises(ConfigError, match="launch.command.1: holds a value of --token") as caught:
+    with pytest.raises(ConfigError, match=r"launch\.command\.1: holds a value of --token") as caught:
         ExperimentConfig(model="m", backend="openai", launch=launched.model_copy(update={"command": ["--token", KEY]}))
     assert KEY not in str(caught.value)
 
@@ -96,9 +96,7 @@ def test_what_only_resembles_a_key_is_taken(tmp_path, line):
     assert load_config(path).experiment.model == "m"
 
 
-def test_a_configuration_is_shown_so_that_no_terminal_obeys_it_and_it_reads_back_the_same(
-    tmp_path, monkeypatch, capsys
-):
+def test_a_configuration_that_is_shown_is_printable_and_reads_back_the_same(tmp_path, monkeypatch, capsys):
     path, again = tmp_path / "x.yaml", tmp_path / "again.yaml"
     path.write_text('model: "a\\e]0;x\\a\\u202e\\x9b2J\\x7f 模型"\n')
     monkeypatch.setattr(sys, "argv", ["llem", "config", "show", str(path)])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from labledger.untrusted_text import SHOWN, clean
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig, LoraConfig
 from llenergymeasure.config.paths import local_folder
 
@@ -179,5 +180,9 @@ def _hub_failure(error: Exception) -> str:
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE keeps it from being fetched"
     if isinstance(error, HfHubHTTPError):
-        return f"the hub refused: {str(error).splitlines()[0]}"
-    return f"the hub cannot be reached ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"
+        return f"the hub refused: {_first_words(error)}"
+    return f"the hub cannot be reached ({type(error).__name__}: {_first_words(error)})"
+
+
+def _first_words(error: Exception) -> str:
+    return clean(next(iter(str(error).splitlines()), ""), SHOWN)
