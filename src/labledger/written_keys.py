@@ -37,8 +37,12 @@ KNOWN_SHAPE = re.compile(
 )
 SK_KEY = re.compile(r"(?<![A-Za-z0-9])sk-[\w-]{16,}")
 
-SECRETS = frozenset({"secret", "password", "passwd", "passphrase", "authorization", "apikey", "apikeys", "apitoken"})
-OF_SECRET_KEYS = frozenset({"api", "access", "secret", "account", "auth", "subscription", "master"})
+SECRETS = ("secret", "password", "passwd", "passphrase", "authorization", "hft")
+"""How the last word of a secret's name ends, but for keys and tokens; `-hft` is llama.cpp's."""
+OF_SECRET_KEYS = frozenset(
+    {"api", "access", "secret", "account", "auth", "subscription", "master"}
+    | {"anthropic", "azure", "gemini", "google", "hf", "mistral", "ngc", "nvidia", "openai"}
+)
 OF_SECRET_TOKENS = OF_SECRET_KEYS | frozenset(
     {"hf", "hub", "huggingface", "face", "bearer", "github", "gitlab", "gh", "session", "refresh", "personal", "wandb"}
 )
@@ -57,6 +61,7 @@ ASSIGNMENT = re.compile(r"(-{0,2}[A-Za-z_][\w.-]*)=(.*)", re.DOTALL)
 FLAG = re.compile(r"--?[A-Za-z][\w.-]*")
 QUERY = re.compile(r"[?&;]([\w.-]+)=([^&;#\s]+)")
 PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@]*:([^/\s@]+)@")
+KEY_OR_TOKEN = re.compile(r"(?P<before>[a-z]*?)-?(?:(?P<key>keys?)|token)$")
 WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
@@ -109,16 +114,18 @@ def written_keys(document: Any, location: Location = ()) -> Iterator[tuple[Locat
 
 def is_secret_name(name: str) -> bool:
     """Whether a flag, a field, a header or a variable of this name holds a key, a token or a password."""
-    words = ["", *(word.lower() for word in WORDS.findall(name))]
-    if len(words) == 1 or name in NAMES_ONE:
+    words = [word.lower() for word in WORDS.findall(name)]
+    if not words or name in NAMES_ONE:
         return False
-    before, last = words[-2:]
-    if last in SECRETS or before + last in SECRETS:
+    if words[-1].endswith(SECRETS):
         return True
-    if last in ("key", "keys"):
+    kind = KEY_OR_TOKEN.search("-".join(words))
+    if kind is None:
+        return False
+    before = kind["before"]
+    if kind["key"]:
         return before in OF_SECRET_KEYS
-    of_variable = name.isupper() and before not in OF_TEXT_TOKENS
-    return last == "token" and (not before or before in OF_SECRET_TOKENS or of_variable)
+    return not before or before in OF_SECRET_TOKENS or (name.isupper() and before not in OF_TEXT_TOKENS)
 
 
 def in_text(text: str) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labledger.commands import reporting_errors
+from labledger.redaction import environment_keys, redactor
 from labledger.untrusted_text import clean_lines
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _set_verbosity(verbose: bool) -> None:
 
 
 class _PrintableLines(logging.Formatter):
-    """Libraries log what servers and models have told them."""
+    """Libraries log what servers and models have told them, and what they were given."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return clean_lines(super().format(record))
+        return clean_lines(redactor(*environment_keys().values()).hide(super().format(record)))

@@ -68,7 +68,7 @@ def build_config(fields: Mapping[str, Any]) -> ExperimentConfig:
     """An experiment from Python: `fields` over the user configuration.
 
     Raises:
-        ConfigError: the user configuration cannot be read.
+        ConfigError: the user configuration cannot be read, or a key is written down.
         pydantic.ValidationError: a value is wrong.
     """
     return ExperimentConfig.model_validate(merge(_experiment_layer(_user_file()).data, dict(fields)))
