@@ -198,6 +198,11 @@ def print_error(message: str) -> None:
     print_answer(f"error: {message}", to_stderr=True)
 
 
+def print_line(text: str, *, to_stderr: bool = False) -> None:
+    """One line on stdout (or stderr), whatever line breaks a name or a warning in it has."""
+    print_answer(clean(text), to_stderr=to_stderr)
+
+
 def print_json(document: str) -> None:
     """A JSON document on stdout; what a terminal would obey, or not show, is escaped in it."""
     print_answer(escaped_json(document))

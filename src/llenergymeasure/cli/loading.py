@@ -27,6 +27,7 @@ def _telling_warnings(path: Path) -> Iterator[None]:
 
     from labledger.console import print_error
     from labledger.schema_versions import SchemaVersionWarning
+    from labledger.untrusted_text import clean
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -35,13 +36,14 @@ def _telling_warnings(path: Path) -> Iterator[None]:
         of_all = issubclass(warning.category, SchemaVersionWarning)
         text = str(warning.message) if of_all else f"{path.parent.name}: {warning.message}"
         if text not in _told:
-            print_error(text)
+            print_error(clean(text))
             _told.add(text)
 
 
 def load_all(directory: Path) -> list[tuple[Path, "ExperimentResult"]]:
     """Every readable result; the others, and warnings of other schema versions (once), on standard error."""
     from labledger.console import print_error
+    from labledger.untrusted_text import clean
     from llenergymeasure.results.catalog import Unreadable, read_result, result_files
 
     found = []
@@ -49,7 +51,7 @@ def load_all(directory: Path) -> list[tuple[Path, "ExperimentResult"]]:
         with _telling_warnings(path):
             result = read_result(path)
         if isinstance(result, Unreadable):
-            print_error(f"{result.path}: {result.reason}")
+            print_error(clean(f"{result.path}: {result.reason}"))
         else:
             found.append((path, result))
     return found

@@ -51,7 +51,7 @@ def meter(
 def _measure(command: list[str], window: "EnergyWindow", *, as_json: bool) -> int:
     import json
 
-    from labledger.console import print_answer, print_facts, print_json
+    from labledger.console import print_facts, print_json, print_line
     from llenergymeasure.cli.command import Command
 
     running = Command(command, output_to_stderr=as_json)
@@ -62,7 +62,7 @@ def _measure(command: list[str], window: "EnergyWindow", *, as_json: bool) -> in
     else:
         print_facts("", _facts(command, code, window.found), to_stderr=True)
         for warning in window.found.warnings:
-            print_answer(f"  ! {warning}", to_stderr=True)
+            print_line(f"  ! {warning}", to_stderr=True)
     return code
 
 

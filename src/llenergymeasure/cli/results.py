@@ -132,7 +132,7 @@ def verify(
     """Check that every result parses, that its digests and checksums hold, and that its sidecar is there."""
     import json as json_module
 
-    from labledger.console import print_answer, print_json
+    from labledger.console import print_answer, print_json, print_line
     from llenergymeasure.results.catalog import result_files
     from llenergymeasure.results.verification import verify as verify_result
 
@@ -146,7 +146,7 @@ def verify(
     else:
         for each in found:
             for problem in problems[each.path]:
-                print_answer(f"{each.path}: {each.status}: {problem}")
+                print_line(f"{each.path}: {each.status}: {problem}")
         good = sum(not problem for problem in problems.values())
         print_answer(f"{good} of {len(found)} results are as they were saved" + (" and valid" if require_valid else ""))
     if any(problems.values()):
