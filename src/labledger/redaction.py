@@ -19,11 +19,12 @@ LEAST_KEY = 6
 LEAST_PART = 12
 """So many consecutive characters of a key are hidden; of a shorter key, the whole of it alone."""
 
-# A character as URLs, JSON, HTML and Python's repr write it.
-ENCODED = re.compile(
-    r"%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\[^ux]|&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[a-z]{2,6});"
-)
-NOT_ENCODED = re.compile(r"(?!)")
+IN_URL, IN_JSON = r"%[0-9A-Fa-f]{2}", r"\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\[^ux]"
+IN_HTML = r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[a-z]{2,6});"
+ENCODED = re.compile(f"{IN_URL}|{IN_JSON}|{IN_HTML}")
+"""A character as URLs, JSON and HTML write it."""
+ENCODED_ONE_WAY = tuple(map(re.compile, (IN_URL, IN_JSON, IN_HTML, "(?!)")))
+"""For keys that have such a character's signs in them, which another encoding leaves as they are."""
 BETWEEN = re.compile(r"[^!-~]+")
 """No part of a key, but what may stand between two: folding puts line breaks there, and malice what is not seen."""
 
@@ -51,7 +52,8 @@ class Redactor:
         forms = {form for key in stripped if len(key) >= LEAST_KEY for form in _forms(key)}
         self._parts = {part for form in forms for part in _pieces(form, min(len(form), LEAST_PART))}
         self._lengths = sorted({len(part) for part in self._parts}, reverse=True)
-        self._encodings = (ENCODED, NOT_ENCODED) if any(set("%&\\") & set(key) for key in stripped) else (ENCODED,)
+        has_signs = any(set("%&\\") & set(key) for key in stripped)
+        self._encodings = (ENCODED, *ENCODED_ONE_WAY) if has_signs else (ENCODED,)
         self._least = self._lengths[-1] if self._lengths else sys.maxsize
         self._seed_size = (self._least + 1) // 2
         self._seeds = {seed for part in self._parts for seed in _pieces(part, self._seed_size)}
@@ -183,11 +185,6 @@ def _add(spans: list[tuple[int, int]], begin: int, end: int) -> None:
     spans.append((begin, end))
 
 
-def quoted(text: str, key: str | None, limit: int = SHOWN, *, is_cut: bool = False) -> str:
-    """`Redactor.quoted` for one key, or none."""
-    return redactor(key).quoted(text, limit, is_cut=is_cut)
-
-
 def environment_keys() -> dict[str, str]:
     """The keys in this process's environment: the variables that have a secret's name, and their values."""
     return {name: key for name, key in os.environ.items() if len(key) >= LEAST_PART and is_secret_name(name)}
@@ -195,5 +192,5 @@ def environment_keys() -> dict[str, str]:
 
 @lru_cache(maxsize=8)
 def redactor(*keys: str | None) -> Redactor:
-    """The redactor of these keys, made once; None is none."""
+    """The redactor of these keys, made once; None is none, and without any it only quotes."""
     return Redactor(key for key in keys if key is not None)
