@@ -2,6 +2,7 @@
 
 import functools
 import io
+import logging
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ import typer
 
 from labledger.console import print_answer, print_error
 from labledger.errors import LabledgerError
+from labledger.redaction import environment_keys, redactor
 from labledger.untrusted_text import clean_lines
 
 EXIT_FAILED = 1
@@ -80,6 +82,8 @@ def run_program(program: Callable[[], object]) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that its encoding has no sign for is no reason to fail
         sys.stdout.reconfigure(errors="backslashreplace")
     warnings.formatwarning = _printable_warning
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(PrintableLines())
     try:
         program()
     except OSError as error:  # standard output cannot be written to
@@ -89,6 +93,14 @@ def run_program(program: Callable[[], object]) -> None:
     except Exception:  # with --debug
         print_answer(traceback.format_exc().rstrip(), to_stderr=True)
         sys.exit(EXIT_FAILED)
+
+
+class PrintableLines(logging.Formatter):
+    """Log lines as `clean_lines` leaves them, without the environment's keys: libraries log what they are told."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's lines."""
+        return clean_lines(redactor(*environment_keys().values()).hide(super().format(record)))
 
 
 _format_warning = warnings.formatwarning

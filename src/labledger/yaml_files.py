@@ -80,6 +80,7 @@ def read_yaml(path: Path) -> YamlFile:
 
 def _yaml_problem(error: "MarkedYAMLError") -> str:
     problem = str(error.problem or error.context or "not valid YAML").split("\n")[0]
+    problem = problem.partition(" with value ")[0]  # of a key that stands twice: it may be a secret
     if problem.startswith("but "):
         return f"{error.context}, {problem}"
     return f"{problem}; indent with spaces" if "'\\t'" in problem else problem

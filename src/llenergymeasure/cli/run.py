@@ -1,14 +1,11 @@
 """`llem run`."""
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labledger.commands import reporting_errors
-from labledger.redaction import environment_keys, redactor
-from labledger.untrusted_text import clean_lines
+from labledger.commands import PrintableLines, reporting_errors
 
 if TYPE_CHECKING:
     from llenergymeasure.domain.experiment import ExperimentResult
@@ -118,13 +115,14 @@ def _measure(loaded: Any, output: Path, as_json: bool, quiet: bool) -> "tuple[Ex
 
 def _set_verbosity(verbose: bool) -> None:
     """Libraries log to stderr with --verbose, else they are silent: their warnings are not about the measurement."""
+    import logging
     import os
     import warnings
 
     if verbose:
         logging.basicConfig(level=logging.INFO)
         for handler in logging.getLogger().handlers:
-            handler.setFormatter(_PrintableLines("%(name)s: %(message)s"))
+            handler.setFormatter(PrintableLines("%(name)s: %(message)s"))
         return
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
@@ -132,10 +130,3 @@ def _set_verbosity(verbose: bool) -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")
     logging.getLogger().addHandler(logging.NullHandler())
     warnings.simplefilter("ignore")
-
-
-class _PrintableLines(logging.Formatter):
-    """Libraries log what servers and models have told them, and what they were given."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return clean_lines(redactor(*environment_keys().values()).hide(super().format(record)))
