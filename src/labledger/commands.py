@@ -3,9 +3,11 @@
 import contextlib
 import functools
 import io
+import logging
 import os
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -15,9 +17,11 @@ from typing import Any
 
 import typer
 
-from labledger.console import print_error
+from labledger.console import print_answer, print_error
 from labledger.errors import LabledgerError
 from labledger.extras import explained
+from labledger.redaction import environment_keys, redactor
+from labledger.untrusted_text import clean, clean_lines
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -89,7 +93,7 @@ def telling_warnings(name: str) -> Iterator[None]:
         yield
     for warning in caught:
         of_all = issubclass(warning.category, SchemaVersionWarning)
-        text = str(warning.message) if of_all else f"{name}: {warning.message}"
+        text = str(warning.message) if of_all else clean(f"{name}: {warning.message}")
         if text not in _told:
             print_error(text)
             _told.add(text)
@@ -99,12 +103,33 @@ def run_program(program: Callable[[], object]) -> None:
     """Run a command line to its exit: 0 done, 1 failed, 2 usage or configuration, 130 interrupted."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that its encoding has no sign for is no reason to fail
         sys.stdout.reconfigure(errors="backslashreplace")
+    warnings.formatwarning = _printable_warning
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(PrintableLines())
     try:
         program()
     except OSError as error:  # standard output cannot be written to
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - what is left in the buffer cannot be written either
         print_error(f"standard output: {error.strerror}")
         sys.exit(EXIT_FAILED)
+    except Exception:  # with --debug
+        print_answer(traceback.format_exc().rstrip(), to_stderr=True)
+        sys.exit(EXIT_FAILED)
+
+
+class PrintableLines(logging.Formatter):
+    """Log lines as `clean_lines` leaves them, without the environment's keys: libraries log what they are told."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's lines."""
+        return clean_lines(redactor(*environment_keys().values()).hide(super().format(record)))
+
+
+_format_warning = warnings.formatwarning
+
+
+def _printable_warning(*warning: Any, **more: Any) -> str:
+    return clean_lines(_format_warning(*warning, **more))
 
 
 def show_version(value: bool, name: str) -> None:

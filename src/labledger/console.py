@@ -1,4 +1,7 @@
-"""What a person sees: progress on stderr, tables and answers on stdout. A user's text is never read as markup."""
+"""What a person sees: progress on stderr, tables and answers on stdout.
+
+Every text that is shown passes here: none is read as markup, and none tells a terminal what to do.
+"""
 
 import shutil
 import sys
@@ -6,6 +9,8 @@ import time
 from collections.abc import Container, Iterable, Sequence
 from itertools import zip_longest
 from typing import Protocol, TextIO
+
+from labledger.untrusted_text import clean, clean_lines, escaped_json
 
 TTY_EVERY_S = 0.2
 LOG_EVERY_S = 10.0
@@ -56,10 +61,10 @@ class StderrProgress:
     def phase(self, name: str) -> None:
         """Close the last phase with its duration, and begin the next."""
         self._close()
-        self._name = name
+        self._name = clean(name)
         self._began_s = self._shown_s = time.monotonic()
         if self._live:
-            self._write(f"\r\x1b[2K{name} …")
+            self._write(f"\r\x1b[2K{self._name} …")
 
     def update(self, done: int, total: int, detail: str = "") -> None:
         """Show how far it is, not more often than a person reads."""
@@ -67,7 +72,7 @@ class StderrProgress:
         if now_s - self._shown_s < (TTY_EVERY_S if self._live else LOG_EVERY_S):
             return
         self._shown_s = now_s
-        text = f"{self._name}: {done}/{total}" + (f" ({detail})" if detail else "")
+        text = f"{self._name}: {done}/{total}" + (f" ({clean(detail)})" if detail else "")
         self._write(f"\r\x1b[2K{text}" if self._live else f"{text}\n")
 
     def finish(self) -> None:
@@ -92,11 +97,12 @@ def print_facts(title: str, facts: Iterable[tuple[str, str]], *, to_stderr: bool
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left", show_header=False, box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Text(clean(title))
+    table = Table(title=shown, title_justify="left", show_header=False, box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column(overflow="fold", max_width=MAX_NAME_WIDTH)
     table.add_column(overflow="fold")
     for name, value in facts:
-        table.add_row(Text(name, style="bold"), Text(value))
+        table.add_row(Text(clean(name), style="bold"), Text(clean(value)))
     Console(soft_wrap=False, highlight=False, stderr=to_stderr).print(table)
 
 
@@ -107,7 +113,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, whole: 
     follow in a table of their own, beside the first column again: no number or name is broken that has a line's room.
     What stands in the columns that are `whole` is not folded at all.
     """
-    cells = [[" ".join(cell.splitlines()) for cell in row] for row in (header, *rows)]
+    cells = [[clean(cell) for cell in row] for row in (header, *rows)]
     on_terminal = sys.stdout is not None and sys.stdout.isatty()
     room = shutil.get_terminal_size().columns if on_terminal else sys.maxsize
     for part in _parts_that_fit(cells, room, whole):
@@ -192,11 +198,24 @@ def print_error(message: str) -> None:
     print_answer(f"error: {message}", to_stderr=True)
 
 
+def print_line(text: str, *, to_stderr: bool = False) -> None:
+    """One line on stdout (or stderr), whatever line breaks a name or a warning in it has."""
+    print_answer(clean(text), to_stderr=to_stderr)
+
+
+def print_json(document: str) -> None:
+    """A JSON document on stdout; what a terminal would obey, or not show, is escaped in it."""
+    print_answer(escaped_json(document))
+
+
 def print_answer(text: str, *, to_stderr: bool = False) -> None:
-    """Text on stdout (or stderr), as it stands, at once; a line or dots that it has no sign for are plainer."""
+    """Lines of text on stdout (or stderr), at once, as `clean_lines` leaves them; a line or dots that the stream has no
+    sign for are plainer.
+    """
     stream: TextIO | None = sys.stderr if to_stderr else sys.stdout
     if stream is None:  # closed from outside; `print` would take the other one
         return
+    text = clean_lines(text)
     try:
         text.encode(stream.encoding or "utf-8")
     except UnicodeEncodeError:

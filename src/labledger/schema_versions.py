@@ -29,11 +29,13 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema, from_json
 
 from labledger.errors import UnreadableFileError
+from labledger.untrusted_text import SHOWN, clean
 
 FROM_FILE = "from file"
 MAX_INT_DIGITS = 4_000
 MAX_INT = 10**MAX_INT_DIGITS - 1
 MAX_NESTING = 100
+SHOWN_VERSION = 40
 MAX_NESTING_READ = 200  # the JSON parser's own limit
 
 R = TypeVar("R", bound="Record")
@@ -206,7 +208,7 @@ def record_of(model: type[R], data: dict[str, Any], where: str) -> R:
 
 def _problem(error: Any) -> str:
     """`field: what is wrong` of one of pydantic's errors."""
-    path = ".".join(map(str, error["loc"]))
+    path = clean(".".join(map(str, error["loc"])), SHOWN)
     message = str(error["msg"]).removeprefix("Value error, ")
     return f"{path}: {message}" if path else message
 
@@ -219,11 +221,15 @@ def version_warning(record: Record, data: dict[str, Any], *, current: str, rerun
     version = data.get("schema_version")
     if version == current:
         return None
-    head = f'Result file schema_version="{version}"' if version else "Result file has no schema_version"
+    head = (
+        f'Result file schema_version="{clean(str(version), SHOWN_VERSION)}"'
+        if version
+        else "Result file has no schema_version"
+    )
     lines = [f'Warning: {head}; current schema is "{current}".']
     if missing := list(_missing(record, data)):
         lines.append(f"  Missing fields: {', '.join(f'[{name}]' for name in missing)} → None")
-    strange = ", ".join(f"[{name}]" for name in _not_understood(record))
+    strange = ", ".join(f"[{clean(name, SHOWN)}]" for name in _not_understood(record))
     kept = f"Kept but not understood: {strange}. " if strange else ""
     if _newer(version, current):
         lines.append(f"  {kept}Upgrade labledger.")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from labledger.errors import ConfigError
+from labledger.untrusted_text import clean
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -22,6 +23,7 @@ Location = tuple[str | int, ...]
 MAX_NODES = 100_000  # an alias that multiplies or contains itself ends here, not in memory
 MAX_DEPTH = 50
 MAX_BYTES = 10_000_000
+MAX_SHOWN_KEY = 100  # characters
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def read_yaml(path: Path) -> YamlFile:
 
 def _yaml_problem(error: "MarkedYAMLError") -> str:
     problem = str(error.problem or error.context or "not valid YAML").split("\n")[0]
+    problem = problem.partition(" with value ")[0]  # of a key that stands twice: it may be a secret
     if problem.startswith("but "):
         return f"{error.context}, {problem}"
     return f"{problem}; indent with spaces" if "'\\t'" in problem else problem
@@ -214,7 +217,7 @@ def describe_errors(
         for location, text in _located(problem, model, data):
             where = place(location)
             is_the_flags = where.startswith("--") and place(location[:-1]) != where
-            field = "" if is_the_flags else ".".join(str(part) for part in location)
+            field = "" if is_the_flags else ".".join(clean(str(part), MAX_SHOWN_KEY) for part in location)
             lines.append(": ".join(part for part in (where, field, text) if part))
     return sorted(dict.fromkeys(lines), key=_in_order_of_lines)
 

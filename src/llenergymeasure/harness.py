@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from labledger.console import Progress
 from labledger.files import uninterrupted
+from labledger.redaction import redactor
 from llenergymeasure import preflight
+from llenergymeasure.backends.openai.settings import run_keys
 from llenergymeasure.backends.protocol import Backend
 from llenergymeasure.backends.pytorch.backend import PytorchBackend
 from llenergymeasure.collecting import Collected, collect
@@ -291,7 +293,7 @@ def _measurement(ready: _Ready, collected: Collected, window: Window, spans: Spa
         warmup=ready.warmup.result,
         warmup_excluded=ready.warmup.excluded_requests,
         environment=ready.environment,
-        notes=[*ready.notes, *collected.notes],
+        notes=redactor(*run_keys(setup.config).values()).hide_in([*ready.notes, *collected.notes]),
         failed=collected.failed,
     )
 

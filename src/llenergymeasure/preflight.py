@@ -5,8 +5,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from labledger.redaction import redactor
 from labledger.regular_files import A_DIRECTORY, kind_of
+from labledger.written_keys import WRITTEN_DOWN
 from llenergymeasure.backends.openai import checks as openai_checks
+from llenergymeasure.backends.openai.settings import run_keys
 from llenergymeasure.backends.pytorch import checks as pytorch_checks
 from llenergymeasure.backends.pytorch.memory_estimate import memory_problems
 from llenergymeasure.config.models import ExperimentConfig
@@ -30,7 +33,7 @@ def check(config: ExperimentConfig, sources: selection.Sources, output_dir: Path
         ConfigError: the dataset cannot be used, and that is the only problem.
     """
     checks = openai_checks if config.backend == "openai" else pytorch_checks
-    problems = [*checks.problems(config), *selection.problems(config.energy, sources)]
+    problems = [*_key_problems(config), *checks.problems(config), *selection.problems(config.energy, sources)]
     if output_dir is not None:
         problems += _output_problems(output_dir)
     prompts: list[Prompt] = []
@@ -52,6 +55,15 @@ def check(config: ExperimentConfig, sources: selection.Sources, output_dir: Path
     if problems:
         raise PreFlightError("\n".join(problems))
     return prompts
+
+
+def _key_problems(config: ExperimentConfig) -> Iterator[str]:
+    """Fields that hold what a variable of the environment keeps secret, and that the result would keep."""
+    fields = config.in_effect()
+    for name, key in run_keys(config).items():
+        for field, value in fields.items():
+            if redactor(key).hide_in(value) != value:
+                yield f"{field}: holds the value of {name}, or a part of it: {WRITTEN_DOWN}; leave it in the variable"
 
 
 def _output_problems(output_dir: Path) -> Iterator[str]:

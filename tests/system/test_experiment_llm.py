@@ -1,14 +1,16 @@
 """Experiments whose proposer is a language model, against a server that speaks OpenAI's protocol."""
 
 import asyncio
+import base64
 import contextlib
 import dataclasses
 import json
+import urllib.parse
 from pathlib import Path
 
 import pytest
 
-from labledger.errors import LabledgerError
+from labledger.errors import ConfigError, LabledgerError
 from payment_simulator.experiments.config import ExperimentConfig
 from payment_simulator.experiments.persistence import ExperimentRepository
 from payment_simulator.experiments.proposers.protocol import EndpointError
@@ -200,6 +202,42 @@ def test_the_key_is_in_no_file_and_no_message(play, tmp_path):
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert any(path.name == "result.json" for path in files)
     assert [path for path in files if KEY.encode() in path.read_bytes()] == []
+
+
+def test_no_way_of_writing_the_key_brings_it_into_a_database_or_a_message(play):
+    encoded = base64.b64encode(f"user:{KEY}".encode()).decode()
+    said = f"{urllib.parse.quote(KEY, safe='')} | {encoded} | {KEY[5:25]} | {' '.join(KEY)} \x1b]0;x\x07 \x00"
+    _, events, ended, _ = play(
+        say(said), say(f'{{"policy": {{}}, "reasoning": "{said}"}}'), fail(400, "x" * 800 + said)
+    )
+    everything = json.dumps([event.event_data for event in events]) + str(ended)
+    parts = [form[place : place + 12] for form in (KEY, encoded[8:-4]) for place in range(len(form) - 11)]
+    assert not [part for part in [*parts, " ".join(KEY)] if part in everything]
+    answer = next(event for event in events if event.event_type == "llm_interaction").event_data["response"]
+    assert answer.count("(the key)") == 4
+    assert "\x00" not in answer
+    assert str(ended).isprintable()
+
+
+def test_a_key_that_is_written_into_an_experiment_is_refused_and_not_repeated(tmp_path):
+    key = "tPq8Zx7Lm2"
+    file = tmp_path / "experiment.yaml"
+    for llm, place in (
+        (f"{{model: 'openai:m', api_key: {key}}}", "llm.api_key"),
+        (f"{{model: 'openai:m', base_url: 'http://u:{key}@host/v1'}}", "llm.base_url"),
+        ("{model: 'openai:m', base_url: 'http://host/sk-a1B2c3D4e5F6a1B2c3D4/v1'}", "llm.base_url"),
+        ("{model: 'openai:m', system_prompt: 'mine is hf_a1B2a1B2a1B2a1B2a1B2a1B2a1B2a1B2'}", "llm.system_prompt"),
+    ):
+        file.write_text(f"name: n\nscenario: s.yaml\nllm: {llm}\n")
+        with pytest.raises(ConfigError) as caught:
+            ExperimentConfig.from_yaml(file)
+        assert f"experiment.yaml:3: {place}: holds " in str(caught.value)
+        assert "; set it in the environment" in str(caught.value)
+        assert not any(part in str(caught.value) for part in (key, "a1B2"))
+    fields = {"name": "n", "scenario": "castro_exp1.yaml", "prompt_customization": {"A": f"https://me:{key}@host"}}
+    with pytest.raises(ConfigError, match=r"^prompt_customization\.A: holds a password in a URL") as caught:
+        GenericExperimentRunner(ExperimentConfig.model_validate(fields), config_dir=EXAMPLES)
+    assert key not in str(caught.value)
 
 
 def test_without_a_key_nothing_is_asked_and_the_variable_is_named(tmp_path, monkeypatch):

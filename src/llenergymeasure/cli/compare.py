@@ -34,20 +34,21 @@ def compare(
     """What differs, and for each metric whether it is different, the same, or one cannot tell."""
     import json as json_module
 
-    from labledger.console import print_answer, print_error
+    from labledger.console import print_error, print_json
+    from labledger.untrusted_text import clean
     from llenergymeasure.results.comparison import compare as compare_groups
 
     limits = [_limit(text) for text in fail_if_worse or []]
     first, *others = _groups(targets or [], directory, by)
     comparisons = [compare_groups(first, other, margin / 100) for other in others]
     if json:
-        print_answer(json_module.dumps([_comparison_dict(each) for each in comparisons], indent=2))
+        print_json(json_module.dumps([_comparison_dict(each) for each in comparisons], indent=2))
     else:
         for each in comparisons:
             _print_comparison(each)
     failures = [text for each in comparisons for limit in limits if (text := _failure(each, *limit))]
     for text in failures:
-        print_error(text)
+        print_error(clean(text))
     if failures:
         raise typer.Exit(EXIT_FAILED)
 
@@ -122,7 +123,7 @@ def _comparison_dict(comparison: "Comparison") -> dict[str, Any]:
 
 
 def _print_comparison(comparison: "Comparison") -> None:
-    from labledger.console import print_answer, print_table
+    from labledger.console import print_answer, print_line, print_table
 
     first, second = comparison.first, comparison.second
     if comparison.config_differences:
@@ -133,7 +134,7 @@ def _print_comparison(comparison: "Comparison") -> None:
     print_table(["metric", first.name, second.name, "ratio", "95 % interval", "", ""], map(_row_cells, comparison.rows))
     for group in (first, second):
         for warning in dict.fromkeys(w for result in group.results for w in result.measurement_warnings):
-            print_answer(f"  ! {group.name}: {warning}")
+            print_line(f"  ! {group.name}: {warning}")
 
 
 def _row_cells(row: "Row") -> list[str]:

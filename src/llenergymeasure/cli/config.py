@@ -31,27 +31,34 @@ def schema(ctx: typer.Context) -> None:
     """Print the JSON Schema of an experiment's YAML, for editors."""
     import json
 
-    from labledger.console import print_answer
+    from labledger.console import print_json
     from llenergymeasure.config.models import ExperimentConfig
 
-    print_answer(json.dumps(ExperimentConfig.model_json_schema(), indent=2))
+    print_json(json.dumps(ExperimentConfig.model_json_schema(), indent=2))
 
 
 def print_config(loaded: "LoadedConfig", *, as_json: bool) -> None:
     """The resolved experiment on stdout, as YAML that says which files it came from, or as JSON."""
+    import io
     import json
-    import sys
 
-    from labledger.console import print_answer
+    from labledger.console import print_answer, print_json
 
     fields = loaded.experiment.in_effect()
     if as_json:
-        print_answer(json.dumps(fields, indent=2))
+        print_json(json.dumps(fields, indent=2))
         return
     from ruamel.yaml import YAML
 
-    print_answer(f"# from: {', '.join(['defaults', *map(str, loaded.files)])}")
+    from labledger.untrusted_text import clean_lines
+
     yaml = YAML(typ="safe")
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.dump(fields, sys.stdout)
+    text = io.StringIO()
+    yaml.dump(fields, text)
+    if clean_lines(text.getvalue()) != text.getvalue():  # all but ASCII as escapes, so that it is the same once read
+        yaml.allow_unicode = False
+        text = io.StringIO()
+        yaml.dump(fields, text)
+    print_answer(f"# from: {', '.join(['defaults', *map(str, loaded.files)])}\n{text.getvalue().rstrip()}")

@@ -22,13 +22,14 @@ def load_all(directory: Path) -> Iterator[tuple[Path, "ExperimentResult"]]:
     """Every readable result, one after another: a result of many requests is large, and a folder has many. The others,
     and warnings of other schema versions (once), go to standard error."""
     from labledger.console import print_error
+    from labledger.untrusted_text import clean
     from llenergymeasure.results.catalog import Unreadable, read_result, result_files
 
     for path in result_files(directory):
         with telling_warnings(path.parent.name):
             result = read_result(path)
         if isinstance(result, Unreadable):
-            print_error(f"{result.path}: {result.reason}")
+            print_error(clean(f"{result.path}: {result.reason}"))
         elif result is not None:
             yield path, result
 

@@ -51,18 +51,18 @@ def meter(
 def _measure(command: list[str], window: "EnergyWindow", *, as_json: bool) -> int:
     import json
 
-    from labledger.console import print_answer, print_facts
+    from labledger.console import print_facts, print_json, print_line
     from llenergymeasure.cli.command import Command
 
     running = Command(command, output_to_stderr=as_json)
     with window, running:
         code = running.wait()
     if as_json:
-        print_answer(json.dumps({"command": command, "exit_code": code, **window.found.to_dict()}))
+        print_json(json.dumps({"command": command, "exit_code": code, **window.found.to_dict()}))
     else:
         print_facts("", _facts(command, code, window.found), to_stderr=True)
         for warning in window.found.warnings:
-            print_answer(f"  ! {warning}", to_stderr=True)
+            print_line(f"  ! {warning}", to_stderr=True)
     return code
 
 
@@ -112,13 +112,13 @@ def _show_live(window: "EnergyWindow", *, as_json: bool) -> None:
     """A line a second, until Ctrl-C, which is how this ends: exit code 0. An estimate is of all of the CPU's work."""
     import json
 
-    from labledger.console import print_answer
+    from labledger.console import print_answer, print_json
 
     with window:
         try:
             for powers in window.powers(EVERY_S):
                 if as_json:
-                    print_answer(json.dumps([{"seconds": s, **device.model_dump()} for device, s in powers]))
+                    print_json(json.dumps([{"seconds": s, **device.model_dump()} for device, s in powers]))
                 else:
                     print_answer("   ".join(f"{_name(device)} {_watts(device, s)}" for device, s in powers))
         except KeyboardInterrupt as error:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from labledger.console import print_answer, print_facts
+from labledger.console import print_answer, print_facts, print_line
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.metrics import Distribution
 
@@ -32,9 +32,10 @@ def print_result(result: ExperimentResult, path: Path | None) -> None:
     ]
     print_facts("", facts)
     for warning in result.measurement_warnings:
-        print_answer(f"  ! {warning}")
+        print_line(f"  ! {warning}")
     if path is not None:
-        print_answer(f"\nsaved in {path.parent}")
+        print_answer("")
+        print_line(f"saved in {path.parent}")
 
 
 def _how_it_ran(result: ExperimentResult) -> list[tuple[str, str]]:

@@ -43,12 +43,12 @@ def list_results(
     json: AsJson = False,
 ) -> None:
     """Every result in a directory, a line each; broken files are named on standard error."""
-    from labledger.console import print_answer, print_table
+    from labledger.console import print_json, print_table
     from llenergymeasure.results.exporters import to_json
 
     rows = _sorted([row for row in load_rows(directory) if _fits(row, where or [])], sort)
     if json:
-        print_answer(to_json(rows).decode().rstrip())
+        print_json(to_json(rows).decode().rstrip())
         return
     print_table(HEADS, [[_cell(name, row[name]) for name in LISTED] for row in map(_with_load, rows)])
 
@@ -62,14 +62,14 @@ def show(
     json: AsJson = False,
 ) -> None:
     """One result, as `llem run` shows it."""
-    from labledger.console import print_answer
+    from labledger.console import print_json
     from llenergymeasure.cli.presentation import print_result
     from llenergymeasure.results.catalog import find_result
 
     path = find_result(target, directory)
     result = load(path)
     if json:
-        print_answer(result.to_json())
+        print_json(result.to_json())
     else:
         print_result(result, path)
 
@@ -110,7 +110,7 @@ def sql(
     """Ask with SQL (DuckDB, in memory): results has a row a result, timeseries a row a sample."""
     import json as json_module
 
-    from labledger.console import print_answer, print_table
+    from labledger.console import print_json, print_table
     from llenergymeasure.results.flat import flat_row
     from llenergymeasure.results.query import query_results
 
@@ -118,7 +118,7 @@ def sql(
     with telling_warnings("timeseries"):
         names, rows = query_results(query, [folder for folder, _ in found], [row for _, row in found])
     if json:
-        print_answer(json_module.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1, default=str))
+        print_json(json_module.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1, default=str))
     else:
         print_table(names, [[_cell(name, value) for name, value in zip(names, row, strict=True)] for row in rows])
 
@@ -136,7 +136,7 @@ def verify(
     """Check that every result parses, that its digests and checksums hold, and that its sidecar is there."""
     import json as json_module
 
-    from labledger.console import print_answer
+    from labledger.console import print_answer, print_json, print_line
     from llenergymeasure.results.catalog import result_files
     from llenergymeasure.results.verification import verify as verify_result
 
@@ -146,11 +146,11 @@ def verify(
         rows = [
             {"path": str(e.path), "status": e.status, "verdict": e.verdict, "problems": problems[e.path]} for e in found
         ]
-        print_answer(json_module.dumps(rows, indent=1))
+        print_json(json_module.dumps(rows, indent=1))
     else:
         for each in found:
             for problem in problems[each.path]:
-                print_answer(f"{each.path}: {each.status}: {problem}")
+                print_line(f"{each.path}: {each.status}: {problem}")
         good = sum(not problem for problem in problems.values())
         print_answer(f"{good} of {len(found)} results are as they were saved" + (" and valid" if require_valid else ""))
     if any(problems.values()):
@@ -183,7 +183,7 @@ def recover(
 
 def _recover(leftover: "Leftover", directory: Path, remove: bool) -> Literal["done", "removable", "failed"]:
     """Save or remove it, and print what it is and what became of it."""
-    from labledger.console import print_answer
+    from labledger.console import print_line
     from labledger.errors import UnreadableFileError
     from llenergymeasure.errors import ExperimentError
     from llenergymeasure.results import recovery
@@ -196,17 +196,17 @@ def _recover(leftover: "Leftover", directory: Path, remove: bool) -> Literal["do
             what = f"{what}, and cannot be aggregated: {error}"
         else:
             where = f"saved in {saved.parent}" if saved else "it is at work"
-            print_answer(f"{leftover.path}: complete; {where}{_left_alone(kept)}")
+            print_line(f"{leftover.path}: complete; {where}{_left_alone(kept)}")
             return "done"
     if not remove:
-        print_answer(f"{leftover.path}: {what}{_left_alone(kept)}")
+        print_line(f"{leftover.path}: {what}{_left_alone(kept)}")
         return "done" if kept else "removable"
     try:
         kept = recovery.remove(leftover)
     except OSError as error:
-        print_answer(f"{leftover.path}: {what}; could not be removed: {error.strerror}")
+        print_line(f"{leftover.path}: {what}; could not be removed: {error.strerror}")
         return "failed"
-    print_answer(f"{leftover.path}: {what}{_left_alone(kept) or '; removed'}")
+    print_line(f"{leftover.path}: {what}{_left_alone(kept) or '; removed'}")
     return "done"
 
 

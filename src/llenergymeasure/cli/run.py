@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labledger.commands import reporting_errors
+from labledger.commands import PrintableLines, reporting_errors
 
 if TYPE_CHECKING:
     from llenergymeasure.domain.experiment import ExperimentResult
@@ -84,7 +84,7 @@ def run(
 
 def _measure(loaded: Any, output: Path, as_json: bool, quiet: bool) -> "tuple[ExperimentResult, Path | None]":
     """Run, save and print."""
-    from labledger.console import Silent, StderrProgress, print_answer
+    from labledger.console import Silent, StderrProgress, print_answer, print_json
     from llenergymeasure.api import measure_and_save
     from llenergymeasure.cli.presentation import print_result
     from llenergymeasure.config.ranks import is_first_process
@@ -96,13 +96,13 @@ def _measure(loaded: Any, output: Path, as_json: bool, quiet: bool) -> "tuple[Ex
         result, path = measure_and_save(loaded.experiment, loaded.user, output, progress)
     except UnsavedResultError as error:
         if error.kept_at is None:
-            print_answer(error.result.to_json())  # the last place that is left
+            print_json(error.result.to_json())  # the last place that is left
         raise
     if not speaks:
         return result, path
     try:
         if as_json:
-            print_answer(result.to_json())
+            print_json(result.to_json())
         elif quiet:
             print_answer(str(path))
         else:
@@ -120,7 +120,9 @@ def _set_verbosity(verbose: bool) -> None:
     import warnings
 
     if verbose:
-        logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+        logging.basicConfig(level=logging.INFO)
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(PrintableLines("%(name)s: %(message)s"))
         return
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")

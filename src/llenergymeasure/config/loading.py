@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import platformdirs
 from pydantic import BaseModel, ValidationError
 
+from labledger.untrusted_text import SHOWN, clean
+from labledger.written_keys import WrittenKeyError
 from labledger.yaml_files import Location, YamlFile, describe_errors, did_you_mean, has, read_yaml
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.errors import ConfigError
@@ -66,7 +68,7 @@ def build_config(fields: Mapping[str, Any]) -> ExperimentConfig:
     """An experiment from Python: `fields` over the user configuration.
 
     Raises:
-        ConfigError: the user configuration cannot be read.
+        ConfigError: the user configuration cannot be read, or a key is written down.
         pydantic.ValidationError: a value is wrong.
     """
     return ExperimentConfig.model_validate(merge(_experiment_layer(_user_file()).data, dict(fields)))
@@ -95,7 +97,9 @@ def _user_file() -> YamlFile | None:
     unknown = [key for key in file.data if key not in known]
     if unknown:
         raise ConfigError(
-            "\n".join(f"{file.place((key,))}: {key}: unknown key{did_you_mean(key, known)}" for key in unknown)
+            "\n".join(
+                f"{file.place((key,))}: {clean(key, SHOWN)}: unknown key{did_you_mean(key, known)}" for key in unknown
+            )
         )
     return file
 
@@ -138,5 +142,7 @@ def _depth(data: Any, location: Location) -> int:
 def _validated(model: type[M], data: dict[str, Any], place: Callable[[Location], str]) -> M:
     try:
         return model.model_validate(data)
+    except WrittenKeyError as error:
+        raise error.placed(place) from None
     except ValidationError as error:
         raise ConfigError("\n".join(describe_errors(error, model, data, place))) from error

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
+from labledger.written_keys import refuse_written_keys
 from llenergymeasure.config.datasets import BUILTIN_DATASET, Dataset, SyntheticDataset
 from llenergymeasure.config.section import Name, Positive, PositiveFloat, Section
 from llenergymeasure.config.servers import (
@@ -202,7 +203,12 @@ _NOT_ON_A_SERVER = {
 
 
 class ExperimentConfig(Section):
-    """One experiment: this model, run so, on this work."""
+    """One experiment: this model, run so, on this work.
+
+    Raises:
+        WrittenKeyError: a key is written in it; unlike pydantic's error this one does not repeat what was given.
+        pydantic.ValidationError: a value is wrong.
+    """
 
     model: Name = Field(description="Hub id, local folder, or random:llama.")
     random_model: RandomModelConfig | None = Field(None, description="The shape of random:llama.")
@@ -240,6 +246,12 @@ class ExperimentConfig(Section):
         default_factory=dict,
         description="Further arguments of the generate call, or fields of each request, passed as they are.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_key_is_written_down(cls, data: Any) -> Any:
+        refuse_written_keys(data, "give a server its key in a variable, and name that in openai.api_key_env")
+        return data
 
     @model_validator(mode="before")
     @classmethod

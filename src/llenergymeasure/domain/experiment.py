@@ -57,7 +57,7 @@ class RequestColumns(Record):
     first_tokens: list[int] = Field(default_factory=list)
     """Output tokens that came with the first, itself and hidden ones included; none in files that lack it: one."""
     finish_reason: list[str] = Field(default_factory=list)
-    """stop (the end-of-sequence token came), length (the limit on output tokens was reached), or a server's own."""
+    """stop (the end-of-sequence token came), length (the limit on output tokens), or a server's own (64 characters)."""
 
 
 class FailedRequestColumns(Record):

@@ -33,7 +33,7 @@ def compare(
     json: AsJson = False,
 ) -> None:
     """Two runs: how they were configured, what each bank ended with, and whether that is a difference. Cents."""
-    from labledger.console import print_answer
+    from labledger.console import print_answer, print_json
     from payment_simulator.experiments.comparison import differences, final_differences
 
     one, other = load_run(first, db), load_run(second, db if db_2 is None else db_2)
@@ -41,7 +41,7 @@ def compare(
     scenarios = differences(one.record.scenario or {}, other.record.scenario or {})
     found = final_differences(one, other, margin / 100)
     if json:
-        print_answer(as_json(_compared(one, other, configs | scenarios, found)))
+        print_json(as_json(_compared(one, other, configs | scenarios, found)))
         return
     print_answer(f"first:  {one.record.experiment_id}\nsecond: {other.record.experiment_id}\n")
     _print_differences(configs | scenarios)

@@ -21,12 +21,12 @@ def policy_evolution(
     json: AsJson = False,
 ) -> None:
     """Each bank's parameters over the iterations, and what was proposed, accepted, and rejected why."""
-    from labledger.console import print_answer, print_table
+    from labledger.console import print_answer, print_json, print_table
 
     stored = load_run(run, db)
     evolution = {bank: list(_evolution(stored, bank)) for bank in _chosen(stored, agent)}
     if json:
-        print_answer(as_json(evolution))
+        print_json(as_json(evolution))
         return
     for bank, steps in evolution.items():
         print_answer(f"{bank}\n")

@@ -18,12 +18,12 @@ PARTS = ("costs", "policies", "Nash gap", "decisions", "course")
 @reporting_errors
 def replay(ctx: typer.Context, run: Run, db: Db = None, json: AsJson = False) -> None:
     """Simulate a run again from the database alone: is each cost, gap and policy as it is stored? Exit 1 if not."""
-    from labledger.console import print_answer, print_table
+    from labledger.console import print_answer, print_json, print_table
 
     stored = load_run(run, db)
     checks = _replayed(stored)
     if json:
-        print_answer(as_json([asdict(each) | {"same": each.is_same} for each in checks]))
+        print_json(as_json([asdict(each) | {"same": each.is_same} for each in checks]))
     else:
         numbers = [*(each.iteration_number for each in stored.iterations), None]
         by_number: dict[int | None, list[Check]] = {number: [] for number in numbers}

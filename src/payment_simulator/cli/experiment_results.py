@@ -28,7 +28,7 @@ def results(
     json: AsJson = False,
 ) -> None:
     """Every run in a database, the latest first; costs in cents, moments in UTC."""
-    from labledger.console import print_answer, print_table
+    from labledger.console import print_json, print_table
     from labledger.errors import ConfigError
 
     if database is not None and db is not None:
@@ -39,7 +39,7 @@ def results(
     with open_database(database or db) as repository:
         found = repository.list_experiments(status=status, name=name, limit=limit)
     if json:
-        print_answer(as_json([{key: getattr(record, key) for key in LISTED} for record in found]))
+        print_json(as_json([{key: getattr(record, key) for key in LISTED} for record in found]))
         return
     header = (*WHOLE, "iterations", "final cost", "converged", "started")
     print_table(header, [_row(record) for record in found], whole=WHOLE)

@@ -65,7 +65,7 @@ def run(
     """Run an experiment: every step is in its database before the next one starts."""
     import asyncio
 
-    from labledger.console import print_answer
+    from labledger.console import print_answer, print_json
     from payment_simulator.cli.waiting import told_of_compiling
     from payment_simulator.experiments.config import ExperimentConfig
     from payment_simulator.experiments.runner import GenericExperimentRunner, VerboseConfig
@@ -86,7 +86,7 @@ def run(
             )
         raise
     if json:
-        print_answer(result_as_json(result))
+        print_json(result_as_json(result))
     else:
         print_result(result, database)
 

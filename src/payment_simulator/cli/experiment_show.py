@@ -25,18 +25,18 @@ def show(ctx: typer.Context, run: Shown, db: Db = None, json: AsJson = False) ->
 
     Of a result.json, or its folder: what the run ended with; no database is needed.
     """
-    from labledger.console import print_answer, print_facts, print_table
+    from labledger.console import print_answer, print_facts, print_json, print_table
 
     if (path := result_path(run)) is not None:
         result = load_result(path)
         if json:
-            print_answer(result_as_json(result))
+            print_json(result_as_json(result))
         else:
             print_result(result, None)
         return
     stored = load_run(run, db)
     if json:
-        print_answer(as_json(_shown(stored)))
+        print_json(as_json(_shown(stored)))
         return
     record, banks = stored.record, stored.agent_ids
     print_answer(f"{record.experiment_id}: {record.status}")

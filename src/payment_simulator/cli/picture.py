@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from labledger.files import write_durably
+from labledger.untrusted_text import clean
+from payment_simulator.cli.outputs import drawn
 from payment_simulator.policy.policies import FRACTION
 
 if TYPE_CHECKING:
@@ -126,11 +128,11 @@ class _Picture:
         circles = []
         for hover in self.hovers:
             x, y = hover.axes.transData.transform((hover.x, hover.y)) * POINTS_PER_IN / self.figure.dpi
-            title = html.escape(hover.text)
+            title = html.escape(clean(hover.text))
             circles.append(f'<circle cx="{x:.2f}" cy="{height_pt - y:.2f}" r="4"><title>{title}</title></circle>')
         inside = '<g class="hover">\n' + "\n".join(circles) + "\n</g>\n</svg>"
         svg = svg[: svg.rindex("</svg>")] + inside
-        return PAGE.format(title=html.escape(self.run.record.experiment_name), svg=svg).encode()
+        return PAGE.format(title=html.escape(clean(self.run.record.experiment_name)), svg=svg).encode()
 
     # What is drawn
 
@@ -203,7 +205,7 @@ class _Picture:
     def _draw_parameter(self, axes: Any, name: str, height_in: float) -> None:
         x = [each.iteration_number for each in self.run.iterations] + [self.last + 1] * self.is_final
         values = np.array([[held[bank].get(name, np.nan) for bank in self.banks] for held in self._held])
-        axes.set_ylabel(name.replace("_", " "))
+        axes.set_ylabel(drawn(name.replace("_", " ")))
         if len(self.banks) > MAX_NAMED:
             self._draw_range(axes, x, values)
         else:
@@ -272,7 +274,7 @@ class _Picture:
         for index, place in zip(np.argsort(at, kind="stable"), _spread(sorted(at), room), strict=True):
             style = self._style(self.banks[index])
             axes.annotate(
-                self.banks[index].replace("$", r"\$"),
+                drawn(self.banks[index]),
                 xy=(1.0, at[index]),
                 xytext=(1.035, place),
                 xycoords="axes fraction",
@@ -316,8 +318,7 @@ class _Picture:
         own = ", on draws of their own" if self._is_sampled else ""
         legend += [Line2D([], [], marker="D", markersize=4, label=f"final policies{own}", **marks)] * self.is_final
         self.figure.legend(handles=legend, loc="outside lower center", ncols=3, frameon=False, fontsize=NAME_PT)
-        title = self.run.record.experiment_name.replace("$", r"\$")
-        panels[0].set_title(f"{title}\n", loc="left", fontsize=10, fontweight="bold")
+        panels[0].set_title(f"{drawn(self.run.record.experiment_name)}\n", loc="left", fontsize=10, fontweight="bold")
         panels[0].text(0, 1.04, self._subtitle(), transform=panels[0].transAxes, fontsize=NAME_PT, color="#555555")
 
     def _subtitle(self) -> str:

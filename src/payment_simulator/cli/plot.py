@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labledger.files import write_durably
+from payment_simulator.cli.outputs import drawn
 from payment_simulator.engine.vocabulary import ROW, EventKind
 
 if TYPE_CHECKING:
@@ -97,9 +98,7 @@ def _lines(axes: Any, values: Ints, names: tuple[str, ...]) -> None:
     ticks = np.arange(values.shape[1])
     if len(names) <= MAX_NAMED:
         for name, line in zip(names, values, strict=True):
-            axes.plot(
-                ticks, line, label=f" {name}".replace("$", r"\$"), drawstyle="steps-mid"
-            )  # no mathtext, none hidden
+            axes.plot(ticks, line, label=f" {drawn(name)}", drawstyle="steps-mid")  # the blank: none is hidden
     else:
         low, middle, high = np.percentile(values, [5, 50, 95], axis=0)
         axes.fill_between(ticks, low, high, alpha=0.3, label=f"5 to 95 % of {len(names)} banks")

@@ -38,7 +38,7 @@ def run(
     """Simulate a scenario once, and print what it cost each bank."""
     import time
 
-    from labledger.console import print_answer
+    from labledger.console import print_answer, print_json
     from labledger.extras import install_command
     from payment_simulator.cli.waiting import told_if_long, told_of_compiling
     from payment_simulator.engine.simulate import is_slow_here, prepare, simulate
@@ -72,7 +72,7 @@ def run(
         if json:
             import json as json_module
 
-            print_answer(json_module.dumps(report, indent=2))
+            print_json(json_module.dumps(report, indent=2))
         else:
             _print(report)
     finally:  # files are kept even if nobody reads the answer to its end

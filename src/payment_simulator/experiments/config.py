@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from labledger.errors import ConfigError
+from labledger.written_keys import WrittenKeyError, refuse_written_keys
 from labledger.yaml_files import (
     Location,
     ProblemsError,
@@ -25,6 +26,7 @@ from payment_simulator.scenario.sections import Flag, Section
 LEAST_SAMPLES = 4
 PROVIDERS = ("anthropic", "openai", "google")
 MAX_PROMPT_BYTES = 1_000_000
+KEYS_WAY = "set it in the environment, as OPENAI_API_KEY"
 ALL_REGISTERS = f"{STATE_PREFIX}*"
 """Among allowed fields: every register."""
 
@@ -231,11 +233,16 @@ class ExperimentConfig(Section):
         """The experiment in a YAML file; a `system_prompt_file`, relative to its folder, is read in.
 
         Raises:
-            ConfigError: a file cannot be read, or a value is wrong: `file:line: key: problem`, a line each.
+            ConfigError: a file cannot be read, a key is written in it, or a value is wrong: `file:line: key: problem`,
+                a line each.
         """
         file = read_yaml(Path(path))
+        fields = _with_prompt(file)
         try:
-            config = cls.model_validate(_with_prompt(file))
+            refuse_written_keys(fields, KEYS_WAY)
+            config = cls.model_validate(fields)
+        except WrittenKeyError as error:
+            raise error.placed(file.place) from None
         except ValidationError as error:
             raise ConfigError("\n".join(describe_errors(error, cls, file.data, file.place))) from error
         config._file = file

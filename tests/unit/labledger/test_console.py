@@ -1,11 +1,12 @@
 """What a person sees: progress by the kind of stream, facts in full, and no text read as markup."""
 
 import io
+import json
 import time
 
 import pytest
 
-from labledger.console import StderrProgress, print_answer, print_error, print_facts
+from labledger.console import StderrProgress, print_answer, print_error, print_facts, print_json, print_table
 
 CLEAR = "\r\x1b[2K"
 
@@ -142,3 +143,37 @@ def test_an_answer_goes_to_stdout_as_it_stands(capsys):
     print_answer("[red]x[/red]" * 50)
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("[red]x[/red]" * 50 + "\n", "")
+
+
+EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\u200b\r\ud800"
+SEEN = "\ufffd]0;owned\ufffd\ufffd[2J\ufffd31m\ufffdevil\ufffd \ufffd"
+
+
+def test_whatever_is_printed_a_terminal_gets_no_command_of_it(capsys):
+    print_answer(f"one\t{EVIL}\ntwo {EVIL}")
+    print_error(EVIL)
+    assert capsys.readouterr() == (f"one\t{SEEN}\ntwo {SEEN}\n", f"error: {SEEN}\n")
+    print_table((f"name{EVIL}", "b"), [(f"a\n{EVIL}", EVIL)])
+    print_facts(EVIL, [(f"{EVIL}\nx", f"{EVIL}\ty")])
+    out = capsys.readouterr().out
+    assert out.replace("\n", "").isprintable()
+    assert out.count("owned") == 6
+
+
+def test_what_is_printed_as_json_means_what_was_given(capsys):
+    for document in (json.dumps({EVIL: EVIL}, ensure_ascii=False), json.dumps({EVIL: EVIL}, indent=1)):
+        print_json(document)
+        out = capsys.readouterr().out
+        assert out.replace("\n", "").isprintable()
+        assert json.loads(out) == {EVIL: EVIL}
+
+
+def test_progress_shows_no_command_of_a_terminal_but_its_own(clock):
+    stream = Terminal()
+    progress = StderrProgress(stream)
+    progress.phase(EVIL)
+    clock.now_s += 1
+    progress.update(1, 2, EVIL)
+    progress.finish()
+    assert stream.getvalue().count("owned") == 4
+    assert stream.getvalue().replace(CLEAR, "").replace("\n", "").isprintable()

@@ -1,5 +1,6 @@
 """Servers measured end to end: what a result says of requests that came, failed, or came late."""
 
+import hashlib
 import json
 import socket
 import subprocess
@@ -282,19 +283,23 @@ def test_an_open_loop_has_no_steady_state(measure):
 
 def test_a_key_is_sent_and_written_nowhere(measure, monkeypatch, tmp_path):
     monkeypatch.setenv("THE_KEY", KEY)
-    measure(plans={"wants_key": KEY}, openai={"api_key_env": "THE_KEY"}, output_dir=tmp_path)
+    measure(
+        plans={"wants_key": hashlib.sha256(KEY.encode()).hexdigest()},
+        openai={"api_key_env": "THE_KEY"},
+        output_dir=tmp_path,
+    )
     (text,) = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
-    assert KEY not in text.replace(f'"wants_key": "{KEY}"', "")  # what the test itself has asked for
+    assert KEY not in text
 
 
 def test_a_key_that_is_missing_or_wrong_is_told_of(measure, monkeypatch):
     with pytest.raises(PreFlightError, match=r"openai\.api_key_env: THE_KEY is not set"):
         measure(openai={"api_key_env": "THE_KEY"})
     with pytest.raises(BackendError, match="the server wants a key"):
-        measure(plans={"wants_key": KEY})
+        measure(plans={"wants_key": hashlib.sha256(KEY.encode()).hexdigest()})
     monkeypatch.setenv("THE_KEY", "another")
     with pytest.raises(BackendError, match="the server refuses the key") as caught:
-        measure(plans={"wants_key": KEY}, openai={"api_key_env": "THE_KEY"})
+        measure(plans={"wants_key": hashlib.sha256(KEY.encode()).hexdigest()}, openai={"api_key_env": "THE_KEY"})
     assert "another" not in str(caught.value)
 
 
@@ -340,7 +345,7 @@ def test_a_model_that_the_server_has_not_is_told_with_those_it_has(measure):
         ({"launch": {"command": ["x"], "flags": {"a": 1}}}, "flags: has no effect on a command"),
         ({"launch": "llamacpp", "precision": "fp16"}, "precision: has no effect with launch.preset: llamacpp"),
         ({"openai": {"base_url": "localhost:8000"}}, "is no URL of a server"),
-        ({"openai": {"base_url": "http://me:secret@host/v1"}}, "holds a user name or password"),
+        ({"openai": {"base_url": "http://me:secret@host/v1"}}, "holds a password in a URL"),
         ({"openai": {"base_url": "http://host/v1?key=1"}}, "goes on after the path"),
         ({"openai": {"api_key_env": "sk-1234"}}, "api_key_env"),
         ({"backend": "pytorch", "load": {"concurrency": 2}}, "load: has no effect with backend: pytorch"),

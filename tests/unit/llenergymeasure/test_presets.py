@@ -116,7 +116,8 @@ def test_a_flag_that_the_preset_sets_is_refused_with_the_field_to_use(preset, fl
         ({"x y": 1}, "flags: 'x y' is no flag: write its long name without dashes, as in max-model-len"),
         (
             {"api_key": "sk-1"},
-            "flags.api_key: a key that is written down is no secret; give it to the server in its environment",
+            "flags.api_key: a key that is written down is no secret, and results would keep it; give it to the server "
+            "in its environment",
         ),
     ],
 )

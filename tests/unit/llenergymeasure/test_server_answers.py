@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from labledger.redaction import redactor
 from llenergymeasure.backends.openai.answers import LONGEST, AnswerReader
 from llenergymeasure.backends.openai.records import Failure, Usage
 
@@ -201,10 +202,29 @@ def test_an_answer_that_is_no_models_is_malformed_or_cut(page):
     assert answer.chunk_texts == ()
 
 
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("stop", "stop"),
+        ("eos_token: <|im_end|>", "eos_token: <|im_end|>"),
+        ("x" * 3_000_000, "x" * 63 + "…"),
+        ("\x1b]0;x\x07\x1b[2J\n\u202e", "\ufffd]0;x\ufffd\ufffd[2J \ufffd"),
+        ("refused sk-test-4b1d0c77aa", "refused (the key)"),
+        ("x" * 60 + "sk-test-4b1d0c77aa", "x" * 60 + "(th…"),
+    ],
+    ids=["of_the_protocol", "another", "long", "commands", "key", "key_at_the_cut"],
+)
+def test_a_finish_reason_is_any_text_bounded_printable_and_without_the_key(sent, kept):
+    reader = AnswerReader(redactor("sk-test-4b1d0c77aa"))
+    reader.feed(1.0, said("a", sent).encode())
+    reader.end(2.0)
+    assert reader.answer(None).finish_reason == kept
+
+
 @pytest.mark.parametrize("before", range(0, 130, 10))
 def test_no_part_of_a_long_key_that_the_end_of_what_is_kept_divides_is_shown(before):
     key = "".join(f"{number:04d}" for number in range(150))
-    reader = AnswerReader(key)
+    reader = AnswerReader(redactor(key))
     reader.feed(1.0, f"no events {'.' * before}{key * 20}".encode())
     reader.end(2.0)
     message = reader.answer(None).failure.message

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 from pydantic_core import from_json
 
+from labledger.redaction import Redactor, redactor
 from llenergymeasure.backends.openai.events import Event, EventSplitter
-from llenergymeasure.backends.openai.quoting import quoted, undivided
 from llenergymeasure.backends.openai.records import Answer, Failure, FailureKind, Usage
 
 STARTED = 4096
@@ -16,6 +16,9 @@ STARTED = 4096
 DONE = b"[DONE]"
 STREAM_STARTS = (b"data", b"event", b"id", b"retry", b"error", b":", b"\xef\xbb\xbf")
 T = TypeVar("T")
+
+REASON = 64
+"""Characters of a reason for an answer's end."""
 
 LONGEST = 16_777_216
 """Bytes of an event, or of an answer in one piece: what is longer is none, and is not kept."""
@@ -26,12 +29,12 @@ class AnswerReader:
 
     An answer is whole once the server has said why it finished: whatever then becomes of the connection does not
     matter. [DONE] alone will do where the connection ends as it should: llama.cpp's server says it to a request that
-    it drops for the next one, too. `key` is what no failure may quote. `gives_up` says that the rest of the answer
-    need not be read: a part of it is longer than any.
+    it drops for the next one, too. `keys` hides what no text that is kept may have. `gives_up` says that the rest of
+    the answer need not be read: a part of it is longer than any.
     """
 
-    def __init__(self, key: str | None = None) -> None:
-        self._key = key
+    def __init__(self, keys: Redactor | None = None) -> None:
+        self._keys = keys or redactor()
         self.gives_up = False
         self._events = EventSplitter()
         self._whole_json: bytearray | None = None
@@ -74,8 +77,8 @@ class AnswerReader:
         if rest is not None and (rest.data == DONE or _is_json(rest.data)):
             self._read_event(at_s, rest)
         elif self._start and not self._events_seen and not self._start.startswith(STREAM_STARTS):
-            start = undivided(self._start, STARTED, self._key)
-            self._fail("malformed", f"neither events nor JSON: {self._shown(start)}")
+            start = self._shown(self._start, is_cut=len(self._start) >= STARTED)
+            self._fail("malformed", f"neither events nor JSON: {start}")
 
     def answer(self, failure: Failure | None) -> Answer:
         """All that was read; `failure` is what has become of the connection, None where it ended as it should."""
@@ -106,12 +109,12 @@ class AnswerReader:
         try:
             message = {"error": event.data} if event.name == b"error" else from_json(event.data)
             if isinstance(message, dict) and _is_error(message):
-                self._fail("server_error", error_text(event.data, self._key))
+                self._fail("server_error", error_text(event.data, self._keys))
             else:
                 self._read_message(at_s, _typed(message, dict, "the event"))
         except ValueError as error:
             if event.data.startswith(b'{"error"') and not _is_json(event.data):  # quotes in its message as they are
-                self._fail("server_error", error_text(event.data, self._key))
+                self._fail("server_error", error_text(event.data, self._keys))
             else:
                 self._fail("malformed", f"{error}: {self._shown(event.data)}")
 
@@ -123,8 +126,8 @@ class AnswerReader:
     def _fail(self, kind: FailureKind, message: str) -> None:
         self._failure = Failure(kind, message)
 
-    def _shown(self, data: bytes) -> str:
-        return quoted(data.decode(errors="replace"), self._key)
+    def _shown(self, data: bytes, *, is_cut: bool = False) -> str:
+        return self._keys.quoted(data.decode(errors="replace"), is_cut=is_cut)
 
     def _read_message(self, at_s: float, message: dict[str, Any]) -> None:
         usage = _usage(message.get("usage"))
@@ -142,7 +145,7 @@ class AnswerReader:
         self._reasoning_shown = self._reasoning_shown or bool(reasoning)
         reason = choice.get("finish_reason")
         if reason is not None:
-            self._finish_reason = _typed(reason, str, "finish_reason")
+            self._finish_reason = self._keys.quoted(_typed(reason, str, "finish_reason"), REASON)
             self._finished_s = self._finished_s or at_s
 
     def _count(self, usage: Usage | None, choice: dict[str, Any], has_text: bool) -> None:
@@ -164,16 +167,16 @@ class AnswerReader:
         self._placed = self._counted
 
 
-def error_text(body: bytes, key: str | None) -> str:
+def error_text(body: bytes, keys: Redactor, *, is_cut: bool = False) -> str:
     """The message in a server's account of an error, in any of the shapes that servers give it; else its start."""
     try:
         found = from_json(body)
     except ValueError:
-        return quoted(body.decode(errors="replace"), key)
+        return keys.quoted(body.decode(errors="replace"), is_cut=is_cut)
     for _ in range(2):  # {"error": {"message": ...}}, {"error": ...}, {"message": ...}, {"detail": ...}
         if isinstance(found, dict):
             found = next((found[name] for name in ("error", "message", "detail") if found.get(name)), found)
-    return quoted(found if isinstance(found, str) else json.dumps(found), key)
+    return keys.quoted(found if isinstance(found, str) else json.dumps(found))
 
 
 def _is_json(data: bytes) -> bool:

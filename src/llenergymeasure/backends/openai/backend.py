@@ -11,6 +11,7 @@ from typing import Any
 from labledger.console import Progress
 from labledger.extras import install_command, missing
 from labledger.files import uninterrupted
+from labledger.redaction import redactor
 from llenergymeasure.backends.openai.arrivals import StopRule
 from llenergymeasure.backends.openai.client import Client
 from llenergymeasure.backends.openai.counting import load_tokenizer
@@ -19,7 +20,7 @@ from llenergymeasure.backends.openai.load import drive
 from llenergymeasure.backends.openai.probing import server_version, why_no_token
 from llenergymeasure.backends.openai.records import ServedRequest
 from llenergymeasure.backends.openai.server import Server
-from llenergymeasure.backends.openai.settings import api_key, stop_rule, strategy, target
+from llenergymeasure.backends.openai.settings import api_key, run_keys, stop_rule, strategy, target
 from llenergymeasure.backends.openai.target import Call, Target
 from llenergymeasure.backends.pytorch.sources import hub_commit
 from llenergymeasure.config.datasets import SyntheticDataset
@@ -49,6 +50,7 @@ class OpenaiBackend:
         self._progress = progress
         self.server = Server(config, log, corpus)
         self._target: Target = target(config, self.server.model_name)
+        self._keys = redactor(*run_keys(config).values())
         self._runner = asyncio.Runner()
         self._client: Client | None = None
         self._tokenizer: Any = None
@@ -67,7 +69,7 @@ class OpenaiBackend:
         config, key = self._config, api_key(self._config)
         self.server.start(self._waited)
         self._target = target(config, self.server.model_name)
-        client = Client(self._target, key)
+        client = Client(self._target, key, self._keys)
         self._client = self._runner.run(client.__aenter__())
         probed = self._probe()
         if probed.failure is not None:
@@ -257,7 +259,7 @@ class OpenaiBackend:
             time.sleep(PROBE_EVERY_S)
 
     async def _send_once(self, patient: Target, call: Call) -> ServedRequest:
-        async with Client(patient, api_key(self._config)) as client:
+        async with Client(patient, api_key(self._config), self._keys) as client:
             return await client.send(call, time.monotonic())
 
     def _heeding_signals(self, coroutine: Any) -> Any:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from labledger.extras import install_command, missing
-from llenergymeasure.backends.openai.quoting import key_problem
+from labledger.redaction import key_problem
 from llenergymeasure.backends.openai.server import is_here
 from llenergymeasure.backends.openai.settings import api_key
 from llenergymeasure.config.datasets import SyntheticDataset

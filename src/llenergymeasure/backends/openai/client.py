@@ -9,9 +9,9 @@ from typing import Self, cast
 import aiohttp
 from aiohttp.connector import Connection
 
+from labledger.redaction import Redactor, key_problem, redactor
 from llenergymeasure.backends.openai.answers import AnswerReader
 from llenergymeasure.backends.openai.failures import connection_failure, refusal
-from llenergymeasure.backends.openai.quoting import key_problem
 from llenergymeasure.backends.openai.records import Failure, FailureKind, ServedRequest
 from llenergymeasure.backends.openai.sockets import TimedSockets
 from llenergymeasure.backends.openai.target import Call, Target
@@ -24,18 +24,19 @@ ENOUGH_SOCKETS = 65_536
 class Client:
     """Sends to one server, with as many connections as there are requests in flight; an async context manager.
 
-    The key is sent to the server, and stands in no record and no message.
+    The key is sent to the server, and stands in no record and no message; no more do the others that `keys` hides.
 
     Raises:
         ConfigError: the key has a character that HTTP cannot carry.
         RuntimeError: entered in another event loop than asyncio's own, which would not use its timed sockets.
     """
 
-    def __init__(self, target: Target, api_key: str | None = None) -> None:
+    def __init__(self, target: Target, api_key: str | None = None, keys: Redactor | None = None) -> None:
         if api_key and (problem := key_problem(api_key)):
             raise ConfigError(problem)
         self._target = target
         self._key = api_key
+        self._keys = keys or redactor(api_key)
         self._sockets = TimedSockets()
 
     async def __aenter__(self) -> Self:
@@ -67,14 +68,14 @@ class Client:
         A failure does not raise: it is in the record. Neither does cancelling the task that runs this: what had come
         until then is in the record.
         """
-        reader = AnswerReader(self._key)
+        reader = AnswerReader(self._keys)
         watchdog = _Watchdog(self._target)
         try:
             failure = await self._exchange(call, reader, watchdog)
         except asyncio.CancelledError:
             failure = watchdog.effect() or Failure("cancelled", "cancelled before the answer was whole")
         except (aiohttp.ClientError, OSError) as error:
-            failure = connection_failure(error, self._key)
+            failure = connection_failure(error, self._keys)
         finally:
             watchdog.stop()
         return ServedRequest(call.index, due_s, watchdog.sent_s, time.monotonic(), reader.answer(failure))
@@ -84,7 +85,7 @@ class Client:
             sock = self._sockets.find(cast(_Response, response).transport)
             watchdog.sent_s, watchdog.last_byte_s = sock.sent_s, sock.arrived_s
             if response.status != 200:
-                return await refusal(response, self._key)
+                return await refusal(response, self._keys)
             read = response.content.readany
             while not reader.gives_up and (piece := await read()):
                 watchdog.last_byte_s = sock.arrived_s

@@ -4,6 +4,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from labledger.untrusted_text import SHOWN, clean
 from llenergymeasure.backends.openai.records import ServedRequest, Usage
 from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.requests import Message, Request, RequestRecord
@@ -95,7 +96,7 @@ def load_tokenizer(model: str) -> Any:
         return AutoTokenizer.from_pretrained(str(folder or model), local_files_only=folder is not None)
     except Exception as error:  # transformers raises whatever its parts raise
         first = next(iter(str(error).strip().splitlines()), "")
-        raise BackendError(f"{type(error).__name__}: {first}") from error
+        raise BackendError(f"{type(error).__name__}: {clean(first, SHOWN)}") from error
 
 
 def counted_usage(tokenizer: Any, request: Request, served: ServedRequest, *, in_chat: bool) -> Usage:

@@ -4,39 +4,40 @@ import errno
 
 import aiohttp
 
+from labledger.redaction import Redactor
 from llenergymeasure.backends.openai.answers import error_text
 from llenergymeasure.backends.openai.probing import elsewhere, plain_reason
-from llenergymeasure.backends.openai.quoting import quoted, undivided
 from llenergymeasure.backends.openai.records import Failure, FailureKind
 
 LONGEST_REFUSAL = 65_536  # bytes
 CLOSED = (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED)
 
 
-async def refusal(response: aiohttp.ClientResponse, key: str | None) -> Failure:
+async def refusal(response: aiohttp.ClientResponse, keys: Redactor) -> Failure:
     """A status that is no success, with what the server says of it."""
     status = response.status
     try:
-        said = error_text(undivided(await _start(response), LONGEST_REFUSAL, key), key)
+        body = await _start(response)
+        said = error_text(body[:LONGEST_REFUSAL], keys, is_cut=len(body) >= LONGEST_REFUSAL)
     except (aiohttp.ClientError, OSError):
         said = "its text was cut short"
     if 300 <= status < 400:
-        said = elsewhere(response.headers.get("Location"), key)
+        said = elsewhere(response.headers.get("Location"), keys)
     return Failure(_status_kind(status), f"status {status}: {said}", status)
 
 
-def connection_failure(error: aiohttp.ClientError | OSError, key: str | None) -> Failure:
+def connection_failure(error: aiohttp.ClientError | OSError, keys: Redactor) -> Failure:
     """What has become of the connection. An error that is not common has its type's name."""
     if isinstance(error, aiohttp.ClientConnectorError):
         return Failure("refused", f"no connection to {_address(error)} ({_reason(error)})")
     if isinstance(error, aiohttp.ClientResponseError):  # the rest of its text is what was read, cut anywhere
-        return Failure("malformed", f"the answer is not valid HTTP ({error.message.partition(':')[0]})")
+        return Failure("malformed", f"the answer is not valid HTTP ({keys.quoted(error.message.partition(':')[0])})")
     if isinstance(error, aiohttp.ClientPayloadError):
         return Failure("cut", "the connection was closed in midst of the answer")
     if isinstance(error, aiohttp.ServerDisconnectedError) or (isinstance(error, OSError) and error.errno in CLOSED):
         return Failure("cut", "the connection was closed before an answer")
     kind: FailureKind = "refused" if isinstance(error, aiohttp.InvalidURL) else "cut"
-    return Failure(kind, quoted(f"{type(error).__name__}: {error}", key))
+    return Failure(kind, keys.quoted(f"{type(error).__name__}: {error}"))
 
 
 def _address(error: aiohttp.ClientConnectorError) -> str:

@@ -6,6 +6,7 @@ import select
 import socket
 from urllib.parse import urlsplit
 
+from labledger.untrusted_text import SHOWN, clean
 from llenergymeasure.backends.openai.probing import plain_reason
 from llenergymeasure.config.servers import address_of
 from llenergymeasure.errors import BackendError
@@ -59,7 +60,7 @@ class HealthCheck:
         except OSError as error:
             return plain_reason(error)
         except http.client.HTTPException as error:
-            return str(error) or type(error).__name__
+            return clean(str(error), SHOWN) or type(error).__name__
         if status is None:
             return "no answer"
         return None if status in ANSWERS else f"status {status} of {self._path}"

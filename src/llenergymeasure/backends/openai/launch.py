@@ -20,6 +20,7 @@ from typing import Any, Self
 
 import psutil
 
+from labledger.redaction import redactor
 from llenergymeasure.backends.openai.health import HealthCheck
 from llenergymeasure.backends.openai.presets import find_program, missing_program
 from llenergymeasure.backends.openai.server_log import ServerLog
@@ -38,7 +39,7 @@ class LaunchedServer:
     """A running server; a context manager. It may take a while until it answers: see `wait_until_ready`.
 
     `command` runs without a shell, with this process's environment; what it prints is added to the file `log`, which
-    is never removed and which every error names and quotes, without `api_key`. To stop it, each of its processes gets
+    is never removed and which every error names and quotes, without `keys`. To stop it, each of its processes gets
     SIGTERM, and SIGKILL where it is still there `grace_s` later.
 
     Raises:
@@ -46,12 +47,12 @@ class LaunchedServer:
     """
 
     def __init__(
-        self, command: Sequence[str], *, base_url: str, log: Path, api_key: str | None = None, grace_s: float = GRACE_S
+        self, command: Sequence[str], *, base_url: str, log: Path, keys: Sequence[str] = (), grace_s: float = GRACE_S
     ) -> None:
         self._check = HealthCheck(base_url)
         self._check.refuse_others()
         command = [_executable(command[0]), *command[1:]]
-        self._log = ServerLog(log, api_key)
+        self._log = ServerLog(log, redactor(*keys))
         self._grace_s = grace_s
         self._mark = secrets.token_hex(16)
         self._heard = b""
@@ -206,6 +207,7 @@ class LaunchedServer:
             self._end_what_is_left()
         _stream(self._keeper.stdout).close()
         self._is_closed = True
+        self._log.overwrite_keys()
 
     def _end_what_is_left(self) -> None:
         """Kill what the keeper, killed itself, could not."""

@@ -16,6 +16,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from labledger.written_keys import WRITTEN_DOWN, is_secret_name
 from llenergymeasure.errors import ConfigError
 
 Precision = Literal["fp32", "fp16", "bf16"]
@@ -132,8 +133,8 @@ def preset_problems(
             yield f"flags: {name!a} is no flag: write its long name without dashes, as in max-model-len"
         elif plain in own:
             yield f"flags.{name}: the preset sets it; use {own[plain]}"
-        elif plain == "api-key":
-            yield f"flags.{name}: a key that is written down is no secret; give it to the server in its environment"
+        elif is_secret_name(name):
+            yield f"flags.{name}: {WRITTEN_DOWN}; give it to the server in its environment"
         elif (why := _value_problem(name, value)) is not None:
             yield f"flags.{name}: {why}"
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic_core import from_json
 
-from llenergymeasure.backends.openai.quoting import key_problem, printable, quoted
+from labledger.redaction import Redactor, key_problem, redactor
 from llenergymeasure.backends.openai.records import ServedRequest
 from llenergymeasure.config.servers import address_of
 
@@ -127,13 +127,13 @@ def unreachable(base_url: str, api_key: str | None) -> str | None:
     except OSError as error:
         return f"nothing answers at {base_url} ({error}); start the server, or have it started with launch"
     if 300 <= reply.status < 400:
-        return f"status {reply.status}: {elsewhere(reply.location, api_key)}"
+        return f"status {reply.status}: {elsewhere(reply.location, redactor(api_key))}"
     return why_refused(reply.status, api_key)
 
 
-def elsewhere(location: str | None, api_key: str | None) -> str:
+def elsewhere(location: str | None, keys: Redactor) -> str:
     """What to do about a redirection."""
-    return f"it points to {printable(quoted(str(location), api_key))}: name that in base_url"
+    return f"it points to {keys.quoted(str(location))}: name that in base_url"
 
 
 def why_refused(status: int | None, api_key: str | None) -> str | None:
@@ -153,7 +153,7 @@ def model_names(base_url: str, api_key: str | None) -> list[str]:
         return []
     listed = body.get("data") if isinstance(body, Mapping) else None
     names = [each.get("id") for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
-    return [name for name in names if isinstance(name, str)]
+    return [redactor(api_key).quoted(name) for name in names if isinstance(name, str)]
 
 
 def server_version(base_url: str, api_key: str | None) -> str | None:
@@ -164,7 +164,7 @@ def server_version(base_url: str, api_key: str | None) -> str | None:
     except OSError:
         return None
     version = body.get("version") if isinstance(body, Mapping) else None
-    return printable(quoted(version, api_key)) if isinstance(version, str) else None
+    return redactor(api_key).quoted(version) if isinstance(version, str) else None
 
 
 def why_no_token(served: ServedRequest, model: str, base_url: str, api_key: str | None) -> str:

@@ -7,7 +7,10 @@ chunks, which the garbage collector would visit one by one while the load runs.
 from dataclasses import dataclass
 from typing import Literal
 
-from llenergymeasure.backends.openai.quoting import printable
+from labledger.untrusted_text import clean
+
+MESSAGE = 1_000
+"""Characters of a failure's message."""
 
 FailureKind = Literal[
     "refused",
@@ -30,8 +33,8 @@ class Failure:
     `refused`: no connection; `timeout`: longer than a request may take; `http_...`: the server's status; `stalled`:
     no byte for too long; `cut`: the answer ended before it was finished; `malformed`: an answer of another shape than
     the protocol's; `server_error`: an error in place of an answer, under a status of success; `cancelled`: by us.
-    The message is printable, whatever bytes a server has put into its words. `status` is that of HTTP where it is the
-    reason.
+    The message is bounded and printable, whatever bytes a server has put into its words. `status` is that of HTTP where
+    it is the reason.
     """
 
     kind: FailureKind
@@ -39,7 +42,7 @@ class Failure:
     status: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "message", printable(self.message))
+        object.__setattr__(self, "message", clean(self.message, MESSAGE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +58,9 @@ class Usage:
 class Answer:
     """What a server has said, in chunks of non-empty text, reasoning included.
 
-    `chunk_tokens` has None for a chunk whose tokens the server did not count. `finished_s` is the time of the
-    reason for its end. `usage` is None where the server sent none. `streamed` is False where it came in one piece, and
-    has one time for all of it. `failure` is None where it is whole.
+    `chunk_tokens` has None for a chunk whose tokens the server did not count. `finish_reason` is an open text, bounded,
+    printable and without the key; `finished_s` is when it came. `usage` is None where the server sent none. `streamed`
+    is False where it came in one piece, and has one time for all of it. `failure` is None where it is whole.
     """
 
     chunk_times_s: tuple[float, ...]

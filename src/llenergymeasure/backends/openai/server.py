@@ -11,7 +11,7 @@ import psutil
 from llenergymeasure.backends.openai.launch import LaunchedServer
 from llenergymeasure.backends.openai.model_folder import random_model_folder
 from llenergymeasure.backends.openai.presets import PRESETS, expand, preset_command, request_name
-from llenergymeasure.backends.openai.settings import api_key
+from llenergymeasure.backends.openai.settings import run_keys
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig
 from llenergymeasure.config.paths import local_folder
 
@@ -62,9 +62,8 @@ class Server:
             return
         if self._config.model == RANDOM_LLAMA:
             self._model = str(random_model_folder(self._config, self._corpus))
-        self._launched = LaunchedServer(
-            self._command(), base_url=self._config.openai.base_url, log=self._log, api_key=api_key(self._config)
-        )
+        url, keys = self._config.openai.base_url, [*run_keys(self._config).values()]
+        self._launched = LaunchedServer(self._command(), base_url=url, log=self._log, keys=keys)
         self._launched.wait_until_ready(launch.ready_timeout_s, waited)
 
     def problem(self) -> str | None:

@@ -1,12 +1,17 @@
-"""What a launched server has printed: a file that is added to, quoted in errors and never removed."""
+"""What a launched server has printed: a file that is added to, quoted in errors and never removed; the keys in it are
+overwritten at the end.
+"""
 
+import contextlib
 import os
 import re
 from pathlib import Path
 from typing import BinaryIO
 
 from labledger.files import joined_directory
+from labledger.redaction import TAIL, Redactor
 from labledger.regular_files import open_regular
+from labledger.untrusted_text import clean
 from llenergymeasure.errors import BackendError
 
 QUOTED_LINES = 5
@@ -16,11 +21,11 @@ ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?
 
 
 class ServerLog:
-    """One server's log. `secret` is never quoted: a server may print a key that it was given."""
+    """One server's log, which is quoted without the keys: a server may print one that it was given."""
 
-    def __init__(self, path: Path, secret: str | None = None) -> None:
+    def __init__(self, path: Path, keys: Redactor) -> None:
         self.path = path
-        self._secret = secret
+        self._keys = keys
         self._began = 0
 
     def open(self) -> BinaryIO:
@@ -50,15 +55,16 @@ class ServerLog:
 
     def _last_lines(self) -> list[str]:
         with os.fdopen(open_regular(self.path, os.O_RDONLY), "rb") as file:
-            end = file.seek(0, 2)
-            file.seek(max(self._began, end - READ_BYTES))
+            begin = max(self._began, file.seek(0, 2) - READ_BYTES)
+            file.seek(begin)
             text = file.read(READ_BYTES).decode(errors="replace")
-        if self._secret:
-            text = text.replace(self._secret, "(the key)")
-        lines = (_printable(line) for line in re.split(r"[\r\n]+", ESCAPES.sub("", text)))
+        text = self._keys.hide(ESCAPES.sub("", text))
+        if begin > self._began:
+            text = text[TAIL:]  # it may begin with the end of a key
+        lines = (clean(line.expandtabs().strip(), QUOTED_LETTERS) for line in re.split(r"[\r\n]+", text))
         return [line for line in lines if line][-QUOTED_LINES:]
 
-
-def _printable(line: str) -> str:
-    line = "".join(letter for letter in line.expandtabs() if letter.isprintable()).strip()
-    return line if len(line) <= QUOTED_LETTERS else line[:QUOTED_LETTERS] + " …"
+    def overwrite_keys(self) -> None:
+        """Overwrite the keys that the server has printed, once it has ended; where the file can be written."""
+        with contextlib.suppress(OSError):
+            self._keys.mask_file(self.path, self._began)

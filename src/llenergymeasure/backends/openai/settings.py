@@ -5,6 +5,7 @@ import os
 
 from pydantic import JsonValue
 
+from labledger.redaction import environment_keys
 from llenergymeasure.backends.openai.arrivals import ClosedLoop, OpenLoop, StopRule
 from llenergymeasure.backends.openai.target import Target
 from llenergymeasure.config.models import ExperimentConfig
@@ -15,6 +16,12 @@ def api_key(config: ExperimentConfig) -> str | None:
     """The key in the variable that is named; None where none is named, or it is not set."""
     name = config.openai.api_key_env
     return (os.environ.get(name) or None) if name is not None else None
+
+
+def run_keys(config: ExperimentConfig) -> dict[str, str]:
+    """The keys that a run knows, by their variables: the server's, and others that a launched server inherits."""
+    name, key = config.openai.api_key_env, api_key(config)
+    return environment_keys() | ({name: key} if name and key else {})
 
 
 def target(config: ExperimentConfig, model: str) -> Target:

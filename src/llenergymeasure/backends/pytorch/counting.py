@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from labledger.untrusted_text import SHOWN, clean
 from llenergymeasure.backends.pytorch.loading import first_line
 from llenergymeasure.backends.pytorch.skeleton import build_skeleton
 from llenergymeasure.domain.model import DecoderShape
@@ -29,7 +30,7 @@ def decoder_shape(model: Any) -> tuple[DecoderShape | None, str | None]:
     """The shape of a decoder, loaded or a skeleton, else None and the reason."""
     config = model.config
     if config.model_type not in COUNTED_ARCHITECTURES:
-        return None, f"not counted: architecture {config.model_type!r}"
+        return None, f"not counted: architecture {clean(str(config.model_type), SHOWN)!r}"
     if getattr(config, "quantization_config", None):
         return None, "not counted: quantised weights"
     head = model.get_output_embeddings()

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from labledger.untrusted_text import SHOWN, clean
 from llenergymeasure.domain.requests import Message, Request
 from llenergymeasure.errors import ConfigError
 
@@ -38,10 +39,8 @@ def _rendered(tokenizer: Any, request: Request) -> list[int]:
             [_turn(each) for each in request.messages or ()], add_generation_prompt=True, return_dict=False
         )
     except Exception as error:  # a template raises what its author chose
-        text = str(error).strip() or type(error).__name__
-        raise ConfigError(
-            f"prompt {request.index + 1} is refused by the model's chat template: {text.splitlines()[0]}"
-        ) from error
+        words = clean((str(error).strip() or type(error).__name__).splitlines()[0], SHOWN)
+        raise ConfigError(f"prompt {request.index + 1} is refused by the model's chat template: {words}") from error
     return ids
 
 

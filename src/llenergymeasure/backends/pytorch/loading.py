@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from labledger.untrusted_text import SHOWN, clean
 from llenergymeasure.backends.pytorch.adapters import adapter_remarks, refuse_adapter_of, with_adapter
 from llenergymeasure.backends.pytorch.random_llama import build_model, build_tokenizer
 from llenergymeasure.backends.pytorch.sources import model_folder
@@ -95,7 +96,7 @@ def _load_problem(error: Exception) -> str:
 def first_line(error: BaseException) -> str:
     """The kind of an error and the first line of its message, with the next where that ends in a colon."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    words = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    words = clean(" ".join(lines[: 2 if lines and lines[0].endswith(":") else 1]), SHOWN)
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from labledger.untrusted_text import SHOWN, clean
 from llenergymeasure.backends.pytorch.adapters import ADAPTER_CONFIG, adapter_alone, adapter_beside_a_model
 from llenergymeasure.backends.pytorch.safetensors_files import (
     INDEX_FILE,
@@ -169,5 +170,9 @@ def _hub_failure(error: Exception) -> str:
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE keeps it from being fetched"
     if isinstance(error, HfHubHTTPError):
-        return f"the hub refused: {str(error).splitlines()[0]}"
-    return f"the hub cannot be reached ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"
+        return f"the hub refused: {_first_words(error)}"
+    return f"the hub cannot be reached ({type(error).__name__}: {_first_words(error)})"
+
+
+def _first_words(error: Exception) -> str:
+    return clean(next(iter(str(error).splitlines()), ""), SHOWN)

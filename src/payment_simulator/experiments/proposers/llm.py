@@ -10,6 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from labledger.errors import ConfigError
 from labledger.extras import install_command
+from labledger.redaction import key_problem, redactor
+from labledger.untrusted_text import UNPRINTABLE
 from labledger.yaml_files import describe_errors
 from payment_simulator.experiments.config import Llm
 from payment_simulator.experiments.proposers.prompt import SYSTEM_PROMPT
@@ -62,8 +64,9 @@ class LlmProposer:
     def __init__(self, llm: Llm) -> None:
         self._llm = llm
         self._system_prompt = SYSTEM_PROMPT if llm.system_prompt is None else llm.system_prompt
-        self._key = _key_of(llm)
-        self._model = _model_of(llm, self._key)
+        key = _key_of(llm)
+        self._redactor = redactor(key)
+        self._model = _model_of(llm, key)
         self._last: Interaction | None = None
 
     async def generate_policy(
@@ -87,7 +90,7 @@ class LlmProposer:
             prompt_tokens=tokens[0] if is_counted else None,
             completion_tokens=tokens[1] if is_counted else None,
             latency_seconds=latency_s,
-            model=self._keepable(response.model_name or self._llm.model),
+            model=self._redactor.quoted(response.model_name or self._llm.model),
             prompt=self._keepable(f"{self._system_prompt}\n\n{prompt}"),
             response=text,
         )
@@ -132,17 +135,15 @@ class LlmProposer:
     def _described(self, error: Exception) -> str:
         """What is wrong, in the words of the server or of the transport, and what may help."""
         status = getattr(error, "status_code", None)
-        words = self._keepable(_words_of(error))[:MAX_ERROR]
-        words = "".join(letter if letter.isprintable() else " " for letter in words)
+        words = self._redactor.quoted(_words_of(error), MAX_ERROR)
         where = f"{self._llm.model} at {self._llm.base_url}" if self._llm.base_url else self._llm.model
         hints = {401: _variables(self._llm), 403: _variables(self._llm), 404: "the model's name and base_url"}
         hint = f"; check {hints[status]}" if status in hints else ""
         return f"{where}: {f'HTTP {status}: ' if status else ''}{words}{hint}"
 
     def _keepable(self, text: str) -> str:
-        """A text from outside without the key, and without halves of surrogate pairs, which UTF-8 cannot hold."""
-        text = text.encode(errors="replace").decode()
-        return text.replace(self._key, "[key]") if self._key else text
+        """A text from outside without the key, NUL and halves of surrogate pairs, which no database can hold."""
+        return self._redactor.hide(text.encode(errors="replace").decode().replace("\0", UNPRINTABLE))
 
 
 def policy_in(text: str) -> PolicyDocument:
@@ -203,8 +204,8 @@ def _key_of(llm: Llm) -> str | None:
     name, key = next(((name, key) for name, key in found if key), (names[0], ""))
     if not key and llm.base_url is None:
         raise EndpointError(f"{llm.model}: no key in the environment; set {_variables(llm)}")
-    if not (key.isascii() and key.isprintable()):
-        raise EndpointError(f"{llm.model}: {name} has a character that no key has")
+    if problem := key_problem(key):
+        raise EndpointError(f"{llm.model}: {name}: {problem}")
     return key or None
 
 

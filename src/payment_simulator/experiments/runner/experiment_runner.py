@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from labledger.errors import ConfigError, LabledgerError
 from labledger.host import read_host
-from payment_simulator.experiments.config import ExperimentConfig
+from labledger.written_keys import refuse_written_keys
+from payment_simulator.experiments.config import KEYS_WAY, ExperimentConfig
 from payment_simulator.experiments.evaluation import Purpose
 from payment_simulator.experiments.nash_gap import NashGap
 from payment_simulator.experiments.persistence import EventRecord, ExperimentRecord, ExperimentRepository
@@ -32,7 +33,7 @@ class GenericExperimentRunner:
     configuration's paths begin (default: its own file's folder, else the working directory).
 
     Raises:
-        ConfigError: DuckDB is not installed.
+        ConfigError: DuckDB is not installed, or a key is written in the configuration, which would be stored.
         DatabaseError: the database cannot be made or used.
         OSError: the output directory cannot be made.
     """
@@ -44,6 +45,7 @@ class GenericExperimentRunner:
         run_id: str | None = None,
         config_dir: Path | None = None,
     ) -> None:
+        refuse_written_keys(config.to_dict(), KEYS_WAY)
         self._config = config
         self._verbose = verbose_config or VerboseConfig()
         self._config_dir = config_dir

@@ -178,7 +178,7 @@ def test_each_provider_is_asked_in_its_own_protocol(model, key, address, monkeyp
         one = LlmProposer(Llm(model=model, max_retries=0))
         assert ask(one) == POLICY
         last = one.get_last_interaction()
-        with pytest.raises(EndpointError, match=r"HTTP 401: .*no such key: \[key\]"):
+        with pytest.raises(EndpointError, match=r"HTTP 401: .*no such key: \(the key\)"):
             ask(one)
     assert (last.prompt_tokens, last.completion_tokens, last.model) == (11, 12, REPORTED_MODEL)
     assert KEY in " ".join(server.requests[0].headers.values())
@@ -229,7 +229,7 @@ def test_a_server_that_fails_again_and_again_ends_in_its_own_words():
         (fail(403, "not for you"), "HTTP 403: not for you; check OPENAI_API_KEY"),
         (fail(404, "no such model"), "HTTP 404: no such model; check the model's name and base_url"),
         (fail(429, "nothing left to pay with", code="insufficient_quota"), "nothing left to pay with"),
-        (fail(400, "two\nlines\x1b[2J"), "HTTP 400: two lines [2J"),
+        (fail(400, "two\nlines\x1b[2J"), "HTTP 400: two lines\ufffd[2J"),
         (Reply(status=404, body=b""), "HTTP 404: without a word; check"),
         (Reply(status=400, body=b"plain text", headers={"Content-Type": "text/plain"}), "plain text"),
     ],
@@ -314,7 +314,7 @@ def test_a_key_that_cannot_be_sent_is_refused_without_being_said(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\u2026")
     with pytest.raises(EndpointError) as raised:
         LlmProposer(Llm(model="openai:o"))
-    assert "OPENAI_API_KEY has a character" in str(raised.value)
+    assert "OPENAI_API_KEY: the API key holds" in str(raised.value)
     assert KEY not in "".join(traceback.format_exception(raised.value))
 
 

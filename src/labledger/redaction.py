@@ -1,0 +1,197 @@
+"""Keys out of texts: a server that is sent one may repeat it anywhere, whole or in part, and in another encoding."""
+
+import base64
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from html import unescape
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from labledger.regular_files import open_regular
+from labledger.untrusted_text import SHOWN, clean
+from labledger.written_keys import is_secret_name
+
+HIDDEN = "(the key)"
+LEAST_KEY = 6
+"""Characters: what is shorter is no key (`EMPTY` is what servers without one are sent), and stands as it is."""
+LEAST_PART = 12
+"""So many consecutive characters of a key are hidden; of a shorter key, the whole of it alone."""
+
+IN_URL, IN_JSON = r"%[0-9A-Fa-f]{2}", r"\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\[^ux]"
+IN_HTML = r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[a-z]{2,6});"
+ENCODED = re.compile(f"{IN_URL}|{IN_JSON}|{IN_HTML}")
+"""A character as URLs, JSON and HTML write it."""
+ENCODED_ONE_WAY = tuple(map(re.compile, (IN_URL, IN_JSON, IN_HTML, "(?!)")))
+"""For keys that have such a character's signs in them, which another encoding leaves as they are."""
+BETWEEN = re.compile(r"[^!-~]+")
+"""No part of a key, but what may stand between two: folding puts line breaks there, and malice what is not seen."""
+
+URLSAFE = str.maketrans("+/", "-_")
+LONGEST_ENCODED = 10
+BLOCK = 1_048_576  # bytes of a file that are read at a time
+TAIL = LONGEST_ENCODED * LEAST_PART
+"""At a cut, so many characters may be the beginning of a key that is not recognised."""
+
+
+def key_problem(key: str) -> str | None:
+    """Why this is no key; None where it may be one. HTTP would refuse it too, and quote it."""
+    if key.isascii() and key.isprintable():
+        return None
+    return "the API key holds a line break or another character that no key has; set it again"
+
+
+class Redactor:
+    """Hides `keys` in texts: as they are, escaped for JSON, HTML or a URL, in base64, hexadecimal or reversed, and any
+    `LEAST_PART` consecutive characters of each of these. Its time is linear in the text.
+    """
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        stripped = {"".join(key.split()) for key in keys}
+        forms = {form for key in stripped if len(key) >= LEAST_KEY for form in _forms(key)}
+        self._parts = {part for form in forms for part in _pieces(form, min(len(form), LEAST_PART))}
+        self._lengths = sorted({len(part) for part in self._parts}, reverse=True)
+        has_signs = any(set("%&\\") & set(key) for key in stripped)
+        self._encodings = (ENCODED, *ENCODED_ONE_WAY) if has_signs else (ENCODED,)
+        self._least = self._lengths[-1] if self._lengths else sys.maxsize
+        self._seed_size = (self._least + 1) // 2
+        self._seeds = {seed for part in self._parts for seed in _pieces(part, self._seed_size)}
+
+    def hide(self, text: str, *, is_cut: bool = False) -> str:
+        """`text` with `HIDDEN` in place of each key. Where it `is_cut`, its end may be the beginning of a key, and is
+        dropped.
+        """
+        end = max(0, len(text) - TAIL) if is_cut else len(text)
+        shown, place = [], 0
+        for begin, after in self.spans(text):
+            shown.append(text[place : min(begin, end)])
+            place = after
+        return HIDDEN.join([*shown, text[place:end]])
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where in `text` keys stand, from and to; in order and apart."""
+        if len(text) < self._least:
+            return []
+        merged: list[tuple[int, int]] = []
+        for span in sorted([*self._plain_spans(text), *self._encoded_spans(text)]):
+            _add(merged, *span)
+        return merged
+
+    def quoted(self, text: str, limit: int = SHOWN, *, is_cut: bool = False) -> str:
+        """The start of `text`, without keys, as `clean` has it; `is_cut` where it is itself but a start."""
+        horizon = 4 * limit + 16 * TAIL
+        return clean(self.hide(text[:horizon], is_cut=is_cut or len(text) > horizon), limit)
+
+    def mask_file(self, path: Path, begin: int = 0) -> None:
+        """Overwrite the keys in a file, from the byte `begin` on, with asterisks.
+
+        Raises:
+            OSError: it cannot be read or written.
+        """
+        with os.fdopen(open_regular(path, os.O_RDWR), "r+b") as file:
+            while block := _read_at(file, begin):
+                for start, end in self.spans(block.decode("latin-1")):
+                    file.seek(begin + start)
+                    file.write(b"*" * (end - start))
+                begin += len(block) if len(block) < BLOCK else len(block) - TAIL
+
+    def hide_in(self, document: Any) -> Any:
+        """A JSON document with the keys hidden in each of its texts."""
+        if isinstance(document, str):
+            return self.hide(document)
+        if isinstance(document, Mapping):
+            return {self.hide_in(name): self.hide_in(value) for name, value in document.items()}
+        return [self.hide_in(each) for each in document] if isinstance(document, list | tuple) else document
+
+    def _plain_spans(self, text: str) -> list[tuple[int, int]]:
+        """Where parts of a key stand, in order. Wherever one begins, it has one of the places that are looked at."""
+        size, seeds = self._seed_size, self._seeds
+        step = self._least - size + 1
+        hits = [place for place in range(0, len(text) - size + 1, step) if text[place : place + size] in seeds]
+        spans: list[tuple[int, int]] = []
+        looked = 0
+        for place in hits:
+            for begin in range(max(looked, place + size - self._lengths[0]), place + 1):
+                for length in self._lengths:
+                    if (part := text[begin : begin + length]) in self._parts:
+                        _add(spans, begin, begin + len(part))
+                        break
+            looked = place + 1
+        return spans
+
+    def _encoded_spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where a part of a key stands in `text` once that is decoded and has nothing between."""
+        for encoded in self._encodings:
+            decoded = BETWEEN.sub("", encoded.sub(_decoded, text))
+            if decoded != text and (spans := self._plain_spans(decoded)):
+                begins, ends = _origins(text, encoded)
+                yield from ((begins[begin], ends[end - 1]) for begin, end in spans)
+
+
+def _read_at(file: BinaryIO, place: int) -> bytes:
+    file.seek(place)
+    return file.read(BLOCK)
+
+
+def _pieces(text: str, length: int) -> Iterator[str]:
+    return (text[place : place + length] for place in range(len(text) - length + 1))
+
+
+def _forms(key: str) -> Iterator[str]:
+    """How a key may be written, but for what `ENCODED` knows."""
+    data = key.encode(errors="replace")
+    yield from (key, key.lower(), key.upper(), key[::-1], data.hex(), data.hex().upper())
+    for before in range(3):  # bytes, of what is encoded with it
+        bits = 8 * (before + len(data))
+        encoded = base64.b64encode(bytes(before) + data)[-(-8 * before // 6) : bits // 6].decode()
+        yield from (encoded, encoded.translate(URLSAFE))
+
+
+def _decoded(found: re.Match[str]) -> str:
+    text = found[0]
+    if text[0] == "&":
+        return unescape(text)
+    if text[0] == "%":
+        return chr(int(text[1:], 16))
+    if text[1] in "ux":
+        return chr(int(text[2:], 16))
+    return "" if text[1] in "abfnrtv" else text[1]
+
+
+def _origins(text: str, encoded: re.Pattern[str]) -> tuple[list[int], list[int]]:
+    """Where each character of `text` decoded, with nothing between, begins and ends in `text`."""
+    begins: list[int] = []
+    ends: list[int] = []
+    place = 0
+    for found in [*encoded.finditer(text), None]:
+        end = len(text) if found is None else found.start()
+        places = [each for each in range(place, end) if "!" <= text[each] <= "~"]
+        begins += places
+        ends += [each + 1 for each in places]
+        if found is not None:
+            letters = sum("!" <= letter <= "~" for letter in _decoded(found))
+            begins += [end] * letters
+            ends += [found.end()] * letters
+            place = found.end()
+    return begins, ends
+
+
+def _add(spans: list[tuple[int, int]], begin: int, end: int) -> None:
+    """Append a span that begins after the others begin, or make the last one longer where they touch."""
+    if spans and begin <= spans[-1][1]:
+        begin, before = spans.pop()
+        end = max(end, before)
+    spans.append((begin, end))
+
+
+def environment_keys() -> dict[str, str]:
+    """The keys in this process's environment: the variables that have a secret's name, and their values."""
+    return {name: key for name, key in os.environ.items() if len(key) >= LEAST_PART and is_secret_name(name)}
+
+
+@lru_cache(maxsize=8)
+def redactor(*keys: str | None) -> Redactor:
+    """The redactor of these keys, made once; None is none, and without any it only quotes."""
+    return Redactor(key for key in keys if key is not None)

@@ -1,0 +1,55 @@
+"""Texts that others wrote (a server, a model, a file, a database), as a result, a message or a terminal may hold them.
+
+Printable is what `str.isprintable` accepts: no control characters (ESC, CSI and NUL among them), no halves of surrogate
+pairs, no bidirectional overrides, no invisible format characters, no line or paragraph separators.
+"""
+
+import re
+
+SHOWN = 200
+"""Characters of somebody else's words in a message."""
+
+CUT = "…"
+UNPRINTABLE = "\ufffd"
+TAB_OR_BREAK = "\t\n\v\f\r"
+BEYOND_ASCII = re.compile(r"[^\t\n -~]")
+
+
+def clean(text: str, limit: int | None = None) -> str:
+    """`text` on one printable line of valid Unicode, at most `limit` characters long.
+
+    Blanks of every kind, tabs and line breaks become spaces; other characters that cannot be printed become U+FFFD, so
+    that one sees that something stood there. A text that is cut ends with an ellipsis.
+    """
+    is_long = limit is not None and len(text) > limit
+    start = text[:limit] if is_long else text
+    if not start.isprintable():
+        start = "".join(letter if letter.isprintable() else _stand_in(letter) for letter in start)
+    return start[: -len(CUT)] + CUT if is_long else start
+
+
+def clean_lines(text: str) -> str:
+    """`text` with its line breaks (`\\n`) and tabs, and otherwise as `clean` leaves it."""
+    return "\n".join(_clean_tabbed(line) for line in text.split("\n"))
+
+
+def escaped_json(document: str) -> str:
+    """A JSON document, unchanged in meaning, in which whatever cannot be printed is written as `\\u` escapes."""
+    return document if document.isascii() and "\x7f" not in document else BEYOND_ASCII.sub(_escaped, document)
+
+
+def _clean_tabbed(line: str) -> str:
+    return line if line.isprintable() else "\t".join(map(clean, line.split("\t")))
+
+
+def _stand_in(letter: str) -> str:
+    is_blank = letter in TAB_OR_BREAK or (letter.isspace() and letter > "\x9f" and letter not in "\u2028\u2029")
+    return " " if is_blank else UNPRINTABLE
+
+
+def _escaped(found: re.Match[str]) -> str:
+    letter = found[0]
+    if letter.isprintable():
+        return letter
+    units = letter.encode("utf-16-be", errors="surrogatepass")
+    return "".join(f"\\u{units[place]:02x}{units[place + 1]:02x}" for place in range(0, len(units), 2))
