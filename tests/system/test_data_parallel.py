@@ -1,7 +1,6 @@
 """`data_parallel`, as a user runs it: several processes and one result; and what is left when one of them is killed."""
 
 import contextlib
-import fcntl
 import json
 import os
 import pty
@@ -11,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import termios
 import time
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +19,7 @@ import psutil
 import pytest
 from saving import make_raw_result
 
+import warm
 from labledger.schema_versions import parse_record
 from llenergymeasure import ExperimentResult
 from llenergymeasure.domain.experiment import RawProcessResult
@@ -165,21 +164,15 @@ def running(user, *command, **environment):
     temporary = user.folder.with_name("tmp")
     temporary.mkdir(exist_ok=True)
 
-    def take_terminal():
-        fcntl.ioctl(2, termios.TIOCSCTTY, 0)
-        # A test run in a shell's background has SIGINT ignored, and its children would too.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
     with tempfile.TemporaryFile() as stdout:
-        process = subprocess.Popen(
+        process = warm.Popen(
             command,
             cwd=user.folder,
             env=user.environment(TMPDIR=str(temporary), **environment),
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=its_side,
-            start_new_session=True,
-            preexec_fn=take_terminal,
+            terminal=True,
         )
         os.close(its_side)
         command = Running(process, terminal, stdout, temporary)

@@ -22,6 +22,7 @@ from llenergymeasure.energy.sensors.nvml import LONGEST_POLL_S, SHORTEST_POLL_S,
 from llenergymeasure.energy.sensors.rapl import RaplSensor
 from llenergymeasure.energy.ticklog import TickLog
 from llenergymeasure.errors import MeterError
+from warm import own_children
 
 PATIENCE_S = 10.0
 HEAVY = {"numpy", "pydantic", "torch", "scipy", "pyarrow", "psutil", "pandas"}
@@ -227,7 +228,7 @@ def test_a_sampler_that_is_killed_leaves_the_window_unknown_and_what_was_before_
         time.sleep(0.3)
         middle_s = time.monotonic()
         (before,) = meter.energy(start_s, middle_s)
-        (child,) = psutil.Process().children()
+        (child,) = own_children()
         child.kill()
         assert eventually(lambda: has_ended(child.pid))
         (whole,) = meter.energy(start_s, time.monotonic())

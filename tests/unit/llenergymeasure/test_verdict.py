@@ -7,7 +7,6 @@ import sys
 import time
 from dataclasses import replace
 
-import psutil
 import pytest
 from recorded import counter_trace
 from test_summary import batch, gpu, measurement, model
@@ -19,6 +18,7 @@ from llenergymeasure.config.models import UserConfig
 from llenergymeasure.domain.environment import EnvironmentSnapshot, GpuInfo
 from llenergymeasure.energy.meters.replay import Replay
 from llenergymeasure.metrics.summary import summarise
+from warm import own_children
 
 ALWAYS = (0.0, 1e9)
 UNKNOWN_PID = 2**22 + 1  # above the highest that Linux gives
@@ -127,7 +127,7 @@ def test_a_gpu_that_vanishes_makes_energy_unknown_and_invalid(gpus):
 def test_a_sampler_that_dies_makes_energy_unknown_and_invalid(gpus):
     gpus(gpus.board())
     with measure_energy(source="nvml_counter") as window:
-        (sampler,) = psutil.Process().children()
+        (sampler,) = own_children()
         sampler.kill()
         time.sleep(0.3)
     assert (window.energy_j, window.verdict) == (None, "invalid")
