@@ -5,8 +5,8 @@
 An interpreter beside the tests has imported what our commands import, and waits. Asked for a command, it forks. The
 fork is a child of the process that asked; it takes the folder, the environment, the streams, the session and the
 terminal that `subprocess` would have given it, runs the command's own file (or `-c` code, or `-m` module) as
-`__main__`, and ends as Python ends. So its pid, signals, exit code, files and children are a process's; what it starts
-itself starts cold.
+`__main__`, and ends as Python ends. So its pid, signals, exit code, files and children are a process's. What it starts
+itself is cold, but for the workers of a run where a test asks for that.
 
 Warm are the imports alone: no model, no file, no result. What libraries read while they are imported is read once,
 before any test, in the environment of `SETTINGS`. A command is therefore started cold, by `subprocess` itself, where
@@ -28,6 +28,7 @@ import io
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
@@ -80,7 +81,10 @@ READ_LATE = {
     "TORCHELASTIC_USE_AGENT_STORE",
 }
 NVML_STANDIN = str(Path(__file__).parent / "standins" / "nvml")
+WORKER = "llenergymeasure.parallel.worker"
 MAX_MESSAGE_BYTES = 1 << 17
+MAX_SHOWN_BYTES = 1 << 13
+MAX_DESCRIPTORS = 16
 PATIENCE_S = 120.0
 ADOPT_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER
 
@@ -90,57 +94,41 @@ def is_read_late(name: str) -> bool:
     return name in READ_LATE or name.startswith("XDG_") or name.endswith("_API_KEY")
 
 
-def can_be_warm(command: Sequence[str], environment: Mapping[str, str]) -> bool:
+def can_be_warm(command: Sequence[str | Path], environment: Mapping[str, str]) -> bool:
     """Whether a command of Python's does the same in a fork of the warm interpreter as in one of its own."""
-    if sys.platform != "linux" or "--verbose" in command:
+    if sys.platform != "linux" or _words_for_python(command) is None or "--verbose" in command:
         return False
     if environment.get("PYTHONPATH", NVML_STANDIN) != NVML_STANDIN:
         return False
-    early = {name: value for name, value in environment.items() if not is_read_late(name)}
-    early.pop("LD_LIBRARY_PATH", None)  # the tests' own
+    same = QUIET | {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+    early = {name: value for name, value in environment.items() if not is_read_late(name) and same.get(name) != value}
     return early == SETTINGS
 
 
-class Popen(subprocess.Popen):  # type: ignore[type-arg]
-    """A process of a Python program: a script of this environment, or `sys.executable` with `-c` or `-m`.
+class _Forked(subprocess.Popen):  # type: ignore[type-arg]
+    """`subprocess.Popen` whose child is a fork of the interpreter at `_address`, if there is one."""
 
-    `terminal`: its stderr is a terminal that shall control it, in a session of its own. It heeds Ctrl-C even where the
-    tests ignore it, as they do in a shell's background.
-    """
-
-    def __init__(
-        self,
-        command: Sequence[str | Path],
-        *,
-        env: Mapping[str, str],
-        cold: bool = False,
-        terminal: bool = False,
-        start_new_session: bool = False,
-        **options: Any,
-    ) -> None:
-        words = [os.fspath(word) for word in command]
-        self._warm = not cold and _argv(words) is not None and can_be_warm(words, env)
-        self._terminal = terminal
-        options |= {} if self._warm else {"preexec_fn": _take_terminal if terminal else _heed_ctrl_c}
-        super().__init__(words, env=env, start_new_session=start_new_session or terminal, **options)
+    _address: str | None
+    _terminal = _workers = False
 
     def _execute_child(self, *arguments: Any) -> None:
         """Where `subprocess` forks and executes. The names of its arguments are older than this by ten years."""
-        if not self._warm:
+        if self._address is None:
             super()._execute_child(*arguments)  # type: ignore[misc]
             return
         given = inspect.signature(super()._execute_child).bind(*arguments).arguments  # type: ignore[misc]
-        theirs = [given[name] for name in ("p2cread", "c2pwrite", "errwrite")]
-        streams = [own if fd == -1 else fd for own, fd in enumerate(theirs)]
+        theirs = enumerate(given[name] for name in ("p2cread", "c2pwrite", "errwrite"))
+        descriptors = {number: number if fd == -1 else fd for number, fd in theirs}
         request = {
-            "command": _argv(given["args"]),
+            "command": _words_for_python(given["args"]),
             "cwd": os.path.abspath(given["cwd"] or os.getcwd()),
             "environment": dict(given["env"]),
             "new_session": given["start_new_session"],
             "terminal": self._terminal,
+            "workers": self._workers,
         }
         try:
-            self.pid = _Interpreter.running().fork(request, streams)
+            self.pid = _fork(self._address, request, descriptors | {fd: fd for fd in given["pass_fds"]})
             self._child_created = True
         finally:
             pipes = (("p2cread", "p2cwrite"), ("c2pwrite", "c2pread"), ("errwrite", "errread"))
@@ -150,13 +138,51 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]
             self._closed_child_pipe_fds = True
 
 
-def _argv(words: Sequence[str]) -> list[str] | None:
+class Popen(_Forked):
+    """A process of a Python program: a script of ours, or `sys.executable` with `-c` or `-m`.
+
+    `terminal`: its stderr is a terminal that shall control it, in a session of its own. It heeds Ctrl-C even where the
+    tests ignore it, as they do in a shell's background. `workers`: those that it starts are forks as well.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        env: Mapping[str, str],
+        cold: bool = False,
+        terminal: bool = False,
+        workers: bool = False,
+        start_new_session: bool = False,
+        **options: Any,
+    ) -> None:
+        words = [os.fspath(word) for word in command]
+        self._address = None if cold or not can_be_warm(words, env) else _Interpreter.running().address
+        self._terminal, self._workers = terminal, workers
+        if self._address is None:
+            options["preexec_fn"] = _take_terminal if terminal else _heed_ctrl_c
+        super().__init__(words, env=env, start_new_session=start_new_session or terminal, **options)
+
+
+class _WorkersForked(_Forked):
+    """What `subprocess.Popen` is in a command whose workers are forks: of the interpreter at `spare`, its child."""
+
+    spare: str
+
+    def __init__(self, args: Any, *further: Any, env: Any = None, **options: Any) -> None:
+        is_worker = isinstance(args, list) and args[:4] == [sys.executable, "-P", "-m", WORKER]
+        self._address = self.spare if is_worker and can_be_warm(args, env) else None
+        super().__init__(args, *further, env=env, **options)
+
+
+def _words_for_python(words: Sequence[str | Path]) -> list[str] | None:
     """A command line without the interpreter: our script, or `-c` or `-m`, and its arguments; None for any other."""
-    if words[0] == sys.executable:
-        words = words[1:]
-        return list(words) if words[:1] in (["-c"], ["-m"]) else None
-    is_ours = Path(words[0]).parent == Path(sys.executable).parent and Path(words[0]).name in ("llem", "payment-sim")
-    return list(words) if is_ours else None
+    program, *arguments = map(os.fspath, words)
+    if program == sys.executable:
+        arguments = arguments[arguments[:1] == ["-P"] :]
+        return arguments if arguments[:1] in (["-c"], ["-m"]) else None
+    is_ours = Path(program).parent == Path(sys.executable).parent and Path(program).name in ("llem", "payment-sim")
+    return [program, *arguments] if is_ours else None
 
 
 def _heed_ctrl_c() -> None:
@@ -187,28 +213,44 @@ class _Interpreter:
 
     def __init__(self) -> None:
         self._owner = os.getpid()
-        self._turn = threading.Lock()
-        self._channel, its_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._home = tempfile.TemporaryDirectory(prefix="warm-")  # where libraries look for caches; there are none
+        self.address = f"{self._home.name}/socket"
         kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "TMPDIR") if name in os.environ}
-        self._home = tempfile.TemporaryDirectory(prefix="warm-")  # where libraries look for caches; it stays empty
-        with its_end:
+        room = {"ROOM": " " * MAX_SHOWN_BYTES}  # for the environment of forks, where /proc shows it
+        with _listening(self.address) as listener:
             self._process = subprocess.Popen(
-                [sys.executable, __file__, str(its_end.fileno())],
-                env={**kept, "HOME": self._home.name, **SETTINGS},
-                stdin=subprocess.DEVNULL,
-                pass_fds=[its_end.fileno()],
+                [sys.executable, __file__, str(listener.fileno()), " " * MAX_SHOWN_BYTES],
+                env={**kept, "HOME": self._home.name, **SETTINGS, **room},
+                stdin=subprocess.PIPE,  # when this process has ended, it is closed
+                pass_fds=[listener.fileno()],
             )
-        self._channel.settimeout(PATIENCE_S)
 
-    def fork(self, request: Mapping[str, Any], streams: Sequence[int]) -> int:
-        """Start a command; its pid, of a child of this process."""
-        with self._turn, _adopting_orphans():
-            socket.send_fds(self._channel, [json.dumps(request).encode()], streams)
-            pid = int(self._channel.recv(MAX_MESSAGE_BYTES) or b"0")
-        parent = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1]
-        if int(parent) != os.getpid():
-            raise RuntimeError(f"the warm interpreter's fork {pid} is not this process's child: start cold")
-        return pid
+
+def _listening(address: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(address)
+    listener.listen()
+    return listener
+
+
+_turn = threading.Lock()
+
+
+def _fork(address: str, request: Mapping[str, Any], descriptors: Mapping[int, int]) -> int:
+    """Have the interpreter there start a command with these descriptors of ours; its pid, of a child of this process.
+
+    Raises:
+        RuntimeError: it is not this process's child.
+    """
+    message = json.dumps({**request, "descriptors": list(descriptors)}).encode()
+    with _turn, _adopting_orphans(), socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as channel:
+        channel.settimeout(PATIENCE_S)
+        channel.connect(address)
+        socket.send_fds(channel, [message], list(descriptors.values()))
+        pid = int(channel.recv(MAX_MESSAGE_BYTES))
+    if psutil.Process(pid).ppid() != os.getpid():
+        raise RuntimeError(f"{pid}, a fork of the warm interpreter, is not the child of {os.getpid()}")
+    return pid
 
 
 @contextlib.contextmanager
@@ -222,8 +264,7 @@ def _adopting_orphans() -> Any:
         prctl(ADOPT_ORPHANS, 0, 0, 0, 0)
 
 
-def _serve(channel: socket.socket) -> list[str]:
-    """In the warm interpreter: fork at each request. In each fork: become what it asks for; the command to be run."""
+def _import_all() -> None:
     os.environ.update(QUIET)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -232,39 +273,84 @@ def _serve(channel: socket.socket) -> list[str]:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a person's Ctrl-C is for the tests
     gc.collect()
     gc.freeze()  # what is shared with forks stays shared
+
+
+def _serve(listener: socket.socket) -> list[str]:
+    """In a warm interpreter: fork at each request. In each fork: become what it asks for; the command to be run."""
     while True:
-        message, streams, _, _ = socket.recv_fds(channel, MAX_MESSAGE_BYTES, 3)
-        if not message:
-            os._exit(0)
+        if 0 in select.select([0, listener], [], [])[0]:
+            os._exit(0)  # nobody is left who could ask
+        channel, _ = listener.accept()
+        message, descriptors, _, _ = socket.recv_fds(channel, MAX_MESSAGE_BYTES, MAX_DESCRIPTORS)
         if (between := os.fork()) == 0:
             between = os.getpid()
             if os.fork() == 0:
-                while os.getppid() == between:
-                    time.sleep(0.0002)
-                channel.send(str(os.getpid()).encode())
-                return _become(channel, json.loads(message), streams)
+                break
             os._exit(0)
         os.waitpid(between, 0)
-        for stream in streams:
-            os.close(stream)
+        for fd in [channel.detach(), *descriptors]:
+            os.close(fd)
+    while os.getppid() == between:
+        time.sleep(0.0002)
+    _heed_ctrl_c()
+    channel.send(str(os.getpid()).encode())
+    request, address = json.loads(message), listener.getsockname()
+    channel.detach(), listener.detach()
+    _place(dict(zip(request["descriptors"], descriptors, strict=True)))
+    return _become(request) if not request["workers"] else _become_with_spare(request, f"{address}-{os.getpid()}")
 
 
-def _become(channel: socket.socket, request: Mapping[str, Any], streams: Sequence[int]) -> list[str]:
+def _become_with_spare(request: Mapping[str, Any], address: str) -> list[str]:
+    """As `_become`, after a fork that stays a warm interpreter, for the workers of this one."""
+    its_end, _ours = os.pipe()
+    listener = _listening(address)
+    if os.fork() == 0:
+        _place({0: its_end, 3: listener.detach()})
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _show("env", [])
+        return _serve(socket.socket(fileno=3))
+    os.close(its_end)  # ours stays open as long as this process
+    listener.close()
+    _WorkersForked.spare = address
+    subprocess.Popen = _WorkersForked  # type: ignore[misc]
+    return _become(request)
+
+
+def _become(request: Mapping[str, Any]) -> list[str]:
     if request["new_session"]:
         os.setsid()
-    for number, stream in enumerate(streams):
-        os.dup2(stream, number)
-    channel.detach()
-    os.closerange(3, max(map(int, os.listdir("/proc/self/fd"))) + 1)
     if request["terminal"]:
         fcntl.ioctl(2, termios.TIOCSCTTY, 0)
-    _heed_ctrl_c()
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    _show("arg", request["command"])
+    _show("env", [f"{name}={value}" for name, value in os.environ.items()])
     sys.stdin, sys.stdout, sys.stderr = _stream(0, "r"), _stream(1, "w"), _stream(2, "w")
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
     return list(request["command"])
+
+
+def _place(descriptors: Mapping[int, int]) -> None:
+    """Give each descriptor its number, and close every other."""
+    above = max([*descriptors, *map(int, os.listdir("/proc/self/fd"))]) + 1
+    aside = {number: fcntl.fcntl(fd, fcntl.F_DUPFD, above) for number, fd in descriptors.items()}
+    for number, fd in aside.items():
+        os.dup2(fd, number)
+    for fd in range(max(aside.values()) + 1):
+        if fd not in descriptors:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+
+def _show(kind: str, words: Sequence[str]) -> None:
+    """Have /proc show these as this process's arguments ("arg") or environment ("env"), as far as there is room."""
+    fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    first = {"arg": 45, "env": 47}[kind]
+    begin, end = map(int, fields[first : first + 2])
+    shown = "".join(f"{word}\0" for word in words).encode()[: end - begin - 1]
+    ctypes.memset(begin, 0, end - begin)
+    ctypes.memmove(begin, shown, len(shown))
 
 
 def _stream(number: int, mode: str) -> io.TextIOWrapper:
@@ -316,6 +402,5 @@ def _run(command: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    with socket.socket(fileno=int(sys.argv[1])) as _channel:
-        _command = _serve(_channel)
-    _run_to_the_end(_command)
+    _import_all()
+    _run_to_the_end(_serve(socket.socket(fileno=int(sys.argv[1]))))

@@ -107,9 +107,11 @@ class User:
         places = {f"XDG_{kind.upper()}_HOME": str(self._home / kind) for kind in ("config", "state", "cache", "data")}
         return {**kept, **path, "HOME": str(self._home), **places, **warm.SETTINGS, "COLUMNS": "160", **more}
 
-    def start(self, *arguments: str | Path, cold: bool = False, **environment: str) -> "subprocess.Popen[str]":
-        """`llem` with these arguments, running; where `cold`, by a Python that has imported nothing (see warm.py)."""
-        return self._start([LLEM, *arguments], cold, environment)
+    def start(
+        self, *arguments: str | Path, cold: bool = False, workers: bool = False, **environment: str
+    ) -> "subprocess.Popen[str]":
+        """`llem` with these arguments, running. What is `cold`, and what `workers` are, says warm.py."""
+        return self._start([LLEM, *arguments], environment, cold=cold, workers=workers)
 
     def llem(self, *arguments: str | Path, cold: bool = False, **environment: str) -> Ended:
         """`llem` with these arguments, run to its end."""
@@ -117,7 +119,7 @@ class User:
 
     def run(self, *command: str | Path, cold: bool = False, **environment: str) -> Ended:
         """A program of Python's, run to its end: a script of ours, or `sys.executable` with `-c` or `-m`."""
-        with self._start(command, cold, environment) as process:
+        with self._start(command, environment, cold=cold) as process:
             try:
                 stdout, stderr = process.communicate(timeout=PATIENCE_S)
             except BaseException:
@@ -125,10 +127,12 @@ class User:
                 raise
         return Ended(process.returncode, stdout, stderr)
 
-    def _start(self, command: Sequence[str | Path], cold: bool, environment: dict[str, str]) -> "subprocess.Popen[str]":
+    def _start(
+        self, command: Sequence[str | Path], environment: dict[str, str], **how: bool
+    ) -> "subprocess.Popen[str]":
         return warm.Popen(
             command,
-            cold=cold,
+            **how,
             cwd=self.folder,
             env=self.environment(**environment),
             stdin=subprocess.DEVNULL,
