@@ -26,6 +26,8 @@ from llenergymeasure.metrics.window import choose_window
 from llenergymeasure.warmup import run_warmup
 from llenergymeasure.workload.prompts import build_requests, builtin_text, load_prompts
 
+pytestmark = pytest.mark.usefixtures("small_heap")
+
 
 def loaded(**changes):
     return load(tiny_config(**changes), builtin_text).model

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import psutil
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llenergymeasure.energy.meters.nvml_counter import NvmlCounter
@@ -22,6 +22,7 @@ from llenergymeasure.energy.sensors.nvml import LONGEST_POLL_S, SHORTEST_POLL_S,
 from llenergymeasure.energy.sensors.rapl import RaplSensor
 from llenergymeasure.energy.ticklog import TickLog
 from llenergymeasure.errors import MeterError
+from properties import examples
 from warm import own_children
 
 PATIENCE_S = 10.0
@@ -301,7 +302,7 @@ polls = st.tuples(
 shares = st.floats(0.0, 1.0)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.lists(polls, min_size=2, max_size=80),
     st.lists(st.tuples(shares, shares), max_size=8),

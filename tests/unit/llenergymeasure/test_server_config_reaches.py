@@ -22,6 +22,8 @@ GOOD = {"tokens": 2}
 
 SERVES = """
 import json, runpy, sys
+
+pytestmark = pytest.mark.usefixtures("small_heap")
 open(TOLD, "w").write(json.dumps(sys.argv))
 if "--port" in sys.argv:
     sys.argv = [sys.argv[0], sys.argv[sys.argv.index("--port") + 1]]

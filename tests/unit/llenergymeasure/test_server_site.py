@@ -29,6 +29,8 @@ NOT_STARTED = "the server was not started here, so the CPU time of its processes
 
 BURNS = """
 import os, runpy, sys, time
+
+pytestmark = pytest.mark.usefixtures("small_heap")
 parent = os.getpid()
 if "burn" in sys.argv and os.fork() == 0:
     while os.getppid() == parent:

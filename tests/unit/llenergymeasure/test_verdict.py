@@ -20,6 +20,8 @@ from llenergymeasure.energy.meters.replay import Replay
 from llenergymeasure.metrics.summary import summarise
 from warm import own_children
 
+pytestmark = pytest.mark.usefixtures("small_heap")
+
 ALWAYS = (0.0, 1e9)
 UNKNOWN_PID = 2**22 + 1  # above the highest that Linux gives
 
