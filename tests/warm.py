@@ -41,7 +41,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import psutil
 
@@ -293,11 +293,14 @@ def _serve(listener: socket.socket) -> list[str]:
     while os.getppid() == between:
         time.sleep(0.0002)
     _heed_ctrl_c()
-    channel.send(str(os.getpid()).encode())
-    request, address = json.loads(message), listener.getsockname()
-    channel.detach(), listener.detach()
-    _place(dict(zip(request["descriptors"], descriptors, strict=True)))
-    return _become(request) if not request["workers"] else _become_with_spare(request, f"{address}-{os.getpid()}")
+    request, address = json.loads(message), f"{listener.getsockname()}-{os.getpid()}"
+    listener.detach()
+    told = fcntl.fcntl(channel.detach(), fcntl.F_DUPFD, max(request["descriptors"]) + 1)
+    _place(dict(zip(request["descriptors"], descriptors, strict=True)) | {told: told})
+    command = _become_with_spare(request, address) if request["workers"] else _become(request)
+    with socket.socket(fileno=told) as channel:
+        channel.send(str(os.getpid()).encode())
+    return command
 
 
 def _become_with_spare(request: Mapping[str, Any], address: str) -> list[str]:
@@ -308,7 +311,7 @@ def _become_with_spare(request: Mapping[str, Any], address: str) -> list[str]:
         _place({0: its_end, 3: listener.detach()})
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         _show("env", [])
-        return _serve(socket.socket(fileno=3))
+        _run_to_the_end(_serve(socket.socket(fileno=3)))
     os.close(its_end)  # ours stays open as long as this process
     listener.close()
     _WorkersForked.spare = address
@@ -364,7 +367,7 @@ def _stream(number: int, mode: str) -> io.TextIOWrapper:
     return stream
 
 
-def _run_to_the_end(command: Sequence[str]) -> None:
+def _run_to_the_end(command: Sequence[str]) -> NoReturn:
     """Run a command line and exit: as Python does, but that the memory of so many modules is not given back singly."""
     code = 0
     try:
