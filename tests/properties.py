@@ -1,4 +1,4 @@
-"""How many examples hypothesis tries: as many as a property names, and in `make test-slow` several times as many."""
+"""Profiles of hypothesis: it tries as many examples as a property names, and five times as many in `make test-slow`."""
 
 from typing import Any
 

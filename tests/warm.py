@@ -60,10 +60,11 @@ IMPORTED = (
     "transformers.models.llama.modeling_llama",
 )
 SETTINGS = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "LC_ALL": "C.UTF-8"}
-QUIET = {  # as a command sets them that is not asked to be verbose
+QUIET = {  # as a command sets them that is not asked to be verbose, and a test of servers
     "TRANSFORMERS_VERBOSITY": "error",
     "HF_HUB_VERBOSITY": "error",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_UPDATE_CHECK": "1",
     "TQDM_DISABLE": "1",
 }
 READ_LATE = {
@@ -90,12 +91,12 @@ ADOPT_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER
 
 
 def is_read_late(name: str) -> bool:
-    """Whether an environment variable has no effect on what is imported, only on what is then done."""
+    """Return True if an environment variable has no effect on what is imported, only on what is then done."""
     return name in READ_LATE or name.startswith("XDG_") or name.endswith("_API_KEY")
 
 
 def can_be_warm(command: Sequence[str | Path], environment: Mapping[str, str]) -> bool:
-    """Whether a command of Python's does the same in a fork of the warm interpreter as in one of its own."""
+    """Return True if a command does the same in a fork of the warm interpreter as in an interpreter of its own."""
     if sys.platform != "linux" or _words_for_python(command) is None or "--verbose" in command:
         return False
     if environment.get("PYTHONPATH", NVML_STANDIN) != NVML_STANDIN:
@@ -105,7 +106,7 @@ def can_be_warm(command: Sequence[str | Path], environment: Mapping[str, str]) -
     return early == SETTINGS
 
 
-class _Forked(subprocess.Popen):  # type: ignore[type-arg]
+class _Forked(subprocess.Popen):
     """`subprocess.Popen` whose child is a fork of the interpreter at `_address`, if there is one."""
 
     _address: str | None
@@ -114,9 +115,9 @@ class _Forked(subprocess.Popen):  # type: ignore[type-arg]
     def _execute_child(self, *arguments: Any) -> None:
         """Where `subprocess` forks and executes. The names of its arguments are older than this by ten years."""
         if self._address is None:
-            super()._execute_child(*arguments)  # type: ignore[misc]
+            super()._execute_child(*arguments)
             return
-        given = inspect.signature(super()._execute_child).bind(*arguments).arguments  # type: ignore[misc]
+        given = inspect.signature(super()._execute_child).bind(*arguments).arguments
         theirs = enumerate(given[name] for name in ("p2cread", "c2pwrite", "errwrite"))
         descriptors = {number: number if fd == -1 else fd for number, fd in theirs}
         request = {
@@ -165,7 +166,7 @@ class Popen(_Forked):
 
 
 class _WorkersForked(_Forked):
-    """What `subprocess.Popen` is in a command whose workers are forks: of the interpreter at `spare`, its child."""
+    """`subprocess.Popen` in a command whose workers are forks: of the interpreter at `spare`, the command's child."""
 
     spare: str
 
@@ -315,7 +316,7 @@ def _become_with_spare(request: Mapping[str, Any], address: str) -> list[str]:
     os.close(its_end)  # ours stays open as long as this process
     listener.close()
     _WorkersForked.spare = address
-    subprocess.Popen = _WorkersForked  # type: ignore[misc]
+    subprocess.Popen = _WorkersForked
     return _become(request)
 
 
@@ -330,7 +331,7 @@ def _become(request: Mapping[str, Any]) -> list[str]:
     _show("arg", request["command"])
     _show("env", [f"{name}={value}" for name, value in os.environ.items()])
     sys.stdin, sys.stdout, sys.stderr = _stream(0, "r"), _stream(1, "w"), _stream(2, "w")
-    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
     return list(request["command"])
 
 
@@ -376,7 +377,7 @@ def _run_to_the_end(command: Sequence[str]) -> NoReturn:
         if not isinstance(end.code, int | None):
             raise
         code = end.code or 0
-    threading._shutdown()  # type: ignore[attr-defined]
+    threading._shutdown()
     atexit._run_exitfuncs()
     try:
         for stream in (sys.stdout, sys.stderr):

@@ -110,16 +110,16 @@ class User:
     def start(
         self, *arguments: str | Path, cold: bool = False, workers: bool = False, **environment: str
     ) -> "subprocess.Popen[str]":
-        """`llem` with these arguments, running. What is `cold`, and what `workers` are, says warm.py."""
+        """`llem` with these arguments, running; warm.py describes `cold` and `workers`."""
         return self._start([LLEM, *arguments], environment, cold=cold, workers=workers)
 
     def llem(self, *arguments: str | Path, cold: bool = False, **environment: str) -> Ended:
         """`llem` with these arguments, run to its end."""
         return self.run(LLEM, *arguments, cold=cold, **environment)
 
-    def run(self, *command: str | Path, cold: bool = False, **environment: str) -> Ended:
+    def run(self, *command: str | Path, cold: bool = False, workers: bool = False, **environment: str) -> Ended:
         """A program of Python's, run to its end: a script of ours, or `sys.executable` with `-c` or `-m`."""
-        with self._start(command, environment, cold=cold) as process:
+        with self._start(command, environment, cold=cold, workers=workers) as process:
             try:
                 stdout, stderr = process.communicate(timeout=PATIENCE_S)
             except BaseException:

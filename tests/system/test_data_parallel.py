@@ -222,7 +222,7 @@ def kept(user):
 
 
 def finished_so_far(user, index):
-    """Whether a process has written requests into its journal."""
+    """Return True if a process has written requests into its journal."""
     return any(
         b'"requests":' in path.read_bytes() for path in user.folder.glob(f"results/.state/*/process_{index}.jsonl")
     )
@@ -355,7 +355,8 @@ def test_results_lists_verifies_and_shows_it(two_user, quiet_run, result):
 def test_run_experiment_without_a_directory_leaves_nothing_behind(user, tmp_path):
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    ended = user.run(sys.executable, "-c", RUN_IN_PYTHON, user.experiment(**TINY), TMPDIR=str(temporary))
+    code = (sys.executable, "-c", RUN_IN_PYTHON, user.experiment(**TINY))
+    ended = user.run(*code, workers=True, TMPDIR=str(temporary))
     assert (ended.code, ended.stdout, ended.stderr) == (0, "[2, 16]\n", "")
     assert user.made() == []
     assert list(temporary.glob("llem*")) == []  # what else is in there is PyTorch's

@@ -29,7 +29,7 @@ def without_numbers(text):
 
 
 def outline(node):
-    """What a document is made of: every key, and each value's type; texts and lists of them may have other words."""
+    """A document's structure: every key, and each value's type; texts and lists of them may have other words."""
     if isinstance(node, dict):
         return {name: outline(value) for name, value in node.items()}
     if isinstance(node, list):
@@ -39,7 +39,7 @@ def outline(node):
 
 @pytest.fixture
 def both(user):
-    """What a command does warm and cold."""
+    """Run a command warm and cold; how each has ended."""
 
     def ran(*arguments, **environment):
         return [user.llem(*arguments, cold=cold, **environment) for cold in (False, True)]
@@ -79,6 +79,15 @@ def test_code_in_a_warm_python_sees_what_it_sees_in_a_cold_one(user, arguments):
     warm_one, cold_one = (user.run(sys.executable, "-c", HOW_IT_LOOKS, *arguments, cold=cold) for cold in (0, 1))
     assert warm_one.stderr.splitlines()[-1:] == cold_one.stderr.splitlines()[-1:]
     assert (warm_one.code, warm_one.stdout) == (cold_one.code, cold_one.stdout)
+
+
+def test_what_a_command_chooses_by_is_not_there_before_it(user):
+    """An engine that is loaded is used; a compiled one has its place by the environment; a database has threads."""
+    late = {"payment_simulator.engine.kernel", "payment_simulator.engine.compiled", "numba", "duckdb"}
+    ended = user.run(
+        sys.executable, "-c", f"import sys; print(sorted({late} & set(sys.modules)), 'torch' in sys.modules)"
+    )
+    assert ended.stdout == "[] True\n"
 
 
 def test_a_warm_command_is_a_child_of_its_own_that_dies_of_its_signals(user):

@@ -17,13 +17,13 @@ from standins import streaming_server
 from standins.recording_server import RecordingServer
 from standins.streaming_server import StreamingServer
 
+pytestmark = pytest.mark.usefixtures("small_heap")
+
 KEY = "sk-a-key"
 GOOD = {"tokens": 2}
 
 SERVES = """
 import json, runpy, sys
-
-pytestmark = pytest.mark.usefixtures("small_heap")
 open(TOLD, "w").write(json.dumps(sys.argv))
 if "--port" in sys.argv:
     sys.argv = [sys.argv[0], sys.argv[sys.argv.index("--port") + 1]]
