@@ -38,7 +38,7 @@ import termios
 import threading
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -195,10 +195,10 @@ def _take_terminal() -> None:
     _heed_ctrl_c()
 
 
-def own_children() -> list[psutil.Process]:
-    """The processes that this one has started; the warm interpreter is none of them."""
+def without_interpreter(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Those of a test process's children or descendants that are not its warm interpreter."""
     running = _Interpreter._running
-    return [each for each in psutil.Process().children() if running is None or each.pid != running._process.pid]
+    return [each for each in processes if running is None or each.pid != running._process.pid]
 
 
 class _Interpreter:

@@ -23,7 +23,7 @@ from llenergymeasure.energy.sensors.rapl import RaplSensor
 from llenergymeasure.energy.ticklog import TickLog
 from llenergymeasure.errors import MeterError
 from properties import examples
-from warm import own_children
+from warm import without_interpreter
 
 PATIENCE_S = 10.0
 HEAVY = {"numpy", "pydantic", "torch", "scipy", "pyarrow", "psutil", "pandas"}
@@ -229,7 +229,7 @@ def test_a_sampler_that_is_killed_leaves_the_window_unknown_and_what_was_before_
         time.sleep(0.3)
         middle_s = time.monotonic()
         (before,) = meter.energy(start_s, middle_s)
-        (child,) = own_children()
+        (child,) = without_interpreter(psutil.Process().children())
         child.kill()
         assert eventually(lambda: has_ended(child.pid))
         (whole,) = meter.energy(start_s, time.monotonic())

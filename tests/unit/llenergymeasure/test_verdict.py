@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 
+import psutil
 import pytest
 from recorded import counter_trace
 from test_summary import batch, gpu, measurement, model
@@ -18,7 +19,7 @@ from llenergymeasure.config.models import UserConfig
 from llenergymeasure.domain.environment import EnvironmentSnapshot, GpuInfo
 from llenergymeasure.energy.meters.replay import Replay
 from llenergymeasure.metrics.summary import summarise
-from warm import own_children
+from warm import without_interpreter
 
 pytestmark = pytest.mark.usefixtures("small_heap")
 
@@ -129,7 +130,7 @@ def test_a_gpu_that_vanishes_makes_energy_unknown_and_invalid(gpus):
 def test_a_sampler_that_dies_makes_energy_unknown_and_invalid(gpus):
     gpus(gpus.board())
     with measure_energy(source="nvml_counter") as window:
-        (sampler,) = own_children()
+        (sampler,) = without_interpreter(psutil.Process().children())
         sampler.kill()
         time.sleep(0.3)
     assert (window.energy_j, window.verdict) == (None, "invalid")
