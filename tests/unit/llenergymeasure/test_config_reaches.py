@@ -370,7 +370,7 @@ print([process.process_index for process in result.process_results])
 
 
 def proves_data_parallel(monkeypatch, tmp_path, folder):
-    config = tiny_config(pytorch={"data_parallel": 2}).model_dump_json()
+    config = tiny_config(pytorch={"data_parallel": 2}).model_dump_json(exclude_unset=True)
     command = [sys.executable, "-c", RUN_AND_WHO_RAN, config, tmp_path]
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **warm.SETTINGS}
     with warm.Popen(command, env=environment, workers=True, stdout=subprocess.PIPE, text=True) as process:
