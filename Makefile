@@ -14,11 +14,13 @@ demo: $(VENV)/.demo
 	@$(BIN)/payment-sim experiment run examples/payments/experiment_castro1.yaml
 	@$(BIN)/payment-sim experiment chart latest --db results/castro1.db --output results/castro1.png
 
+# In two processes, each a file at a time, for tests of a file share what they look at; at the end the slowest are named.
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 20
 
+# What takes minutes or rare rights, and every property again with five times the examples.
 test-slow: $(VENV)/.slow
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'slow or hypothesis' --hypothesis-profile deep --durations 20
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check --no-cache

@@ -1,5 +1,6 @@
 """GPUs where there are none: a stand-in for NVIDIA's library that plays back recorded boards, here and in children."""
 
+import gc
 import importlib.util
 import json
 import sys
@@ -7,6 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+import properties  # noqa: F401 - it sets how many examples are tried
 
 STANDIN = Path(__file__).parent / "standins" / "nvml"
 TICK_S = 0.1
@@ -49,3 +52,19 @@ def gpus(tmp_path, monkeypatch):
 
     install.board = recorded_board
     return install
+
+
+@pytest.fixture(scope="module")
+def small_heap():
+    """For a module of many runs: their own collections of garbage see what they have made, and not all of the tests.
+
+    A run collects garbage before it measures, and freezes what it finds; with every test and library in memory, each
+    time takes longer than the rest of a small run. Here what is frozen stays so until the module ends.
+    """
+    gc.collect()
+    gc.freeze()
+    thaw, gc.unfreeze = gc.unfreeze, lambda: None
+    yield
+    gc.unfreeze = thaw
+    gc.unfreeze()
+    gc.collect()

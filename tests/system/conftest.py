@@ -1,7 +1,6 @@
 """What the system tests share: a user with a home of their own who runs `llem`, and small things to run it on."""
 
 import contextlib
-import functools
 import json
 import os
 import pty
@@ -11,13 +10,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 from ruamel.yaml import YAML
+
+import warm
 
 LLEM = Path(sys.executable).with_name("llem")
 PATIENCE_S = 300
@@ -123,13 +124,34 @@ class User:
         kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TMPDIR") if name in os.environ}
         path = {"PATH": f"{LLEM.parent}{os.pathsep}{os.environ['PATH']}"}
         places = {f"XDG_{kind.upper()}_HOME": str(self._home / kind) for kind in ("config", "state", "cache", "data")}
-        settings = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "COLUMNS": "160", "LC_ALL": "C.UTF-8"}
-        return {**kept, **path, "HOME": str(self._home), **places, **settings, **more}
+        return {**kept, **path, "HOME": str(self._home), **places, **warm.SETTINGS, "COLUMNS": "160", **more}
 
-    def start(self, *arguments: str | Path, **environment: str) -> "subprocess.Popen[str]":
-        """`llem` with these arguments, running."""
-        return subprocess.Popen(
-            [LLEM, *arguments],
+    def start(
+        self, *arguments: str | Path, cold: bool = False, workers: bool = False, **environment: str
+    ) -> "subprocess.Popen[str]":
+        """`llem` with these arguments, running; warm.py describes `cold` and `workers`."""
+        return self._start([LLEM, *arguments], environment, cold=cold, workers=workers)
+
+    def llem(self, *arguments: str | Path, cold: bool = False, **environment: str) -> Ended:
+        """`llem` with these arguments, run to its end."""
+        return self.run(LLEM, *arguments, cold=cold, **environment)
+
+    def run(self, *command: str | Path, cold: bool = False, workers: bool = False, **environment: str) -> Ended:
+        """A program of Python's, run to its end: a script of ours, or `sys.executable` with `-c` or `-m`."""
+        with self._start(command, environment, cold=cold, workers=workers) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=PATIENCE_S)
+            except BaseException:
+                process.kill()
+                raise
+        return Ended(process.returncode, stdout, stderr)
+
+    def _start(
+        self, command: Sequence[str | Path], environment: dict[str, str], **how: bool
+    ) -> "subprocess.Popen[str]":
+        return warm.Popen(
+            command,
+            **how,
             cwd=self.folder,
             env=self.environment(**environment),
             stdin=subprocess.DEVNULL,
@@ -137,16 +159,6 @@ class User:
             stderr=subprocess.PIPE,
             text=True,
         )
-
-    def llem(self, *arguments: str | Path, **environment: str) -> Ended:
-        """`llem` with these arguments, run to its end."""
-        with self.start(*arguments, **environment) as process:
-            try:
-                stdout, stderr = process.communicate(timeout=PATIENCE_S)
-            except BaseException:
-                process.kill()
-                raise
-        return Ended(process.returncode, stdout, stderr)
 
     def shell(self, line: str) -> Ended:
         """A line of shell, where `llem` is found by its name."""
@@ -166,15 +178,13 @@ class User:
         """`llem` with these arguments, its stderr on a terminal."""
         terminal, its_side = pty.openpty()
         with tempfile.TemporaryFile() as stdout:
-            process = subprocess.Popen(
+            process = warm.Popen(
                 [LLEM, *arguments],
                 cwd=self.folder,
                 env=self.environment(**environment),
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=its_side,
-                # A test run in a shell's background has SIGINT ignored, and its children would too.
-                preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler),
             )
             os.close(its_side)
             try:

@@ -1,7 +1,6 @@
 """`data_parallel`, as a user runs it: several processes and one result; and what is left when one of them is killed."""
 
 import contextlib
-import fcntl
 import json
 import os
 import pty
@@ -11,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import termios
 import time
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +19,7 @@ import psutil
 import pytest
 from saving import make_raw_result
 
+import warm
 from labledger.schema_versions import parse_record
 from llenergymeasure import ExperimentResult
 from llenergymeasure.domain.experiment import RawProcessResult
@@ -112,6 +111,11 @@ class Running:
         while int(re.findall(pattern, self.shown)[-1]) < count:
             assert self._read(end_s), f"it ended before so many had:\n{self.shown}"
 
+    def wait_for_requests_of_each(self, user):
+        """Return when twenty requests have finished, and some of each process: they are in its journal."""
+        self.wait_for_requests(20)
+        until(lambda: all(finished_so_far(user, index) for index in self.members), "each process has finished some")
+
     def press_ctrl_c(self):
         """As a person at the terminal does."""
         os.write(self._terminal, b"\x03")
@@ -159,27 +163,22 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(user, *command, **environment):
-    """A command of the user's, at a terminal; nothing of it outlives the block."""
+def running(user, *command, workers=True, **environment):
+    """A command of the user's, at a terminal; nothing of it outlives the block. Its workers start warm, or not."""
     terminal, its_side = pty.openpty()
     temporary = user.folder.with_name("tmp")
     temporary.mkdir(exist_ok=True)
 
-    def take_terminal():
-        fcntl.ioctl(2, termios.TIOCSCTTY, 0)
-        # A test run in a shell's background has SIGINT ignored, and its children would too.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
     with tempfile.TemporaryFile() as stdout:
-        process = subprocess.Popen(
+        process = warm.Popen(
             command,
             cwd=user.folder,
             env=user.environment(TMPDIR=str(temporary), **environment),
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=its_side,
-            start_new_session=True,
-            preexec_fn=take_terminal,
+            terminal=True,
+            workers=workers,
         )
         os.close(its_side)
         command = Running(process, terminal, stdout, temporary)
@@ -222,6 +221,13 @@ def kept(user):
     return {raw.process_index: raw for raw in raws}
 
 
+def finished_so_far(user, index):
+    """Return True if a process has written requests into its journal."""
+    return any(
+        b'"requests":' in path.read_bytes() for path in user.folder.glob(f"results/.state/*/process_{index}.jsonl")
+    )
+
+
 def journalled(user, index):
     """How many requests `llem results recover` has found in the journal of a killed process, and of how many such."""
     raws = [load(path) for path in user.folder.glob(f"results/.state/*/process_{index}.recovered.json")]
@@ -244,8 +250,8 @@ def at_once(two_user, new_user):
     """Runs that go on at the same time: two alike into one directory, and one of a single process elsewhere."""
     yaml, one_user = two_user.experiment(**SAMPLED, **TWO), new_user()
     runs = [
-        two_user.start("run", yaml, "--json"),
-        two_user.start("run", yaml, "--quiet"),
+        two_user.start("run", yaml, "--json", cold=True),
+        two_user.start("run", yaml, "--quiet", workers=True),
         one_user.start("run", one_user.experiment(**SAMPLED), "--json"),
     ]
     try:
@@ -349,16 +355,9 @@ def test_results_lists_verifies_and_shows_it(two_user, quiet_run, result):
 def test_run_experiment_without_a_directory_leaves_nothing_behind(user, tmp_path):
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    ended = subprocess.run(
-        [sys.executable, "-c", RUN_IN_PYTHON, user.experiment(**TINY)],
-        cwd=user.folder,
-        env=user.environment(TMPDIR=str(temporary)),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "[2, 16]\n", "")
+    code = (sys.executable, "-c", RUN_IN_PYTHON, user.experiment(**TINY))
+    ended = user.run(*code, workers=True, TMPDIR=str(temporary))
+    assert (ended.code, ended.stdout, ended.stderr) == (0, "[2, 16]\n", "")
     assert user.made() == []
     assert list(temporary.glob("llem*")) == []  # what else is in there is PyTorch's
     assert not user.unsaved.exists()
@@ -445,7 +444,7 @@ def test_recover_shows_what_is_left_and_removes_it_when_asked(killed):
 def killed_early(new_user):
     """A run of which process 1 was killed while the model was loaded; its user, how it ended, and how long after."""
     user = new_user()
-    with running(user, LLEM, "run", user.experiment(**MINUTES)) as command:
+    with running(user, LLEM, "run", user.experiment(**MINUTES), workers=False) as command:
         command.wait_for("loading random:llama …")
         command.wait_for_members()[1].kill()
         killed_s = time.monotonic()
@@ -469,7 +468,7 @@ def test_a_process_killed_before_the_measurement_leaves_no_directory_that_was_no
 
 
 def test_a_process_killed_before_it_has_met_the_others_ends_the_run_soon(user):
-    with running(user, LLEM, "run", user.experiment(**TINY)) as command:
+    with running(user, LLEM, "run", user.experiment(**TINY), workers=False) as command:
         members = command.wait_for_members()
         members[1].suspend()
         until(lambda: has_come(command, 0), "process 0 waits for the other one")
@@ -501,7 +500,7 @@ def test_what_a_library_prints_in_a_worker_is_no_message(user):
 )
 def test_a_run_that_is_stopped_keeps_what_each_process_has_and_says_where(user, stop, code, word):
     with running(user, LLEM, "run", user.experiment(**MINUTES)) as command:
-        command.wait_for_requests(20)
+        command.wait_for_requests_of_each(user)
         stop(command)
         ended = command.end()
         command.wait_until_nobody_is_left()
@@ -522,7 +521,7 @@ def test_a_run_that_is_stopped_keeps_what_each_process_has_and_says_where(user, 
 
 def test_workers_whose_llem_was_killed_end_and_keep_what_they_have(user):
     with running(user, LLEM, "run", user.experiment(**MINUTES)) as command:
-        command.wait_for_requests(20)
+        command.wait_for_requests_of_each(user)
         command.process.kill()
         ended = command.end()
         command.wait_until_nobody_is_left()

@@ -1,7 +1,6 @@
 """What README and docs tell people to do works as it stands there."""
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -20,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMAND = re.compile(r"(?:\.venv/bin/|`|^\$ )((?:llem|payment-sim) [^`\n#|]+)", re.M)
 SAVES = re.compile(r'save\("results"\)|GenericExperimentRunner\(config\)')
+WARNINGS_ARE_ERRORS = "import warnings; warnings.simplefilter('error', UserWarning)\n"
 APPS = {"llem": llem, "payment-sim": payment_sim}
 
 
@@ -36,10 +36,11 @@ def commands():
 
 
 @pytest.mark.parametrize("code", blocks("python"))
-def test_python_runs(code, tmp_path):
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code], cwd=tmp_path, check=True, timeout=300)
-    assert len(list(tmp_path.glob("results/*/result.json"))) == len(re.findall(SAVES, code))
+def test_python_runs(code, user):
+    (user.folder / "examples").symlink_to(ROOT / "examples")
+    ended = user.run(sys.executable, "-c", WARNINGS_ARE_ERRORS + code)
+    assert ended.code == 0, ended.stderr
+    assert len(list(user.folder.glob("results/*/result.json"))) == len(re.findall(SAVES, code))
 
 
 @pytest.mark.parametrize("text", blocks("yaml"))

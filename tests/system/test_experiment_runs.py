@@ -1,6 +1,5 @@
 """Experiments as users run them: killed, interrupted, resumed, two at once."""
 
-import functools
 import json
 import random
 import signal
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import warm
 from payment_simulator.cli.main import app
 from payment_simulator.experiments.persistence import ExperimentRepository
 
@@ -44,15 +44,13 @@ def work(user):
 @pytest.fixture
 def start(user, work, compiled):
     def started(*arguments):
-        return subprocess.Popen(
+        return warm.Popen(
             [PROGRAM, "experiment", *arguments],
             cwd=work,
             env=user.environment(**compiled),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # A test run in a shell's background has SIGINT ignored, and its children would too.
-            preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler),
         )
 
     return started

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 import llenergymeasure
+import warm
 from llenergymeasure.energy.selection import find_sources
 from llenergymeasure.errors import MeterError
 
@@ -55,7 +56,7 @@ def board(gpus):
 @contextlib.contextmanager
 def started(user, *arguments, **environment):
     """`llem`, running without a terminal, in a session of its own; what is left of that is killed in the end."""
-    with subprocess.Popen(
+    with warm.Popen(
         [LLEM, *arguments],
         cwd=user.folder,
         env=user.environment(**environment),
@@ -63,7 +64,6 @@ def started(user, *arguments, **environment):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         try:
             yield process
@@ -315,7 +315,7 @@ def test_in_python_the_energy_of_a_block_that_raises_is_found_and_its_error_goes
     with pytest.raises(ZeroDivisionError):
         fails()
     assert window.energy_j == pytest.approx(400.0 * window.duration_s, abs=window.energy_uncertainty.edge_j)
-    assert psutil.Process().children() == []
+    assert warm.without_interpreter(psutil.Process().children()) == []
 
 
 def test_in_python_ctrl_c_while_a_window_opens_leaves_no_sampler(gpus):
@@ -325,7 +325,7 @@ def test_in_python_ctrl_c_while_a_window_opens_leaves_no_sampler(gpus):
     with pytest.raises(KeyboardInterrupt):
         llenergymeasure.measure_energy(source="nvml_counter").__enter__()
     signal.signal(signal.SIGALRM, before)
-    left = psutil.Process().children()
+    left = warm.without_interpreter(psutil.Process().children())
     for process in left:
         process.kill()
     assert left == []

@@ -74,15 +74,8 @@ def program(user):
     user.write("small.yaml", SMALL)
 
     def run(*arguments, **environment):
-        return subprocess.run(
-            [PROGRAM, *arguments],
-            cwd=user.folder,
-            env=user.environment(**environment),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
+        ended = user.run(PROGRAM, *arguments, **environment)
+        return subprocess.CompletedProcess(arguments, ended.code, ended.stdout, ended.stderr)
 
     return run
 

@@ -1,7 +1,7 @@
 """Latencies and counts out of a process's columns are those of its requests."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from shares import OPENED_S, batch, measurement
 
@@ -14,6 +14,7 @@ from llenergymeasure.metrics.latency import e2e_ms, latency_stats, tpot_ms, ttft
 from llenergymeasure.metrics.summary import latency_intervals, raw_result, summarise, totals
 from llenergymeasure.metrics.window import Window, choose_window, full_batches_span
 from llenergymeasure.results.aggregation import aggregate_results
+from properties import examples
 
 SETTLED = WarmupResult(converged=True, final_cv=0.01, iterations_completed=5, target_cv=0.05, max_prompts=20)
 STEPS_MS = st.integers(1, 400)
@@ -57,7 +58,6 @@ def measurements(draw, counts, index=0):
     return measurement(index, late_s=opened_s - OPENED_S, batches=found, window=window)
 
 
-@settings(deadline=None)
 @given(measurements(st.integers(1, 8)))
 def test_latencies_and_counts_of_the_columns_are_those_of_the_requests(one):
     counted, requests = totals(one.batches, one.window, one.model), served(kept(one))
@@ -67,7 +67,6 @@ def test_latencies_and_counts_of_the_columns_are_those_of_the_requests(one):
     assert latency_stats_of(requests) == latency_stats(counted.requests).model_copy(update={"itl_ms": None})
 
 
-@settings(deadline=None)
 @given(measurements(st.integers(1, 5)))
 def test_the_result_of_one_process_is_the_same_put_together_as_summarised(one):
     alone = summarise(one)
@@ -78,7 +77,6 @@ def test_the_result_of_one_process_is_the_same_put_together_as_summarised(one):
     assert (result.total_tokens, result.output_tokens) == (alone.total_tokens, alone.output_tokens)
 
 
-@settings(deadline=None)
 @given(measurements(st.integers(1, 5)), measurements(st.integers(1, 5), index=1))
 def test_percentiles_of_two_processes_are_of_all_of_their_requests(first, second):
     inside = [request for one in (first, second) for request in totals(one.batches, one.window, one.model).requests]
@@ -86,7 +84,7 @@ def test_percentiles_of_two_processes_are_of_all_of_their_requests(first, second
     assert latency_stats_of(requests) == latency_stats(inside).model_copy(update={"itl_ms": None})
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(measurements(st.integers(28, 34)))
 def test_intervals_of_the_columns_are_those_of_the_requests(one):
     counted = totals(one.batches, one.window, one.model)

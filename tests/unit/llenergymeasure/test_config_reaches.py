@@ -1,7 +1,10 @@
 """Every field of the configuration reaches what it configures: a proof for each, and none without."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import time
 from typing import get_args
 
@@ -14,6 +17,7 @@ from replays import RecordedWarmup, SteadyGpu
 from test_server_config_reaches import PROOFS as PROOFS_OF_SERVERS
 from tiny import TINY_SHAPE, save_adapter, tiny_config
 
+import warm
 from labledger.console import Silent
 from labledger.yaml_files import models_in
 from llenergymeasure.backends.pytorch import checks
@@ -26,6 +30,8 @@ from llenergymeasure.metrics.energy import Headline
 from llenergymeasure.metrics.window import choose_window
 from llenergymeasure.warmup import run_warmup
 from llenergymeasure.workload.prompts import build_requests, builtin_text, load_prompts
+
+pytestmark = pytest.mark.usefixtures("small_heap")
 
 
 def loaded(**changes):
@@ -355,11 +361,20 @@ def proves_allow_missing_weights(monkeypatch, tmp_path, folder):
     assert "(lm_head.weight)" in load(allowing, builtin_text).remarks[0]
 
 
-def proves_data_parallel(monkeypatch, tmp_path, folder):
-    from llenergymeasure.api import run_experiment
+RUN_AND_WHO_RAN = """
+import sys
+from llenergymeasure import ExperimentConfig, run_experiment
+result = run_experiment(ExperimentConfig.model_validate_json(sys.argv[1]), output_dir=sys.argv[2])
+print([process.process_index for process in result.process_results])
+"""
 
-    result = run_experiment(tiny_config(pytorch={"data_parallel": 2}), output_dir=tmp_path)
-    assert [process.process_index for process in result.process_results] == [0, 1]
+
+def proves_data_parallel(monkeypatch, tmp_path, folder):
+    config = tiny_config(pytorch={"data_parallel": 2}).model_dump_json(exclude_unset=True)
+    command = [sys.executable, "-c", RUN_AND_WHO_RAN, config, tmp_path]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **warm.SETTINGS}
+    with warm.Popen(command, env=environment, workers=True, stdout=subprocess.PIPE, text=True) as process:
+        assert process.communicate()[0] == "[0, 1]\n"
 
 
 def proves_passthrough(monkeypatch, tmp_path, folder):

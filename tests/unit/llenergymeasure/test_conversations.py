@@ -19,6 +19,8 @@ from llenergymeasure.workload.conversations import parse_prompt
 from llenergymeasure.workload.prompts import build_requests, builtin_text, load_prompts
 from standins.streaming_server import StreamingServer
 
+pytestmark = pytest.mark.usefixtures("small_heap")
+
 SHAREGPT = {
     "id": "a1",
     "conversations": [

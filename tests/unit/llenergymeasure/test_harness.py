@@ -15,6 +15,8 @@ from llenergymeasure.config.models import UserConfig
 from llenergymeasure.domain.experiment import RawProcessResult, compute_measurement_config_hash
 from llenergymeasure.errors import BackendError, ConfigError, PreFlightError
 
+pytestmark = pytest.mark.usefixtures("small_heap")
+
 USER = UserConfig()
 
 

@@ -19,6 +19,8 @@ from llenergymeasure.backends.openai.target import Call, Target
 from llenergymeasure.domain.requests import Request
 from standins.streaming_server import StreamingServer
 
+pytestmark = pytest.mark.usefixtures("small_heap")
+
 NOTHING = Answer((), (), (), "stop", None, None, True, None)
 
 

@@ -13,6 +13,8 @@ from llenergymeasure.energy.meters.replay import Replay
 from llenergymeasure.energy.readings import Read
 from llenergymeasure.energy.selection import find_sources
 
+pytestmark = pytest.mark.usefixtures("small_heap")
+
 BASELINE = {"duration_seconds": 1.0}
 POWER_W = 100.0
 TICK_S, BRACKET_S = 0.002, 0.0001

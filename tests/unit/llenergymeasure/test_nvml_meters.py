@@ -12,6 +12,7 @@ from llenergymeasure import measure_energy
 from llenergymeasure.config.models import EnergyConfig, UserConfig
 from llenergymeasure.energy.meters.nvml_counter import NvmlCounter
 from llenergymeasure.energy.selection import ORDER, choose_meter, find_sources
+from warm import without_interpreter
 
 WINDOWS_S = ((0.0, 1.7), (0.123, 1.156), (1.05, 1.65))
 needs_zeus = pytest.mark.skipif(importlib.util.find_spec("zeus") is None, reason="needs Zeus")
@@ -259,7 +260,7 @@ def test_a_sampler_that_is_held_up_for_a_while_goes_on(gpus):
     gpus(gpus.board())
     (board,) = find_sources().nvml.boards
     with NvmlCounter([board], sampling_hz=10.0) as meter:
-        (sampler,) = psutil.Process().children()
+        (sampler,) = without_interpreter(psutil.Process().children())
         sampler.suspend()
         held_s = time.monotonic()
         (held,) = meter.energy(held_s, held_s + 0.1)

@@ -16,6 +16,8 @@ from llenergymeasure.domain.experiment import RawProcessResult
 from llenergymeasure.errors import BackendError, PreFlightError
 from standins.streaming_server import StreamingServer
 
+pytestmark = pytest.mark.usefixtures("small_heap")
+
 KEY = "sk-a-key-that-nobody-may-see"
 KINDS = {
     "http_429": {"status": 429, "events": ["slow down"]},

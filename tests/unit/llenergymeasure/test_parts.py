@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from shares import OPENED_AT, batch, cpu_energy, gpu_energy, share, together
 from tiny import tiny_config
@@ -31,6 +31,7 @@ from llenergymeasure.results.aggregation import expect_processes, is_marked, loa
 from llenergymeasure.results.parts import combine, discard_run, load_parts, load_samples, save_part
 from llenergymeasure.results.persistence import state_folder
 from llenergymeasure.results.recovery import aggregate, find_leftovers
+from properties import examples
 
 LATE_S = 0.5
 UNION_S = 4.5  # four seconds each, the second process half a second later
@@ -783,7 +784,7 @@ def mixed_parts(draw):
     return parts
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(mixed_parts())
 def test_any_mix_of_unknown_figures_makes_a_result_that_is_loaded_as_it_was_saved(parts):
     result = together(*parts)

@@ -4,10 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llenergymeasure.energy.power_integral import integrate
+from properties import examples
 
 MAX_POWER_W = 770.0
 PERIOD_S = 0.1
@@ -67,7 +68,7 @@ def test_a_sample_holds_until_the_next_and_is_clipped_to_the_window():
     assert found(moments_s, samples_w, 1.0, 1.0) == (0.0, 0.0)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(paths_between_samples(), st.lists(shares, min_size=2, max_size=6))
 def test_adjoining_windows_add_up(case, within):
     moments_s, samples_w, _ = case
@@ -76,7 +77,7 @@ def test_adjoining_windows_add_up(case, within):
     assert sum(parts) == pytest.approx(found(moments_s, samples_w, edges_s[0], edges_s[-1]).energy_j, abs=1e-6)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(paths_between_samples(), st.tuples(shares, shares))
 def test_a_power_that_stays_between_its_samples_has_its_energy_within_the_bound(case, within):
     moments_s, samples_w, path = case
@@ -85,7 +86,7 @@ def test_a_power_that_stays_between_its_samples_has_its_energy_within_the_bound(
     assert abs(energy_j - (path.energy_j(end_s) - path.energy_j(start_s))) <= edge_j + 1e-6
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(powers_w, min_size=1, max_size=20), st.floats(1.0, 2.0), st.floats(0.25, 3.0), powers_w)
 def test_whatever_power_does_in_a_gap_its_energy_is_within_the_bound(levels_w, gap_from_s, gap_s, hidden_w):
     moments_s = [at_s for at_s in every_period(0.0, 6.0) if not gap_from_s < at_s < gap_from_s + gap_s]
@@ -136,7 +137,7 @@ def test_an_average_of_steady_power_adds_nothing():
     assert found(moments_s, np.full(len(moments_s), 300.0), 5.0, 12.0, averaging_s=1.0) == pytest.approx((2100.0, 0.0))
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(powers_w, powers_w, st.floats(3.0, 14.0), st.floats(0.001, 5.0))
 @example(100.0, 600.0, 8.0, 0.001)
 def test_the_energy_of_an_averaged_power_is_within_its_bound_wherever_it_changes(start_w, end_w, from_s, length_s):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 from pydantic import JsonValue, ValidationError
 from pydantic.fields import FieldInfo
@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from labledger.schema_versions import Known, Record
 from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
 from llenergymeasure.domain.metrics import ComputeMetrics, EnergyMetrics, InferenceMetrics, Timestamps
+from properties import examples
 from small_result import make_result
 
 MOMENT = datetime(2026, 2, 26, 14, 0)
@@ -116,7 +117,7 @@ def make_process(start: datetime, end: datetime) -> RawProcessResult:
     )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@examples(100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(result=results())
 def test_a_result_is_loaded_as_it_was_saved(result):
     loaded = saved_and_loaded(result)
@@ -124,7 +125,7 @@ def test_a_result_is_loaded_as_it_was_saved(result):
     assert loaded.model_dump_json() == result.model_dump_json()  # tells -0.0 from 0.0, and 1 from 1.0
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@examples(50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(process=st.sampled_from([NAIVE_TIMES, AWARE_TIMES]).flatmap(lambda times: records(RawProcessResult, times)))
 def test_the_results_of_processes_are_loaded_as_they_were_saved(process):
     same_kind = AWARE_MOMENT if process.timestamps.start.tzinfo else MOMENT
@@ -134,7 +135,7 @@ def test_the_results_of_processes_are_loaded_as_they_were_saved(process):
     assert loaded.model_dump_json() == result.model_dump_json()
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(config=st.dictionaries(TEXTS, JSON_VALUES, max_size=4))
 @example(config={"model": ["not", "text"]})
 @example(config={"integrity": {"sha256": "0" * 64}, 'x"sha256": "': "}\n"})
@@ -188,7 +189,7 @@ PATH_PARTS = st.sampled_from(
 HOSTILE_NAMES = st.text(max_size=300) | st.lists(PATH_PARTS, max_size=150).map("".join)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(model=HOSTILE_NAMES, backend=HOSTILE_NAMES)
 @example(model="../../../etc/passwd", backend="pytorch")
 @example(model="/", backend="..")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import psutil
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llenergymeasure.energy.meters.nvml_counter import NvmlCounter
@@ -22,6 +22,8 @@ from llenergymeasure.energy.sensors.nvml import LONGEST_POLL_S, SHORTEST_POLL_S,
 from llenergymeasure.energy.sensors.rapl import RaplSensor
 from llenergymeasure.energy.ticklog import TickLog
 from llenergymeasure.errors import MeterError
+from properties import examples
+from warm import without_interpreter
 
 PATIENCE_S = 10.0
 HEAVY = {"numpy", "pydantic", "torch", "scipy", "pyarrow", "psutil", "pandas"}
@@ -227,7 +229,7 @@ def test_a_sampler_that_is_killed_leaves_the_window_unknown_and_what_was_before_
         time.sleep(0.3)
         middle_s = time.monotonic()
         (before,) = meter.energy(start_s, middle_s)
-        (child,) = psutil.Process().children()
+        (child,) = without_interpreter(psutil.Process().children())
         child.kill()
         assert eventually(lambda: has_ended(child.pid))
         (whole,) = meter.energy(start_s, time.monotonic())
@@ -300,7 +302,7 @@ polls = st.tuples(
 shares = st.floats(0.0, 1.0)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.lists(polls, min_size=2, max_size=80),
     st.lists(st.tuples(shares, shares), max_size=8),

@@ -17,6 +17,8 @@ from standins import streaming_server
 from standins.recording_server import RecordingServer
 from standins.streaming_server import StreamingServer
 
+pytestmark = pytest.mark.usefixtures("small_heap")
+
 KEY = "sk-a-key"
 GOOD = {"tokens": 2}
 

@@ -21,6 +21,8 @@ from llenergymeasure.server_site import ServerSite
 from standins import streaming_server
 from standins.streaming_server import StreamingServer
 
+pytestmark = pytest.mark.usefixtures("small_heap")
+
 ALWAYS = (0.0, 1e9)
 ELSEWHERE = 2**22  # from here on are numbers that no process has: those of another namespace
 FACTS = ModelFacts("server", "http://a", None, None, (), None, None)
@@ -38,6 +40,16 @@ if "burn" in sys.argv and os.fork() == 0:
     os._exit(0)
 sys.argv = sys.argv[1:3]
 runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+BUSY = """
+import time
+while True:  # for a fifth of the time: much more than what the test allows a server that is idle
+    until_s = time.monotonic() + 0.01
+    while time.monotonic() < until_s:
+        pass
+    time.sleep(0.04)
 """
 
 
@@ -141,7 +153,7 @@ def spent_j(tmp_path, burns):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     serving = [sys.executable, str(script), inspect.getfile(streaming_server), "{port}", *["burn"] * burns]
-    with subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]) as busy:
+    with subprocess.Popen([sys.executable, "-S", "-c", BUSY]) as busy:
         try:
             result = run_experiment(
                 model="m",

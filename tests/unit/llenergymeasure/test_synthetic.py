@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from tiny import TINY_SHAPE, tiny_config
@@ -16,6 +16,7 @@ from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.errors import ConfigError
 from llenergymeasure.metrics.flops import total_flops
 from llenergymeasure.workload.prompts import build_requests, builtin_text
+from properties import examples
 
 UNIFORM = {"distribution": "uniform", "min": 3, "max": 40}
 NORMAL = {"distribution": "normal", "mean": 12.0, "stdev": 8.0, "min": 8, "max": 30}
@@ -54,7 +55,7 @@ def bounds(length):
     return (length, length) if isinstance(length, int) else (length["min"], length["max"])
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(lengths(), lengths(), st.integers(0, 2**32 - 1), st.floats(0, 1))
 def test_a_request_depends_on_the_seed_and_its_place_alone_and_keeps_to_its_limits(input_len, output_len, seed, shared):
     five = requests(input_len, output_len, 5, seed, shared)
@@ -66,7 +67,7 @@ def test_a_request_depends_on_the_seed_and_its_place_alone_and_keeps_to_its_limi
         assert all(3 <= token < 400 for token in each.token_ids)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(lengths(), st.integers(0, 2**32 - 1), st.floats(0, 1))
 def test_prompts_begin_with_heads_of_one_sequence_and_go_on_as_they_would_without_it(input_len, seed, shared):
     prompts = [each.token_ids for each in requests(input_len, seed=seed, shared_prefix=shared)]

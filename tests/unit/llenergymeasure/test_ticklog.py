@@ -4,10 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llenergymeasure.energy.ticklog import TickLog
+from properties import examples
 
 MAX_POWER_W = 770.0
 LENGTH_S = 4.0
@@ -104,7 +105,7 @@ shares = st.tuples(st.floats(0, 1), st.floats(0, 1))
 seeds = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     signals, shares, seeds, st.sampled_from([0.0, 0.3, 0.8]), st.sampled_from([0.0, 0.2]), st.sampled_from([0.02, 0.1])
 )
@@ -113,21 +114,21 @@ def test_the_true_energy_of_any_window_is_within_its_bound(signal, moments, seed
     assert_within_bound(signal, TickLog(readings, MAX_POWER_W), *inside(readings, moments))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(signals, shares, seeds)
 def test_reads_that_take_long_are_within_their_bound(signal, moments, seed):
     readings = read(signal, read_s=0.04, tick_s=0.02, seed=seed)
     assert_within_bound(signal, TickLog(readings, MAX_POWER_W), *inside(readings, moments))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(signals, shares, seeds, st.floats(0.001, 0.05))
 def test_a_counter_that_lags_is_within_its_bound_when_the_lag_is_stated(signal, moments, seed, lag_s):
     readings = read(signal, lag_s=lag_s, seed=seed)
     assert_within_bound(signal, TickLog(readings, MAX_POWER_W, lag_s=lag_s), *inside(readings, moments))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(signals, shares, seeds)
 def test_the_bound_of_a_slow_poll_holds_with_a_short_tick_that_is_known(signal, moments, seed):
     readings = read(signal, tick_s=0.001, jitter=0.0, poll_s=0.05, seed=seed)
@@ -140,7 +141,7 @@ def test_a_short_tick_that_is_known_narrows_the_bound_of_a_slow_poll():
     assert window(known, 1.0, 3.0).edge_j < 0.6 * window(plain, 1.0, 3.0).edge_j
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(signals, st.lists(st.floats(0, 1), min_size=2, max_size=8), seeds)
 def test_adjoining_windows_add_up(signal, moments, seed):
     readings = read(signal, lost=0.3, seed=seed)
@@ -149,14 +150,14 @@ def test_adjoining_windows_add_up(signal, moments, seed):
     assert parts == pytest.approx(window(log, moments[0], moments[-1]).energy_j, abs=1e-6)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.floats(0.5, 3.5), seeds, st.sampled_from([0.01, 0.05, 0.1, 0.3]), st.floats(0, 1))
 def test_an_edge_is_at_most_24_joules(moment_s, seed, period_s, phase):
     readings = read(square(50.0, 700.0, period_s, phase), seed=seed)
     assert window(TickLog(readings, MAX_POWER_W), moment_s, moment_s).edge_j / 2 <= 24
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.floats(0.5, 3.5), seeds)
 def test_an_edge_is_at_most_12_joules_when_power_is_steady(moment_s, seed):
     readings = read(steps(700.0), seed=seed)

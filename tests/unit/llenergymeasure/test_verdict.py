@@ -19,6 +19,9 @@ from llenergymeasure.config.models import UserConfig
 from llenergymeasure.domain.environment import EnvironmentSnapshot, GpuInfo
 from llenergymeasure.energy.meters.replay import Replay
 from llenergymeasure.metrics.summary import summarise
+from warm import without_interpreter
+
+pytestmark = pytest.mark.usefixtures("small_heap")
 
 ALWAYS = (0.0, 1e9)
 UNKNOWN_PID = 2**22 + 1  # above the highest that Linux gives
@@ -127,7 +130,7 @@ def test_a_gpu_that_vanishes_makes_energy_unknown_and_invalid(gpus):
 def test_a_sampler_that_dies_makes_energy_unknown_and_invalid(gpus):
     gpus(gpus.board())
     with measure_energy(source="nvml_counter") as window:
-        (sampler,) = psutil.Process().children()
+        (sampler,) = without_interpreter(psutil.Process().children())
         sampler.kill()
         time.sleep(0.3)
     assert (window.energy_j, window.verdict) == (None, "invalid")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from labledger.errors import UnreadableFileError
@@ -19,11 +19,12 @@ from llenergymeasure.domain.power import PowerSample
 from llenergymeasure.results.persistence import load_result, load_timeseries
 from llenergymeasure.results.timeseries import load_timeseries_parquet, write_timeseries_parquet
 from llenergymeasure.results.verification import verify
+from properties import examples
 from small_result import make_result
 
 Damage = Callable[[bytes], bytes]
 
-DAMAGES = settings(max_examples=300, deadline=None)
+DAMAGES = examples(300)
 ANY_PLACE = st.floats(0, 1, exclude_max=True)
 
 

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scenarios import SAMPLES, act, ask, make_scenario, on_any_game, pay, play
 
 from payment_simulator import Scenario, draw_arrivals, simulate, simulate_batch
 from payment_simulator.engine.outcome import Ints, Outcome
+from properties import examples
 
 ARRAYS = [name for name, kind in Outcome.__annotations__.items() if kind is Ints]
 TIMES = pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.slow)])
@@ -89,7 +90,7 @@ PAYMENTS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(PAYMENTS, st.integers(0, 40), st.integers(0, 60), st.sampled_from([None, SPLITTING, LATE]), st.booleans())
 def test_two_banks_that_owe_each_other_much_offset_alike_in_both_engines(payments, one, two, policy, is_deferred):
     """Long queues of mixed priorities, left out one after another, and whole pieces of them."""

@@ -1,7 +1,7 @@
 """What could pass an int64 is refused when it is loaded, or on the drawn payments, never computed wrongly."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scenarios import act, make_scenario, pay, play
 
@@ -9,6 +9,7 @@ from labledger.errors import ConfigError
 from payment_simulator import Scenario, draw_arrivals, simulate
 from payment_simulator.engine.simulate import prepare
 from payment_simulator.scenario.numbers import exact, half_up
+from properties import examples
 
 LARGEST = 2**61
 HOLDS = {"policy_id": "holds", "payment_tree": act("Hold")}
@@ -148,7 +149,7 @@ RATE = st.floats(1e-9, 3) | st.sampled_from([0.5, 1.5, 0.1, 1e-12, 0])
 MULTIPLIER = st.sampled_from([1, 0.5, 2.75, 1.0001, 0, 1 / 1024])
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.lists(st.integers(1, 2**45), min_size=1, max_size=3), RATE, MULTIPLIER, RATE)
 def test_rates_of_any_digits_are_charged_to_the_cent(amounts, delay, multiplier, borrowing):
     """Two kinds of delay are added up before they are rounded."""

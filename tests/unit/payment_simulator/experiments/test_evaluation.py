@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scenarios import make_scenario, pay, play
 
@@ -14,6 +14,7 @@ from payment_simulator.experiments.config import Evaluation, ExperimentConfig
 from payment_simulator.experiments.evaluation import Pricing, Purpose, mean_cents
 from payment_simulator.experiments.resolved import first_ticks
 from payment_simulator.scenario.arrivals import COLUMNS, resample_arrivals
+from properties import examples
 
 FIFO = {"type": "Fifo"}
 PROFILE = {"A": FIFO, "B": FIFO}
@@ -91,7 +92,7 @@ def payments(arrivals, sample=0):
     return list(zip(*(getattr(one, name).tolist() for name in COLUMNS), strict=True))
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.integers(0, 2**32), st.integers(1, 5))
 def test_a_bootstrap_sample_has_as_many_payments_of_each_sender_all_of_the_observed_day(seed, samples):
     banks = {"A": sends(1.5), "B": sends(1.0), "C": {}}

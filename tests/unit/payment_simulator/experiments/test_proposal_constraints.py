@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 from contexts import FRACTION, constrained
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scenarios import POLICIES, act, ask
 
@@ -17,6 +17,7 @@ from payment_simulator.experiments.proposers.protocol import UnusableAnswerError
 from payment_simulator.policy.builtin import Deadline, Fifo, LiquidityAware, Policy, Trees
 from payment_simulator.policy.policies import read_policy
 from payment_simulator.policy.tree import Action, Branch, Compute, Constant, FieldValue
+from properties import examples
 
 FREE = constrained()
 FRACTIONS = {"allowed_parameters": [{"name": FRACTION, "min_value": 0.1, "max_value": 0.6}]}
@@ -211,7 +212,7 @@ def test_a_policy_that_was_built_in_python_is_stored_as_a_scenario_says_it(polic
     assert read_policy(json.loads(json.dumps(stored))) == (policy, [])
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(POLICIES)
 def test_any_policy_that_can_be_run_is_stored_as_it_is_and_as_built_in_python(answer):
     assert stored_policy(answer, FREE) == answer
@@ -323,7 +324,7 @@ JSON_LIKE = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.dictionaries(st.sampled_from(WORDS), JSON_LIKE, max_size=6) | JSON_LIKE)
 @example({"type": "Fifo", "parameters": {FRACTION: True}})
 @example({"type": "FromJson", "document": {"parameters": {FRACTION: 0.2}, "payment_tree": act("Hold")}})
