@@ -9,7 +9,7 @@ import numpy as np
 
 BOOTSTRAP_RESAMPLES = 2_000
 DRAWS_AT_A_TIME = 1 << 18
-"""Of group numbers, 8 bytes each: so few stay in the processor's cache."""
+"""Group numbers of 8 bytes: so few stay in the processor's cache."""
 MAX_REPEATS = 1_000
 
 
@@ -77,7 +77,7 @@ class _Groups(NamedTuple):
         return float(self.sums.sum() / self.sizes.sum())
 
     def means_of(self, drawn: np.ndarray) -> np.ndarray:
-        """Of each row of group numbers the mean of those groups' values."""
+        """The mean of the groups' values, for each row of group numbers."""
         alike = self.common_size
         sizes = self.sizes[drawn].sum(axis=1) if alike is None else alike * drawn.shape[1]
         return np.asarray(self.sums[drawn].sum(axis=1) / sizes)
@@ -118,7 +118,7 @@ def _bca(groups: _Groups, means: np.ndarray, level: float) -> Interval:
 
 
 def _acceleration(groups: _Groups) -> float:
-    """How fast the standard error of the mean changes with it: a sixth of the skewness of its jackknife values.
+    """A sixth of the skewness of the jackknife's means: the rate at which the mean's standard error changes with it.
 
     Without group i, of sum s_i and size m_i, the mean moves by (mean m_i - s_i) / (M - m_i), M the size of all.
     """

@@ -141,7 +141,7 @@ def refuse_unstorable(value: Any, max_nesting: int = MAX_NESTING) -> None:
 
 
 def _are_storable_numbers(values: Sequence[Any]) -> bool:
-    """Whether all are plain numbers that can be stored; lists of them are long, and this looks at them quickly."""
+    """True if all are plain numbers that can be stored; lists of them are long, and this looks at them quickly."""
     kinds = set(map(type, values))
     if kinds == {float}:
         return all(map(math.isfinite, values))

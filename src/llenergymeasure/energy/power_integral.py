@@ -53,7 +53,7 @@ def integrate(
 
 
 def longest_hold_s(moments_s: np.ndarray) -> float:
-    """How long a sample may stand for the power: two periods, a period being the median."""
+    """Seconds that a sample may stand for the power: two periods, a period being the median."""
     return GAP_PERIODS * float(np.median(np.diff(moments_s))) if len(moments_s) > 1 else 0.0
 
 

@@ -97,7 +97,7 @@ def multi_gpu_metrics(
 def gpus_by_energy(
     energies_j: Sequence[float | None], uuids: list[str] | None, total_j: float | None, per_output_token_j: float | None
 ) -> MultiGPUMetrics | None:
-    """Of GPUs with these joules and, where they are known, these UUIDs; None unless there are several."""
+    """Figures of GPUs with these joules and, where they are known, these UUIDs; None unless there are several."""
     if len(energies_j) < 2:
         return None
     return MultiGPUMetrics(

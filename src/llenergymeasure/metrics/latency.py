@@ -42,7 +42,7 @@ def latency_stats(requests: Sequence[RequestRecord]) -> LatencyStats:
 
 
 def _gaps_ms(requests: Sequence[RequestRecord]) -> np.ndarray:
-    """Between neighbouring tokens. They are many: nothing but one array is made."""
+    """Milliseconds between neighbouring tokens. They are many: nothing but one array is made."""
     timed = [request.token_times_s[request.first_tokens - 1 :] for request in requests if request.times_are_exact]
     count = sum(max(len(times_s) - 1, 0) for times_s in timed)
     found = (after_s - before_s for times_s in timed for before_s, after_s in pairwise(times_s))

@@ -168,7 +168,7 @@ class Gathered:
 
 
 def gather(raw_results: Sequence[RawProcessResult], experiment_id: str) -> Gathered:
-    """What the results come to, by themselves.
+    """The raw results with their windows, their requests and their totals.
 
     Raises:
         ExperimentError: there is no result, or one lacks what the sum needs.
@@ -239,7 +239,7 @@ def _intervals(gathered: Gathered, seed: int) -> dict[str, ConfidenceInterval]:
 
 
 def _latency_stats(gathered: Gathered) -> LatencyStats:
-    """Of processes that keep no requests E2E alone is known, where they have it; then no other latency is of all."""
+    """Latencies of all processes: where one keeps no requests E2E alone, if it has that."""
     without = gathered.without_requests
     if not without:
         return latency_stats_of(gathered.requests)
@@ -310,8 +310,8 @@ def _metered_devices(raw_results: Sequence[RawProcessResult]) -> list[tuple[int 
 
 
 def _versions_warning(raw_results: Sequence[RawProcessResult]) -> str | None:
-    """What to warn of where the results are of several schema versions: fields that all of one version lack, and not
-    all of another."""
+    """A warning where the results are of several schema versions, with the fields that all of one version lack and not
+    all of another; None where they are of one."""
     unknown: dict[str | None, set[str]] = {}
     for raw in raw_results:
         names = set(_unknown_fields(raw))

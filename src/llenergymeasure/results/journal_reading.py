@@ -84,7 +84,7 @@ def _recovered(path: Path, first: bytes, told: "_Told") -> Recovered | None:
 
 
 class _Told:
-    """What the lines tell, put together one by one: an entry takes ten times the memory of what it holds."""
+    """The content of the lines, put together one by one: an entry takes ten times the memory of what it holds."""
 
     def __init__(self) -> None:
         self.opened = Entry()

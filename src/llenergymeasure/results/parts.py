@@ -205,7 +205,7 @@ def _of_the_total(totals: RunTotals, metered: Sequence[ExperimentResult]) -> dic
 
 
 def _phase_energy_method(metered: Sequence[ExperimentResult], sums: Mapping[str, float | None]) -> str | None:
-    """Of every process the way in which it told the phases apart; None where neither is known."""
+    """Each way in which a process told the phases apart; None where the energy of neither is known."""
     if sums["energy_prefill_j"] is None and sums["energy_decode_j"] is None:
         return None
     return "; ".join(dict.fromkeys(part.phase_energy_method for part in metered if part.phase_energy_method)) or None

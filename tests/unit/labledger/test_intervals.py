@@ -36,6 +36,13 @@ def test_the_interval_covers_the_true_mean_about_as_often_as_it_says():
     assert 0.90 <= covered / 300 <= 0.98
 
 
+def test_the_interval_of_values_with_a_long_tail_covers_the_true_mean_about_as_often_as_it_says():
+    generator = np.random.default_rng(20260228)
+    found = [bootstrap_mean(alone(generator.exponential(size=60)), seed=run) for run in range(300)]
+    covered = sum(each.low <= 1.0 <= each.high for each in found)
+    assert 0.90 <= covered / 300 <= 0.98
+
+
 def test_the_interval_of_correlated_groups_covers_the_true_mean_about_as_often_as_it_says():
     generator = np.random.default_rng(20260227)
     found = [bootstrap_mean(correlated_groups(generator, groups=30, size=8), seed=run) for run in range(300)]

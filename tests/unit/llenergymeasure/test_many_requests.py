@@ -105,7 +105,7 @@ def test_intervals_that_there_is_no_memory_for_are_unknown_with_the_reason_and_t
 
 
 @pytest.mark.slow
-def test_two_hundred_thousand_requests_of_two_processes_are_summed_up_and_read_in_five_hundred_megabytes(tmp_path):
+def test_two_hundred_thousand_requests_of_two_processes_take_five_hundred_megabytes(tmp_path):
     measured = [measurement(index, batches=served(100_000)) for index in (0, 1)]
     with within(megabytes=500):
         result = together(*map(summarise, measured))
