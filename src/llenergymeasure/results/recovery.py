@@ -5,12 +5,11 @@ followed, where it is a link, nor removed.
 """
 
 import contextlib
-import functools
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -52,13 +51,35 @@ RECOVERED_SUFFIX = ".recovered.json"
 SHOWN_NAMES = 3
 
 
+class SavedResults:
+    """The results in a directory by their experiment's id. Each file is read once, also one that is saved meanwhile."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._read: set[Path] = set()
+        self._by_id: dict[str, Path] = {}
+
+    def path(self, experiment_id: str | None) -> Path | None:
+        """Return the result.json of that experiment; None where it has none."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they are about other runs
+            for path in result_files(self._directory):
+                result = read_result(path) if path not in self._read else None
+                self._read.add(path)
+                if isinstance(result, ExperimentResult):
+                    self._by_id[str(result.experiment_id)] = path
+        path = self._by_id.get(str(experiment_id))
+        return path if path is not None and is_regular(path) else None
+
+
 @dataclass(frozen=True)
 class Leftover:
     """One thing in `directory`, where results are, that no living process works on.
 
     A `run` is in `.state/`: the results of processes of an experiment that did not end. A `folder` is a result's that
     was being filled; a `file` was being written; an `other` is in the place of one of these and is none. `complete`
-    runs can be aggregated. `what` describes it; `kept` says why it is not removed, None where it can be.
+    runs can be aggregated. `what` describes it; `kept` says why it is not removed, None where it can be. `saved` are
+    the results that stand in `directory`: a run that was cut short once it had saved is among them.
     """
 
     kind: Literal["run", "folder", "file", "other"]
@@ -67,6 +88,7 @@ class Leftover:
     what: str
     complete: bool = False
     kept: str | None = None
+    saved: SavedResults | None = field(default=None, compare=False, repr=False)
 
 
 def find_leftovers(directory: Path) -> list[Leftover]:
@@ -114,7 +136,7 @@ def _runs(directory: Path) -> Iterator[Leftover]:
     if state.is_symlink() or not state.is_dir():
         yield from _other(state, directory)
         return
-    saved = functools.cache(lambda: _saved(directory))
+    saved = SavedResults(directory)
     try:
         entries = _entries(state)
     except OSError as error:
@@ -138,7 +160,7 @@ def _runs(directory: Path) -> Iterator[Leftover]:
             yield _closed(folder, directory, error)
 
 
-def _run(folder: Path, directory: Path, saved: Callable[[], dict[str, Path]]) -> Leftover:
+def _run(folder: Path, directory: Path, saved: SavedResults) -> Leftover:
     """What a folder holds that nobody works on; reading it takes its time, in which others may begin a run."""
     kept = None
     try:
@@ -151,10 +173,10 @@ def _run(folder: Path, directory: Path, saved: Callable[[], dict[str, Path]]) ->
         if not folder.is_dir():
             raise FileNotFoundError from error
         return Leftover("run", folder, directory, f"a run that ended early; broken: {_reason(error)}", kept=kept)
-    return Leftover("run", folder, directory, what, is_complete, kept)
+    return Leftover("run", folder, directory, what, is_complete, kept, saved)
 
 
-def _contents(folder: Path, directory: Path, saved: Callable[[], dict[str, Path]]) -> tuple[str, bool]:
+def _contents(folder: Path, directory: Path, saved: SavedResults) -> tuple[str, bool]:
     """What a run's folder holds, in words, and whether that is a complete run."""
     raws, expected = load_raw_results(folder), expected_processes(folder)
     of_killed, problems = _recovered(folder, directory)
@@ -165,7 +187,7 @@ def _contents(folder: Path, directory: Path, saved: Callable[[], dict[str, Path]
     requests = sum(len(raw.per_request_latencies_ms) for raw in raws)
     what = f"{requests} finished requests of {len(raws)} process(es)"
     if expected is None:
-        result = saved().get(str(raws[0].experiment_id))
+        result = saved.path(raws[0].experiment_id)
         ending = "it ended early" if result is None else f"its result is in {result.parent}"
         return "; ".join([what, ending, *problems]), False
     report = validate_process_completeness(str(raws[0].experiment_id), raws, expected, directory)
@@ -282,12 +304,12 @@ def aggregate(leftover: Leftover, directory: Path) -> Path | None:
     if not leftover.path.is_dir():
         return None
     with unheld(leftover.path, within=directory) as is_free:
-        return _aggregate(leftover.path, directory) if is_free else None
+        return _aggregate(leftover.path, directory, leftover.saved or SavedResults(directory)) if is_free else None
 
 
-def _aggregate(folder: Path, directory: Path) -> Path:
+def _aggregate(folder: Path, directory: Path, saved: SavedResults) -> Path:
     raws = load_raw_results(folder)
-    if path := _saved(directory).get(str(raws[0].experiment_id)):
+    if path := saved.path(raws[0].experiment_id):
         discard_run(folder)
         return path
     try:
@@ -310,15 +332,3 @@ def _sum(folder: Path, raws: Sequence[RawProcessResult]) -> ExperimentResult:
         return combine(raws, parts)
     result = aggregate_results(raws, str(raws[0].experiment_id), UNKNOWN_HASH)
     return result.model_copy(update={"effective_config": {"model": raws[0].model_name}})
-
-
-def _saved(directory: Path) -> dict[str, Path]:
-    """The result.json of each run; of one that was cut short once it had saved, too."""
-    found = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they are about other runs
-        for path in result_files(directory):
-            result = read_result(path)
-            if isinstance(result, ExperimentResult):
-                found[str(result.experiment_id)] = path
-    return found

@@ -9,6 +9,7 @@ from labledger.schema_versions import SchemaVersionWarning
 from llenergymeasure.domain.experiment import RawProcessResult, RequestColumns
 from llenergymeasure.domain.metrics import ComputeMetrics, EnergyMetrics, InferenceMetrics, Timestamps
 from llenergymeasure.errors import ExperimentError
+from llenergymeasure.results import catalog, recovery
 from llenergymeasure.results.aggregation import (
     aggregate_results,
     expect_processes,
@@ -250,6 +251,30 @@ def test_an_aggregation_that_was_cut_short_after_it_had_saved_is_not_made_twice(
     aggregate(leftover, folder)
     assert len(list(folder.glob("*/result.json"))) == 1
     assert find_leftovers(folder) == []
+
+
+def test_each_result_is_read_once_however_many_runs_are_recovered(saved, monkeypatch):
+    names = ("e1", "e2", "e3")
+    for name in names:
+        folder = saved(*(raw(index).model_copy(update={"experiment_id": name}) for index in (0, 1)))
+        expect_processes(name, 2, folder)
+    aggregated(raw(0), raw(1)).save(folder)
+    read = []
+    monkeypatch.setattr(recovery, "read_result", lambda path: read.append(path) or catalog.read_result(path))
+    for leftover in find_leftovers(folder):
+        aggregate(leftover, folder)
+    assert len(list(folder.glob("*/result.json"))) == len(names)
+    assert len(read) == len(set(read)) > 0
+
+
+def test_a_run_whose_result_was_removed_again_is_saved_anew(saved):
+    folder = saved(raw(0), raw(1))
+    expect_processes("e1", 2, folder)
+    path = aggregated(raw(0), raw(1)).save(folder)
+    (leftover,) = find_leftovers(folder)
+    assert leftover.saved.path("e1") == path
+    path.unlink()
+    assert aggregate(leftover, folder).is_file()
 
 
 def test_a_run_whose_last_process_left_nothing_is_not_complete(saved):

@@ -15,6 +15,7 @@ from tiny import tiny_config
 from hostile_places import KINDS, NO_FILES, Outside, names_below, place
 from labledger.errors import LabledgerError
 from labledger.files import joined_directory
+from labledger.redaction import redactor
 from llenergymeasure import preflight
 from llenergymeasure.backends.openai.server_log import ServerLog
 from llenergymeasure.domain.experiment import RawProcessResult
@@ -238,14 +239,15 @@ def test_a_run_is_refused_where_one_of_its_folders_is_something_else(results, ou
     path = place(kind, results / name, outside)
     with pytest.raises(PreFlightError, match=f"output: {path} is a .*; move it away"):
         preflight.check(tiny_config(), find_sources(), results)
+    log = ServerLog(server_log(results, "e1"), redactor())
     with pytest.raises((OSError, BackendError), match=name):
-        save_part(share(0), [], results) if name == ".state" else ServerLog(server_log(results, "e1")).open()
+        save_part(share(0), [], results) if name == ".state" else log.open()
     assert outside.is_unharmed()
 
 
 @pytest.mark.parametrize("kind", NO_FILES)
 def test_a_servers_log_goes_through_nothing(results, outside, kind):
-    log = ServerLog(place(kind, server_log(results, "e1"), outside))
+    log = ServerLog(place(kind, server_log(results, "e1"), outside), redactor())
     with pytest.raises(BackendError, match="cannot be written"):
         log.open()
     assert "cannot be read" in log.quoted()
