@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import count, groupby
 from typing import Any
 
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from payment_simulator import Scenario, draw_arrivals, simulate
@@ -13,7 +13,6 @@ from payment_simulator.engine.outcome import Outcome
 from payment_simulator.policy.fields import ACTIONS, COMPARISONS, FIELDS, MANY_SIDED, ONE_SIDED, TWO_SIDED
 from payment_simulator.policy.tree import MAX_PIECES
 from payment_simulator.scenario.arrivals import Arrivals
-from properties import examples
 
 # By hand
 
@@ -351,7 +350,7 @@ def games(draw):
 
 
 def on_any_game(number):
-    """Let a test take a `game`, this many of them."""
+    """Let a test take a `game`, this many of them in any profile: the slow tests of games have twenty times as many."""
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-    limits = examples(number, suppress_health_check=checks)
+    limits = settings(max_examples=number, suppress_health_check=checks)
     return lambda test: limits(given(game=games())(test))
