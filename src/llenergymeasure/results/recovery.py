@@ -68,8 +68,8 @@ class SavedResults:
                 self._read.add(path)
                 if isinstance(result, ExperimentResult):
                     self._by_id[str(result.experiment_id)] = path
-        path = self._by_id.get(str(experiment_id))
-        return path if path is not None and is_regular(path) else None
+        found = self._by_id.get(str(experiment_id))
+        return found if found is not None and is_regular(found) else None
 
 
 @dataclass(frozen=True)
