@@ -59,7 +59,7 @@ def test_a_warm_run_prints_and_saves_what_a_cold_one_does(user, both):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["doctor"], ["run", "gone.yaml"], ["run", "--num-promts", "4"], ["config", "schema"], ["results"]],
+    [["--help"], ["run", "gone.yaml"], ["run", "--num-promts", "4"], ["config", "schema"], ["results"]],
     ids=" ".join,
 )
 def test_a_warm_command_answers_what_a_cold_one_does(both, arguments):
