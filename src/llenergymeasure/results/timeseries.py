@@ -75,5 +75,5 @@ def load_timeseries_parquet(path: Path) -> "pyarrow.Table":
             if (rows := parquet.metadata.num_rows) > MAX_ROWS:
                 raise OSError(errno.EFBIG, f"has {rows:,} rows, and at most {MAX_ROWS:,} are read", str(path))
             return parquet.read()
-    except pa.ArrowException as error:  # a damaged footer can ask for anything
+    except (pa.ArrowException, ValueError) as error:  # a damaged footer can ask for anything, or name no text
         raise OSError(errno.EIO, f"not readable as Parquet: {error}", str(path)) from error

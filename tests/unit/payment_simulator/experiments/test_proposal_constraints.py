@@ -377,7 +377,7 @@ def test_a_kind_of_tree_that_is_not_known_is_told(tmp_path):
     ("settings_", "problem"),
     [
         ("{model: 'anthropic:c', base_url: 'http://h/v1'}", "base_url: is of an OpenAI-compatible server"),
-        ("{model: 'openai:c', base_url: 'http://me:secret@h/v1'}", "base_url: should have no user, key or query"),
+        ("{model: 'openai:c', base_url: 'http://me:secret@h/v1'}", "base_url: holds a password in a URL"),
         ("{model: 'openai:c', base_url: 'http://h/v1?key=secret'}", "base_url: should have no user, key or query"),
         ("{model: 'openai:c', base_url: 'http://h:port/v1'}", "base_url: is no address"),
         ("{model: 'openai:c', base_url: 'http://[h/v1'}", "base_url: is no address"),
