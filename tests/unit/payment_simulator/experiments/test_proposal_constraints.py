@@ -377,8 +377,8 @@ def test_a_kind_of_tree_that_is_not_known_is_told(tmp_path):
     ("settings_", "problem"),
     [
         ("{model: 'anthropic:c', base_url: 'http://h/v1'}", "base_url: is of an OpenAI-compatible server"),
-        ("{model: 'openai:c', base_url: 'http://me:secret@h/v1'}", "base_url: holds a password in a URL"),
-        ("{model: 'openai:c', base_url: 'http://h/v1?key=secret'}", "base_url: should have no user, key or query"),
+        ("{model: 'openai:c', base_url: 'http://me:hunter2@h/v1'}", "base_url: holds a password in a URL"),
+        ("{model: 'openai:c', base_url: 'http://h/v1?key=hunter2'}", "base_url: should have no user, key or query"),
         ("{model: 'openai:c', base_url: 'http://h:port/v1'}", "base_url: is no address"),
         ("{model: 'openai:c', base_url: 'http://[h/v1'}", "base_url: is no address"),
         ("{model: 'openai:c', base_url: 'http:///v1'}", "base_url: is no address"),
@@ -390,4 +390,4 @@ def test_a_models_address_is_checked_when_an_experiment_is_read_and_has_no_key_i
     with pytest.raises(ConfigError) as raised:
         ExperimentConfig.from_yaml(file)
     assert problem in str(raised.value)
-    assert "secret" not in str(raised.value)
+    assert "hunter2" not in str(raised.value)
