@@ -91,7 +91,7 @@ def seal_of(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_seal(content: bytes, data: dict[str, Any]) -> Seal:
-    """Whether the file's bytes, `content`, of which `data` was read, are as they were sealed."""
+    """Return "holds" if the file's bytes, `content`, from which `data` was read, are as they were sealed."""
     digest = seal_of(data).get("sha256")
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
         return "absent"

@@ -37,7 +37,7 @@ TAIL = LONGEST_ENCODED * LEAST_PART
 
 
 def key_problem(key: str) -> str | None:
-    """Why this is no key; None where it may be one. HTTP would refuse it too, and quote it."""
+    """Return the reason why this is no key; None where it may be one. HTTP would refuse it too, and quote it."""
     if key.isascii() and key.isprintable():
         return None
     return "the API key holds a line break or another character that no key has; set it again"
@@ -140,7 +140,7 @@ def _pieces(text: str, length: int) -> Iterator[str]:
 
 
 def _forms(key: str) -> Iterator[str]:
-    """How a key may be written, but for what `ENCODED` knows."""
+    """Return the forms in which a key may be written, but for those that `ENCODED` knows."""
     data = key.encode(errors="replace")
     yield from (key, key.lower(), key.upper(), key[::-1], data.hex(), data.hex().upper())
     for before in range(3):  # bytes, of what is encoded with it

@@ -72,7 +72,7 @@ def _not_regular(path: Path, kind: int) -> OSError:
 
 
 def kind_of(name: Path | str, folder: int | None = None) -> str:
-    """What is at `name` (in the directory of the descriptor `folder`), as "a symbolic link", "a regular file".
+    """Return in words the kind of file at `name` (in the directory of the descriptor `folder`): "a symbolic link".
 
     Raises:
         OSError: there is nothing, or it cannot be told.

@@ -54,7 +54,7 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants")
 
     max_nesting: ClassVar[int] = MAX_NESTING
-    """How deep what a field holds may be when the record is built."""
+    """The greatest depth of what a field holds when the record is built."""
 
     _unknown: dict[str, JsonValue] = PrivateAttr(default_factory=dict)  # takes part in ==
 

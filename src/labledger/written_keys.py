@@ -113,7 +113,7 @@ def written_keys(document: Any, location: Location = ()) -> Iterator[tuple[Locat
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a flag, a field, a header or a variable of this name holds a key, a token or a password."""
+    """Return True if a flag, a field, a header or a variable of this name holds a key, a token or a password."""
     words = [word.lower() for word in WORDS.findall(name)]
     if not words or name in NAMES_ONE:
         return False
@@ -129,7 +129,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def in_text(text: str) -> str | None:
-    """How a key in a text is known, by its shape or its place in a URL; None where there is none."""
+    """Return the sign by which a key in a text is known, its shape or its place in a URL; None where there is none."""
     if found := KNOWN_SHAPE.search(text):
         shape = list(SHAPES)[int(str(found.lastgroup).removeprefix("shape"))]
         return f"holds what looks like {shape}"
@@ -151,31 +151,31 @@ def _in_entry(name: str, value: Any, location: Location) -> Iterator[tuple[Locat
 
 
 def _is_one_written_word(value: Any) -> bool:
-    """Whether a value may be a key: a text without blanks, but for the scheme before it."""
+    """Return True if a value may be a key: a text without blanks, but for the scheme before it."""
     if not isinstance(value, str) or not _is_written(value):
         return False
     return re.fullmatch(rf"(?:{SCHEME})?\S+", value.strip(), re.IGNORECASE) is not None
 
 
 def _is_written(value: str) -> bool:
-    """Whether a value is there, and is not what a shell puts in its place."""
+    """Return True if a value is there, and is not what a shell puts in its place."""
     return bool(value.strip()) and not value.lstrip("\"'").startswith(("$", "`", "<"))
 
 
 def _is_random(text: str) -> bool:
-    """Whether letters, capitals and digits change as in a key, and in no name: in one run, and often."""
+    """Return True if letters, capitals and digits change as in a key, and in no name: in one run, and often."""
     least = 12 if len(text) >= 40 else 16
     runs = (run for run in re.split("[-_]", text) if len(run) >= least)
     return any(len(re.findall(r"[a-z]+|[A-Z]+|\d+", run)) >= 4 for run in runs)
 
 
 def _is_word(text: str) -> bool:
-    """Whether a text may be a flag, a header or JSON, and not a person's prose."""
+    """Return True if a text may be a flag, a header or JSON, and not a person's prose."""
     return text.startswith(("-", "{", "[")) or len(text.split(None, 1)) < 2 or HEADER.fullmatch(text) is not None
 
 
 def _in_word(word: str, before: str = "", depth: int = 0) -> str | None:
-    """How a key in a word of a command is known, or one that is given to the flag `before` it."""
+    """Return the sign of a key in a word of a command, or of one that is given to the flag `before` it."""
     if what := in_text(word):
         return what
     if FLAG.fullmatch(before) and is_secret_name(before) and _is_written(word) and not word.startswith("--"):
@@ -188,7 +188,7 @@ def _in_word(word: str, before: str = "", depth: int = 0) -> str | None:
 
 
 def _in_parts(word: str, depth: int) -> Iterator[str]:
-    """How keys are known in a word that is JSON, a shell's command, or a flag with one of these as its value."""
+    """Yield the signs of keys in a word that is JSON, a shell's command, or a flag with one of these as its value."""
     if word.startswith(("{", "[")):
         with contextlib.suppress(ValueError, RecursionError):
             yield from (what for _, what in written_keys(json.loads(word)))

@@ -240,7 +240,7 @@ def _run_totals(measurement: Measurement, counted: Totals, energy: RunEnergy) ->
 
 
 def _energy_fields(measurement: Measurement, energy: RunEnergy, per_output_token_j: float | None) -> dict[str, object]:
-    """What is known of the energy beside its ratios. Powers are left to sources that measure."""
+    """Return the fields of the energy beside its ratios. Powers are left to sources that measure."""
     reading, total_j, bare = measurement.energy, energy.total_j, measurement.energy.bare_idle
     start_s, end_s = _energy_span(measurement)
     duration_s = end_s - start_s

@@ -97,7 +97,7 @@ def remove_meetings(port: int) -> None:
 
 
 def _is_own(folder: Path) -> bool:
-    """Whether it is a directory of this user that nobody else can write to: anybody can make one of its name."""
+    """Return True if it is a directory of this user that nobody else can write to: anybody can make one of its name."""
     try:
         seen = folder.lstat()
     except FileNotFoundError:

@@ -53,7 +53,7 @@ def expect_processes(experiment_id: str, count: int, results_dir: Path) -> Path:
 
 
 def expected_processes(folder: Path) -> int | None:
-    """What `expect_processes` said in a folder of `.state/`; None where it did not.
+    """Return the number that `expect_processes` left in a folder of `.state/`; None where it left none.
 
     Raises:
         UnreadableFileError: it says more than there can be.

@@ -50,7 +50,7 @@ def result_files(directory: Path) -> Iterator[Path]:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether anything has that name, or that cannot be told: a reader says then what it is."""
+    """Return True if anything has that name, or that cannot be told: a reader says then what it is."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):

@@ -189,7 +189,7 @@ def safe_name(name: object) -> str:
 
 
 def check_integrity(path: Path, content: bytes, data: dict[str, Any]) -> Seal:
-    """Whether the file and its sidecar are as they were saved; "absent" where there is no such key.
+    """Return "holds" if the file and its sidecar are as they were saved; "absent" where there is no such key.
 
     Raises:
         OSError: the sidecar cannot be read.

@@ -177,7 +177,7 @@ def _run(folder: Path, directory: Path, saved: SavedResults) -> Leftover:
 
 
 def _contents(folder: Path, directory: Path, saved: SavedResults) -> tuple[str, bool]:
-    """What a run's folder holds, in words, and whether that is a complete run."""
+    """Describe the content of a run's folder in words, and say whether that is a complete run."""
     raws, expected = load_raw_results(folder), expected_processes(folder)
     of_killed, problems = _recovered(folder, directory)
     raws += of_killed
@@ -221,7 +221,7 @@ def _recovered(folder: Path, directory: Path) -> tuple[list[RawProcessResult], l
 
 
 def _in_result_folder(entry: "os.DirEntry[str]", directory: Path) -> Iterator[Leftover]:
-    """What is left in a result's folder, or the folder itself."""
+    """Yield the leftovers in a result's folder, or the folder itself."""
     folder, has_our_name = directory / entry.name, OUR_FOLDER.fullmatch(entry.name) is not None
     if entry.is_symlink():  # a result that lies elsewhere may be linked from here
         if has_our_name and not os.path.exists(folder / RESULT_FILE):
@@ -284,7 +284,7 @@ def _reason(error: OSError | UnreadableFileError) -> str:
 
 
 def _because_of(names: Sequence[str]) -> str | None:
-    """Why a folder is left alone that has these names of others in it."""
+    """Return the reason for leaving a folder alone that has these names of others in it."""
     if not names:
         return None
     more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""

@@ -43,7 +43,7 @@ UNFINISHED_RESULT_FILES = _any_of(OUR_TEMPORARY, names_of(TIMESERIES_FILE))
 
 
 def is_regular(path: Path) -> bool:
-    """Whether there is a regular file at `path`; a link is none."""
+    """Return True if there is a regular file at `path`; a link is none."""
     try:
         return kind_of(path) == A_REGULAR_FILE
     except (FileNotFoundError, NotADirectoryError):

@@ -20,7 +20,7 @@ RERUN_COMMAND = "payment-sim experiment run CONFIG"
 
 
 class ExperimentResult(Document):
-    """What a run found: the profile after its last decision, priced on draws that nothing was decided on. Cents.
+    """The outcome of a run: the profile after its last decision, priced on draws that nothing was decided on. Cents.
 
     A file that lacks a field gives None for it.
     """
@@ -36,11 +36,11 @@ class ExperimentResult(Document):
     experiment_name: Annotated[str | None, Known]
     """The name of its configuration."""
     converged: Annotated[bool | None, Known]
-    """Whether nothing moved any more."""
+    """True if nothing moved any more."""
     convergence_reason: Annotated[str | None, Known]
-    """Why it ended: stability or max_iterations."""
+    """The reason for its end: stability or max_iterations."""
     num_iterations: Annotated[int | None, Known]
-    """How many iterations it had."""
+    """The number of its iterations."""
     final_costs: Annotated[int | None, Known]
     """Cents of all banks together."""
     final_costs_by_agent: dict[str, int] = Field(default_factory=dict)

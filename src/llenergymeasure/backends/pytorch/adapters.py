@@ -15,7 +15,7 @@ ADAPTER_CONFIG = "adapter_config.json"
 
 
 def lora_problems(lora: LoraConfig) -> Iterator[str]:
-    """What keeps the adapter from being loaded."""
+    """Yield the problems that keep the adapter from being loaded."""
     folder = Path(os.path.expanduser(lora.path))
     if not folder.is_dir():
         yield f"lora.path: {lora.path}: no such folder (looked for {folder.absolute()})"
@@ -30,7 +30,7 @@ def lora_problems(lora: LoraConfig) -> Iterator[str]:
 
 
 def adapter_beside_a_model(hub_id: str | None = None) -> str:
-    """Why a model is refused whose folder holds an adapter as well, and what to do.
+    """Return the reason why a model is refused whose folder holds an adapter as well, and the way out.
 
     transformers applies such an adapter to the model unasked.
     """
@@ -42,7 +42,7 @@ def adapter_beside_a_model(hub_id: str | None = None) -> str:
 
 
 def adapter_alone(config_file: Path, source: str) -> str:
-    """Why `source`, a folder or a hub id that has an adapter and no model, is refused, and what to do."""
+    """Return the reason why `source`, a folder or hub id with an adapter and no model, is refused, and the way out."""
     try:
         base = json.loads(config_file.read_text(encoding="utf-8")).get("base_model_name_or_path")
     except (OSError, ValueError, AttributeError):

@@ -42,7 +42,7 @@ def prompt_problems(config: ExperimentConfig, prompts: Sequence[Prompt]) -> Iter
 
 
 def weight_problems(config: ExperimentConfig) -> Iterator[str]:
-    """What the headers of the model's files show that does not fit its config.json; asked once all else is in order."""
+    """Yield the problems that the headers of the model's files show against its config.json; asked when all else is well."""
     folder = None if config.model == RANDOM_LLAMA else model_folder(config)
     if folder is not None:
         for problem in header_problems(config, folder):

@@ -85,7 +85,7 @@ def load(config: ExperimentConfig, corpus: Callable[[], str]) -> Loaded:
 
 
 def embedded_tokens(model: Any) -> int:
-    """How many tokens a model has embeddings for; an adapter may wrap the embedding."""
+    """Return the number of tokens that a model has embeddings for; an adapter may wrap the embedding."""
     return int(model.get_input_embeddings().weight.shape[0])
 
 

@@ -66,7 +66,7 @@ def stored_tensors(path: Path) -> dict[str, StoredTensor] | None:
 
 
 def safetensors_problem(path: Path) -> str | None:
-    """What is wrong with a safetensors file, read from its header and its size; None if nothing.
+    """Return the fault of a safetensors file, read from its header and its size; None if it has none.
 
     The format: a 64-bit little-endian length, that many bytes of JSON, then the data, whose last byte is the
     largest `data_offsets` end.

@@ -27,7 +27,7 @@ def build_skeleton(model: str, revision: str | None = None) -> Any:
 
 
 def saved_config(folder: Path) -> dict[str, Any]:
-    """What a model folder's config.json says; nothing where it cannot be read."""
+    """Return the content of a model folder's config.json; an empty dict where it cannot be read."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

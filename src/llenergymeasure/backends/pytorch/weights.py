@@ -49,7 +49,7 @@ def named(names: Collection[str]) -> str:
 
 
 def misfit(model: Any, report: dict[str, Any], folder: Path | None) -> Misfit:
-    """How the files in `folder` fit `model` by what transformers reports of its loading (`output_loading_info`).
+    """Judge how the files in `folder` fit `model`, by the report of transformers on its loading (`output_loading_info`).
 
     Tied weights, and what the architecture says it can do without, are not in that report.
     """
@@ -94,7 +94,7 @@ def remarks_on(misfit: Misfit, source: str) -> Iterator[str]:
 
 
 def header_problems(config: ExperimentConfig, folder: Path) -> Iterator[str]:
-    """What the headers of a model's files show that does not fit its config.json; no weight is read.
+    """Yield the problems that the headers of a model's files show against its config.json; no weight is read.
 
     Nothing where transformers does not build the model, or not without code of its own: then loading it shows.
     """
@@ -174,7 +174,7 @@ def _storage_problems(stored: Mapping[str, StoredTensor]) -> Iterator[str]:
 
 
 def _shape_problems(config: ExperimentConfig, stored: Mapping[str, StoredTensor], folder: Path) -> Iterator[str]:
-    """How tensors of these names and shapes would not fit: transformers loads them on the meta device, without data."""
+    """Return the misfits of tensors of these names and shapes: transformers loads them on the meta device, without data."""
     import torch
 
     try:
@@ -214,7 +214,7 @@ def _transformers_silent() -> Iterator[None]:
 
 
 def is_conversion_error(error: Exception) -> bool:
-    """Whether transformers could not make a model's tensors of those that it has; it logs which."""
+    """Return True if transformers could not make a model's tensors of those that it has; it logs which."""
     return isinstance(error, RuntimeError) and "CONVERSION" in str(error)
 
 
