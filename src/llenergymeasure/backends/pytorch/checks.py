@@ -42,7 +42,7 @@ def prompt_problems(config: ExperimentConfig, prompts: Sequence[Prompt]) -> Iter
 
 
 def weight_problems(config: ExperimentConfig) -> Iterator[str]:
-    """Yield the problems that the headers of the model's files show against its config.json; asked when all else is well."""
+    """Yield the misfits of the model's files, by their headers, and its config.json; asked when all else is well."""
     folder = None if config.model == RANDOM_LLAMA else model_folder(config)
     if folder is not None:
         for problem in header_problems(config, folder):

@@ -49,7 +49,7 @@ def named(names: Collection[str]) -> str:
 
 
 def misfit(model: Any, report: dict[str, Any], folder: Path | None) -> Misfit:
-    """Judge how the files in `folder` fit `model`, by the report of transformers on its loading (`output_loading_info`).
+    """Judge how the files in `folder` fit `model`, by the report of transformers on loading (`output_loading_info`).
 
     Tied weights, and what the architecture says it can do without, are not in that report.
     """
@@ -174,7 +174,7 @@ def _storage_problems(stored: Mapping[str, StoredTensor]) -> Iterator[str]:
 
 
 def _shape_problems(config: ExperimentConfig, stored: Mapping[str, StoredTensor], folder: Path) -> Iterator[str]:
-    """Return the misfits of tensors of these names and shapes: transformers loads them on the meta device, without data."""
+    """Yield the misfits of tensors of these names and shapes: transformers loads them on the meta device."""
     import torch
 
     try:
