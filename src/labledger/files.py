@@ -14,6 +14,7 @@ been placed there by somebody else: no link is followed from there on, also one 
 """
 
 import contextlib
+import errno
 import hashlib
 import itertools
 import os
@@ -22,12 +23,15 @@ import shutil
 import signal
 import stat
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 
 COPY_CHUNK_BYTES = 1 << 20
 JOIN_TRIES = 100
+PATIENCE_S = 10.0
+LOOK_EVERY_S = 0.02
 
 
 def write_durably(path: Path, content: bytes, *, within: Path | None = None) -> None:
@@ -146,12 +150,22 @@ def unheld(directory: Path, *, within: Path | None = None) -> Iterator[bool]:
     """Whether nobody holds `directory`; inside, nobody begins to, nor claims another one beside it.
 
     Raises:
+        TimeoutError: others begin or end something beside it, and one of them has done so for 10 s: it is stopped.
         OSError: there is no such directory.
     """
     with opened_directory(directory.parent, within=within) as beside:
-        lock(beside, exclusive=True)  # before the directory is opened: another may be made in its place
+        _lock_soon(beside, directory.parent)  # before the directory is opened: another may be made in its place
         with opened_directory(directory, within=within) as descriptor:
             yield lock(descriptor, exclusive=True, wait=False)
+
+
+def _lock_soon(descriptor: int, directory: Path) -> None:
+    until_s = time.monotonic() + PATIENCE_S
+    while not lock(descriptor, exclusive=True, wait=False):
+        if time.monotonic() > until_s:
+            reason = f"in use for {PATIENCE_S:g} s by a process that begins or ends in it; is one stopped? try again"
+            raise TimeoutError(errno.ETIMEDOUT, reason, os.fspath(directory))
+        time.sleep(LOOK_EVERY_S)
 
 
 @contextlib.contextmanager

@@ -192,10 +192,13 @@ def _recover(leftover: "Leftover", directory: Path, remove: bool) -> Literal["do
     if leftover.complete:
         try:
             saved = recovery.aggregate(leftover, directory)
-        except (ExperimentError, UnreadableFileError, OSError) as error:
+        except OSError as error:  # the run is whole: it stays, also where others are removed
+            print_line(f"{leftover.path}: {what}, and could not be read or saved: {error.filename}: {error.strerror}")
+            return "failed"
+        except (ExperimentError, UnreadableFileError) as error:
             what = f"{what}, and cannot be aggregated: {error}"
         else:
-            where = f"saved in {saved.parent}" if saved else "it is at work"
+            where = f"saved in {saved.parent}" if saved else "another process has saved it, or works on it"
             print_line(f"{leftover.path}: complete; {where}{_left_alone(kept)}")
             return "done"
     if not remove:

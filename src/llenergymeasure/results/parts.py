@@ -93,10 +93,14 @@ def load_parts(folder: Path, raws: Sequence[RawProcessResult]) -> list[Experimen
         UnreadableFileError: one is broken.
         OSError: one cannot be read.
     """
-    paths = [folder / PART_FILE.format(index=raw.process_index) for raw in raws]
-    if not all(map(is_regular, paths)):
-        return []
-    return [read_document(ExperimentResult, read_regular(path), str(path))[0] for path in paths]
+    parts = [part for raw in raws if (part := load_part(folder, raw)) is not None]
+    return parts if len(parts) == len(raws) else []
+
+
+def load_part(folder: Path, raw: RawProcessResult) -> ExperimentResult | None:
+    """The part of one process; None where there is none. Raises as `load_parts`."""
+    path = folder / PART_FILE.format(index=raw.process_index)
+    return read_document(ExperimentResult, read_regular(path), str(path))[0] if is_regular(path) else None
 
 
 def load_samples(folder: Path, raws: Sequence[RawProcessResult]) -> list[PowerSample]:

@@ -7,69 +7,40 @@ followed, where it is a link, nor removed.
 import contextlib
 import os
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
 from labledger.documents import dump_document
 from labledger.errors import UnreadableFileError
 from labledger.files import unheld, write_durably
 from labledger.regular_files import kind_of
-from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
-from llenergymeasure.errors import ExperimentError
+from llenergymeasure.domain.experiment import RawProcessResult
+from llenergymeasure.results import complete_runs
 from llenergymeasure.results.aggregation import (
-    aggregate_results,
     expected_processes,
     load_raw_results,
     validate_process_completeness,
 )
-from llenergymeasure.results.catalog import read_result, result_files
+from llenergymeasure.results.complete_runs import SavedResults
 from llenergymeasure.results.journal_reading import read_journal
-from llenergymeasure.results.parts import combine, load_parts, load_samples
-from llenergymeasure.results.persistence import RESULT_FILE, STATE_FOLDER, safe_name, save_result
+from llenergymeasure.results.persistence import RESULT_FILE, STATE_FOLDER, safe_name
 from llenergymeasure.results.state import (
     JOURNAL_FILE,
     OUR_TEMPORARY,
     RUN_FILES,
     UNFINISHED_RESULT_FILES,
-    discard_run,
     is_regular,
     names_of,
     remove_file,
     remove_folder,
     strangers,
 )
-from llenergymeasure.results.timeseries import temporary_timeseries
 
-OUR_FOLDER = re.compile(r"[a-z0-9._-]+_[a-z0-9._-]+_[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}(_[0-9]+)?")
-UNKNOWN_HASH = "unknown"
+OUR_FOLDER = re.compile(r"[a-z0-9._-]+_[a-z0-9._-]+_[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}(_[1-9][0-9]{0,8})?")
 RECOVERED_SUFFIX = ".recovered.json"
 SHOWN_NAMES = 3
-
-
-class SavedResults:
-    """The results in a directory by their experiment's id. Each file is read once, also one that is saved meanwhile."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._read: set[Path] = set()
-        self._by_id: dict[str, Path] = {}
-
-    def path(self, experiment_id: str | None) -> Path | None:
-        """Return the result.json of that experiment; None where it has none."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they are about other runs
-            for path in result_files(self._directory):
-                result = read_result(path) if path not in self._read else None
-                self._read.add(path)
-                if isinstance(result, ExperimentResult):
-                    self._by_id[str(result.experiment_id)] = path
-        found = self._by_id.get(str(experiment_id))
-        return found if found is not None and is_regular(found) else None
 
 
 @dataclass(frozen=True)
@@ -96,6 +67,9 @@ def find_leftovers(directory: Path) -> list[Leftover]:
 
     What only is in the place of such a thing is in the list, too. No link in `directory` is followed. Of a killed
     process's journal the raw result is written beside it, where that can be done.
+
+    Raises:
+        TimeoutError: a process that begins or ends in `directory` does not get on.
     """
     if not directory.is_dir():
         return []
@@ -144,20 +118,24 @@ def _runs(directory: Path) -> Iterator[Leftover]:
         return
     yield from _temporaries(state, directory)
     for entry in entries:
-        folder = state / entry.name
-        if not entry.is_dir(follow_symlinks=False) or safe_name(entry.name) != entry.name:
-            if not _is_temporary(entry):
-                yield from _other(folder, directory)
-            continue
-        try:
-            with unheld(folder, within=directory) as is_free:
-                pass
-            if is_free:
-                yield _run(folder, directory, saved)
-        except FileNotFoundError:  # removed meanwhile
-            continue
-        except OSError as error:
-            yield _closed(folder, directory, error)
+        if entry.is_dir(follow_symlinks=False) and safe_name(entry.name) == entry.name:
+            yield from _unheld_run(state / entry.name, directory, saved)
+        elif not _is_temporary(entry):
+            yield from _other(state / entry.name, directory)
+
+
+def _unheld_run(folder: Path, directory: Path, saved: SavedResults) -> Iterator[Leftover]:
+    try:
+        with unheld(folder, within=directory) as is_free:
+            pass
+        if is_free:
+            yield _run(folder, directory, saved)
+    except FileNotFoundError:  # removed meanwhile
+        return
+    except TimeoutError:
+        raise
+    except OSError as error:
+        yield _closed(folder, directory, error)
 
 
 def _run(folder: Path, directory: Path, saved: SavedResults) -> Leftover:
@@ -234,6 +212,8 @@ def _in_result_folder(entry: "os.DirEntry[str]", directory: Path) -> Iterator[Le
                 yield from _unfinished(folder, directory)
         except FileNotFoundError:  # removed meanwhile
             return
+        except TimeoutError:
+            raise
         except OSError as error:
             if has_our_name:
                 yield _closed(folder, directory, error)
@@ -292,43 +272,5 @@ def _because_of(names: Sequence[str]) -> str | None:
 
 
 def aggregate(leftover: Leftover, directory: Path) -> Path | None:
-    """Make one result of a complete run, save it in `directory`, remove the run, and return the result.json.
-
-    None where another process has done so, or works on it. What the processes' files do not say (where a part is broken
-    or missing: the configuration, the environment) stays unknown.
-
-    Raises:
-        ExperimentError: a process's result lacks what the sums need, or they do not fit together.
-        OSError: it could not be saved; the run is still there.
-    """
-    if not leftover.path.is_dir():
-        return None
-    with unheld(leftover.path, within=directory) as is_free:
-        return _aggregate(leftover.path, directory, leftover.saved or SavedResults(directory)) if is_free else None
-
-
-def _aggregate(folder: Path, directory: Path, saved: SavedResults) -> Path:
-    raws = load_raw_results(folder)
-    if path := saved.path(raws[0].experiment_id):
-        discard_run(folder)
-        return path
-    try:
-        result = _sum(folder, raws)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # A file may hold any values that its types allow, which need not fit together.
-        problem = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise ExperimentError(f"the files in {folder} do not fit together: {problem}") from error
-    with temporary_timeseries(load_samples(folder, raws)) as timeseries:
-        path = save_result(result, directory, timeseries)
-    discard_run(folder)
-    return path
-
-
-def _sum(folder: Path, raws: Sequence[RawProcessResult]) -> ExperimentResult:
-    parts: list[ExperimentResult] = []
-    with contextlib.suppress(UnreadableFileError):
-        parts = load_parts(folder, raws)
-    if parts:
-        return combine(raws, parts)
-    result = aggregate_results(raws, str(raws[0].experiment_id), UNKNOWN_HASH)
-    return result.model_copy(update={"effective_config": {"model": raws[0].model_name}})
+    """Aggregate a complete run, see `complete_runs.aggregate`, which it returns and raises as."""
+    return complete_runs.aggregate(leftover.path, directory, leftover.saved or SavedResults(directory))

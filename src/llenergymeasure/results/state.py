@@ -25,8 +25,8 @@ OUR_TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
 
 
 def names_of(template: str) -> re.Pattern[str]:
-    """The names of a file that every process has."""
-    return re.compile(re.escape(template).replace(r"\{index\}", "[0-9]+"))
+    """The names of a file that every process has; its index is as it is written, and there are at most 10,000."""
+    return re.compile(re.escape(template).replace(r"\{index\}", "(?:0|[1-9][0-9]{0,3})"))
 
 
 def _any_of(*patterns: re.Pattern[str]) -> re.Pattern[str]:

@@ -1,15 +1,17 @@
 """One result of several processes."""
 
+import json
+import shutil
 import warnings
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from labledger.schema_versions import SchemaVersionWarning
-from llenergymeasure.domain.experiment import RawProcessResult, RequestColumns
+from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult, RequestColumns
 from llenergymeasure.domain.metrics import ComputeMetrics, EnergyMetrics, InferenceMetrics, Timestamps
 from llenergymeasure.errors import ExperimentError
-from llenergymeasure.results import catalog, recovery
+from llenergymeasure.results import catalog, complete_runs
 from llenergymeasure.results.aggregation import (
     aggregate_results,
     expect_processes,
@@ -19,6 +21,7 @@ from llenergymeasure.results.aggregation import (
 )
 from llenergymeasure.results.persistence import save_raw_result
 from llenergymeasure.results.recovery import aggregate, find_leftovers
+from llenergymeasure.results.verification import verify
 
 START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -254,16 +257,16 @@ def test_an_aggregation_that_was_cut_short_after_it_had_saved_is_not_made_twice(
 
 
 def test_each_result_is_read_once_however_many_runs_are_recovered(saved, monkeypatch):
-    names = ("e1", "e2", "e3")
+    names = ("r1", "r2", "r3")
     for name in names:
         folder = saved(*(raw(index).model_copy(update={"experiment_id": name}) for index in (0, 1)))
         expect_processes(name, 2, folder)
     aggregated(raw(0), raw(1)).save(folder)
     read = []
-    monkeypatch.setattr(recovery, "read_result", lambda path: read.append(path) or catalog.read_result(path))
+    monkeypatch.setattr(complete_runs, "read_result", lambda path: read.append(path) or catalog.read_result(path))
     for leftover in find_leftovers(folder):
         aggregate(leftover, folder)
-    assert len(list(folder.glob("*/result.json"))) == len(names)
+    assert len(list(folder.glob("*/result.json"))) == 1 + len(names)
     assert len(read) == len(set(read)) > 0
 
 
@@ -275,6 +278,38 @@ def test_a_run_whose_result_was_removed_again_is_saved_anew(saved):
     assert leftover.saved.path("e1") == path
     path.unlink()
     assert aggregate(leftover, folder).is_file()
+
+
+def other_run(path, folder):
+    path.write_bytes(path.read_bytes().replace(b'"total_tokens": 200', b'"total_tokens": 201'))
+
+
+def another_of_its_name(path, folder):
+    path.write_text(json.dumps({"kind": "llem.result", "experiment_id": "e1"}))
+
+
+def same_id_other_requests(path, folder):
+    shutil.rmtree(path.parent)
+    aggregated(raw(0), raw(1, energy_j=51.0)).save(folder)
+
+
+def behind_a_link(path, folder):
+    elsewhere = folder.parent / f"elsewhere-{folder.name}"
+    path.parent.rename(elsewhere)
+    path.parent.symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize("spoil", [other_run, another_of_its_name, same_id_other_requests, behind_a_link])
+def test_a_complete_run_goes_only_where_a_result_holds_all_of_it_as_it_was_saved(saved, spoil):
+    folder = saved(raw(0), raw(1))
+    expect_processes("e1", 2, folder)
+    spoil(aggregated(raw(0), raw(1)).save(folder), folder)
+    (leftover,) = find_leftovers(folder)
+    before = set(folder.glob("*/result.json"))
+    path = aggregate(leftover, folder)
+    assert path not in before
+    assert verify(path).status == "ok"
+    assert ExperimentResult.from_json(path).total_tokens == 200
 
 
 def test_a_run_whose_last_process_left_nothing_is_not_complete(saved):

@@ -708,19 +708,24 @@ BROKEN = {
 
 @pytest.mark.parametrize("index", [0, 1])
 @pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
-def test_a_recovered_run_without_all_of_its_parts_is_the_sum_of_its_raw_results(tmp_path, index, content):
-    run = left(tmp_path, two_gpus(), (rows(0, 1.0), rows(1, 1.0)))
+def test_a_recovered_run_without_all_of_its_parts_says_so_and_keeps_what_the_others_knew(tmp_path, index, content):
+    parts = two_gpus()
+    run = left(tmp_path, parts, (rows(0, 1.0), rows(1, 1.0)))
     part = run / f"part_{index}.json"
     if content is None:
         part.unlink()
     else:
         part.write_text(content)
     (leftover,) = find_leftovers(tmp_path)
-    path = aggregate(leftover, tmp_path)
-    found = ExperimentResult.from_json(path)
+    with pytest.warns(UserWarning, match=f"process {index}: its part is "):
+        path = aggregate(leftover, tmp_path)
+    found, other = ExperimentResult.from_json(path), parts[1 - index]
     assert (found.total_energy_j, found.output_tokens, found.latency_stats.e2e_ms.n) == (90.0, 24, 8)
-    assert (found.measurement_config_hash, found.effective_config) == ("unknown", {"model": "random:llama"})
-    assert (found.energy_uncertainty_j, found.verdict) == (None, None)
+    assert found.measurement_config_hash == other.measurement_config_hash
+    assert found.effective_config == other.effective_config
+    assert set(other.measurement_warnings) <= set(found.measurement_warnings)
+    assert (found.energy_uncertainty_j, found.verdict) == (None, "invalid")
+    assert found.verdict_reasons[0].startswith(f"process {index}: its part is ")
     assert (found.multi_gpu.energy_per_gpu_j, found.multi_gpu.gpu_uuids) == ([60.0, 30.0], None)
     assert [row["timestamp_s"] for row in found.load_timeseries(path).to_pylist()] == [1.0, 1.5]
     assert not run.exists()

@@ -1,5 +1,6 @@
 """`llem results recover` in a folder that holds more than what killed runs have left."""
 
+import errno
 import os
 import shutil
 
@@ -13,15 +14,16 @@ from test_parts import left, rows, two_gpus
 from tiny import tiny_config
 
 from hostile_places import KINDS, NO_FILES, Outside, names_below, place
+from labledger import files
 from labledger.errors import LabledgerError
-from labledger.files import joined_directory
+from labledger.files import joined_directory, lock, opened_directory
 from labledger.redaction import redactor
 from llenergymeasure import preflight
 from llenergymeasure.backends.openai.server_log import ServerLog
 from llenergymeasure.domain.experiment import RawProcessResult
 from llenergymeasure.energy.selection import find_sources
 from llenergymeasure.errors import BackendError, ExperimentError, PreFlightError
-from llenergymeasure.results import recovery
+from llenergymeasure.results import complete_runs, recovery
 from llenergymeasure.results.parts import save_part
 from llenergymeasure.results.persistence import server_log, state_folder
 from llenergymeasure.results.recovery import aggregate, find_leftovers, remove
@@ -315,3 +317,50 @@ def test_a_timeseries_of_other_columns_is_an_error_and_stays(results):
     with pytest.raises(LabledgerError, match=r"timeseries_1\.parquet: other columns than a timeseries"):
         recovery.aggregate(leftover, results)
     assert "cannot be aggregated" in recover(results)
+
+
+# What is not lost.
+
+
+def test_a_complete_run_that_cannot_be_saved_stays_also_where_others_are_removed(results, monkeypatch):
+    run = left(results, two_gpus())
+    names = sorted(path.name for path in run.iterdir())
+
+    def full_disk(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "result.json")
+
+    monkeypatch.setattr(complete_runs, "save_result", full_disk)
+    code, shown = llem("results", "recover", results, "--remove")
+    assert code == 1
+    assert "could not be read or saved: result.json: No space left on device" in shown
+    assert sorted(path.name for path in run.iterdir()) == names
+    monkeypatch.undo()
+    assert "complete; saved in" in recover(results, "--remove")
+
+
+def test_a_run_that_another_process_recovers_first_is_told_as_such(results):
+    left(results, two_gpus())
+    (first,), (second,) = find_leftovers(results), find_leftovers(results)
+    assert aggregate(first, results) is not None
+    assert aggregate(second, results) is None
+    assert len(list(results.glob("*/result.json"))) == 1
+
+
+def test_where_a_stopped_process_begins_a_run_recover_ends_with_an_error_and_does_not_wait(results, monkeypatch):
+    left(results, two_gpus())
+    monkeypatch.setattr(files, "PATIENCE_S", 0.1)
+    with opened_directory(results / ".state") as descriptor:
+        assert lock(descriptor, exclusive=False)
+        code, shown = llem("results", "recover", results, "--remove")
+    assert code == 1
+    assert f"error: {results / '.state'}: in use for 0.1 s by a process that begins or ends in it" in shown
+    assert "complete; saved in" in recover(results)
+
+
+@pytest.mark.parametrize("name", ["process_007.json", f"process_{'9' * 200}.json", "process_10000.jsonl"])
+def test_a_name_that_no_process_writes_is_not_ours(results, name):
+    other = results / ".state" / "run" / name
+    other.parent.mkdir(parents=True)
+    other.write_text("{}")
+    assert "left alone" in recover(results, "--remove")
+    assert other.read_text() == "{}"
