@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from labledger.errors import is_out_of_memory
 from labledger.intervals import bootstrap_means
 from llenergymeasure.domain.experiment import FailedRequestColumns, RawProcessResult, RequestColumns
 from llenergymeasure.domain.metrics import ConfidenceInterval, LatencyStats
@@ -134,5 +135,7 @@ def unless_memory_is_out(
     them."""
     try:
         return intervals(), []
-    except MemoryError:
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         return {}, [OUT_OF_MEMORY]
