@@ -93,9 +93,9 @@ def telling_warnings(name: str) -> Iterator[None]:
         yield
     for warning in caught:
         of_all = issubclass(warning.category, SchemaVersionWarning)
-        text = str(warning.message) if of_all else clean(f"{name}: {warning.message}")
+        text = str(warning.message) if of_all else clean(f"warning: {name}: {warning.message}")
         if text not in _told:
-            print_error(text)
+            print_answer(text, to_stderr=True)
             _told.add(text)
 
 
