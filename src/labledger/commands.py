@@ -18,7 +18,7 @@ from typing import Any
 import typer
 
 from labledger.console import print_answer, print_error
-from labledger.errors import LabledgerError
+from labledger.errors import LabledgerError, is_out_of_memory, is_panic
 from labledger.extras import explained
 from labledger.redaction import environment_keys, redactor
 from labledger.untrusted_text import clean, clean_lines
@@ -51,8 +51,8 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
             terminated = isinstance(error, Terminated)
             _report("terminated" if terminated else "interrupted", error)
             raise typer.Exit(EXIT_TERMINATED if terminated else EXIT_INTERRUPTED) from error
-        except Exception as error:
-            if ctx.find_root().params.get("debug"):
+        except BaseException as error:
+            if ctx.find_root().params.get("debug") or not (isinstance(error, Exception) or is_panic(error)):
                 raise
             known = explained(error)
             _report(_message(known), error)
@@ -61,16 +61,16 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
     return reported
 
 
-def _message(error: Exception) -> str:
+def _message(error: BaseException) -> str:
     if isinstance(error, LabledgerError):
         lines = str(error).splitlines()
         problems = sum(not line.startswith("  ") for line in lines)  # others quote what belongs to the one above
         head = [] if problems <= 1 else [f"{problems} problems"]
         return "\n".join([*head, *lines])
+    if is_out_of_memory(error):
+        return f"not enough memory: {error}" if str(error) else "not enough memory"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    if isinstance(error, MemoryError):
-        return f"not enough memory: {error}" if str(error) else "not enough memory"
     program = Path(sys.argv[0]).name
     again = f"{program} --debug {' '.join(sys.argv[1:])}"
     return f"unexpected {type(error).__name__}: {error}\nThis is a defect of {program}. Its traceback: {again}"
@@ -93,9 +93,9 @@ def telling_warnings(name: str) -> Iterator[None]:
         yield
     for warning in caught:
         of_all = issubclass(warning.category, SchemaVersionWarning)
-        text = str(warning.message) if of_all else clean(f"{name}: {warning.message}")
+        text = str(warning.message) if of_all else clean(f"warning: {name}: {warning.message}")
         if text not in _told:
-            print_error(text)
+            print_answer(text, to_stderr=True)
             _told.add(text)
 
 

@@ -29,7 +29,7 @@ def install_command(extra: str) -> str:
     return f"pip install -e '.[{extra}]'"
 
 
-def explained(error: Exception) -> Exception:
+def explained(error: BaseException) -> BaseException:
     """An import that failed for a package of others as a ConfigError that says what to install, else `error` itself."""
     if not isinstance(error, ModuleNotFoundError) or error.name is None:
         return error

@@ -1,8 +1,12 @@
-"""Confidence intervals, on numpy and scipy's special functions."""
+"""Confidence intervals.
+
+Those of the bootstrap are made when a run is summed up and need numpy alone; those of Student's t need scipy.
+"""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -31,8 +35,10 @@ def bootstrap_mean(groups: Sequence[Sequence[float]], *, seed: int, level: float
     the mean is the ratio of the groups' sums to their sizes. Efron (1987), "Better bootstrap confidence
     intervals"; Davison and Hinkley (1997), sections 2.4, for resampling groups, and 5.3.
 
+    The limits lie among the values, whatever their magnitude.
+
     Raises:
-        ValueError: fewer than two groups, or an empty one.
+        ValueError: fewer than two groups, an empty one, or a value that is infinite or NaN.
     """
     return bootstrap_means([groups], seed=seed, level=level)[0]
 
@@ -55,22 +61,37 @@ def bootstrap_means(samples: Sequence[Sequence[Sequence[float]]], *, seed: int, 
 
 
 class _Groups(NamedTuple):
-    """The sum and the size of each group, the one size that all have (None: they differ), and whether all values are
-    one."""
+    """The sum and the size of each group, the one size that all have (None: they differ), and the least and the
+    greatest value.
+
+    Sums are of values divided by 2**`exponent`, which leaves none above 1: no sum overflows.
+    """
 
     sums: np.ndarray
     sizes: np.ndarray
     common_size: float | None
-    all_alike: bool
+    least: float
+    greatest: float
+    exponent: int
 
     @classmethod
     def of(cls, groups: Sequence[Sequence[float]]) -> Self:
         if len(groups) < 2 or not all(groups):
             raise ValueError(f"{len(groups)} groups: an interval needs two, and none of them empty")
-        sums = np.array([sum(group) for group in groups], dtype=float)
+        if not all(math.isfinite(value) for group in groups for value in group):
+            raise ValueError("a value is infinite or not a number: it has no interval")
+        least, greatest = min(map(min, groups)), max(map(max, groups))
+        _, exponent = math.frexp(max(abs(least), abs(greatest)))
+        sums = np.array([sum(math.ldexp(value, -exponent) for value in group) for group in groups])
         sizes = np.array([len(group) for group in groups], dtype=float)
         common_size = float(sizes[0]) if sizes.min() == sizes.max() else None
-        return cls(sums, sizes, common_size, min(map(min, groups)) == max(map(max, groups)))
+        return cls(sums, sizes, common_size, least, greatest, exponent)
+
+    def restored(self, value: float) -> float:
+        """A scaled value in the unit of the values; none lies beyond them, as a sum that was rounded may."""
+        least, greatest = (math.ldexp(end, -self.exponent) for end in (self.least, self.greatest))
+        found = math.ldexp(min(max(value, least), greatest), self.exponent)
+        return min(max(found, self.least), self.greatest)
 
     @property
     def mean(self) -> float:
@@ -98,23 +119,21 @@ def _resampled_means(samples: Sequence[_Groups], generator: np.random.Generator)
 
 def _bca(groups: _Groups, means: np.ndarray, level: float) -> Interval:
     """The interval out of the means of bootstrap samples: Efron (1987); Efron and Tibshirani (1993), section 14.3."""
-    from scipy.special import ndtr, ndtri
-
-    mean, count = groups.mean, len(groups.sums)
-    if groups.all_alike:
-        return Interval(mean, mean, level, count, "all alike")
+    mean, count, normal = groups.mean, len(groups.sums), NormalDist()
+    if groups.least == groups.greatest:
+        return Interval(groups.least, groups.greatest, level, count, "all alike")
     below = (np.count_nonzero(means < mean) + np.count_nonzero(means <= mean)) / (2 * len(means))
-    bias = ndtri(min(max(below, 0.5 / len(means)), 1 - 0.5 / len(means)))
+    bias = normal.inv_cdf(min(max(below, 0.5 / len(means)), 1 - 0.5 / len(means)))
     acceleration = _acceleration(groups)
 
-    def share_below(normal: float) -> float:
-        moved = bias + normal
+    def share_below(deviate: float) -> float:
+        moved = bias + deviate
         shrunk = 1 - acceleration * moved
-        return float(ndtr(bias + moved / shrunk)) if shrunk > 0 else float(moved > 0)
+        return normal.cdf(bias + moved / shrunk) if shrunk > 0 else float(moved > 0)
 
-    reach = ndtri((1 + level) / 2)
+    reach = normal.inv_cdf((1 + level) / 2)
     low, high = np.quantile(means, [share_below(-reach), share_below(reach)])
-    return Interval(float(low), float(high), level, count, "BCa bootstrap")
+    return Interval(groups.restored(float(low)), groups.restored(float(high)), level, count, "BCa bootstrap")
 
 
 def _acceleration(groups: _Groups) -> float:

@@ -1,6 +1,5 @@
 """The public face in Python."""
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -85,8 +84,13 @@ def measure_and_save(
         if experiment.pytorch.data_parallel > 1:
             return launch(experiment, user, output_dir, progress)
         result, samples, journal = harness.run(experiment, user, progress, output_dir=output_dir)
-        with contextlib.closing(journal):
+        try:
             return (result, None) if output_dir is None else _save(result, samples, output_dir)
+        except BaseException as error:
+            journal.leave(error)
+            raise
+        finally:
+            journal.close()
     finally:
         progress.finish()
 

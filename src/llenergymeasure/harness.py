@@ -4,6 +4,7 @@ import contextlib
 import secrets
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -197,6 +198,8 @@ class _Ready:
 def _prepare(setup: Setup, prompts: list[Prompt], progress: Progress) -> _Ready:
     config, group, backend, site = setup.config, setup.group, setup.backend, setup.site
     metering, meter = setup.metering, setup.metering.meter
+    if meter.is_measurement:
+        _import_what_energy_needs()
     environment = EnvironmentCapture(setup.user.record_hostname, backend.weight_files())
     environment.start()
     if site is not None and (why := site.why_not_bare()):
@@ -219,6 +222,13 @@ def _prepare(setup: Setup, prompts: list[Prompt], progress: Progress) -> _Ready:
     settled = group.all_agree(converged and (has_full_batch or group.size == 1))
     notes = [*model.remarks, *notes, *warmup.notes, *([UNSETTLED_PEER] if converged and not settled else [])]
     return _Ready(setup, model, bare, loaded, warmup, settled, snapshot, notes)
+
+
+def _import_what_energy_needs() -> None:
+    """Import now what a measured energy needs once it is summed up and saved: that there is no memory for it, say, is
+    found out before anything was measured."""
+    for name in ("pyarrow.parquet", "scipy.special"):
+        import_module(name)
 
 
 def _watch_idle(

@@ -1,5 +1,7 @@
 """`llem run`."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,7 +81,8 @@ def run(
         from llenergymeasure.results.exporters import append_csv
         from llenergymeasure.results.flat import flat_row
 
-        append_csv(flat_row(result, path.parent if path else None), export_csv)
+        with _naming(path):
+            append_csv(flat_row(result, path.parent if path else None), export_csv)
 
 
 def _measure(loaded: Any, output: Path, as_json: bool, quiet: bool) -> "tuple[ExperimentResult, Path | None]":
@@ -100,17 +103,24 @@ def _measure(loaded: Any, output: Path, as_json: bool, quiet: bool) -> "tuple[Ex
         raise
     if not speaks:
         return result, path
-    try:
+    with _naming(path):
         if as_json:
             print_json(result.to_json())
         elif quiet:
             print_answer(str(path))
         else:
             print_result(result, path)
-    except OSError as error:  # standard output is full, say: the result is not lost with it
+    return result, path
+
+
+@contextlib.contextmanager
+def _naming(path: Path | None) -> Iterator[None]:
+    """Note on what ends the block that the result is saved: a full standard output, say, does not lose it."""
+    try:
+        yield
+    except BaseException as error:
         error.add_note(f"the result is saved in {path}")
         raise
-    return result, path
 
 
 def _set_verbosity(verbose: bool) -> None:

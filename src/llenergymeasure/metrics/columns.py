@@ -4,10 +4,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from labledger.errors import is_out_of_memory
 from labledger.intervals import bootstrap_means
 from llenergymeasure.domain.experiment import FailedRequestColumns, RawProcessResult, RequestColumns
 from llenergymeasure.domain.metrics import ConfidenceInterval, LatencyStats
 from llenergymeasure.domain.requests import FailedRequest, RequestRecord
+from llenergymeasure.errors import ExperimentError
 from llenergymeasure.metrics.latency import distribution, e2e_ms, tpot_of, ttft_ms
 
 MIN_UNITS_FOR_INTERVAL = 30
@@ -66,8 +68,12 @@ def served(raw: RawProcessResult) -> list[Served]:
     """The requests of a process; all are taken to be in the window where the result does not say when that began.
 
     Requests of one batch began at the same moment.
+
+    Raises:
+        ExperimentError: its columns are not of the same requests.
     """
     columns = raw.requests or RequestColumns()
+    _check_lengths(columns, raw.process_index)
     lasted_s = raw.inference_metrics.inference_time_sec if raw.inference_metrics else None
     known = raw.window_start_s is not None and lasted_s is not None
     first_s = (raw.window_start_s or 0.0) - CLOCK_GRAIN_S
@@ -89,6 +95,14 @@ def served(raw: RawProcessResult) -> list[Served]:
             )
         )
     return found
+
+
+def _check_lengths(columns: RequestColumns, process_index: int | None) -> None:
+    names = ("start_s", "ttft_ms", "e2e_ms", "output_tokens", *(["first_tokens"] if columns.first_tokens else []))
+    lengths = {name: len(getattr(columns, name)) for name in names}
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise ExperimentError(f"requests of process {process_index}: columns of different lengths ({found})")
 
 
 def latency_stats_of(requests: Iterable[Served]) -> LatencyStats:
@@ -134,5 +148,7 @@ def unless_memory_is_out(
     them."""
     try:
         return intervals(), []
-    except MemoryError:
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         return {}, [OUT_OF_MEMORY]

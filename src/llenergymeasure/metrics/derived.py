@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from llenergymeasure.domain.metrics import EnergyBreakdown
-from llenergymeasure.metrics.unknowns import ratio
+from llenergymeasure.metrics.unknowns import product, ratio
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class RunTotals:
 def derived(totals: RunTotals) -> dict[str, object]:
     """The fields of an ExperimentResult that follow from its totals, and the totals themselves.
 
-    What rests on an energy that is unknown is unknown, its bounds and the breakdown too.
+    What rests on an energy that is unknown is unknown, its bounds and the breakdown too; so is a figure that no float
+    can hold.
     """
     energy = totals.energy
     return {
@@ -61,7 +62,7 @@ def derived(totals: RunTotals) -> dict[str, object]:
         "avg_energy_per_token_j": ratio(energy.joules, totals.tokens),
         "energy_per_output_token_j": totals.energy_per_output_token_j,
         "energy_per_request_j": ratio(energy.joules, totals.requests),
-        "energy_delay_product_js": None if energy.joules is None else energy.joules * totals.duration_s,
+        "energy_delay_product_js": product(energy.joules, totals.duration_s),
         "mean_power_w": ratio(energy.joules, energy.lasted_s) if energy.is_measured else None,
         **_bounds(energy),
     }

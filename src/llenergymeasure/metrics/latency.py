@@ -1,5 +1,6 @@
 """Latencies in the field's terms, from the times of each request's tokens."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from llenergymeasure.domain.metrics import Distribution, LatencyStats
 from llenergymeasure.domain.requests import RequestRecord
+from llenergymeasure.metrics.unknowns import ratio
 
 
 def ttft_ms(request: RequestRecord) -> float | None:
@@ -27,7 +29,7 @@ def tpot_ms(request: RequestRecord) -> float | None:
 
 def tpot_of(whole_ms: float, first_ms: float | None, later_tokens: int) -> float | None:
     """TPOT from E2E, TTFT and the output tokens that came later than that."""
-    return None if first_ms is None or later_tokens < 1 else (whole_ms - first_ms) / later_tokens
+    return None if first_ms is None or later_tokens < 1 else ratio(whole_ms - first_ms, later_tokens)
 
 
 def latency_stats(requests: Sequence[RequestRecord]) -> LatencyStats:
@@ -55,5 +57,15 @@ def distribution(values: "Sequence[float] | np.ndarray") -> Distribution | None:
     """Mean and percentiles (numpy's linear interpolation), None of no values."""
     if len(values) == 0:
         return None
-    median, p90, p95, p99 = (float(each) for each in np.percentile(values, [50, 90, 95, 99]))
-    return Distribution(n=len(values), mean=float(np.mean(values)), median=median, p90=p90, p95=p95, p99=p99)
+    given = np.asarray(values, dtype=float)
+    median, p90, p95, p99 = (float(each) for each in np.percentile(given, [50, 90, 95, 99]))
+    return Distribution(n=len(given), mean=_mean(given), median=median, p90=p90, p95=p95, p99=p99)
+
+
+def _mean(values: np.ndarray) -> float:
+    """The mean, which lies among the values: their sum may be rounded, or be beyond all floats."""
+    with np.errstate(over="ignore"):
+        mean = float(np.mean(values))
+    if not math.isfinite(mean):
+        mean = float(np.mean(values / len(values)) * len(values))
+    return min(max(mean, float(values.min())), float(values.max()))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from labledger.documents import read_document
 from labledger.errors import UnreadableFileError
 from labledger.files import write_durably
@@ -14,7 +16,13 @@ from labledger.regular_files import read_regular
 from labledger.schema_versions import Record, SchemaVersionWarning, version_warning
 from llenergymeasure.domain.choices import MeasurementMethodology
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, AggregationMetadata, ExperimentResult, RawProcessResult
-from llenergymeasure.domain.metrics import ConfidenceInterval, EnergyMetrics, LatencyStats, MultiGPUMetrics
+from llenergymeasure.domain.metrics import (
+    ConfidenceInterval,
+    EnergyMetrics,
+    InferenceMetrics,
+    LatencyStats,
+    MultiGPUMetrics,
+)
 from llenergymeasure.errors import ExperimentError
 from llenergymeasure.metrics.columns import (
     Served,
@@ -27,8 +35,9 @@ from llenergymeasure.metrics.derived import EnergyTotals, RunTotals, derived
 from llenergymeasure.metrics.energy import gpus_by_energy
 from llenergymeasure.metrics.latency import distribution
 from llenergymeasure.metrics.serving import failures_by_kind
-from llenergymeasure.metrics.unknowns import sum_of_all
+from llenergymeasure.metrics.unknowns import ratio, sum_of_all
 from llenergymeasure.results.persistence import RAW_FILE, RERUN_COMMAND, state_folder
+from llenergymeasure.results.shared_devices import UsedDevice, shared_gpus, used_devices
 from llenergymeasure.results.state import EXPECTED, MARKER, is_regular, names_of
 
 MAX_PROCESSES = 10_000
@@ -135,8 +144,8 @@ def aggregate_results(
 
     Tokens, operations and energy are sums; throughput is total tokens over the union of the processes' intervals;
     latencies are put together and percentiles taken once; time is from the earliest start to the latest end. Energy is
-    unknown where that of one process is, unless another process metered its devices too. Intervals are drawn with the
-    `random_seed` of `effective_config`, 0 where it has none. Of a process that keeps no `requests`, only its
+    unknown where that of one device is; of processes that share a GPU, one alone may have it. Intervals are drawn with
+    the `random_seed` of `effective_config`, 0 where it has none. Of a process that keeps no `requests`, only its
     `per_request_latencies_ms` count. Warns (SchemaVersionWarning) where the results are of several schema versions.
 
     Raises:
@@ -155,13 +164,14 @@ def aggregate_results(
 
 @dataclass(frozen=True)
 class Gathered:
-    """The raw results of all processes, their windows, their requests, and what they come to.
+    """The raw results of all processes, their windows, devices and requests, and what they come to.
 
     `requests` are those that are kept; `without_requests` the processes that keep none.
     """
 
     raws: Sequence[RawProcessResult]
     spans: Sequence[tuple[datetime, datetime]]
+    devices: Sequence[UsedDevice]
     requests: Sequence[Served]
     without_requests: Sequence[RawProcessResult]
     totals: RunTotals
@@ -175,15 +185,13 @@ def gather(raw_results: Sequence[RawProcessResult], experiment_id: str) -> Gathe
     """
     if not raw_results:
         raise ExperimentError(f"experiment {experiment_id}: no process has left a result to aggregate")
-    spans = [_span(raw) for raw in raw_results]
-    inference = [raw.inference_metrics for raw in raw_results if raw.inference_metrics is not None]
-    if len(inference) < len(raw_results):
-        raise ExperimentError(f"experiment {experiment_id}: a process's result has no inference_metrics")
+    spans = _spans(raw_results)
+    inference = [_inference(raw) for raw in raw_results]
     start = min(first for first, _ in spans)
     active_s = _union_s([((first - start).total_seconds(), (last - start).total_seconds()) for first, last in spans])
     if not active_s:
         raise ExperimentError(f"experiment {experiment_id}: the processes' windows have no length")
-    requests = [request for raw in raw_results for request in served(raw)]
+    requests, devices = [request for raw in raw_results for request in served(raw)], used_devices(raw_results)
     without_requests = [raw for raw in raw_results if raw.requests is None]
     totals = RunTotals(
         tokens=sum_of_all([each.total_tokens for each in inference]),
@@ -192,27 +200,25 @@ def gather(raw_results: Sequence[RawProcessResult], experiment_id: str) -> Gathe
         requests=None if without_requests else sum(request.ended_inside for request in requests),
         duration_s=active_s,
         energy=EnergyTotals(
-            joules=sum_of_all([energy_j for _, energy_j in _metered_devices(raw_results)]),
+            joules=sum_of_all([device.joules for device in devices]),
             lasted_s=active_s,
-            is_measured=all(
-                each.gpu_power_w is not None or each.cpu_power_w is not None for each in _metered(raw_results)
-            ),
+            is_measured=all(_has_power(device.energy) for device in devices),
         ),
     )
-    return Gathered(raw_results, spans, requests, without_requests, totals)
+    return Gathered(raw_results, spans, devices, requests, without_requests, totals)
 
 
 def aggregated(gathered: Gathered, totals: RunTotals, fields: Mapping[str, object]) -> ExperimentResult:
     """The result of what was gathered, where it comes to `totals`; `fields` stand over what is computed."""
     raws, spans = gathered.raws, gathered.spans
     intervals, interval_notes = unless_memory_is_out(lambda: _intervals(gathered, _seed(fields)))
-    shared, apart = list(_shared_gpus(raws)), list(_apart(spans))
+    shared, apart = list(shared_gpus(raws)), list(_apart(spans))
     computed: dict[str, object] = {
         **derived(totals),
         "start_time": min(first for first, _ in spans),
         "end_time": max(last for _, last in spans),
-        "emissions_kg_co2": None if totals.energy.joules is None else _emissions_kg_co2(raws),
-        "multi_gpu": _multi_gpu(raws, totals),
+        "emissions_kg_co2": None if totals.energy.joules is None else _emissions_kg_co2(gathered.devices),
+        "multi_gpu": _multi_gpu(gathered.devices, totals),
         "request_failures": failures_by_kind(
             kind for raw in raws if raw.failed_requests for kind in raw.failed_requests.kind
         ),
@@ -231,7 +237,16 @@ def aggregated(gathered: Gathered, totals: RunTotals, fields: Mapping[str, objec
         ),
     }
     told = [*_given_warnings(fields), *interval_notes]
-    return ExperimentResult.model_validate({**computed, **fields, "measurement_warnings": told})
+    try:
+        return ExperimentResult.model_validate({**computed, **fields, "measurement_warnings": told})
+    except ValidationError as error:
+        raise ExperimentError(f"the processes' figures do not make a result: {_problems(error)}") from error
+
+
+def _problems(error: ValidationError) -> str:
+    """Each field that is wrong, and how."""
+    found = [(".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in error.errors()]
+    return "; ".join(f"{place}: {text}" if place else text for place, text in found)
 
 
 def _intervals(gathered: Gathered, seed: int) -> dict[str, ConfidenceInterval]:
@@ -251,9 +266,17 @@ def _latency_stats(gathered: Gathered) -> LatencyStats:
     )
 
 
-def _multi_gpu(raws: Sequence[RawProcessResult], totals: RunTotals) -> MultiGPUMetrics | None:
+def _has_power(energy: EnergyMetrics | None) -> bool:
+    return energy is not None and (energy.gpu_power_w is not None or energy.cpu_power_w is not None)
+
+
+def _emissions_kg_co2(devices: Sequence[UsedDevice]) -> float | None:
+    return sum_of_all([device.energy.emissions_kg_co2 if device.energy else None for device in devices])
+
+
+def _multi_gpu(devices: Sequence[UsedDevice], totals: RunTotals) -> MultiGPUMetrics | None:
     """The joules of each GPU, where any are known; the raw results do not tell their UUIDs."""
-    energies_j = [energy_j for gpu, energy_j in _metered_devices(raws) if gpu is not None]
+    energies_j = [device.joules for device in devices if device.gpu is not None]
     if not any(energy_j is not None for energy_j in energies_j):
         return None
     return gpus_by_energy(energies_j, None, totals.energy.joules, totals.energy_per_output_token_j)
@@ -262,6 +285,8 @@ def _multi_gpu(raws: Sequence[RawProcessResult], totals: RunTotals) -> MultiGPUM
 def _seed(fields: Mapping[str, object]) -> int:
     config = fields.get("effective_config")
     seed = config.get("random_seed") if isinstance(config, Mapping) else None
+    if isinstance(seed, int) and seed < 0:
+        raise ExperimentError(f"effective_config.random_seed: {seed} is no seed: it should be 0 or more")
     return seed if isinstance(seed, int) else 0
 
 
@@ -272,41 +297,6 @@ def _given_warnings(fields: Mapping[str, object]) -> list[object]:
 
 def _computed(raw_results: Sequence[RawProcessResult], name: str) -> list[float | None]:
     return [getattr(raw.compute_metrics, name) if raw.compute_metrics else None for raw in raw_results]
-
-
-def is_metered(raw: RawProcessResult) -> bool:
-    """Whether a process metered its devices itself."""
-    return raw.metered_by is None or raw.metered_by == raw.process_index
-
-
-def _metered(raw_results: Sequence[RawProcessResult]) -> list[EnergyMetrics]:
-    """What each process that metered has found."""
-    unknown = EnergyMetrics(total_energy_j=None, duration_sec=None)
-    return [raw.energy_metrics or unknown for raw in raw_results if is_metered(raw)]
-
-
-def _emissions_kg_co2(raw_results: Sequence[RawProcessResult]) -> float | None:
-    return sum_of_all([each.emissions_kg_co2 for each in _metered(raw_results)])
-
-
-def _metered_devices(raw_results: Sequence[RawProcessResult]) -> list[tuple[int | None, float | None]]:
-    """Each device once, the driver's index of its GPU (None of a CPU) and its joules: of processes that share a GPU one
-    has metered it for all, and the others have no energy."""
-    metering = {raw.process_index: raw.gpu_id for raw in raw_results if is_metered(raw)}
-    parts: list[tuple[int | None, float | None]] = []
-    by_gpu: dict[int | None, list[float | None]] = {}
-    for raw in raw_results:
-        if is_metered(raw):
-            found_j = raw.energy_metrics.total_energy_j if raw.energy_metrics else None
-            by_gpu.setdefault(raw.gpu_id, []).append(found_j)
-        elif metering.get(raw.metered_by, "nobody") != raw.gpu_id:
-            parts.append((raw.gpu_id, None))  # nobody has metered what it ran on
-    for gpu, energies_j in by_gpu.items():
-        known = [energy_j for energy_j in energies_j if energy_j is not None]
-        shared = gpu is not None and len(energies_j) > 1
-        own = [known[0] if len(known) == 1 else None] if shared else energies_j
-        parts += [(gpu, energy_j) for energy_j in own]
-    return parts
 
 
 def _versions_warning(raw_results: Sequence[RawProcessResult]) -> str | None:
@@ -356,16 +346,19 @@ def _without_requests(gathered: Gathered) -> Iterator[str]:
         yield f"{who}, and no latencies: all latencies, and figures a request and a second of requests are unknown"
 
 
-def _shared_gpus(raw_results: Sequence[RawProcessResult]) -> Iterator[str]:
-    gpus = Counter(raw.gpu_id for raw in raw_results if raw.gpu_id is not None)
-    for gpu in sorted(gpu for gpu, times in gpus.items() if times > 1):
-        yield f"{gpus[gpu]} processes name GPU {gpu}: its energy is known only where one of them metered it for all"
-
-
 def _apart(spans: Sequence[tuple[datetime, datetime]]) -> Iterator[str]:
     latest_start, earliest_end = max(first for first, _ in spans), min(last for _, last in spans)
     if len(spans) > 1 and latest_start >= earliest_end:
         yield "the processes' intervals do not overlap: they did not run at the same time"
+
+
+def _spans(raw_results: Sequence[RawProcessResult]) -> list[tuple[datetime, datetime]]:
+    spans = [_span(raw) for raw in raw_results]
+    if len({moment.tzinfo is None for span in spans for moment in span}) > 1:
+        some = zip(raw_results, spans, strict=True)
+        naive = [raw.process_index or 0 for raw, span in some if any(moment.tzinfo is None for moment in span)]
+        raise ExperimentError(f"timestamps of {processes(naive)} have no time zone, and others have one")
+    return spans
 
 
 def _span(raw: RawProcessResult) -> tuple[datetime, datetime]:
@@ -373,6 +366,17 @@ def _span(raw: RawProcessResult) -> tuple[datetime, datetime]:
     if times is None or times.start is None or times.end is None:
         raise ExperimentError(f"the result of process {raw.process_index} has no timestamps")
     return times.start, times.end
+
+
+def _inference(raw: RawProcessResult) -> InferenceMetrics:
+    found, whose = raw.inference_metrics, f"the result of process {raw.process_index}"
+    if found is None:
+        raise ExperimentError(f"{whose} has no inference_metrics")
+    if ratio(found.total_tokens, 1) is None:
+        raise ExperimentError(
+            f"{whose} has no inference_metrics.total_tokens, or one that is too large to compute with"
+        )
+    return found
 
 
 def _union_s(spans: Sequence[tuple[float, float]]) -> float:

@@ -147,8 +147,9 @@ class Journal:
         self.close()
 
     def leave(self, error: BaseException) -> None:
-        """Close it as `error` ends the run, and say on that where it is; one without requests is removed."""
-        if not self.requests:
+        """Close it as `error` ends the run, and say on that where it is; one without requests is removed, and one that
+        a saved result has superseded is there no more."""
+        if not self.requests or self.path is None or not self.path.exists():
             self.discard()
             return
         self.close()

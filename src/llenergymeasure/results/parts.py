@@ -28,7 +28,7 @@ from llenergymeasure.metrics.advice import size_warnings
 from llenergymeasure.metrics.derived import EnergyTotals, RunTotals, derived
 from llenergymeasure.metrics.energy import multi_gpu_metrics
 from llenergymeasure.metrics.unknowns import sum_of_all
-from llenergymeasure.results.aggregation import aggregated, gather, is_metered, mark_completed
+from llenergymeasure.results.aggregation import aggregated, gather, mark_completed
 from llenergymeasure.results.persistence import (
     UnsavedResultError,
     save_raw_result,
@@ -141,11 +141,13 @@ def superseding(folder: Path) -> Iterator[None]:
 def combine(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult]) -> ExperimentResult:
     """One result of all processes: the sums of their raw results, and what their parts know beside that."""
     first = parts[0]
-    metered = [part for raw, part in zip(raws, parts, strict=True) if is_metered(raw)]
     gathered = gather(raws, str(first.experiment_id))
-    sums = {name: None if _is_doubled(raws) else sum_of_all([getattr(part, name) for part in metered]) for name in SUMS}
+    counting = [raw for device in gathered.devices for raw in device.counting]
+    metered = [part for raw, part in zip(raws, parts, strict=True) if raw in counting]
+    doubled = any(device.is_doubled for device in gathered.devices)
+    sums = {name: None if doubled else sum_of_all([getattr(part, name) for part in metered]) for name in SUMS}
     totals = replace(gathered.totals, energy=_energy_totals(gathered.totals.energy, metered, sums))
-    devices = _devices(raws, parts)
+    devices = _devices(raws, parts, counting)
     differ = len({part.measurement_methodology for part in parts}) > 1
     warnings = [
         *_told([part.measurement_warnings for part in parts]),
@@ -155,7 +157,7 @@ def combine(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult])
     fields = {
         **{name: getattr(first, name) for name in SAME},
         **sums,
-        **_of_the_total(totals, metered),
+        **_of_the_total(totals, metered, doubled),
         "experiment_id": str(first.experiment_id),
         "measurement_config_hash": str(first.measurement_config_hash),
         "measurement_methodology": "total" if differ else first.measurement_methodology or "total",
@@ -177,7 +179,7 @@ def _energy_totals(
     known: EnergyTotals, metered: Sequence[ExperimentResult], sums: Mapping[str, float | None]
 ) -> EnergyTotals:
     """The energy with what only the parts know: its bound, and what is idle in it."""
-    first = metered[0].energy_breakdown or EnergyBreakdown()
+    first = (metered[0].energy_breakdown if metered else None) or EnergyBreakdown()
     return replace(
         known,
         is_measured=all(part.mean_power_w is not None for part in metered),
@@ -190,13 +192,7 @@ def _energy_totals(
     )
 
 
-def _is_doubled(raws: Sequence[RawProcessResult]) -> bool:
-    """Whether two processes metered one GPU: then a sum would count it twice."""
-    gpus = [raw.gpu_id for raw in raws if is_metered(raw) and raw.gpu_id is not None]
-    return len(gpus) > len(set(gpus))
-
-
-def _of_the_total(totals: RunTotals, metered: Sequence[ExperimentResult]) -> dict[str, object]:
+def _of_the_total(totals: RunTotals, metered: Sequence[ExperimentResult], doubled: bool) -> dict[str, object]:
     """The ratios, and what else is known only where the total energy is."""
     word, reasons = _verdict(metered)
     if totals.energy.joules is not None:
@@ -204,7 +200,8 @@ def _of_the_total(totals: RunTotals, metered: Sequence[ExperimentResult]) -> dic
     else:
         rest = {"energy_uncertainty": None, "energy_scope": None}
         if word == "valid":  # an energy that no process is sure of is not
-            word, reasons = "invalid", ["energy is unknown: several processes metered one GPU"]
+            reason = "several processes metered one GPU" if doubled else "that of a device is"
+            word, reasons = "invalid", [f"energy is unknown: {reason}"]
     return {**derived(totals), **rest, "verdict": word, "verdict_reasons": reasons}
 
 
@@ -253,8 +250,7 @@ def _uncertainty(metered: Sequence[ExperimentResult]) -> EnergyUncertainty | Non
         return None
 
     def total(part: Callable[[EnergyUncertainty], float | None]) -> float | None:
-        values = [value for each in known if (value := part(each)) is not None]
-        return sum(values) if values else None
+        return sum_of_all([value for each in known if (value := part(each)) is not None])
 
     return EnergyUncertainty(
         edge_j=total(lambda each: each.edge_j),
@@ -263,13 +259,15 @@ def _uncertainty(metered: Sequence[ExperimentResult]) -> EnergyUncertainty | Non
     )
 
 
-def _devices(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult]) -> list[DeviceEnergy]:
+def _devices(
+    raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult], counting: Sequence[RawProcessResult]
+) -> list[DeviceEnergy]:
     """Every device once: of a GPU that several processes saw, what the one says that used it."""
     found: dict[object, DeviceEnergy] = {}
     for raw, part in zip(raws, parts, strict=True):
         gpus = part.environment_snapshot.gpus if part.environment_snapshot else []
         used = next((gpu.uuid for gpu in gpus if gpu.index == raw.gpu_id), None)
-        for device in part.device_energy if is_metered(raw) else ():
+        for device in part.device_energy if raw in counting else ():
             name = device.device if device.kind == "gpu" else (raw.process_index, device.device)
             if name not in found or device.device == used:
                 found[name] = device

@@ -7,8 +7,9 @@ import warnings
 import pytest
 import typer
 
-from labledger.commands import reporting_errors, run_program
+from labledger.commands import reporting_errors, run_program, telling_warnings
 from labledger.errors import ConfigError
+from labledger.schema_versions import SchemaVersionWarning
 
 KEY = "sk-4b1d0c77aa93f4e2"
 EVIL = "\x1b]0;owned\x07\x1b[2J\u202eevil"
@@ -50,3 +51,11 @@ def test_warnings_errors_tracebacks_and_usage_have_no_command_for_a_terminal(pro
     assert KEY[:12] not in err
     assert not set("\x1b\x07") & set(out + err)
     assert arguments not in ([], ["--debug"]) or "and (the key)" in err
+
+
+def test_a_warning_is_printed_as_a_warning_and_not_as_an_error(capsys):
+    versions = "Warning: A file is of a version that nobody knows."
+    with telling_warnings("folder"):
+        warnings.warn(versions, SchemaVersionWarning, stacklevel=1)
+        warnings.warn("a digest differs in this test alone", stacklevel=1)
+    assert capsys.readouterr().err == f"{versions}\nwarning: folder: a digest differs in this test alone\n"

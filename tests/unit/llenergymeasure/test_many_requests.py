@@ -1,6 +1,8 @@
 """A run of many requests is summed up, saved and read again in memory that grows with them, not with their square."""
 
 import contextlib
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -89,11 +91,12 @@ def test_the_journal_of_many_requests_is_read_in_the_memory_that_its_columns_tak
     assert taken < 3e6
 
 
+@pytest.mark.parametrize("error", [MemoryError(), ImportError("x.so: failed to map segment from shared object")])
 def test_intervals_that_there_is_no_memory_for_are_unknown_with_the_reason_and_the_result_is_saved(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, error
 ):
     def runs_out(*args, **options):
-        raise MemoryError
+        raise error
 
     monkeypatch.setattr(columns, "bootstrap_means", runs_out)
     parts = [share(index, batches=served(40)) for index in (0, 1)]
@@ -102,6 +105,33 @@ def test_intervals_that_there_is_no_memory_for_are_unknown_with_the_reason_and_t
         assert result.latency_stats.e2e_ms.n in (40, 80)
         assert [each for each in result.measurement_warnings if "not enough memory" in each] != []
         assert ExperimentResult.from_json(result.save(tmp_path)) == result
+
+
+WITHOUT_MEMORY = """
+import resource, sys
+from pathlib import Path
+from llenergymeasure.domain.experiment import RawProcessResult
+from llenergymeasure.results.aggregation import aggregate_results
+from llenergymeasure.results.persistence import save_result
+
+raw = RawProcessResult.model_validate_json(Path(sys.argv[1]).read_bytes())
+(line,) = (each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith("VmSize"))
+most = int(line.split()[1]) * 1024 + 1_000_000
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+print(save_result(aggregate_results([raw], "e1", "0123456789abcdef"), Path(sys.argv[2])))
+"""
+
+
+def test_a_process_without_memory_for_the_intervals_ends_and_saves_the_result_without_them(tmp_path):
+    kept = tmp_path / "raw.json"
+    kept.write_text(share(0, batches=served(40)).process_results[0].model_dump_json())
+    ended = subprocess.run(
+        [sys.executable, "-c", WITHOUT_MEMORY, kept, tmp_path], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert ended.stderr == ""
+    found = ExperimentResult.from_json(Path(ended.stdout.strip()))
+    assert (found.confidence_intervals, found.latency_stats.e2e_ms.n) == ({}, 40)
+    assert [each for each in found.measurement_warnings if "not enough memory" in each] != []
 
 
 @pytest.mark.slow

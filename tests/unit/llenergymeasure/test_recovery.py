@@ -304,7 +304,7 @@ def test_files_that_do_not_fit_together_are_an_error_and_stay(results):
     path = run / "process_1.json"
     path.write_text(path.read_text().replace("Z", ""))  # times without a zone beside times with one
     (leftover,) = find_leftovers(results)
-    with pytest.raises(ExperimentError, match="do not fit together"):
+    with pytest.raises(ExperimentError, match="timestamps of process 1 have no time zone"):
         aggregate(leftover, results)
     assert "cannot be aggregated" in recover(results)
     assert path.is_file()
