@@ -4,15 +4,21 @@
 
 An interpreter beside the tests has imported what our commands import, and waits. Asked for a command, it forks. The
 fork is a child of the process that asked; it takes the folder, the environment, the streams, the session and the
-terminal that `subprocess` would have given it, runs the command's own file (or `-c` code, or `-m` module) as
-`__main__`, and ends as Python ends. So its pid, signals, exit code, files and children are a process's. What it starts
-itself is cold, but for the workers of a run where a test asks for that.
+terminal that `subprocess` would have given it, and the umask, limits, processors, priority and signals of who asked.
+It runs the command's own file (or `-c` code, or `-m` module) as `__main__`, and ends as Python ends. So its pid,
+signals, exit code, files and children are a process's, and its random numbers are its own. What it starts itself is
+cold, but for the workers of a run where a test asks for that.
+
+All forks order sets of texts alike, since Python chooses that when it starts. A test that two runs agree makes one of
+them elsewhere: in the tests' own process, or cold.
 
 Warm are the imports alone: no model, no file, no result. What libraries read while they are imported is read once,
 before any test, in the environment of `SETTINGS`. A command is therefore started cold, by `subprocess` itself, where
 - its environment has a variable that `is_read_late` does not know, or PYTHONPATH names more than the stand-in for
   NVIDIA's library: libraries that are hidden or print, hubs that do not answer, encodings, threads;
 - it has an option of Python's own before its script, or `--verbose`, which has libraries log while they are imported;
+- it is to have what a fork cannot be given: an option of `subprocess` that is not `HEEDED`, limits on memory or a
+  process group other than the interpreter's;
 - a test says `cold=True`, because how Python starts is its subject: what is imported when, closed streams.
 Nothing is warm on systems other than Linux, where a process cannot adopt the children of its children.
 """
@@ -21,12 +27,15 @@ import atexit
 import contextlib
 import ctypes
 import fcntl
+import functools
 import gc
 import importlib
 import inspect
 import io
 import json
 import os
+import re
+import resource
 import runpy
 import select
 import signal
@@ -38,9 +47,9 @@ import termios
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, TracebackType
 from typing import Any, NoReturn
 
 import psutil
@@ -88,6 +97,13 @@ MAX_SHOWN_BYTES = 1 << 13
 MAX_DESCRIPTORS = 16
 PATIENCE_S = 120.0
 ADOPT_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER
+HEEDED = {  # of the options of `subprocess.Popen`
+    *("cwd", "stdin", "stdout", "stderr", "pass_fds", "start_new_session"),
+    *("bufsize", "text", "universal_newlines", "encoding", "errors", "pipesize"),
+}
+LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
+OF_MEMORY = (resource.RLIMIT_AS, resource.RLIMIT_DATA, resource.RLIMIT_STACK)
+PYTHONS_OWN = {signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ}  # which it sets as it starts
 
 
 def is_read_late(name: str) -> bool:
@@ -127,6 +143,7 @@ class _Forked(subprocess.Popen):
             "new_session": given["start_new_session"],
             "terminal": self._terminal,
             "workers": self._workers,
+            "inherited": _inherited(),
         }
         try:
             self.pid = _fork(self._address, request, descriptors | {fd: fd for fd in given["pass_fds"]})
@@ -158,10 +175,12 @@ class Popen(_Forked):
         **options: Any,
     ) -> None:
         words = [os.fspath(word) for word in command]
-        self._address = None if cold or not can_be_warm(words, env) else _Interpreter.running().address
+        is_warm = not cold and options.keys() <= HEEDED and can_be_warm(words, env)
+        self._address = _Interpreter.running().address if is_warm and _Interpreter.running().is_like_us() else None
         self._terminal, self._workers = terminal, workers
         if self._address is None:
-            options["preexec_fn"] = _take_terminal if terminal else _heed_ctrl_c
+            further = options.pop("preexec_fn", None)
+            options["preexec_fn"] = functools.partial(_prepare, _take_terminal if terminal else _heed_ctrl_c, further)
         super().__init__(words, env=env, start_new_session=start_new_session or terminal, **options)
 
 
@@ -172,7 +191,8 @@ class _WorkersForked(_Forked):
 
     def __init__(self, args: Any, *further: Any, env: Any = None, **options: Any) -> None:
         is_worker = isinstance(args, list) and args[:4] == [sys.executable, "-P", "-m", WORKER]
-        self._address = self.spare if is_worker and can_be_warm(args, env) else None
+        is_warm = is_worker and not further and options.keys() <= HEEDED and can_be_warm(args, env)
+        self._address = self.spare if is_warm else None
         super().__init__(args, *further, env=env, **options)
 
 
@@ -195,6 +215,47 @@ def _take_terminal() -> None:
     _heed_ctrl_c()
 
 
+def _prepare(ours: Callable[[], None], further: Callable[[], None] | None) -> None:
+    ours()
+    if further is not None:
+        further()
+
+
+def _inherited() -> dict[str, Any]:
+    """Return what a child has from the thread that starts it, in the form that `_inherit` takes."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")  # to ask for the umask is to change it
+    return {
+        "umask": int(re.findall(r"^Umask:\s*([0-7]+)$", status, re.MULTILINE)[0], 8),
+        "limits": [(number, resource.getrlimit(number)) for number in LIMITS],
+        "processors": list(os.sched_getaffinity(0)),
+        "nice": os.getpriority(os.PRIO_PROCESS, 0),
+        "blocked": list(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+        "ignored": list(_ignored()),
+    }
+
+
+def _ignored() -> set[int]:
+    return {each for each in signal.valid_signals() - PYTHONS_OWN if signal.getsignal(each) is signal.SIG_IGN}
+
+
+def _inherit(given: Mapping[str, Any]) -> None:
+    os.umask(given["umask"])
+    os.sched_setaffinity(0, given["processors"])
+    os.setpriority(os.PRIO_PROCESS, 0, given["nice"])
+    for each in _ignored() ^ set(given["ignored"]):
+        signal.signal(each, signal.SIG_IGN if each in given["ignored"] else signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, given["blocked"])
+    for number, limits in given["limits"]:
+        if resource.getrlimit(number) != tuple(limits):
+            resource.setrlimit(number, tuple(limits))
+
+
+def _draw_anew() -> None:
+    """Seed what was seeded while it was imported; `random` does so at each fork by itself."""
+    sys.modules["numpy"].random.seed()
+    sys.modules["torch"].default_generator.seed()
+
+
 def without_interpreter(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     """Those of a test process's children or descendants that are not its warm interpreter."""
     running = _Interpreter._running
@@ -211,6 +272,12 @@ class _Interpreter:
         if cls._running is None or cls._running._owner != os.getpid() or cls._running._process.poll() is not None:
             cls._running = cls()
         return cls._running
+
+    def is_like_us(self) -> bool:
+        """Return True if its forks have from it what no fork can be given later, as this process has it."""
+        pid = self._process.pid
+        limits = all(resource.prlimit(pid, each) == resource.getrlimit(each) for each in OF_MEMORY)
+        return limits and (os.getpgid(pid), os.getsid(pid)) == (os.getpgrp(), os.getsid(0))
 
     def __init__(self) -> None:
         self._owner = os.getpid()
@@ -248,7 +315,10 @@ def _fork(address: str, request: Mapping[str, Any], descriptors: Mapping[int, in
         channel.settimeout(PATIENCE_S)
         channel.connect(address)
         socket.send_fds(channel, [message], list(descriptors.values()))
-        pid = int(channel.recv(MAX_MESSAGE_BYTES))
+        answer = channel.recv(MAX_MESSAGE_BYTES)
+    if not answer:
+        raise RuntimeError(f"a fork of the warm interpreter has ended before {request['command']} began")
+    pid = int(answer)
     if psutil.Process(pid).ppid() != os.getpid():
         raise RuntimeError(f"{pid}, a fork of the warm interpreter, is not the child of {os.getpid()}")
     return pid
@@ -325,6 +395,8 @@ def _become(request: Mapping[str, Any]) -> list[str]:
         os.setsid()
     if request["terminal"]:
         fcntl.ioctl(2, termios.TIOCSCTTY, 0)
+    threading.main_thread()._set_native_id()  # Python 3.11 leaves that of before the fork
+    _draw_anew()
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])
@@ -332,6 +404,8 @@ def _become(request: Mapping[str, Any]) -> list[str]:
     _show("env", [f"{name}={value}" for name, value in os.environ.items()])
     sys.stdin, sys.stdout, sys.stderr = _stream(0, "r"), _stream(1, "w"), _stream(2, "w")
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
+    sys.orig_argv = [sys.executable, *request["command"]]
+    _inherit(request["inherited"])
     return list(request["command"])
 
 
@@ -377,6 +451,10 @@ def _run_to_the_end(command: Sequence[str]) -> NoReturn:
         if not isinstance(end.code, int | None):
             raise
         code = end.code or 0
+    except BaseException as error:
+        code = -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+        error.__traceback__ = _below_here(error.__traceback__)
+        sys.excepthook(type(error), error, error.__traceback__)
     threading._shutdown()
     atexit._run_exitfuncs()
     try:
@@ -385,7 +463,17 @@ def _run_to_the_end(command: Sequence[str]) -> NoReturn:
                 stream.flush()
     except OSError:
         sys.exit(code)  # Python has its own words and code for it
+    if code == -signal.SIGINT:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     os._exit(code & 0xFF)
+
+
+def _below_here(trace: TracebackType | None) -> TracebackType | None:
+    """Return a traceback without its outermost frames, of this file and of `runpy`."""
+    while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, "<frozen runpy>"):
+        trace = trace.tb_next
+    return trace
 
 
 def _run(command: Sequence[str]) -> None:

@@ -1,9 +1,13 @@
 """The warm interpreter: its commands do what cold ones do, each in a process of its own."""
 
+import contextlib
+import functools
 import json
 import os
 import re
+import resource
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,6 +25,19 @@ print(*[getattr(sys, name) for name in names], sys.path, __name__, os.getcwd(), 
 print([(each.name, each.encoding, each.errors, each.line_buffering) for each in (sys.stdin, sys.stdout, sys.stderr)])
 print(input() if len(sys.argv) > 2 else "", file=sys.stderr)
 sys.exit(sys.argv[1] if len(sys.argv) > 1 else 7)
+"""
+
+
+HOW_IT_IS_TREATED = """
+import os, resource, signal, subprocess, sys, threading
+print(oct(os.umask(0)), os.nice(0), os.sched_getaffinity(0), os.getpgid(0) == os.getpgid(os.getppid()))
+print([resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name.startswith("RLIMIT_")])
+print([(each, str(signal.getsignal(each))) for each in signal.valid_signals()], signal.pthread_sigmask(0, []))
+print(sys.orig_argv, threading.main_thread().native_id == os.getpid())
+"""
+DRAW = """
+import sys, random, numpy, torch
+print(random.random(), numpy.random.rand(), torch.rand(1).item())
 """
 
 
@@ -123,3 +140,64 @@ def test_what_may_differ_in_a_fork_is_started_cold(user, program, environment, i
     command = [Path(sys.executable).with_name(program), "run"]
     assert warm.can_be_warm(command, user.environment(**environment)) == is_warm
     assert not warm.can_be_warm([*command, "--verbose"], user.environment(**environment))
+
+
+@contextlib.contextmanager
+def treated_otherwise():
+    """This process with another umask, other limits, fewer processors, and signals that it ignores or holds back."""
+    mask, processors = os.umask(0o027), os.sched_getaffinity(0)
+    limits = {each: resource.getrlimit(each) for each in (resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE)}
+    hung_up = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        os.sched_setaffinity(0, [min(processors)])
+        for number, (soft, hard) in limits.items():
+            resource.setrlimit(number, (soft - 1 if soft > 0 else 10**7, hard))
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])
+        for number, both in limits.items():
+            resource.setrlimit(number, both)
+        signal.signal(signal.SIGHUP, hung_up)
+        os.sched_setaffinity(0, processors)
+        os.umask(mask)
+
+
+def test_a_warm_command_inherits_from_who_starts_it_what_a_cold_one_does(user):
+    command = [sys.executable, "-c", HOW_IT_IS_TREATED]
+    before = user.run(*command)
+    with treated_otherwise():
+        warm_one, cold_one = (user.run(*command, cold=cold) for cold in (False, True))
+    assert (warm_one, warm_one.code) == (cold_one, 0)
+    assert not set(before.stdout.splitlines()[:3]) & set(warm_one.stdout.splitlines())
+    assert user.run(*command) == before
+
+
+def test_no_two_warm_commands_draw_the_same_random_numbers(user):
+    drawn = [number for _ in range(3) for number in user.run(sys.executable, "-c", DRAW).stdout.split()]
+    assert len(set(drawn)) == 9
+
+
+@pytest.mark.parametrize("code", ["def f(): raise ValueError('x')\nf()", "raise KeyboardInterrupt", "exit('bye')"])
+def test_a_warm_command_that_fails_says_so_as_a_cold_one_does(user, code):
+    warm_one, cold_one = (user.run(sys.executable, "-c", code, cold=cold) for cold in (False, True))
+    assert warm_one == cold_one
+    assert warm_one.code in (1, -signal.SIGINT)
+
+
+@pytest.mark.parametrize("option", [{"umask": 0o077}, {"preexec_fn": functools.partial(os.umask, 0o077)}])
+def test_an_option_that_a_fork_cannot_heed_starts_a_command_cold(user, option):
+    code = "import os, signal, sys; print(oct(os.umask(0)), 'torch' in sys.modules, signal.getsignal(signal.SIGINT))"
+    command = [sys.executable, "-c", code]
+    with warm.Popen(command, env=user.environment(), stdout=subprocess.PIPE, text=True, **option) as process:
+        assert process.communicate()[0] == f"0o77 False {signal.default_int_handler}\n"
+
+
+def test_limits_on_memory_start_a_command_cold(user):
+    limits = resource.getrlimit(resource.RLIMIT_DATA)
+    try:
+        resource.setrlimit(resource.RLIMIT_DATA, (1 << 36, limits[1]))
+        ended = user.run(sys.executable, "-c", "import sys; print('torch' in sys.modules)")
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, limits)
+    assert ended.stdout == "False\n"

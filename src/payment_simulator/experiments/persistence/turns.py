@@ -2,9 +2,12 @@
 
 Two lock files stand beside the file, with names that begin with a dot. Who holds the first has the file, and writes
 into it who that is. Who holds the second is next; so whoever has just given the file back cannot take it again before
-those who wait. The kernel frees both when a process ends, however it ends. Neither is ever removed: a process may be
-about to lock it. What somebody else has placed under their names (a link, a pipe, a file with something in it) is
-neither locked nor written.
+those who wait. Only the first keeps others out: the second is a courtesy, and who is next but does not take the file
+though nobody has it (a process that was stopped) is passed over.
+
+The kernel frees both when a process ends, however it ends. Neither is ever removed: a process may be about to lock it.
+What somebody else has placed under their names (a link, a pipe, a file with something in it) is neither locked nor
+written.
 """
 
 import contextlib
@@ -14,6 +17,7 @@ import platform
 import re
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +31,9 @@ HOLDER_BYTES = 512
 WHO_BYTES = 430  # the rest is for the moment
 WRITTEN_BY_US = re.compile(rb".+ since \d{4}-\d\d-\d\dT[\d:.]+\+00:00\n *", re.DOTALL)
 NO_TURNS = ", which does not take turns, at least"
+NOBODY = "nobody"
 LOOKS = 10  # in the time of a waiter's patience, at who has the file
+COURTESY_S = 0.1  # between two looks at whether the file is left to who is next; a turn is taken in some 10 ms
 
 
 class DatabaseError(LabledgerError):
@@ -49,6 +55,7 @@ class Turns:
         self._patience_s = patience_s
         self._taken = path.with_name(f".{path.name}.lock")
         self._next = path.with_name(f".{path.name}.next")
+        self._places: dict[Path, _Place] = {}
 
     @contextlib.contextmanager
     def turn(self, wait: "Wait", *, to_read: bool = False) -> Iterator["Turn"]:
@@ -59,11 +66,14 @@ class Turns:
             DatabaseError: there can be no lock file; a reader does without, for DuckDB has a lock of its own.
         """
         with contextlib.ExitStack() as held, contextlib.ExitStack() as in_line:
-            self._lock(self._next, in_line, wait, to_read=to_read)
-            turn = Turn(self, self._lock(self._taken, held, wait, to_read=to_read), in_line)
+            self._lock(self._next, in_line, wait.until_next, to_read=to_read)
+            turn = Turn(self, self._lock(self._taken, held, wait.until_granted, to_read=to_read), in_line)
             if NO_TURNS not in self.holder():  # else that one may have the file still, and not we
                 turn.tell()
-            yield turn
+            try:
+                yield turn
+            finally:
+                turn.tell_of_nobody()
 
     def is_awaited(self) -> bool:
         """Whether somebody is next."""
@@ -78,7 +88,10 @@ class Turns:
         return Wait(self, self._patience_s)
 
     def holder(self) -> str:
-        """Who has the file, or had it last, and since when; nothing where that is not known."""
+        """Who has told that they have the file, and since when; nothing where that is not known.
+
+        Nobody is told of from the end of a turn to the next one. A process that was killed is told of for as long.
+        """
         try:
             with open(open_regular(self._taken, os.O_RDONLY), "rb") as file:
                 text = file.read(HOLDER_BYTES).decode(errors="replace").strip(" \0\n")
@@ -86,22 +99,89 @@ class Turns:
             return ""
         return "".join(each if each.isprintable() else "�" for each in text)
 
+    def left(self) -> str | None:
+        """The last words on who had the file; None where someone has it now.
+
+        To look keeps nobody out who looks as well, and who comes for the file waits no longer than a look takes.
+        """
+        try:
+            with _opened(self._taken) as file:
+                return self.holder() if lock(file.fileno(), exclusive=False, wait=False) else None
+        except OSError as error:
+            return str(error)  # the turn itself will say so
+
     def busy(self) -> DatabaseBusyError:
         """The error of a waiter whose patience has run out."""
-        waited = f"in use for the last {self._patience_s:g} s, now by {self.holder() or 'someone unknown'}"
+        holder = self.holder()
+        who = "someone unknown" if not holder or holder.startswith(NOBODY) else holder  # it has not told us yet
+        waited = f"in use for the last {self._patience_s:g} s, now by {who}"
         return DatabaseBusyError(f"{self._path}: {waited}; try again when that has ended")
 
-    def _lock(self, path: Path, stack: contextlib.ExitStack, wait: "Wait", *, to_read: bool) -> BinaryIO | None:
+    def _lock(
+        self, path: Path, stack: contextlib.ExitStack, until: Callable[["_Place"], None], *, to_read: bool
+    ) -> BinaryIO | None:
         try:
-            file = stack.enter_context(_opened(path))
-            if not lock(file.fileno(), exclusive=True, wait=False):
-                wait.until_granted(file)
+            file, place = self._in_line(path)
+            stack.enter_context(file)
+            if place is not None:
+                self._places[path] = place
+                until(place)
             _refuse_foreign(file, path)
         except OSError as error:
             if to_read:
                 return None
             raise DatabaseError(f"{path}: {error.strerror}; whoever writes needs this file") from error
         return file
+
+    def _in_line(self, path: Path) -> tuple[BinaryIO, "_Place | None"]:
+        """The lock file and our place in its line, which we may have had before; None: the lock is ours."""
+        place = self._places.pop(path, None)
+        if place is not None and (file := place.joined()) is not None:
+            return file, place
+        file = _opened(path)
+        return file, None if lock(file.fileno(), exclusive=True, wait=False) else _Place(file)
+
+
+class _Place:
+    """A place in the line for a lock, which the kernel grants in the order in which it was asked for.
+
+    It cannot be told for how long to wait, so a thread waits, with the lock file opened once more. The place is kept
+    for as long as that takes, and may be joined again; a lock that is granted when nobody has joined is free at once.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.granted = threading.Event()
+        self._file = _once_more(file)
+        self._changing = threading.Lock()
+        _places.add(self)
+        threading.Thread(target=self._wait, daemon=True).start()
+
+    def joined(self) -> BinaryIO | None:
+        """The lock file once more: who closes it last gives the lock back. None: it was granted before."""
+        with self._changing:
+            return None if self._file.closed else _once_more(self._file)
+
+    def leave(self) -> None:
+        """Keep nothing in a child that was forked, where no thread waits."""
+        self._changing = threading.Lock()
+        self._file.close()
+
+    def _wait(self) -> None:
+        lock(self._file.fileno(), exclusive=True)
+        with self._changing:
+            self.granted.set()
+            self._file.close()
+
+
+_places: "weakref.WeakSet[_Place]" = weakref.WeakSet()
+
+
+def _leave_all() -> None:
+    for each in list(_places):
+        each.leave()
+
+
+os.register_at_fork(after_in_child=_leave_all)
 
 
 class Wait:
@@ -127,26 +207,33 @@ class Wait:
             self._look()
             time.sleep(every_s)
 
-    def until_granted(self, file: BinaryIO) -> None:
-        """Return when the lock on `file` is ours: the kernel grants it in the order in which it was asked for.
-
-        It cannot be told for how long to wait, so a thread of its own waits, on a descriptor of its own: once we have
-        given up and closed `file`, the lock is free again as soon as it is granted.
+    def until_granted(self, place: "_Place") -> None:
+        """Return when the lock is ours.
 
         Raises:
             DatabaseBusyError: as `until`.
         """
-        descriptor, granted = os.dup(file.fileno()), threading.Event()
-
-        def wait() -> None:
-            lock(descriptor, exclusive=True)
-            os.close(descriptor)
-            granted.set()
-
-        threading.Thread(target=wait, daemon=True).start()
-        while not granted.is_set():
+        while not place.granted.is_set():
             self._look()
-            granted.wait(self._every_s)
+            place.granted.wait(self._every_s)
+
+    def until_next(self, place: "_Place") -> None:
+        """Return when the lock of who is next is ours, or that one leaves the file to us.
+
+        It does so where nobody has, or has had, the file between two looks. It may have been stopped.
+
+        Raises:
+            DatabaseBusyError: as `until`.
+        """
+        left_before = None
+        while not place.granted.is_set():
+            left = self._turns.left()
+            if left is None:
+                self._look()
+            elif left == left_before:
+                return
+            left_before = left
+            place.granted.wait(min(self._every_s, COURTESY_S))
 
     def _look(self) -> None:
         """Spend patience where the file has not changed hands since the last look.
@@ -182,6 +269,11 @@ class Turn:
         """Let those who wait know that we have the file, from now on."""
         self._write(f"process {os.getpid()} on {platform.node()}")
 
+    def tell_of_nobody(self) -> None:
+        """Let those who wait know that our turn has ended, unless one has the file still who takes no turns."""
+        if NO_TURNS not in self._turns.holder():
+            self._write(NOBODY)
+
     def tell_of(self, other: str) -> None:
         """Let those who wait know that another has the file, who takes no turns.
 
@@ -211,6 +303,10 @@ def _opened(path: Path) -> BinaryIO:
         if not path.exists():
             raise
         return open(open_regular(path, os.O_RDONLY), "rb", buffering=0)
+
+
+def _once_more(file: BinaryIO) -> BinaryIO:
+    return open(os.dup(file.fileno()), "rb", buffering=0)
 
 
 def _refuse_foreign(file: BinaryIO, path: Path) -> None:
