@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from labledger.regular_files import open_regular
+from labledger.secrets_told import is_secret_name
 from labledger.untrusted_text import SHOWN, clean
-from labledger.written_keys import is_secret_name
 
 HIDDEN = "(the key)"
 LEAST_KEY = 6
