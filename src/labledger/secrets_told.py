@@ -87,7 +87,7 @@ def _is_of_text(words: list[str]) -> bool:
 DUMMIES = _words(
     "- any anything array auto basic boolean bool changeme default dummy empty example fake false float ignored int"
     " integer key lm-studio local n/a na nil no no-key no-key-required none not-needed not-required not-used null"
-    " number object off ollama on openai optional placeholder required secret sk-dummy sk-no-key-required sk-test str"
+    " number object off ollama on openai optional placeholder required sk-dummy sk-no-key-required sk-test str"
     " string test token token-abc123 true undefined unset unused xxx yes your-api-key your_api_key"
 )
 """What is written where a server wants no key, and the types of a schema."""

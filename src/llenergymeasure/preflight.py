@@ -73,7 +73,7 @@ def _holds(value: object, key: str) -> bool:
     Servers without keys are given words (`ollama`), which configurations are full of.
     """
     if is_random(key):
-        return redactor(key).hide_in(value) != value
+        return bool(redactor(key).hide_in(value) != value)
     return len(key) >= LEAST_PART and key in str(value)
 
 
