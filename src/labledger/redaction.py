@@ -4,15 +4,16 @@ import base64
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from html import unescape
 from pathlib import Path
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any, BinaryIO
 
 from labledger.regular_files import open_regular
+from labledger.secrets_told import is_literal, is_secret_name
 from labledger.untrusted_text import SHOWN, clean
-from labledger.written_keys import is_secret_name
 
 HIDDEN = "(the key)"
 LEAST_KEY = 6
@@ -20,16 +21,26 @@ LEAST_KEY = 6
 LEAST_PART = 12
 """So many consecutive characters of a key are hidden; of a shorter key, the whole of it alone."""
 
-IN_URL, IN_JSON = r"%[0-9A-Fa-f]{2}", r"\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\[^ux]"
-IN_HTML = r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[a-z]{2,6});"
+IN_URL = r"%(?:u[0-9A-Fa-f]{4}|[0-9A-Fa-f]{2})"
+IN_JSON = r"\\u[0-9A-Fa-f]{4}|\\u\{[0-9A-Fa-f]{1,6}\}|\\x[0-9A-Fa-f]{2}|\\[0-3][0-7]{2}|\\[^ux]"
+IN_HTML = r"&(?:#\d{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[a-z]{2,6};)"
 ENCODED = re.compile(f"{IN_URL}|{IN_JSON}|{IN_HTML}")
-"""A character as URLs, JSON and HTML write it."""
+"""A character as URLs, JSON, programs and HTML write it."""
 ENCODED_ONE_WAY = tuple(map(re.compile, (IN_URL, IN_JSON, IN_HTML, "(?!)")))
 """For keys that have such a character's signs in them, which another encoding leaves as they are."""
+PASSES = 3
+"""Encodings within each other that are undone: a proxy quotes what a framework has quoted."""
+QUOTED_PRINTABLE = re.compile("=[0-9A-F]{2}")
+DECIMAL = re.compile(r"(?<!\d)\d{2,3}(?:[\s,;]+|(?=[\])}]))")
+"""A byte in a list of numbers."""
+JOINED = re.compile(r"0x(?=[0-9A-Fa-f]{2})|[^0-9A-Za-z]+")
+"""What stands between letters or groups of digits that are written apart: `73:6b`, `0x73, 0x6b`, `s.k`."""
+LEAST_JOINED = 8
 BETWEEN = re.compile(r"[^!-~]+")
 """No part of a key, but what may stand between two: folding puts line breaks there, and malice what is not seen."""
 
 URLSAFE = str.maketrans("+/", "-_")
+SMALL = str.maketrans(ascii_uppercase, ascii_lowercase)
 LONGEST_ENCODED = 10
 BLOCK = 1_048_576  # bytes of a file that are read at a time
 TAIL = LONGEST_ENCODED * LEAST_PART
@@ -44,17 +55,20 @@ def key_problem(key: str) -> str | None:
 
 
 class Redactor:
-    """Hides `keys` in texts: as they are, escaped for JSON, HTML or a URL, in base64, hexadecimal or reversed, and any
-    `LEAST_PART` consecutive characters of each of these. Its time is linear in the text.
+    """Hides `keys` in texts: in letters of any case, escaped for JSON, HTML or a URL (up to `PASSES` times), in base64
+    or base32, in hexadecimal or decimal numbers, reversed, or letter by letter, and any `LEAST_PART` consecutive
+    characters of each of these. Its time is linear in the text.
     """
 
     def __init__(self, keys: Iterable[str]) -> None:
-        stripped = {"".join(key.split()) for key in keys}
-        forms = {form for key in stripped if len(key) >= LEAST_KEY for form in _forms(key)}
+        stripped = {key for key in ("".join(key.split()) for key in keys) if _is_secret(key)}
+        forms = {form.lower() for key in stripped for form in _forms(key)}
+        forms |= {joined for form in forms if len(joined := JOINED.sub("", form)) >= LEAST_JOINED}
         self._parts = {part for form in forms for part in _pieces(form, min(len(form), LEAST_PART))}
         self._lengths = sorted({len(part) for part in self._parts}, reverse=True)
         has_signs = any(set("%&\\") & set(key) for key in stripped)
-        self._encodings = (ENCODED, *ENCODED_ONE_WAY) if has_signs else (ENCODED,)
+        one_way = [[way] * PASSES for way in ENCODED_ONE_WAY] if has_signs else []
+        self._ways = [[*[ENCODED] * PASSES, JOINED], *one_way, [QUOTED_PRINTABLE], [DECIMAL]]
         self._least = self._lengths[-1] if self._lengths else sys.maxsize
         self._seed_size = (self._least + 1) // 2
         self._seeds = {seed for part in self._parts for seed in _pieces(part, self._seed_size)}
@@ -107,6 +121,7 @@ class Redactor:
 
     def _plain_spans(self, text: str) -> list[tuple[int, int]]:
         """Where parts of a key stand, in order. Wherever one begins, it has one of the places that are looked at."""
+        text = text.lower() if text.isascii() else text.translate(SMALL)
         size, seeds = self._seed_size, self._seeds
         step = self._least - size + 1
         hits = [place for place in range(0, len(text) - size + 1, step) if text[place : place + size] in seeds]
@@ -116,18 +131,40 @@ class Redactor:
             for begin in range(max(looked, place + size - self._lengths[0]), place + 1):
                 for length in self._lengths:
                     if (part := text[begin : begin + length]) in self._parts:
-                        _add(spans, begin, begin + len(part))
+                        _add(spans, begin, begin + len(part), gap=-1)  # what was between two keys may be gone
                         break
             looked = place + 1
         return spans
 
     def _encoded_spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Where a part of a key stands in `text` once that is decoded and has nothing between."""
-        for encoded in self._encodings:
-            decoded = BETWEEN.sub("", encoded.sub(_decoded, text))
-            if decoded != text and (spans := self._plain_spans(decoded)):
-                begins, ends = _origins(text, encoded)
-                yield from ((begins[begin], ends[end - 1]) for begin, end in spans)
+        for way in self._ways:
+            passes: list[tuple[str, re.Pattern[str]]] = []
+            current = text
+            for encoded in way:
+                decoded = BETWEEN.sub("", encoded.sub(_decoding(encoded), current))
+                if decoded == current:
+                    continue
+                passes.append((current, encoded))
+                current = decoded
+                if spans := self._plain_spans(current):
+                    yield from _traced(spans, passes)
+
+
+def _traced(
+    spans: Iterable[tuple[int, int]], passes: Sequence[tuple[str, re.Pattern[str]]]
+) -> Iterable[tuple[int, int]]:
+    """Where spans of what came out of `passes` stand in what went into the first."""
+    for source, encoded in reversed(passes):
+        begins, ends = _origins(source, encoded)
+        spans = [(begins[begin], ends[end - 1]) for begin, end in spans]
+    return spans
+
+
+def _is_secret(key: str) -> bool:
+    """Return True if a key is to be hidden: not what is short, nor one plain word, which honest texts have too."""
+    is_word = key.isalpha() and (key.islower() or key.isupper() or key.istitle())
+    return len(key) >= (LEAST_PART if is_word else LEAST_KEY)
 
 
 def _read_at(file: BinaryIO, place: int) -> bytes:
@@ -140,23 +177,46 @@ def _pieces(text: str, length: int) -> Iterator[str]:
 
 
 def _forms(key: str) -> Iterator[str]:
-    """Return the forms in which a key may be written, but for those that `ENCODED` knows."""
-    data = key.encode(errors="replace")
-    yield from (key, key.lower(), key.upper(), key[::-1], data.hex(), data.hex().upper())
+    """Return the forms in which a key may be written, but for capitals and those that a `Redactor` decodes."""
+    yield from (key, key[::-1])
+    plain = [each.encode(errors="replace") for each in dict.fromkeys((key, key.lower(), key.upper()))]
+    wide = key.encode("utf-16-le", errors="replace")
+    for data in [*plain, wide, plain[0].hex().encode()]:
+        yield data.hex()
+        yield from _base64_forms(data)
+    data = base64.b64encode(plain[0])
+    yield data.hex()
+    yield from _base64_forms(data)
+    yield base64.b32encode(plain[0]).decode().rstrip("=")
+
+
+def _base64_forms(data: bytes) -> Iterator[str]:
     for before in range(3):  # bytes, of what is encoded with it
         bits = 8 * (before + len(data))
         encoded = base64.b64encode(bytes(before) + data)[-(-8 * before // 6) : bits // 6].decode()
         yield from (encoded, encoded.translate(URLSAFE))
 
 
+def _decoding(encoded: re.Pattern[str]) -> Callable[[re.Match[str]], str]:
+    if encoded is JOINED:
+        return lambda found: ""
+    return _decimal if encoded is DECIMAL else _decoded
+
+
+def _decimal(found: re.Match[str]) -> str:
+    return chr(int("".join(filter(str.isdigit, found[0]))))
+
+
 def _decoded(found: re.Match[str]) -> str:
     text = found[0]
     if text[0] == "&":
-        return unescape(text)
-    if text[0] == "%":
-        return chr(int(text[1:], 16))
+        return unescape(text if text.endswith(";") else f"{text};")
+    if text[0] in "%=":
+        return chr(int(text[1:].lstrip("u"), 16))
     if text[1] in "ux":
-        return chr(int(text[2:], 16))
+        return chr(min(int(text[2:].strip("{}"), 16), sys.maxunicode))
+    if len(text) == 4:
+        return chr(int(text[1:], 8))
     return "" if text[1] in "abfnrtv" else text[1]
 
 
@@ -165,22 +225,23 @@ def _origins(text: str, encoded: re.Pattern[str]) -> tuple[list[int], list[int]]
     begins: list[int] = []
     ends: list[int] = []
     place = 0
+    decode = _decoding(encoded)
     for found in [*encoded.finditer(text), None]:
         end = len(text) if found is None else found.start()
         places = [each for each in range(place, end) if "!" <= text[each] <= "~"]
         begins += places
         ends += [each + 1 for each in places]
         if found is not None:
-            letters = sum("!" <= letter <= "~" for letter in _decoded(found))
+            letters = sum("!" <= letter <= "~" for letter in decode(found))
             begins += [end] * letters
             ends += [found.end()] * letters
             place = found.end()
     return begins, ends
 
 
-def _add(spans: list[tuple[int, int]], begin: int, end: int) -> None:
-    """Append a span that begins after the others begin, or make the last one longer where they touch."""
-    if spans and begin <= spans[-1][1]:
+def _add(spans: list[tuple[int, int]], begin: int, end: int, gap: int = 0) -> None:
+    """Append a span that begins after the others begin, or make the last longer where at most `gap` is between."""
+    if spans and begin <= spans[-1][1] + gap:
         begin, before = spans.pop()
         end = max(end, before)
     spans.append((begin, end))
@@ -188,7 +249,9 @@ def _add(spans: list[tuple[int, int]], begin: int, end: int) -> None:
 
 def environment_keys() -> dict[str, str]:
     """The keys in this process's environment: the variables that have a secret's name, and their values."""
-    return {name: key for name, key in os.environ.items() if len(key) >= LEAST_PART and is_secret_name(name)}
+    return {
+        name: key for name, key in os.environ.items() if is_secret_name(name) and is_literal(key) and _is_secret(key)
+    }
 
 
 @lru_cache(maxsize=8)

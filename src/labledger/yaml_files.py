@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from labledger.errors import ConfigError
-from labledger.untrusted_text import clean
+from labledger.untrusted_text import SHOWN, clean
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -179,10 +179,16 @@ class _Reader:
             return bool(node)
         kind = next((kind for kind in (int, float, str) if isinstance(node, kind)), str)  # else a date or time
         value = kind(node)
-        if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        return self._unicode(value, location) if isinstance(value, str) else value
+
+    def _unicode(self, text: str, location: Location) -> str:
+        """`text` with pairs of surrogates, as JSON writes what is beyond U+FFFF, put together."""
+        try:
+            return text.encode("utf-16-le", errors="surrogatepass").decode("utf-16-le")
+        except UnicodeDecodeError:
             line = self.lines.get(location, 1)
-            raise ConfigError(f"{self.path}:{line}: half a surrogate pair in {value!r} is not valid Unicode")
-        return value
+            shown = clean(text, SHOWN)
+            raise ConfigError(f"{self.path}:{line}: half a surrogate pair in {shown!r} is not valid Unicode") from None
 
 
 def _line(node: Any, key: Any, otherwise: int) -> int:

@@ -5,8 +5,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from labledger.redaction import redactor
+from labledger.redaction import LEAST_PART, redactor
 from labledger.regular_files import A_DIRECTORY, kind_of
+from labledger.secrets_told import is_random
 from labledger.written_keys import WRITTEN_DOWN
 from llenergymeasure.backends.openai import checks as openai_checks
 from llenergymeasure.backends.openai.settings import run_keys
@@ -62,8 +63,18 @@ def _key_problems(config: ExperimentConfig) -> Iterator[str]:
     fields = config.in_effect()
     for name, key in run_keys(config).items():
         for field, value in fields.items():
-            if redactor(key).hide_in(value) != value:
+            if _holds(value, key):
                 yield f"{field}: holds the value of {name}, or a part of it: {WRITTEN_DOWN}; leave it in the variable"
+
+
+def _holds(value: object, key: str) -> bool:
+    """Return True if a field has a key in it: a part of what was drawn at random, or the whole of a long one.
+
+    Servers without keys are given words (`ollama`), which configurations are full of.
+    """
+    if is_random(key):
+        return bool(redactor(key).hide_in(value) != value)
+    return len(key) >= LEAST_PART and key in str(value)
 
 
 def _output_problems(output_dir: Path) -> Iterator[str]:

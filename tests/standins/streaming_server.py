@@ -55,7 +55,7 @@ class Plan:
     status: int = 200
     content_type: str = "text/event-stream; charset=utf-8"
     headers: dict[str, str] = field(default_factory=dict)
-    wants_key: str | None = None  # its SHA-256; status 401 without it
+    wants_sha256: str | None = None  # its SHA-256; status 401 without it
 
 
 def written_s(text: str) -> list[float]:
@@ -140,7 +140,7 @@ class Connection(asyncio.Protocol):
         asked = json.loads(body[:length])
         plan = Plan(**_chosen(asked.get("standin", {}), asked))
         sent = re.search(rb"(?i)authorization: bearer ([^\r]*)", head)
-        if plan.wants_key not in (None, hashlib.sha256(sent[1] if sent else b"").hexdigest()):
+        if plan.wants_sha256 not in (None, hashlib.sha256(sent[1] if sent else b"").hexdigest()):
             plan = Plan(status=401, events=["no key"])
         chat = b"/chat/" in head.partition(b"\r\n")[0]
         self._answer = Answer(plan, asked, chat)

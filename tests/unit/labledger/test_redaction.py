@@ -55,6 +55,54 @@ def test_a_key_is_hidden_however_it_is_written(written, key, before, after):
     assert len(left) <= 10  # the quotes, and of base64 what hangs together with its neighbours
 
 
+def joined(sign, pattern):
+    return lambda key: sign.join(pattern % ord(letter) for letter in key)
+
+
+NESTED = {
+    "in a URL, twice": lambda key: urllib.parse.quote(urllib.parse.quote(key, safe=""), safe=""),
+    "in a URL, thrice": joined("", "%%2525%02x"),
+    "in JSON in JSON": lambda key: json.dumps(json.dumps(key)),
+    "in HTML, twice": lambda key: html.escape(html.escape(key)),
+    "in HTML in JSON": lambda key: json.dumps(html.escape(key)),
+    "escaped in JSON in JSON": joined("", r"\\u%04x"),
+    "in hexadecimal with colons": lambda key: key.encode().hex(":"),
+    "in hexadecimal with dashes": lambda key: key.encode().hex("-").upper(),
+    "in a program's hexadecimal": joined(", ", "0x%02x"),
+    "as a list of bytes": lambda key: str(list(key.encode())),
+    "as Go prints bytes": lambda key: str(list(key.encode())).replace(",", ""),
+    "octal": joined("", r"\%03o"),
+    "in HTML without semicolons": joined("", "&#%d"),
+    "as a script writes it": joined("", r"\u{%x}"),
+    "in an old URL": joined("", "%%u%04x"),
+    "quoted-printable": joined("", "=%02X"),
+    "swapped": str.swapcase,
+    "titled": str.title,
+    "reversed in small letters": lambda key: key[::-1].lower(),
+    "base64 of capitals": lambda key: base64.b64encode(key.upper().encode()).decode(),
+    "base64 of small letters": lambda key: base64.b64encode(key.lower().encode()).decode(),
+    "base64 of UTF-16": lambda key: base64.b64encode(key.encode("utf-16-le")).decode(),
+    "base64 of base64": lambda key: base64.b64encode(base64.b64encode(key.encode())).decode(),
+    "base64 of hexadecimal": lambda key: base64.b64encode(key.encode().hex().encode()).decode(),
+    "hexadecimal of hexadecimal": lambda key: key.encode().hex().encode().hex(),
+    "base32": lambda key: base64.b32encode(key.encode()).decode(),
+    **{f"letters apart by {sign}": sign.join for sign in "-,._"},
+}
+
+
+@pytest.mark.parametrize("written", NESTED.values(), ids=NESTED)
+@pytest.mark.parametrize("key", [KEY, "kEy-With-Dashes-And-Caps-1234", "aB3/dE6+gH9/jK2=mN5&pQ8/rT1+vW4="])
+def test_what_proxies_and_programs_make_of_a_key_is_hidden(written, key):
+    hidden = Redactor([key]).hide(f"no such key: {written(key)} is known")
+    left = hidden.removeprefix("no such key: ").removesuffix(" is known").replace(HIDDEN, "")
+    assert HIDDEN in hidden
+    assert len(left) <= 12  # quotes, brackets, and of base64 what hangs together with its neighbours
+
+
+def test_a_short_key_that_is_one_word_is_no_secret():
+    assert Redactor(["length", "NUMBER", "Ollama"]).hide("length, number, ollama") == "length, number, ollama"
+
+
 @given(key=keys, data=st.data())
 def test_any_twelve_characters_of_a_key_are_hidden(key, data):
     begin = data.draw(st.integers(0, len(key) - LEAST_PART))
@@ -63,9 +111,9 @@ def test_any_twelve_characters_of_a_key_are_hidden(key, data):
 
 
 def test_of_a_short_key_the_whole_alone_is_hidden_and_what_is_shorter_is_no_key():
-    assert Redactor(["secret"]).hide("my secret, secre, c2VjcmV0") == f"my {HIDDEN}, secre, {HIDDEN}"
+    assert Redactor(["s3cret"]).hide("my s3cret, s3cre, czNjcmV0") == f"my {HIDDEN}, s3cre, {HIDDEN}"
     assert Redactor(["EMPTY", "a", "", " "]).hide("a model, EMPTY") == "a model, EMPTY"
-    assert len("EMPTY") < LEAST_KEY <= len("secret")
+    assert len("EMPTY") < LEAST_KEY <= len("s3cret")
 
 
 @given(key=keys, length=st.integers(0, 400), cut=st.integers(0, 400))
@@ -130,9 +178,13 @@ def test_keys_of_the_environment_are_known_by_the_names_of_their_variables(monke
     monkeypatch.setenv("MY_API_KEY", KEY)
     monkeypatch.setenv("MAX_TOKENS", "x" * 20)
     monkeypatch.setenv("OTHER_API_KEY", "EMPTY")
+    monkeypatch.setenv("SHORT_API_KEY", "s3cret")
+    monkeypatch.setenv("OPENAI_API_KEY_PROD", KEY)
+    monkeypatch.setenv("KEPT_API_KEY", "/run/secrets/key")
     found = environment_keys()
     assert found["MY_API_KEY"] == KEY
-    assert not {"MAX_TOKENS", "OTHER_API_KEY"} & found.keys()
+    assert (found["SHORT_API_KEY"], found["OPENAI_API_KEY_PROD"]) == ("s3cret", KEY)
+    assert not {"KEPT_API_KEY", "MAX_TOKENS", "OTHER_API_KEY"} & found.keys()
 
 
 def test_what_http_cannot_carry_is_no_key_and_is_not_repeated():

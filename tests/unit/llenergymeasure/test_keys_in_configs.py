@@ -121,3 +121,21 @@ def test_an_unknown_key_or_value_is_told_in_one_printable_line(tmp_path, monkeyp
     assert (out + err).replace("\n", "").isprintable()
     assert err.count("error: ") == 1
     assert len(err) < 1000
+
+
+def test_a_dummy_that_servers_without_keys_are_given_may_be_a_word_of_the_configuration(monkeypatch, tmp_path):
+    monkeypatch.setenv("MY_KEY", "ollama")
+    monkeypatch.setenv("MASTER_KEY", "random:llama-key")
+    openai = {"base_url": "http://ollama.invalid:11434/v1", "api_key_env": "MY_KEY"}
+    with pytest.raises(PreFlightError) as caught:  # nobody listens there
+        run_experiment(model="ollama", backend="openai", openai=openai, output_dir=tmp_path / "results")
+    assert "holds the value" not in str(caught.value)
+
+
+def test_a_configuration_that_is_json_may_write_an_emoji_as_a_pair_of_surrogates(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text('{"model": "m \\ud83d\\ude00"}')
+    assert load_config(path).experiment.model == "m \U0001f600"
+    path.write_text('{"model": "m \\ud83d"}')
+    with pytest.raises(ConfigError, match="half a surrogate pair"):
+        load_config(path)

@@ -286,7 +286,7 @@ def test_an_open_loop_has_no_steady_state(measure):
 def test_a_key_is_sent_and_written_nowhere(measure, monkeypatch, tmp_path):
     monkeypatch.setenv("THE_KEY", KEY)
     measure(
-        plans={"wants_key": hashlib.sha256(KEY.encode()).hexdigest()},
+        plans={"wants_sha256": hashlib.sha256(KEY.encode()).hexdigest()},
         openai={"api_key_env": "THE_KEY"},
         output_dir=tmp_path,
     )
@@ -298,10 +298,10 @@ def test_a_key_that_is_missing_or_wrong_is_told_of(measure, monkeypatch):
     with pytest.raises(PreFlightError, match=r"openai\.api_key_env: THE_KEY is not set"):
         measure(openai={"api_key_env": "THE_KEY"})
     with pytest.raises(BackendError, match="the server wants a key"):
-        measure(plans={"wants_key": hashlib.sha256(KEY.encode()).hexdigest()})
+        measure(plans={"wants_sha256": hashlib.sha256(KEY.encode()).hexdigest()})
     monkeypatch.setenv("THE_KEY", "another")
     with pytest.raises(BackendError, match="the server refuses the key") as caught:
-        measure(plans={"wants_key": hashlib.sha256(KEY.encode()).hexdigest()}, openai={"api_key_env": "THE_KEY"})
+        measure(plans={"wants_sha256": hashlib.sha256(KEY.encode()).hexdigest()}, openai={"api_key_env": "THE_KEY"})
     assert "another" not in str(caught.value)
 
 

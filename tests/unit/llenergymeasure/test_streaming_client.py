@@ -395,8 +395,8 @@ def test_the_key_reaches_the_server_and_stands_nowhere_else(send, caplog, recwar
     assert "(the key)" in seen[0].failure.message
     everything = pickle.dumps(seen) + repr(seen).encode() + caplog.text.encode()
     assert KEY.encode() not in everything + " ".join(str(each.message) for each in recwarn).encode()
-    assert send(key=KEY, wants_key=hashlib.sha256(KEY.encode()).hexdigest()).failure is None
-    assert send(key="another", wants_key=hashlib.sha256(KEY.encode()).hexdigest()).failure.kind == "http_4xx"
+    assert send(key=KEY, wants_sha256=hashlib.sha256(KEY.encode()).hexdigest()).failure is None
+    assert send(key="another", wants_sha256=hashlib.sha256(KEY.encode()).hexdigest()).failure.kind == "http_4xx"
 
 
 ECHOES = {

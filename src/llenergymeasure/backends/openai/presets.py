@@ -16,7 +16,8 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from labledger.written_keys import WRITTEN_DOWN, is_secret_name
+from labledger.secrets_told import is_secret_name
+from labledger.written_keys import WRITTEN_DOWN
 from llenergymeasure.errors import ConfigError
 
 Precision = Literal["fp32", "fp16", "bf16"]
