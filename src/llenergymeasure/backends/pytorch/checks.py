@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from labledger.extras import install_command, missing
-from llenergymeasure.backends.pytorch.adapters import lora_problems
+from llenergymeasure.backends.pytorch.adapters import fit_problems, lora_problems
 from llenergymeasure.backends.pytorch.encoding import NO_CHAT_TEMPLATE
 from llenergymeasure.backends.pytorch.sources import has_chat_template, model_folder, model_problems
 from llenergymeasure.backends.pytorch.weights import header_problems
@@ -42,11 +42,12 @@ def prompt_problems(config: ExperimentConfig, prompts: Sequence[Prompt]) -> Iter
 
 
 def weight_problems(config: ExperimentConfig) -> Iterator[str]:
-    """Yield the misfits of the model's files, by their headers, and its config.json; asked when all else is well."""
+    """Yield the misfits of the model's and the adapter's files, by their headers; asked when all else is well."""
     folder = None if config.model == RANDOM_LLAMA else model_folder(config)
     if folder is not None:
         for problem in header_problems(config, folder):
             yield f"model: {config.model}: {problem}"
+    yield from fit_problems(config)
 
 
 def _device_problems(config: ExperimentConfig) -> Iterator[str]:
