@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from labledger.extras import install_command, missing
+from labledger.extras import require
 from llenergymeasure.backends.pytorch.adapters import fit_problems, lora_problems
 from llenergymeasure.backends.pytorch.encoding import NO_CHAT_TEMPLATE
 from llenergymeasure.backends.pytorch.sources import has_chat_template, model_folder, model_problems
@@ -21,15 +21,17 @@ def versions() -> dict[str, str | None]:
 
 
 def problems(config: ExperimentConfig) -> Iterator[str]:
-    """Every problem: packages, device, model, adapter."""
-    if absent := missing(*REQUIRED):
-        yield f"backend pytorch: {' and '.join(absent)} not installed; run {install_command('pytorch')}"
-    else:
-        yield from _device_problems(config)
-        yield from model_problems(config)
+    """Every problem: device, model, adapter.
+
+    Raises:
+        ConfigError: packages are not installed, without which nothing else can be checked.
+    """
+    require("backend pytorch", *REQUIRED)
     if config.lora is not None:
-        if missing("peft"):
-            yield f"lora: peft is not installed; run {install_command('pytorch')}"
+        require("lora", "peft")
+    yield from _device_problems(config)
+    yield from model_problems(config)
+    if config.lora is not None:
         yield from lora_problems(config.lora)
 
 
