@@ -1,5 +1,7 @@
 """Optional packages: which extra of this distribution installs each, and what to say where one is not there."""
 
+import json
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 
 from labledger.errors import ConfigError
@@ -25,8 +27,32 @@ def missing(*packages: str) -> list[str]:
 
 
 def install_command(extra: str) -> str:
-    """The command that installs an extra."""
-    return f"pip install -e '.[{extra}]'"
+    """The command that installs an extra, as this distribution was installed itself.
+
+    In a checkout: from there. Else pip is told to complete what is installed: it asks no index for labledger.
+    """
+    return f"pip install -e '.[{extra}]'" if _is_checkout() else f"pip install 'labledger[{extra}]'"
+
+
+def require(what: str, *packages: str) -> None:
+    """Do nothing where `packages`, all of one extra, are installed.
+
+    Raises:
+        ConfigError: some are not; `what` says what needs them.
+    """
+    if absent := missing(*packages):
+        raise ConfigError(f"{what}: {' and '.join(absent)} not installed; run {install_command(EXTRAS[absent[0]])}")
+
+
+def _is_checkout() -> bool:
+    """Return True if labledger runs from a folder of its sources, as pip notes in direct_url.json (PEP 610)."""
+    try:
+        origin = json.loads(distribution("labledger").read_text("direct_url.json") or "{}")
+    except PackageNotFoundError:
+        return True
+    except ValueError:
+        return False
+    return isinstance(origin, dict) and "dir_info" in origin
 
 
 def explained(error: BaseException) -> BaseException:

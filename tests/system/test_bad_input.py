@@ -217,7 +217,7 @@ def test_a_hub_that_does_not_answer_is_one_message_and_no_noise_of_its_client(us
 
 def test_a_backend_that_is_not_installed_is_named_with_the_command_that_installs_it(user, hiding):
     ended = user.llem("run", user.experiment(), PYTHONPATH=hiding("torch"))
-    assert (ended.code, ended.stdout) == (1, "")
+    assert (ended.code, ended.stdout) == (2, "")
     assert "error: backend pytorch: torch not installed; run pip install -e '.[pytorch]'" in ended.stderr
     assert user.made() == []
 

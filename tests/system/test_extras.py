@@ -116,11 +116,11 @@ def test_what_a_served_run_needs_a_tokenizer_for_is_refused_with_the_extra(user,
     with StreamingServer() as server:
         synthetic = {"dataset": {"synthetic": {"input_len": 4, "output_len": 4}}, "max_output_tokens": None}
         code, _, stderr = command("llem", "run", served(user, server.url, **synthetic))
-        assert (code, "transformers" in stderr) == (1, True)
+        assert (code, "transformers" in stderr) == (2, True)
         assert "run pip install -e '.[pytorch]', or send prompts of text" in stderr
         silent = {"passthrough_kwargs": {"standin": {"usage": False}}}
         code, _, stderr = command("llem", "run", served(user, server.url, **silent))
-    assert code == 1
+    assert code == 2
     assert "the tokenizer of nobody/cached is needed (no usage is sent), and transformers is not inst" in stderr
 
 
@@ -133,6 +133,7 @@ def test_without_any_extra_each_command_works_or_names_the_extra_it_needs(user, 
     assert command("payment-sim", "experiment", "validate", experiment)[::2] == [0, ""]
     for extra, arguments in (
         ("pytorch", ["llem", "run", "-m", "random:llama"]),
+        ("zeus", ["llem", "meter", "--source", "zeus", "--", "true"]),
         ("server", ["llem", "run", served(user, "http://127.0.0.1:9/v1")]),
         ("sql", ["llem", "results", "sql", "select 1"]),
         ("payments", ["payment-sim", "experiment", "run", experiment]),
@@ -144,7 +145,7 @@ def test_without_any_extra_each_command_works_or_names_the_extra_it_needs(user, 
 
 def check_names_the_extra(command, extra, arguments):
     code, _, stderr = command(*arguments)
-    assert code in (1, 2), arguments
+    assert code == 2, arguments
     assert f"run pip install -e '.[{extra}]'" in stderr, arguments
     assert "defect" not in stderr, arguments
 
@@ -166,8 +167,11 @@ def test_with_the_payments_extra_alone_an_experiment_is_run_and_read(user, comma
         assert (arguments, command("payment-sim", "experiment", *arguments)[0]) == (arguments, 0)
     chart = ["payment-sim", "experiment", "chart", "latest", "--output", "x.png"]
     check_names_the_extra(command, "plot", chart)
-    asks_a_model = ["payment-sim", "experiment", "run", ROOT / "examples/payments/experiment_llm.yaml"]
-    check_names_the_extra(command, "llm", asks_a_model)
+    kept = command("payment-sim", "experiment", "results")
+    for name in ("run", "validate"):
+        asks_a_model = ["payment-sim", "experiment", name, ROOT / "examples/payments/experiment_llm.yaml"]
+        check_names_the_extra(command, "llm", asks_a_model)
+    assert command("payment-sim", "experiment", "results") == kept
 
 
 def test_every_package_that_is_named_with_an_extra_is_in_it():

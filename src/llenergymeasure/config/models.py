@@ -178,7 +178,9 @@ class LoraConfig(Section):
 class PytorchConfig(Section):
     """What only the pytorch backend knows."""
 
-    attn_implementation: Literal["sdpa", "eager"] = "sdpa"
+    attn_implementation: Literal["sdpa", "eager"] = Field(
+        "sdpa", description="Left out, a model whose class does not have sdpa is measured with eager."
+    )
     cache: Literal["dynamic", "static"] = "dynamic"
     torch_compile: bool = False
     trust_remote_code: bool = False

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from pydantic import JsonValue
+
 
 @dataclass(frozen=True)
 class DecoderShape:
@@ -45,7 +47,7 @@ class ModelFacts:
     revision: str | None = None
     unmetered: str | None = None
     remarks: tuple[str, ...] = ()
-    effective: dict[str, str] = field(default_factory=dict)
+    effective: dict[str, JsonValue] = field(default_factory=dict)
 
     @property
     def on_accelerator(self) -> bool:

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from labledger.errors import ConfigError
 from labledger.extras import install_command
 from llenergymeasure.config.models import EnergyConfig, UserConfig
 from llenergymeasure.energy.meters.base import Meter
@@ -66,7 +67,15 @@ def find_sources(library: Any = None, powercap: Path = rapl.POWERCAP) -> Sources
 
 
 def problems(config: EnergyConfig, sources: Sources) -> list[str]:
-    """What keeps the source that is named from being read."""
+    """What keeps the source that is named from being read.
+
+    Raises:
+        ConfigError: it is Zeus, and not installed.
+    """
+    for name in ("source", "cross_check"):
+        if getattr(config, name) == "zeus" and not sources.zeus_is_installed:
+            besides = f", on a machine with a GPU ({sources.nvml.unavailable})" if sources.nvml.unavailable else ""
+            raise ConfigError(f"energy.{name}: zeus is not installed; run {install_command('zeus')}{besides}")
     found = []
     if config.source != "auto" and (why := sources.unavailable(config.source)):
         found.append(f"energy.source: {config.source} cannot be read, and auto takes what there is: {why}")

@@ -1,12 +1,15 @@
 """`payment-sim experiment run`, `validate` and `template`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labledger.commands import reporting_errors
 from payment_simulator.cli.result_printing import print_result, result_as_json
+
+if TYPE_CHECKING:
+    from payment_simulator.experiments.config import ExperimentConfig
 
 ConfigFile = Annotated[Path, typer.Argument(help="YAML file of the experiment.", show_default=False)]
 
@@ -72,6 +75,7 @@ def run(
     from payment_simulator.experiments.runner.optimization import TokensSpentError
 
     read = ExperimentConfig.from_yaml(config)
+    _require_packages(read)
     verbose = VerboseConfig(iterations=True, decisions=read.output is not None and read.output.verbose)
     runner = GenericExperimentRunner(read, verbose, run_id=resume)
     database = _from_here(runner.database)
@@ -99,6 +103,7 @@ def validate(ctx: typer.Context, config: ConfigFile) -> None:
     from payment_simulator.experiments.resolved import Resolved
 
     read = ExperimentConfig.from_yaml(config)
+    _require_packages(read)
     resolved = Resolved.load(read)
     banks = ", ".join(resolved.optimized(read))
     print_answer(f"{config}: fine: {read.proposer} over {banks} in {read.scenario}, {read.evaluation.mode}")
@@ -110,6 +115,14 @@ def template(ctx: typer.Context) -> None:
     from labledger.console import print_answer
 
     print_answer(TEMPLATE.rstrip("\n"))
+
+
+def _require_packages(read: "ExperimentConfig") -> None:
+    """Raise ConfigError, with the extra, if what proposes policies is not installed: before anything is stored."""
+    from labledger.extras import require
+
+    if read.proposer == "llm":
+        require("proposer: llm", "pydantic_ai")
 
 
 def _from_here(path: Path | None) -> Path | None:

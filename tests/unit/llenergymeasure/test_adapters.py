@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from tiny import save_adapter, tiny_config
 
@@ -151,6 +152,7 @@ def test_an_adapter_that_does_not_fit_is_refused_with_its_tensors_unless_that_is
     change_weights(adapter, change)
     config = config_of(model_folder, lora={"path": str(adapter)})
     (line,) = refused_by_loading(config)
+    assert list(weight_problems(config)) == [line]
     assert line.startswith(f"lora.path: {adapter}: {words}")
     assert "pytorch: {allow_missing_weights: true}" in line
     (remark,) = load(
@@ -161,15 +163,19 @@ def test_an_adapter_that_does_not_fit_is_refused_with_its_tensors_unless_that_is
 
 def test_an_adapter_of_another_shape_is_refused_with_the_tensor(model_folder, adapter):
     change_weights(adapter, lambda tensors: {name: torch.zeros(3, 64) for name in tensors})
-    (line,) = refused_by_loading(config_of(model_folder, lora={"path": str(adapter)}))
-    assert "size mismatch for base_model.model.model.layers.0.self_attn.q_proj" in line
+    config = config_of(model_folder, lora={"path": str(adapter)})
+    for (line,) in (list(weight_problems(config)), refused_by_loading(config)):
+        assert line.startswith(
+            f"lora.path: {adapter}: its files hold 4 tensors in another shape than adapter_config.json"
+        )
+        assert "(base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight [3, 64], not [" in line
 
 
 @pytest.mark.parametrize("merge", [False, True])
 def test_an_adapter_with_a_nan_is_refused(model_folder, adapter, merge):
     change_weights(adapter, lambda tensors: {name: each * float("nan") for name, each in tensors.items()})
     (line,) = refused_by_loading(config_of(model_folder, lora={"path": str(adapter), "merge": merge}))
-    assert "NaN in " in line
+    assert line.startswith(f"lora.path: {adapter}: NaN or infinity in 4 tensors (")
     assert "layers.0.self_attn.q_proj" in line
 
 
@@ -181,3 +187,63 @@ def test_an_adapter_that_is_no_part_of_the_models_layers_is_refused(model_folder
     get_peft_model(AutoModelForCausalLM.from_pretrained(model_folder), settings).save_pretrained(tmp_path / "prompt")
     (line,) = refused_by_loading(config_of(model_folder, lora={"path": str(tmp_path / "prompt")}))
     assert "holds a PROMPT_TUNING adapter" in line
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
+def test_an_adapter_of_quantised_numbers_is_refused(model_folder, adapter, dtype):
+    change_weights(adapter, lambda tensors: {name: each.to(dtype) for name, each in tensors.items()})
+    (line,) = problems(config_of(model_folder, lora={"path": str(adapter)}))
+    assert line.startswith(
+        f"lora.path: {adapter}/adapter_model.safetensors: stores 4 tensors as other numbers than floating-point ones ("
+    )
+
+
+def test_biases_that_an_adapter_was_trained_with_and_lost_are_refused_as_missing(model_folder, tmp_path):
+    base = shutil.copytree(model_folder, tmp_path / "biased")
+    described = transformers.AutoConfig.from_pretrained(base, attention_bias=True)
+    transformers.AutoModelForCausalLM.from_config(described).save_pretrained(base)
+    adapter = tmp_path / "adapter"
+    save_adapter(base, adapter, bias="all")
+    config = config_of(base, lora={"path": str(adapter)})
+    assert list(weight_problems(config)) == []
+    assert load(config, builtin_text).remarks == ()
+    lost = "base_model.model.model.layers.0.self_attn.k_proj.bias"
+    change_weights(adapter, lambda tensors: {name: each for name, each in tensors.items() if name != lost})
+    for (line,) in (list(weight_problems(config)), refused_by_loading(config)):
+        assert line.startswith(f"lora.path: {adapter}: its files lack 1 tensor of the model ({lost})")
+        assert "correct adapter_config.json" in line
+
+
+SETTINGS = {
+    "no JSON": ("{", "cannot be read as JSON: "),
+    "nested 20,000 deep": ("[" * 20_000, "cannot be read as JSON: it is nested too deep"),
+    "a list": ("[]", "holds no object"),
+    "without a kind": ("{}", "names no peft_type"),
+    "NaN": ('{"peft_type": "LORA", "lora_alpha": NaN}', "has lora_alpha: nan, with which nothing is computed"),
+    "infinity": ('{"peft_type": "LORA", "lora_alpha": 1e999}', "has lora_alpha: inf, with which nothing is computed"),
+}
+
+
+@pytest.mark.parametrize(("text", "words"), SETTINGS.values(), ids=SETTINGS)
+def test_an_adapter_config_that_is_none_is_refused_by_its_path(model_folder, adapter, text, words):
+    (adapter / "adapter_config.json").write_text(text)
+    (line,) = problems(config_of(model_folder, lora={"path": str(adapter)}))
+    assert line.startswith(f"lora.path: {adapter}/adapter_config.json: {words}")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"r": 0}, "`r` should be a positive integer"), ({"target_modules": ["x"]}, "{'x'} not found")],
+)
+def test_what_peft_refuses_of_an_adapter_is_said_of_the_adapter(model_folder, adapter, change, words):
+    settings = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps({**settings, **change}))
+    config = config_of(model_folder, lora={"path": str(adapter)})
+    for (line,) in (list(weight_problems(config)), refused_by_loading(config)):
+        assert line.startswith(f"lora.path: {adapter}: could not be put onto {model_folder}: ")
+        assert words in line
+
+
+def test_an_adapter_is_compared_with_a_random_model_beforehand(adapter):
+    (line,) = weight_problems(tiny_config(random_model={"hidden_size": 32}, lora={"path": str(adapter)}))
+    assert "in another shape than adapter_config.json and random:llama give it" in line

@@ -7,7 +7,14 @@ from typing import get_args
 
 import pytest
 
-from llenergymeasure.backends.openai.presets import PRESETS, expand, preset_command, preset_problems, request_name
+from llenergymeasure.backends.openai.presets import (
+    PRESETS,
+    expand,
+    missing_server,
+    preset_command,
+    preset_problems,
+    request_name,
+)
 from llenergymeasure.config.servers import KEEPS_ITS_OWN_PRECISION, Preset
 from llenergymeasure.errors import ConfigError
 
@@ -159,3 +166,26 @@ def test_transformers_serve_has_every_flag_of_its_preset():
 def test_the_configuration_knows_the_presets_and_which_of_them_take_no_precision():
     assert set(get_args(Preset)) == set(PRESETS)
     assert set(KEEPS_ITS_OWN_PRECISION) == {name for name, preset in PRESETS.items() if preset.dtype is None}
+
+
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        ([sys.executable, "-m", "json.tool"], None),
+        ([sys.executable, "-m", "no_such_server.main"], " has no package no_such_server: install it, or name another "),
+        ([sys.executable, "server.py"], None),
+        (["no-such-server", "-m", "json"], "launch: no-such-server is not on the PATH: install it"),
+    ],
+)
+def test_a_server_that_a_python_would_run_and_does_not_have_is_told_beforehand(command, problem):
+    found = missing_server(command, None)
+    assert found is None if problem is None else problem in found
+
+
+@pytest.mark.parametrize(
+    ("preset", "install"), [("vllm", "(pip install vllm)"), ("llamacpp", "(it is part of llama.cpp)")]
+)
+def test_a_preset_whose_program_is_absent_says_how_to_get_it(monkeypatch, tmp_path, preset, install):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert missing_server(None, preset).endswith(install)

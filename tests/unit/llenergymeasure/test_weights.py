@@ -330,7 +330,7 @@ def test_no_model_that_was_saved_whole_is_accused(folder, architecture, tied):
     (folder / "model.safetensors").unlink()
     model.save_pretrained(folder, max_shard_size="60KB")
     assert len(list(folder.glob("*.safetensors"))) > 1
-    config = config_of(folder, precision="bf16", pytorch={"attn_implementation": "eager"})
+    config = config_of(folder, precision="bf16")
     assert checked(config) == []
     assert load(config, builtin_text).remarks == ()
 

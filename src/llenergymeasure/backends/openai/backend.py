@@ -28,7 +28,7 @@ from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.model import DecoderShape, ModelFacts
 from llenergymeasure.domain.requests import Batch, FailedRequest, Request
-from llenergymeasure.errors import BackendError
+from llenergymeasure.errors import BackendError, ConfigError
 
 SLICE_S = 0.25
 """How long the load runs before what has ended is handed on, and signals are heeded."""
@@ -228,7 +228,7 @@ class OpenaiBackend:
         if self._tokenizer is None:
             source = self.server.model
             if missing("transformers"):
-                raise BackendError(
+                raise ConfigError(
                     f"the tokenizer of {source} is needed ({why}), and transformers is not installed; run "
                     f"{install_command('pytorch')}"
                 )

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 
-from labledger.extras import install_command, missing
+from labledger.extras import install_command, missing, require
 from labledger.redaction import key_problem
 from llenergymeasure.backends.openai.server import is_here
 from llenergymeasure.backends.openai.settings import api_key
@@ -11,6 +11,7 @@ from llenergymeasure.config.datasets import SyntheticDataset
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig
 from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.requests import Prompt
+from llenergymeasure.errors import ConfigError
 
 
 def is_installed() -> bool:
@@ -19,15 +20,19 @@ def is_installed() -> bool:
 
 
 def problems(config: ExperimentConfig) -> Iterator[str]:
-    """Every problem: packages, the key, the command and its model, a server that should be running and is not."""
-    if not is_installed():
-        yield f"backend openai: aiohttp not installed; run {install_command('server')}"
-        return
+    """Every problem: the key, the command and its model, a server that should be running and is not.
+
+    Raises:
+        ConfigError: packages are not installed.
+    """
+    require("backend openai", "aiohttp")
     if isinstance(config.dataset, SyntheticDataset) and missing("transformers"):
-        yield (
+        raise ConfigError(
             "dataset: synthetic prompts are made of the model's tokens, and transformers, which knows them, is not "
             f"installed; run {install_command('pytorch')}, or send prompts of text"
         )
+    if config.launch is not None and config.model == RANDOM_LLAMA:
+        require(f"model: {RANDOM_LLAMA}", "torch", "transformers")
     name = config.openai.api_key_env
     if name is not None and not os.environ.get(name):
         yield f"openai.api_key_env: {name} is not set; export it, or remove api_key_env where no key is wanted"
@@ -59,15 +64,14 @@ def _attached_problems(config: ExperimentConfig) -> Iterator[str]:
 
 
 def _launch_problems(config: ExperimentConfig) -> Iterator[str]:
-    from llenergymeasure.backends.openai.presets import PRESETS, missing_program, preset_problems
+    from llenergymeasure.backends.openai.presets import missing_server, preset_problems
 
     launch, (host, _) = config.launch, config.openai.address
     if launch is None:
         return
     if not is_here(host):
         yield f"openai.base_url: {host} is another machine, and launch starts the server on this one; name 127.0.0.1"
-    program = launch.command[0] if launch.command is not None else PRESETS[str(launch.preset)].program[0]
-    if problem := missing_program(program):
+    if problem := missing_server(launch.command, launch.preset):
         yield problem
     if launch.preset is not None:
         for problem in preset_problems(launch.preset, flags=launch.flags):
@@ -83,5 +87,3 @@ def _launch_problems(config: ExperimentConfig) -> Iterator[str]:
 def _random_model_problems(config: ExperimentConfig) -> Iterator[str]:
     if config.launch is not None and config.launch.preset == "llamacpp":
         yield f"model: {RANDOM_LLAMA} is written as safetensors, and llama-server takes a GGUF file; name one"
-    if absent := missing("torch", "transformers"):
-        yield f"model: {RANDOM_LLAMA} needs {' and '.join(absent)}; run {install_command('pytorch')}"

@@ -7,7 +7,7 @@ from typing import Any
 from llenergymeasure.backends.openai.counting import counted_usage, request_record
 from llenergymeasure.backends.openai.records import ServedRequest, Usage
 from llenergymeasure.domain.requests import Batch, FailedRequest, Request
-from llenergymeasure.errors import BackendError
+from llenergymeasure.errors import BackendError, ConfigError
 
 GIVEN_UP = ("abort", "aborted", "error", "cancelled")
 """Reasons for an end that are none of an answer's."""
@@ -61,7 +61,7 @@ class Intake:
         for served in uncounted:
             try:
                 tokenizer = self._tokenizer()
-            except BackendError as error:
+            except (BackendError, ConfigError) as error:
                 yield self._failed(served, "malformed", f"an answer without usage, and no tokenizer: {error}")
                 continue
             request = self._requests[served.index]

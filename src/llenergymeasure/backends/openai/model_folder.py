@@ -13,14 +13,15 @@ import platformdirs
 from labledger.extras import install_command
 from llenergymeasure.backends.pytorch import random_llama
 from llenergymeasure.config.models import ExperimentConfig
-from llenergymeasure.errors import BackendError
+from llenergymeasure.errors import BackendError, ConfigError
 
 
 def random_model_folder(config: ExperimentConfig, corpus: Callable[[], str]) -> Path:
     """The folder of the model that the configuration describes, with its tokenizer; made once, in the user's cache.
 
     Raises:
-        BackendError: it cannot be written, or torch and transformers are not installed.
+        BackendError: it cannot be written.
+        ConfigError: torch and transformers are not installed.
     """
     assert config.random_model is not None  # noqa: S101 - the configuration sees to it
     made_of = {"shape": config.random_model.model_dump(), "seed": config.random_seed, "precision": config.precision}
@@ -35,7 +36,7 @@ def random_model_folder(config: ExperimentConfig, corpus: Callable[[], str]) -> 
         _save(config, text, building)
         os.rename(building, folder)
     except ImportError as error:
-        raise BackendError(f"random:llama needs {error.name}; run {install_command('pytorch')}") from error
+        raise ConfigError(f"random:llama needs {error.name}; run {install_command('pytorch')}") from error
     except OSError as error:
         if folder.is_dir():  # another run was quicker
             return folder

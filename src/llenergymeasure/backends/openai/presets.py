@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,10 @@ Precision = Literal["fp32", "fp16", "bf16"]
 
 DTYPES: dict[Precision, str] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 FLAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+PYTHON = re.compile(r"python(3(\.\d+)?)?")
+LACKS_PACKAGE = 77
+HAS_PACKAGE = f"import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None and {LACKS_PACKAGE})"
+PATIENCE_S = 20.0
 PLACEHOLDER = re.compile(r"\{(model|host|port)\}")
 
 
@@ -43,6 +48,8 @@ class Preset:
     """Other spellings of the flags above."""
     package: str | None = None
     """What the program needs, of one that Python runs."""
+    install: str = ""
+    """How to get it."""
 
     def own_flags(self) -> dict[str, str]:
         """The flags that the preset sets, each with the field of the configuration to use instead."""
@@ -64,7 +71,7 @@ def _python() -> str:
 
 
 PRESETS: dict[str, Preset] = {
-    "vllm": Preset(("vllm", "serve"), None, "served-model-name", "dtype", "seed"),
+    "vllm": Preset(("vllm", "serve"), None, "served-model-name", "dtype", "seed", install="pip install vllm"),
     "sglang": Preset(
         (_python(), "-m", "sglang.launch_server"),
         "model-path",
@@ -73,10 +80,21 @@ PRESETS: dict[str, Preset] = {
         "random-seed",
         aliases={"model": "model-path"},
         package="sglang",
+        install="pip install sglang",
     ),
-    "tensorrt": Preset(("trtllm-serve",)),
-    "llamacpp": Preset(("llama-server",), "model", "alias", None, "seed", aliases={"m": "model", "a": "alias"}),
-    "transformers": Preset(("transformers", "serve"), None, None, "dtype", "default-seed"),
+    "tensorrt": Preset(("trtllm-serve",), install="pip install tensorrt-llm"),
+    "llamacpp": Preset(
+        ("llama-server",),
+        "model",
+        "alias",
+        None,
+        "seed",
+        aliases={"m": "model", "a": "alias"},
+        install="it is part of llama.cpp",
+    ),
+    "transformers": Preset(
+        ("transformers", "serve"), None, None, "dtype", "default-seed", install="pip install 'transformers[serving]'"
+    ),
 }
 
 
@@ -157,6 +175,31 @@ def runnable() -> list[str]:
 def find_program(name: str) -> str | None:
     """Where a program is: on the PATH, or beside this Python, whose environment need not be activated."""
     return shutil.which(name) or shutil.which(name, path=os.path.dirname(sys.executable))
+
+
+def missing_server(command: Sequence[str] | None, preset: str | None) -> str | None:
+    """What to do about a server, of a command or else a preset, that is not there; None where it is, or may be."""
+    if command is None:
+        chosen = PRESETS[str(preset)]
+        problem = _missing_package(chosen.program) if chosen.package else missing_program(chosen.program[0])
+        return problem and f"{problem} ({chosen.install})"
+    return missing_program(command[0]) or _missing_package(command)
+
+
+def _missing_package(command: Sequence[str]) -> str | None:
+    """What to do about a module that a Python is to run (`python -m NAME`) and does not have; it is not imported."""
+    program, *arguments = command
+    if not PYTHON.fullmatch(os.path.basename(program)) or arguments[:1] != ["-m"] or len(arguments) < 2:
+        return None
+    package = arguments[1].partition(".")[0]
+    asked = [find_program(program) or program, "-c", HAS_PACKAGE, package]
+    try:
+        ended = subprocess.run(asked, capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE_S, check=False)  # noqa: S603 - a Python that the user names
+    except (OSError, subprocess.TimeoutExpired):
+        return None  # to start it shows what is wrong
+    if ended.returncode != LACKS_PACKAGE:
+        return None
+    return f"launch: {program} has no package {package}: install it, or name another Python's full path"
 
 
 def missing_program(name: str) -> str | None:

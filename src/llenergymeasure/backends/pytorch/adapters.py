@@ -1,32 +1,93 @@
 """LoRA adapters: what is wrong with one, found before anything is loaded, and how one is put onto a model."""
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from llenergymeasure.backends.pytorch.safetensors_files import safetensors_problem
-from llenergymeasure.backends.pytorch.weights import Misfit, named, problems_of, remarks_on
-from llenergymeasure.config.models import ExperimentConfig, LoraConfig
+from llenergymeasure.backends.pytorch.model_files import irregular_files, odd_numbers, read_json, reason_of
+from llenergymeasure.backends.pytorch.random_llama import random_skeleton
+from llenergymeasure.backends.pytorch.safetensors_files import (
+    FLOATS,
+    named,
+    safetensors_problem,
+    stored_tensors,
+    tensors,
+)
+from llenergymeasure.backends.pytorch.skeleton import build_skeleton
+from llenergymeasure.backends.pytorch.weights import Misfit, first_line, problems_of, remarks_on
+from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig, LoraConfig, RandomModelConfig
 from llenergymeasure.errors import BackendError
 
-ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 def lora_problems(lora: LoraConfig) -> Iterator[str]:
-    """Yield the problems that keep the adapter from being loaded."""
-    folder = Path(os.path.expanduser(lora.path))
+    """Yield the problems that keep the adapter from being loaded, as its own files show them."""
+    folder = _folder(lora)
     if not folder.is_dir():
         yield f"lora.path: {lora.path}: no such folder (looked for {folder.absolute()})"
         return
+    if irregular := list(irregular_files(folder)):
+        yield from (f"lora.path: {problem}" for problem in irregular)
+        return
     if not (folder / ADAPTER_CONFIG).is_file():
         yield f"lora.path: {lora.path}: has no {ADAPTER_CONFIG}"
-    weights = folder / "adapter_model.safetensors"
-    if not weights.is_file():
-        yield f"lora.path: {lora.path}: has no adapter_model.safetensors (pickle files are not loaded)"
-    elif problem := safetensors_problem(weights):
-        yield f"lora.path: {problem}"
+    else:
+        for problem in _settings_problems(folder / ADAPTER_CONFIG):
+            yield f"lora.path: {folder / ADAPTER_CONFIG}: {problem}"
+    if not (folder / WEIGHTS).is_file():
+        yield f"lora.path: {lora.path}: has no {WEIGHTS} (pickle files are not loaded)"
+    else:
+        yield from (f"lora.path: {problem}" for problem in _weight_problems(folder / WEIGHTS))
+
+
+def _weight_problems(file: Path) -> Iterator[str]:
+    if problem := safetensors_problem(file):
+        yield problem
+    elif low := [name for name, each in (stored_tensors(file) or {}).items() if each.dtype not in FLOATS]:
+        yield (
+            f"{file}: stores {tensors(low)} as other numbers than floating-point ones ({named(low)}): "
+            "quantised adapters are not measured; save it in fp32, fp16 or bf16"
+        )
+
+
+def _settings_problems(file: Path) -> Iterator[str]:
+    try:
+        settings = read_json(file)
+    except (OSError, ValueError) as error:
+        yield f"cannot be read as JSON: {reason_of(error)}"
+        return
+    if not isinstance(settings, dict):
+        yield "holds no object"
+        return
+    if not isinstance(settings.get("peft_type"), str):
+        yield "names no peft_type, as every adapter's does; fetch it again"
+    for name, number in odd_numbers(settings):
+        yield f"has {name}: {number}, with which nothing is computed; correct it, or fetch it again"
+
+
+def fit_problems(config: ExperimentConfig) -> Iterator[str]:
+    """Yield the ways in which the adapter does not fit its model: it is put onto the model without the model's weights.
+
+    Nothing where transformers does not build the model, or not without code of its own: then loading shows them.
+    """
+    lora = config.lora
+    if lora is None or config.pytorch.trust_remote_code:
+        return
+    try:
+        if config.model == RANDOM_LLAMA:
+            model = random_skeleton(config.random_model or RandomModelConfig())
+        else:
+            model = build_skeleton(config.model, config.pytorch.revision)
+    except Exception:  # transformers raises whatever its parts raise
+        return
+    try:
+        _, found = _adapted(model, config, lora)
+        adapter_remarks(found, config)
+    except BackendError as error:
+        if not isinstance(error.__cause__, RuntimeError):  # which may be for want of data in the model
+            yield from str(error).splitlines()
 
 
 def adapter_beside_a_model(hub_id: str | None = None) -> str:
@@ -44,7 +105,7 @@ def adapter_beside_a_model(hub_id: str | None = None) -> str:
 def adapter_alone(config_file: Path, source: str) -> str:
     """Return the reason why `source`, a folder or hub id with an adapter and no model, is refused, and the way out."""
     try:
-        base = json.loads(config_file.read_text(encoding="utf-8")).get("base_model_name_or_path")
+        base = read_json(config_file).get("base_model_name_or_path")
     except (OSError, ValueError, AttributeError):
         base = None
     known = f"its base, {named([base])}," if isinstance(base, str) and base else "its base"
@@ -68,31 +129,90 @@ def refuse_adapter_of(origin: dict[str, Any]) -> None:
         raise BackendError(f"model: {name}: {adapter_beside_a_model(None if os.path.isdir(name) else name)}")
 
 
-def with_adapter(model: Any, lora: LoraConfig) -> tuple[Any, Misfit]:
+def with_adapter(model: Any, config: ExperimentConfig, lora: LoraConfig) -> tuple[Any, Misfit]:
     """The model with its adapter, folded into the weights if asked for, and how the adapter's tensors fit it.
 
     Raises:
-        BackendError: it is not of a kind that works inside the model's layers.
+        BackendError: it is not of a kind that works inside the model's layers, does not fit, or is damaged.
     """
-    from peft import PeftConfig, get_peft_model
-
-    folder = os.path.expanduser(lora.path)
-    adapter = PeftConfig.from_pretrained(folder)
-    if adapter.is_prompt_learning or adapter.is_adaption_prompt:
-        raise BackendError(
-            f"lora.path: {lora.path}: holds a {adapter.peft_type.value} adapter, and only LoRA is measured"
-        )
-    adapter.inference_mode = True
-    # Without autocast_adapter_dtype=False an adapter computes in fp32, whatever the precision.
-    adapted = get_peft_model(model, adapter, autocast_adapter_dtype=False)
-    loaded = adapted.load_adapter(
-        folder, "default", use_safetensors=True, autocast_adapter_dtype=False, torch_device=str(model.device)
-    )
+    adapted, misfit = _adapted(model, config, lora)
     adapted = adapted.to(model.dtype)
-    misfit = Misfit(tuple(loaded.missing_keys), tuple(loaded.unexpected_keys))
     if lora.merge:
         return adapted.merge_and_unload(), misfit
     return adapted.get_base_model(), misfit  # its linear layers now hold the adapter
+
+
+def _adapted(model: Any, config: ExperimentConfig, lora: LoraConfig) -> tuple[Any, Misfit]:
+    """The model, which may have no data, with its adapter, not yet folded in, and how the adapter's tensors fit it."""
+    from peft import PeftConfig, get_peft_model
+
+    folder = str(_folder(lora))
+    _check_numbers(lora)
+    try:
+        adapter = PeftConfig.from_pretrained(folder)
+        if adapter.is_prompt_learning or adapter.is_adaption_prompt:
+            raise BackendError(
+                f"lora.path: {lora.path}: holds a {adapter.peft_type.value} adapter, and only LoRA is measured"
+            )
+        adapter.inference_mode = True
+        # Without autocast_adapter_dtype=False an adapter computes in fp32, whatever the precision.
+        adapted = get_peft_model(model, adapter, autocast_adapter_dtype=False)
+        lost = _check_shapes(adapted, config, lora)
+        device = "cpu" if model.device.type == "meta" else str(model.device)
+        loaded = adapted.load_adapter(
+            folder, "default", use_safetensors=True, autocast_adapter_dtype=False, torch_device=device
+        )
+    except (BackendError, MemoryError):
+        raise
+    except Exception as error:  # peft raises whatever its parts raise
+        if "OutOfMemory" in type(error).__name__:
+            raise
+        raise BackendError(
+            f"lora.path: {lora.path}: could not be put onto {config.model}: {first_line(error)}"
+        ) from error
+    missing = {name.replace(".default", ""): None for name in loaded.missing_keys}  # as the file would name them
+    return adapted, Misfit((*(missing | dict.fromkeys(lost)),), tuple(loaded.unexpected_keys))
+
+
+def _check_numbers(lora: LoraConfig) -> None:
+    """Raise if a number of the adapter's file is NaN or infinite: in the model it would be the model's."""
+    from safetensors.torch import load_file
+
+    held = load_file(_folder(lora) / WEIGHTS)
+    if damaged := [name for name, each in held.items() if each.is_floating_point() and not each.isfinite().all()]:
+        raise BackendError(
+            f"lora.path: {lora.path}: NaN or infinity in {tensors(damaged)} ({named(damaged)}): the adapter is "
+            "damaged; fetch it again"
+        )
+
+
+def _check_shapes(adapted: Any, config: ExperimentConfig, lora: LoraConfig) -> list[str]:
+    """Raise if tensors of the adapter's file have other shapes than it takes; else those that it lacks, not LoRA's own.
+
+    Of some peft's own report on loading says nothing: biases, which the model has, too, with other numbers.
+    """
+    from peft import get_peft_model_state_dict
+
+    own = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+    stored = stored_tensors(_folder(lora) / WEIGHTS) or {}
+    other = [
+        f"{name} {list(stored[name].shape)}, not {list(each.shape)}"
+        for name, each in own.items()
+        if name in stored and stored[name].shape != tuple(each.shape)
+    ]
+    if other:
+        raise BackendError(
+            f"lora.path: {lora.path}: its files hold {tensors(other)} in another shape than {ADAPTER_CONFIG} and "
+            f"{config.model} give it ({named(other)}); take the base model and the {ADAPTER_CONFIG} of this adapter"
+        )
+    lost = [name for name in own if name not in stored and "lora_" not in name]
+    if lost and not config.pytorch.allow_missing_weights:  # at once: peft fails over some of them
+        adapter_remarks(Misfit(tuple(lost)), config)
+    return lost
+
+
+def _folder(lora: LoraConfig) -> Path:
+    return Path(os.path.expanduser(lora.path))
 
 
 def adapter_remarks(found: Misfit, config: ExperimentConfig) -> tuple[str, ...]:
@@ -103,6 +223,6 @@ def adapter_remarks(found: Misfit, config: ExperimentConfig) -> tuple[str, ...]:
     """
     assert config.lora is not None  # noqa: S101 - the caller asked
     source = f"lora.path: {config.lora.path}"
-    if problems := list(problems_of(found, allowed=config.pytorch.allow_missing_weights)):
+    if problems := list(problems_of(found, allowed=config.pytorch.allow_missing_weights, described_in=ADAPTER_CONFIG)):
         raise BackendError("\n".join(f"{source}: {problem}" for problem in problems))
     return tuple(remarks_on(found, source))

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from llenergymeasure.backends.pytorch.clocks import CudaClock, HostClock, StepClock
 from llenergymeasure.backends.pytorch.counting import decoder_shape
 from llenergymeasure.backends.pytorch.encoding import token_ids
@@ -18,10 +20,11 @@ from llenergymeasure.backends.pytorch.generation import (
     request_records,
     step_marker,
 )
-from llenergymeasure.backends.pytorch.loading import Loaded, embedded_tokens, first_line, load
+from llenergymeasure.backends.pytorch.loading import Loaded, embedded_tokens, load
 from llenergymeasure.backends.pytorch.memory import MB, HostMemory, device_peak_mb, reset_device_peak
-from llenergymeasure.backends.pytorch.safetensors_files import weight_files
+from llenergymeasure.backends.pytorch.safetensors_files import loaded_files
 from llenergymeasure.backends.pytorch.sources import hub_commit
+from llenergymeasure.backends.pytorch.weights import first_line
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.model import ModelFacts
@@ -47,14 +50,14 @@ class PytorchBackend:
         self._host_memory = HostMemory()
 
     def weight_files(self) -> tuple[Path, ...]:
-        """A local folder's safetensors files."""
+        """The safetensors files that are loaded of a local folder."""
         folder = local_folder(self._config.model)
-        return weight_files(folder) if folder else ()
+        return loaded_files(folder) if folder else ()
 
     def load(self) -> ModelFacts:
         """Load the model and tell what it is."""
         loaded = self._loaded = load(self._config, self._corpus)
-        return _facts(loaded, hub_commit(self._config))
+        return _facts(loaded, hub_commit(self._config), self._config)
 
     def prepare(self, requests: Sequence[Request]) -> list[str]:
         """Encode, cut to `max_input_tokens`, and check the lengths against the model's positions."""
@@ -221,7 +224,7 @@ def device_uuid(device: str) -> str:
     return f"{kind}-{torch.cuda.get_device_properties(device).uuid}"
 
 
-def _facts(loaded: Loaded, revision: str | None) -> ModelFacts:
+def _facts(loaded: Loaded, revision: str | None, config: ExperimentConfig) -> ModelFacts:
     import torch
     import transformers
 
@@ -241,5 +244,12 @@ def _facts(loaded: Loaded, revision: str | None) -> ModelFacts:
         shape_unknown=unknown,
         revision=revision,
         remarks=loaded.remarks,
-        effective={"device": loaded.device},
+        effective={"device": loaded.device, **_attention_taken(loaded, config)},
     )
+
+
+def _attention_taken(loaded: Loaded, config: ExperimentConfig) -> dict[str, JsonValue]:
+    """The pytorch section where it left the attention open, and the model does not have the usual one."""
+    if loaded.attention == config.pytorch.attn_implementation:
+        return {}
+    return {"pytorch": {**config.pytorch.in_effect(), "attn_implementation": loaded.attention}}

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from labledger.extras import install_command, missing
-from llenergymeasure.backends.pytorch.adapters import lora_problems
+from labledger.extras import require
+from llenergymeasure.backends.pytorch.adapters import fit_problems, lora_problems
 from llenergymeasure.backends.pytorch.encoding import NO_CHAT_TEMPLATE
 from llenergymeasure.backends.pytorch.sources import has_chat_template, model_folder, model_problems
 from llenergymeasure.backends.pytorch.weights import header_problems
@@ -21,15 +21,17 @@ def versions() -> dict[str, str | None]:
 
 
 def problems(config: ExperimentConfig) -> Iterator[str]:
-    """Every problem: packages, device, model, adapter."""
-    if absent := missing(*REQUIRED):
-        yield f"backend pytorch: {' and '.join(absent)} not installed; run {install_command('pytorch')}"
-    else:
-        yield from _device_problems(config)
-        yield from model_problems(config)
+    """Every problem: device, model, adapter.
+
+    Raises:
+        ConfigError: packages are not installed, without which nothing else can be checked.
+    """
+    require("backend pytorch", *REQUIRED)
     if config.lora is not None:
-        if missing("peft"):
-            yield f"lora: peft is not installed; run {install_command('pytorch')}"
+        require("lora", "peft")
+    yield from _device_problems(config)
+    yield from model_problems(config)
+    if config.lora is not None:
         yield from lora_problems(config.lora)
 
 
@@ -42,11 +44,12 @@ def prompt_problems(config: ExperimentConfig, prompts: Sequence[Prompt]) -> Iter
 
 
 def weight_problems(config: ExperimentConfig) -> Iterator[str]:
-    """Yield the misfits of the model's files, by their headers, and its config.json; asked when all else is well."""
+    """Yield the misfits of the model's and the adapter's files, by their headers; asked when all else is well."""
     folder = None if config.model == RANDOM_LLAMA else model_folder(config)
     if folder is not None:
         for problem in header_problems(config, folder):
             yield f"model: {config.model}: {problem}"
+    yield from fit_problems(config)
 
 
 def _device_problems(config: ExperimentConfig) -> Iterator[str]:

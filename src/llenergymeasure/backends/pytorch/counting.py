@@ -4,8 +4,8 @@ import math
 from typing import Any
 
 from labledger.untrusted_text import SHOWN, clean
-from llenergymeasure.backends.pytorch.loading import first_line
 from llenergymeasure.backends.pytorch.skeleton import build_skeleton
+from llenergymeasure.backends.pytorch.weights import first_line
 from llenergymeasure.domain.model import DecoderShape
 
 DENSE = frozenset({"gpt2", "gpt_neox", "llama", "mistral", "olmo2", "phi3", "qwen2", "qwen3"})

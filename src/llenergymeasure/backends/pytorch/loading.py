@@ -4,14 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from labledger.untrusted_text import SHOWN, clean
 from llenergymeasure.backends.pytorch.adapters import adapter_remarks, refuse_adapter_of, with_adapter
+from llenergymeasure.backends.pytorch.attention import attention_of
 from llenergymeasure.backends.pytorch.random_llama import build_model, build_tokenizer
 from llenergymeasure.backends.pytorch.sources import model_folder
 from llenergymeasure.backends.pytorch.weights import (
     NOT_CONVERTED,
     check_numbers,
     check_weights,
+    first_line,
     is_conversion_error,
 )
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig, RandomModelConfig
@@ -25,7 +26,8 @@ DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 class Loaded:
     """A model in evaluation mode on `device`, its tokenizer, and the ids that end a sequence.
 
-    `remarks`: what its files lack or hold besides, where the configuration allows that.
+    `remarks`: what its files lack or hold besides, where the configuration allows that. `attention`: the
+    implementation that was taken.
     """
 
     model: Any
@@ -34,6 +36,7 @@ class Loaded:
     eos_ids: tuple[int, ...]
     pad_id: int
     remarks: tuple[str, ...] = ()
+    attention: str = "sdpa"
 
 
 def choose_device(asked: str) -> str:
@@ -54,13 +57,14 @@ def load(config: ExperimentConfig, corpus: Callable[[], str]) -> Loaded:
     device = choose_device(config.device)
     dtype = getattr(torch, DTYPES[config.precision])
     remarks: tuple[str, ...] = ()
+    attention: str = config.pytorch.attn_implementation
     try:
         if config.model == RANDOM_LLAMA:
             model, tokenizer = _random(config, corpus(), device, dtype)
         else:
-            model, tokenizer, remarks = _pretrained(config, device, dtype)
+            model, tokenizer, attention, remarks = _pretrained(config, device, dtype)
         if config.lora is not None:
-            model, adapters_own = with_adapter(model, config.lora)
+            model, adapters_own = with_adapter(model, config, config.lora)
             remarks += adapter_remarks(adapters_own, config)
         if config.model != RANDOM_LLAMA or config.lora is not None:
             check_numbers(model, config)
@@ -81,7 +85,7 @@ def load(config: ExperimentConfig, corpus: Callable[[], str]) -> Loaded:
     neutral = type(model.generation_config)
     # What a model's own generation_config.json would add (temperature, penalties) is not in our configuration.
     model.generation_config = neutral(pad_token_id=pad_id)
-    return Loaded(model.eval(), tokenizer, device, eos_ids, pad_id, remarks)
+    return Loaded(model.eval(), tokenizer, device, eos_ids, pad_id, remarks, attention)
 
 
 def embedded_tokens(model: Any) -> int:
@@ -91,13 +95,6 @@ def embedded_tokens(model: Any) -> int:
 
 def _load_problem(error: Exception) -> str:
     return NOT_CONVERTED if is_conversion_error(error) else first_line(error)
-
-
-def first_line(error: BaseException) -> str:
-    """The kind of an error and the first line of its message, with the next where that ends in a colon."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    words = clean(" ".join(lines[: 2 if lines and lines[0].endswith(":") else 1]), SHOWN)
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def _random(config: ExperimentConfig, corpus: str, device: str, dtype: Any) -> tuple[Any, Any]:
@@ -114,8 +111,8 @@ def _random(config: ExperimentConfig, corpus: str, device: str, dtype: Any) -> t
     return model, tokenizer
 
 
-def _pretrained(config: ExperimentConfig, device: str, dtype: Any) -> tuple[Any, Any, tuple[str, ...]]:
-    """The model, its tokenizer, and what to say of its weights."""
+def _pretrained(config: ExperimentConfig, device: str, dtype: Any) -> tuple[Any, Any, str, tuple[str, ...]]:
+    """The model, its tokenizer, its attention, and what to say of its weights."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -127,18 +124,34 @@ def _pretrained(config: ExperimentConfig, device: str, dtype: Any) -> tuple[Any,
         "local_files_only": folder is not None,
     }
     refuse_adapter_of(origin)
+    attention = attention_of(config, _model_class(origin))
     torch.manual_seed(config.random_seed)  # of what the files lack, where that is allowed
     model, report = AutoModelForCausalLM.from_pretrained(
         **origin,
         dtype=dtype,
         device_map=device,
         use_safetensors=True,
-        attn_implementation=config.pytorch.attn_implementation,
+        attn_implementation=attention,
         ignore_mismatched_sizes=True,  # they are in the report, with their names
         output_loading_info=True,
     )
     remarks = check_weights(model, report, config, model_folder(config))
-    return model, AutoTokenizer.from_pretrained(**origin), remarks
+    return model, AutoTokenizer.from_pretrained(**origin), attention, remarks
+
+
+def _model_class(origin: dict[str, Any]) -> type[Any] | None:
+    """The class that transformers has for a model; None where the model brings its own, or it has none."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    if origin["trust_remote_code"]:
+        return None
+    model_config = AutoConfig.from_pretrained(**origin)
+    mapping = AutoModelForCausalLM._model_mapping
+    if type(model_config) not in mapping:
+        return None
+    found: Any = mapping[type(model_config)]
+    model_class: type[Any] = found[0] if isinstance(found, tuple) else found
+    return model_class
 
 
 def _eos_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:

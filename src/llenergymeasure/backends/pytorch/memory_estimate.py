@@ -14,7 +14,7 @@ from typing import Any
 from llenergymeasure.backends.pytorch.counting import COUNTED_ARCHITECTURES
 from llenergymeasure.backends.pytorch.loading import choose_device
 from llenergymeasure.backends.pytorch.random_llama import weight_count
-from llenergymeasure.backends.pytorch.safetensors_files import loaded_files, stored_tensors
+from llenergymeasure.backends.pytorch.safetensors_files import FLOATS, loaded_files, stored_tensors
 from llenergymeasure.backends.pytorch.skeleton import build_skeleton, saved_config
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig, RandomModelConfig
 from llenergymeasure.config.paths import local_folder
@@ -22,7 +22,6 @@ from llenergymeasure.domain.requests import BatchSize
 
 GB = 1e9
 BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
-FLOATS = {"F64", "F32", "F16", "BF16"}
 
 
 @dataclass(frozen=True)

@@ -64,3 +64,12 @@ def build_model(shape: RandomModelConfig, tokenizer: Any, *, seed: int, device: 
     torch.manual_seed(seed)
     with torch.device(device):
         return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
+
+
+def random_skeleton(shape: RandomModelConfig) -> Any:
+    """The model without its weights, on torch's meta device."""
+    import torch
+    from transformers import AutoModelForCausalLM, LlamaConfig
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(LlamaConfig(**shape.model_dump()))

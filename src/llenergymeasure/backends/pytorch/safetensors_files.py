@@ -1,13 +1,31 @@
 """Safetensors files: which of a folder are loaded, and what their headers say of the tensors inside."""
 
-import json
+import math
+import os
 import struct
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple, TypeGuard
+
+from labledger.regular_files import open_regular
+from llenergymeasure.backends.pytorch.model_files import followed, parsed, read_json
 
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+MAX_LENGTH = 1 << 63  # of a dimension, of all elements, of a file: what a signed 64-bit number does not hold
+MAX_DIMENSIONS = 64  # as torch has
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
+FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
+BITS = {
+    **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
+    **dict.fromkeys(("F32", "I32", "U32"), 32),
+    **dict.fromkeys(("F16", "BF16", "I16", "U16"), 16),
+    **dict.fromkeys(("F8_E4M3", "F8_E5M2", "F8_E8M0", "I8", "U8", "BOOL"), 8),
+}
+"""The size of a number by the format's name for it; of those that are not here it is not known."""
+NAMED = 3
+NAME_LENGTH = 120
 
 
 class StoredTensor(NamedTuple):
@@ -15,6 +33,22 @@ class StoredTensor(NamedTuple):
 
     dtype: str
     shape: tuple[int, ...]
+
+
+def named(names: Collection[str]) -> str:
+    """The first few names in their order, each printable and not long, and how many more there are."""
+    first = [_printable(name) for name in sorted(names)[:NAMED]]
+    more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
+    return " and ".join(filter(None, [", ".join(first), *more]))
+
+
+def tensors(names: Collection[str]) -> str:
+    """The number of `names` with the word, for a sentence."""
+    return "1 tensor" if len(names) == 1 else f"{len(names)} tensors"
+
+
+def _printable(name: str) -> str:
+    return ascii(name)[1:-1][:NAME_LENGTH]
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
@@ -31,37 +65,59 @@ def loaded_files(folder: Path) -> tuple[Path, ...]:
     if single.is_file():
         return (single,)
     try:
-        return tuple(folder / name for name in indexed_files(folder))
+        return tuple(folder / name for name in sorted(set(weight_map(folder).values())))
     except (OSError, ValueError):
         return ()
 
 
-def indexed_files(folder: Path) -> tuple[str, ...]:
-    """The names of the files that a folder's index says the weights are in, in order.
+def weight_map(folder: Path) -> dict[str, str]:
+    """The file of each tensor, as a folder's index has it; a file's name may begin with a folder inside.
 
     Raises:
         OSError: there is no index, or it cannot be read.
-        ValueError: it is none.
+        ValueError: it is none, or names a file outside the folder.
     """
-    index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
-    try:
-        names = set(index["weight_map"].values())
-    except (KeyError, AttributeError, TypeError) as error:
-        raise ValueError("it has no weight_map") from error
-    if not all(isinstance(name, str) for name in names):
+    index = read_json(folder / INDEX_FILE)
+    files = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(files, dict):
+        raise ValueError("it has no weight_map")
+    if not all(isinstance(file, str) for file in files.values()):
         raise ValueError("its weight_map names no files")
-    return tuple(sorted(names))
+    if not isinstance(index.get("metadata"), dict):
+        raise ValueError('it has no metadata, which transformers asks for; add "metadata": {} or fetch it again')
+    if outside := [file for file in files.values() if PurePosixPath(file).is_absolute() or ".." in Path(file).parts]:
+        raise ValueError(f"its weight_map names a file outside the folder: {ascii(outside[0])[:120]}")
+    return files
+
+
+def index_problems(folder: Path) -> Iterator[str]:
+    """Yield the ways in which the headers of a folder's shards do not hold what its index says; each a clause.
+
+    Nothing where there is a single file, which is loaded whatever an index says, or one cannot be read.
+    """
+    if (folder / SINGLE_FILE).is_file():
+        return
+    try:
+        mapped = weight_map(folder)
+    except (OSError, ValueError):
+        return
+    held = {file: stored_tensors(folder / file) or {} for file in sorted(set(mapped.values()))}
+    if gone := sorted(name for name, file in mapped.items() if name not in held[file]):
+        first = _printable(mapped[gone[0]])
+        yield f"its index places {tensors(gone)} in files that do not hold them ({named(gone)}; the first in {first})"
+    counts = Counter(name for names in held.values() for name in names)
+    if unlisted := counts.keys() - mapped.keys():
+        yield f"its index leaves out {tensors(unlisted)} that its files hold ({named(unlisted)}), and they are loaded"
+    if twice := [name for name, count in counts.items() if count > 1]:
+        yield f"two of its files hold {tensors(twice)} of the same name ({named(twice)}): it is chance which is loaded"
 
 
 def stored_tensors(path: Path) -> dict[str, StoredTensor] | None:
     """The tensors that a file's header describes, by name; None where it cannot be read."""
     try:
-        header, _ = _read_header(path)
-        return {
-            name: StoredTensor(str(entry["dtype"]), tuple(int(length) for length in entry["shape"]))
-            for name, entry in header.items()
-        }
-    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError):
+        header, _, _ = _read_header(path)
+        return {name: _described(name, entry)[0] for name, entry in header.items()}
+    except (OSError, ValueError):
         return None
 
 
@@ -72,31 +128,74 @@ def safetensors_problem(path: Path) -> str | None:
     largest `data_offsets` end.
     """
     try:
-        size = path.stat().st_size
-        header, length = _read_header(path)
-        ends = [int(entry["data_offsets"][1]) for entry in header.values()]
+        header, length, size = _read_header(path)
+        places = sorted((*_described(name, entry)[1], name) for name, entry in header.items())
+        _check_places(places)
     except OSError as error:
         return f"{path}: cannot be read: {error.strerror}"
-    except _HeaderTooLongError as error:
+    except ValueError as error:
         return f"{path}: corrupt safetensors file: {error}"
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError, IndexError):
-        return f"{path}: corrupt safetensors file: its header is not readable"
-    wanted = 8 + length + max(ends, default=0)
+    if not places:
+        return f"{path}: holds no tensors; fetch it again"
+    wanted = 8 + length + max(end for _, end, _ in places)
     if size != wanted:
         return f"{path}: corrupt safetensors file: {size} bytes, its header describes {wanted}; fetch it again"
     return None
 
 
-class _HeaderTooLongError(ValueError):
-    """The header would end after its file, or is longer than the format allows."""
+def _check_places(places: list[tuple[int, int, str]]) -> None:
+    """Raise ValueError if tensors, in order, overlap or leave bytes between them."""
+    end = 0
+    for start, next_end, name in places:
+        if start != end:
+            raise ValueError(f"tensor {_printable(name)} begins at byte {start}, and the one before ends at {end}")
+        end = next_end
 
 
-def _read_header(path: Path) -> tuple[dict[str, Any], int]:
-    """The entry of each tensor, and the header's length in bytes."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
+def _described(name: str, entry: Any) -> tuple[StoredTensor, tuple[int, int]]:
+    """A tensor, and where its data begins and ends. Raises ValueError with its name."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str):
+        raise ValueError(f"tensor {_printable(name)} has no dtype in the header")
+    shape, place = entry.get("shape"), entry.get("data_offsets")
+    if not _are_lengths(shape) or len(shape) > MAX_DIMENSIONS or math.prod(shape) >= MAX_LENGTH:
+        raise ValueError(f"tensor {_printable(name)} has no possible shape in the header")
+    if not _are_lengths(place) or len(place) != 2 or place[0] > place[1]:
+        raise ValueError(f"tensor {_printable(name)} has no possible data_offsets in the header")
+    bits, held = BITS.get(entry["dtype"]), 8 * (place[1] - place[0])
+    if bits is not None and bits * math.prod(shape) != held:
+        raise ValueError(f"tensor {_printable(name)}, {entry['dtype']} {shape}, does not fill its {held // 8} bytes")
+    return StoredTensor(entry["dtype"], tuple(shape)), (place[0], place[1])
+
+
+def _are_lengths(value: Any) -> TypeGuard[list[int]]:
+    """Return True for a list of whole numbers from 0; a boolean is none."""
+    return isinstance(value, list) and all(type(each) is int and 0 <= each < MAX_LENGTH for each in value)
+
+
+def _read_header(path: Path) -> tuple[dict[str, Any], int, int]:
+    """The entry of each tensor, the header's length and the file's size in bytes.
+
+    Raises:
+        OSError: the file cannot be read, or is no regular file.
+        ValueError: its header is none.
+    """
+    with os.fdopen(open_regular(followed(path), os.O_RDONLY), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size < 8:
+            raise ValueError("its header is not readable")
         (length,) = struct.unpack("<Q", file.read(8))
         if length > min(size - 8, MAX_HEADER_BYTES):
-            raise _HeaderTooLongError(f"its header says {length} bytes, the file has {size}")
-        header = json.loads(file.read(length))
-    return {name: entry for name, entry in header.items() if name != "__metadata__"}, length
+            raise ValueError(f"its header says {length} bytes, the file has {size}")
+        content = file.read(length)
+    try:
+        header = parsed(content, unique=True)
+    except ValueError as error:
+        raise ValueError(f"its header is not readable: {str(error)[:200]}") from error
+    if not isinstance(header, dict):
+        raise ValueError("its header is not readable: it is no object")
+    metadata = header.pop("__metadata__", None)
+    if metadata is None:
+        return header, length, size
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise ValueError("its header is not readable: __metadata__ is no object of texts")
+    return header, length, size

@@ -1,9 +1,9 @@
 """A model without its weights: built from its config on torch's meta device, in no memory, whatever its size."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from llenergymeasure.backends.pytorch.model_files import read_json
 from llenergymeasure.config.paths import local_folder
 
 
@@ -29,7 +29,7 @@ def build_skeleton(model: str, revision: str | None = None) -> Any:
 def saved_config(folder: Path) -> dict[str, Any]:
     """Return the content of a model folder's config.json; an empty dict where it cannot be read."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = read_json(folder / "config.json")
     except (OSError, ValueError):
         return {}
     return config if isinstance(config, dict) else {}

@@ -1,23 +1,26 @@
 """Where a model comes from, and what is wrong with it, found before anything is loaded."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from labledger.untrusted_text import SHOWN, clean
 from llenergymeasure.backends.pytorch.adapters import ADAPTER_CONFIG, adapter_alone, adapter_beside_a_model
+from llenergymeasure.backends.pytorch.model_files import irregular_files, odd_numbers, read_json, reason_of
 from llenergymeasure.backends.pytorch.safetensors_files import (
     INDEX_FILE,
     SINGLE_FILE,
-    indexed_files,
+    loaded_files,
+    named,
     safetensors_problem,
     weight_files,
+    weight_map,
 )
-from llenergymeasure.backends.pytorch.weights import named
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig
 from llenergymeasure.config.paths import local_folder
 
+LAYER_COUNTS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers")
+MOST_LAYERS = 1000  # to build so many, without their weights, takes seconds
 TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json", "tekken.json")
 
 
@@ -39,7 +42,7 @@ def has_chat_template(folder: Path) -> bool:
     if any((folder / name).is_file() for name in TEMPLATE_FILES):
         return True
     try:
-        tokenizer = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        tokenizer = read_json(folder / "tokenizer_config.json")
     except FileNotFoundError:
         return False
     except (OSError, ValueError):
@@ -74,15 +77,18 @@ def _cached(config: ExperimentConfig, name: str) -> Path | None:
 
 
 def _folder_problems(folder: Path, trust_remote_code: bool) -> Iterator[str]:
+    if irregular := list(irregular_files(folder)):
+        yield from (f"model: {problem}" for problem in irregular)
+        return
     adapter = folder / ADAPTER_CONFIG
     try:
-        model_config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        model_config = read_json(folder / "config.json")
     except FileNotFoundError:
         no_model = "has no config.json; it is not a model's folder"
         yield f"model: {folder}: {adapter_alone(adapter, str(folder)) if adapter.is_file() else no_model}"
         return
     except (OSError, ValueError) as error:
-        yield f"model: {folder / 'config.json'}: cannot be read as JSON: {error}"
+        yield f"model: {folder / 'config.json'}: cannot be read as JSON: {reason_of(error)}"
         return
     for problem in config_problems(model_config, trust_remote_code):
         yield f"model: {folder}: {problem}"
@@ -94,25 +100,31 @@ def _folder_problems(folder: Path, trust_remote_code: bool) -> Iterator[str]:
 
 
 def _weight_problems(folder: Path) -> Iterator[str]:
-    files = weight_files(folder)
+    files = weight_files(folder) or loaded_files(folder)
     if not files:
         pickles = sorted(path.name for path in folder.iterdir() if path.suffix in (".bin", ".pt", ".pth", ".ckpt"))
         found = f"only pickle files ({', '.join(pickles)}), which can run code when loaded" if pickles else "no weights"
         yield f"model: {folder}: {found}; convert the model to safetensors with save_pretrained()"
         return
-    for file in files:
+    names = {file.name for file in files}
+    if SINGLE_FILE not in names:  # it is loaded, whatever an index says
+        if not (folder / INDEX_FILE).is_file():
+            yield (
+                f"model: {folder}: has neither {SINGLE_FILE} nor {INDEX_FILE}, and only those are loaded (found: "
+                f"{named(names)}); fetch it again"
+            )
+            return
+        try:
+            wanted = {*weight_map(folder).values()}
+        except (OSError, ValueError) as error:
+            yield f"model: {folder / INDEX_FILE}: cannot be read: {reason_of(error)}"
+            return
+        if missing := [name for name in wanted if not (folder / name).exists()]:
+            yield f"model: {folder}: its index names files that are not there: {named(missing)}; fetch it again"
+            return
+    for file in loaded_files(folder):
         if problem := safetensors_problem(file):
             yield f"model: {problem}"
-    if SINGLE_FILE in {file.name for file in files}:  # it is loaded, whatever an index says
-        return
-    if (folder / INDEX_FILE).is_file():
-        try:
-            wanted = indexed_files(folder)
-        except (OSError, ValueError) as error:
-            yield f"model: {folder / INDEX_FILE}: cannot be read: {error}"
-            return
-        if missing := set(wanted) - {file.name for file in files}:
-            yield f"model: {folder}: its index names files that are not there: {named(missing)}; fetch it again"
 
 
 def config_problems(model_config: Any, trust_remote_code: bool) -> Iterator[str]:
@@ -125,8 +137,18 @@ def config_problems(model_config: Any, trust_remote_code: bool) -> Iterator[str]
             "runs Python code of its own (auto_map in config.json); read that code, then set "
             "pytorch: {trust_remote_code: true}"
         )
-    if model_config.get("quantization_config"):
+    if model_config.get("quantization_config") is not None:
         yield "its weights are quantised (quantization_config in config.json); this version runs fp32, fp16 and bf16"
+    if model_config.get("transformers_weights") is not None:
+        yield (
+            "config.json names other files than those that are checked (transformers_weights); remove that key and "
+            f"name the file {SINGLE_FILE}"
+        )
+    for name, number in odd_numbers(model_config):
+        yield f"config.json has {name}: {number}, with which nothing is computed; correct it, or fetch it again"
+    for name in LAYER_COUNTS:
+        if isinstance(count := model_config.get(name), int) and count > MOST_LAYERS:
+            yield f"config.json has {name}: {count}, and at most {MOST_LAYERS} are built; correct it, or fetch it again"
 
 
 def _hub_problems(config: ExperimentConfig) -> Iterator[str]:
@@ -145,7 +167,7 @@ def _hub_problems(config: ExperimentConfig) -> Iterator[str]:
         except LocalEntryNotFoundError:
             get_hf_file_metadata(hf_hub_url(name, "config.json", revision=revision))
             path = hf_hub_download(name, "config.json", revision=revision)
-        model_config = json.loads(Path(path).read_text(encoding="utf-8"))
+        model_config = read_json(Path(path))
     except GatedRepoError:
         yield f"model: {name}: its owner asks for an agreement; accept it on the hub and log in (hf auth login)"
     except EntryNotFoundError:

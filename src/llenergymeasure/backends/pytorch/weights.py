@@ -8,21 +8,28 @@ reports when it loads, and before that when it loads nothing but the shapes that
 import contextlib
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llenergymeasure.backends.pytorch.safetensors_files import StoredTensor, loaded_files, stored_tensors
+from labledger.untrusted_text import SHOWN, clean
+from llenergymeasure.backends.pytorch.attention import attention_problems
+from llenergymeasure.backends.pytorch.safetensors_files import (
+    FLOATS,
+    StoredTensor,
+    index_problems,
+    loaded_files,
+    named,
+    stored_tensors,
+    tensors,
+)
 from llenergymeasure.backends.pytorch.skeleton import build_skeleton, saved_config
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.errors import BackendError
 
 ALLOW = "pytorch: {allow_missing_weights: true}"
 CHUNK = 1 << 28  # elements, fewer than a 32-bit index counts
-NAMED = 3
-NAME_LENGTH = 120
-FLOATS = ("F64", "F32", "F16", "BF16")
 COMPUTED = re.compile(r"(^|\.)(inv_freq|original_inv_freq|position_ids|(attn|attention)\.(bias|masked_bias))$")
 """What older files hold and a model computes for itself: positions, rotary frequencies, causal masks."""
 
@@ -41,13 +48,6 @@ class Misfit:
     mismatched: tuple[str, ...] = ()
 
 
-def named(names: Collection[str]) -> str:
-    """The first few names in their order, each printable and not long, and how many more there are."""
-    first = [ascii(name)[1:-1][:NAME_LENGTH] for name in sorted(names)[:NAMED]]
-    more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
-    return " and ".join(filter(None, [", ".join(first), *more]))
-
-
 def misfit(model: Any, report: dict[str, Any], folder: Path | None) -> Misfit:
     """Judge how the files in `folder` fit `model`, by the report of transformers on loading (`output_loading_info`).
 
@@ -59,21 +59,24 @@ def misfit(model: Any, report: dict[str, Any], folder: Path | None) -> Misfit:
     return Misfit(tuple(report["missing_keys"]), tuple(unexpected), tuple(mismatched))
 
 
-def problems_of(misfit: Misfit, *, allowed: bool) -> Iterator[str]:
-    """A line for each way in which the files do not fit; of those that `allow_missing_weights` allows, none."""
+def problems_of(misfit: Misfit, *, allowed: bool, described_in: str = "config.json") -> Iterator[str]:
+    """A line for each way in which the files do not fit; of those that `allow_missing_weights` allows, none.
+
+    `described_in` names the file that says what they should hold.
+    """
     if misfit.mismatched:
         yield (
-            f"its files hold {_tensors(misfit.mismatched)} in another shape than config.json describes "
+            f"its files hold {tensors(misfit.mismatched)} in another shape than config.json describes "
             f"({named(misfit.mismatched)}); take the config.json that the weights were saved with"
         )
     if misfit.missing and not allowed:
         yield (
-            f"its files lack {_tensors(misfit.missing)} of the model ({named(misfit.missing)}), and random numbers "
-            f"would take their place; fetch it again or correct config.json, or set {ALLOW} if that is meant"
+            f"its files lack {tensors(misfit.missing)} of the model ({named(misfit.missing)}), and random numbers "
+            f"would take their place; fetch it again or correct {described_in}, or set {ALLOW} if that is meant"
         )
     if misfit.unexpected and not allowed:
         yield (
-            f"its files hold {_tensors(misfit.unexpected)} that the model has no place for "
+            f"its files hold {tensors(misfit.unexpected)} that the model has no place for "
             f"({named(misfit.unexpected)}), to be left out; fetch it again or correct config.json, or set {ALLOW} if "
             "that is meant"
         )
@@ -83,12 +86,12 @@ def remarks_on(misfit: Misfit, source: str) -> Iterator[str]:
     """A warning for each way in which the files do not fit, where that is allowed."""
     if misfit.missing:
         yield (
-            f"The files of {source} lack {_tensors(misfit.missing)} of the model ({named(misfit.missing)}): random "
+            f"The files of {source} lack {tensors(misfit.missing)} of the model ({named(misfit.missing)}): random "
             "numbers took their place, as allow_missing_weights asks."
         )
     if misfit.unexpected:
         yield (
-            f"The files of {source} hold {_tensors(misfit.unexpected)} that the model has no place for "
+            f"The files of {source} hold {tensors(misfit.unexpected)} that the model has no place for "
             f"({named(misfit.unexpected)}): they were left out, as allow_missing_weights asks."
         )
 
@@ -96,13 +99,18 @@ def remarks_on(misfit: Misfit, source: str) -> Iterator[str]:
 def header_problems(config: ExperimentConfig, folder: Path) -> Iterator[str]:
     """Yield the problems that the headers of a model's files show against its config.json; no weight is read.
 
-    Nothing where transformers does not build the model, or not without code of its own: then loading it shows.
+    Where transformers does not build the model, or not without code of its own, loading it shows most of them.
     """
     stored = _stored(folder)
-    if problems := list(_storage_problems(stored)):
+    skeleton = None
+    if stored and not config.pytorch.trust_remote_code:
+        with contextlib.suppress(Exception):  # transformers raises whatever its parts raise
+            skeleton = build_skeleton(config.model, config.pytorch.revision)
+    if problems := [*index_problems(folder), *_storage_problems(stored, skeleton)]:
         yield from problems
-    elif stored and not config.pytorch.trust_remote_code:
-        yield from _shape_problems(config, stored, folder)
+    elif skeleton is not None:
+        yield from attention_problems(config, type(skeleton))
+        yield from _shape_problems(config, skeleton, stored, folder)
 
 
 def check_weights(model: Any, report: dict[str, Any], config: ExperimentConfig, folder: Path | None) -> tuple[str, ...]:
@@ -112,7 +120,7 @@ def check_weights(model: Any, report: dict[str, Any], config: ExperimentConfig, 
         BackendError: every reason, a line each.
     """
     found = misfit(model, report, folder)
-    problems = [*_storage_problems(_stored(folder) if folder else {})]
+    problems = [*index_problems(folder), *_storage_problems(_stored(folder), model)] if folder else []
     problems += problems_of(found, allowed=config.pytorch.allow_missing_weights)
     if problems:
         raise BackendError("\n".join(f"model: {config.model}: {problem}" for problem in problems))
@@ -120,26 +128,30 @@ def check_weights(model: Any, report: dict[str, Any], config: ExperimentConfig, 
 
 
 def check_numbers(model: Any, config: ExperimentConfig) -> None:
-    """Raise if a weight is NaN or infinite. Each is read once, on its device, and none is copied.
+    """Raise if a weight, or a buffer that is saved with them, is NaN or infinite.
+
+    Each is read once, on its device, and none is copied.
 
     Raises:
         BackendError: with the tensors' names.
     """
     import torch
 
-    weights = {name: each for name, each in model.named_parameters() if each.is_floating_point() and each.numel()}
+    saved = model.state_dict().keys()  # of the buffers those that come from a file
+    held = [*model.named_parameters(), *((name, each) for name, each in model.named_buffers() if name in saved)]
+    weights = {name: each for name, each in held if each.is_floating_point() and each.numel()}
     with torch.inference_mode():
         extremes = [_largest(each) for each in weights.values()]
         largest = torch.stack(extremes).tolist() if extremes else []  # a GPU is waited for once
     if undefined := [name for name, value in zip(weights, largest, strict=True) if math.isnan(value)]:
         raise BackendError(
-            f"model: {config.model}: NaN in {_tensors(undefined)} ({named(undefined)}): the weights are damaged; fetch "
+            f"model: {config.model}: NaN in {tensors(undefined)} ({named(undefined)}): the weights are damaged; fetch "
             "them again"
         )
     if infinite := [name for name, value in zip(weights, largest, strict=True) if math.isinf(value)]:
         first = "set precision: bf16, or " if config.precision == "fp16" else ""
         raise BackendError(
-            f"model: {config.model}: infinity in {_tensors(infinite)} in {config.precision} ({named(infinite)}); "
+            f"model: {config.model}: infinity in {tensors(infinite)} in {config.precision} ({named(infinite)}); "
             f"{first}fetch them again"
         )
 
@@ -156,31 +168,40 @@ def _stored(folder: Path) -> dict[str, StoredTensor]:
     """The tensors of a model's files; none where a file cannot be read, as of a hub model that is not all here."""
     stored: dict[str, StoredTensor] = {}
     for file in loaded_files(folder):
-        tensors = stored_tensors(file)
-        if tensors is None:
+        held = stored_tensors(file)
+        if held is None:
             return {}
-        stored |= tensors
+        stored |= held
     return stored
 
 
-def _storage_problems(stored: Mapping[str, StoredTensor]) -> Iterator[str]:
-    """A line if weights are stored as numbers that transformers would convert without their scales."""
-    low = [name for name, each in stored.items() if each.dtype not in FLOATS and name.endswith("weight")]
+def _storage_problems(stored: Mapping[str, StoredTensor], model: Any) -> Iterator[str]:
+    """A line if weights are stored as numbers that transformers would convert without their scales.
+
+    Names in files and in `model` (None if it is not built) differ in their front parts, so the last part is compared.
+    """
+    floating, whole = {"weight", "bias"}, set[str]()
+    for name, each in model.state_dict().items() if model is not None else ():
+        (floating if each.is_floating_point() else whole).add(name.rpartition(".")[2])
+    low = [
+        name
+        for name, each in stored.items()
+        if each.dtype not in FLOATS and name.rpartition(".")[2] in floating - whole and not COMPUTED.search(name)
+    ]
     if low:
         yield (
-            f"its files store {_tensors(low)} as {stored[min(low)].dtype} ({named(low)}): quantised weights; this "
+            f"its files store {tensors(low)} as {stored[min(low)].dtype} ({named(low)}): quantised weights; this "
             "version runs fp32, fp16 and bf16"
         )
 
 
-def _shape_problems(config: ExperimentConfig, stored: Mapping[str, StoredTensor], folder: Path) -> Iterator[str]:
+def _shape_problems(
+    config: ExperimentConfig, skeleton: Any, stored: Mapping[str, StoredTensor], folder: Path
+) -> Iterator[str]:
     """Yield the misfits of tensors of these names and shapes: transformers loads them on the meta device."""
     import torch
 
     try:
-        skeleton = build_skeleton(config.model, config.pytorch.revision)
-        if getattr(skeleton.config, "transformers_weights", None):  # other files than those that were looked at
-            return
         with _transformers_silent():
             model, report = type(skeleton).from_pretrained(
                 None,
@@ -218,6 +239,13 @@ def is_conversion_error(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and "CONVERSION" in str(error)
 
 
+def first_line(error: BaseException) -> str:
+    """The kind of an error and the first line of its message, with the next where that ends in a colon."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    words = clean(" ".join(lines[: 2 if lines and lines[0].endswith(":") else 1]), SHOWN)
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
 def _left_out_rightly(model: Any, saved: Mapping[str, Any]) -> Callable[[str], bool]:
     """A test of a name that has no place in the model: whether the model computes it, or is made without its part.
 
@@ -235,7 +263,3 @@ def _left_out_rightly(model: Any, saved: Mapping[str, Any]) -> Callable[[str], b
         return of_text_alone and name.partition(".")[0] not in parts
 
     return left_out
-
-
-def _tensors(names: Collection[str]) -> str:
-    return "1 tensor" if len(names) == 1 else f"{len(names)} tensors"
