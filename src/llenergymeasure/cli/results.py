@@ -95,7 +95,8 @@ def export(
     if format not in ("csv", "parquet", "json"):
         raise ConfigError(f"--format: {format!r} is none of csv, parquet, json")
     rows = load_rows(directory)
-    path = export_rows(rows, format, output or Path(f"results.{format}"))  # type: ignore[arg-type]
+    with telling_warnings("export"):
+        path = export_rows(rows, format, output or Path(f"results.{format}"))  # type: ignore[arg-type]
     print_answer(f"{len(rows)} results in {path}")
 
 
@@ -115,7 +116,7 @@ def sql(
     from llenergymeasure.results.query import query_results
 
     found = [(path.parent, flat_row(result, path.parent)) for path, result in load_all(directory)]
-    with telling_warnings("timeseries"):
+    with telling_warnings("sql"):
         names, rows = query_results(query, [folder for folder, _ in found], [row for _, row in found])
     if json:
         print_json(json_module.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1, default=str))

@@ -105,7 +105,10 @@ def load_results(directory: Path | str) -> list[ExperimentResult]:
 
 
 def results_table(directory: Path | str) -> "pyarrow.Table":
-    """The flat rows of every result in a directory, as an Arrow table. Raises and warns as `load_results`."""
+    """The flat rows of every result in a directory, as an Arrow table.
+
+    Raises and warns as `load_results`, and warns as `arrow_table`.
+    """
     from llenergymeasure.results.flat import arrow_table, flat_row
 
     return arrow_table([flat_row(result) for result in load_results(directory)])

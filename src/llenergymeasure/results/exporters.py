@@ -27,9 +27,10 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 def export(rows: Rows, format: Format, path: Path) -> Path:  # noqa: A002 - the option's own name
     """Write the rows to `path`, durably, and return it. What is unknown is an empty cell, or null.
 
+    Warns of what Parquet has no room for, as `arrow_table` does.
+
     Raises:
         OSError: it could not be written; what stood there is unharmed.
-        ValueError: an integer does not fit into Parquet's 64 bits.
     """
     contents = {"csv": _csv, "json": to_json, "parquet": to_parquet}
     write_durably(path, contents[format](rows))
