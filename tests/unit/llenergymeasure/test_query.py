@@ -57,17 +57,14 @@ def test_a_query_that_does_not_ask_for_the_timeseries_reads_none(folders, query)
 
 def test_rows_of_timeseries_are_bounded_for_a_whole_folder_and_what_is_left_out_is_named(folders, monkeypatch):
     monkeypatch.setattr(timeseries, "MAX_ROWS", 7)
-    with pytest.warns(
-        UserWarning, match="has 3 rows, after 6 of other files, and at most 7 are read; left out"
-    ) as told:
-        names, found = query_results(
-            "SELECT experiment_id, count(*) FROM timeseries GROUP BY ALL ORDER BY ALL", *folders
-        )
+    query = "SELECT experiment_id, count(*) FROM timeseries GROUP BY ALL ORDER BY ALL"
+    with pytest.warns(UserWarning, match="3 rows, after 6 of other files, and at most 7 are read; left out") as told:
+        _, found = query_results(query, *folders)
     assert found == [("a", 3), ("b", 3)]
     assert [str(each.message).startswith(str(folders[0][2])) for each in told] == [True]
 
 
 def test_the_ids_beside_the_timeseries_are_text(folders):
-    names, found = query_results("DESCRIBE timeseries", *folders)
+    _, found = query_results("DESCRIBE timeseries", *folders)
     kinds = {row[0]: row[1] for row in found}
     assert (kinds["experiment_id"], kinds["gpu_power_w"], kinds["gpu_index"]) == ("VARCHAR", "DOUBLE", "INTEGER")
