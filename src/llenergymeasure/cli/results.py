@@ -28,6 +28,9 @@ LISTED = (
     "verdict",
     "start_time",
 )
+SHOWN_CELL = 300
+"""Characters of a table's cell: a text of somebody else's can be of any length. JSON has it whole."""
+
 HEADS = ("id", "model", "backend", "batch or load", "J/token", "tokens/s", "verdict", "when")
 
 
@@ -253,13 +256,14 @@ def _with_load(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cell(name: str, value: Any) -> str:
+    from labledger.untrusted_text import clean
     from llenergymeasure.cli.presentation import number
 
     if value is None:
         return "unknown" if name in ("energy_per_output_token_j", "verdict") else ""
     if name == "start_time":
         return str(value)[:16]
-    return number(value) if isinstance(value, float) else str(value)
+    return number(value) if isinstance(value, float) else clean(str(value), SHOWN_CELL)
 
 
 def _problems(verified: "Verified", require_valid: bool) -> list[str]:

@@ -278,3 +278,11 @@ def test_a_small_timeseries_that_would_fill_the_memory_is_not_read(tmp_path, sid
     code, shown = llem("results", "verify", tmp_path / "results")
     assert code == 1
     assert "timeseries.parquet: has 101,000,000 rows, and at most 100,000,000 are read" in shown
+
+
+def test_a_long_text_is_cut_in_a_table_and_whole_in_json(tmp_path):
+    save(tmp_path / "results", "one", experiment_id="A" * 100_000)
+    for command in (["list", tmp_path / "results"], ["sql", "from results", "-d", tmp_path / "results"]):
+        code, shown = llem("results", *command)
+        assert (code, "A" * 299 + "…" in shown, "A" * 300 in shown) == (0, True, False)
+        assert "A" * 100_000 in llem("results", *command, "--json")[1]
