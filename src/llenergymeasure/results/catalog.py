@@ -121,8 +121,8 @@ def find_result(target: str, directory: Path) -> Path:
         ConfigError: nothing is named so, or more than one.
     """
     for path in (Path(target), directory / target):
-        if path.is_file():
-            return behind_link(path)
+        if os.path.lexists(path) and not path.is_dir():
+            return behind_link(path)  # who reads it is told what else it is
         if _is_there(path / RESULT_FILE):
             return path / RESULT_FILE
     known: Sequence[Path] = list(result_files(directory)) if directory.is_dir() else []
