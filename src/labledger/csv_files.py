@@ -3,11 +3,15 @@
 import csv
 import io
 import re
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 # What OWASP's "CSV Injection" lists, and such a text that has our mark already: so that the mark can be taken off.
 FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+
+# A quote begins a cell only where the cell begins; inside, two of them are one sign of the text.
+QUOTED_CELL = re.compile(rb'(?:^|(?<=[,\r\n]))"[^"]*+(?:""[^"]*+)*+("?)')
 
 
 def to_csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]], line_end: str = "\r\n") -> str:
@@ -21,6 +25,15 @@ def to_csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]], line_end: st
     writer.writerow(map(_cell, names))
     writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
     return text.getvalue()
+
+
+def ends_in_a_cell(content: bytes) -> bool:
+    """Return True if the quotes of the last cell are not closed: what is added would be a part of that cell.
+
+    So ends a file that was cut short. The columns are apart by commas, and there is no byte order mark.
+    """
+    last = deque(QUOTED_CELL.finditer(content), maxlen=1)
+    return bool(last) and not last[0][1]
 
 
 def _cell(value: Any) -> Any:

@@ -105,5 +105,8 @@ def read_regular(path: Path) -> bytes:
 
 
 def behind_link(path: Path) -> Path:
-    """`path` or, where that is a link, what it leads to: for files that a user names. Found ones are not followed."""
-    return path.resolve() if path.is_symlink() else path
+    """`path` or, where that is a link, what it leads to: for files that a user names. Found ones are not followed.
+
+    A link that leads round in a circle is returned as a link; who opens it is told.
+    """
+    return Path(os.path.realpath(path)) if path.is_symlink() else path

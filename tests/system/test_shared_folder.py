@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import warnings
 from pathlib import Path
@@ -180,3 +181,14 @@ def test_payment_sim_names_a_broken_result_file_and_what_is_none_of_its_own(shar
     broken = ran(payment_app, "experiment", "show", path)
     assert (broken.exit_code, broken.stdout) == (1, "")
     assert f"{path}: not JSON: " in broken.stderr
+
+
+@pytest.mark.parametrize("instrument", [llem_app, payment_app])
+def test_what_is_no_file_in_the_place_of_a_result_is_named(shared, instrument):
+    words = ("results", "show") if instrument is llem_app else ("experiment", "show")
+    for name, place in (("pipe", os.mkfifo), ("directory", Path.mkdir), ("link", lambda path: path.symlink_to(path))):
+        (shared / name).mkdir()
+        place(shared / name / "result.json")
+        shown = ran(instrument, *words, shared / name)
+        assert (shown.exit_code, shown.stdout) == (1, "")
+        assert f"{shared / name / 'result.json'}: is a " in shown.stderr

@@ -28,6 +28,9 @@ LISTED = (
     "verdict",
     "start_time",
 )
+SHOWN_CELL = 300
+"""Characters of a table's cell: a text of somebody else's can be of any length. JSON has it whole."""
+
 HEADS = ("id", "model", "backend", "batch or load", "J/token", "tokens/s", "verdict", "when")
 
 
@@ -95,7 +98,8 @@ def export(
     if format not in ("csv", "parquet", "json"):
         raise ConfigError(f"--format: {format!r} is none of csv, parquet, json")
     rows = load_rows(directory)
-    path = export_rows(rows, format, output or Path(f"results.{format}"))  # type: ignore[arg-type]
+    with telling_warnings("export"):
+        path = export_rows(rows, format, output or Path(f"results.{format}"))  # type: ignore[arg-type]
     print_answer(f"{len(rows)} results in {path}")
 
 
@@ -115,7 +119,7 @@ def sql(
     from llenergymeasure.results.query import query_results
 
     found = [(path.parent, flat_row(result, path.parent)) for path, result in load_all(directory)]
-    with telling_warnings("timeseries"):
+    with telling_warnings("sql"):
         names, rows = query_results(query, [folder for folder, _ in found], [row for _, row in found])
     if json:
         print_json(json_module.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1, default=str))
@@ -255,13 +259,14 @@ def _with_load(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cell(name: str, value: Any) -> str:
+    from labledger.untrusted_text import clean
     from llenergymeasure.cli.presentation import number
 
     if value is None:
         return "unknown" if name in ("energy_per_output_token_j", "verdict") else ""
     if name == "start_time":
         return str(value)[:16]
-    return number(value) if isinstance(value, float) else str(value)
+    return number(value) if isinstance(value, float) else clean(str(value), SHOWN_CELL)
 
 
 def _problems(verified: "Verified", require_valid: bool) -> list[str]:

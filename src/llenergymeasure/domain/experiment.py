@@ -351,9 +351,10 @@ class ExperimentResult(Document):
     def to_parquet(self, path: Path) -> Path:
         """Write the result as one flat row (the columns of docs/results.md) to a Parquet file, and return its path.
 
+        An integer that does not fit into 64 bits is null there, and a UserWarning.
+
         Raises:
             OSError: it could not be written.
-            ValueError: an integer does not fit into 64 bits.
         """
         from llenergymeasure.results import persistence
 

@@ -105,7 +105,10 @@ def load_results(directory: Path | str) -> list[ExperimentResult]:
 
 
 def results_table(directory: Path | str) -> "pyarrow.Table":
-    """The flat rows of every result in a directory, as an Arrow table. Raises and warns as `load_results`."""
+    """The flat rows of every result in a directory, as an Arrow table.
+
+    Raises and warns as `load_results`, and warns as `arrow_table`.
+    """
     from llenergymeasure.results.flat import arrow_table, flat_row
 
     return arrow_table([flat_row(result) for result in load_results(directory)])
@@ -118,8 +121,8 @@ def find_result(target: str, directory: Path) -> Path:
         ConfigError: nothing is named so, or more than one.
     """
     for path in (Path(target), directory / target):
-        if path.is_file():
-            return behind_link(path)
+        if os.path.lexists(path) and not path.is_dir():
+            return behind_link(path)  # who reads it is told what else it is
         if _is_there(path / RESULT_FILE):
             return path / RESULT_FILE
     known: Sequence[Path] = list(result_files(directory)) if directory.is_dir() else []

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from labledger.csv_files import to_csv
+from labledger.csv_files import ends_in_a_cell, to_csv
 from labledger.files import held_directory, joined_directory, write_durably
-from labledger.regular_files import A_REGULAR_FILE, kind_of, open_regular
+from labledger.regular_files import A_REGULAR_FILE, kind_of, read_regular
 from llenergymeasure.errors import ConfigError
 from llenergymeasure.results.flat import Value, arrow_table, columns
 
@@ -27,9 +27,10 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 def export(rows: Rows, format: Format, path: Path) -> Path:  # noqa: A002 - the option's own name
     """Write the rows to `path`, durably, and return it. What is unknown is an empty cell, or null.
 
+    Warns of what Parquet has no room for, as `arrow_table` does.
+
     Raises:
         OSError: it could not be written; what stood there is unharmed.
-        ValueError: an integer does not fit into Parquet's 64 bits.
     """
     contents = {"csv": _csv, "json": to_json, "parquet": to_parquet}
     write_durably(path, contents[format](rows))
@@ -52,7 +53,7 @@ def append_csv(row: dict[str, Value], path: Path) -> Path:
     with held_directory(target.parent):  # not the file, which each row replaces
         before = _read(target)
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
-        line_end = _check_header(before, path)
+        line_end = _check_content(before, path)
         header, added = to_csv(list(columns()), [], line_end), to_csv(list(columns()), [row], line_end)
         if before not in EMPTY:
             added = added.removeprefix(header) if before.endswith((b"\n", b"\r")) else line_end + added[len(header) :]
@@ -68,13 +69,14 @@ def check_csv(path: Path) -> None:
     It may have been saved by a spreadsheet: with a byte order mark, other ends of lines, its header in quotes.
 
     Raises:
-        ConfigError: it is no file, cannot be read, has other columns or another sign between them, or is not UTF-8.
+        ConfigError: it is no file, cannot be read, has other columns or another sign between them, is not UTF-8, or
+            ends inside of a cell.
     """
     try:
         before = _read(_target(path))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; name another file") from error
-    _check_header(before, path)
+    _check_content(before, path)
 
 
 def _target(path: Path) -> Path:
@@ -92,10 +94,24 @@ def _target(path: Path) -> Path:
 def _read(path: Path) -> bytes:
     """The bytes of a file; none where there is no file."""
     try:
-        with open(open_regular(path, os.O_RDONLY), "rb") as file:
-            return file.read()
+        return read_regular(path)
     except FileNotFoundError:
         return b""
+
+
+def _check_content(content: bytes, path: Path) -> str:
+    """Return what ends a line of the file.
+
+    Raises:
+        ConfigError: a row that is added would not be one.
+    """
+    line_end = _check_header(content, path)
+    if ends_in_a_cell(content.removeprefix(codecs.BOM_UTF8)):
+        raise ConfigError(
+            f"{path}: ends inside of a cell, whose quotes are not closed, as a file that was cut short does; take its "
+            "last row away, or name another file"
+        )
+    return line_end
 
 
 def _check_header(content: bytes, path: Path) -> str:

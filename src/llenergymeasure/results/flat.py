@@ -1,6 +1,7 @@
 """A result as one flat row: what tables, CSV, Parquet and SQL see."""
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
@@ -8,7 +9,7 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
-from labledger.errors import LabledgerError
+from labledger.untrusted_text import clean
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
 from llenergymeasure.domain.metrics import Distribution, EnergyUncertainty, LatencyStats
 
@@ -28,10 +29,6 @@ CONFIG_COLUMNS = {
 LOAD_COLUMNS = {"concurrency": int, "request_rate": float}
 TEXT_LISTS = ("verdict_reasons", "measurement_warnings")
 SHOWN_DIGITS = 40
-
-
-class UnfitNumberError(LabledgerError, ValueError):
-    """A result holds a number that a table has no room for."""
 
 
 @cache
@@ -82,25 +79,28 @@ def flat_row(result: ExperimentResult, folder: Path | None = None) -> dict[str, 
 def arrow_table(rows: Sequence[dict[str, Value]]) -> "pyarrow.Table":
     """The rows as an Arrow table: text, int64 and float64, its metadata with `schema_version`.
 
-    Raises:
-        UnfitNumberError: an integer does not fit into 64 bits.
+    An integer that does not fit into 64 bits is null, and a UserWarning that names the row's folder and the column.
     """
     import pyarrow as pa
 
     kinds: dict[type, Callable[[], Any]] = {str: pa.string, int: pa.int64, float: pa.float64}
-    for row in rows:
-        for name, value in row.items():
-            if isinstance(value, int) and abs(value) > MAX_INT64 and columns()[name] is int:
-                where = f"{row['folder']}: {name}" if row["folder"] else name
-                found = str(value)[:SHOWN_DIGITS]
-                raise UnfitNumberError(
-                    f"{where}: {found} does not fit into the 64 bits of a table's integer; JSON keeps it"
-                )
     schema = pa.schema(
         [pa.field(name, kinds[kind]()) for name, kind in columns().items()],
         metadata={"schema_version": SCHEMA_VERSION},
     )
-    return pa.Table.from_pylist(list(rows), schema=schema)
+    return pa.Table.from_pylist([_fitted(row) for row in rows], schema=schema)
+
+
+def _fitted(row: dict[str, Value]) -> dict[str, Value]:
+    """The row with null for each integer that int64 has no room for."""
+    fitted = dict(row)
+    for name, value in row.items():
+        if isinstance(value, int) and abs(value) > MAX_INT64 and columns()[name] is int:
+            fitted[name] = None
+            where = f"{row['folder']}: {name}" if row["folder"] else name
+            reason = "does not fit into 64 bits and is null in the table; CSV and JSON keep it"
+            warnings.warn(f"{where}: {clean(str(value), SHOWN_DIGITS)} {reason}", stacklevel=4)
+    return fitted
 
 
 def _parts(prefix: str, record: Any) -> dict[str, Value]:

@@ -60,11 +60,16 @@ def temporary_timeseries(samples: Sequence[PowerSample]) -> Iterator[Path | None
         yield path
 
 
-def load_timeseries_parquet(path: Path) -> "pyarrow.Table":
-    """The table in `path`; its page checksums are verified.
+def load_timeseries_parquet(
+    path: Path, columns: Sequence[str] | None = None, *, read_before: int = 0
+) -> "pyarrow.Table":
+    """The table in `path`, or of it these `columns`, as far as it has them; its page checksums are verified.
+
+    `read_before` is the number of rows that were read from other files, to be held together with these.
 
     Raises:
-        OSError: it cannot be read, is not Parquet, has more than MAX_ROWS rows, or a checksum does not hold.
+        OSError: it cannot be read, is not Parquet, has more than MAX_ROWS rows (with those before it), or a checksum
+            does not hold.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -72,8 +77,9 @@ def load_timeseries_parquet(path: Path) -> "pyarrow.Table":
     try:
         with opened_to_read(path) as file:
             parquet = pq.ParquetFile(file, page_checksum_verification=True)
-            if (rows := parquet.metadata.num_rows) > MAX_ROWS:
-                raise OSError(errno.EFBIG, f"has {rows:,} rows, and at most {MAX_ROWS:,} are read", str(path))
-            return parquet.read()
+            if (rows := parquet.metadata.num_rows) > MAX_ROWS - read_before:
+                found = f"{rows:,} rows" + (f", after {read_before:,} of other files" if read_before else "")
+                raise OSError(errno.EFBIG, f"has {found}, and at most {MAX_ROWS:,} are read", str(path))
+            return parquet.read(columns=columns)
     except (pa.ArrowException, ValueError) as error:  # a damaged footer can ask for anything, or name no text
         raise OSError(errno.EIO, f"not readable as Parquet: {error}", str(path)) from error

@@ -1,5 +1,6 @@
 """How the result of an experiment is shown: as it ends, and later out of its file."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,14 @@ FILE = "result.json"
 
 
 def result_path(target: str) -> Path | None:
-    """The result.json that `target` names, itself or its folder; None where it names neither."""
-    return next((path for path in (Path(target), Path(target) / FILE) if path.is_file()), None)
+    """The result.json that `target` names, itself or its folder; None where it names neither.
+
+    Something else under that name is returned too: who reads it is told what it is.
+    """
+    path = Path(target)
+    if os.path.lexists(path / FILE):
+        return path / FILE
+    return path if os.path.lexists(path) and not path.is_dir() else None
 
 
 def load_result(path: Path) -> "ExperimentResult":

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labledger.csv_files import to_csv
+from labledger.csv_files import ends_in_a_cell, to_csv
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"]
 TEXTS = st.text(st.sampled_from("=+-@\t\r\n'a,\"; ")) | st.text(st.characters(exclude_categories=["Cs"]))
@@ -38,3 +38,16 @@ def test_a_text_comes_back_once_the_apostrophe_before_a_formula_is_taken_off(tex
 def test_lines_end_as_asked():
     assert to_csv(["a"], [{"a": 1}], line_end="\n") == "a\n1\n"
     assert to_csv(["a"], [{"a": 1}]) == "a\r\n1\r\n"
+
+
+@given(rows=st.lists(st.lists(TEXTS, min_size=2, max_size=2), max_size=3), data=st.data())
+def test_a_row_added_to_a_cut_file_is_a_row_unless_the_file_ends_inside_a_cell(rows, data):
+    whole = to_csv(["a", "b"], [dict(zip("ab", row, strict=True)) for row in rows])
+    cut = whole[: data.draw(st.integers(0, len(whole)))]
+    last = read(cut + "\r\nadded,row\r\n")[-1]
+    assert (last != ["added", "row"]) == ends_in_a_cell(cut.encode())
+
+
+@pytest.mark.parametrize("text", ['5" disk,', '"a","b"c"', 'a"b,"x"\r\n'])
+def test_a_quote_in_the_middle_of_a_cell_opens_nothing(text):
+    assert not ends_in_a_cell(text.encode())

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from labledger.regular_files import open_regular
+from labledger.regular_files import behind_link, open_regular, read_regular
 
 FLAGS = {
     "to read": os.O_RDONLY,
@@ -70,3 +70,12 @@ def test_a_device_is_not_opened(tmp_path):
 def test_what_cannot_be_opened_says_why(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         open_regular(tmp_path / "nowhere", os.O_RDONLY)
+
+
+def test_a_link_that_a_user_names_is_followed_and_one_that_leads_in_a_circle_is_an_os_error(tmp_path):
+    (tmp_path / "kept.txt").write_text("kept")
+    for name, target in (("far", "near"), ("near", "kept.txt"), ("circle", "round"), ("round", "circle")):
+        (tmp_path / name).symlink_to(target)
+    assert read_regular(behind_link(tmp_path / "far")) == b"kept"
+    with pytest.raises(OSError, match="is a symbolic link, not a regular file"):
+        read_regular(behind_link(tmp_path / "circle"))

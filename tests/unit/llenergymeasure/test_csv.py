@@ -91,6 +91,8 @@ def test_a_file_with_nothing_in_it_is_begun(tmp_path, before):
         (saved_as("\t"), "has tabs between its columns"),
         (saved_as("\t").decode().encode("utf-16"), "is not UTF-8; save it as CSV in UTF-8"),
         (saved_as() + "naïve".encode("latin-1"), "is not UTF-8"),
+        (saved_as() + b'"one; tw', "ends inside of a cell, whose quotes are not closed"),
+        (saved_as(quoting=csv.QUOTE_ALL, mark=codecs.BOM_UTF8)[:-3], "ends inside of a cell"),
     ],
 )
 def test_a_file_that_no_row_can_be_added_to_is_refused_with_the_reason_and_left_as_it_is(tmp_path, content, reason):
@@ -101,6 +103,14 @@ def test_a_file_that_no_row_can_be_added_to_is_refused_with_the_reason_and_left_
     with pytest.raises(ConfigError, match=re.escape(reason)):
         append_csv(row(), path)
     assert path.read_bytes() == content
+
+
+def test_a_file_of_holes_is_refused_unread(tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_bytes(saved_as())
+    os.truncate(path, 1 << 42)
+    with pytest.raises(ConfigError, match=r"runs\.csv: has 4398\.0 GB, and at most 1\.1 GB are read; name another"):
+        check_csv(path)
 
 
 def test_what_is_no_file_is_refused_before_anything_is_measured_for_it(tmp_path):

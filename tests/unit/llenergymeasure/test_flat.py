@@ -57,7 +57,11 @@ def test_to_parquet_writes_one_flat_row(tmp_path):
     assert pq.read_schema(path).metadata[b"schema_version"] == b"2.0"
 
 
-def test_an_integer_that_no_table_holds_is_refused_by_its_name(tmp_path):
-    with pytest.raises(ValueError, match="total_tokens"):
-        make_result(total_tokens=2**63).to_parquet(tmp_path / "x.parquet")
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 10**400])
+def test_an_integer_that_parquet_has_no_room_for_is_null_there_and_whole_in_csv_and_json(tmp_path, value):
+    result = make_result(total_tokens=value)
+    with pytest.warns(UserWarning, match=f"total_tokens: {str(value)[:19]}.* does not fit into 64 bits"):
+        path = result.to_parquet(tmp_path / "x.parquet")
+    assert pq.read_table(path).to_pylist() == [{**flat_row(result), "total_tokens": None}]
+    for name in ("csv", "json"):
+        assert str(value) in export([flat_row(result)], name, tmp_path / name).read_text()

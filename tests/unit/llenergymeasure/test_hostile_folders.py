@@ -212,11 +212,16 @@ def test_processes_do_not_meet_in_a_folder_that_somebody_else_may_write_to(tmp_p
 
 @pytest.mark.parametrize("value", [2**63, -(10**300)])
 @pytest.mark.parametrize("command", ["sql", "export as Parquet"])
-def test_a_number_that_a_table_has_no_room_for_is_an_error_that_names_the_result(tmp_path, command, value):
-    folder = save(tmp_path / "results", "one", total_tokens=value)
+def test_a_number_that_a_table_has_no_room_for_is_left_out_and_costs_no_other_result(tmp_path, command, value):
+    folder = save(tmp_path / "results", "one", total_tokens=value, effective_config={"batch_size": 10**40})
+    save(tmp_path / "results", "two")
     code, shown = answer(COMMANDS[command], tmp_path / "results")
-    assert code == 1
-    assert shown.startswith(f"error: {folder}: total_tokens: {str(value)[:19]}")
+    assert code == 0
+    for name, number in (("batch_size", 10**40), ("total_tokens", value)):
+        assert f"{folder}: {name}: {str(number)[:19]}" in shown
+    with pytest.warns(UserWarning, match="does not fit into 64 bits and is null in the table"):
+        table = results_table(tmp_path / "results")
+    assert sorted(table["total_tokens"].to_pylist(), key=str) == [1000, None]
 
 
 @contextlib.contextmanager
@@ -273,3 +278,11 @@ def test_a_small_timeseries_that_would_fill_the_memory_is_not_read(tmp_path, sid
     code, shown = llem("results", "verify", tmp_path / "results")
     assert code == 1
     assert "timeseries.parquet: has 101,000,000 rows, and at most 100,000,000 are read" in shown
+
+
+def test_a_long_text_is_cut_in_a_table_and_whole_in_json(tmp_path):
+    save(tmp_path / "results", "one", experiment_id="A" * 100_000)
+    for command in (["list", tmp_path / "results"], ["sql", "from results", "-d", tmp_path / "results"]):
+        code, shown = llem("results", *command)
+        assert (code, "A" * 299 + "…" in shown, "A" * 300 in shown) == (0, True, False)
+        assert "A" * 100_000 in llem("results", *command, "--json")[1]

@@ -145,7 +145,7 @@ def test_a_file_that_is_not_duckdbs_is_refused_and_stays_as_it_is(path, make):
 
 
 def test_a_folder_is_refused(tmp_path):
-    with pytest.raises(UnusableDatabaseError, match="no such file"):
+    with pytest.raises(UnusableDatabaseError, match="is a directory, not a regular file"):
         Database(tmp_path)
 
 

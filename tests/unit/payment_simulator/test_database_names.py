@@ -74,6 +74,20 @@ def test_a_foreign_lock_file_is_not_written_when_the_database_is_read_and_refuse
     assert (path.parent / name).is_symlink() == ("link" in kind and "hard" not in kind)
 
 
+@pytest.mark.parametrize("must_exist", [True, False])
+@pytest.mark.parametrize("kind", ["a symbolic link", "a named pipe", "a directory", "a text"])
+def test_what_is_no_database_is_named_and_no_lock_file_is_left_beside_it(tmp_path, kind, must_exist):
+    path = tmp_path / "mine.db"
+    if kind == "a symbolic link":
+        path.symlink_to(path.name)  # round in a circle
+    else:
+        place(kind, path, tmp_path)
+    found = "not a DuckDB file" if kind == "a text" else f"is {kind}, not a regular file"
+    with pytest.raises(UnusableDatabaseError, match=rf"mine\.db: {found}; name another one"):
+        Database(path, must_exist=must_exist)
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("left", [b"", bytes(512), f"process 1 on host {WROTE}".ljust(512).encode()])
 def test_a_lock_file_of_a_process_that_is_gone_keeps_nobody_out(path, left):
     for name in LOCKS:

@@ -92,9 +92,12 @@ class Database:
         self._user: int | None = None  # the thread that is inside of `write` or `read`
         self._lease: _Lease | None = None
         _databases.add(self)
-        if not self.path.exists():
-            if must_exist:
-                raise self._missing()
+        if self._is_there():
+            if not _is_duckdb(self.path):
+                raise self._no_duckdb()
+        elif must_exist:
+            raise self._missing()
+        else:
             self._make()
         with self._connection(read_only=True) as connection:  # a file that is not ours is not even opened to be written
             version = self._version(connection)
@@ -140,7 +143,7 @@ class Database:
         """Put an empty database at the path, whole."""
         try:
             with joined_directory(self.path.parent), self._turns.turn(self._turns.wait()):
-                if self.path.exists():
+                if self._is_there():
                     return
                 with tempfile.TemporaryDirectory() as folder:
                     made = Path(folder) / "made.db"
@@ -206,7 +209,7 @@ class Database:
     def _connect(self, turn: Turn, *, read_only: bool) -> "DuckDBPyConnection | None":
         """None: someone who does not know of turns has the file."""
         duckdb = _duckdb()
-        if not self.path.is_file():
+        if not self._is_there():
             raise self._missing()
         self._refuse_other_names(read_only=read_only)
         try:
@@ -216,7 +219,7 @@ class Database:
                 turn.tell_of(holder[1])
                 return None
             if not _is_duckdb(self.path):
-                raise UnusableDatabaseError(f"{self.path}: not a DuckDB file; name another one") from error
+                raise self._no_duckdb() from error
             raise self._failed(error) from error
         try:
             version = self._version(connection)
@@ -247,6 +250,25 @@ class Database:
                 f"{self.path}: has another name too (a hard link), and who writes under one of two names does not see "
                 "the log beside the other; copy it, and name the copy"
             )
+
+    def _is_there(self) -> bool:
+        """Return False if there is nothing at the path.
+
+        Raises:
+            UnusableDatabaseError: there is something that is no regular file, or that cannot be told.
+        """
+        try:
+            found = kind_of(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise UnusableDatabaseError(f"{self.path}: {error.strerror}; name another one") from error
+        if found != A_REGULAR_FILE:
+            raise UnusableDatabaseError(f"{self.path}: is {found}, not {A_REGULAR_FILE}; name another one")
+        return True
+
+    def _no_duckdb(self) -> UnusableDatabaseError:
+        return UnusableDatabaseError(f"{self.path}: not a DuckDB file; name another one")
 
     def _missing(self) -> UnusableDatabaseError:
         return UnusableDatabaseError(f"{self.path}: there is no such file; name one that an experiment has written")
