@@ -163,6 +163,11 @@ def test_shards_that_are_not_as_their_index_says_are_refused_by_their_headers(sh
     assert words in "\n".join(said(shards))
 
 
+def test_shards_that_are_not_all_here_yet_are_left_to_loading(shards):
+    max(shards.glob("*.safetensors")).unlink()
+    assert list(weight_problems(config_of(shards))) == []
+
+
 @pytest.mark.parametrize("place", ["sub/", "./"])
 def test_shards_may_lie_where_their_index_says(shards, place):
     (shards / place).mkdir(exist_ok=True)

@@ -147,8 +147,8 @@ def _adapted(model: Any, config: ExperimentConfig, lora: LoraConfig) -> tuple[An
     from peft import PeftConfig, get_peft_model
 
     folder = str(_folder(lora))
-    _check_numbers(lora)
     try:
+        _check_numbers(lora)
         adapter = PeftConfig.from_pretrained(folder)
         if adapter.is_prompt_learning or adapter.is_adaption_prompt:
             raise BackendError(

@@ -93,7 +93,8 @@ def weight_map(folder: Path) -> dict[str, str]:
 def index_problems(folder: Path) -> Iterator[str]:
     """Yield the ways in which the headers of a folder's shards do not hold what its index says; each a clause.
 
-    Nothing where there is a single file, which is loaded whatever an index says, or one cannot be read.
+    Nothing where there is a single file, which is loaded whatever an index says, or one cannot be read, as of a hub
+    model that is not all here.
     """
     if (folder / SINGLE_FILE).is_file():
         return
@@ -101,7 +102,10 @@ def index_problems(folder: Path) -> Iterator[str]:
         mapped = weight_map(folder)
     except (OSError, ValueError):
         return
-    held = {file: stored_tensors(folder / file) or {} for file in sorted(set(mapped.values()))}
+    read = {file: stored_tensors(folder / file) for file in sorted(set(mapped.values()))}
+    held = {file: names for file, names in read.items() if names is not None}
+    if len(held) < len(read):
+        return
     if gone := sorted(name for name, file in mapped.items() if name not in held[file]):
         first = _printable(mapped[gone[0]])
         yield f"its index places {tensors(gone)} in files that do not hold them ({named(gone)}; the first in {first})"
