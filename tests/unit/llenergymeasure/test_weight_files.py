@@ -256,7 +256,7 @@ def test_a_link_that_leads_to_itself_is_refused(folder):
     (folder / WEIGHTS).unlink()
     (folder / WEIGHTS).symlink_to(WEIGHTS)
     (line,) = said(folder)
-    assert line == f"model: {folder}/{WEIGHTS}: is a link that leads to itself"
+    assert line == f"model: {folder}/{WEIGHTS}: is a symbolic link, not a regular file; fetch it again"
 
 
 def test_a_file_of_another_variant_alone_is_refused_by_its_name(folder):

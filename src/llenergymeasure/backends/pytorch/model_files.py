@@ -19,19 +19,7 @@ def read_json(path: Path) -> Any:
         OSError: it cannot be read, or is no regular file.
         ValueError: it is no JSON, or nested too deep.
     """
-    return parsed(read_regular(followed(path)))
-
-
-def followed(path: Path) -> Path:
-    """The file that a link leads to, or `path` itself.
-
-    Raises:
-        OSError: the link leads back to itself.
-    """
-    try:
-        return behind_link(path)
-    except RuntimeError as error:
-        raise OSError(0, "is a link that leads to itself", str(path)) from error
+    return parsed(read_regular(behind_link(path)))
 
 
 def reason_of(error: Exception) -> str:
@@ -45,7 +33,7 @@ def irregular_files(folder: Path) -> Iterator[str]:
         if path.suffix not in LOADED:
             continue
         try:
-            kind = kind_of(followed(path))
+            kind = kind_of(behind_link(path))
         except FileNotFoundError:  # a link that leads nowhere is not there for transformers either
             continue
         except OSError as error:

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeGuard
 
-from labledger.regular_files import open_regular
-from llenergymeasure.backends.pytorch.model_files import followed, parsed, read_json
+from labledger.regular_files import behind_link, open_regular
+from llenergymeasure.backends.pytorch.model_files import parsed, read_json
 
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 MAX_LENGTH = 1 << 63  # of a dimension, of all elements, of a file: what a signed 64-bit number does not hold
@@ -183,7 +183,7 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int, int]:
         OSError: the file cannot be read, or is no regular file.
         ValueError: its header is none.
     """
-    with os.fdopen(open_regular(followed(path), os.O_RDONLY), "rb") as file:
+    with os.fdopen(open_regular(behind_link(path), os.O_RDONLY), "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size < 8:
             raise ValueError("its header is not readable")
