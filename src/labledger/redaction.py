@@ -12,7 +12,7 @@ from string import ascii_lowercase, ascii_uppercase
 from typing import Any, BinaryIO
 
 from labledger.regular_files import open_regular
-from labledger.secrets_told import is_literal, is_secret_name
+from labledger.secret_rules import is_literal, is_secret_name
 from labledger.untrusted_text import SHOWN, clean
 
 HIDDEN = "(the key)"

@@ -1,7 +1,7 @@
 """Keys that somebody has written into a configuration, which results would keep.
 
 A key is known by what it is given to (`--api-key X`, `api_key: X`, `HF_TOKEN=X`, `Authorization: Bearer X`,
-`https://user:X@host`), or by its shape (`sk-…`, `hf_…`). The rules of names and values are in `secrets_told`; here are
+`https://user:X@host`), or by its shape (`sk-…`, `hf_…`). The rules of names and values are in `secret_rules`; here are
 the places.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from labledger.errors import ConfigError
-from labledger.secrets_told import Secrecy, is_literal, is_random, secrecy, shapes
+from labledger.secret_rules import Secrecy, is_literal, is_random, secrecy, shapes
 from labledger.untrusted_text import SHOWN, clean
 
 Location = tuple[str | int, ...]

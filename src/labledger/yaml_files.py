@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from labledger.errors import ConfigError
+from labledger.secret_rules import is_random
 from labledger.untrusted_text import SHOWN, clean
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ MAX_NODES = 100_000  # an alias that multiplies or contains itself ends here, no
 MAX_DEPTH = 50
 MAX_BYTES = 10_000_000
 MAX_SHOWN_KEY = 100  # characters
+KEY_LIKE = "a value that looks like a key, which is not repeated"
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,9 @@ def _line(node: Any, key: Any, otherwise: int) -> int:
 
 
 def _kind(value: object) -> str:
-    return "a list" if isinstance(value, list) else f"the single value {str(value)[:40]!r}"
+    if isinstance(value, list):
+        return "a list"
+    return KEY_LIKE if is_random(str(value)) else f"the single value {str(value)[:40]!r}"
 
 
 def has(data: object, part: str | int) -> bool:
@@ -293,6 +297,8 @@ def _named_field(model: "type[BaseModel]", location: Location, text: str, data: 
 
 def _shown(value: object) -> str:
     text = repr(value)
+    if is_random(text):  # a key may have been written where it does not belong
+        return KEY_LIKE
     return text if len(text) <= 60 else text[:57] + "..."
 
 

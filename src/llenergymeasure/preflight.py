@@ -7,7 +7,7 @@ from pathlib import Path
 
 from labledger.redaction import LEAST_PART, redactor
 from labledger.regular_files import A_DIRECTORY, kind_of
-from labledger.secrets_told import is_random
+from labledger.secret_rules import is_random
 from labledger.written_keys import WRITTEN_DOWN
 from llenergymeasure.backends.openai import checks as openai_checks
 from llenergymeasure.backends.openai.settings import run_keys

@@ -13,7 +13,8 @@ PositiveFloat = Annotated[float, Field(gt=0, strict=True)]
 class Section(BaseModel):
     """A part of a configuration: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # An error that repeats what was given would repeat a key.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
     @property
     def without_effect(self) -> dict[str, str]:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
+from labledger.secret_rules import is_random
 from llenergymeasure.config.section import Name, Positive, PositiveFloat, Section
 
 Preset = Literal["vllm", "sglang", "tensorrt", "llamacpp", "transformers"]
@@ -59,6 +60,12 @@ def address_of(url: str) -> tuple[str, int]:
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
+def _no_key(name: str) -> str:
+    if is_random(name):
+        raise ValueError("holds what looks like the key itself; name the variable that holds it")
+    return name
+
+
 class OpenaiConfig(Section):
     """A server that speaks OpenAI's protocol, and which part of it is spoken."""
 
@@ -66,7 +73,7 @@ class OpenaiConfig(Section):
         "http://127.0.0.1:8000/v1", description="Where it answers, with the /v1 that most servers have."
     )
     model: Name | None = Field(None, description="The model's name on the server. Default: `model`.")
-    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = Field(
+    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), AfterValidator(_no_key)] | None = Field(
         None, description="The environment variable that holds the key; the key itself is written nowhere."
     )
     endpoint: Literal["chat", "completions"] = Field(

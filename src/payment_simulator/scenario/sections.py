@@ -10,4 +10,5 @@ Flag = Annotated[bool, Field(strict=True)]
 class Section(BaseModel):
     """A part of a file: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # An error that repeats what was given would repeat a key.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labledger.secrets_told import Secrecy, is_literal, is_random, is_secret_name, secrecy
+from labledger.secret_rules import Secrecy, is_literal, is_random, is_secret_name, secrecy
 from labledger.written_keys import WrittenKeyError, refuse_written_keys, written_keys
 
 K = "tPq8Zx7Lm2"

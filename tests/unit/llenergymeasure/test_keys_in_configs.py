@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+from pydantic import ValidationError
 
 from labledger.commands import run_program
 from llenergymeasure import run_experiment
@@ -139,3 +140,26 @@ def test_a_configuration_that_is_json_may_write_an_emoji_as_a_pair_of_surrogates
     path.write_text('{"model": "m \\ud83d"}')
     with pytest.raises(ConfigError, match="half a surrogate pair"):
         load_config(path)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        f"openai: {{base_url: http://h/v1, api_key_env: {KEY.replace('-', '_')}}}",
+        f"openai: {{base_url: http://h/v1, timeout_s: {KEY}}}",
+        f"launch: [srv, --port, [{KEY}]]",
+        f"num_prompts: {KEY}",
+    ],
+)
+def test_a_key_where_no_key_belongs_is_refused_and_not_repeated(tmp_path, lines):
+    path = tmp_path / "x.yaml"
+    path.write_text(f"model: m\nbackend: openai\n{lines}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert not any(part in str(caught.value) for part in (KEY, KEY.replace("-", "_"), KEY[:10]))
+
+
+def test_an_error_of_python_does_not_repeat_what_was_given():
+    with pytest.raises((ConfigError, ValidationError)) as caught:
+        ExperimentConfig(model="m", backend="openai", openai={"timeout_s": KEY})
+    assert KEY not in str(caught.value)

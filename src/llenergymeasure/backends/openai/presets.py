@@ -17,7 +17,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from labledger.secrets_told import is_secret_name
+from labledger.secret_rules import is_secret_name
 from labledger.written_keys import WRITTEN_DOWN
 from llenergymeasure.errors import ConfigError
 
