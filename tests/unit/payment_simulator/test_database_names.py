@@ -74,6 +74,15 @@ def test_a_foreign_lock_file_is_not_written_when_the_database_is_read_and_refuse
     assert (path.parent / name).is_symlink() == ("link" in kind and "hard" not in kind)
 
 
+def test_one_file_under_both_names_of_locks_is_not_waited_for(path):
+    path.with_name(LOCKS[0]).touch()
+    path.with_name(LOCKS[1]).hardlink_to(path.with_name(LOCKS[0]))
+    repository = ExperimentRepository(path, must_exist=True, patience_s=60.0)
+    assert [each.experiment_id for each in repository.list_experiments()] == ["run-1"]
+    with pytest.raises(DatabaseError, match="is not a lock file of ours"):
+        repository.save_iteration(iteration())
+
+
 @pytest.mark.parametrize("must_exist", [True, False])
 @pytest.mark.parametrize("kind", ["a symbolic link", "a named pipe", "a directory", "a text"])
 def test_what_is_no_database_is_named_and_no_lock_file_is_left_beside_it(tmp_path, kind, must_exist):

@@ -295,14 +295,19 @@ def _opened(path: Path) -> BinaryIO:
     """The lock file, made if it is not there; one that we may not write to can be locked as well.
 
     Raises:
-        OSError: there can be none, or there is something else than a regular file.
+        OSError: there can be none, or there is something else than a regular file, or a file that has another name
+            too: locked under both, it would wait for itself.
     """
     try:
-        return open(open_regular(path, os.O_RDWR | os.O_CREAT), "r+b", buffering=0)
+        descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
     except OSError:
         if not path.exists():
             raise
-        return open(open_regular(path, os.O_RDONLY), "rb", buffering=0)
+        descriptor = open_regular(path, os.O_RDONLY)
+    if os.fstat(descriptor).st_nlink > 1:
+        os.close(descriptor)
+        raise _foreign(path)
+    return open(descriptor, "rb", buffering=0)  # it is locked, and written with `os.pwrite`
 
 
 def _once_more(file: BinaryIO) -> BinaryIO:
@@ -310,12 +315,15 @@ def _once_more(file: BinaryIO) -> BinaryIO:
 
 
 def _refuse_foreign(file: BinaryIO, path: Path) -> None:
-    """Refuse a file that has another name, or holds what no turn has written; to be asked by who has locked it.
+    """Refuse a file that holds what no turn has written; to be asked by who has locked it.
 
     Raises:
         OSError: it is such a file.
     """
-    status = os.fstat(file.fileno())
     found = os.pread(file.fileno(), HOLDER_BYTES, 0).strip(b"\0")  # as a power cut may leave it
-    if status.st_nlink > 1 or status.st_size > HOLDER_BYTES or (found and not WRITTEN_BY_US.fullmatch(found)):
-        raise OSError(errno.EINVAL, "is not a lock file of ours; move it away", os.fspath(path))
+    if os.fstat(file.fileno()).st_size > HOLDER_BYTES or (found and not WRITTEN_BY_US.fullmatch(found)):
+        raise _foreign(path)
+
+
+def _foreign(path: Path) -> OSError:
+    return OSError(errno.EINVAL, "is not a lock file of ours; move it away", os.fspath(path))
