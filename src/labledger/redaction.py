@@ -248,10 +248,19 @@ def _add(spans: list[tuple[int, int]], begin: int, end: int, gap: int = 0) -> No
 
 
 def environment_keys() -> dict[str, str]:
-    """The keys in this process's environment: the variables that have a secret's name, and their values."""
+    """The keys in this process's environment: the variables that have a secret's name, and their values.
+
+    A folder or a file that is there is no key, and `PWD` is no password but the shell's folder.
+    """
     return {
-        name: key for name, key in os.environ.items() if is_secret_name(name) and is_literal(key) and _is_secret(key)
+        name: key
+        for name, key in os.environ.items()
+        if name != "PWD" and is_secret_name(name) and is_literal(key) and _is_secret(key) and not _is_path(key)
     }
+
+
+def _is_path(text: str) -> bool:
+    return text.startswith("/") and os.path.lexists(text)
 
 
 @lru_cache(maxsize=8)

@@ -190,3 +190,13 @@ def test_keys_of_the_environment_are_known_by_the_names_of_their_variables(monke
 def test_what_http_cannot_carry_is_no_key_and_is_not_repeated():
     assert key_problem(KEY) is None
     assert KEY not in str(key_problem(KEY + "\n"))
+
+
+def test_folders_and_files_in_the_environment_are_no_keys(monkeypatch, tmp_path):
+    folder = tmp_path / "tmp.aB3xY9Qz1L"
+    monkeypatch.setenv("PWD", str(folder))
+    assert not {"PWD"} & set(environment_keys())
+    monkeypatch.setenv("MY_CREDENTIALS", str(folder))
+    assert "MY_CREDENTIALS" in environment_keys()
+    folder.mkdir()
+    assert "MY_CREDENTIALS" not in environment_keys()
