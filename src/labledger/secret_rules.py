@@ -12,7 +12,7 @@ from enum import IntEnum
 
 
 class Secrecy(IntEnum):
-    """How surely a name is a secret's."""
+    """The sureness with which a name is a secret's."""
 
     NONE = 0
     WEAK = 1
@@ -60,7 +60,7 @@ CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def secrecy(name: str) -> Secrecy:
-    """How surely a flag, a field, a header or a variable of this name holds a key, a token or a password."""
+    """Judge how surely a flag, a field, a header or a variable of this name holds a key, token or password."""
     plain = "".join(letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
     words = [word.lower() for word in re.findall("[A-Za-z]+", CAMEL.sub("-", plain))]
     if not words or name in NAMES_ONE or COUNTS & {*words} or words[-1] in PLACES or _is_of_text(words):

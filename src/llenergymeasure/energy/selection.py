@@ -67,7 +67,7 @@ def find_sources(library: Any = None, powercap: Path = rapl.POWERCAP) -> Sources
 
 
 def problems(config: EnergyConfig, sources: Sources) -> list[str]:
-    """What keeps the source that is named from being read.
+    """Return the reasons why the source that is named cannot be read.
 
     Raises:
         ConfigError: it is Zeus, and not installed.

@@ -30,7 +30,7 @@ FINEST_SHARE = 1e-3
 
 
 class Begun(Document):
-    """What runs: the process's result before there is anything in it, and what else its figures take.
+    """The run: the process's result before there is anything in it, and what else its figures take.
 
     As the first line it says the kind of the whole file.
     """

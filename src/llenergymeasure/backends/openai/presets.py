@@ -49,7 +49,7 @@ class Preset:
     package: str | None = None
     """What the program needs, of one that Python runs."""
     install: str = ""
-    """How to get it."""
+    """The way to get it, in words."""
 
     def own_flags(self) -> dict[str, str]:
         """The flags that the preset sets, each with the field of the configuration to use instead."""
@@ -178,7 +178,7 @@ def find_program(name: str) -> str | None:
 
 
 def missing_server(command: Sequence[str] | None, preset: str | None) -> str | None:
-    """What to do about a server, of a command or else a preset, that is not there; None where it is, or may be."""
+    """Return the advice on a server, of a command or else a preset, that is not there; None where it is, or may be."""
     if command is None:
         chosen = PRESETS[str(preset)]
         problem = _missing_package(chosen.program) if chosen.package else missing_program(chosen.program[0])
@@ -187,7 +187,7 @@ def missing_server(command: Sequence[str] | None, preset: str | None) -> str | N
 
 
 def _missing_package(command: Sequence[str]) -> str | None:
-    """What to do about a module that a Python is to run (`python -m NAME`) and does not have; it is not imported."""
+    """Advise on a module that a Python is to run (`python -m NAME`) and does not have; it is not imported."""
     program, *arguments = command
     if not PYTHON.fullmatch(os.path.basename(program)) or arguments[:1] != ["-m"] or len(arguments) < 2:
         return None
