@@ -194,11 +194,11 @@ def repeats_for(first: Sequence[float], second: Sequence[float], wanted: float, 
     _check_repeats(first, second)
     if wanted <= 1:
         raise ValueError(f"wanted: {wanted} is not a factor above 1")
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     variances = [float(np.log(np.asarray(values, dtype=float)).var(ddof=1)) for values in (first, second)]
     for repeats in range(2, MAX_REPEATS + 1):
-        half = float(t.ppf((1 + level) / 2, 2 * (repeats - 1))) * math.sqrt(sum(variances) / repeats)
+        half = float(stdtrit(2 * (repeats - 1), (1 + level) / 2)) * math.sqrt(sum(variances) / repeats)
         if half <= math.log(wanted):
             return repeats
     return None
@@ -212,11 +212,11 @@ def _check_repeats(first: Sequence[float], second: Sequence[float]) -> None:
 
 
 def _welch_half_width(a: np.ndarray, b: np.ndarray, level: float) -> float:
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     errors = [float(values.var(ddof=1)) / len(values) for values in (a, b)]
     total = sum(errors)
     if total == 0:
         return 0.0
     freedom = total**2 / sum(error**2 / (len(values) - 1) for error, values in zip(errors, (a, b), strict=True))
-    return float(t.ppf((1 + level) / 2, freedom)) * math.sqrt(total)
+    return float(stdtrit(freedom, (1 + level) / 2)) * math.sqrt(total)
