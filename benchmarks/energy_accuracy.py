@@ -84,7 +84,7 @@ def recorded_board(path):
     """A trace's rows, from its first read on; the truth is its counter, straight between its ticks."""
     import numpy as np
 
-    from llenergymeasure.energy.readings import read_trace
+    from llenergymeasure.energy.samples import read_trace
 
     recording = read_trace(path)
     device = recording.devices()[0]

@@ -23,7 +23,7 @@ from _report import machine, pressure, ratio_interval
 from payment_simulator import load_scenario
 from payment_simulator.engine import simulate
 from payment_simulator.experiments.config import Evaluation, ExperimentConfig
-from payment_simulator.experiments.evaluation import Pricing, Purpose
+from payment_simulator.experiments.evaluator import Pricing, Purpose
 from payment_simulator.experiments.persistence import (
     EventRecord,
     ExperimentRecord,

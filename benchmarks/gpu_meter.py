@@ -20,8 +20,8 @@ from _llama import LLAMA_8B
 from _report import machine, pressure
 
 from llenergymeasure import run_experiment
-from llenergymeasure.energy.meters.nvml_counter import NvmlCounter
-from llenergymeasure.energy.readings import write_trace
+from llenergymeasure.energy.meters.nvml import NvmlCounter
+from llenergymeasure.energy.samples import write_trace
 from llenergymeasure.energy.sensors import nvml
 from llenergymeasure.energy.ticklog import TickLog, Ticks
 

@@ -14,19 +14,19 @@ from _llama import LLAMA_8B
 from _report import machine, pressure, ratio_interval, spread
 
 from labledger.console import Silent
-from llenergymeasure import harness
 from llenergymeasure.backends.pytorch.backend import PytorchBackend
 from llenergymeasure.backends.pytorch.generation import Encoded, generation_config, padded
 from llenergymeasure.backends.pytorch.loading import Loaded
 from llenergymeasure.config.models import EnergyConfig, ExperimentConfig, UserConfig
 from llenergymeasure.energy.selection import choose_meter, find_sources
+from llenergymeasure.run import harness
 from llenergymeasure.workload.prompts import build_requests, builtin_text
 
 
 def through_the_harness(backend: PytorchBackend, tokens: int) -> float:
     """Output tokens a second of one measurement window, meter and token times included."""
     meter = choose_meter(EnergyConfig(), UserConfig(), find_sources()).meter
-    collected = harness.Collected()
+    collected = harness.MeasurementWindow()
     with meter:
         harness.collect(collected, backend, meter, Silent(), len(backend.batches))
     assert collected.closed_s is not None  # noqa: S101 - the window closed

@@ -17,12 +17,12 @@ from pathlib import Path
 from _report import machine, pressure
 
 from llenergymeasure.domain.experiment import RawProcessResult
-from llenergymeasure.domain.metrics import ComputeMetrics, EnergyMetrics, Timestamps
+from llenergymeasure.domain.figures import ComputeMetrics, EnergyMetrics, Timestamps
 from llenergymeasure.domain.power import EnergySoFar
 from llenergymeasure.domain.requests import Batch, RequestRecord
 from llenergymeasure.metrics.process_metrics import inference_metrics
 from llenergymeasure.results.journal import Begun, Journal, open_journal
-from llenergymeasure.results.journal_reading import read_journal
+from llenergymeasure.results.journal_recovery import read_journal
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 OPENED_S, TOKENS, LINES = 1000.0, 256, 5000

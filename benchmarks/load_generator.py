@@ -35,11 +35,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from _report import machine, pressure
 
-from llenergymeasure.backends.openai.arrivals import ClosedLoop, OpenLoop, StopRule
-from llenergymeasure.backends.openai.client import Client
-from llenergymeasure.backends.openai.load import LoadSpan, drive
-from llenergymeasure.backends.openai.records import ServedRequest
-from llenergymeasure.backends.openai.target import Call, Target
+from llenergymeasure.backends.openai.client.http import Client
+from llenergymeasure.backends.openai.client.records import ServedRequest
+from llenergymeasure.backends.openai.client.request_body import Call, Target
+from llenergymeasure.backends.openai.load.arrivals import ClosedLoop, OpenLoop, StopRule
+from llenergymeasure.backends.openai.load.driver import LoadSpan, drive
 from llenergymeasure.domain.requests import Request
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "standins"))

@@ -25,7 +25,7 @@ from _report import machine, pressure
 from labledger.documents import sealed
 from llenergymeasure import ExperimentResult
 from llenergymeasure.domain.experiment import RawProcessResult, RequestColumns
-from llenergymeasure.domain.metrics import ComputeMetrics, EnergyMetrics, InferenceMetrics, Timestamps
+from llenergymeasure.domain.figures import ComputeMetrics, EnergyMetrics, InferenceMetrics, Timestamps
 from llenergymeasure.results.catalog import load_results
 from llenergymeasure.results.comparison import Group, compare
 

@@ -57,8 +57,8 @@ import psutil
 IMPORTED = (
     "llenergymeasure.cli.main",
     "llenergymeasure.api",
-    "llenergymeasure.harness",
-    "llenergymeasure.backends.openai.load",
+    "llenergymeasure.run.harness",
+    "llenergymeasure.backends.openai.load.driver",
     "llenergymeasure.backends.pytorch.backend",
     "payment_simulator.cli.main",
     "payment_simulator.experiments.runner",

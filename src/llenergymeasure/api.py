@@ -6,19 +6,19 @@ from typing import Any
 
 from labledger.console import Progress, Silent
 from labledger.files import uninterrupted
-from llenergymeasure import harness
 from llenergymeasure.config.loading import build_config, load_config, load_user_config, merge
 from llenergymeasure.config.models import EnergyConfig, ExperimentConfig, UserConfig
 from llenergymeasure.config.ranks import this_rank
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.power import PowerSample
-from llenergymeasure.metering import EnergyWindow
+from llenergymeasure.energy.window import EnergyWindow
 from llenergymeasure.parallel.launcher import launch
 from llenergymeasure.parallel.member import measure_share
 from llenergymeasure.results.catalog import load_results, results_table
-from llenergymeasure.results.parts import superseding
+from llenergymeasure.results.merging import superseding
 from llenergymeasure.results.persistence import TIMESERIES_FILE, save_or_keep, state_folder
 from llenergymeasure.results.timeseries import temporary_timeseries
+from llenergymeasure.run import harness
 
 __all__ = ["load_results", "measure_and_save", "measure_energy", "results_table", "run_experiment", "watch_machine"]
 

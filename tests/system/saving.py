@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from llenergymeasure.domain.experiment import RawProcessResult
-from llenergymeasure.domain.metrics import ComputeMetrics, EnergyMetrics, InferenceMetrics, Timestamps
+from llenergymeasure.domain.figures import ComputeMetrics, EnergyMetrics, InferenceMetrics, Timestamps
 from llenergymeasure.domain.power import PowerSample
 from llenergymeasure.results.timeseries import write_timeseries_parquet
 

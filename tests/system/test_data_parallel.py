@@ -23,9 +23,9 @@ import warm
 from labledger.schema_versions import parse_record
 from llenergymeasure import ExperimentResult
 from llenergymeasure.domain.experiment import RawProcessResult
-from llenergymeasure.domain.metrics import Timestamps
+from llenergymeasure.domain.figures import Timestamps
 from llenergymeasure.results.aggregation import expect_processes
-from llenergymeasure.results.parts import save_part
+from llenergymeasure.results.merging import save_part
 from small_result import make_result
 
 LLEM = Path(sys.executable).with_name("llem")

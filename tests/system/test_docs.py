@@ -12,7 +12,7 @@ from llenergymeasure.cli.main import app as llem
 from llenergymeasure.config.models import ExperimentConfig
 from payment_simulator.cli.main import app as payment_sim
 from payment_simulator.experiments.config import ExperimentConfig as PaymentExperiment
-from payment_simulator.experiments.resolved import Resolved
+from payment_simulator.experiments.setup import Resolved
 from payment_simulator.scenario.loader import load_scenario
 
 ROOT = Path(__file__).parents[2]

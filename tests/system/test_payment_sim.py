@@ -126,7 +126,7 @@ def test_a_small_scenario_runs_without_numba(user, name):
     _, code, modules = loaded_by(user, "run", str(EXAMPLES / f"{name}.yaml"), "--json")
     assert code == "0"
     assert modules & {"numba", "duckdb", "pyarrow", "matplotlib"} == set()
-    assert "payment_simulator.engine.reference" in modules
+    assert "payment_simulator.engine.reference.run" in modules
 
 
 TIGHT = """
@@ -560,15 +560,15 @@ def test_a_folder_is_no_file_to_write_to(user, sim, option, name):
 # A compiled answer is never stale
 
 CALLEE = """
-from payment_simulator.engine.compiled import part
+from payment_simulator.engine.kernel.jit import part
 
 @part
 def answer():
     return {answer}
 """
 CALLER = """
-from payment_simulator.engine.callee import answer
-from payment_simulator.engine.compiled import entry
+from payment_simulator.engine.kernel.callee import answer
+from payment_simulator.engine.kernel.jit import entry
 
 @entry
 def ask():
@@ -577,7 +577,7 @@ def ask():
 if __name__ == "__main__":
     print(ask(), sum(ask.stats.cache_hits.values()))
 """
-ASK = "import runpy; runpy.run_module('payment_simulator.engine.caller', run_name='__main__')"
+ASK = "import runpy; runpy.run_module('payment_simulator.engine.kernel.caller', run_name='__main__')"
 DELAY_BY_KERNEL = """
 from payment_simulator import Scenario, draw_arrivals, simulate
 scenario = Scenario.model_validate({
@@ -593,7 +593,7 @@ print(simulate(scenario, draw_arrivals(scenario), engine="kernel").total_cost.to
 
 @pytest.fixture
 def copied_engine(user):
-    """The folder of the engine in a copy of the package, and what a script prints that runs on that copy."""
+    """The folder of the kernel in a copy of the package, and what a script prints that runs on that copy."""
     package = user.folder / "copy" / "payment_simulator"
     shutil.copytree(Path(payment_simulator.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
 
@@ -607,7 +607,7 @@ def copied_engine(user):
         )
         return ended.stdout.strip()
 
-    return package / "engine", run
+    return package / "engine" / "kernel", run
 
 
 def test_a_change_in_a_file_that_compiled_code_calls_changes_the_answer(copied_engine):
@@ -626,7 +626,7 @@ def test_a_change_of_a_limit_of_policies_that_is_compiled_in_changes_the_answer(
     callee = CALLEE.replace("\n@part", "from payment_simulator.policy.tree import MAX_PIECES\n\n@part")
     (folder / "callee.py").write_text(callee.format(answer="MAX_PIECES"), encoding="utf-8")
     assert run(ASK) == "10000 0"
-    limits = folder.parent / "policy" / "tree.py"
+    limits = folder.parents[1] / "policy" / "tree.py"
     text = limits.read_text(encoding="utf-8").replace("MAX_PIECES = 10_000", "MAX_PIECES = 5")
     limits.write_text(text, encoding="utf-8")
     assert run(ASK) == "5 0"
@@ -637,7 +637,7 @@ def test_a_change_in_a_part_of_the_kernel_changes_what_a_run_costs(copied_engine
     folder, run = copied_engine
     before, after = "w[b + WEIGHT] += sign * value", "w[b + WEIGHT] += 2 * sign * value"
     assert run(DELAY_BY_KERNEL) == "[100, 0]"
-    text = (folder / "ledger.py").read_text(encoding="utf-8")
+    text = (folder / "queues.py").read_text(encoding="utf-8")
     assert before in text
-    (folder / "ledger.py").write_text(text.replace(before, after), encoding="utf-8")
+    (folder / "queues.py").write_text(text.replace(before, after), encoding="utf-8")
     assert run(DELAY_BY_KERNEL) == "[200, 0]"

@@ -8,12 +8,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from llenergymeasure.backends.openai.arrivals import ClosedLoop, StopRule
-from llenergymeasure.backends.openai.client import Client
-from llenergymeasure.backends.openai.health import HealthCheck
-from llenergymeasure.backends.openai.load import drive
-from llenergymeasure.backends.openai.probing import get
-from llenergymeasure.backends.openai.target import Target
+from llenergymeasure.backends.openai.client.http import Client
+from llenergymeasure.backends.openai.client.probe import HealthCheck, get
+from llenergymeasure.backends.openai.client.request_body import Target
+from llenergymeasure.backends.openai.load.arrivals import ClosedLoop, StopRule
+from llenergymeasure.backends.openai.load.driver import drive
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.requests import Request
 from real_servers import (

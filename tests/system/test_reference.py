@@ -8,7 +8,7 @@ import pytest
 
 from labledger.documents import Document
 from labledger.schema_versions import Record
-from llenergymeasure.domain import environment, experiment, metrics
+from llenergymeasure.domain import environment, experiment, figures
 
 DOCS = Path(__file__).parents[2] / "docs"
 SPEC = importlib.util.spec_from_file_location("_reference", DOCS / "_reference.py")
@@ -18,7 +18,7 @@ SPEC.loader.exec_module(reference)
 RECORDS = sorted(
     {
         each
-        for module in (experiment, metrics, environment)
+        for module in (experiment, figures, environment)
         for _, each in inspect.getmembers(module, inspect.isclass)
         if issubclass(each, Record) and each not in (Record, Document)
     },

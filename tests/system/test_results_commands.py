@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from llenergymeasure.domain.experiment import ExperimentResult
-from llenergymeasure.domain.metrics import DeviceEnergy, EnergyUncertainty
+from llenergymeasure.domain.figures import DeviceEnergy, EnergyUncertainty
 
 
 def save(folder, name, energy_j=100.0, tokens_s=50.0, batch=1, config_hash="a" * 16, verdict="valid"):

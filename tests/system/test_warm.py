@@ -100,7 +100,7 @@ def test_code_in_a_warm_python_sees_what_it_sees_in_a_cold_one(user, arguments):
 
 def test_what_a_command_chooses_by_is_not_there_before_it(user):
     """An engine that is loaded is used; a compiled one has its place by the environment; a database has threads."""
-    late = {"payment_simulator.engine.kernel", "payment_simulator.engine.compiled", "numba", "duckdb"}
+    late = {"payment_simulator.engine.kernel.run", "payment_simulator.engine.kernel.jit", "numba", "duckdb"}
     ended = user.run(
         sys.executable, "-c", f"import sys; print(sorted({late} & set(sys.modules)), 'torch' in sys.modules)"
     )

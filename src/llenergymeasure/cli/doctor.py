@@ -122,7 +122,7 @@ def _server_fact() -> tuple[str, str]:
 
     from labledger.extras import install_command
     from llenergymeasure.backends.openai.checks import is_installed
-    from llenergymeasure.backends.openai.presets import runnable
+    from llenergymeasure.backends.openai.server.presets import runnable
 
     if not is_installed():
         return ("openai", f"not available: aiohttp not installed; run {install_command('server')}")

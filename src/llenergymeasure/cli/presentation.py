@@ -4,7 +4,7 @@ from pathlib import Path
 
 from labledger.console import print_answer, print_facts, print_line
 from llenergymeasure.domain.experiment import ExperimentResult
-from llenergymeasure.domain.metrics import Distribution
+from llenergymeasure.domain.figures import Distribution
 
 
 def print_result(result: ExperimentResult, path: Path | None) -> None:

@@ -64,7 +64,7 @@ def run(
     if dry_run:
         from llenergymeasure.cli.config import print_config
         from llenergymeasure.energy.selection import find_sources
-        from llenergymeasure.preflight import check
+        from llenergymeasure.run.preflight import check
 
         if not is_first_process():
             return

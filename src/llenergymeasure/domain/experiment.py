@@ -12,7 +12,7 @@ from labledger.regular_files import behind_link
 from labledger.schema_versions import FROM_FILE, Known, OpenWhenRead, Record, Timestamp
 from llenergymeasure.domain.choices import MeasurementMethodology, TokenCountSource, Verdict
 from llenergymeasure.domain.environment import EnvironmentSnapshot
-from llenergymeasure.domain.metrics import (
+from llenergymeasure.domain.figures import (
     ComputeMetrics,
     ConfidenceInterval,
     DeviceEnergy,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from llenergymeasure.config.models import BaselineConfig
 from llenergymeasure.domain.power import IdlePower
 from llenergymeasure.energy.meters.base import Meter
-from llenergymeasure.metrics.energy import Headline, run_energy
+from llenergymeasure.metrics.energy import ReportedDevices, run_energy
 
 MOST_PARTS = 10
 SHORTEST_PART_S = 0.5
@@ -56,7 +56,7 @@ def watch_idle(
     return IdleWindow(start_s, end_s, measured_at)
 
 
-def idle_power(meter: Meter, window: IdleWindow, headline: Headline) -> IdlePower:
+def idle_power(meter: Meter, window: IdleWindow, headline: ReportedDevices) -> IdlePower:
     """The power of the headline's devices in an idle window, and its spread over the parts of it."""
     if window.skipped is not None:
         return IdlePower(None, unknown=window.skipped)

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from llenergymeasure.energy.readings import Read, State
+from llenergymeasure.energy.samples import SensorSample, State
 from llenergymeasure.energy.sensors.base import Sensor, Task
 
 PASS_ON_EVERY_S = 1.0
@@ -66,12 +66,12 @@ class Outbox:
     """
 
     def __init__(self) -> None:
-        self._reads: list[Read] = []
+        self._reads: list[SensorSample] = []
         self._states: list[State] = []
         self._values: dict[str, float] = {}
-        self._repeats: dict[str, Read] = {}
+        self._repeats: dict[str, SensorSample] = {}
 
-    def put(self, rows: Iterable[Read | State]) -> None:
+    def put(self, rows: Iterable[SensorSample | State]) -> None:
         """Take what a task has read."""
         for row in rows:
             if isinstance(row, State):
@@ -92,7 +92,7 @@ class Outbox:
         self._reads, self._states = [], []
         return taken
 
-    def _repeats_of(self, device: str) -> list[Read]:
+    def _repeats_of(self, device: str) -> list[SensorSample]:
         repeat = self._repeats.pop(device, None)
         return [] if repeat is None else [repeat]
 

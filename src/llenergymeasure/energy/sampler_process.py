@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from llenergymeasure.energy.readings import Read, State
+from llenergymeasure.energy.samples import SensorSample, State
 from llenergymeasure.errors import MeterError
 
 START_PATIENCE_S = 20.0
@@ -16,7 +16,7 @@ FLUSH_PATIENCE_S = 1.0
 STOP_PATIENCE_S = 2.0
 PIPE_BYTES = 1 << 20
 
-Heard = Callable[[list[Read], list[State]], None]
+Heard = Callable[[list[SensorSample], list[State]], None]
 
 
 class SamplerProcess:
@@ -107,7 +107,7 @@ class SamplerProcess:
 
     def _hear(self, message: dict[str, Any], heard: Heard) -> None:
         if "reads" in message:
-            heard([Read(*row) for row in message["reads"]], [_state(*row) for row in message["states"]])
+            heard([SensorSample(*row) for row in message["reads"]], [_state(*row) for row in message["states"]])
         with self._news:
             self._first = self._first or message
             self._flushed = message.get("flush", self._flushed)

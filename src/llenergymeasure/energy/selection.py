@@ -9,12 +9,10 @@ from typing import Any, NamedTuple
 from labledger.errors import ConfigError
 from labledger.extras import install_command
 from llenergymeasure.config.models import EnergyConfig, UserConfig
-from llenergymeasure.energy.meters.base import Meter
+from llenergymeasure.energy.meters.base import Meter, NoMeter
 from llenergymeasure.energy.meters.combined import CombinedMeter
 from llenergymeasure.energy.meters.estimate import CpuTimeEstimate
-from llenergymeasure.energy.meters.none import NoMeter
-from llenergymeasure.energy.meters.nvml_counter import NVML_GAIN_SHARE, NvmlCounter
-from llenergymeasure.energy.meters.nvml_power import NvmlPower
+from llenergymeasure.energy.meters.nvml import NVML_GAIN_SHARE, NvmlCounter, NvmlPower
 from llenergymeasure.energy.meters.rapl import RAPL_GAIN_SHARE, Rapl
 from llenergymeasure.energy.meters.zeus import Zeus
 from llenergymeasure.energy.sensors import nvml, rapl

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-Reading = tuple[str, float, float, float]
+CounterSample = tuple[str, float, float, float]
 """`(device, before_s, after_s, joules)`: what the counter gave, and the clock before and after it was asked."""
 
 TICKS_EACH_SIDE = 2
@@ -50,12 +50,12 @@ class TickLog:
 
     def __init__(
         self,
-        readings: Iterable[Reading],
+        readings: Iterable[CounterSample],
         max_power_w: float | Mapping[str, float],
         lag_s: float | Mapping[str, float] = 0.0,
         max_tick_s: float | Mapping[str, float] | None = None,
     ) -> None:
-        by_device: dict[str, list[Reading]] = {}
+        by_device: dict[str, list[CounterSample]] = {}
         for reading in readings:
             by_device.setdefault(reading[0], []).append(reading)
         self._stretches = {
@@ -95,7 +95,7 @@ class TickLog:
 class _Stretch:
     """The ticks between two resets."""
 
-    def __init__(self, readings: list[Reading], *, max_power_w: float, lag_s: float, max_tick_s: float) -> None:
+    def __init__(self, readings: list[CounterSample], *, max_power_w: float, lag_s: float, max_tick_s: float) -> None:
         self.first_s, self.last_s = readings[0][1], readings[-1][2]
         self._max_power_w = max_power_w
         energies: list[float] = []
@@ -151,7 +151,7 @@ def _window(stretches: list[_Stretch], start_s: float, end_s: float) -> WindowEn
     return WindowEnergy(None, None)
 
 
-def _between_resets(readings: list[Reading]) -> list[list[Reading]]:
+def _between_resets(readings: list[CounterSample]) -> list[list[CounterSample]]:
     parts = [readings[:1]]
     for previous, reading in itertools.pairwise(readings):
         if reading[3] < previous[3]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from llenergymeasure.domain.environment import GpuInfo
-from llenergymeasure.domain.metrics import WarmupResult
+from llenergymeasure.domain.figures import WarmupResult
 from llenergymeasure.domain.power import DeviceWatch, IdlePower
 from llenergymeasure.metrics.energy import RunEnergy
 from llenergymeasure.metrics.power import temperature_drift_c

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from llenergymeasure.domain.metrics import EnergyBreakdown
-from llenergymeasure.metrics.unknowns import product, ratio
+from llenergymeasure.domain.figures import EnergyBreakdown
+from llenergymeasure.metrics.process_metrics import product, ratio
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llenergymeasure.domain.metrics import DeviceEnergy, EnergyUncertainty, MultiGPUMetrics
+from llenergymeasure.domain.figures import DeviceEnergy, EnergyUncertainty, MultiGPUMetrics
 from llenergymeasure.domain.power import DeviceWatch
 
 NOT_MEASURED = ("estimate", "none")
@@ -11,7 +11,7 @@ J_A_KWH = 3.6e6
 
 
 @dataclass(frozen=True)
-class Headline:
+class ReportedDevices:
     """Which devices the total is of: the accelerators with `uuids` (none: all that are metered), or the CPU."""
 
     on_accelerator: bool
@@ -54,7 +54,7 @@ class RunEnergy:
 
 
 def run_energy(
-    devices: Sequence[DeviceEnergy], headline: Headline, source: str, watches: Sequence[DeviceWatch] = ()
+    devices: Sequence[DeviceEnergy], headline: ReportedDevices, source: str, watches: Sequence[DeviceWatch] = ()
 ) -> RunEnergy:
     """The sum over the devices that the headline covers; one unknown summand makes it unknown.
 
@@ -109,7 +109,7 @@ def gpus_by_energy(
     )
 
 
-def _nothing(devices: Sequence[DeviceEnergy], headline: Headline) -> str:
+def _nothing(devices: Sequence[DeviceEnergy], headline: ReportedDevices) -> str:
     if not headline.on_accelerator:
         return "no source reads the CPU"
     if any(device.kind == "gpu" for device in devices):

@@ -1,14 +1,20 @@
 """Latencies in the field's terms, from the times of each request's tokens."""
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from llenergymeasure.domain.metrics import Distribution, LatencyStats
-from llenergymeasure.domain.requests import RequestRecord
-from llenergymeasure.metrics.unknowns import ratio
+from labledger.errors import is_out_of_memory
+from labledger.intervals import bootstrap_means
+from llenergymeasure.domain.experiment import FailedRequestColumns, RawProcessResult, RequestColumns
+from llenergymeasure.domain.figures import ConfidenceInterval, Distribution, LatencyStats
+from llenergymeasure.domain.requests import FailedRequest, RequestRecord
+from llenergymeasure.errors import ExperimentError
+from llenergymeasure.metrics.process_metrics import ratio
 
 
 def ttft_ms(request: RequestRecord) -> float | None:
@@ -69,3 +75,145 @@ def _mean(values: np.ndarray) -> float:
     if not math.isfinite(mean):
         mean = float(np.mean(values / len(values)) * len(values))
     return min(max(mean, float(values.min())), float(values.max()))
+
+
+MIN_UNITS_FOR_INTERVAL = 30
+CLOCK_GRAIN_S = 1e-6
+OUT_OF_MEMORY = (
+    "The intervals of the mean latencies are unknown: there was not enough memory to compute them; close what else "
+    "runs here, or send fewer requests."
+)
+
+
+class Served(NamedTuple):
+    """One request: whether its last token came in the window, whether all of it did, its batch, and its latencies."""
+
+    ended_inside: bool
+    inside: bool
+    batch: tuple[int | None, float]
+    ttft_ms: float | None
+    e2e_ms: float
+    tpot_ms: float | None
+
+
+def request_columns(requests: Sequence[RequestRecord], opened_s: float) -> RequestColumns:
+    """Each request's figures, a list a quantity; `start_s` counts from `opened_s`."""
+    return RequestColumns(**request_lists(requests, opened_s))
+
+
+def request_lists(requests: Sequence[RequestRecord], opened_s: float) -> dict[str, list[Any]]:
+    """The same, unchecked."""
+    return {
+        "input_tokens": [request.input_tokens for request in requests],
+        "output_tokens": [request.output_tokens for request in requests],
+        "start_s": [request.start_s - opened_s for request in requests],
+        "ttft_ms": [ttft_ms(request) for request in requests],
+        "e2e_ms": [e2e_ms(request) for request in requests],
+        "first_tokens": [request.first_tokens for request in requests],
+        "finish_reason": [request.finish_reason for request in requests],
+    }
+
+
+def failed_columns(failed: Sequence[FailedRequest], opened_s: float) -> FailedRequestColumns | None:
+    """Every request that failed, as `request_columns`; None where there is none."""
+    return FailedRequestColumns(**failed_lists(failed, opened_s)) if failed else None
+
+
+def failed_lists(failed: Sequence[FailedRequest], opened_s: float) -> dict[str, list[Any]]:
+    """The same, unchecked."""
+    return {
+        "start_s": [each.start_s - opened_s for each in failed],
+        "end_s": [each.end_s - opened_s for each in failed],
+        "kind": [each.kind for each in failed],
+        "message": [each.message for each in failed],
+    }
+
+
+def served(raw: RawProcessResult) -> list[Served]:
+    """The requests of a process; all are taken to be in the window where the result does not say when that began.
+
+    Requests of one batch began at the same moment.
+
+    Raises:
+        ExperimentError: its columns are not of the same requests.
+    """
+    columns = raw.requests or RequestColumns()
+    _check_lengths(columns, raw.process_index)
+    lasted_s = raw.inference_metrics.inference_time_sec if raw.inference_metrics else None
+    known = raw.window_start_s is not None and lasted_s is not None
+    first_s = (raw.window_start_s or 0.0) - CLOCK_GRAIN_S
+    last_s = first_s + (lasted_s or 0.0) + 2 * CLOCK_GRAIN_S
+    found = []
+    first_tokens = columns.first_tokens or [1] * len(columns.start_s)
+    for start_s, first_ms, whole_ms, tokens, first in zip(
+        columns.start_s, columns.ttft_ms, columns.e2e_ms, columns.output_tokens, first_tokens, strict=True
+    ):
+        ended = not known or first_s <= start_s + whole_ms / 1e3 <= last_s
+        found.append(
+            Served(
+                ended_inside=ended,
+                inside=ended and (not known or start_s >= first_s),
+                batch=(raw.process_index, start_s),
+                ttft_ms=first_ms,
+                e2e_ms=whole_ms,
+                tpot_ms=tpot_of(whole_ms, first_ms, tokens - first),
+            )
+        )
+    return found
+
+
+def _check_lengths(columns: RequestColumns, process_index: int | None) -> None:
+    names = ("start_s", "ttft_ms", "e2e_ms", "output_tokens", *(["first_tokens"] if columns.first_tokens else []))
+    lengths = {name: len(getattr(columns, name)) for name in names}
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise ExperimentError(f"requests of process {process_index}: columns of different lengths ({found})")
+
+
+def latency_stats_of(requests: Iterable[Served]) -> LatencyStats:
+    """TTFT, TPOT and E2E of the requests wholly inside; the gaps between tokens are in no column, so ITL is unknown."""
+    inside = [request for request in requests if request.inside]
+    return LatencyStats(
+        ttft_ms=distribution([request.ttft_ms for request in inside if request.ttft_ms is not None]),
+        tpot_ms=distribution([request.tpot_ms for request in inside if request.tpot_ms is not None]),
+        e2e_ms=distribution([request.e2e_ms for request in inside]),
+    )
+
+
+def latency_intervals_of(requests: Iterable[Served], seed: int) -> dict[str, ConfidenceInterval]:
+    """As `mean_intervals`, of the requests wholly inside."""
+    latencies: dict[str, dict[object, list[float]]] = {
+        name: defaultdict(list) for name in ("ttft_ms", "tpot_ms", "e2e_ms")
+    }
+    for request in requests:
+        for name, batches in latencies.items():
+            value = getattr(request, name)
+            if request.inside and value is not None:
+                batches[request.batch].append(value)
+    return mean_intervals({name: list(batches.values()) for name, batches in latencies.items()}, seed)
+
+
+def mean_intervals(latencies: Mapping[str, Sequence[Sequence[float]]], seed: int) -> dict[str, ConfidenceInterval]:
+    """Intervals for the mean of each latency (values, batch by batch), from 30 batches on: requests of one batch are
+    not independent of each other."""
+    known = {name: [batch for batch in batches if batch] for name, batches in latencies.items()}
+    enough = {name: batches for name, batches in known.items() if len(batches) >= MIN_UNITS_FOR_INTERVAL}
+    return {
+        f"latency_stats.{name}.mean": ConfidenceInterval(
+            low=found.low, high=found.high, level=found.level, n=found.n, method=f"{found.method} over batches"
+        )
+        for name, found in zip(enough, bootstrap_means([*enough.values()], seed=seed), strict=True)
+    }
+
+
+def unless_memory_is_out(
+    intervals: Callable[[], dict[str, ConfidenceInterval]],
+) -> tuple[dict[str, ConfidenceInterval], list[str]]:
+    """The `intervals`, and no warning; where memory is out, none, and a warning that says so. A result lasts without
+    them."""
+    try:
+        return intervals(), []
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return {}, [OUT_OF_MEMORY]

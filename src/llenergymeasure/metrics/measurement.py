@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.domain.environment import EnvironmentSnapshot
-from llenergymeasure.domain.metrics import DeviceEnergy, WarmupResult
+from llenergymeasure.domain.figures import DeviceEnergy, WarmupResult
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.power import DeviceWatch, IdlePower, PowerSample
 from llenergymeasure.domain.requests import Batch, FailedRequest
-from llenergymeasure.metrics.energy import Headline, RunEnergy, run_energy
+from llenergymeasure.metrics.energy import ReportedDevices, RunEnergy, run_energy
 from llenergymeasure.metrics.window import Window
 
 
@@ -24,7 +24,7 @@ class Slice(NamedTuple):
 
 
 @dataclass(frozen=True)
-class EnergyReading:
+class WindowEnergyReport:
     """What the meter (`source`) said: its devices and how they were watched, their power over the whole run (`samples`,
     from its start), a second reader's answer (`check`), each phase or, where those of different requests overlap, the
     energy of slices of the window, and why no other source was taken.
@@ -65,7 +65,7 @@ class Measurement:
     opened_at: datetime
     opened_s: float
     window: Window
-    energy: EnergyReading
+    energy: WindowEnergyReport
     peak_memory_mb: float | None
     process_index: int = 0
     processes: int = 1
@@ -81,7 +81,7 @@ class Measurement:
 
 def energy_of(measurement: Measurement, devices: Sequence[DeviceEnergy]) -> RunEnergy:
     """What `devices` say of the ones that the run's total is of."""
-    headline = Headline(measurement.model.on_accelerator, measurement.model.device_uuids)
+    headline = ReportedDevices(measurement.model.on_accelerator, measurement.model.device_uuids)
     energy = run_energy(devices, headline, measurement.energy.source, measurement.energy.watches)
     if measurement.model.unmetered is None:
         return energy

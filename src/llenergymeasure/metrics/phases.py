@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from llenergymeasure.domain.metrics import DeviceEnergy
+from llenergymeasure.domain.figures import DeviceEnergy
 from llenergymeasure.domain.requests import RequestRecord
 from llenergymeasure.metrics.energy import RunEnergy
 from llenergymeasure.metrics.measurement import Measurement, energy_of

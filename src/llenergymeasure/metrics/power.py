@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from llenergymeasure.domain.metrics import ThermalThrottleInfo
+from llenergymeasure.domain.figures import ThermalThrottleInfo
 from llenergymeasure.domain.power import DeviceWatch, PowerSample
 
 TEMPERATURE_EVERY_S = 1.0

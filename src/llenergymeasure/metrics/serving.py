@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from llenergymeasure.domain.choices import TokenCountSource
-from llenergymeasure.domain.metrics import Distribution
+from llenergymeasure.domain.figures import Distribution
 from llenergymeasure.metrics.latency import distribution
 from llenergymeasure.metrics.measurement import Measurement
 

@@ -13,7 +13,7 @@ from llenergymeasure.domain.experiment import (
     RawProcessResult,
     compute_measurement_config_hash,
 )
-from llenergymeasure.domain.metrics import (
+from llenergymeasure.domain.figures import (
     ComputeMetrics,
     ConfidenceInterval,
     EnergyMetrics,
@@ -22,22 +22,29 @@ from llenergymeasure.domain.metrics import (
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.requests import Batch, RequestRecord
 from llenergymeasure.metrics.advice import energy_warnings, idle_warnings, run_warnings, size_warnings
-from llenergymeasure.metrics.columns import failed_columns, mean_intervals, request_columns, unless_memory_is_out
 from llenergymeasure.metrics.derived import EnergyTotals, RunTotals, derived
 from llenergymeasure.metrics.energy import RunEnergy, emissions_kg_co2, multi_gpu_metrics
 from llenergymeasure.metrics.flops import FLOPS_CONFIDENCE, FLOPS_METHOD, FLOPS_METHOD_SERVED, total_flops
-from llenergymeasure.metrics.latency import e2e_ms, latency_stats, tpot_ms, ttft_ms
+from llenergymeasure.metrics.latency import (
+    e2e_ms,
+    failed_columns,
+    latency_stats,
+    mean_intervals,
+    request_columns,
+    tpot_ms,
+    ttft_ms,
+    unless_memory_is_out,
+)
 from llenergymeasure.metrics.measurement import Measurement, energy_of
 from llenergymeasure.metrics.phases import phase_fields
 from llenergymeasure.metrics.power import peak_power_w, thermal_time_series, throttling
-from llenergymeasure.metrics.process_metrics import energy_metrics, inference_metrics
+from llenergymeasure.metrics.process_metrics import energy_metrics, inference_metrics, ratio
 from llenergymeasure.metrics.serving import (
     client_lateness_ms,
     request_failures,
     serving_warnings,
     token_count_source,
 )
-from llenergymeasure.metrics.unknowns import ratio
 from llenergymeasure.metrics.verdict import verdict
 from llenergymeasure.metrics.window import Window
 

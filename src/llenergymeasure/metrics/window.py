@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from llenergymeasure.domain.choices import MeasurementMethodology
-from llenergymeasure.domain.metrics import WarmupResult
+from llenergymeasure.domain.figures import WarmupResult
 from llenergymeasure.domain.requests import Batch
 
 

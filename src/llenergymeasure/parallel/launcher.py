@@ -23,18 +23,18 @@ from typing import TextIO
 
 from labledger.console import Progress, Silent
 from labledger.documents import read_document
-from llenergymeasure import preflight
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.energy.selection import find_sources
 from llenergymeasure.errors import ExperimentError
-from llenergymeasure.harness import CHECKING, MEASURING, new_experiment_id
 from llenergymeasure.parallel.meeting import remove_meetings
 from llenergymeasure.parallel.member import Measured
 from llenergymeasure.parallel.messages import Message, Task
 from llenergymeasure.results.aggregation import processes
 from llenergymeasure.results.persistence import STATE_FOLDER, UnsavedResultError, load_result, state_folder
 from llenergymeasure.results.state import discard_run
+from llenergymeasure.run import preflight
+from llenergymeasure.run.harness import CHECKING, MEASURING, new_experiment_id
 
 PATIENCE_S = 15.0
 """How long a worker that was told to stop may take to keep what it has."""

@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from labledger.console import Progress
 from labledger.files import uninterrupted
-from llenergymeasure import harness
 from llenergymeasure.config.loading import merge
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.config.ranks import Rank
@@ -20,7 +19,7 @@ from llenergymeasure.energy.selection import find_sources
 from llenergymeasure.errors import ConfigError, ExperimentError
 from llenergymeasure.parallel.processes import Processes
 from llenergymeasure.results.aggregation import load_raw_results, validate_process_completeness
-from llenergymeasure.results.parts import combine, load_parts, load_samples, save_part, superseding
+from llenergymeasure.results.merging import combine, load_parts, load_samples, save_part, superseding
 from llenergymeasure.results.persistence import (
     TIMESERIES_FILE,
     save_or_keep,
@@ -29,6 +28,7 @@ from llenergymeasure.results.persistence import (
 )
 from llenergymeasure.results.state import discard_run
 from llenergymeasure.results.timeseries import temporary_timeseries
+from llenergymeasure.run import harness
 
 
 class Measured(NamedTuple):

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from labledger.files import joined_directory
 from llenergymeasure.config.ranks import Rank
-from llenergymeasure.group import Group
-from llenergymeasure.harness import new_experiment_id
 from llenergymeasure.parallel.meeting import Meeting
 from llenergymeasure.results.aggregation import expect_processes, is_marked, load_raw_results
 from llenergymeasure.results.persistence import state_folder
+from llenergymeasure.run.harness import new_experiment_id
+from llenergymeasure.run.peers import Group
 
 LOOK_EVERY_S = 0.1
 

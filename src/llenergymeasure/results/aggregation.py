@@ -16,7 +16,7 @@ from labledger.regular_files import read_regular
 from labledger.schema_versions import Record, SchemaVersionWarning, version_warning
 from llenergymeasure.domain.choices import MeasurementMethodology
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, AggregationMetadata, ExperimentResult, RawProcessResult
-from llenergymeasure.domain.metrics import (
+from llenergymeasure.domain.figures import (
     ConfidenceInterval,
     EnergyMetrics,
     InferenceMetrics,
@@ -24,18 +24,18 @@ from llenergymeasure.domain.metrics import (
     MultiGPUMetrics,
 )
 from llenergymeasure.errors import ExperimentError
-from llenergymeasure.metrics.columns import (
+from llenergymeasure.metrics.derived import EnergyTotals, RunTotals, derived
+from llenergymeasure.metrics.energy import gpus_by_energy
+from llenergymeasure.metrics.latency import (
     Served,
+    distribution,
     latency_intervals_of,
     latency_stats_of,
     served,
     unless_memory_is_out,
 )
-from llenergymeasure.metrics.derived import EnergyTotals, RunTotals, derived
-from llenergymeasure.metrics.energy import gpus_by_energy
-from llenergymeasure.metrics.latency import distribution
+from llenergymeasure.metrics.process_metrics import ratio, sum_of_all
 from llenergymeasure.metrics.serving import failures_by_kind
-from llenergymeasure.metrics.unknowns import ratio, sum_of_all
 from llenergymeasure.results.persistence import RAW_FILE, RERUN_COMMAND, state_folder
 from llenergymeasure.results.shared_devices import UsedDevice, shared_gpus, used_devices
 from llenergymeasure.results.state import EXPECTED, MARKER, is_regular, names_of

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 from labledger.untrusted_text import clean
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
-from llenergymeasure.domain.metrics import Distribution, EnergyUncertainty, LatencyStats
+from llenergymeasure.domain.figures import Distribution, EnergyUncertainty, LatencyStats
 
 if TYPE_CHECKING:
     import pyarrow

@@ -21,7 +21,7 @@ from llenergymeasure.domain.choices import DeviceKind
 from llenergymeasure.domain.experiment import FailedRequestColumns, RawProcessResult, RequestColumns
 from llenergymeasure.domain.power import EnergySoFar
 from llenergymeasure.domain.requests import Batch, FailedRequest
-from llenergymeasure.metrics.columns import failed_lists, request_lists
+from llenergymeasure.metrics.latency import failed_lists, request_lists
 from llenergymeasure.results.persistence import state_folder
 from llenergymeasure.results.state import JOURNAL_FILE, remove_file
 
@@ -50,7 +50,7 @@ class Begun(Document):
     datacenter_pue: float | None = None
 
 
-class EnergyReading(Record):
+class DeviceEnergyLine(Record):
     """`EnergySoFar`, as it is written."""
 
     device: str | None
@@ -60,14 +60,14 @@ class EnergyReading(Record):
     energy_j: float | None
 
 
-class Entry(Record):
+class JournalEntry(Record):
     """One further line; what it does not tell is None."""
 
     opened_at: Timestamp | None = None
     clock_s: float | None = None
     requests: RequestColumns | None = None
     failed: FailedRequestColumns | None = None
-    energy: list[EnergyReading] | None = None
+    energy: list[DeviceEnergyLine] | None = None
 
 
 class Journal:

@@ -24,7 +24,7 @@ from llenergymeasure.results.aggregation import (
     validate_process_completeness,
 )
 from llenergymeasure.results.complete_runs import SavedResults
-from llenergymeasure.results.journal_reading import read_journal
+from llenergymeasure.results.journal_recovery import read_journal
 from llenergymeasure.results.persistence import RESULT_FILE, STATE_FOLDER, safe_name
 from llenergymeasure.results.state import (
     JOURNAL_FILE,

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from llenergymeasure.domain.experiment import RawProcessResult
-from llenergymeasure.domain.metrics import EnergyMetrics
+from llenergymeasure.domain.figures import EnergyMetrics
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from payment_simulator.cli.stored_runs import AsJson, Db, Run, as_json, cents, g
 
 if TYPE_CHECKING:
     from payment_simulator.experiments.comparison import CostDifference
-    from payment_simulator.experiments.stored import StoredRun
+    from payment_simulator.experiments.stored_run import StoredRun
 
 MAX_SHOWN = 60
 """Letters of a value that differs."""
@@ -97,7 +97,7 @@ def _verdict(found: "Mapping[str | None, CostDifference] | None", bank: str | No
 
 def _print_policies(first: "StoredRun", second: "StoredRun") -> None:
     from labledger.console import print_table
-    from payment_simulator.experiments.stored import policy_text
+    from payment_simulator.experiments.stored_run import policy_text
 
     one, other = first.record.final_policies or {}, second.record.final_policies or {}
     rows = [

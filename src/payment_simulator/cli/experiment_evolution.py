@@ -9,7 +9,7 @@ from labledger.commands import reporting_errors
 from payment_simulator.cli.stored_runs import AsJson, Db, Run, as_json, load_run
 
 if TYPE_CHECKING:
-    from payment_simulator.experiments.stored import Decision, StoredRun
+    from payment_simulator.experiments.stored_run import Decision, StoredRun
 
 
 @reporting_errors

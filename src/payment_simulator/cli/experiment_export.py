@@ -11,7 +11,7 @@ from labledger.commands import reporting_errors
 from payment_simulator.cli.stored_runs import Db, Run, as_json, load_run
 
 if TYPE_CHECKING:
-    from payment_simulator.experiments.stored import StoredRun
+    from payment_simulator.experiments.stored_run import StoredRun
 
 ITERATION = ("iteration_number", "timestamp", "total_cost", "nash_gap", "nash_gap_half_width")
 

@@ -10,7 +10,7 @@ from payment_simulator.cli.stored_runs import AsJson, Db, Run, as_json, load_run
 
 if TYPE_CHECKING:
     from payment_simulator.experiments.replay import Check
-    from payment_simulator.experiments.stored import StoredRun
+    from payment_simulator.experiments.stored_run import StoredRun
 
 PARTS = ("costs", "policies", "Nash gap", "decisions", "course")
 

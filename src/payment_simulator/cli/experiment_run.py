@@ -100,7 +100,7 @@ def validate(ctx: typer.Context, config: ConfigFile) -> None:
     """Say everything that is wrong with an experiment and the files that it names."""
     from labledger.console import print_answer
     from payment_simulator.experiments.config import ExperimentConfig
-    from payment_simulator.experiments.resolved import Resolved
+    from payment_simulator.experiments.setup import Resolved
 
     read = ExperimentConfig.from_yaml(config)
     _require_packages(read)

@@ -11,7 +11,7 @@ from payment_simulator.cli.result_printing import load_result, print_result, res
 from payment_simulator.cli.stored_runs import AsJson, Db, as_json, cents, gap, load_run, moment, truth
 
 if TYPE_CHECKING:
-    from payment_simulator.experiments.stored import StoredRun
+    from payment_simulator.experiments.stored_run import StoredRun
 
 
 Shown = Annotated[
@@ -71,7 +71,7 @@ def show(ctx: typer.Context, run: Shown, db: Db = None, json: AsJson = False) ->
 
 def _print_ending(run: "StoredRun") -> None:
     from labledger.console import print_answer, print_table
-    from payment_simulator.experiments.stored import policy_text
+    from payment_simulator.experiments.stored_run import policy_text
 
     record = run.record
     if record.final_policies is None:

@@ -6,14 +6,6 @@ from pathlib import Path
 
 from labledger.errors import ConfigError
 from labledger.extras import install_command, missing
-from labledger.untrusted_text import clean
-
-MAX_DRAWN = 100  # characters
-
-
-def drawn(name: str) -> str:
-    """A name as a picture shows it: nothing that is not seen, nothing that matplotlib would set as mathematics."""
-    return clean(name, MAX_DRAWN).replace("$", r"\$")
 
 
 def check_picture(option: str, path: Path, suffixes: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labledger.files import write_durably
-from payment_simulator.cli.outputs import drawn
+from labledger.plotting import drawn
 from payment_simulator.engine.vocabulary import ROW, EventKind
 
 if TYPE_CHECKING:

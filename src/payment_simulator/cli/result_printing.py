@@ -47,7 +47,7 @@ def result_as_json(result: "ExperimentResult") -> str:
 def print_result(result: "ExperimentResult", database: Path | None) -> None:
     """Print what each bank ended with, and how the run ended; `database` is the one that has the run."""
     from labledger.console import print_facts, print_table
-    from payment_simulator.experiments.stored import policy_text
+    from payment_simulator.experiments.stored_run import policy_text
 
     policies = result.final_policies
     rows = [

@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from payment_simulator.experiments.persistence import ExperimentRecord, ExperimentRepository
-    from payment_simulator.experiments.stored import StoredRun
+    from payment_simulator.experiments.stored_run import StoredRun
 
 Run = Annotated[str, typer.Argument(help="A run's id, the start of it, or latest.", show_default=False)]
 Db = Annotated[
@@ -40,7 +40,7 @@ def load_run(target: str, db: Path | None) -> "StoredRun":
     Raises:
         ConfigError, DatabaseError: as `open_database`; there is no such run, or more than one.
     """
-    from payment_simulator.experiments.stored import StoredRun
+    from payment_simulator.experiments.stored_run import StoredRun
 
     with open_database(db) as repository:
         return StoredRun.load(repository, target)

@@ -48,6 +48,6 @@ def told_of_compiling() -> Iterator[None]:
 
 
 def _how_often() -> str:
-    from payment_simulator.engine.compiled import CACHE_FOLDER, IS_KEPT
+    from payment_simulator.engine.kernel.jit import CACHE_FOLDER, IS_KEPT
 
     return "once on this machine" if IS_KEPT else f"in every run, for {CACHE_FOLDER} cannot be written"

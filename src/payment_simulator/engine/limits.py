@@ -8,7 +8,7 @@ from operator import itemgetter
 import numpy as np
 
 from labledger.errors import ConfigError
-from payment_simulator.engine.game import delay_rates, delay_unit
+from payment_simulator.engine.kernel.lowering import delay_rates, delay_unit
 from payment_simulator.engine.vocabulary import Cost
 from payment_simulator.policy.builtin import Policy, Trees
 from payment_simulator.policy.tree import Branch, Node

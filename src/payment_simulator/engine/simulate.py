@@ -11,10 +11,10 @@ import numpy as np
 
 from labledger.errors import ConfigError
 from labledger.extras import install_command, missing
-from payment_simulator.engine.game import Game, build_game
+from payment_simulator.engine.kernel.lowering import CompiledScenario, compile_scenario
 from payment_simulator.engine.limits import Limits, find_limits
 from payment_simulator.engine.outcome import Ints, Outcome
-from payment_simulator.engine.reference import Run
+from payment_simulator.engine.reference.run import Run
 from payment_simulator.policy.builtin import Policy
 from payment_simulator.policy.policies import policies_of
 from payment_simulator.scenario.arrivals import Arrivals
@@ -22,7 +22,7 @@ from payment_simulator.scenario.schema import Scenario
 
 Engine = Literal["auto", "reference", "kernel"]
 
-KERNEL = "payment_simulator.engine.kernel"
+KERNEL = "payment_simulator.engine.kernel.run"
 REFERENCE_WORK = 80_000.0
 """What this process may have `reference` do before it loads the kernel: about a second's work, see `Run.go`."""
 EVENTS_A_PAYMENT, EVENTS_A_BANK_TICK = 5, 2
@@ -34,7 +34,7 @@ class Prepared:
 
     scenario: Scenario
     policies: tuple[Policy, ...]
-    game: Game
+    game: CompiledScenario
     limits: Limits
 
 
@@ -47,7 +47,7 @@ def prepare(scenario: Scenario, policies: Sequence[Policy] | None = None) -> Pre
     """
     chosen = tuple(policies_of(scenario) if policies is None else policies)
     limits = find_limits(scenario, chosen)
-    return Prepared(scenario, chosen, build_game(scenario, chosen), limits)
+    return Prepared(scenario, chosen, compile_scenario(scenario, chosen), limits)
 
 
 def simulate(
@@ -141,13 +141,13 @@ def _begins_with_kernel(engine: Engine, prepared: Prepared, arrivals: Arrivals) 
 
 
 def _by_kernel(prepared: Prepared, arrivals: Arrivals, record: bool) -> Outcome:
-    from payment_simulator.engine import kernel, layout
+    from payment_simulator.engine.kernel import layout, run
 
     game, table, count = prepared.game, arrivals.table, len(arrivals)
     room = EVENTS_A_PAYMENT * count + EVENTS_A_BANK_TICK * game.banks * game.ticks + 100 if record else -1
     while True:
         w = np.empty(_size(game, count, room), dtype=np.int64)
-        found = kernel.run(
+        found = run.run(
             w, game.template, game.events, game.code, game.numbers.copy(), table, 0, count, game.ticks, room
         )
         if found <= room or not record:
@@ -161,7 +161,7 @@ def _by_kernel(prepared: Prepared, arrivals: Arrivals, record: bool) -> Outcome:
 
 
 def _batch_by_kernel(prepared: Prepared, arrivals: Arrivals, threads: int) -> Outcome:
-    from payment_simulator.engine import kernel
+    from payment_simulator.engine.kernel import run
 
     game, table, samples = prepared.game, arrivals.table, arrivals.samples
     found = np.empty((samples, _kept(game)), dtype=np.int64)
@@ -171,7 +171,7 @@ def _batch_by_kernel(prepared: Prepared, arrivals: Arrivals, threads: int) -> Ou
     def part(begin: int, end: int) -> None:
         w = np.empty(_size(game, largest, -1), dtype=np.int64)
         numbers = game.numbers.copy()
-        kernel.run_samples(
+        run.run_samples(
             w, game.template, game.events, game.code, numbers, table, arrivals.bounds, begin, end, game.ticks, found
         )
 
@@ -183,22 +183,22 @@ def _batch_by_kernel(prepared: Prepared, arrivals: Arrivals, threads: int) -> Ou
     return _outcome(prepared, found, None, arrivals)
 
 
-def _size(game: Game, payments: int, room: int) -> int:
-    from payment_simulator.engine import rooms
+def _size(game: CompiledScenario, payments: int, room: int) -> int:
+    from payment_simulator.engine.kernel import workspace
 
-    return rooms.workspace_size(len(game.template), game.banks, payments, game.ticks, game.has_pairs, room)
+    return workspace.workspace_size(len(game.template), game.banks, payments, game.ticks, game.has_pairs, room)
 
 
-def _kept(game: Game) -> int:
+def _kept(game: CompiledScenario) -> int:
     """The head and the rows of the banks: what comes of a run."""
-    from payment_simulator.engine import layout
+    from payment_simulator.engine.kernel import layout
 
     return int(layout.HEAD + game.banks * layout.BANK_COLUMNS)
 
 
 def _outcome(prepared: Prepared, found: Any, rows: Any, arrivals: Arrivals) -> Outcome:
     """From the head and the rows of the banks, of one run or of each sample."""
-    from payment_simulator.engine import layout
+    from payment_simulator.engine.kernel import layout
 
     banks = found[..., layout.HEAD :].reshape(*found.shape[:-1], -1, layout.BANK_COLUMNS)
     return Outcome(

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 
 from labledger.intervals import mean_interval
-from payment_simulator.experiments.evaluation import Cents, Purpose
-from payment_simulator.experiments.stored import StoredRun
+from payment_simulator.experiments.evaluator import Cents, Purpose
+from payment_simulator.experiments.stored_run import StoredRun
 
 Word = Literal["different", "same", "cannot tell"]
 WHERE_A_RUN_BEGINS = ("policy", "liquidity_allocation_fraction")

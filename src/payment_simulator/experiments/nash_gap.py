@@ -7,7 +7,7 @@ import numpy as np
 
 from labledger.intervals import mean_interval
 from payment_simulator.experiments.config import AllowedParameter
-from payment_simulator.experiments.evaluation import Cents, Pricing, Profile, Purpose, mean_cents
+from payment_simulator.experiments.evaluator import Cents, Pricing, Profile, Purpose, mean_cents
 from payment_simulator.experiments.parameters import grid, value_of, with_value
 from payment_simulator.experiments.proposers.protocol import PolicyDocument
 

@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 from labledger.errors import ConfigError
 from payment_simulator.experiments.config import ExperimentConfig
-from payment_simulator.experiments.evaluation import Pricing, Purpose, mean_cents
+from payment_simulator.experiments.evaluator import Pricing, Purpose, mean_cents
 from payment_simulator.experiments.nash_gap import find_nash_gap
 from payment_simulator.experiments.parameters import declared
 from payment_simulator.experiments.persistence import EventRecord, IterationRecord
 from payment_simulator.experiments.runner import ExperimentState
-from payment_simulator.experiments.stored import VERDICTS, StoredRun
+from payment_simulator.experiments.stored_run import VERDICTS, StoredRun
 
 Part = Literal["costs", "policies", "Nash gap", "decisions", "course"]
 GAP = ("nash_gap", "nash_gap_half_width")

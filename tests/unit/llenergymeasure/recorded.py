@@ -1,6 +1,6 @@
 """Counters as they would have been recorded, and the truth about them."""
 
-from llenergymeasure.energy.readings import Read, Recording
+from llenergymeasure.energy.samples import Recording, SensorSample
 
 MIDPOINT_S = 0.0005
 
@@ -20,6 +20,6 @@ def counter_trace(power_w, *, seconds, tick_s, bracket_s=0.0002, device="package
         at_s = tick * tick_s
         grown_j = power(at_s - tick_s / 2) * tick_s
         for read_s, value_j in ((at_s - bracket_s / 2, energy_j), (at_s + bracket_s / 2, energy_j + grown_j)):
-            reads.append(Read(device, read_s, read_s, joules=value_j))
+            reads.append(SensorSample(device, read_s, read_s, joules=value_j))
         energy_j += grown_j
     return Recording(reads)

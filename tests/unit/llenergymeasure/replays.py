@@ -2,7 +2,7 @@
 
 import itertools
 
-from llenergymeasure.domain.metrics import DeviceEnergy
+from llenergymeasure.domain.figures import DeviceEnergy
 from llenergymeasure.energy.meters.base import Meter
 from llenergymeasure.errors import BackendError
 

@@ -6,14 +6,14 @@ from tiny import tiny_config
 
 from llenergymeasure.config.models import UserConfig
 from llenergymeasure.domain.environment import EnvironmentSnapshot, GpuInfo
-from llenergymeasure.domain.metrics import DeviceEnergy
+from llenergymeasure.domain.figures import DeviceEnergy
 from llenergymeasure.domain.model import DecoderShape, ModelFacts
 from llenergymeasure.domain.power import IdlePower
 from llenergymeasure.domain.requests import Batch, RequestRecord
-from llenergymeasure.metrics.measurement import EnergyReading, Measurement
+from llenergymeasure.metrics.measurement import Measurement, WindowEnergyReport
 from llenergymeasure.metrics.summary import summarise
 from llenergymeasure.metrics.window import Window
-from llenergymeasure.results.parts import combine
+from llenergymeasure.results.merging import combine
 
 OPENED_AT, OPENED_S = datetime(2026, 11, 20, 12, 0, tzinfo=UTC), 100.0
 SHAPE = DecoderShape(matmul_parameters=1000, head_parameters=100, layers=1, attention_width=8)
@@ -53,7 +53,7 @@ def measurement(index, *, late_s=0.0, batches=None, window=None, gpu=None, devic
         "user": UserConfig(),
         "opened_at": OPENED_AT + timedelta(seconds=late_s),
         "window": window or Window("total", opened_s, batches[-1].end_s),
-        "energy": EnergyReading("none", devices, {}, **({"loaded_idle": NO_IDLE} | (energy or {}))),
+        "energy": WindowEnergyReport("none", devices, {}, **({"loaded_idle": NO_IDLE} | (energy or {}))),
         "peak_memory_mb": 100.0,
         "processes": 2,
         "environment": ENVIRONMENT,

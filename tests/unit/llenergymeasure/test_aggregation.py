@@ -9,7 +9,7 @@ import pytest
 
 from labledger.schema_versions import SchemaVersionWarning
 from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult, RequestColumns
-from llenergymeasure.domain.metrics import ComputeMetrics, EnergyMetrics, InferenceMetrics, Timestamps
+from llenergymeasure.domain.figures import ComputeMetrics, EnergyMetrics, InferenceMetrics, Timestamps
 from llenergymeasure.errors import ExperimentError
 from llenergymeasure.results import catalog, complete_runs
 from llenergymeasure.results.aggregation import (

@@ -10,7 +10,7 @@ from shares import gpu_energy, share, together
 
 from llenergymeasure import ExperimentResult
 from llenergymeasure.domain.experiment import RawProcessResult, RequestColumns
-from llenergymeasure.domain.metrics import ComputeMetrics, EnergyMetrics, InferenceMetrics, Timestamps
+from llenergymeasure.domain.figures import ComputeMetrics, EnergyMetrics, InferenceMetrics, Timestamps
 from llenergymeasure.errors import ExperimentError
 from llenergymeasure.results.aggregation import aggregate_results
 

@@ -7,10 +7,17 @@ from shares import OPENED_S, batch, measurement
 
 from labledger.schema_versions import parse_record
 from llenergymeasure.domain.experiment import RawProcessResult
-from llenergymeasure.domain.metrics import WarmupResult
+from llenergymeasure.domain.figures import WarmupResult
 from llenergymeasure.domain.requests import Batch, RequestRecord
-from llenergymeasure.metrics.columns import latency_intervals_of, latency_stats_of, served
-from llenergymeasure.metrics.latency import e2e_ms, latency_stats, tpot_ms, ttft_ms
+from llenergymeasure.metrics.latency import (
+    e2e_ms,
+    latency_intervals_of,
+    latency_stats,
+    latency_stats_of,
+    served,
+    tpot_ms,
+    ttft_ms,
+)
 from llenergymeasure.metrics.summary import latency_intervals, raw_result, summarise, totals
 from llenergymeasure.metrics.window import Window, choose_window, full_batches_span
 from llenergymeasure.results.aggregation import aggregate_results

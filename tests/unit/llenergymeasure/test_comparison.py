@@ -2,7 +2,7 @@
 
 import pytest
 
-from llenergymeasure.domain.metrics import DeviceEnergy, EnergyUncertainty
+from llenergymeasure.domain.figures import DeviceEnergy, EnergyUncertainty
 from llenergymeasure.results.comparison import Group, compare
 from small_result import make_result
 

@@ -26,9 +26,9 @@ from llenergymeasure.backends.pytorch.loading import load
 from llenergymeasure.config.models import EnergyConfig, ExperimentConfig, UserConfig
 from llenergymeasure.energy.idle import idle_power, watch_idle
 from llenergymeasure.energy.selection import choose_meter, find_sources
-from llenergymeasure.metrics.energy import Headline
+from llenergymeasure.metrics.energy import ReportedDevices
 from llenergymeasure.metrics.window import choose_window
-from llenergymeasure.warmup import run_warmup
+from llenergymeasure.run.warmup import run_warmup
 from llenergymeasure.workload.prompts import build_requests, builtin_text, load_prompts
 
 pytestmark = pytest.mark.usefixtures("small_heap")
@@ -71,7 +71,7 @@ def warmed(latencies_s, *, thermal_wait=True, **warmup):
 def baseline(**fields):
     slept = []
     window = watch_idle(SteadyGpu(), tiny_config(baseline=fields).baseline, sleep=slept.append)
-    return idle_power(SteadyGpu(), window, Headline(on_accelerator=False)), slept
+    return idle_power(SteadyGpu(), window, ReportedDevices(on_accelerator=False)), slept
 
 
 def first_query_layer(model):

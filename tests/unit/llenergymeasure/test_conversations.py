@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from tiny import tiny_config
 from transformers import AutoTokenizer
 
-from llenergymeasure import preflight
 from llenergymeasure.api import run_experiment
 from llenergymeasure.backends.pytorch.backend import PytorchBackend
 from llenergymeasure.domain.requests import Message
 from llenergymeasure.energy.selection import find_sources
 from llenergymeasure.errors import ConfigError, PreFlightError
+from llenergymeasure.run import preflight
 from llenergymeasure.workload.conversations import parse_prompt
 from llenergymeasure.workload.prompts import build_requests, builtin_text, load_prompts
 from standins.streaming_server import StreamingServer

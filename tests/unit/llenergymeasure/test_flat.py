@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from llenergymeasure.domain.environment import EnvironmentSnapshot, GpuInfo
-from llenergymeasure.domain.metrics import Distribution, EnergyUncertainty, LatencyStats
+from llenergymeasure.domain.figures import Distribution, EnergyUncertainty, LatencyStats
 from llenergymeasure.results.exporters import export
 from llenergymeasure.results.flat import columns, flat_row
 from small_result import make_result

@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
-from llenergymeasure.backends.pytorch.counting import (
+from llenergymeasure.backends.pytorch.decoder_shape import (
     COUNTED_ARCHITECTURES,
     MIXTURES_OF_EXPERTS,
     decoder_shape,

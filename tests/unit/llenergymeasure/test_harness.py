@@ -10,10 +10,11 @@ from replays import SteadyGpu
 from tiny import tiny_config
 
 from labledger.console import Silent
-from llenergymeasure import ExperimentConfig, ExperimentResult, harness, run_experiment
+from llenergymeasure import ExperimentConfig, ExperimentResult, run_experiment
 from llenergymeasure.config.models import UserConfig
 from llenergymeasure.domain.experiment import RawProcessResult, compute_measurement_config_hash
 from llenergymeasure.errors import BackendError, ConfigError, PreFlightError
+from llenergymeasure.run import harness
 
 pytestmark = pytest.mark.usefixtures("small_heap")
 

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llenergymeasure.domain.experiment import RawProcessResult
-from llenergymeasure.domain.metrics import ComputeMetrics, EnergyMetrics, Timestamps
+from llenergymeasure.domain.figures import ComputeMetrics, EnergyMetrics, Timestamps
 from llenergymeasure.domain.power import EnergySoFar
 from llenergymeasure.domain.requests import Batch, FailedRequest, RequestRecord
 from llenergymeasure.metrics.process_metrics import inference_metrics
 from llenergymeasure.results import recovery
 from llenergymeasure.results.journal import Begun, open_journal
-from llenergymeasure.results.journal_reading import read_journal
+from llenergymeasure.results.journal_recovery import read_journal
 from llenergymeasure.results.persistence import save_raw_result, save_result
 from llenergymeasure.results.recovery import find_leftovers, remove
 from small_result import make_result

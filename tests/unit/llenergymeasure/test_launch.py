@@ -14,8 +14,8 @@ import psutil
 import pytest
 from launched import TRIAL, Trial, running, wait_until
 
-from llenergymeasure.backends.openai import launch
-from llenergymeasure.backends.openai.launch import LaunchedServer
+from llenergymeasure.backends.openai.server import launch
+from llenergymeasure.backends.openai.server.launch import LaunchedServer
 from llenergymeasure.errors import BackendError
 
 LONG_S = 600.0
@@ -23,7 +23,7 @@ DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
 PARENT = """
 import sys, time
 from pathlib import Path
-from llenergymeasure.backends.openai.launch import LaunchedServer
+from llenergymeasure.backends.openai.server.launch import LaunchedServer
 
 base_url, log, grace_s, *command = sys.argv[1:]
 with LaunchedServer(command, base_url=base_url, log=Path(log), grace_s=float(grace_s)) as server:
@@ -430,6 +430,6 @@ def test_cpu_time_does_not_fall_where_the_kernel_forgets_a_child_that_nobody_wai
 
 
 def test_the_keeper_starts_without_heavy_libraries():
-    code = "import sys, llenergymeasure.backends.openai.keeper; print(*sys.modules)"
+    code = "import sys, llenergymeasure.backends.openai.server.supervisor; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout.split()
     assert {"pydantic", "numpy", "aiohttp", "rich"}.isdisjoint(loaded)

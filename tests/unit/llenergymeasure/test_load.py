@@ -11,11 +11,11 @@ import sys
 
 import pytest
 
-from llenergymeasure.backends.openai.arrivals import ClosedLoop, OpenLoop, StopRule
-from llenergymeasure.backends.openai.client import Client
-from llenergymeasure.backends.openai.load import REST_S, drive
-from llenergymeasure.backends.openai.records import Answer, ServedRequest
-from llenergymeasure.backends.openai.target import Call, Target
+from llenergymeasure.backends.openai.client.http import Client
+from llenergymeasure.backends.openai.client.records import Answer, ServedRequest
+from llenergymeasure.backends.openai.client.request_body import Call, Target
+from llenergymeasure.backends.openai.load.arrivals import ClosedLoop, OpenLoop, StopRule
+from llenergymeasure.backends.openai.load.driver import REST_S, drive
 from llenergymeasure.domain.requests import Request
 from standins.streaming_server import StreamingServer
 
@@ -185,9 +185,9 @@ def test_cancelling_a_load_hands_over_what_was_finished_and_what_was_in_flight(s
 
 INTERRUPTED = """
 import asyncio, itertools, sys
-from llenergymeasure.backends.openai.arrivals import ClosedLoop, StopRule
-from llenergymeasure.backends.openai.client import Client, Target
-from llenergymeasure.backends.openai.load import drive
+from llenergymeasure.backends.openai.load.arrivals import ClosedLoop, StopRule
+from llenergymeasure.backends.openai.client.http import Client, Target
+from llenergymeasure.backends.openai.load.driver import drive
 from llenergymeasure.domain.requests import Request
 
 target = Target(sys.argv[1], "m", further={"standin": {"itl_s": 0.01}})

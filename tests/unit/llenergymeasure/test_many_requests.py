@@ -14,15 +14,15 @@ from llenergymeasure.domain.power import DeviceWatch
 from llenergymeasure.domain.requests import Batch, RequestRecord
 from llenergymeasure.energy.meters.base import MeteredDevice
 from llenergymeasure.energy.meters.counter import CounterMeter
-from llenergymeasure.energy.meters.nvml_power import NvmlPower
-from llenergymeasure.energy.readings import Read, Recording
+from llenergymeasure.energy.meters.nvml import NvmlPower
+from llenergymeasure.energy.samples import Recording, SensorSample
 from llenergymeasure.energy.sensors.nvml import Board
-from llenergymeasure.metrics import columns
+from llenergymeasure.metrics import latency
 from llenergymeasure.metrics.measurement import Slice
 from llenergymeasure.metrics.summary import raw_result, summarise
 from llenergymeasure.results.aggregation import aggregate_results
 from llenergymeasure.results.journal import Begun, Journal
-from llenergymeasure.results.journal_reading import read_journal
+from llenergymeasure.results.journal_recovery import read_journal
 
 MANY = 50_000
 
@@ -98,7 +98,7 @@ def test_intervals_that_there_is_no_memory_for_are_unknown_with_the_reason_and_t
     def runs_out(*args, **options):
         raise error
 
-    monkeypatch.setattr(columns, "bootstrap_means", runs_out)
+    monkeypatch.setattr(latency, "bootstrap_means", runs_out)
     parts = [share(index, batches=served(40)) for index in (0, 1)]
     for result in (parts[0], together(*parts), aggregate_results(parts[0].process_results, "e1", "0123456789abcdef")):
         assert result.confidence_intervals == {}
@@ -148,7 +148,9 @@ class Recorded:
 
     def __init__(self, seconds):
         self._reads = [
-            Read("GPU-0", at / 100, at / 100 + 1e-4, 3.0 * (at // 10 * 10), 300.0, 50.0 if at % 100 == 0 else None)
+            SensorSample(
+                "GPU-0", at / 100, at / 100 + 1e-4, 3.0 * (at // 10 * 10), 300.0, 50.0 if at % 100 == 0 else None
+            )
             for at in range(100 * seconds)
         ]
 

@@ -7,11 +7,12 @@ from recorded import counter_trace
 from tiny import tiny_config
 
 from labledger.console import Silent
-from llenergymeasure import ExperimentResult, api, harness
+from llenergymeasure import ExperimentResult, api
 from llenergymeasure.config.models import UserConfig
 from llenergymeasure.energy.meters.replay import Replay
-from llenergymeasure.energy.readings import Read
+from llenergymeasure.energy.samples import SensorSample
 from llenergymeasure.energy.selection import find_sources
+from llenergymeasure.run import harness
 
 pytestmark = pytest.mark.usefixtures("small_heap")
 
@@ -23,7 +24,9 @@ TICK_S, BRACKET_S = 0.002, 0.0001
 def trace():
     """Half a minute of a steady counter with fine ticks, a degree more each ten seconds."""
     recording = counter_trace(POWER_W, seconds=30.0, tick_s=TICK_S, bracket_s=BRACKET_S)
-    recording.add(Read("package-0", at_s, at_s, temperature_c=40 + at_s / 10) for at_s in (n / 10 for n in range(300)))
+    recording.add(
+        SensorSample("package-0", at_s, at_s, temperature_c=40 + at_s / 10) for at_s in (n / 10 for n in range(300))
+    )
     return recording
 
 

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import TINY_SHAPE, tiny_config
 
-from llenergymeasure import preflight
 from llenergymeasure.backends.pytorch.memory_estimate import memory_problems
 from llenergymeasure.backends.pytorch.skeleton import build_skeleton
 from llenergymeasure.domain.requests import BatchSize
 from llenergymeasure.energy.selection import find_sources
 from llenergymeasure.errors import PreFlightError
+from llenergymeasure.run import preflight
 from llenergymeasure.workload.prompts import build_requests
 from llenergymeasure.workload.size import largest_batch
 

@@ -14,19 +14,18 @@ from replays import SteadyGpu
 
 from llenergymeasure.config.models import BaselineConfig, EnergyConfig, UserConfig
 from llenergymeasure.energy.idle import idle_power, watch_idle
-from llenergymeasure.energy.meters.base import MeteredDevice
+from llenergymeasure.energy.meters.base import MeteredDevice, NoMeter
 from llenergymeasure.energy.meters.counter import CounterMeter
 from llenergymeasure.energy.meters.estimate import CpuTimeEstimate
-from llenergymeasure.energy.meters.none import NoMeter
 from llenergymeasure.energy.meters.rapl import Rapl
 from llenergymeasure.energy.meters.replay import Replay
-from llenergymeasure.energy.readings import Read
+from llenergymeasure.energy.samples import SensorSample
 from llenergymeasure.energy.selection import choose_meter, find_sources
 from llenergymeasure.energy.sensors.rapl import probe
-from llenergymeasure.metrics.energy import Headline
+from llenergymeasure.metrics.energy import ReportedDevices
 from warm import without_interpreter
 
-CPU = Headline(on_accelerator=False)
+CPU = ReportedDevices(on_accelerator=False)
 
 
 def on_gpus(**config):
@@ -180,7 +179,7 @@ class LateFeed:
         at_s = self.began_s + 0.1 * self._tick
         before_j, self._energy_j = self._energy_j, self._energy_j + (10.0 if self._tick % 2 else 60.0)
         reads = [(at_s - 0.009, before_j), (at_s + 0.001, self._energy_j)]
-        self._heard([Read("GPU-1", read_s, read_s, joules=joules) for read_s, joules in reads], [])
+        self._heard([SensorSample("GPU-1", read_s, read_s, joules=joules) for read_s, joules in reads], [])
         return self._tick < 50
 
     def stop(self):
@@ -204,7 +203,7 @@ class ToldFeed:
 
     def start(self, heard):
         for part in self._parts:
-            heard([Read("GPU-1", at_s - 0.01, at_s + 0.01, joules=joules) for at_s, joules in part], [])
+            heard([SensorSample("GPU-1", at_s - 0.01, at_s + 0.01, joules=joules) for at_s, joules in part], [])
 
     def flush(self):
         return False

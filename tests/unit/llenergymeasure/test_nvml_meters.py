@@ -10,7 +10,7 @@ from recorded import joules
 
 from llenergymeasure import measure_energy
 from llenergymeasure.config.models import EnergyConfig, UserConfig
-from llenergymeasure.energy.meters.nvml_counter import NvmlCounter
+from llenergymeasure.energy.meters.nvml import NvmlCounter
 from llenergymeasure.energy.selection import ORDER, choose_meter, find_sources
 from warm import without_interpreter
 

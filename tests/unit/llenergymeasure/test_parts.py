@@ -15,7 +15,7 @@ from llenergymeasure import ExperimentResult
 from llenergymeasure.config.models import UserConfig
 from llenergymeasure.domain.environment import EnvironmentSnapshot
 from llenergymeasure.domain.experiment import compute_measurement_config_hash
-from llenergymeasure.domain.metrics import (
+from llenergymeasure.domain.figures import (
     DeviceEnergy,
     EnergyBreakdown,
     EnergyMetrics,
@@ -25,10 +25,10 @@ from llenergymeasure.domain.metrics import (
     WarmupResult,
 )
 from llenergymeasure.domain.power import DeviceWatch, IdlePower, PowerSample
-from llenergymeasure.metrics.columns import latency_intervals_of, served
+from llenergymeasure.metrics.latency import latency_intervals_of, served
 from llenergymeasure.metrics.window import Window
 from llenergymeasure.results.aggregation import expect_processes, is_marked, load_raw_results
-from llenergymeasure.results.parts import combine, discard_run, load_parts, load_samples, save_part
+from llenergymeasure.results.merging import combine, discard_run, load_parts, load_samples, save_part
 from llenergymeasure.results.persistence import state_folder
 from llenergymeasure.results.recovery import aggregate, find_leftovers
 from properties import examples

@@ -15,7 +15,7 @@ import pytest
 from labledger.errors import UnreadableFileError
 from labledger.schema_versions import SchemaVersionWarning, parse_record
 from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
-from llenergymeasure.domain.metrics import ComputeMetrics, EnergyMetrics, InferenceMetrics, Timestamps
+from llenergymeasure.domain.figures import ComputeMetrics, EnergyMetrics, InferenceMetrics, Timestamps
 from llenergymeasure.domain.power import PowerSample
 from llenergymeasure.errors import ExperimentError
 from llenergymeasure.results.persistence import UnsavedResultError, save_or_keep, save_raw_result

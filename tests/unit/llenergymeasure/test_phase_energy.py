@@ -10,11 +10,10 @@ from replays import SteadyGpu
 
 from llenergymeasure.domain.power import IdlePower
 from llenergymeasure.domain.requests import Batch, RequestRecord
-from llenergymeasure.energy.meters.none import NoMeter
+from llenergymeasure.energy.meters.base import NoMeter
 from llenergymeasure.energy.meters.replay import Replay
-from llenergymeasure.energy.phases import energy_slices, overlap, phase_energy
-from llenergymeasure.energy.reading import Spans, read_energy
-from llenergymeasure.metrics.energy import Headline
+from llenergymeasure.energy.phases import Spans, energy_slices, overlap, phase_energy, read_energy
+from llenergymeasure.metrics.energy import ReportedDevices
 
 TRACE_S = 60.0
 IDLE = IdlePower(None)
@@ -95,7 +94,7 @@ def test_batches_overlap_where_two_run_at_one_moment(spans):
 
 def read(batches, meter=None, window=(0.0, 100.0)):
     spans = Spans.alone(window, *window)
-    return read_energy(meter or SteadyGpu(100.0), Headline(False), batches, spans, (IDLE, IDLE), {})
+    return read_energy(meter or SteadyGpu(100.0), ReportedDevices(False), batches, spans, (IDLE, IDLE), {})
 
 
 def test_one_batch_at_a_time_has_windows_of_each_phase_and_no_slices():

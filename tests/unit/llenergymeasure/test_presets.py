@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from llenergymeasure.backends.openai.presets import (
+from llenergymeasure.backends.openai.server.presets import (
     PRESETS,
     expand,
     missing_server,

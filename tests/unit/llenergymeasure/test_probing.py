@@ -9,7 +9,7 @@ import time
 import pytest
 
 from llenergymeasure.api import run_experiment
-from llenergymeasure.backends.openai.probing import get, model_names, server_version, unreachable
+from llenergymeasure.backends.openai.client.probe import get, model_names, server_version, unreachable
 from llenergymeasure.errors import PreFlightError
 
 KEY = "sk-test-4b1d0c77aa"

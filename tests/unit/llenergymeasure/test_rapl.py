@@ -19,7 +19,7 @@ from llenergymeasure.energy.meters.rapl import Rapl, unwrap
 from llenergymeasure.energy.meters.sampled import POWER_MARGIN, UNLIMITED_FACTOR
 from llenergymeasure.energy.sensors.rapl import TICK_S, probe
 from llenergymeasure.energy.ticklog import TickLog
-from llenergymeasure.metrics.energy import Headline, run_energy
+from llenergymeasure.metrics.energy import ReportedDevices, run_energy
 from llenergymeasure.metrics.verdict import verdict
 from properties import examples
 
@@ -159,7 +159,7 @@ def metered(root):
 
 def judged(meter, start_s, end_s):
     energy = run_energy(
-        meter.energy(start_s, end_s), Headline(on_accelerator=False), "rapl", meter.watch(start_s, end_s)
+        meter.energy(start_s, end_s), ReportedDevices(on_accelerator=False), "rapl", meter.watch(start_s, end_s)
     )
     return verdict(energy)
 

@@ -11,15 +11,15 @@ from recorded import counter_trace
 
 from llenergymeasure.energy.meters.replay import Replay
 from llenergymeasure.energy.meters.sampled import POWER_MARGIN
-from llenergymeasure.energy.readings import Read, Recording, State, read_trace, write_trace
+from llenergymeasure.energy.samples import Recording, SensorSample, State, read_trace, write_trace
 from llenergymeasure.energy.ticklog import TickLog
 
 LIMIT_W = 400.0
 READS = [
-    Read("GPU-a", 1.0, 1.1, joules=5.0),
-    Read("GPU-b", 1.05, 1.15, joules=0.0, power_w=0.0, temperature_c=0.0),
-    Read("GPU-a", 1.2, 1.3, power_w=300.0, temperature_c=45.0),
-    Read("GPU-a", 1.4, 1.5, joules=6.0),
+    SensorSample("GPU-a", 1.0, 1.1, joules=5.0),
+    SensorSample("GPU-b", 1.05, 1.15, joules=0.0, power_w=0.0, temperature_c=0.0),
+    SensorSample("GPU-a", 1.2, 1.3, power_w=300.0, temperature_c=45.0),
+    SensorSample("GPU-a", 1.4, 1.5, joules=6.0),
 ]
 
 
@@ -60,14 +60,16 @@ def test_the_counter_is_the_reads_that_have_energy():
 
 
 def test_a_series_is_in_order_of_time_whatever_came_first():
-    late, early = Read("GPU-a", 3.0, 3.2, power_w=30.0), Read("GPU-a", 1.0, 1.2, power_w=10.0)
-    moments_s, powers_w = Recording([late, Read("GPU-a", 2.0, 2.2, joules=1.0), early]).series("GPU-a", "power_w")
+    late, early = SensorSample("GPU-a", 3.0, 3.2, power_w=30.0), SensorSample("GPU-a", 1.0, 1.2, power_w=10.0)
+    moments_s, powers_w = Recording([late, SensorSample("GPU-a", 2.0, 2.2, joules=1.0), early]).series(
+        "GPU-a", "power_w"
+    )
     assert (moments_s.tolist(), powers_w.tolist()) == ([1.1, 3.1], [10.0, 30.0])
 
 
 def test_a_change_is_a_new_energy_and_not_a_repeated_one():
     values_j = (5.0, 5.0, 6.0, 6.0, 7.0, 7.0)
-    recording = Recording(Read("GPU-a", at_s, at_s, joules=joules) for at_s, joules in enumerate(values_j))
+    recording = Recording(SensorSample("GPU-a", at_s, at_s, joules=joules) for at_s, joules in enumerate(values_j))
     assert (recording.changes("GPU-a"), recording.last_change_s("GPU-a")) == (2, 2)  # of the last but one
 
 
@@ -84,7 +86,7 @@ def test_reads_that_threads_add_at_once_are_all_kept_and_whole():
 
     def add(name):
         for number in range(500):
-            recording.add([Read(name, number, number, number, number, number)])
+            recording.add([SensorSample(name, number, number, number, number, number)])
 
     threads = [threading.Thread(target=add, args=(name,)) for name in ("a", "b", "a", "b")]
     for thread in threads:

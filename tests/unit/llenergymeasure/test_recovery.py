@@ -18,16 +18,16 @@ from labledger import files
 from labledger.errors import LabledgerError
 from labledger.files import joined_directory, lock, opened_directory
 from labledger.redaction import redactor
-from llenergymeasure import preflight
-from llenergymeasure.backends.openai.server_log import ServerLog
+from llenergymeasure.backends.openai.server.launch import ServerLog
 from llenergymeasure.domain.experiment import RawProcessResult
 from llenergymeasure.energy.selection import find_sources
 from llenergymeasure.errors import BackendError, ExperimentError, PreFlightError
 from llenergymeasure.results import complete_runs, recovery
-from llenergymeasure.results.parts import save_part
+from llenergymeasure.results.merging import save_part
 from llenergymeasure.results.persistence import server_log, state_folder
 from llenergymeasure.results.recovery import aggregate, find_leftovers, remove
 from llenergymeasure.results.state import discard_run
+from llenergymeasure.run import preflight
 from small_result import make_result
 
 HALF = "gpt2_pytorch_2026-11-21T14-00"

@@ -7,7 +7,7 @@ from shares import ENVIRONMENT, OPENED_AT, batch, cpu_energy, gpu_energy, measur
 
 from llenergymeasure.config.models import UserConfig
 from llenergymeasure.domain.experiment import ExperimentResult
-from llenergymeasure.domain.metrics import DeviceEnergy, WarmupResult
+from llenergymeasure.domain.figures import DeviceEnergy, WarmupResult
 from llenergymeasure.domain.power import DeviceWatch, IdlePower, PowerSample
 from llenergymeasure.domain.requests import FailedRequest
 from llenergymeasure.metrics.summary import summarise

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from labledger.schema_versions import Known, Record
 from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
-from llenergymeasure.domain.metrics import ComputeMetrics, EnergyMetrics, InferenceMetrics, Timestamps
+from llenergymeasure.domain.figures import ComputeMetrics, EnergyMetrics, InferenceMetrics, Timestamps
 from properties import examples
 from small_result import make_result
 

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llenergymeasure.energy.meters.nvml_counter import NvmlCounter
-from llenergymeasure.energy.readings import Read, State
+from llenergymeasure.energy.meters.nvml import NvmlCounter
 from llenergymeasure.energy.sampler import Outbox
 from llenergymeasure.energy.sampler_process import SamplerProcess
+from llenergymeasure.energy.samples import SensorSample, State
 from llenergymeasure.energy.sensors.nvml import LONGEST_POLL_S, SHORTEST_POLL_S, NvmlSensor, probe
 from llenergymeasure.energy.sensors.rapl import RaplSensor
 from llenergymeasure.energy.ticklog import TickLog
@@ -86,7 +86,7 @@ def ask(child):
 def test_it_says_that_it_is_ready_and_then_what_it_reads(spec):
     with sampler(spec) as child:
         message = json.loads(child.stdout.readline())
-        reads = [Read(*row) for row in message["reads"]]
+        reads = [SensorSample(*row) for row in message["reads"]]
         assert child.first == {"ready": True}
         assert {read.device for read in reads} == {"GPU-1"}
         assert all(read.before_s <= read.after_s <= time.monotonic() for read in reads)
@@ -258,7 +258,7 @@ def test_a_sampler_that_died_unnoticed_can_be_asked_and_stopped(spec):
 
 
 def read_of(value_j, at_s, device="GPU-1"):
-    return Read(device, at_s, at_s + 0.001, joules=value_j)
+    return SensorSample(device, at_s, at_s + 0.001, joules=value_j)
 
 
 def test_of_repeated_values_only_the_first_and_the_last_are_passed_on():
@@ -280,11 +280,11 @@ def test_a_value_that_is_repeated_after_it_was_passed_on_is_passed_on_again():
 
 def test_power_states_and_other_devices_are_all_passed_on():
     rows = [
-        Read("GPU-1", 0.0, 0.1, power_w=5.0),
+        SensorSample("GPU-1", 0.0, 0.1, power_w=5.0),
         read_of(1.0, 0.2),
         read_of(1.0, 0.2, "GPU-2"),
         State("GPU-1", 0.3, pids=(1,)),
-        Read("GPU-1", 0.4, 0.5, power_w=5.0),
+        SensorSample("GPU-1", 0.4, 0.5, power_w=5.0),
         State("GPU-1", 0.6, pids=(1,)),
     ]
     outbox = Outbox()
@@ -359,12 +359,12 @@ def test_power_is_sampled_as_often_as_is_asked_for(gpus):
 def test_a_counter_that_cannot_be_read_gives_no_row_while_the_other_gpu_does(gpus):
     library = gpus(gpus.board(uuid="GPU-a", lost=[[0.0, 1e9]]), gpus.board(uuid="GPU-b"))
     rows = rows_of(NvmlSensor(library, ["GPU-a", "GPU-b"], counter=True, sampling_hz=10))
-    assert {row.device for row in rows if isinstance(row, Read) and row.joules is not None} == {"GPU-b"}
+    assert {row.device for row in rows if isinstance(row, SensorSample) and row.joules is not None} == {"GPU-b"}
 
 
 def test_a_gpu_that_cannot_be_read_gives_no_reads(gpus):
     sensor = NvmlSensor(gpus(gpus.board(gone=[[0.0, 1e9]])), ["GPU-1"], counter=True, sampling_hz=10)
-    assert [row for row in rows_of(sensor) if isinstance(row, Read)] == []
+    assert [row for row in rows_of(sensor) if isinstance(row, SensorSample)] == []
 
 
 @pytest.mark.parametrize("spoil", [lambda counter: counter.unlink(), lambda counter: counter.write_text("")])

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from labledger.console import Silent
-from llenergymeasure import api, harness
+from llenergymeasure import api
 from llenergymeasure.api import measure_and_save
 from llenergymeasure.cli import presentation
 from llenergymeasure.cli.main import app
@@ -12,6 +12,7 @@ from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.domain.requests import Batch, RequestRecord
 from llenergymeasure.results.catalog import result_files
 from llenergymeasure.results.journal import Journal
+from llenergymeasure.run import harness
 from small_result import make_result
 
 

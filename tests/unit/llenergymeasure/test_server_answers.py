@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labledger.redaction import redactor
-from llenergymeasure.backends.openai.answers import LONGEST, AnswerReader
-from llenergymeasure.backends.openai.records import Failure, Usage
+from llenergymeasure.backends.openai.client.records import Failure, Usage
+from llenergymeasure.backends.openai.client.responses import LONGEST, AnswerReader
 
 CUT = Failure("cut", "the connection was lost")
 DONE = "data: [DONE]\n\n"

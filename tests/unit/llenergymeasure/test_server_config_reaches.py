@@ -11,7 +11,7 @@ import textwrap
 import pytest
 
 from llenergymeasure.api import run_experiment
-from llenergymeasure.backends.openai.arrivals import OpenLoop
+from llenergymeasure.backends.openai.load.arrivals import OpenLoop
 from llenergymeasure.errors import BackendError
 from standins import streaming_server
 from standins.recording_server import RecordingServer

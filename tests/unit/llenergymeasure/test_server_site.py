@@ -13,11 +13,11 @@ import pytest
 from launched import wait_until
 
 from llenergymeasure.api import run_experiment
-from llenergymeasure.backends.openai.server import Server, is_here, listeners
+from llenergymeasure.backends.openai.server.server import Server, is_here, listeners
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.energy.selection import ORDER, find_sources
-from llenergymeasure.server_site import ServerSite
+from llenergymeasure.run.server_placement import ServerSite
 from standins import streaming_server
 from standins.streaming_server import StreamingServer
 

@@ -17,33 +17,32 @@ from shares import ENVIRONMENT, batch, model_facts, share
 from tiny import tiny_config
 
 from labledger.console import Silent
-from llenergymeasure import harness
-from llenergymeasure.collecting import Collected
 from llenergymeasure.config.models import EnergyConfig, UserConfig
 from llenergymeasure.config.ranks import Rank, is_first_process, this_rank
-from llenergymeasure.domain.metrics import DeviceEnergy
+from llenergymeasure.domain.figures import DeviceEnergy
 from llenergymeasure.domain.power import DeviceWatch, IdlePower, PowerSample
 from llenergymeasure.energy import selection
 from llenergymeasure.energy.idle import IdleWindow
-from llenergymeasure.energy.meters.base import Meter
-from llenergymeasure.energy.meters.none import NoMeter
-from llenergymeasure.energy.reading import Spans, read_energy
+from llenergymeasure.energy.meters.base import Meter, NoMeter
+from llenergymeasure.energy.phases import Spans, read_energy
 from llenergymeasure.energy.selection import Choice, choose_meter, find_sources
 from llenergymeasure.errors import BackendError, ConfigError
-from llenergymeasure.group import ALONE, Group
-from llenergymeasure.metrics.energy import Headline
+from llenergymeasure.metrics.energy import ReportedDevices
 from llenergymeasure.metrics.window import Window
 from llenergymeasure.parallel import processes
 from llenergymeasure.parallel.member import take_gpu
 from llenergymeasure.parallel.processes import Processes
 from llenergymeasure.results.aggregation import is_marked
-from llenergymeasure.results.parts import save_part
-from llenergymeasure.warmup import Warmup
+from llenergymeasure.results.merging import save_part
+from llenergymeasure.run import harness
+from llenergymeasure.run.peers import ALONE, Group
+from llenergymeasure.run.warmup import Warmup
+from llenergymeasure.run.window import MeasurementWindow
 
 OWN_S, EVERYONE_S, RECORDED_S = (101.0, 103.0), (100.0, 104.5), (100.5, 105.0)
 OF_GPU_S = (100.5, 103.5)
 LOADED, BARE = IdlePower(10.0), IdlePower(8.0)
-CPU, GPU = Headline(on_accelerator=False), Headline(on_accelerator=True)
+CPU, GPU = ReportedDevices(on_accelerator=False), ReportedDevices(on_accelerator=True)
 PROCESSOR = frozenset({"cpu", "dram"})
 ALL = PROCESSOR | {"gpu"}
 KINDS = {"GPU-0": "gpu", "package-0": "cpu", "dram-0": "dram"}
@@ -540,7 +539,7 @@ class Peer(Group):
 
 def spans_of(group, closed_s=CLOSED_S):
     window = Window("total", *WINDOWS_S[group.index])
-    collected = Collected(opened_s=OPENED_S, closed_s=closed_s)
+    collected = MeasurementWindow(opened_s=OPENED_S, closed_s=closed_s)
     return harness._spans(SimpleNamespace(setup=SimpleNamespace(group=group)), collected, window)
 
 
@@ -635,7 +634,7 @@ def ready(group, gpu=None, left=frozenset()):
     ],
 )
 def test_a_process_says_who_has_metered_the_devices_that_it_ran_on(group, gpu, left, metered_by):
-    collected = Collected(opened_s=100.0, closed_s=102.0, batches=[batch(100.0)])
+    collected = MeasurementWindow(opened_s=100.0, closed_s=102.0, batches=[batch(100.0)])
     window = Window("total", 100.0, 102.0)
     found = harness._measurement(ready(group, gpu, left), collected, window, Spans.alone((100.0, 102.0), 100.0, 102.0))
     assert (found.metered_by, found.process_index, found.processes) == (metered_by, group.index, group.size)
@@ -781,7 +780,7 @@ def test_the_first_process_and_one_alone_speak_for_the_run(monkeypatch, changes,
 
 JUDGE = """
 import os, subprocess, sys
-from llenergymeasure.energy.processes import ProcessWatch
+from llenergymeasure.energy.foreign_processes import ProcessWatch
 
 child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
 pids = {"self": os.getpid(), "child": child.pid}

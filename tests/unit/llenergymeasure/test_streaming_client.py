@@ -18,11 +18,11 @@ import time
 import numpy as np
 import pytest
 
-from llenergymeasure.backends.openai.answers import AnswerReader
-from llenergymeasure.backends.openai.client import Client
-from llenergymeasure.backends.openai.records import Failure
-from llenergymeasure.backends.openai.sockets import TimedSocket, TimedSockets
-from llenergymeasure.backends.openai.target import Target
+from llenergymeasure.backends.openai.client.http import Client
+from llenergymeasure.backends.openai.client.records import Failure
+from llenergymeasure.backends.openai.client.request_body import Target
+from llenergymeasure.backends.openai.client.responses import AnswerReader
+from llenergymeasure.backends.openai.client.timestamped_sockets import TimedSocket, TimedSockets
 from llenergymeasure.domain.requests import Request
 from llenergymeasure.errors import ConfigError
 from standins.streaming_server import StreamingServer, written_s
@@ -133,8 +133,8 @@ def test_a_wall_clock_that_is_set_between_arrival_and_reading_leaves_the_times_i
 
 TLS_CLIENT = """
 import asyncio, sys
-from llenergymeasure.backends.openai.client import Client
-from llenergymeasure.backends.openai.target import Target
+from llenergymeasure.backends.openai.client.http import Client
+from llenergymeasure.backends.openai.client.request_body import Target
 from llenergymeasure.domain.requests import Request
 
 async def run():
@@ -367,7 +367,7 @@ def test_cancelling_gives_a_record_of_what_had_come(server, monkeypatch):
             if len(self.answer(None).chunk_times_s) == 3:
                 task.cancel()
 
-    monkeypatch.setattr("llenergymeasure.backends.openai.client.AnswerReader", Watched)
+    monkeypatch.setattr("llenergymeasure.backends.openai.client.http.AnswerReader", Watched)
 
     async def run():
         nonlocal task

@@ -9,12 +9,12 @@ from tiny import tiny_config
 from llenergymeasure.cli.presentation import print_result
 from llenergymeasure.config.models import UserConfig
 from llenergymeasure.domain.environment import EnvironmentSnapshot, GpuInfo
-from llenergymeasure.domain.metrics import DeviceEnergy, MultiGPUMetrics, WarmupResult
+from llenergymeasure.domain.figures import DeviceEnergy, MultiGPUMetrics, WarmupResult
 from llenergymeasure.domain.model import DecoderShape, ModelFacts
 from llenergymeasure.domain.power import DeviceWatch, IdlePower, PowerSample
 from llenergymeasure.domain.requests import Batch, RequestRecord
-from llenergymeasure.metrics.energy import Headline, run_energy
-from llenergymeasure.metrics.measurement import EnergyReading, Measurement
+from llenergymeasure.metrics.energy import ReportedDevices, run_energy
+from llenergymeasure.metrics.measurement import Measurement, WindowEnergyReport
 from llenergymeasure.metrics.summary import summarise
 from llenergymeasure.metrics.window import Window, choose_window, full_batches_span
 
@@ -37,7 +37,7 @@ def batch(number, rows=2, full=True):
 
 
 UNKNOWN = IdlePower(None, unknown="no baseline: nobody looked")
-CPU, GPU = Headline(on_accelerator=False), Headline(on_accelerator=True)
+CPU, GPU = ReportedDevices(on_accelerator=False), ReportedDevices(on_accelerator=True)
 
 
 def measurement(batches, window=None, devices=(), on="cpu", source="steady", energy=None, **changes):
@@ -51,7 +51,7 @@ def measurement(batches, window=None, devices=(), on="cpu", source="steady", ene
         opened_at=OPENED_AT,
         opened_s=100.0,
         window=window or Window("total", 100.0, end_s),
-        energy=EnergyReading(source, devices, {}, **({"loaded_idle": UNKNOWN} | (energy or {}))),
+        energy=WindowEnergyReport(source, devices, {}, **({"loaded_idle": UNKNOWN} | (energy or {}))),
         peak_memory_mb=None,
         **changes,
     )

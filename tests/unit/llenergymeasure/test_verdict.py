@@ -14,11 +14,12 @@ from test_summary import batch, gpu, measurement, model
 from tiny import tiny_config
 
 from labledger.console import Silent
-from llenergymeasure import harness, measure_energy
+from llenergymeasure import measure_energy
 from llenergymeasure.config.models import UserConfig
 from llenergymeasure.domain.environment import EnvironmentSnapshot, GpuInfo
 from llenergymeasure.energy.meters.replay import Replay
 from llenergymeasure.metrics.summary import summarise
+from llenergymeasure.run import harness
 from warm import without_interpreter
 
 pytestmark = pytest.mark.usefixtures("small_heap")

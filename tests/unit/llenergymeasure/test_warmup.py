@@ -4,7 +4,7 @@ from tiny import tiny_config
 
 from labledger.console import Silent
 from llenergymeasure.errors import ExperimentError, MemoryExhaustedError
-from llenergymeasure.warmup import run_warmup
+from llenergymeasure.run.warmup import run_warmup
 
 
 def warm(latencies_s, *, thermal_wait=True, **warmup):

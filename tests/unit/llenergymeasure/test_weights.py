@@ -9,11 +9,11 @@ import transformers
 from safetensors.torch import load_file, save_file
 from tiny import tiny_config
 
-from llenergymeasure import preflight
 from llenergymeasure.api import run_experiment
 from llenergymeasure.backends.pytorch.loading import load
 from llenergymeasure.energy.selection import find_sources
 from llenergymeasure.errors import BackendError, PreFlightError
+from llenergymeasure.run import preflight
 from llenergymeasure.workload.prompts import builtin_text
 
 ALLOWED = {"allow_missing_weights": True}

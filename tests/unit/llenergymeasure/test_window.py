@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llenergymeasure.domain.metrics import WarmupResult
+from llenergymeasure.domain.figures import WarmupResult
 from llenergymeasure.domain.requests import Batch
 from llenergymeasure.metrics.window import (
     choose_window,

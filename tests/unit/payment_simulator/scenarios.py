@@ -124,7 +124,7 @@ def replayed(events, scenario):
 
 
 @dataclass(frozen=True)
-class Game:
+class CompiledScenario:
     """A scenario, the document that says it, and three samples of its payments."""
 
     document: dict[str, Any]
@@ -346,7 +346,7 @@ def games(draw):
         },
     }
     scenario = Scenario.model_validate(document)
-    return Game(document, scenario, draw_arrivals(scenario, samples=SAMPLES))
+    return CompiledScenario(document, scenario, draw_arrivals(scenario, samples=SAMPLES))
 
 
 def on_any_game(number):

@@ -23,7 +23,7 @@ from payment_simulator.experiments.persistence import (
     UnusableDatabaseError,
     schema,
 )
-from payment_simulator.experiments.persistence.turns import Turns
+from payment_simulator.experiments.persistence.file_lock import Turns
 from small_experiment import event, experiment, iteration
 
 HOLD = """

@@ -15,7 +15,7 @@ from payment_simulator.experiments.persistence import (
     ExperimentRepository,
     UnusableDatabaseError,
 )
-from payment_simulator.experiments.persistence.turns import Turns
+from payment_simulator.experiments.persistence.file_lock import Turns
 from small_experiment import experiment, iteration
 
 LOCKS = [".exp1.db.lock", ".exp1.db.next"]

@@ -12,12 +12,12 @@ import time
 import pytest
 
 from payment_simulator.experiments.persistence import DatabaseBusyError
-from payment_simulator.experiments.persistence.turns import Turns
+from payment_simulator.experiments.persistence.file_lock import Turns
 
 WAIT = """
 import sys
 from pathlib import Path
-from payment_simulator.experiments.persistence.turns import Turns
+from payment_simulator.experiments.persistence.file_lock import Turns
 turns = Turns(Path(sys.argv[1]), patience_s=60)
 with turns.turn(turns.wait()) as turn:
     turn.call_next()

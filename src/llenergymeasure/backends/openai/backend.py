@@ -12,16 +12,16 @@ from labledger.console import Progress
 from labledger.extras import install_command, missing
 from labledger.files import uninterrupted
 from labledger.redaction import redactor
-from llenergymeasure.backends.openai.arrivals import StopRule
-from llenergymeasure.backends.openai.client import Client
-from llenergymeasure.backends.openai.counting import load_tokenizer
-from llenergymeasure.backends.openai.intake import Intake
-from llenergymeasure.backends.openai.load import drive
-from llenergymeasure.backends.openai.probing import server_version, why_no_token
-from llenergymeasure.backends.openai.records import ServedRequest
-from llenergymeasure.backends.openai.server import Server
+from llenergymeasure.backends.openai.client.http import Client
+from llenergymeasure.backends.openai.client.probe import server_version, why_no_token
+from llenergymeasure.backends.openai.client.records import ServedRequest
+from llenergymeasure.backends.openai.client.request_body import Call, Target
+from llenergymeasure.backends.openai.load.arrivals import StopRule
+from llenergymeasure.backends.openai.load.collector import Intake
+from llenergymeasure.backends.openai.load.driver import drive
+from llenergymeasure.backends.openai.load.token_times import load_tokenizer
+from llenergymeasure.backends.openai.server.server import Server
 from llenergymeasure.backends.openai.settings import api_key, run_keys, stop_rule, strategy, target
-from llenergymeasure.backends.openai.target import Call, Target
 from llenergymeasure.backends.pytorch.sources import hub_commit
 from llenergymeasure.config.datasets import SyntheticDataset
 from llenergymeasure.config.models import ExperimentConfig
@@ -200,7 +200,7 @@ class OpenaiBackend:
             return None, f"the model's shape is counted with {' and '.join(absent)}, which {are} not installed"
         if local_folder(source) is None and hub_commit(self._config) is None:
             return None, f"the server does not tell its model's shape, and {source} is no model's folder and not cached"
-        from llenergymeasure.backends.pytorch.counting import shape_of_config
+        from llenergymeasure.backends.pytorch.decoder_shape import shape_of_config
 
         return shape_of_config(source)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from labledger.extras import install_command, missing, require
 from labledger.redaction import key_problem
-from llenergymeasure.backends.openai.server import is_here
+from llenergymeasure.backends.openai.server.server import is_here
 from llenergymeasure.backends.openai.settings import api_key
 from llenergymeasure.config.datasets import SyntheticDataset
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig
@@ -52,7 +52,7 @@ def prompt_problems(config: ExperimentConfig, prompts: Sequence[Prompt]) -> Iter
 
 
 def _attached_problems(config: ExperimentConfig) -> Iterator[str]:
-    from llenergymeasure.backends.openai.probing import unreachable
+    from llenergymeasure.backends.openai.client.probe import unreachable
 
     source, (host, _) = config.energy.source, config.openai.address
     if config.device != "auto" and not is_here(host):
@@ -64,7 +64,7 @@ def _attached_problems(config: ExperimentConfig) -> Iterator[str]:
 
 
 def _launch_problems(config: ExperimentConfig) -> Iterator[str]:
-    from llenergymeasure.backends.openai.presets import missing_server, preset_problems
+    from llenergymeasure.backends.openai.server.presets import missing_server, preset_problems
 
     launch, (host, _) = config.launch, config.openai.address
     if launch is None:

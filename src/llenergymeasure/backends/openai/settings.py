@@ -6,8 +6,8 @@ import os
 from pydantic import JsonValue
 
 from labledger.redaction import environment_keys
-from llenergymeasure.backends.openai.arrivals import ClosedLoop, OpenLoop, StopRule
-from llenergymeasure.backends.openai.target import Target
+from llenergymeasure.backends.openai.client.request_body import Target
+from llenergymeasure.backends.openai.load.arrivals import ClosedLoop, OpenLoop, StopRule
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.config.servers import LoadConfig
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from llenergymeasure.backends.pytorch.clocks import CudaClock, HostClock, StepClock
-from llenergymeasure.backends.pytorch.counting import decoder_shape
+from llenergymeasure.backends.pytorch.decoder_shape import decoder_shape
 from llenergymeasure.backends.pytorch.encoding import token_ids
 from llenergymeasure.backends.pytorch.generation import (
     Encoded,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llenergymeasure.backends.pytorch.counting import COUNTED_ARCHITECTURES
+from llenergymeasure.backends.pytorch.decoder_shape import COUNTED_ARCHITECTURES
 from llenergymeasure.backends.pytorch.loading import choose_device
 from llenergymeasure.backends.pytorch.random_llama import weight_count
 from llenergymeasure.backends.pytorch.safetensors_files import FLOATS, loaded_files, stored_tensors

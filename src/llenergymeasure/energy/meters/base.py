@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from llenergymeasure.domain.choices import DeviceKind
-from llenergymeasure.domain.metrics import DeviceEnergy
+from llenergymeasure.domain.figures import DeviceEnergy
 from llenergymeasure.domain.power import DeviceWatch, EnergySoFar, PowerSample
 
 Listener = Callable[[list[EnergySoFar]], None]
@@ -108,3 +108,22 @@ class Meter(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class NoMeter(Meter):
+    """Reads nothing; every window is unknown."""
+
+    source = "none"
+
+    def open(self) -> None:
+        """Nothing to open."""
+
+    def mark(self) -> None:
+        """Nothing to read."""
+
+    def energy(self, start_s: float, end_s: float) -> list[DeviceEnergy]:
+        """No device is known."""
+        return []
+
+    def close(self) -> None:
+        """Nothing to close."""

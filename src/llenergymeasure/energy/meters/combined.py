@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Sequence
 
-from llenergymeasure.domain.metrics import DeviceEnergy
+from llenergymeasure.domain.figures import DeviceEnergy
 from llenergymeasure.domain.power import DeviceWatch, PowerSample
 from llenergymeasure.energy.meters.base import Listener, Meter
 

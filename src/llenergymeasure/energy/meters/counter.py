@@ -15,8 +15,8 @@ from llenergymeasure.energy.meters.sampled import (
     gaps,
 )
 from llenergymeasure.energy.power_integral import integrate
-from llenergymeasure.energy.readings import Read
-from llenergymeasure.energy.ticklog import Reading, TickLog, Ticks, WindowEnergy
+from llenergymeasure.energy.samples import SensorSample
+from llenergymeasure.energy.ticklog import CounterSample, TickLog, Ticks, WindowEnergy
 
 TICKS_BEFORE_A_WINDOW = 2
 UNBOUNDED_W = 1e6  # before two values were seen nothing is known of a device's power
@@ -49,18 +49,18 @@ class CounterMeter(SampledMeter):
         return self._recording.changes(device.name) >= TICKS_BEFORE_A_WINDOW
 
     def _analyse(self) -> None:
-        readings: list[Reading] = []
+        readings: list[CounterSample] = []
         for device in self._devices:
             own = sorted(self._recording.counter(device.name), key=lambda reading: reading[1:])
             self._max_power_w[device.name] = max_power_w(device, own)
             readings += self._rising(device, own)
         self._log = TickLog(readings, self._max_power_w, self._lag_s, self._max_tick_s)
 
-    def _rising(self, device: MeteredDevice, readings: list[Reading]) -> list[Reading]:
+    def _rising(self, device: MeteredDevice, readings: list[CounterSample]) -> list[CounterSample]:
         """Readings whose energy falls only where the counter was reset."""
         return readings
 
-    def _joules_between(self, device: MeteredDevice, earlier: Read, later: Read) -> float | None:
+    def _joules_between(self, device: MeteredDevice, earlier: SensorSample, later: SensorSample) -> float | None:
         pair = [(device.name, read.before_s, read.after_s, read.joules or 0.0) for read in (earlier, later)]
         rising = self._rising(device, pair)
         risen_j = rising[-1][3] - rising[0][3]
@@ -134,12 +134,12 @@ class CounterMeter(SampledMeter):
         ]
 
 
-def max_power_w(device: MeteredDevice, readings: Sequence[Reading]) -> float:
+def max_power_w(device: MeteredDevice, readings: Sequence[CounterSample]) -> float:
     """The most that a device draws: 1.1 times its limit; without one, 4 times the highest mean power that was seen."""
     if device.limit_w is not None:
         return POWER_MARGIN * device.limit_w
     highest_w = 0.0
-    since: Reading | None = None
+    since: CounterSample | None = None
     for reading in readings:
         if since is None or reading[3] < since[3]:
             since = reading

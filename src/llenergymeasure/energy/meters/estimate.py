@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import psutil
 
-from llenergymeasure.domain.metrics import DeviceEnergy
+from llenergymeasure.domain.figures import DeviceEnergy
 from llenergymeasure.domain.power import EnergySoFar
 from llenergymeasure.energy.meters.base import Meter
-from llenergymeasure.metrics.marks import Marks
+from llenergymeasure.metrics.interpolation import Marks
 from llenergymeasure.process_tree import started_cpu_s
 
 DEFAULT_WATTS_PER_CORE = 10.0

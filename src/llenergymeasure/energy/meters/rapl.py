@@ -6,7 +6,7 @@ from llenergymeasure.energy.meters.base import MeteredDevice
 from llenergymeasure.energy.meters.counter import CounterMeter, max_power_w
 from llenergymeasure.energy.sampler_process import SamplerProcess
 from llenergymeasure.energy.sensors.rapl import POLL_S, TICK_S, Domain, RaplSensor
-from llenergymeasure.energy.ticklog import Reading
+from llenergymeasure.energy.ticklog import CounterSample
 
 RAPL_GAIN_SHARE = 0.05
 
@@ -25,18 +25,18 @@ class Rapl(CounterMeter):
         """Read every domain now: a window's edge is then as sure as one tick."""
         self._recording.add(self._sensor.read())
 
-    def _rising(self, device: MeteredDevice, readings: list[Reading]) -> list[Reading]:
+    def _rising(self, device: MeteredDevice, readings: list[CounterSample]) -> list[CounterSample]:
         return unwrap(readings, self._range_j[device.name], max_power_w(device, readings))
 
 
-def unwrap(readings: Sequence[Reading], range_j: float, max_power_w: float) -> list[Reading]:
+def unwrap(readings: Sequence[CounterSample], range_j: float, max_power_w: float) -> list[CounterSample]:
     """Readings in order of time, of a counter that starts again at `range_j`, as one that goes on.
 
     A fall is a wrap where the power that it stands for is possible. What no power explains is, of two readings by two
     readers at once, a matter of order, and the later one is left out; else a fall is a reset, and is left as one. So is
     a gap in which the counter could have gone all the way round.
     """
-    rising: list[Reading] = []
+    rising: list[CounterSample] = []
     offset_j, previous = 0.0, None
     for device, before_s, after_s, raw_j in readings:
         if previous is not None:

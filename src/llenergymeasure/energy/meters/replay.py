@@ -6,9 +6,9 @@ from pathlib import Path
 from llenergymeasure.domain.choices import DeviceKind
 from llenergymeasure.energy.meters.base import MeteredDevice
 from llenergymeasure.energy.meters.counter import CounterMeter
-from llenergymeasure.energy.meters.nvml_counter import NVML_GAIN_SHARE
-from llenergymeasure.energy.readings import Recording, read_trace
+from llenergymeasure.energy.meters.nvml import NVML_GAIN_SHARE
 from llenergymeasure.energy.sampler_process import Heard
+from llenergymeasure.energy.samples import Recording, read_trace
 from llenergymeasure.energy.sensors.nvml import LONGEST_POLL_S
 
 

@@ -8,15 +8,15 @@ from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from llenergymeasure.domain.metrics import DeviceEnergy
+from llenergymeasure.domain.figures import DeviceEnergy
 from llenergymeasure.domain.power import DeviceWatch, EnergySoFar, PowerSample
+from llenergymeasure.energy.foreign_processes import ProcessWatch
 from llenergymeasure.energy.meters.base import Listener, Meter, MeteredDevice
-from llenergymeasure.energy.processes import ProcessWatch
-from llenergymeasure.energy.readings import Read, Recording, State
 from llenergymeasure.energy.sampler_process import Heard
+from llenergymeasure.energy.samples import Recording, SensorSample, State
 from llenergymeasure.energy.sensors.nvml import PROCESSES_EVERY_S
 from llenergymeasure.energy.ticklog import WindowEnergy
-from llenergymeasure.metrics.unknowns import sum_of_all
+from llenergymeasure.metrics.process_metrics import sum_of_all
 
 POWER_MARGIN = 1.1
 """The most that a device draws, as a multiple of its power limit."""
@@ -48,7 +48,7 @@ class Feed(Protocol):
 class _Total(NamedTuple):
     """The joules of a device from its first read to the last; None once they are not known any more."""
 
-    last: Read
+    last: SensorSample
     energy_j: float | None
 
 
@@ -110,7 +110,7 @@ class SampledMeter(Meter):
             found.append(EnergySoFar(device.name, device.kind, self.source, at_s, total and total.energy_j))
         return found
 
-    def _add_up(self, read: Read) -> None:
+    def _add_up(self, read: SensorSample) -> None:
         """Take a read into the total of its device, in order of time: an older one says nothing that is not known."""
         device = next((device for device in self._devices if device.name == read.device), None)
         if device is None or getattr(read, self.quantity) is None:
@@ -123,7 +123,7 @@ class SampledMeter(Meter):
             self._totals[read.device] = _Total(read, sum_of_all([total.energy_j, added_j]))
 
     @abstractmethod
-    def _joules_between(self, device: MeteredDevice, earlier: Read, later: Read) -> float | None:
+    def _joules_between(self, device: MeteredDevice, earlier: SensorSample, later: SensorSample) -> float | None:
         """By two reads of it, one after the other; None where they do not tell."""
 
     def close(self) -> None:
@@ -200,7 +200,7 @@ class SampledMeter(Meter):
             time.sleep(LOOK_EVERY_S)
         return False
 
-    def _hear(self, reads: list[Read], states: list[State]) -> None:
+    def _hear(self, reads: list[SensorSample], states: list[State]) -> None:
         for state in states:
             if state.pids is not None:
                 self._processes.see(state.device, state.pids)

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from labledger.extras import install_command
-from llenergymeasure.domain.metrics import DeviceEnergy
+from llenergymeasure.domain.figures import DeviceEnergy
 from llenergymeasure.domain.power import EnergySoFar
 from llenergymeasure.energy.meters.base import Meter
-from llenergymeasure.energy.meters.nvml_counter import NVML_GAIN_SHARE
+from llenergymeasure.energy.meters.nvml import NVML_GAIN_SHARE
 from llenergymeasure.energy.sensors.nvml import Board
 from llenergymeasure.errors import MeterError
-from llenergymeasure.metrics.marks import Marks
+from llenergymeasure.metrics.interpolation import Marks
 
 WINDOW = "between two marks"
 

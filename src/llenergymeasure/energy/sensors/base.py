@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
-from llenergymeasure.energy.readings import Read, State
+from llenergymeasure.energy.samples import SensorSample, State
 
 
 class Task(NamedTuple):
     """Something to read, and the seconds until it is read again; what fails gives no row."""
 
-    read: Callable[[], Iterable[Read | State]]
+    read: Callable[[], Iterable[SensorSample | State]]
     every_s: Callable[[], float]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from llenergymeasure.energy.readings import Read, State
+from llenergymeasure.energy.samples import SensorSample, State
 from llenergymeasure.energy.sensors.base import Task
 
 SHORTEST_POLL_S, LONGEST_POLL_S = 0.005, 0.020
@@ -160,16 +160,16 @@ class NvmlSensor:
         yield Task(self._read_power, lambda: self._sampling_s)
         yield Task(self._read_processes, lambda: PROCESSES_EVERY_S)
 
-    def _read_counters(self) -> Iterator[Read]:
+    def _read_counters(self) -> Iterator[SensorSample]:
         for uuid, handle in self._handles.items():
             before_s = time.monotonic()
             millijoules = _asked(self._nvml, self._nvml.nvmlDeviceGetTotalEnergyConsumption, handle)
             after_s = time.monotonic()
             if millijoules is not None:
                 self._ticks[uuid].see(millijoules, after_s)
-                yield Read(uuid, before_s, after_s, joules=millijoules / 1e3)
+                yield SensorSample(uuid, before_s, after_s, joules=millijoules / 1e3)
 
-    def _read_power(self) -> Iterator[Read | State]:
+    def _read_power(self) -> Iterator[SensorSample | State]:
         nvml = self._nvml
         for uuid, handle in self._handles.items():
             before_s = time.monotonic()
@@ -177,7 +177,7 @@ class NvmlSensor:
             after_s = time.monotonic()
             temperature_c = _asked(nvml, nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU)
             if found is not None or temperature_c is not None:
-                yield Read(uuid, before_s, after_s, None, found[0] if found else None, temperature_c)
+                yield SensorSample(uuid, before_s, after_s, None, found[0] if found else None, temperature_c)
             bits = _asked(nvml, nvml.nvmlDeviceGetCurrentClocksEventReasons, handle)
             if bits is not None:
                 yield State(uuid, after_s, tuple(name for bit, name in THROTTLE_REASONS.items() if bits & bit))

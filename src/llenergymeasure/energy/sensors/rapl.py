@@ -8,7 +8,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Literal
 
-from llenergymeasure.energy.readings import Read
+from llenergymeasure.energy.samples import SensorSample
 from llenergymeasure.energy.sensors.base import Task
 
 POWERCAP = Path("/sys/class/powercap")
@@ -64,7 +64,7 @@ class RaplSensor:
         """One task: all domains."""
         yield Task(self.read, lambda: POLL_S)
 
-    def read(self) -> Iterator[Read]:
+    def read(self) -> Iterator[SensorSample]:
         """Every domain, now."""
         for name, counter in self._counters:
             before_s = time.monotonic()
@@ -72,7 +72,7 @@ class RaplSensor:
                 joules = counter.joules()
             except (OSError, ValueError):
                 continue
-            yield Read(name, before_s, time.monotonic(), joules=joules)
+            yield SensorSample(name, before_s, time.monotonic(), joules=joules)
 
 
 class _Counter:

@@ -31,8 +31,8 @@ from labledger.extras import install_command
 from labledger.files import copy_durably, joined_directory, uninterrupted
 from labledger.regular_files import A_REGULAR_FILE, kind_of
 from payment_simulator.experiments.persistence import schema
+from payment_simulator.experiments.persistence.file_lock import DatabaseBusyError, DatabaseError, Turn, Turns, Wait
 from payment_simulator.experiments.persistence.statements import fetch
-from payment_simulator.experiments.persistence.turns import DatabaseBusyError, DatabaseError, Turn, Turns, Wait
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

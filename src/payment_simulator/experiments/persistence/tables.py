@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from labledger.yaml_files import did_you_mean
 from payment_simulator.experiments.persistence.columns import COLUMNS, R, to_record
+from payment_simulator.experiments.persistence.file_lock import DatabaseError
 from payment_simulator.experiments.persistence.owner import is_gone
 from payment_simulator.experiments.persistence.records import EventRecord, ExperimentRecord, IterationRecord
 from payment_simulator.experiments.persistence.statements import Value, fetch
-from payment_simulator.experiments.persistence.turns import DatabaseError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

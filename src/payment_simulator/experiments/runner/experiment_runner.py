@@ -12,16 +12,16 @@ from labledger.errors import ConfigError, LabledgerError
 from labledger.host import read_host
 from labledger.written_keys import refuse_written_keys
 from payment_simulator.experiments.config import KEYS_WAY, ExperimentConfig
-from payment_simulator.experiments.evaluation import Purpose
+from payment_simulator.experiments.evaluator import Purpose
 from payment_simulator.experiments.nash_gap import NashGap
 from payment_simulator.experiments.persistence import EventRecord, ExperimentRecord, ExperimentRepository
 from payment_simulator.experiments.proposers.protocol import Proposer
 from payment_simulator.experiments.proposers.search import SearchProposer
-from payment_simulator.experiments.resolved import Resolved
 from payment_simulator.experiments.result import ExperimentResult
 from payment_simulator.experiments.runner.optimization import OptimizationLoop
 from payment_simulator.experiments.runner.state import ExperimentState, by_iteration
 from payment_simulator.experiments.runner.verbose import Progress, VerboseConfig
+from payment_simulator.experiments.setup import Resolved
 
 EXPERIMENT_TYPE = "generic"
 

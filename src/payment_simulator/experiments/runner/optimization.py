@@ -9,7 +9,7 @@ from typing import Any
 from labledger.errors import ConfigError, LabledgerError
 from labledger.intervals import mean_interval
 from payment_simulator.experiments.config import ExperimentConfig
-from payment_simulator.experiments.evaluation import Pricing, Purpose, mean_cents
+from payment_simulator.experiments.evaluator import Pricing, Purpose, mean_cents
 from payment_simulator.experiments.nash_gap import NashGap, find_nash_gap
 from payment_simulator.experiments.parameters import declared
 from payment_simulator.experiments.persistence import EventRecord, ExperimentRepository, IterationRecord

@@ -11,7 +11,7 @@ from typing import Any, Self
 from payment_simulator.experiments.config import ExperimentConfig
 from payment_simulator.experiments.persistence import EventRecord
 from payment_simulator.experiments.proposers.protocol import Attempt, PolicyDocument
-from payment_simulator.experiments.resolved import Resolved
+from payment_simulator.experiments.setup import Resolved
 
 
 @dataclass(frozen=True)

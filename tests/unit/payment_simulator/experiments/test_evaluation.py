@@ -11,8 +11,8 @@ from labledger.errors import ConfigError
 from payment_simulator import draw_arrivals
 from payment_simulator.engine.events import read_arrivals, write_events
 from payment_simulator.experiments.config import Evaluation, ExperimentConfig
-from payment_simulator.experiments.evaluation import Pricing, Purpose, mean_cents
-from payment_simulator.experiments.resolved import first_ticks
+from payment_simulator.experiments.evaluator import Pricing, Purpose, mean_cents
+from payment_simulator.experiments.setup import first_ticks
 from payment_simulator.scenario.arrivals import COLUMNS, resample_arrivals
 from properties import examples
 

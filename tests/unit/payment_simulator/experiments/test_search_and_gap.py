@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from payment_simulator import load_scenario
 from payment_simulator.experiments.config import AllowedParameter, Evaluation, PolicyConstraints
-from payment_simulator.experiments.evaluation import Pricing, Purpose
+from payment_simulator.experiments.evaluator import Pricing, Purpose
 from payment_simulator.experiments.nash_gap import NashGap, find_nash_gap
 from payment_simulator.experiments.parameters import ANY_FRACTION, grid, value_of, with_value
 from payment_simulator.experiments.proposers.protocol import DecisionContext

@@ -1,0 +1,68 @@
+"""Why a request has no whole answer, in words that need no knowledge of the HTTP library."""
+
+import errno
+
+import aiohttp
+
+from labledger.redaction import Redactor
+from llenergymeasure.backends.openai.client.probe import elsewhere, plain_reason
+from llenergymeasure.backends.openai.client.records import Failure, FailureKind
+from llenergymeasure.backends.openai.client.responses import error_text
+
+LONGEST_REFUSAL = 65_536  # bytes
+CLOSED = (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED)
+
+
+async def refusal(response: aiohttp.ClientResponse, keys: Redactor) -> Failure:
+    """A status that is no success, with what the server says of it."""
+    status = response.status
+    try:
+        body = await _start(response)
+        said = error_text(body[:LONGEST_REFUSAL], keys, is_cut=len(body) >= LONGEST_REFUSAL)
+    except (aiohttp.ClientError, OSError):
+        said = "its text was cut short"
+    if 300 <= status < 400:
+        said = elsewhere(response.headers.get("Location"), keys)
+    return Failure(_status_kind(status), f"status {status}: {said}", status)
+
+
+def connection_failure(error: aiohttp.ClientError | OSError, keys: Redactor) -> Failure:
+    """What has become of the connection. An error that is not common has its type's name."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return Failure("refused", f"no connection to {_address(error)} ({_reason(error)})")
+    if isinstance(error, aiohttp.ClientResponseError):  # the rest of its text is what was read, cut anywhere
+        return Failure("malformed", f"the answer is not valid HTTP ({keys.quoted(error.message.partition(':')[0])})")
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return Failure("cut", "the connection was closed in midst of the answer")
+    if isinstance(error, aiohttp.ServerDisconnectedError) or (isinstance(error, OSError) and error.errno in CLOSED):
+        return Failure("cut", "the connection was closed before an answer")
+    kind: FailureKind = "refused" if isinstance(error, aiohttp.InvalidURL) else "cut"
+    return Failure(kind, keys.quoted(f"{type(error).__name__}: {error}"))
+
+
+def _address(error: aiohttp.ClientConnectorError) -> str:
+    return f"[{error.host}]:{error.port}" if ":" in error.host else f"{error.host}:{error.port}"
+
+
+def _reason(error: aiohttp.ClientConnectorError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its host is not known"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "TLS fails: the certificate is not trusted"
+    return plain_reason(error.os_error)
+
+
+async def _start(response: aiohttp.ClientResponse) -> bytes:
+    """All that a refusal says, or enough of it: the connection of one that goes on is closed when it is let go of."""
+    said = b""
+    while len(said) < LONGEST_REFUSAL and (piece := await response.content.readany()):
+        said += piece
+    return said
+
+
+def _status_kind(status: int) -> FailureKind:
+    if status == 429:
+        return "http_429"
+    if 400 <= status < 500:
+        return "http_4xx"
+    return "http_5xx" if status >= 500 else "malformed"

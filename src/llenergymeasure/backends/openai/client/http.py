@@ -1,0 +1,150 @@
+"""One request to a server, streamed, with the time of everything that comes back."""
+
+import asyncio
+import resource
+import time
+from types import TracebackType
+from typing import Self, cast
+
+import aiohttp
+from aiohttp.connector import Connection
+
+from labledger.redaction import Redactor, key_problem, redactor
+from llenergymeasure.backends.openai.client.failures import connection_failure, refusal
+from llenergymeasure.backends.openai.client.records import Failure, FailureKind, ServedRequest
+from llenergymeasure.backends.openai.client.request_body import Call, Target
+from llenergymeasure.backends.openai.client.responses import AnswerReader
+from llenergymeasure.backends.openai.client.timestamped_sockets import TimedSockets
+from llenergymeasure.errors import ConfigError
+
+IDLE_CONNECTION_S = 4.0  # shorter than servers keep one (5 s is common), so that no request meets a closing connection
+ENOUGH_SOCKETS = 65_536
+
+
+class Client:
+    """Sends to one server, with as many connections as there are requests in flight; an async context manager.
+
+    The key is sent to the server, and stands in no record and no message; no more do the others that `keys` hides.
+
+    Raises:
+        ConfigError: the key has a character that HTTP cannot carry.
+        RuntimeError: entered in another event loop than asyncio's own, which would not use its timed sockets.
+    """
+
+    def __init__(self, target: Target, api_key: str | None = None, keys: Redactor | None = None) -> None:
+        if api_key and (problem := key_problem(api_key)):
+            raise ConfigError(problem)
+        self._target = target
+        self._key = api_key
+        self._keys = keys or redactor(api_key)
+        self._sockets = TimedSockets()
+
+    async def __aenter__(self) -> Self:
+        if not isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
+            raise RuntimeError("the times of requests need asyncio's own event loop")
+        _allow_many_sockets()
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}  # compressed, chunks would wait
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0, ttl_dns_cache=None, keepalive_timeout=IDLE_CONNECTION_S, socket_factory=self._sockets.make
+            ),
+            response_class=_Response,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None, sock_read=None),  # see _Watchdog
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=headers,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def send(self, call: Call, due_s: float) -> ServedRequest:
+        """Send one request that was due at `due_s`, and give its record when it has ended, in whatever way.
+
+        A failure does not raise: it is in the record. Neither does cancelling the task that runs this: what had come
+        until then is in the record.
+        """
+        reader = AnswerReader(self._keys)
+        watchdog = _Watchdog(self._target)
+        try:
+            failure = await self._exchange(call, reader, watchdog)
+        except asyncio.CancelledError:
+            failure = watchdog.effect() or Failure("cancelled", "cancelled before the answer was whole")
+        except (aiohttp.ClientError, OSError) as error:
+            failure = connection_failure(error, self._keys)
+        finally:
+            watchdog.stop()
+        return ServedRequest(call.index, due_s, watchdog.sent_s, time.monotonic(), reader.answer(failure))
+
+    async def _exchange(self, call: Call, reader: AnswerReader, watchdog: "_Watchdog") -> Failure | None:
+        async with self._session.post(self._target.url, data=call.body, allow_redirects=False) as response:
+            sock = self._sockets.find(cast(_Response, response).transport)
+            watchdog.sent_s, watchdog.last_byte_s = sock.sent_s, sock.arrived_s
+            if response.status != 200:
+                return await refusal(response, self._keys)
+            read = response.content.readany
+            while not reader.gives_up and (piece := await read()):
+                watchdog.last_byte_s = sock.arrived_s
+                reader.feed(sock.arrived_s, piece)
+            reader.end(sock.arrived_s)
+            return None
+
+
+class _Response(aiohttp.ClientResponse):
+    """Remembers its transport: an answer that comes in one packet has let go of its connection before it is read."""
+
+    transport: asyncio.Transport | None = None
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        self.transport = connection.transport
+        return await super().start(connection)
+
+
+class _Watchdog:
+    """Cancels the current task when its request takes too long, at the cost of no timer a chunk."""
+
+    def __init__(self, target: Target) -> None:
+        self._task = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        self._target = target
+        self.sent_s = self.last_byte_s = time.monotonic()
+        self._deadline_s = self.sent_s + target.timeout_s
+        self._expired: Failure | None = None
+        self._look()
+
+    def _look(self) -> None:
+        now_s = time.monotonic()
+        stalled_s = self.last_byte_s + self._target.stall_s
+        if now_s >= self._deadline_s:
+            self._expire("timeout", f"no whole answer within {self._target.timeout_s:g} s")
+        elif now_s >= stalled_s:
+            self._expire("stalled", f"no byte for {self._target.stall_s:g} s")
+        else:
+            self._timer = self._loop.call_later(min(self._deadline_s, stalled_s) - now_s, self._look)
+
+    def _expire(self, kind: FailureKind, message: str) -> None:
+        self._expired = Failure(kind, message)
+        if self._task is not None:
+            self._task.cancel()
+
+    def effect(self) -> Failure | None:
+        """What it has cancelled the task for; None where another did."""
+        if self._expired is not None and self._task is not None:
+            self._task.uncancel()
+        return self._expired
+
+    def stop(self) -> None:
+        """The request has ended."""
+        self._timer.cancel()
+
+
+def _allow_many_sockets() -> None:
+    """Raise this process's limit of open files as far as it may: the usual 1,024 are fewer than the streams."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = ENOUGH_SOCKETS if most == resource.RLIM_INFINITY else min(most, ENOUGH_SOCKETS)
+    if allowed != resource.RLIM_INFINITY and allowed < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

@@ -1,0 +1,275 @@
+"""What a server is asked before it is measured: whether it answers, which models it has, and for one token."""
+
+import contextlib
+import http.client
+import io
+import os
+import select
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from urllib.parse import urlsplit
+
+from pydantic_core import from_json
+
+from labledger.redaction import Redactor, key_problem, redactor
+from labledger.untrusted_text import SHOWN, clean
+from llenergymeasure.backends.openai.client.records import ServedRequest
+from llenergymeasure.config.servers import address_of
+from llenergymeasure.errors import BackendError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+PATIENCE_S = 10.0
+MOST_NAMES = 5
+LONGEST_ANSWER = 1_000_000
+
+
+class Reply(NamedTuple):
+    """A server's answer to a GET: its status, its JSON (None where it has none), and where a redirection points."""
+
+    status: int
+    body: Any
+    location: str | None = None
+
+
+def get(url: str, api_key: str | None, patience_s: float = PATIENCE_S) -> Reply:
+    """Ask, without a proxy; a redirection is not followed, for the key is for this host alone.
+
+    All of it, the last byte included, has `patience_s`; but for the look-up of the host, which cannot be interrupted.
+
+    Raises:
+        OSError: nothing answers, or not with HTTP; the text is for the user.
+    """
+    if api_key and (problem := key_problem(api_key)):
+        raise OSError(problem)
+    until_s = time.monotonic() + patience_s
+    try:
+        with contextlib.closing(_connected(url, until_s)) as sock:
+            return _asked(sock, url, api_key, until_s)
+    except TimeoutError as error:
+        raise OSError(f"no answer within {patience_s:g} s") from error
+    except OSError as error:
+        raise OSError(plain_reason(error)) from error
+    except http.client.HTTPException as error:
+        raise OSError(f"it does not speak HTTP ({type(error).__name__})") from error
+    except ValueError as error:  # its text may quote what was to be sent
+        raise OSError(f"it cannot be asked ({type(error).__name__})") from None
+
+
+def _connected(url: str, until_s: float) -> socket.socket:
+    """To the first of the host's addresses that takes the connection; each has its part of the time that is left."""
+    host, port = address_of(url)
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    failure = OSError("its host has no address")
+    for number, (family, kind, protocol, _, address) in enumerate(addresses):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(_left_s(until_s) / (len(addresses) - number))
+            sock.connect(address)
+            sock.settimeout(_left_s(until_s))
+            return _secured(sock, host) if url.startswith("https:") else sock
+        except OSError as error:
+            sock.close()
+            failure = error
+    raise failure
+
+
+def _secured(sock: socket.socket, host: str) -> socket.socket:
+    return ssl.create_default_context().wrap_socket(sock, server_hostname=host)
+
+
+def _asked(sock: socket.socket, url: str, api_key: str | None, until_s: float) -> Reply:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc)
+    connection.sock = sock
+    key = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    sock.settimeout(_left_s(until_s))
+    connection.request("GET", parts.path or "/", headers={"Host": parts.netloc, "Connection": "close", **key})
+    with http.client.HTTPResponse(cast(socket.socket, _TimedReader(sock, until_s)), method="GET") as response:
+        response.begin()
+        body = _json(response.read(LONGEST_ANSWER))
+        return Reply(response.status, body, response.headers.get("Location"))
+
+
+class _TimedReader(io.RawIOBase):
+    """A socket's bytes, for as long as there is time: a socket's own limit is for each of them anew."""
+
+    def __init__(self, sock: socket.socket, until_s: float) -> None:
+        self._sock = sock
+        self._until_s = until_s
+
+    def makefile(self, _: str) -> io.BufferedReader:
+        """What http.client asks a socket for."""
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        """What there is, once there is some."""
+        self._sock.settimeout(_left_s(self._until_s))
+        return self._sock.recv_into(buffer)
+
+
+def _left_s(until_s: float) -> float:
+    left_s = until_s - time.monotonic()
+    if left_s <= 0:
+        raise TimeoutError
+    return left_s
+
+
+def unreachable(base_url: str, api_key: str | None) -> str | None:
+    """Why a server that should be running cannot be used; None where it answers, in whatever way but elsewhere."""
+    try:
+        reply = get(f"{base_url}/models", api_key)
+    except OSError as error:
+        return f"nothing answers at {base_url} ({error}); start the server, or have it started with launch"
+    if 300 <= reply.status < 400:
+        return f"status {reply.status}: {elsewhere(reply.location, redactor(api_key))}"
+    return why_refused(reply.status, api_key)
+
+
+def elsewhere(location: str | None, keys: Redactor) -> str:
+    """What to do about a redirection."""
+    return f"it points to {keys.quoted(str(location))}: name that in base_url"
+
+
+def why_refused(status: int | None, api_key: str | None) -> str | None:
+    """What to do about a status that is about the key; None of another."""
+    if status not in (401, 403):
+        return None
+    if api_key is None:
+        return f"the server wants a key (status {status}); name the variable that holds it in openai.api_key_env"
+    return f"the server refuses the key (status {status}); set the variable that openai.api_key_env names again"
+
+
+def model_names(base_url: str, api_key: str | None) -> list[str]:
+    """The models that the server lists; none where it does not."""
+    try:
+        body = get(f"{base_url}/models", api_key).body
+    except OSError:
+        return []
+    listed = body.get("data") if isinstance(body, Mapping) else None
+    names = [each.get("id") for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
+    return [redactor(api_key).quoted(name) for name in names if isinstance(name, str)]
+
+
+def server_version(base_url: str, api_key: str | None) -> str | None:
+    """What the server says of its version at /version, as vLLM and its kin do; None where it does not."""
+    parts = urlsplit(base_url)
+    try:
+        body = get(f"{parts.scheme}://{parts.netloc}/version", api_key).body
+    except OSError:
+        return None
+    version = body.get("version") if isinstance(body, Mapping) else None
+    return redactor(api_key).quoted(version) if isinstance(version, str) else None
+
+
+def why_no_token(served: ServedRequest, model: str, base_url: str, api_key: str | None) -> str:
+    """What a server's refusal of one token means, with what to do."""
+    failure = served.failure
+    message = failure.message if failure else "it sent nothing"
+    status = failure.status if failure else None
+    if why := why_refused(status, api_key):
+        return f"{why}: {message}"
+    said = f"{base_url} does not give one token of {model!r}: {message}"
+    names = model_names(base_url, api_key)
+    if status in (400, 404, 422) and names and model not in names:
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        return f"{said}; it has {', '.join(names[:MOST_NAMES])}{more}: name one in openai.model"
+    return said
+
+
+def plain_reason(error: OSError) -> str:
+    """Why there is no connection, without the names that libraries give it."""
+    if isinstance(error, socket.gaierror):
+        return "its host is not known"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS fails: {error.reason or error}"
+    if error.errno:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return from_json(body)
+    except ValueError:
+        return None
+
+
+CONNECT_PATIENCE_S = 2.0
+ANSWERS = (200, 401, 403)  # one that asks for a key answers
+
+
+class HealthCheck:
+    """Of the server at `base_url`."""
+
+    def __init__(self, base_url: str) -> None:
+        parts = urlsplit(base_url)
+        self._is_secure = parts.scheme == "https"
+        self._host, self._port = address_of(base_url)
+        self._path = f"{parts.path.rstrip('/')}/models"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        self.address = f"{host}:{self._port}"
+        self.url = f"{parts.scheme}://{self.address}"
+
+    def refuse_others(self) -> None:
+        """Make sure that the address is free.
+
+        Raises:
+            BackendError: something listens there, or there is no such address.
+        """
+        try:
+            with socket.create_connection((self._host, self._port), CONNECT_PATIENCE_S):
+                pass
+        except socket.gaierror as error:
+            raise BackendError(f"openai.base_url: {self._host}: {error.strerror}") from error
+        except OSError:
+            return
+        raise BackendError(
+            f"something already listens at {self.address}: attach to it (remove launch), stop it, or name another port"
+            " in openai.base_url"
+        )
+
+    def problem(self, patience_s: float, interrupt: int) -> str | None:
+        """Ask whether it is healthy or, where it knows no such question, for its models: None where it is ready, else
+        what came instead.
+
+        The list of models alone does not tell: a server may fail to make it and yet serve. Returns early when something
+        comes in at the descriptor `interrupt`.
+        """
+        try:
+            health = self._status("/health", patience_s, interrupt)
+            if health == 200 or (health is not None and health >= 500):
+                return None if health == 200 else f"status {health} of /health"
+            status = health and self._status(self._path, patience_s, interrupt)
+        except OSError as error:
+            return plain_reason(error)
+        except http.client.HTTPException as error:
+            return clean(str(error), SHOWN) or type(error).__name__
+        if status is None:
+            return "no answer"
+        return None if status in ANSWERS else f"status {status} of {self._path}"
+
+    def _status(self, path: str, patience_s: float, interrupt: int) -> int | None:
+        """Of the answer to a GET; None where it does not come."""
+        make = http.client.HTTPSConnection if self._is_secure else http.client.HTTPConnection
+        with contextlib.closing(make(self._host, self._port, timeout=patience_s)) as connection:
+            connection.request("GET", path, headers={"Connection": "close"})
+            if not _comes(connection.sock, interrupt, patience_s):
+                return None
+            return int(connection.getresponse().status)
+
+
+def _comes(answer: socket.socket, interrupt: int, patience_s: float) -> bool:
+    """Whether the answer comes before the time is over or the interruption is there."""
+    poll = select.poll()
+    for descriptor in (answer.fileno(), interrupt):
+        poll.register(descriptor, select.POLLIN)
+    return any(descriptor == answer.fileno() for descriptor, _ in poll.poll(patience_s * 1000))

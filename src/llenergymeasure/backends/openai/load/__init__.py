@@ -1,0 +1,1 @@
+"""Requests sent at their times, and the tokens that arrive."""

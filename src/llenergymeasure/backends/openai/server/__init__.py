@@ -1,0 +1,1 @@
+"""A server that is launched for the run and ended after it."""

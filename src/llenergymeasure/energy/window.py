@@ -1,0 +1,145 @@
+"""The energy of any stretch of code, with its bound and verdict, without an experiment."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+from llenergymeasure.config.models import EnergyConfig, UserConfig
+from llenergymeasure.domain.choices import Verdict
+from llenergymeasure.domain.figures import DeviceEnergy, EnergyUncertainty
+from llenergymeasure.energy.selection import choose_meter, find_sources, problems
+from llenergymeasure.errors import MeterError
+from llenergymeasure.metrics.advice import energy_warnings, mig_warning
+from llenergymeasure.metrics.energy import ReportedDevices, RunEnergy, run_energy
+from llenergymeasure.metrics.power import peak_power_w
+from llenergymeasure.metrics.verdict import verdict
+
+
+@dataclass(frozen=True)
+class MeteredEnergy:
+    """What was found in a window. Energy in joules, power in watts; unknown is None.
+
+    `energy_j` is the sum over all visible GPUs; without one, over CPU package and memory (`energy_scope` says which).
+    `devices` has every device apart, those that are no part of the sum too.
+    """
+
+    started_at: datetime
+    duration_s: float
+    energy_j: float | None
+    energy_uncertainty_j: float | None
+    energy_uncertainty: EnergyUncertainty | None
+    energy_source: str
+    energy_scope: str | None
+    mean_power_w: float | None
+    peak_power_w: float | None
+    devices: tuple[DeviceEnergy, ...]
+    verdict: Verdict
+    verdict_reasons: tuple[str, ...]
+    warnings: tuple[str, ...]
+    sources_not_used: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return {
+            **asdict(self),
+            "started_at": self.started_at.isoformat(),
+            "energy_uncertainty": self.energy_uncertainty.model_dump() if self.energy_uncertainty else None,
+            "devices": [device.model_dump() for device in self.devices],
+        }
+
+
+class EnergyWindow:
+    """A context manager; its `found` is there once it has ended.
+
+    Work that a GPU still has to do when the window ends is not in it: synchronize the device first.
+    `of_all_processes`: an estimate is of the whole machine's CPU time.
+
+    Raises (on entering):
+        MeterError: the source that was asked for is not there, or cannot be opened.
+    """
+
+    def __init__(self, config: EnergyConfig, user: UserConfig, *, of_all_processes: bool = False) -> None:
+        sources = find_sources()
+        if found := problems(config, sources):
+            raise MeterError("\n".join(found))
+        chosen = choose_meter(config, user, sources, of_all_processes=of_all_processes)
+        self._meter, self._not_used = chosen.meter, chosen.not_used
+        self._notes = sources.nvml.notes
+        self._sliced = [board.index for board in sources.nvml.boards if board.mig_enabled]
+        self._found: MeteredEnergy | None = None
+
+    @property
+    def found(self) -> MeteredEnergy:
+        """What was found.
+
+        Raises:
+            MeterError: the window has not ended.
+        """
+        if self._found is None:
+            raise MeterError("the window has not ended: its energy is known after the with block")
+        return self._found
+
+    def __enter__(self) -> Self:
+        self._meter.open()
+        self._meter.mark()
+        self._started_at, self._start_s = datetime.now(UTC), time.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        end_s = time.monotonic()
+        try:
+            self._meter.mark()
+            self._found = self._find(end_s)
+        finally:
+            self._meter.close()
+
+    def __getattr__(self, name: str) -> Any:
+        """The fields of `found`: `window.energy_j`."""
+        if name in MeteredEnergy.__dataclass_fields__:
+            return getattr(self.found, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def powers(self, every_s: float) -> Iterator[list[tuple[DeviceEnergy, float]]]:
+        """While the window is open: every `every_s` seconds each device's energy since the last time, and that time."""
+        last_s = self._start_s
+        while True:
+            time.sleep(max(last_s + every_s - time.monotonic(), 0))
+            now_s = time.monotonic()
+            self._meter.mark()
+            yield [(device, now_s - last_s) for device in self._meter.energy(last_s, now_s)]
+            self._meter.forget(last_s)
+            last_s = now_s
+
+    def _find(self, end_s: float) -> MeteredEnergy:
+        duration_s, meter = end_s - self._start_s, self._meter
+        devices = meter.energy(self._start_s, end_s)
+        headline = ReportedDevices(on_accelerator=any(device.kind == "gpu" for device in devices))
+        energy: RunEnergy = run_energy(devices, headline, meter.source, meter.watch(self._start_s, end_s))
+        word, reasons = verdict(energy)
+        known = energy.total_j is not None and energy.is_measured
+        samples = meter.samples(self._start_s, end_s)
+        return MeteredEnergy(
+            started_at=self._started_at,
+            duration_s=duration_s,
+            energy_j=energy.total_j,
+            energy_uncertainty_j=energy.bound_j,
+            energy_uncertainty=energy.uncertainty,
+            energy_source=energy.source,
+            energy_scope=energy.scope,
+            mean_power_w=energy.total_j / duration_s if energy.total_j is not None and known else None,
+            peak_power_w=peak_power_w(samples, energy.watches, 0.0, duration_s) if known else None,
+            devices=tuple(devices),
+            verdict=word,
+            verdict_reasons=tuple(reasons),
+            warnings=(
+                *energy_warnings(energy, duration_s, self._not_used),
+                *map(mig_warning, self._sliced),
+                *self._notes,
+            ),
+            sources_not_used=self._not_used,
+        )

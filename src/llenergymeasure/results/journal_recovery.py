@@ -1,0 +1,207 @@
+"""The part of a result that a process has left which was killed, out of its journal."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import timedelta
+from math import inf
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, get_args
+
+from labledger.documents import read_document
+from labledger.errors import UnreadableFileError
+from labledger.regular_files import opened_to_read
+from labledger.schema_versions import Record, parse_record
+from llenergymeasure.domain.choices import DeviceKind
+from llenergymeasure.domain.experiment import FailedRequestColumns, RawProcessResult, RequestColumns
+from llenergymeasure.domain.figures import ComputeMetrics, DeviceEnergy, EnergyMetrics, InferenceMetrics, Timestamps
+from llenergymeasure.metrics.energy import ReportedDevices, emissions_kg_co2, run_energy
+from llenergymeasure.metrics.interpolation import Marks
+from llenergymeasure.metrics.process_metrics import energy_metrics, inference_metrics
+from llenergymeasure.results.journal import Begun, DeviceEnergyLine, JournalEntry
+
+NO_FLOPS = "not known of a process that was killed"
+
+Columns = TypeVar("Columns", RequestColumns, FailedRequestColumns)
+
+
+class Recovered(NamedTuple):
+    """A process's result, and how many lines of its journal are broken and left out."""
+
+    raw: RawProcessResult
+    broken_lines: int
+
+
+def read_journal(path: Path) -> Recovered | None:
+    """What the journal tells; None where no request had ended.
+
+    The window of its figures is from the start to the last end of a request or, where the energy is not known so long,
+    as long as that is. Tokens are counted by their time, those of a request taken to come evenly between its first and
+    its last; requests that had not ended are in no figure. A last line that was cut is left out.
+
+    Raises:
+        UnreadableFileError: it does not say what ran, or its values cannot be.
+        OSError: it cannot be read.
+    """
+    with opened_to_read(path) as file:
+        first = file.readline()
+        told = _Told()
+        for line in file:
+            told.take(line)
+    try:
+        return _recovered(path, first, told) if first else None
+    except (ArithmeticError, TypeError, ValueError) as error:  # a number that no float, or no calendar holds
+        raise UnreadableFileError(f"{path}: its values cannot be: {error}") from error
+
+
+def _recovered(path: Path, first: bytes, told: "_Told") -> Recovered | None:
+    requests = told.columns(RequestColumns)
+    if not requests.start_s:
+        return None
+    begun, _ = read_document(Begun, first, f"{path}: line 1")
+    opened = told.opened
+    if begun.raw is None or opened.opened_at is None or opened.clock_s is None:
+        raise UnreadableFileError(f"{path}: it does not say what ran, and when it began")
+    energy = _EnergyLog(begun, told.energy, opened.clock_s)
+    ended_s = max(map(_end_s, requests.start_s, requests.e2e_ms))
+    last_s = min(ended_s, energy.known_until_s) if energy.known_until_s > 0 else ended_s
+    inference = _inference_until(requests, last_s)
+    failed = told.columns(FailedRequestColumns)
+    raw = begun.raw.model_copy(
+        update={
+            "timestamps": Timestamps.from_times(opened.opened_at, opened.opened_at + timedelta(seconds=last_s)),
+            "inference_metrics": inference,
+            "energy_metrics": energy.metrics(last_s, inference.total_tokens or 0),
+            "compute_metrics": _without_flops(begun.raw.compute_metrics),
+            "per_request_latencies_ms": requests.e2e_ms,
+            "clock_s": opened.clock_s,
+            "window_start_s": 0.0,
+            "is_partial": begun.share is None or len(requests.start_s) < begun.share,
+            "requests": requests,
+            "failed_requests": failed if failed.kind else None,
+        }
+    )
+    return Recovered(raw, told.broken_lines)
+
+
+class _Told:
+    """The content of the lines, put together one by one: an entry takes ten times the memory of what it holds."""
+
+    def __init__(self) -> None:
+        self.opened = JournalEntry()
+        self.energy: list[DeviceEnergyLine] = []
+        self.broken_lines = 0
+        self._lists: dict[type[Record], dict[str, list[Any]]] = {
+            kind: {name: [] for name in kind.model_fields} for kind in (RequestColumns, FailedRequestColumns)
+        }
+
+    def take(self, line: bytes) -> None:
+        """A line; a power cut may leave holes, and a last one that was cut is no line."""
+        if not line.endswith(b"\n"):
+            return
+        try:
+            entry, _ = parse_record(JournalEntry, line, "")
+        except UnreadableFileError:
+            self.broken_lines += 1
+            return
+        if _is_ragged(entry.requests) or _is_ragged(entry.failed):
+            self.broken_lines += 1
+            return
+        if entry.opened_at is not None and self.opened.opened_at is None:
+            self.opened = entry
+        self.energy += entry.energy or []
+        for columns in (entry.requests, entry.failed):
+            if columns is not None:
+                for name, values in self._lists[type(columns)].items():
+                    values += getattr(columns, name)
+
+    def columns(self, kind: type[Columns]) -> Columns:
+        """Those of all lines, one after another."""
+        return kind(**self._lists[kind])
+
+
+def _is_ragged(columns: RequestColumns | FailedRequestColumns | None) -> bool:
+    return columns is not None and len({len(getattr(columns, name)) for name in type(columns).model_fields}) > 1
+
+
+def _end_s(start_s: float, e2e_ms: float) -> float:
+    return start_s + e2e_ms / 1e3
+
+
+def _inference_until(requests: RequestColumns, last_s: float) -> InferenceMetrics:
+    """Input tokens whose prefill had ended, output tokens, and TTFTs of what had ended, of these requests by then."""
+    inputs, outputs, first_ms = 0, 0.0, []
+    for input_tokens, output_tokens, start_s, ttft_ms, e2e_ms, first_tokens in zip(
+        requests.input_tokens,
+        requests.output_tokens,
+        requests.start_s,
+        requests.ttft_ms,
+        requests.e2e_ms,
+        requests.first_tokens,
+        strict=True,
+    ):
+        end_s = _end_s(start_s, e2e_ms)
+        first_s = end_s if ttft_ms is None else _end_s(start_s, ttft_ms)
+        if first_s > last_s:
+            continue
+        inputs += input_tokens
+        share = 1.0 if end_s <= last_s else (last_s - first_s) / (end_s - first_s)
+        outputs += first_tokens + (output_tokens - first_tokens) * share
+        if ttft_ms is not None and end_s <= last_s:
+            first_ms.append(ttft_ms)
+    return inference_metrics(inputs, round(outputs), last_s, first_ms)
+
+
+def _without_flops(known: ComputeMetrics | None) -> ComputeMetrics | None:
+    """Operations need the length of each batch, which no column has."""
+    changes = {"flops_total": None, "flops_method": NO_FLOPS, "flops_confidence": None}
+    return known and known.model_copy(update=changes)
+
+
+class _EnergyLog:
+    """The joules that a journal knows; times count from the start of the measurement. Between two readings they are
+    taken to grow evenly."""
+
+    def __init__(self, begun: Begun, readings: Sequence[DeviceEnergyLine], clock_s: float) -> None:
+        self._begun = begun
+        self._headline = ReportedDevices(bool(begun.on_accelerator), tuple(begun.device_uuids or ()))
+        self._devices: dict[str, DeviceEnergy] = {}
+        self._marks: dict[str, Marks] = defaultdict(Marks)
+        for reading in sorted(readings, key=lambda reading: reading.at_s or 0.0):
+            if reading.device is None or reading.at_s is None or reading.kind not in get_args(DeviceKind):
+                continue
+            self._devices[reading.device] = DeviceEnergy(
+                device=reading.device, kind=reading.kind, source=reading.source, energy_j=None
+            )
+            if reading.energy_j is not None:
+                self._marks[reading.device].add(reading.at_s - clock_s, reading.energy_j)
+
+    @property
+    def known_until_s(self) -> float:
+        """The last moment at which every device of the total was read; -inf where one never was, or there is none."""
+        of_total = [name for name, device in self._devices.items() if self._headline.covers(device)]
+        if not of_total or self._begun.unmetered is not None:
+            return -inf
+        return min(self._marks[name].last[0] if name in self._marks else -inf for name in of_total)
+
+    def metrics(self, last_s: float, tokens: int) -> EnergyMetrics:
+        """Of the time from the start to `last_s`; of a device that was not read before and after, unknown."""
+        begun = self._begun
+        devices = [
+            device.model_copy(update={"energy_j": self._grown_j(name, last_s)})
+            for name, device in self._devices.items()
+        ]
+        energy = run_energy([] if begun.unmetered else devices, self._headline, begun.source or "none")
+        return energy_metrics(
+            energy,
+            devices,
+            on_accelerator=self._headline.on_accelerator,
+            duration_s=last_s,
+            tokens=tokens,
+            emissions_kg_co2=emissions_kg_co2(energy.total_j, begun.grid_carbon_intensity, begun.datacenter_pue or 1.0),
+        )
+
+    def _grown_j(self, name: str, last_s: float) -> float | None:
+        try:
+            return self._marks[name].grown(0.0, last_s)
+        except ValueError:  # it was not watched so long
+            return None

@@ -1,0 +1,352 @@
+"""One run, from a configuration to its result."""
+
+import contextlib
+import secrets
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from labledger.console import Progress
+from labledger.files import uninterrupted
+from labledger.redaction import redactor
+from llenergymeasure.backends.openai.settings import run_keys
+from llenergymeasure.backends.protocol import Backend
+from llenergymeasure.backends.pytorch.backend import PytorchBackend
+from llenergymeasure.config.models import ExperimentConfig, UserConfig
+from llenergymeasure.domain.environment import EnvironmentSnapshot
+from llenergymeasure.domain.experiment import ExperimentResult
+from llenergymeasure.domain.model import ModelFacts
+from llenergymeasure.domain.power import PowerSample
+from llenergymeasure.domain.requests import Batch, FailedRequest, Prompt
+from llenergymeasure.energy.idle import IdleWindow, idle_power, watch_idle, why_not
+from llenergymeasure.energy.meters.base import Meter
+from llenergymeasure.energy.phases import Spans, read_energy
+from llenergymeasure.energy.selection import Choice, Sources, choose_meter, find_sources
+from llenergymeasure.errors import BackendError
+from llenergymeasure.metrics.energy import ReportedDevices
+from llenergymeasure.metrics.measurement import Measurement
+from llenergymeasure.metrics.summary import raw_result, summarise
+from llenergymeasure.metrics.window import Window, choose_window, full_batches_span, in_flight_span
+from llenergymeasure.results.journal import Begun, Journal, open_journal
+from llenergymeasure.results.persistence import save_raw_result, server_log
+from llenergymeasure.run import preflight
+from llenergymeasure.run.environment import EnvironmentCapture
+from llenergymeasure.run.peers import ALONE, Group
+from llenergymeasure.run.warmup import Warmup, run_warmup
+from llenergymeasure.run.window import MeasurementWindow, collect
+from llenergymeasure.workload.prompts import build_requests, builtin_text
+
+if TYPE_CHECKING:
+    from llenergymeasure.run.server_placement import ServerSite
+
+CHECKING, MEASURING = "checking", "measuring"
+UNSETTLED_PEER = (
+    "A process's warm-up did not converge, or it has no full batch, so there is no steady state; figures are of the "
+    "whole run."
+)
+
+
+class Finished(NamedTuple):
+    """A result, the power of each device over the measurement (none where no sensor was read), and its journal, to be
+    closed once the result is saved."""
+
+    result: ExperimentResult
+    samples: list[PowerSample]
+    journal: Journal
+
+
+def run(
+    config: ExperimentConfig,
+    user: UserConfig,
+    progress: Progress,
+    *,
+    output_dir: Path | None = None,
+    meter: Meter | None = None,
+    group: Group = ALONE,
+) -> Finished:
+    """Measure `config` and return the result, saved nowhere; of a `group` of processes, this one's part of it.
+
+    `output_dir` is where it will be saved: it is checked beforehand, and a run that is interrupted or fails
+    inside the window keeps what was measured in its `.state/`; the exception then has a note that names the file.
+    `meter` takes the place of the one that the configuration names.
+
+    Raises:
+        PreFlightError: it cannot start, with every reason.
+        ConfigError: the dataset or a prompt's length cannot be used.
+        MeterError: the energy source cannot be opened.
+        BackendError: the model could not be loaded, or generation failed.
+        ExperimentError: every warm-up call failed, or another process of the group ended.
+    """
+    progress.phase(CHECKING)
+    sources = find_sources()
+    prompts = preflight.check(config, sources, output_dir)
+    setup = _set_up(config, user, group, sources, output_dir, progress)
+    setup = setup if meter is None else replace(setup, metering=setup.metering._replace(meter=meter))
+    journal = Journal()
+    try:
+        with contextlib.closing(setup.backend), setup.metering.meter:
+            ready = _prepare(setup, prompts, progress)
+            journal = open_journal(output_dir, _begun(ready))
+            result, samples = _measure(ready, journal, output_dir, progress)
+    except BaseException as error:
+        journal.leave(error)
+        raise
+    return Finished(result, samples, journal)
+
+
+def _measure(
+    ready: "_Ready", journal: Journal, output_dir: Path | None, progress: Progress
+) -> tuple[ExperimentResult, list[PowerSample]]:
+    """Run the window and sum up; whatever ends it before, what was measured is kept."""
+    setup, collected = ready.setup, MeasurementWindow()
+    meter, group, share = setup.metering.meter, setup.group, _share(setup.config, setup.group)
+    progress.phase(MEASURING)
+    try:
+        meter.tell(journal.energy)
+        collect(collected, setup.backend, meter, journal, progress, share)
+        progress.phase("summing up")
+        window = _window(ready, collected)
+        if group.size > 1 and output_dir is not None:  # before it waits for others, who may take long
+            alone = _measurement(ready, collected, window, _alone(collected, window))
+            with contextlib.suppress(OSError):  # a disk that is full is told of when it matters
+                save_raw_result(raw_result(alone), output_dir)
+        spans = _spans(ready, collected, window)
+        meter.mark()
+        measurement = _measurement(ready, collected, window, spans)
+        return summarise(measurement), list(measurement.energy.samples)
+    except BaseException as error:
+        with contextlib.suppress(KeyboardInterrupt), uninterrupted():  # a further one waits until this is kept
+            window = _window(ready, collected)
+            unfinished = _measurement(ready, collected, window, _alone(collected, window))
+            if _keep(unfinished, share, output_dir, error):
+                journal.discard()
+        raise
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a run is made with, before anything is loaded; `site` is a server's."""
+
+    experiment_id: str
+    config: ExperimentConfig
+    user: UserConfig
+    group: Group
+    backend: Backend
+    metering: Choice
+    site: "ServerSite | None" = None
+
+
+def _set_up(
+    config: ExperimentConfig,
+    user: UserConfig,
+    group: Group,
+    sources: Sources,
+    output_dir: Path | None,
+    progress: Progress,
+) -> Setup:
+    experiment_id = group.experiment_id or new_experiment_id(datetime.now(UTC))
+    if config.backend == "pytorch":
+        backend = PytorchBackend(config, corpus=builtin_text, process_index=group.index, processes=group.size)
+        metering = choose_meter(config.energy, user, sources, others_meter=_others_meter(group))
+        return Setup(experiment_id, config, user, group, backend, metering)
+    from llenergymeasure.backends.openai.backend import OpenaiBackend  # aiohttp is an extra
+    from llenergymeasure.run.server_placement import ServerSite
+
+    log = server_log(output_dir, experiment_id)
+    served = OpenaiBackend(config, log, builtin_text, progress)
+    site = ServerSite(config, served.server, sources)
+    return Setup(experiment_id, config, user, group, served, site.choose_meter(user), site)
+
+
+def _others_meter(group: Group) -> frozenset[str]:
+    """The kinds of device that another process of the group meters for this one."""
+    processor = {"cpu", "dram"} if group.index else set()
+    return frozenset(processor if group.index == group.on_same_gpu[0] else {*processor, "gpu"})
+
+
+def _check_gpu(group: Group, model: ModelFacts) -> None:
+    """A process of several runs on the GPU that it was given."""
+    given, taken = group.gpu, next(iter(model.device_uuids), None)
+    if given is not None and given.startswith("GPU-") and taken is not None and taken != given:
+        raise BackendError(
+            f"process {group.index} was given {given} and runs on {taken}: CUDA was in use before; measure first"
+        )
+
+
+def _share(config: ExperimentConfig, group: Group) -> int:
+    """How many prompts are in every so many-th batch."""
+    starts = range(group.index * config.batch_size, config.num_prompts, group.size * config.batch_size)
+    return sum(min(config.batch_size, config.num_prompts - start) for start in starts)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What is known before the window opens."""
+
+    setup: Setup
+    model: ModelFacts
+    bare: IdleWindow
+    loaded: IdleWindow
+    warmup: Warmup
+    settled: bool
+    environment: EnvironmentSnapshot
+    notes: list[str]
+
+
+def _prepare(setup: Setup, prompts: list[Prompt], progress: Progress) -> _Ready:
+    config, group, backend, site = setup.config, setup.group, setup.backend, setup.site
+    metering, meter = setup.metering, setup.metering.meter
+    if meter.is_measurement:
+        _import_what_energy_needs()
+    environment = EnvironmentCapture(setup.user.record_hostname, backend.weight_files())
+    environment.start()
+    if site is not None and (why := site.why_not_bare()):
+        bare = IdleWindow(skipped=why)
+    else:
+        bare = _watch_idle("bare", config, meter, progress, False if config.device == "cpu" else None)
+    group.wait()  # the machine is idle while any process watches it
+    progress.phase(f"loading {config.model}")
+    model = backend.load() if site is None else site.placed(backend.load())
+    _check_gpu(group, model)
+    notes = backend.prepare(build_requests(config, prompts, model.prompt_tokens))
+    snapshot = environment.result(model.revision)
+    group.wait()
+    loaded = _watch_idle("loaded", config, meter, progress, model.on_accelerator)
+    group.wait()
+    progress.phase("warming up")
+    warmup = run_warmup(backend, config.warmup, progress, thermal_wait=meter.is_measurement or bool(metering.left))
+    converged = warmup.result is not None and warmup.result.converged is True
+    has_full_batch = config.num_prompts >= (group.index + 1) * config.batch_size
+    settled = group.all_agree(converged and (has_full_batch or group.size == 1))
+    notes = [*model.remarks, *notes, *warmup.notes, *([UNSETTLED_PEER] if converged and not settled else [])]
+    return _Ready(setup, model, bare, loaded, warmup, settled, snapshot, notes)
+
+
+def _import_what_energy_needs() -> None:
+    """Import now what a measured energy needs once it is summed up and saved: that there is no memory for it, say, is
+    found out before anything was measured."""
+    for name in ("pyarrow.parquet", "scipy.special"):
+        import_module(name)
+
+
+def _watch_idle(
+    name: str, config: ExperimentConfig, meter: Meter, progress: Progress, on_accelerator: bool | None
+) -> IdleWindow:
+    if why_not(meter, config.baseline, on_accelerator) is None:
+        progress.phase(f"watching the idle machine, {name}")
+    return watch_idle(meter, config.baseline, on_accelerator)
+
+
+def _spans(ready: _Ready, collected: MeasurementWindow, window: Window) -> Spans:
+    """Of what this process meters for others too, once those have ended: the time from the first to the last."""
+    group, own = ready.setup.group, (window.start_s, window.end_s)
+    alone = _alone(collected, window)
+    if group.size == 1 or (group.index and group.index != group.on_same_gpu[0]):
+        return alone
+    gpu = group.whole_span(*own, group.on_same_gpu) if len(group.on_same_gpu) > 1 else own
+    processor = own if group.index else group.whole_span(*own, range(group.size))
+    last_s = max(gpu[1], processor[1], alone.recorded[1])
+    return Spans(own, {"gpu": gpu, "cpu": processor, "dram": processor}, (collected.opened_s, last_s))
+
+
+def _alone(collected: MeasurementWindow, window: Window) -> Spans:
+    """Of this process only."""
+    return Spans.alone((window.start_s, window.end_s), collected.opened_s, collected.closed_s)
+
+
+def _begun(ready: _Ready) -> Begun:
+    """What is known of the measurement before it begins."""
+    nothing = MeasurementWindow()
+    window, model = Window("total", nothing.opened_s, nothing.opened_s), ready.model
+    return Begun(
+        raw=raw_result(_measurement(ready, nothing, window, _alone(nothing, window))),
+        share=_share(ready.setup.config, ready.setup.group),
+        on_accelerator=model.on_accelerator,
+        device_uuids=list(model.device_uuids),
+        source=ready.setup.metering.meter.source,
+        unmetered=model.unmetered,
+        grid_carbon_intensity=ready.setup.user.grid_carbon_intensity,
+        datacenter_pue=ready.setup.user.datacenter_pue,
+    )
+
+
+def _measurement(ready: _Ready, collected: MeasurementWindow, window: Window, spans: Spans) -> Measurement:
+    """Everything that was collected, with the energy of the window or, of shared devices, of all windows together."""
+    setup, group, metering = ready.setup, ready.setup.group, ready.setup.metering
+    used = {"gpu"} if ready.model.on_accelerator else {"cpu", "dram"}
+    first = group.on_same_gpu[0] if ready.model.on_accelerator else 0
+    headline = ReportedDevices(ready.model.on_accelerator, ready.model.device_uuids)
+    return Measurement(
+        experiment_id=setup.experiment_id,
+        config=setup.config,
+        user=setup.user,
+        model=ready.model,
+        batches=collected.batches,
+        opened_at=collected.opened_at,
+        opened_s=collected.opened_s,
+        window=window,
+        energy=read_energy(
+            metering.meter,
+            headline,
+            collected.batches,
+            spans,
+            (idle_power(metering.meter, ready.loaded, headline), idle_power(metering.meter, ready.bare, headline)),
+            metering.not_used,
+        ),
+        peak_memory_mb=collected.peak_memory_mb,
+        process_index=group.index,
+        processes=group.size,
+        metered_by=first if used & metering.left else None,
+        **collected.contention_shares(),
+        warmup=ready.warmup.result,
+        warmup_excluded=ready.warmup.excluded_requests,
+        environment=ready.environment,
+        notes=redactor(*run_keys(setup.config).values()).hide_in([*ready.notes, *collected.notes]),
+        failed=collected.failed,
+    )
+
+
+def _window(ready: _Ready, collected: MeasurementWindow) -> Window:
+    """The window that the figures are of; of an unfinished run, all that finished."""
+    batches, opened_s = collected.batches, collected.opened_s
+    if collected.closed_s is None:
+        return Window("total", opened_s, max((batch.end_s for batch in batches), default=opened_s))
+    config, closed_s = ready.setup.config, collected.closed_s
+    steady = full_batches_span(batches)
+    if config.backend == "openai":
+        ended: list[Batch | FailedRequest] = [*batches, *collected.failed]
+        closed_s = max((each.end_s for each in ended), default=closed_s)  # what this process does after is not counted
+        if config.load.duration_s is not None:  # what comes later is the drain
+            over_s = opened_s + config.load.duration_s
+            closed_s = over_s if len(ended) < config.num_prompts else min(closed_s, over_s)
+        sent = [(min(each.start_s, closed_s), min(each.end_s, closed_s)) for each in ended]
+        steady = in_flight_span(sent, config.load.in_flight)
+    warmup = ready.warmup.result if ready.settled else None
+    return choose_window(config.measurement.window, warmup, steady, opened_s, closed_s)
+
+
+def _keep(measurement: Measurement, share: int, output_dir: Path | None, error: BaseException) -> bool:
+    """Keep what an unfinished run has measured of its `share` of the requests, and note on `error` where.
+
+    False where it could not be kept.
+    """
+    finished = sum(len(batch.requests) for batch in measurement.batches)
+    if not finished:
+        return True
+    if output_dir is None:
+        error.add_note(f"{finished} finished requests are lost: no output directory was given")
+        return True
+    try:
+        path = save_raw_result(raw_result(measurement).model_copy(update={"is_partial": finished < share}), output_dir)
+    except (OSError, ValueError) as second:
+        error.add_note(f"{finished} finished requests could not be kept: {second}")
+        return False
+    error.add_note(f"{finished} finished requests are kept in {path}")
+    return True
+
+
+def new_experiment_id(moment: datetime) -> str:
+    """Of a run that begins at `moment`. Sorts by time; the random end keeps runs of one second apart."""
+    return f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"

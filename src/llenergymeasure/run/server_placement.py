@@ -1,0 +1,127 @@
+"""Where a server works, as far as this machine can tell: what meters it, and on which devices it is."""
+
+import os
+from dataclasses import replace
+from typing import Any
+
+import psutil
+
+from llenergymeasure.backends.openai.server.server import Server, is_here
+from llenergymeasure.config.models import ExperimentConfig, UserConfig
+from llenergymeasure.domain.model import ModelFacts
+from llenergymeasure.energy.selection import Choice, Sources, choose_meter, no_meter
+from llenergymeasure.energy.sensors.nvml import BoardUse, board_use
+
+GREW_BYTES = 64_000_000
+"""By so much a board's memory in use grows at the least where a model is loaded: a CUDA context alone takes more."""
+
+NO_CPU_SECONDS = "the server was not started here, so the CPU time of its processes is not known"
+CANNOT_TELL = (
+    "which processes are the server's cannot be seen from here, and several GPUs have some; name its GPUs in "
+    "CUDA_VISIBLE_DEVICES"
+)
+GUESSED = "The server's processes cannot be seen from here: the one GPU that has any, {uuid}, is taken to be its."
+RAN_BEFORE = "no baseline without the model: the server ran before"
+
+
+class ServerSite:
+    """Of the server of one run; made before it is started. `library` takes the place of pynvml."""
+
+    def __init__(self, config: ExperimentConfig, server: Server, sources: Sources, library: Any = None) -> None:
+        self._config = config
+        self._server = server
+        self._sources = sources
+        self._library = library
+        self._host = config.openai.address[0]
+        self._is_here = server.is_launched or is_here(self._host)
+        self._before = self._board_use() if server.is_launched else {}
+
+    @property
+    def elsewhere(self) -> str | None:
+        """Why this machine's sensors say nothing of the server; None where they do."""
+        return None if self._is_here else f"the server is on another machine ({self._host}): nothing here can meter it"
+
+    def choose_meter(self, user: UserConfig) -> Choice:
+        """The meter of this machine, if the server is on it."""
+        if self.elsewhere is not None:
+            return no_meter(self.elsewhere)
+        spent = self._server.cpu_seconds if self._server.is_launched else NO_CPU_SECONDS
+        chosen = choose_meter(self._config.energy, user, self._sources, cpu_seconds=spent)
+        if not self._server.is_launched:
+            chosen.meter.adopt(self._pids_at_the_driver(self._board_use()))
+        return chosen
+
+    def why_not_bare(self) -> str | None:
+        """Why the machine cannot be watched without the model."""
+        return None if self._server.is_launched else RAN_BEFORE
+
+    def placed(self, model: ModelFacts) -> ModelFacts:
+        """The facts of the model, with the devices that it is on."""
+        device, uuids = self._devices()
+        effective = {**model.effective, "device": device}
+        return replace(
+            model,
+            device=device,
+            device_uuids=uuids,
+            unmetered=self._unmetered(device, uuids),
+            remarks=(GUESSED.format(uuid=uuids[0]),) if self._guessed and len(uuids) == 1 else (),
+            effective=effective,
+        )
+
+    def _unmetered(self, device: str, uuids: tuple[str, ...]) -> str | None:
+        """Why there is no energy that is the server's; None where its devices are known."""
+        if self.elsewhere is not None:
+            return self.elsewhere
+        if self._guessed and len(uuids) > 1:
+            return CANNOT_TELL
+        estimated = self._config.energy.source in ("auto", "estimate") and self._sources.rapl.unavailable is not None
+        return NO_CPU_SECONDS if device == "cpu" and not self._server.is_launched and estimated else None
+
+    @property
+    def _guessed(self) -> bool:
+        """Whether a server that ran before is taken to be on GPUs that have processes which may be others', for want of
+        knowing better; who names the GPUs knows."""
+        if "CUDA_VISIBLE_DEVICES" in os.environ or self._server.is_launched or not self._is_here:
+            return False
+        pids = self._server.pids()
+        return pids is None or not any(use.pids & pids for use in self._board_use().values())
+
+    def _devices(self) -> tuple[str, tuple[str, ...]]:
+        if not self._is_here:
+            return "remote", ()
+        if self._config.device == "cpu" or not self._sources.nvml.boards:
+            return "cpu", ()
+        used = self._used()
+        uuids = tuple(board.uuid for board in self._sources.nvml.boards if board.uuid in used)
+        if not uuids and self._config.device == "cuda":
+            return "cuda", tuple(board.uuid for board in self._sources.nvml.boards)
+        return ("cuda", uuids) if uuids else ("cpu", ())
+
+    def _used(self) -> set[str]:
+        """The boards that have a process of the server; of one that was started here, where processes have other
+        numbers than at the driver (in a container), those whose memory has filled since."""
+        now = self._board_use()
+        if not self._server.is_launched:
+            pids = self._pids_at_the_driver(now)
+            return {uuid for uuid, use in now.items() if (use.pids if pids is None else use.pids & pids)}
+        pids = self._server.pids() or frozenset()
+        return {uuid for uuid, use in now.items() if use.pids & pids} or {
+            uuid
+            for uuid, use in now.items()
+            if uuid in self._before and use.memory_bytes - self._before[uuid].memory_bytes > GREW_BYTES
+        }
+
+    def _pids_at_the_driver(self, now: dict[str, BoardUse]) -> frozenset[int] | None:
+        """The processes of a server that ran before. Where none of them is on a board, those on boards that are no
+        processes here are it too: in a container the driver has other numbers. None where they cannot be told."""
+        pids, on_boards = self._server.pids(), frozenset(pid for use in now.values() for pid in use.pids)
+        if pids is None or pids & on_boards:
+            return pids
+        return pids | {pid for pid in on_boards if not psutil.pid_exists(pid)}
+
+    def _board_use(self) -> dict[str, BoardUse]:
+        if self._library is None:
+            import pynvml
+
+            self._library = pynvml
+        return board_use(self._library, self._sources.nvml.boards)

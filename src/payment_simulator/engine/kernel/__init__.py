@@ -1,0 +1,1 @@
+"""The compiled engine: the same settlement as the reference, as arrays and loops."""

@@ -1,0 +1,1 @@
+"""The engine in plain Python: the definition that the compiled one must equal."""

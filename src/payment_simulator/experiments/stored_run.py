@@ -1,0 +1,168 @@
+"""A run as a database holds it, read: what was done, decided and found."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from typing import Any
+
+from pydantic import ValidationError
+
+from labledger.errors import ConfigError, UnreadableFileError
+from payment_simulator.experiments.config import ExperimentConfig
+from payment_simulator.experiments.parameters import numbers_of, written
+from payment_simulator.experiments.persistence import (
+    EventRecord,
+    ExperimentRecord,
+    ExperimentRepository,
+    IterationRecord,
+)
+from payment_simulator.experiments.proposers.protocol import PolicyDocument
+from payment_simulator.experiments.runner.state import by_iteration, tokens_of
+from payment_simulator.experiments.setup import Resolved
+from payment_simulator.policy.policies import read_policy
+
+LATEST = "latest"
+NAMED_AT_MOST = 5
+VERDICTS = {"policy_accepted": True, "policy_rejected": False}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was proposed for a bank, and what came of it. Costs are its own, in cents, None where it was not priced.
+
+    `policy` is None of an answer that was no policy.
+    """
+
+    iteration: int
+    agent_id: str
+    policy: PolicyDocument | None
+    accepted: bool
+    reason: str
+    old_cost: int | None
+    new_cost: int | None
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """One run: its record, its iterations, its events."""
+
+    record: ExperimentRecord
+    iterations: list[IterationRecord]
+    events: list[EventRecord]
+
+    @classmethod
+    def load(cls, repository: ExperimentRepository, target: str) -> "StoredRun":
+        """The run that `target` names: an id, the start of one alone, or `latest`, the last to be started.
+
+        Raises:
+            ConfigError: none is named so, or more than one.
+            DatabaseError: it could not be read.
+        """
+        record = _named(repository, target)
+        # Of a run that goes on: no event is of an iteration that is not there yet.
+        events = repository.get_events(record.experiment_id)
+        return cls(record, repository.get_iterations(record.experiment_id), events)
+
+    @property
+    def agent_ids(self) -> list[str]:
+        """Its banks, as far as they are known."""
+        return sorted(self.iterations[0].per_agent_costs if self.iterations else self.record.final_policies or {})
+
+    @cached_property
+    def decisions(self) -> list[Decision]:
+        """Every proposal and what came of it, in order."""
+        return _decisions(self.events)
+
+    def decisions_of(self, iteration: int) -> list[Decision]:
+        """Those of an iteration, in order."""
+        return _decisions(self.events_of(iteration))
+
+    def events_of(self, iteration: int) -> list[EventRecord]:
+        """Those of an iteration, in order."""
+        return self._by_iteration.get(iteration, [])
+
+    @cached_property
+    def _by_iteration(self) -> dict[int, list[EventRecord]]:
+        return by_iteration(self.events)
+
+    @property
+    def tokens(self) -> int:
+        """What its models were paid for."""
+        return sum(tokens_of(event.event_data) for event in self.events if event.event_type == "llm_interaction")
+
+    @cached_property
+    def setting(self) -> tuple[ExperimentConfig, Resolved]:
+        """What it ran with, from the database alone.
+
+        Raises:
+            UnreadableFileError: it was stored without, or what is stored is none.
+        """
+        try:
+            config = ExperimentConfig.model_validate(self.record.config)
+            return config, Resolved.from_dict(self.record.scenario or {})
+        except ValidationError as error:
+            found = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:3])
+            raise self.unreadable(f"its configuration or scenario is none: {found}") from error
+        except (KeyError, TypeError, ValueError, ConfigError) as error:
+            reason = "is not stored" if self.record.scenario is None else f"is none: {error!r}"
+            raise self.unreadable(f"its scenario {reason}") from error
+
+    def unreadable(self, problem: str) -> UnreadableFileError:
+        """The error of whoever finds that it cannot be used."""
+        return UnreadableFileError(f"{self.record.experiment_id}: {problem}")
+
+    def parameters(self, agent_id: str, policy: PolicyDocument) -> dict[str, float]:
+        """The numbers of a bank's policy, the share of its pool that it borrows first.
+
+        Raises:
+            UnreadableFileError: as `setting`, or the policy is none.
+        """
+        if problems := read_policy(policy)[1]:
+            problem = ": ".join(filter(None, problems[0]))
+            raise self.unreadable(f"a policy of {agent_id} is none: {problem}; `replay` tells which")
+        return numbers_of(policy, next(each for each in self.setting[1].scenario.agents if each.id == agent_id))
+
+
+def policy_text(policy: PolicyDocument) -> str:
+    """A policy in a few words: its kind and its numbers, not its trees."""
+    inside = policy.get("document", policy)
+    kind = policy.get("type", "FromJson" if "version" in inside else "Fifo")
+    name = [str(inside["policy_id"])] if "policy_id" in inside else []
+    numbers = {name: value for _, name, value in written(policy)}
+    return ", ".join([str(kind), *name, *(f"{key} {value}" for key, value in numbers.items())])
+
+
+def _named(repository: ExperimentRepository, target: str) -> ExperimentRecord:
+    records = repository.list_experiments()
+    exact = [record for record in records if record.experiment_id == target]
+    if exact or (target == LATEST and records):
+        return (exact or records)[0]
+    found = [record for record in records if target and record.experiment_id.startswith(target)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        begin = ", ".join(record.experiment_id for record in found[:NAMED_AT_MOST])
+        raise ConfigError(f"{target}: {len(found)} runs have an id that begins so ({begin}); name one of them")
+    names = [record.experiment_id for record in records]
+    if not names:
+        raise ConfigError(f"{repository.path}: there is no run in it yet")
+    near = get_close_matches(target, names, n=NAMED_AT_MOST, cutoff=0.3) or names[:NAMED_AT_MOST]
+    raise ConfigError(f"{repository.path}: there is no run {target}; near it are {', '.join(near)}")
+
+
+def _decisions(events: Iterable[EventRecord]) -> list[Decision]:
+    return [_decision(event) for event in events if event.event_type in VERDICTS]
+
+
+def _decision(event: EventRecord) -> Decision:
+    data: dict[str, Any] = event.event_data
+    return Decision(
+        iteration=event.iteration,
+        agent_id=str(data.get("agent_id")),
+        policy=data.get("policy"),
+        accepted=VERDICTS[event.event_type],
+        reason=str(data.get("reason", "")),
+        old_cost=data.get("old_cost"),
+        new_cost=data.get("new_cost"),
+    )
