@@ -71,7 +71,7 @@ class Recording:
             columns = self._devices.get(device)
             return columns.rows(device) if columns else []
 
-    def counter(self, device: str) -> "list[Reading]":
+    def counter(self, device: str) -> "list[CounterSample]":
         """The reads that have energy, as the tick log takes them."""
         with self._lock:
             own = self._devices.get(device) or _Columns()
@@ -184,4 +184,4 @@ def read_trace(path: Path) -> Recording:
         rows = pq.read_table(path, columns=list(SensorSample._fields), page_checksum_verification=True).to_pylist()
         return Recording(sorted((SensorSample(**row) for row in rows), key=lambda read: read.before_s))
     except (OSError, pa.ArrowException, TypeError) as error:
-        raise OSError(f"{path}: no trace (columns {', '.join(Read._fields)}): {error}") from error
+        raise OSError(f"{path}: no trace (columns {', '.join(SensorSample._fields)}): {error}") from error

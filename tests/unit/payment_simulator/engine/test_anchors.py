@@ -10,7 +10,7 @@ from payment_simulator import draw_arrivals, load_scenario, simulate
 from payment_simulator.policy.builtin import Fifo
 from payment_simulator.scenario.numbers import exact
 
-EXAMPLES = Path(__file__).parents[3] / "examples" / "payments"
+EXAMPLES = Path(__file__).parents[4] / "examples" / "payments"
 GRID = [step / 20 for step in range(21)]
 
 TWO_TICKS = [

@@ -12,7 +12,7 @@ from labledger.schema_versions import SchemaVersionWarning
 from llenergymeasure import ExperimentResult
 from llenergymeasure.results.verification import verify
 
-GOLDEN = Path(__file__).parents[2] / "golden"
+GOLDEN = Path(__file__).parents[3] / "golden"
 
 
 def golden(name):

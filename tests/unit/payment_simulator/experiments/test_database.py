@@ -239,7 +239,7 @@ def test_duckdb_is_imported_when_a_database_is_opened_and_not_before():
 
 
 def test_all_that_is_imported_is_imported_before_anybody_waits_for_us_and_pandas_is_not(path):
-    logged = ended(LOG_IMPORTS_AND_LOCKS, path, Path(__file__).parents[2]).stdout.splitlines()
+    logged = ended(LOG_IMPORTS_AND_LOCKS, path, Path(__file__).parents[3]).stdout.splitlines()
     words = [line.split()[0] for line in logged]
     assert "import" in words
     assert "import" not in words[words.index("fcntl.flock") :]
@@ -416,5 +416,5 @@ def test_a_process_that_forks_shares_nothing_with_its_child(path):
     ("end", "code"), [("", 0), ("raise KeyError", 1), ("sys.exit(3)", 3), ("import os; os._exit(4)", 4)]
 )
 def test_a_process_that_ends_without_closing_has_stored_all(path, end, code):
-    assert ended(SAVE + end, path, Path(__file__).parents[2]).returncode == code
+    assert ended(SAVE + end, path, Path(__file__).parents[3]).returncode == code
     assert len(ExperimentRepository(path, must_exist=True).list_experiments()) == 1
