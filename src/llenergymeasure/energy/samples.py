@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import numpy as np
 
+    from llenergymeasure.energy.ticklog import CounterSample
+
 
 TRACE_VERSION = "1"
 
