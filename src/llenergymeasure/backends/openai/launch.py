@@ -20,7 +20,6 @@ from typing import Any, Self
 
 import psutil
 
-from labledger.redaction import redactor
 from llenergymeasure.backends.openai.health import HealthCheck
 from llenergymeasure.backends.openai.presets import find_program, missing_program
 from llenergymeasure.backends.openai.server_log import ServerLog
@@ -52,7 +51,7 @@ class LaunchedServer:
         self._check = HealthCheck(base_url)
         self._check.refuse_others()
         command = [_executable(command[0]), *command[1:]]
-        self._log = ServerLog(log, redactor(*keys))
+        self._log = ServerLog(log, keys)
         self._grace_s = grace_s
         self._mark = secrets.token_hex(16)
         self._heard = b""
@@ -147,9 +146,8 @@ class LaunchedServer:
         self._tree = psutil.Process(self._keeper.pid)
         os.set_blocking(self._reports, False)
         with contextlib.suppress(BrokenPipeError):  # it has ended; see below
-            _stream(self._keeper.stdin).write(
-                json.dumps({"command": command, "grace_s": self._grace_s}).encode() + b"\n"
-            )
+            task = {"command": command, "grace_s": self._grace_s, "log": self._log.arguments}
+            _stream(self._keeper.stdin).write(json.dumps(task).encode() + b"\n")
         first: dict[str, Any] = {}
         while not first and self._keeper.returncode is None:  # which is known once it has nothing more to say
             first = next(iter(self._listen(None)), {})
@@ -199,15 +197,16 @@ class LaunchedServer:
         try:
             self._keeper.wait(self._grace_s + KILL_PATIENCE_S)
         except subprocess.TimeoutExpired:
-            left = ", ".join(map(str, self.pids()))
-            raise BackendError(
-                f"the server's processes {left} do not end, though killed; {self._log.quoted()}"
-            ) from None
+            if left := ", ".join(map(str, self.pids())):
+                raise BackendError(
+                    f"the server's processes {left} do not end, though killed; {self._log.quoted()}"
+                ) from None
+            self._keeper.wait()  # it overwrites the keys in a long log
         if self._keeper.returncode != 0:
             self._end_what_is_left()
+            self._log.overwrite_keys()
         _stream(self._keeper.stdout).close()
         self._is_closed = True
-        self._log.overwrite_keys()
 
     def _end_what_is_left(self) -> None:
         """Kill what the keeper, killed itself, could not."""

@@ -5,11 +5,12 @@ overwritten at the end.
 import contextlib
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from labledger.files import joined_directory
-from labledger.redaction import TAIL, Redactor
+from labledger.redaction import TAIL, redactor
 from labledger.regular_files import open_regular
 from labledger.untrusted_text import clean
 from llenergymeasure.errors import BackendError
@@ -23,10 +24,16 @@ ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?
 class ServerLog:
     """One server's log, which is quoted without the keys: a server may print one that it was given."""
 
-    def __init__(self, path: Path, keys: Redactor) -> None:
+    def __init__(self, path: Path, keys: Sequence[str], began: int = 0) -> None:
         self.path = path
-        self._keys = keys
-        self._began = 0
+        self._keys = redactor(*keys)
+        self._written = keys
+        self._began = began
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The same log, as JSON: what another process makes it of."""
+        return {"path": os.fspath(self.path.absolute()), "keys": list(self._written), "began": self._began}
 
     def open(self) -> BinaryIO:
         """The file, to add to; what it has from here on is what is quoted.
