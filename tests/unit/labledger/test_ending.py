@@ -47,3 +47,15 @@ def test_a_hangup_waits_until_what_has_to_be_whole_is_whole():
         assert heard == ["hangup"]
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_command_that_is_metered_under_nohup_goes_on_after_a_hangup():
+    program = [sys.executable, "-c", "from llenergymeasure.cli.main import main; main()", "meter", "--"]
+    done = subprocess.run(
+        [*program, "sh", "-c", "kill -HUP $$; kill -HUP $PPID; echo goes on"],
+        capture_output=True,
+        encoding="utf-8",
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    assert done.returncode == 0
+    assert "goes on" in done.stdout

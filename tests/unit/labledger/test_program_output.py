@@ -1,6 +1,8 @@
 """What a program prints besides its answers: warnings, and tracebacks with --debug."""
 
 import logging
+import os
+import subprocess
 import sys
 import warnings
 
@@ -91,3 +93,24 @@ def test_a_handler_that_a_library_makes_for_itself_prints_no_key(program, capsys
     assert "[a library] said" in err
     assert KEY not in err
     assert "\u202e" not in err
+
+
+OF_OPENAI = """
+import logging, os, openai, httpx
+from labledger.printed import clean_logs
+
+logging.getLogger("httpx").setLevel(logging.INFO)
+if os.environ["IS_CLEANED"] == "yes":
+    clean_logs()
+transport = httpx.MockTransport(lambda request: httpx.Response(200))
+httpx.Client(transport=transport).get("http://127.0.0.1/?token=" + os.environ["OPENAI_API_KEY"])
+"""
+
+
+@pytest.mark.parametrize(("is_cleaned", "shown"), [("no", KEY), ("yes", "(the key)")])
+def test_the_log_handler_that_openai_log_makes_prints_no_key(is_cleaned, shown):
+    pytest.importorskip("openai")
+    environment = {**os.environ, "OPENAI_LOG": "debug", "OPENAI_API_KEY": KEY, "IS_CLEANED": is_cleaned}
+    done = subprocess.run([sys.executable, "-c", OF_OPENAI], capture_output=True, encoding="utf-8", env=environment)
+    assert done.returncode == 0
+    assert f"/?token={shown}" in done.stderr
