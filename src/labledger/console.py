@@ -3,6 +3,7 @@
 Every text that is shown passes here: none is read as markup, and none tells a terminal what to do.
 """
 
+import contextlib
 import shutil
 import sys
 import time
@@ -86,8 +87,9 @@ class StderrProgress:
         self._name = ""
 
     def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+        with contextlib.suppress(OSError):  # a terminal that has gone does not end the job
+            self._stream.write(text)
+            self._stream.flush()
 
 
 def print_facts(title: str, facts: Iterable[tuple[str, str]], *, to_stderr: bool = False) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import typer
 
 from labledger.commands import reporting_errors
+from labledger.ending import is_ignored
 from labledger.errors import LabledgerError
 
 if TYPE_CHECKING:
@@ -182,7 +183,9 @@ class Command:
         self._exit_code = EXIT_NOT_FOUND
 
     def __enter__(self) -> Self:
-        self._handlers = {number: signal.signal(number, self._pass_on) for number in PASSED_ON}
+        self._handlers = {
+            number: signal.signal(number, self._pass_on) for number in PASSED_ON if not is_ignored(number)
+        }  # what is ignored, as under `nohup`, the command ignores too
         try:
             self._process = subprocess.Popen(  # noqa: S603 - running it is what the user asks for
                 self._arguments, stdout=sys.stderr if self._output_to_stderr else None

@@ -3,8 +3,9 @@
 `python -m llenergymeasure.energy.sampler SPEC`, SPEC being JSON: `{"nvml": {"uuids", "counter", "sampling_hz"}}` or
 `{"rapl": {"domains": [[name, path], …]}}`. It writes lines of JSON to standard output: `{"ready": true}` or
 `{"error": text}` first, then `{"reads": [...], "states": [...]}` every second and at once for each byte on
-standard input, with `"flush": n` once it has seen n of them. It ignores SIGINT, and ends when standard input closes or
-its parent is gone: a run that is interrupted still gets its last reads, and a run that is killed leaves nothing behind.
+standard input, with `"flush": n` once it has seen n of them. It ignores SIGINT and SIGHUP, and ends when standard input
+closes or its parent is gone: a run that is interrupted still gets its last reads, and a run that is killed leaves
+nothing behind.
 """
 
 import json
@@ -25,7 +26,8 @@ PASS_ON_EVERY_S = 1.0
 
 def main(arguments: list[str]) -> None:
     """Sample until standard input closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     parent = os.getppid()
     try:
         tasks = list(_sensor(json.loads(arguments[0])).tasks())
