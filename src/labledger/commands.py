@@ -1,4 +1,4 @@
-"""What becomes of an error: one message on stderr and an exit code; a traceback only with `--debug`."""
+"""Command lines: their options, and one message on stderr and an exit code for an error; a traceback with `--debug`."""
 
 import contextlib
 import functools
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -26,6 +26,30 @@ from labledger.untrusted_text import clean, clean_lines
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
+
+
+def make_app(name: str, about: str) -> typer.Typer:
+    """Return the command line `name`, to which commands are added; `about` is the first line of its help.
+
+    It has the options `--version` and `--debug`; without a command it prints its help.
+    """
+    app = typer.Typer(name=name, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+    def show_version(value: bool) -> None:
+        if value:
+            typer.echo(f"{name} {version('labledger')}")
+            raise typer.Exit
+
+    @app.callback(help=about)
+    def options(
+        version: Annotated[
+            bool, typer.Option("--version", help="Show the version and exit.", callback=show_version, is_eager=True)
+        ] = False,
+        debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    ) -> None:
+        pass
+
+    return app
 
 
 class Terminated(KeyboardInterrupt):
@@ -130,10 +154,3 @@ _format_warning = warnings.formatwarning
 
 def _printable_warning(*warning: Any, **more: Any) -> str:
     return clean_lines(_format_warning(*warning, **more))
-
-
-def show_version(value: bool, name: str) -> None:
-    """What --version does."""
-    if value:
-        typer.echo(f"{name} {version('labledger')}")
-        raise typer.Exit
