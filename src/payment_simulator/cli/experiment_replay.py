@@ -71,9 +71,9 @@ def _row(number: int | None, checks: list["Check"]) -> list[str]:
 
 
 def _difference(check: "Check") -> str:
-    from payment_simulator.experiments.comparison import differences
+    from labledger.comparison import diff
 
-    found = differences(check.stored, check.found)
+    found = diff(check.stored, check.found)
     parts = [(f"{path}: " if path else "", _text(one), _text(other)) for path, (one, other) in found.items()]
     return "; ".join(f"{where}stored {one}, found {other}" for where, one, other in parts)
 
