@@ -204,8 +204,8 @@ def print_line(text: str, *, to_stderr: bool = False) -> None:
 
 
 def print_json(document: str) -> None:
-    """A JSON document on stdout; what a terminal would obey, or not show, is escaped in it."""
-    print_answer(escaped_json(document))
+    """Print a JSON document on stdout; what a terminal would obey, or not show, is escaped in it."""
+    print_answer(escaped_json(document, getattr(sys.stdout, "encoding", None) or "utf-8"))
 
 
 def print_answer(text: str, *, to_stderr: bool = False) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labledger.commands import reporting_errors
-from payment_simulator.cli.stored_runs import AsJson, Db, Run, as_json, cents, gap, load_run
+from labledger.json_text import dump_json
+from payment_simulator.cli.stored_runs import AsJson, Db, Run, cents, gap, load_run
 
 if TYPE_CHECKING:
     from payment_simulator.experiments.comparison import CostDifference
@@ -42,7 +43,7 @@ def compare(
     scenarios = diff(one.record.scenario or {}, other.record.scenario or {})
     found = final_differences(one, other, margin / 100)
     if json:
-        print_json(as_json(_compared(one, other, configs | scenarios, found)))
+        print_json(dump_json(_compared(one, other, configs | scenarios, found)))
         return
     print_answer(f"first:  {one.record.experiment_id}\nsecond: {other.record.experiment_id}\n")
     _print_differences(configs | scenarios)

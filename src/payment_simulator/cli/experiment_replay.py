@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from labledger.commands import EXIT_FAILED, reporting_errors
-from payment_simulator.cli.stored_runs import AsJson, Db, Run, as_json, load_run
+from labledger.json_text import dump_json
+from payment_simulator.cli.stored_runs import AsJson, Db, Run, load_run
 
 if TYPE_CHECKING:
     from payment_simulator.experiments.replay import Check
@@ -23,7 +24,7 @@ def replay(ctx: typer.Context, run: Run, db: Db = None, json: AsJson = False) ->
     stored = load_run(run, db)
     checks = _replayed(stored)
     if json:
-        print_json(as_json([asdict(each) | {"same": each.is_same} for each in checks]))
+        print_json(dump_json([asdict(each) | {"same": each.is_same} for each in checks]))
     else:
         numbers = [*(each.iteration_number for each in stored.iterations), None]
         by_number: dict[int | None, list[Check]] = {number: [] for number in numbers}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labledger.commands import reporting_errors
+from labledger.json_text import dump_json
 
 if TYPE_CHECKING:
     from payment_simulator.engine.outcome import Outcome
@@ -70,9 +71,7 @@ def run(
     report = _report(scenario, used_seed, outcome, loaded.scenario.simulation.ticks, timing)
     try:
         if json:
-            import json as json_module
-
-            print_json(json_module.dumps(report, indent=2))
+            print_json(dump_json(report))
         else:
             _print(report)
     finally:  # files are kept even if nobody reads the answer to its end
