@@ -45,17 +45,15 @@ def replay(ctx: typer.Context, run: Run, db: Db = None, json: AsJson = False) ->
 
 
 def _replayed(run: "StoredRun") -> list["Check"]:
-    from labledger.console import StderrProgress
+    from payment_simulator.cli.waiting import shown_progress
     from payment_simulator.experiments.replay import replay as replay_run
 
-    progress, checks = StderrProgress(), []
-    progress.phase("replaying")
-    try:
+    checks = []
+    with shown_progress() as progress:
+        progress.phase("replaying")
         for check in replay_run(run):
             checks.append(check)
             progress.update(check.iteration or 0, len(run.iterations))
-    finally:
-        progress.finish()
     return checks
 
 
