@@ -60,8 +60,8 @@ class StderrProgress:
     after five seconds, and one after each half minute in which nothing else was written. For this a thread looks twice
     a second, which takes some microseconds: too few to show in what is measured meanwhile.
 
-    A phase that ends within `shown_after_s` is not shown. `note` returns more to say of the present moment, "" where
-    there is nothing; the thread calls it. As a context manager it finishes at the end.
+    A phase that ends within `shown_after_s` is not shown. `note` returns what the job does at this moment, if that is
+    more than the phase's name says, else ""; the thread calls it. As a context manager it finishes at the end.
     """
 
     def __init__(
@@ -125,9 +125,8 @@ class StderrProgress:
             is_time = now_s - self._shown_s >= alive_s and took_s >= self._shown_after_s
             if self._name and (is_time or (note and note != self._noted)):
                 self._noted = note
-                more = f" ({clean(note)})" if note else ""
                 seconds = f" … {took_s:.0f} s" if self._live else f": {took_s:.0f} s so far"
-                self._show(f"{self._name}{self._state}{seconds}{more}")
+                self._show((clean(note) or self._name + self._state) + seconds)
 
     def finish(self) -> None:
         """Close the last phase."""

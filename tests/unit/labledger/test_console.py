@@ -172,7 +172,7 @@ def test_a_note_is_shown_as_soon_as_there_is_one_and_once(clock):
     with StderrProgress(stream, shown_after_s=1.0, note=lambda: next(notes)) as progress:
         progress.phase("simulate")
         passed(progress, clock, 2)
-    assert stream.getvalue().splitlines() == ["simulate: 1 s so far (compiling)", "simulate: 2.0 s"]
+    assert stream.getvalue().splitlines() == ["compiling: 1 s so far", "simulate: 2.0 s"]
 
 
 def test_a_message_stands_above_the_line_of_the_phase(clock):
