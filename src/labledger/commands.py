@@ -57,12 +57,12 @@ class Terminated(KeyboardInterrupt):
 
 
 def terminate(number: int, frame: FrameType | None) -> None:
-    """The handler of SIGTERM."""
+    """End the program as Ctrl-C does; the handler of SIGTERM."""
     raise Terminated
 
 
 def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """A command (its first parameter is the context) that ends with a message and a code, never a traceback."""
+    """Return `command`, whose first parameter is the context, so that an error ends it with a message and a code."""
 
     @functools.wraps(command)
     def reported(ctx: typer.Context, *args: Any, **kwargs: Any) -> None:
@@ -104,11 +104,11 @@ def _report(message: str, error: BaseException) -> None:
     print_error("\n".join([message, *getattr(error, "__notes__", [])]))
 
 
-_told: set[str] = set()
+_printed: set[str] = set()
 
 
 @contextlib.contextmanager
-def telling_warnings(name: str) -> Iterator[None]:
+def printing_warnings(name: str) -> Iterator[None]:
     """Print warnings to standard error, with the file's `name`; one of another schema version once for all files."""
     from labledger.schema_versions import SchemaVersionWarning
 
@@ -118,9 +118,9 @@ def telling_warnings(name: str) -> Iterator[None]:
     for warning in caught:
         of_all = issubclass(warning.category, SchemaVersionWarning)
         text = str(warning.message) if of_all else clean(f"warning: {name}: {warning.message}")
-        if text not in _told:
+        if text not in _printed:
             print_answer(text, to_stderr=True)
-            _told.add(text)
+            _printed.add(text)
 
 
 def run_program(program: Callable[[], object]) -> None:
@@ -142,10 +142,10 @@ def run_program(program: Callable[[], object]) -> None:
 
 
 class PrintableLines(logging.Formatter):
-    """Log lines as `clean_lines` leaves them, without the environment's keys: libraries log what they are told."""
+    """Log lines as `clean_lines` leaves them, without the environment's keys: libraries log what they are given."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record's lines."""
+        """Return the record's lines."""
         return clean_lines(redactor(*environment_keys().values()).hide(super().format(record)))
 
 

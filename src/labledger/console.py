@@ -1,4 +1,4 @@
-"""What a person sees: progress on stderr, tables and answers on stdout.
+"""Output for people: progress on stderr, tables and answers on stdout.
 
 Every text that is shown passes here: none is read as markup, and none tells a terminal what to do.
 """
@@ -161,7 +161,7 @@ class StderrProgress:
 
 
 def print_facts(title: str, facts: Iterable[tuple[str, str]], *, to_stderr: bool = False) -> None:
-    """A table of two columns on stdout (or stderr); long values are folded, none is cut."""
+    """Print a table of two columns on stdout (or stderr); long values are folded, none is cut."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -177,7 +177,7 @@ def print_facts(title: str, facts: Iterable[tuple[str, str]], *, to_stderr: bool
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, whole: Container[str] = ()) -> None:
-    """A table on stdout, nothing of it cut.
+    """Print a table on stdout, nothing of it cut.
 
     On a terminal that is too narrow for it, long texts are folded between words, and columns that do not fit even then
     follow in a table of their own, beside the first column again: no number or name is broken that has a line's room.
@@ -191,7 +191,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, whole: 
 
 
 def _parts_that_fit(cells: list[list[str]], room: int, whole: Container[str]) -> Iterable[list[list[str]]]:
-    """The columns in groups that fit side by side, each group with the first column before it."""
+    """Return the columns in groups that fit side by side, each group with the first column before it."""
     least = _least_widths(cells, whole)
     groups = [[0]]
     for column in range(1, len(least)):
@@ -216,12 +216,12 @@ def _laid_out(cells: list[list[str]], room: int, whole: Container[str]) -> str:
 
 
 def _table_width(widths: Sequence[int]) -> int:
-    """With the gaps between columns, and a space before the first."""
+    """Return the width of a table, with the gaps between columns and a space before the first."""
     return 1 + sum(widths) + len(COLUMN_GAP) * (len(widths) - 1)
 
 
 def _least_widths(cells: list[list[str]], whole: Container[str]) -> list[int]:
-    """How narrow each column may be: the names of columns and long texts are folded between words, other cells not."""
+    """Return the least width of each column: its name and long texts are folded between words, other cells not."""
 
     def least(cell: str, column: str) -> int:
         is_long = _width(cell) > MAX_UNFOLDED_WIDTH and column not in whole
@@ -240,7 +240,7 @@ def _row_lines(row: Sequence[str], widths: Sequence[int]) -> Iterable[str]:
 
 
 def _folded(text: str, width: int) -> list[str]:
-    """Lines of at most `width`, broken between words; only a word that is wider is broken inside."""
+    """Return lines of at most `width`, broken between words; only a word that is wider is broken inside."""
     if _width(text) <= width:
         return [text]
     from rich.cells import chop_cells
@@ -255,7 +255,7 @@ def _folded(text: str, width: int) -> list[str]:
 
 
 def _width(text: str) -> int:
-    """On a terminal, where some letters take two places and some none."""
+    """Return the places that a text takes on a terminal, where some letters take two and some none."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -264,12 +264,12 @@ def _width(text: str) -> int:
 
 
 def print_error(message: str) -> None:
-    """`error: …` on stderr."""
+    """Print `error: …` on stderr."""
     print_answer(f"error: {message}", to_stderr=True)
 
 
 def print_line(text: str, *, to_stderr: bool = False) -> None:
-    """One line on stdout (or stderr), whatever line breaks a name or a warning in it has."""
+    """Print one line on stdout (or stderr), whatever line breaks a name or a warning in it has."""
     print_answer(clean(text), to_stderr=to_stderr)
 
 
@@ -279,8 +279,9 @@ def print_json(document: str) -> None:
 
 
 def print_answer(text: str, *, to_stderr: bool = False) -> None:
-    """Lines of text on stdout (or stderr), at once, as `clean_lines` leaves them; a line or dots that the stream has no
-    sign for are plainer.
+    """Print lines of text on stdout (or stderr), at once, as `clean_lines` leaves them.
+
+    A line or dots that the stream has no sign for are plainer.
     """
     stream: TextIO | None = sys.stderr if to_stderr else sys.stdout
     if stream is None:  # closed from outside; `print` would take the other one

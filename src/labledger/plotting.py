@@ -27,7 +27,7 @@ MAX_DRAWN, MAX_DRAWN_AT_LINE = 100, 30
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 MAX_LINES = len(COLOURS) * len(DASHES) - 4
-"""Of more lines in one panel only the range and the median are drawn: they could not be told apart."""
+"""Lines in one panel; of more, which look alike, only the range and the median are drawn."""
 MUTED = "#555555"
 
 WIDTH_IN, PANEL_IN, HEAD_IN, NAME_IN = 7.2, 2.0, 0.75, 0.15
@@ -90,7 +90,7 @@ def line_style(index: int, lines: int) -> dict[str, Any]:
 
 
 def whole_numbers(axis: Any) -> None:
-    """Let an axis have ticks at whole numbers only, such as cents; large ones are told in millions or billions."""
+    """Let an axis have ticks at whole numbers only, such as cents; large ones are written in millions or billions."""
     from matplotlib.ticker import MaxNLocator
 
     def text(value: float, _: object) -> str:

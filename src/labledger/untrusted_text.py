@@ -16,7 +16,7 @@ BEYOND_ASCII = re.compile(r"[^\t\n -~]")
 
 
 def clean(text: str, limit: int | None = None) -> str:
-    """`text` on one printable line of valid Unicode, at most `limit` characters long.
+    """Return `text` on one printable line of valid Unicode, at most `limit` characters long.
 
     Blanks of every kind, tabs and line breaks become spaces; other characters that cannot be printed become U+FFFD, so
     that one sees that something stood there. A text that is cut ends with an ellipsis.
@@ -29,7 +29,7 @@ def clean(text: str, limit: int | None = None) -> str:
 
 
 def clean_lines(text: str) -> str:
-    """`text` with its line breaks (`\\n`) and tabs, and otherwise as `clean` leaves it."""
+    """Return `text` with its line breaks (`\\n`) and tabs, and otherwise as `clean` leaves it."""
     return "\n".join(_clean_tabbed(line) for line in text.split("\n"))
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from labledger.commands import EXIT_FAILED, reporting_errors, telling_warnings
+from labledger.commands import EXIT_FAILED, printing_warnings, reporting_errors
 from labledger.json_text import dump_json
 from llenergymeasure.cli.compare import compare
 from llenergymeasure.cli.loading import load, load_all, load_rows
@@ -99,7 +99,7 @@ def export(
     if format not in ("csv", "parquet", "json"):
         raise ConfigError(f"--format: {format!r} is none of csv, parquet, json")
     rows = load_rows(directory)
-    with telling_warnings("export"):
+    with printing_warnings("export"):
         path = export_rows(rows, format, output or Path(f"results.{format}"))  # type: ignore[arg-type]
     print_answer(f"{len(rows)} results in {path}")
 
@@ -118,7 +118,7 @@ def sql(
     from llenergymeasure.results.query import query_results
 
     found = [(path.parent, flat_row(result, path.parent)) for path, result in load_all(directory)]
-    with telling_warnings("sql"):
+    with printing_warnings("sql"):
         names, rows = query_results(query, [folder for folder, _ in found], [row for _, row in found])
     if json:
         print_json(dump_json([dict(zip(names, map(_plain, row), strict=True)) for row in rows]))
@@ -171,7 +171,7 @@ def recover(
     from labledger.console import print_answer
     from llenergymeasure.results import recovery
 
-    with telling_warnings(directory.name):
+    with printing_warnings(directory.name):
         leftovers = recovery.find_leftovers(directory)
         outcomes = [_recover(leftover, directory, remove) for leftover in leftovers]
     if not leftovers:

@@ -30,10 +30,10 @@ def load_result(path: Path) -> "ExperimentResult":
     Raises:
         OSError, UnreadableFileError: as `ExperimentResult.from_json`.
     """
-    from labledger.commands import telling_warnings
+    from labledger.commands import printing_warnings
     from payment_simulator.experiments.result import ExperimentResult
 
-    with telling_warnings(path.parent.name):
+    with printing_warnings(path.parent.name):
         return ExperimentResult.from_json(path)
 
 

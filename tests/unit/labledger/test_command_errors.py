@@ -80,7 +80,7 @@ def test_a_module_of_ours_that_is_missing_is_a_defect():
     ],
     ids=["python", "with a detail", "a library's import", "the system", "a panic"],
 )
-def test_memory_that_is_out_is_said_and_is_no_defect(error, detail):
+def test_memory_that_is_out_is_named_so_and_is_no_defect(error, detail):
     ended = ended_by(error)
     assert (ended.exit_code, ended.stderr) == (1, f"error: not enough memory{detail}\n")
 

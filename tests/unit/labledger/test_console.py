@@ -1,4 +1,4 @@
-"""What a person sees: progress by the kind of stream, facts in full, and no text read as markup."""
+"""Output for people: progress by the kind of stream, facts in full, and no text read as markup."""
 
 import io
 import json
@@ -86,7 +86,7 @@ def test_a_terminal_is_not_written_to_more_often_than_a_person_reads(clock):
     assert stream.getvalue().count(CLEAR) <= 7
 
 
-def test_a_job_that_is_over_says_nothing_more(clock):
+def test_a_job_that_is_over_shows_nothing_more(clock):
     stream = io.StringIO()
     progress = StderrProgress(stream)
     progress.finish()
