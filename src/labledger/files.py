@@ -30,7 +30,7 @@ from types import FrameType
 
 COPY_CHUNK_BYTES = 1 << 20
 JOIN_TRIES = 100
-PATIENCE_S = 10.0
+LOCK_TIMEOUT_S = 10.0
 LOOK_EVERY_S = 0.02
 
 
@@ -160,10 +160,10 @@ def unheld(directory: Path, *, within: Path | None = None) -> Iterator[bool]:
 
 
 def _lock_soon(descriptor: int, directory: Path) -> None:
-    until_s = time.monotonic() + PATIENCE_S
+    until_s = time.monotonic() + LOCK_TIMEOUT_S
     while not lock(descriptor, exclusive=True, wait=False):
         if time.monotonic() > until_s:
-            reason = f"in use for {PATIENCE_S:g} s by a process that begins or ends in it; is one stopped? try again"
+            reason = f"in use for {LOCK_TIMEOUT_S:g} s by a process that begins or ends in it; is one stopped? try again"
             raise TimeoutError(errno.ETIMEDOUT, reason, os.fspath(directory))
         time.sleep(LOOK_EVERY_S)
 
