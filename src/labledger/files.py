@@ -163,7 +163,8 @@ def _lock_soon(descriptor: int, directory: Path) -> None:
     until_s = time.monotonic() + LOCK_TIMEOUT_S
     while not lock(descriptor, exclusive=True, wait=False):
         if time.monotonic() > until_s:
-            reason = f"in use for {LOCK_TIMEOUT_S:g} s by a process that begins or ends in it; is one stopped? try again"
+            seconds = f"{LOCK_TIMEOUT_S:g} s"
+            reason = f"in use for {seconds} by a process that begins or ends in it; is one stopped? try again"
             raise TimeoutError(errno.ETIMEDOUT, reason, os.fspath(directory))
         time.sleep(LOOK_EVERY_S)
 
