@@ -12,6 +12,7 @@ import typer
 from labledger.commands import reporting_errors
 from labledger.ending import is_ignored
 from labledger.errors import LabledgerError
+from labledger.json_text import dump_json
 
 if TYPE_CHECKING:
     from llenergymeasure.domain.figures import DeviceEnergy
@@ -56,8 +57,6 @@ def meter(
 
 
 def _measure(command: list[str], window: "EnergyWindow", *, as_json: bool) -> int:
-    import json
-
     from labledger.console import print_facts, print_json, print_line
     from llenergymeasure.cli.meter import Command
 
@@ -65,7 +64,7 @@ def _measure(command: list[str], window: "EnergyWindow", *, as_json: bool) -> in
     with window, running:
         code = running.wait()
     if as_json:
-        print_json(json.dumps({"command": command, "exit_code": code, **window.found.to_dict()}))
+        print_json(dump_json({"command": command, "exit_code": code, **window.found.to_dict()}, indent=None))
     else:
         print_facts("", _facts(command, code, window.found), to_stderr=True)
         for warning in window.found.warnings:
@@ -117,15 +116,13 @@ def _parts(found: "MeteredEnergy") -> str:
 
 def _show_live(window: "EnergyWindow", *, as_json: bool) -> None:
     """A line a second, until Ctrl-C, which is how this ends: exit code 0. An estimate is of all of the CPU's work."""
-    import json
-
     from labledger.console import print_answer, print_json
 
     with window:
         try:
             for powers in window.powers(EVERY_S):
                 if as_json:
-                    print_json(json.dumps([{"seconds": s, **device.model_dump()} for device, s in powers]))
+                    print_json(dump_json([{"seconds": s, **device.model_dump()} for device, s in powers], indent=None))
                 else:
                     print_answer("   ".join(f"{_name(device)} {_watts(device, s)}" for device, s in powers))
         except KeyboardInterrupt as error:
