@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
 
 
@@ -14,6 +13,8 @@ def lazy_exports(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str]
 
     def get(name: str) -> Any:
         if name == "__version__":
+            from importlib.metadata import version
+
             return version("labledger")
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
