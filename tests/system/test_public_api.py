@@ -104,3 +104,13 @@ def test_examples_and_pages_use_public_names_alone(blocks):
             assert ours <= set(PACKAGES)
         if isinstance(node, ast.Attribute):
             assert not node.attr.startswith("_"), node.attr
+
+
+def test_the_page_of_the_architecture_names_what_is_there():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = {name for name in re.findall(r"`([\w/]+(?:/|\.py))`", page) if not name.startswith("docs/")}
+    places = [ROOT / "src" / package for package in PACKAGES]
+    assert len(named) > 20
+    for name in named:
+        found = [place / name for place in places if (place / name).exists()]
+        assert found or list(ROOT.glob(f"src/*/*/{name}")), name
