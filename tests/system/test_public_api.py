@@ -44,15 +44,17 @@ compare([], [], marign=0.1)  # E: Unexpected keyword argument "marign"
 """
 
 
-def check_types(code, path):
-    path.write_text(code, encoding="utf-8")
-    command = [sys.executable, "-m", "mypy", "--no-error-summary", "--hide-error-context", str(path)]
+def check_types(*paths):
+    command = [sys.executable, "-m", "mypy", "--no-error-summary", "--hide-error-context", *map(str, paths)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
 
 
 def test_a_type_checker_accepts_what_is_right_and_finds_each_misspelt_name(tmp_path):
-    assert check_types(RIGHT, tmp_path / "right.py") == []
-    found = {int(line.split(":")[1]): line for line in check_types(WRONG, tmp_path / "wrong.py") if ": error: " in line}
+    right, wrong = tmp_path / "right.py", tmp_path / "wrong.py"
+    right.write_text(RIGHT, encoding="utf-8")
+    wrong.write_text(WRONG, encoding="utf-8")
+    assert check_types(right, *ROOT.glob("examples/**/*.py")) == []
+    found = {int(line.split(":")[1]): line for line in check_types(wrong) if ": error: " in line}
     for number, line in enumerate(WRONG.splitlines(), 1):
         wanted = line.partition("# E: ")[2]
         assert wanted in found.pop(number, ""), line
