@@ -44,11 +44,11 @@ def meter(
     """
     from pydantic import ValidationError
 
-    from llenergymeasure.api import measure_energy, watch_machine
+    from llenergymeasure.api import energy_window
     from llenergymeasure.errors import ConfigError
 
     try:
-        window = measure_energy(source=source) if command else watch_machine(source)
+        window = energy_window(source, of_all_processes=not command)
     except ValidationError as error:
         raise ConfigError("\n".join(f"--source: {each['msg']}" for each in error.errors())) from error
     if command:
