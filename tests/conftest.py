@@ -3,6 +3,7 @@
 import gc
 import importlib.util
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import properties  # noqa: F401 - it sets how many examples are tried
 
 STANDIN = Path(__file__).parent / "standins" / "nvml"
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup too, for what a hangup does is tested
 TICK_S = 0.1
 STEPS_A_TICK = 20
 

@@ -90,6 +90,9 @@ def test_ctrl_c_while_summing_up_keeps_every_request_and_says_where(user):
         ended = command.end(signal.SIGINT)
     assert ended.code == 130
     assert "error: interrupted" in ended.stderr
-    (kept,) = user.folder.glob("results/.state/*/process_0.json")
-    assert f"60 finished requests are kept in {kept.relative_to(user.folder)}" in ended.stderr
+    (kept,) = [*user.folder.glob("results/.state/*/process_0.json"), *user.folder.glob("results/*/result.json")]
+    if kept.name == "result.json":  # it was summed up before the signal came
+        assert f"the result was complete and is saved in {kept.parent.relative_to(user.folder)}" in ended.stderr
+    else:
+        assert f"60 finished requests are kept in {kept.relative_to(user.folder)}" in ended.stderr
     assert "Traceback" not in ended.stderr

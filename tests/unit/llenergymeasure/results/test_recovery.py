@@ -17,7 +17,6 @@ from hostile_places import KINDS, NO_FILES, Outside, names_below, place
 from labledger import files
 from labledger.errors import LabledgerError
 from labledger.files import joined_directory, lock, opened_directory
-from labledger.redaction import redactor
 from llenergymeasure.backends.openai.server.launch import ServerLog
 from llenergymeasure.domain.experiment import RawProcessResult
 from llenergymeasure.energy.selection import find_sources
@@ -241,7 +240,7 @@ def test_a_run_is_refused_where_one_of_its_folders_is_something_else(results, ou
     path = place(kind, results / name, outside)
     with pytest.raises(PreFlightError, match=f"output: {path} is a .*; move it away"):
         preflight.check(tiny_config(), find_sources(), results)
-    log = ServerLog(server_log(results, "e1"), redactor())
+    log = ServerLog(server_log(results, "e1"), [])
     with pytest.raises((OSError, BackendError), match=name):
         save_part(share(0), [], results) if name == ".state" else log.open()
     assert outside.is_unharmed()
@@ -249,7 +248,7 @@ def test_a_run_is_refused_where_one_of_its_folders_is_something_else(results, ou
 
 @pytest.mark.parametrize("kind", NO_FILES)
 def test_a_servers_log_goes_through_nothing(results, outside, kind):
-    log = ServerLog(place(kind, server_log(results, "e1"), outside), redactor())
+    log = ServerLog(place(kind, server_log(results, "e1"), outside), [])
     with pytest.raises(BackendError, match="cannot be written"):
         log.open()
     assert "cannot be read" in log.quoted()
@@ -348,7 +347,7 @@ def test_a_run_that_another_process_recovers_first_is_told_as_such(results):
 
 def test_where_a_stopped_process_begins_a_run_recover_ends_with_an_error_and_does_not_wait(results, monkeypatch):
     left(results, two_gpus())
-    monkeypatch.setattr(files, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(files, "LOCK_TIMEOUT_S", 0.1)
     with opened_directory(results / ".state") as descriptor:
         assert lock(descriptor, exclusive=False)
         code, shown = llem("results", "recover", results, "--remove")
