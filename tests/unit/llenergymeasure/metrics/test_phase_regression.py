@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from measurements import NO_IDLE, SHAPE, gpu_energy, measurement
 from scipy import stats
-from shares import SHAPE
-from test_summary import UNKNOWN, gpu, measurement
 
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.requests import Batch, RequestRecord
@@ -171,11 +170,11 @@ def served(batches, seconds=40, *, noise_j=0.0, unreadable=None, costs=(PREFILL_
         for prefilled, generated in tokens
     ]
     slices = [
-        Slice(*edge, [gpu(None if number == unreadable else energy_j)])
+        Slice(*edge, [gpu_energy(1, None if number == unreadable else energy_j)])
         for number, (edge, energy_j) in enumerate(zip(itertools.pairwise(edges_s), joules, strict=True))
     ]
-    whole = gpu(sum(joules), edge_j=1.0, gain_j=gain_share * sum(joules))
-    energy = {"slices": slices, "loaded_idle": UNKNOWN}
+    whole = gpu_energy(1, sum(joules), edge_j=1.0, gain_j=gain_share * sum(joules))
+    energy = {"slices": slices, "loaded_idle": NO_IDLE}
     window = Window("windowed", edges_s[0], edges_s[-1])
     result = summarise(measurement(batches, window=window, devices=[whole], model=SERVED, energy=energy))
     return result, np.sum(tokens, axis=0)

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from shares import share
+from measurements import make_part
 
 from llenergymeasure.results import recovery
 from llenergymeasure.results.aggregation import expect_processes
@@ -25,7 +25,7 @@ KINDS = {
 def state(tmp_path):
     """The folder of a run of two processes that were killed as they had finished, and the journal of a third."""
     expect_processes("e1", 2, tmp_path)
-    parts = [share(index, late_s=0.1 * index) for index in range(2)]
+    parts = [make_part(index, late_s=0.1 * index) for index in range(2)]
     for part in parts:
         save_part(part, [], tmp_path)
     third = parts[0].process_results[0].model_copy(update={"process_index": 2, "requests": None})

@@ -8,7 +8,7 @@ import pytest
 from hostile_folders import llem
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shares import share
+from measurements import make_part
 from test_journal import RUN, answer, joules, journalled
 from test_parts import left, rows, two_gpus
 from tiny import tiny_config
@@ -243,7 +243,7 @@ def test_a_run_is_refused_where_one_of_its_folders_is_something_else(results, ou
         preflight.check(tiny_config(), find_sources(), results)
     log = ServerLog(server_log(results, "e1"), redactor())
     with pytest.raises((OSError, BackendError), match=name):
-        save_part(share(0), [], results) if name == ".state" else log.open()
+        save_part(make_part(0), [], results) if name == ".state" else log.open()
     assert outside.is_unharmed()
 
 
@@ -262,9 +262,9 @@ def test_a_process_replaces_what_stands_in_the_place_of_its_files_or_says_why_no
         place(kind, state_folder(results, "e1") / name, outside)
     if kind == "folder":
         with pytest.raises(IsADirectoryError):
-            save_part(share(0), rows(0, 1.0), results)
+            save_part(make_part(0), rows(0, 1.0), results)
     else:
-        save_part(share(0), rows(0, 1.0), results)
+        save_part(make_part(0), rows(0, 1.0), results)
         assert all(path.is_file() and not path.is_symlink() for path in state_folder(results, "e1").iterdir())
     assert outside.is_unharmed()
 

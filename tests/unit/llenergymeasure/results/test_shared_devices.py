@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
+from measurements import ENVIRONMENT, batch, make_part, model_facts
 from powercap_trees import tree
-from shares import ENVIRONMENT, batch, model_facts, share
 from tiny import tiny_config
 
 from labledger.console import Silent
@@ -388,7 +388,7 @@ def meet(monkeypatch, tmp_path):
     """The groups of processes that have taken these GPUs, and the room where they met."""
     entered = contextlib.ExitStack()
 
-    def together(names):
+    def meet_all(names):
         room = Room(len(names))
         monkeypatch.setattr(processes, "Meeting", room.enter)
 
@@ -401,7 +401,7 @@ def meet(monkeypatch, tmp_path):
         return [entered.enter_context(contextlib.closing(group)) for group in groups], room
 
     with entered:
-        yield together
+        yield meet_all
 
 
 @pytest.fixture
@@ -644,7 +644,7 @@ def parts_of(folder, *indices):
     """Leave what these processes have measured, each in its window."""
     for index in indices:
         start_s, end_s = WINDOWS_S[index]
-        save_part(share(index, late_s=start_s - 100.75, window=Window("windowed", start_s, end_s)), [], folder)
+        save_part(make_part(index, late_s=start_s - 100.75, window=Window("windowed", start_s, end_s)), [], folder)
 
 
 @pytest.mark.parametrize(
