@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import psutil
 import pytest
-from saving import make_raw_result
 
 import warm
 from labledger.schema_versions import parse_record
@@ -26,7 +25,7 @@ from llenergymeasure.domain.experiment import RawProcessResult
 from llenergymeasure.domain.figures import Timestamps
 from llenergymeasure.results.aggregation import expect_processes
 from llenergymeasure.results.merging import save_part
-from small_result import make_result
+from small_result import make_raw_result, make_result
 
 LLEM = Path(sys.executable).with_name("llem")
 TORCHRUN = (LLEM.with_name("torchrun"), "--standalone", "--nproc-per-node", "2", LLEM)

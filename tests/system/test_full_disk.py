@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from disks import PAGE_BYTES, leave_free, mounted, remount
+from interrupts import ctrl_c_when_the_timer_rings
 from saving import everything_in, make_sidecar, moments_of, with_folder_and_sidecar
 
 from labledger.console import Silent
@@ -76,19 +77,6 @@ def files_limited_to(size: int):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-@contextmanager
-def ctrl_c_when_the_timer_rings():
-    """And not, as in a shell's background, ignored."""
-    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
-    alarm = signal.signal(signal.SIGALRM, lambda number, frame: signal.raise_signal(signal.SIGINT))
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, alarm)
-        signal.signal(signal.SIGINT, interrupt)
 
 
 def error_of(action: Callable[[], object]) -> OSError | None:

@@ -81,5 +81,8 @@ def load_timeseries_parquet(
                 found = f"{rows:,} rows" + (f", after {read_before:,} of other files" if read_before else "")
                 raise OSError(errno.EFBIG, f"has {found}, and at most {MAX_ROWS:,} are read", str(path))
             return parquet.read(columns=columns)
-    except (pa.ArrowException, ValueError) as error:  # a damaged footer can ask for anything, or name no text
-        raise OSError(errno.EIO, f"not readable as Parquet: {error}", str(path)) from error
+    except (pa.ArrowException, OSError, ValueError) as error:  # a damaged footer can ask for anything, or name no text
+        if isinstance(error, OSError) and error.filename is not None:  # Arrow's own names no file
+            raise
+        reason = " ".join(str(error).split())
+        raise OSError(errno.EIO, f"not readable as Parquet: {reason}", str(path)) from error

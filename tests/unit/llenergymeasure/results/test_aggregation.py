@@ -159,7 +159,8 @@ def test_results_of_two_schema_versions_in_memory_are_warned_of_once_with_what_o
 def test_results_of_one_schema_version_are_not_warned_of_again(version):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        aggregated(*(raw(index).model_copy(update={"schema_version": version}) for index in (0, 1)))
+        found = aggregated(*(raw(index).model_copy(update={"schema_version": version}) for index in (0, 1)))
+    assert [each.schema_version for each in found.process_results] == [version, version]
 
 
 def test_what_the_caller_knows_stands_over_what_is_computed():

@@ -3,13 +3,12 @@
 import warnings
 
 import pytest
-from test_persistence import make_samples
 
 from llenergymeasure.errors import ConfigError
 from llenergymeasure.results import timeseries
 from llenergymeasure.results.flat import flat_row
 from llenergymeasure.results.query import query_results
-from small_result import make_result
+from small_result import make_result, make_samples
 
 ASKING = [
     "FROM timeseries SELECT count(*)",
