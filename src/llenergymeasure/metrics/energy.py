@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from llenergymeasure.domain.figures import DeviceEnergy, EnergyUncertainty, MultiGPUMetrics
 from llenergymeasure.domain.power import DeviceWatch
+from llenergymeasure.metrics.arithmetic import sum_of_known
 
 NOT_MEASURED = ("estimate", "none")
-J_A_KWH = 3.6e6
+J_PER_KWH = 3.6e6
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class RunEnergy:
         if self.total_j is None or self.uncertainty is None:
             return None
         parts = (self.uncertainty.edge_j, self.uncertainty.disagreement_j, self.uncertainty.gain_j)
-        return sum(part for part in parts if part is not None)
+        return sum_of_known(parts) or 0.0
 
     @property
     def is_measured(self) -> bool:
@@ -71,18 +72,18 @@ def run_energy(
     present = {device.kind for device in parts}
     scope = "gpu" if headline.on_accelerator else "cpu+dram" if "dram" in present else "cpu"
     uncertainty = EnergyUncertainty(
-        edge_j=_sum_of_known([device.edge_j for device in parts]),
+        edge_j=sum_of_known([device.edge_j for device in parts]),
         disagreement_j=_disagreement_j(parts, seen),
-        gain_j=_sum_of_known([device.gain_j for device in parts]),
+        gain_j=sum_of_known([device.gain_j for device in parts]),
     )
-    return RunEnergy(_sum_of_known([device.energy_j for device in parts]), scope, uncertainty, source, parts, seen)
+    return RunEnergy(sum_of_known([device.energy_j for device in parts]), scope, uncertainty, source, parts, seen)
 
 
-def emissions_kg_co2(energy_j: float | None, grid_g_a_kwh: float | None, pue: float) -> float | None:
+def emissions_kg_co2(energy_j: float | None, grid_g_per_kwh: float | None, pue: float) -> float | None:
     """Of `energy_j`, with the building's overhead; None where the grid's intensity was not stated."""
-    if energy_j is None or grid_g_a_kwh is None:
+    if energy_j is None or grid_g_per_kwh is None:
         return None
-    return energy_j / J_A_KWH * pue * grid_g_a_kwh / 1e3
+    return energy_j / J_PER_KWH * pue * grid_g_per_kwh / 1e3
 
 
 def multi_gpu_metrics(
@@ -119,15 +120,10 @@ def _nothing(devices: Sequence[DeviceEnergy], headline: ReportedDevices) -> str:
 
 def _disagreement_j(devices: Sequence[DeviceEnergy], watches: Sequence[DeviceWatch]) -> float | None:
     integrals = {watch.device: watch.power_integral_j for watch in watches}
-    return _sum_of_known(
+    return sum_of_known(
         [
             None if (integral_j := integrals.get(str(device.device))) is None or device.energy_j is None
             else abs(device.energy_j - integral_j)
             for device in devices
         ]
     )  # fmt: skip
-
-
-def _sum_of_known(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None

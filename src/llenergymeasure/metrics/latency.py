@@ -14,7 +14,7 @@ from llenergymeasure.domain.experiment import FailedRequestColumns, RawProcessRe
 from llenergymeasure.domain.figures import ConfidenceInterval, Distribution, LatencyStats
 from llenergymeasure.domain.requests import FailedRequest, RequestRecord
 from llenergymeasure.errors import ExperimentError
-from llenergymeasure.metrics.process_metrics import ratio
+from llenergymeasure.metrics.arithmetic import ratio
 
 
 def ttft_ms(request: RequestRecord) -> float | None:

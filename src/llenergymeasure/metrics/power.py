@@ -1,7 +1,7 @@
 """Peak power, temperatures and throttling of the devices that a total is of."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -66,13 +66,18 @@ def thermal_time_series(watches: Sequence[DeviceWatch], offset_s: float) -> list
 
     `offset_s` is where in the measurement the watched window begins.
     """
+    samples = hottest_per_second(sample for watch in watches for sample in watch.temperatures_c)
+    return [(moment_s + offset_s, degrees_c) for moment_s, degrees_c in samples] or None
+
+
+def hottest_per_second(samples: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The hottest of the (seconds, degrees Celsius) in each second, in order of time; the first of equal ones."""
     hottest: dict[int, tuple[float, float]] = {}
-    for watch in watches:
-        for moment_s, degrees in watch.temperatures_c:
-            second = int(moment_s // TEMPERATURE_EVERY_S)
-            if second not in hottest or degrees > hottest[second][1]:
-                hottest[second] = (moment_s + offset_s, degrees)
-    return [hottest[second] for second in sorted(hottest)] or None
+    for moment_s, degrees_c in samples:
+        second = int(moment_s // TEMPERATURE_EVERY_S)
+        if second not in hottest or degrees_c > hottest[second][1]:
+            hottest[second] = (moment_s, degrees_c)
+    return [hottest[second] for second in sorted(hottest)]
 
 
 def temperature_drift_c(watches: Sequence[DeviceWatch]) -> float | None:

@@ -38,7 +38,7 @@ from llenergymeasure.metrics.latency import (
 from llenergymeasure.metrics.measurement import Measurement, energy_of
 from llenergymeasure.metrics.phases import phase_fields
 from llenergymeasure.metrics.power import peak_power_w, thermal_time_series, throttling
-from llenergymeasure.metrics.process_metrics import energy_metrics, inference_metrics, ratio
+from llenergymeasure.metrics.process_metrics import compute_metrics, energy_metrics, inference_metrics
 from llenergymeasure.metrics.serving import (
     client_lateness_ms,
     request_failures,
@@ -300,10 +300,10 @@ def _process_energy(measurement: Measurement, counted: Totals, energy: RunEnergy
 def _compute_metrics(measurement: Measurement, counted: Totals) -> ComputeMetrics:
     known, config = counted.flops is not None, measurement.config
     method = FLOPS_METHOD_SERVED if config.backend == "openai" else FLOPS_METHOD
-    return ComputeMetrics(
-        flops_total=counted.flops,
-        flops_per_token=ratio(counted.flops, counted.tokens),
-        flops_per_second=ratio(counted.flops, counted.duration_s),
+    return compute_metrics(
+        counted.flops,
+        counted.tokens,
+        counted.duration_s,
         peak_memory_mb=measurement.peak_memory_mb,
         model_memory_mb=measurement.model.model_memory_mb,
         flops_method=method if known else measurement.model.shape_unknown,

@@ -24,6 +24,7 @@ from llenergymeasure.domain.figures import (
     MultiGPUMetrics,
 )
 from llenergymeasure.errors import ExperimentError
+from llenergymeasure.metrics.arithmetic import is_computable, sum_of_all
 from llenergymeasure.metrics.derived import EnergyTotals, RunTotals, derived
 from llenergymeasure.metrics.energy import gpus_by_energy
 from llenergymeasure.metrics.latency import (
@@ -34,7 +35,6 @@ from llenergymeasure.metrics.latency import (
     served,
     unless_memory_is_out,
 )
-from llenergymeasure.metrics.process_metrics import ratio, sum_of_all
 from llenergymeasure.metrics.serving import failures_by_kind
 from llenergymeasure.results.persistence import RAW_FILE, RERUN_COMMAND, state_folder
 from llenergymeasure.results.shared_devices import UsedDevice, shared_gpus, used_devices
@@ -372,7 +372,7 @@ def _inference(raw: RawProcessResult) -> InferenceMetrics:
     found, whose = raw.inference_metrics, f"the result of process {raw.process_index}"
     if found is None:
         raise ExperimentError(f"{whose} has no inference_metrics")
-    if ratio(found.total_tokens, 1) is None:
+    if not is_computable(found.total_tokens):
         raise ExperimentError(
             f"{whose} has no inference_metrics.total_tokens, or one that is too large to compute with"
         )

@@ -25,9 +25,10 @@ from llenergymeasure.domain.figures import (
 )
 from llenergymeasure.domain.power import PowerSample
 from llenergymeasure.metrics.advice import size_warnings
-from llenergymeasure.metrics.derived import EnergyTotals, RunTotals, derived
+from llenergymeasure.metrics.arithmetic import sum_of_all
+from llenergymeasure.metrics.derived import EnergyTotals, RunTotals
 from llenergymeasure.metrics.energy import multi_gpu_metrics
-from llenergymeasure.metrics.process_metrics import sum_of_all
+from llenergymeasure.metrics.power import hottest_per_second
 from llenergymeasure.results.aggregation import aggregated, gather, mark_completed
 from llenergymeasure.results.persistence import (
     UnsavedResultError,
@@ -38,10 +39,8 @@ from llenergymeasure.results.persistence import (
 from llenergymeasure.results.state import PART_FILE, SAMPLES_FILE, discard_run, is_regular
 from llenergymeasure.results.timeseries import load_timeseries_parquet, temporary_timeseries
 
+SUMS_IN_TOTALS = ("energy_adjusted_j", "energy_adjusted_uncertainty_j", "energy_uncertainty_j")
 SUMS = (
-    "energy_adjusted_j",
-    "energy_adjusted_uncertainty_j",
-    "energy_uncertainty_j",
     "baseline_power_w",
     "baseline_power_spread_w",
     "idle_power_w",
@@ -52,7 +51,7 @@ SUMS = (
     "energy_decode_j",
     "energy_decode_uncertainty_j",
 )
-"""Figures of which each process that metered has its summand."""
+"""Fields to which each process that metered adds its value; of those in the totals the result has what they give."""
 
 SAME = (
     "backend",
@@ -145,7 +144,10 @@ def combine(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult])
     counting = [raw for device in gathered.devices for raw in device.counting]
     metered = [part for raw, part in zip(raws, parts, strict=True) if raw in counting]
     doubled = any(device.is_doubled for device in gathered.devices)
-    sums = {name: None if doubled else sum_of_all([getattr(part, name) for part in metered]) for name in SUMS}
+    sums: dict[str, float | None] = {
+        name: None if doubled else sum_of_all([getattr(part, name) for part in metered])
+        for name in (*SUMS, *SUMS_IN_TOTALS)
+    }
     totals = replace(gathered.totals, energy=_energy_totals(gathered.totals.energy, metered, sums))
     devices = _devices(raws, parts, counting)
     differ = len({part.measurement_methodology for part in parts}) > 1
@@ -156,8 +158,8 @@ def combine(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult])
     ]
     fields = {
         **{name: getattr(first, name) for name in SAME},
-        **sums,
-        **_of_the_total(totals, metered, doubled),
+        **{name: sums[name] for name in SUMS},
+        **_confidence_fields(totals, metered, doubled),
         "experiment_id": str(first.experiment_id),
         "measurement_config_hash": str(first.measurement_config_hash),
         "measurement_methodology": "total" if differ else first.measurement_methodology or "total",
@@ -192,17 +194,17 @@ def _energy_totals(
     )
 
 
-def _of_the_total(totals: RunTotals, metered: Sequence[ExperimentResult], doubled: bool) -> dict[str, object]:
-    """The ratios, and what else is known only where the total energy is."""
-    word, reasons = _verdict(metered)
+def _confidence_fields(totals: RunTotals, metered: Sequence[ExperimentResult], doubled: bool) -> dict[str, object]:
+    """The verdict with its reasons and the parts of the bound; no bound, and no scope, of an unknown energy."""
+    verdict, reasons = _verdict(metered)
     if totals.energy.joules is not None:
         rest: dict[str, object] = {"energy_uncertainty": _uncertainty(metered)}
     else:
         rest = {"energy_uncertainty": None, "energy_scope": None}
-        if word == "valid":  # an energy that no process is sure of is not
+        if verdict == "valid":  # an energy that no process is sure of is not
             reason = "several processes metered one GPU" if doubled else "that of a device is"
-            word, reasons = "invalid", [f"energy is unknown: {reason}"]
-    return {**derived(totals), **rest, "verdict": word, "verdict_reasons": reasons}
+            verdict, reasons = "invalid", [f"energy is unknown: {reason}"]
+    return {**rest, "verdict": verdict, "verdict_reasons": reasons}
 
 
 def _phase_energy_method(metered: Sequence[ExperimentResult], sums: Mapping[str, float | None]) -> str | None:
@@ -304,15 +306,13 @@ def _throttle(metered: Sequence[ExperimentResult]) -> ThermalThrottleInfo | None
 
 
 def _hottest(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult]) -> list[tuple[float, float]] | None:
-    """The hottest device of any process, at most one look a second."""
-    looks: dict[int, tuple[float, float]] = {}
-    for raw, part in zip(raws, parts, strict=True):
-        late_s = _late_s(raw, raws)
-        for own_s, degrees_c in part.thermal_time_series or []:
-            moment_s = own_s + late_s
-            if (known := looks.get(int(moment_s))) is None or degrees_c > known[1]:
-                looks[int(moment_s)] = (moment_s, degrees_c)
-    return [looks[second] for second in sorted(looks)] or None
+    """Seconds from the start of the first process's measurement and the hottest device's degrees, of any process."""
+    samples = (
+        (own_s + _late_s(raw, raws), degrees_c)
+        for raw, part in zip(raws, parts, strict=True)
+        for own_s, degrees_c in part.thermal_time_series or []
+    )
+    return hottest_per_second(samples) or None
 
 
 def _late_s(raw: RawProcessResult, raws: Sequence[RawProcessResult]) -> float:

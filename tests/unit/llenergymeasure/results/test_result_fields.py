@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
 from measurements import (
     ENVIRONMENT,
     OPENED_AT,
@@ -29,7 +28,7 @@ NOT_SET_BY_TWO_PROCESSES = {
     "timeseries": SAVED,
     "client_lateness_ms": "only requests to a server are due at a time, and one process measures a server",
 }
-DIFFERENT_OF_ONE_THAT_IS_PUT_TOGETHER = {
+DIFFERENT_OF_ONE_THAT_IS_MERGED = {
     "aggregation": "it says how",
     "latency_stats": "a process's result keeps no gaps between tokens, so ITL is unknown",
     "client_lateness_ms": "nor how late each request was",
@@ -113,15 +112,15 @@ def test_each_field_is_set_by_a_run_of_two_processes_or_stands_here_with_the_rea
     assert never_set(results) == set(NOT_SET_BY_TWO_PROCESSES)
 
 
-@pytest.mark.parametrize(
-    "part",
-    [with_everything(0), make_part(0), make_part(0, devices=[cpu_energy(90.0)]), late()],
-    ids=["all", "none", "cpu", "late"],
-)
-def test_one_process_that_is_put_together_alone_keeps_every_figure(part):
-    result = merged(part)
-    differing = {name for name in ExperimentResult.model_fields if getattr(result, name) != getattr(part, name)}
-    assert differing <= set(DIFFERENT_OF_ONE_THAT_IS_PUT_TOGETHER)
+def test_one_process_that_is_merged_alone_keeps_every_figure_or_the_reason_stands_here():
+    parts = [with_everything(0), make_part(0), make_part(0, devices=[cpu_energy(90.0)]), late(), on_two_gpus()]
+    differing = {
+        name
+        for part in parts
+        for name in ExperimentResult.model_fields
+        if getattr(merged(part), name) != getattr(part, name)
+    }
+    assert differing == set(DIFFERENT_OF_ONE_THAT_IS_MERGED)
 
 
 def test_how_prefill_and_decode_were_told_apart_is_said_of_two_processes_too():
