@@ -1,4 +1,4 @@
-"""Where a measurement was made. Data only; what could not be seen is None, with the reason in `not_known`."""
+"""The environment of a measurement. Data only; what could not be seen is None, with the reason in `not_known`."""
 
 from pydantic import Field
 

@@ -13,13 +13,13 @@ J_PER_KWH = 3.6e6
 
 @dataclass(frozen=True)
 class ReportedDevices:
-    """Which devices the total is of: the accelerators with `uuids` (none: all that are metered), or the CPU."""
+    """The devices that the total is of: the accelerators with `uuids` (none: all that are metered), or the CPU."""
 
     on_accelerator: bool
     uuids: tuple[str, ...] = ()
 
     def covers(self, device: DeviceEnergy) -> bool:
-        """Whether a device is part of the total."""
+        """Return True if a device is part of the total."""
         if not self.on_accelerator:
             return device.kind in ("cpu", "dram")
         # The joules of a MIG slice are known only together with those of the rest of its board.
@@ -50,7 +50,7 @@ class RunEnergy:
 
     @property
     def is_measured(self) -> bool:
-        """Whether a sensor of these devices was read, with or without success."""
+        """True if a sensor of these devices was read, with or without success."""
         return bool(self.devices) and self.source not in NOT_MEASURED
 
 
@@ -80,7 +80,10 @@ def run_energy(
 
 
 def emissions_kg_co2(energy_j: float | None, grid_g_per_kwh: float | None, pue: float) -> float | None:
-    """Of `energy_j`, with the building's overhead; None where the grid's intensity was not stated."""
+    """Kilograms of CO2 equivalent of `energy_j` times the overhead `pue`, at so many grams per kWh of the grid.
+
+    None where the energy or the grid's intensity is unknown.
+    """
     if energy_j is None or grid_g_per_kwh is None:
         return None
     return energy_j / J_PER_KWH * pue * grid_g_per_kwh / 1e3
@@ -89,7 +92,7 @@ def emissions_kg_co2(energy_j: float | None, grid_g_per_kwh: float | None, pue: 
 def multi_gpu_metrics(
     devices: Sequence[DeviceEnergy], total_j: float | None, per_output_token_j: float | None
 ) -> MultiGPUMetrics | None:
-    """Of the GPUs among `devices`, which a run was on; None unless there are several."""
+    """The figures of the GPUs among `devices`, which a run was on; None unless there are several."""
     gpus = [device for device in devices if device.kind == "gpu"]
     energies_j, uuids = [device.energy_j for device in gpus], [str(device.device) for device in gpus]
     return gpus_by_energy(energies_j, uuids, total_j, per_output_token_j)

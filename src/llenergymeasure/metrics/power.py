@@ -62,7 +62,7 @@ def _holding(rows: np.ndarray, moments_s: np.ndarray) -> np.ndarray:
 
 
 def thermal_time_series(watches: Sequence[DeviceWatch], offset_s: float) -> list[tuple[float, float]] | None:
-    """Seconds from the measurement's start and the hottest device's degrees, at most one a second; None of no device.
+    """Seconds from the measurement's start and the hottest device's degrees, one pair per second; None without a device.
 
     `offset_s` is where in the measurement the watched window begins.
     """
@@ -89,7 +89,7 @@ def temperature_drift_c(watches: Sequence[DeviceWatch]) -> float | None:
 
 
 def throttling(watches: Sequence[DeviceWatch], duration_s: float) -> ThermalThrottleInfo | None:
-    """Whether the hardware slowed itself down, for the largest share of any reason; None where nothing looked."""
+    """The throttling of all devices, by the largest share of any reason; None where no sensor reported it."""
     if not any(watch.temperatures_c or watch.throttled for watch in watches):
         return None
     shares: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Which part of the run the figures are of."""
+"""The window of a run that its figures are of."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from llenergymeasure.domain.requests import Batch
 
 @dataclass(frozen=True)
 class Window:
-    """From `start_s` to `end_s` on CLOCK_MONOTONIC; `note` says where it is not what was asked for."""
+    """From `start_s` to `end_s` on CLOCK_MONOTONIC; `note` gives the reason where it is not what was asked for."""
 
     methodology: MeasurementMethodology
     start_s: float
@@ -20,7 +20,7 @@ class Window:
 
     @property
     def duration_s(self) -> float:
-        """How long it is."""
+        """Its length in seconds."""
         return self.end_s - self.start_s
 
 

@@ -152,7 +152,7 @@ def combine(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult])
     devices = _devices(raws, parts, counting)
     differ = len({part.measurement_methodology for part in parts}) > 1
     warnings = [
-        *_told([part.measurement_warnings for part in parts]),
+        *_attributed([part.measurement_warnings for part in parts]),
         *(["The processes' figures are not of the same kind of window; see process_results."] if differ else []),
         *size_warnings(totals.duration_s, totals.requests or 0),
     ]
@@ -208,7 +208,7 @@ def _confidence_fields(totals: RunTotals, metered: Sequence[ExperimentResult], d
 
 
 def _phase_energy_method(metered: Sequence[ExperimentResult], sums: Mapping[str, float | None]) -> str | None:
-    """Each way in which a process told the phases apart; None where the energy of neither is known."""
+    """Each way in which a process separated the phases; None where the energy of neither is known."""
     if sums["energy_prefill_j"] is None and sums["energy_decode_j"] is None:
         return None
     return "; ".join(dict.fromkeys(part.phase_energy_method for part in metered if part.phase_energy_method)) or None
@@ -230,15 +230,15 @@ def _multi_gpu(
 
 
 def _verdict(metered: Sequence[ExperimentResult]) -> tuple[Verdict | None, list[str]]:
-    """As sure as the least sure."""
-    words = {part.verdict for part in metered}
+    """The verdict of the least sure process, and the reasons of all."""
+    found = {part.verdict for part in metered}
     order: tuple[Verdict, ...] = ("invalid", "not_measured", "valid")
-    word = next((word for word in order if word in words), None)
-    return word, list(_told([part.verdict_reasons for part in metered]))
+    verdict = next((verdict for verdict in order if verdict in found), None)
+    return verdict, list(_attributed([part.verdict_reasons for part in metered]))
 
 
-def _told(texts: Sequence[Sequence[str]]) -> Iterator[str]:
-    """What all say, once; what some say, with the number of each."""
+def _attributed(texts: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Texts of all processes once; those of some with the number of each process."""
     common = [text for text in texts[0] if all(text in each for each in texts)] if texts else []
     yield from common
     for index, each in enumerate(texts):
@@ -264,7 +264,7 @@ def _uncertainty(metered: Sequence[ExperimentResult]) -> EnergyUncertainty | Non
 def _devices(
     raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult], counting: Sequence[RawProcessResult]
 ) -> list[DeviceEnergy]:
-    """Every device once: of a GPU that several processes saw, what the one says that used it."""
+    """Every device once: a GPU that several processes saw as the one that used it has it."""
     found: dict[object, DeviceEnergy] = {}
     for raw, part in zip(raws, parts, strict=True):
         gpus = part.environment_snapshot.gpus if part.environment_snapshot else []
@@ -284,7 +284,7 @@ def _gpu_joules(devices: Sequence[DeviceEnergy]) -> list[float] | None:
 def _steady_state_window(
     raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult]
 ) -> tuple[float, float] | None:
-    """All windows together, from the start of the first process's measurement."""
+    """The span of all windows, in seconds from the start of the first process's measurement."""
     edges = [
         (part.steady_state_window[0] + _late_s(raw, raws), part.steady_state_window[1] + _late_s(raw, raws))
         for raw, part in zip(raws, parts, strict=True)
@@ -316,6 +316,6 @@ def _hottest(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult]
 
 
 def _late_s(raw: RawProcessResult, raws: Sequence[RawProcessResult]) -> float:
-    """How much later than the first of them a process began to measure."""
+    """Seconds by which a process began to measure later than the first of them."""
     clocks = [each.clock_s for each in raws if each.clock_s is not None]
     return raw.clock_s - min(clocks) if raw.clock_s is not None else 0.0

@@ -1,4 +1,4 @@
-"""Folders of unfinished work: the names that we write there, and how such a folder is removed.
+"""Folders of unfinished work: the names that are written there, and the removal of such a folder.
 
 A results directory is copied between people, so what lies in a folder of ours may be somebody else's. Only a folder in
 which everything is a regular file of a name that we write is removed; any other stays as it is, our files in it too.

@@ -1,4 +1,4 @@
-"""The power and temperature of each device over a measurement, as a Parquet sidecar."""
+"""The power and temperature of each device over time, as a Parquet file beside the result."""
 
 import contextlib
 import errno
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 TIMESERIES_VERSION = "2.0"
 MAX_ROWS = 100_000_000
-"""Of a file that is read: two weeks of eight boards, ten times a second. A small file can hold more."""
+"""The most rows that are read: two weeks of eight boards, ten times per second. A small file can hold more."""
 
 
 def write_timeseries_parquet(samples: Sequence[PowerSample], path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Whether a saved result is as it was saved."""
+"""Checks of saved results: that each parses, is as it was saved, and has its sidecar."""
 
 import os
 import warnings
@@ -18,7 +18,7 @@ Status = Literal["ok", "unverified", "broken"]
 
 @dataclass(frozen=True)
 class Verified:
-    """One result.json: `unverified` has no digest to check it by, `broken` says why in `problems`.
+    """The check of one result.json: `unverified` has no digest to check it by, `broken` says why in `problems`.
 
     `verdict` is the result's own, None where it cannot be read.
     """
