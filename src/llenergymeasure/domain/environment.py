@@ -23,11 +23,11 @@ class GpuInfo(Record):
     power_limit_w: float | None = None
     """Power limit in force, in watts."""
     ecc_enabled: bool | None = None
-    """Whether its memory corrects errors."""
+    """True if its memory corrects errors."""
     persistence_mode: bool | None = None
-    """Whether the driver keeps it ready when nothing uses it."""
+    """True if the driver keeps it ready when nothing uses it."""
     mig_enabled: bool | None = None
-    """Whether it is cut into MIG slices."""
+    """True if it is cut into MIG slices."""
 
 
 class EnvironmentSnapshot(Record):
@@ -70,4 +70,4 @@ class EnvironmentSnapshot(Record):
     hostname: str | None = None
     """The machine's name, only where the user configuration says record_hostname: true."""
     not_known: dict[str, str] = Field(default_factory=dict)
-    """Why something could not be seen, by its name."""
+    """Reason why something could not be seen, by its name."""

@@ -31,9 +31,9 @@ class ModelFacts:
 
     `device`: "cpu", "cuda:0", or of a server "cuda", "remote"; `device_name`: as people know it; `device_uuids`: of the
     GPUs, as their driver gives them. `shape` is None where the architecture cannot be counted, and `shape_unknown`
-    is the reason. `prompt_tokens`: ids a random prompt may be made of. `unmetered`: why nothing here can meter it. `remarks`:
-    what is not sure of it. `effective`: what the configuration left open, as it came out. What a server does not tell
-    is None.
+    is the reason. `prompt_tokens`: ids a random prompt may be made of. `unmetered`: why nothing here can meter it.
+    `remarks`: what is not sure of it. `effective`: what the configuration left open, as it came out. What a server does
+    not tell is None.
     """
 
     device: str

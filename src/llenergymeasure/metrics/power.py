@@ -62,7 +62,7 @@ def _holding(rows: np.ndarray, moments_s: np.ndarray) -> np.ndarray:
 
 
 def thermal_time_series(watches: Sequence[DeviceWatch], offset_s: float) -> list[tuple[float, float]] | None:
-    """Seconds from the measurement's start and the hottest device's degrees, one pair per second; None without a device.
+    """Seconds from the measurement's start and the hottest device's degrees, one pair per second; None of no device.
 
     `offset_s` is where in the measurement the watched window begins.
     """

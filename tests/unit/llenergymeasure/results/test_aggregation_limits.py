@@ -166,7 +166,7 @@ BROKEN = {
     ),
     "columns": (raw(1, requests=columns(first_tokens=[1])), {}, "requests of process 1: .* e2e_ms 3, .*first_tokens 1"),
     "time zones": (raw(1, start=datetime(2026, 11, 21)), {}, "timestamps of process 1 have no time zone"),
-    "seed": (raw(1), {"effective_config": {"random_seed": -1}}, "effective_config.random_seed: -1 is no seed"),
+    "seed": (raw(1), {"effective_config": {"random_seed": -1}}, "effective_config.random_seed: -1 is not a seed"),
     "a field": (raw(1), {"verdict": "splendid"}, "verdict: Input should be"),
 }
 

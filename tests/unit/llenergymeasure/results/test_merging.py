@@ -55,7 +55,7 @@ def test_whether_a_run_is_small_is_judged_by_all_processes_together():
     small = merged(*two_gpus()).measurement_warnings
     assert [text for text in small if "under" in text] == [
         "The window is 4.5 s, under 60 s: its figures are less sure; send more prompts.",
-        "8 requests are in the window, under 30: percentiles say little; send more prompts.",
+        "8 requests are in the window, under 30: percentiles mean little; send more prompts.",
     ]
     long = [[batch(from_s + 4 * n, tokens_s=(1.0, 4.0)) for n in range(8)] for from_s in (100.0, 132.0)]
     enough = merged(*two_gpus(first={"batches": long[0]}, second={"batches": long[1], "late_s": 0.0}))

@@ -278,12 +278,12 @@ def test_a_results_folder_that_is_a_link_of_the_users_own_works_as_any(results, 
 # What the files say.
 
 
-@pytest.mark.parametrize("said", ["9" * 5000, "10001", "99999999999999999999"])
-def test_a_run_that_says_it_has_more_processes_than_there_can_be_is_broken(results, said):
+@pytest.mark.parametrize("count", ["9" * 5000, "10001", "99999999999999999999"])
+def test_a_run_that_says_it_has_more_processes_than_there_can_be_is_broken(results, count):
     run = leave_parts(results, two_gpus())
-    (run / ".expected").write_text(said)
+    (run / ".expected").write_text(count)
     assert "broken: " in recover(results)
-    assert f".expected: says {said[:20]} processes; a run has 10000 at most" in recover(results)
+    assert f".expected: {count[:20]} processes; a run has 10000 at most" in recover(results)
 
 
 @pytest.mark.parametrize("changed", [{"start_s": [1e308]}, {"output_tokens": [10**400]}, {"e2e_ms": [1e300]}])
