@@ -60,7 +60,7 @@ class EnvironmentSnapshot(Record):
     container: str | None = None
     """docker, podman or kubernetes; None where none was noticed."""
     image_digest: str | None = None
-    """Id of the container's image; podman alone tells it."""
+    """Id of the container's image; podman alone reports it."""
     packages: dict[str, str] = Field(default_factory=dict)
     """Version of each installed Python package, by name."""
     model_revision: str | None = None
@@ -68,6 +68,6 @@ class EnvironmentSnapshot(Record):
     model_weights_sha256: str | None = None
     """SHA-256 over names and contents of a local model's weight files; None where not read (see `not_known`)."""
     hostname: str | None = None
-    """The machine's name, only where the user configuration says record_hostname: true."""
+    """The machine's name, only where the user configuration has record_hostname: true."""
     not_known: dict[str, str] = Field(default_factory=dict)
     """Reason why something could not be seen, by its name."""

@@ -149,7 +149,7 @@ class ExperimentResult(Document):
     measurement_config_hash: Annotated[str | None, Known]
     """First 16 hex digits of the configuration's SHA-256; equal configurations, equal hashes, anywhere."""
     measurement_methodology: Annotated[MeasurementMethodology | None, Known, OpenWhenRead()]
-    """Window of the figures: total (all of it), steady_state (after a warm-up that converged) or windowed (as asked for)."""
+    """Window of the figures: total (all), steady_state (after a warm-up that converged) or windowed (as asked for)."""
     steady_state_window: tuple[float, float] | None = None
     """Start and end in seconds from the start of the measurement; None unless the methodology is steady_state."""
     backend: str | None = "pytorch"
@@ -235,7 +235,7 @@ class ExperimentResult(Document):
     mean_power_w: float | None = None
     """Watts: `total_energy_j` over `total_inference_time_sec`; None of an estimate."""
     peak_power_w: float | None = None
-    """Highest watts, over 0.1 s at least, of all devices of the total; None of an estimate, and of one GPU per process."""
+    """Highest watts, over 0.1 s at least, of all devices of the total; None of an estimate or one GPU per process."""
     idle_power_w: float | None = None
     """Watts of the devices of the total, idle, before the model was loaded; None where not measured."""
     idle_power_spread_w: float | None = None
@@ -275,7 +275,7 @@ class ExperimentResult(Document):
     environment_snapshot: EnvironmentSnapshot | None = None
     """The machine, the tool and the model's origin."""
     docker_image_digest: str | None = None
-    """Id of the container's image, where the engine tells it; as in `environment_snapshot`."""
+    """Id of the container's image, where the engine reports it; as in `environment_snapshot`."""
     reproducibility_notes: str | None = REPRODUCIBILITY_NOTES
     """One fixed sentence on what limits accuracy, the same in every result."""
 
@@ -335,7 +335,7 @@ class ExperimentResult(Document):
 
         Raises:
             OSError: the file cannot be read.
-            OtherKindError: it is no result: a document of another kind, or none of labledger's.
+            OtherKindError: it is not a result: a document of another kind, or none of labledger's.
             UnreadableFileError: it is not JSON, or a value has a wrong type.
         """
         from llenergymeasure.results import persistence
@@ -374,7 +374,7 @@ def compute_measurement_config_hash(config: "ExperimentConfig") -> str:
     """The first 16 hex digits of the SHA-256 of the configuration's canonical JSON.
 
     Equal configurations have equal hashes on every machine: what belongs to the machine (user configuration,
-    environment) is no part of ExperimentConfig.
+    environment) is not part of ExperimentConfig.
     """
     canonical: dict[str, Any] = config.model_dump(mode="json")
     return hashlib.sha256(json.dumps(canonical, sort_keys=True).encode()).hexdigest()[:16]

@@ -111,7 +111,7 @@ class MultiGPUMetrics(Record):
     energy_per_gpu_j: list[float | None] | None
     """Joules of each; one that is unknown is None."""
     gpu_uuids: list[str] | None = None
-    """The UUID of each, in the same order; None of results that do not tell."""
+    """The UUID of each, in the same order; None of results that do not have them."""
     energy_total_j: float | None
     """Joules of all together."""
     energy_per_output_token_j: float | None

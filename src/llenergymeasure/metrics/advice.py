@@ -97,7 +97,7 @@ def _disagreement_warnings(watch: DeviceWatch, energy: RunEnergy, duration_s: fl
     share = abs(counter_j - integral_j) / counter_j
     if share > allowed:
         yield (
-            f"The energy counter of {watch.device} says {counter_j:.4g} J, its power, integrated, {integral_j:.4g} J: "
+            f"The energy counter of {watch.device} has {counter_j:.4g} J, its power, integrated, {integral_j:.4g} J: "
             f"{share:.1%} apart, over {allowed:.0%}. The difference is in the bound; power that moves faster than it "
             "is sampled is one cause (energy.sampling_hz)."
         )

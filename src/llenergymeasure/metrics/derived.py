@@ -12,7 +12,7 @@ class EnergyTotals:
     """Joules of a run with their bound, and joules above idle with theirs; None is unknown.
 
     `lasted_s` are the seconds in which they were used, `is_measured` is False of an estimate. `baseline_power_w`, the
-    loaded idle, is what `adjusted_j` leaves out; `baseline_method` says in words which idle power it is.
+    loaded idle, is what `adjusted_j` leaves out; `baseline_method` names it in words.
     """
 
     joules: float | None

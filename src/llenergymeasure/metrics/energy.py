@@ -30,7 +30,7 @@ class ReportedDevices:
 @dataclass(frozen=True)
 class RunEnergy:
     """The energy of the `devices` that the headline covers, from `source`; None is unknown, with the reason in
-    `unknown`. `watches` tell how well they were watched."""
+    `unknown`. `watches` show how well they were watched."""
 
     total_j: float | None
     scope: str | None
@@ -59,7 +59,7 @@ def run_energy(
 ) -> RunEnergy:
     """The sum over the devices that the headline covers; one unknown summand makes it unknown.
 
-    `source` is what a total without any device is said to be from.
+    `source` is that of a total without any device.
     """
     parts = tuple(device for device in devices if headline.covers(device))
     if not parts:

@@ -20,6 +20,13 @@ from llenergymeasure.domain.requests import FailedRequest, RequestRecord
 from llenergymeasure.errors import ExperimentError
 from llenergymeasure.metrics.arithmetic import ratio
 
+MIN_UNITS_FOR_INTERVAL = 30
+CLOCK_GRAIN_S = 1e-6
+OUT_OF_MEMORY = (
+    "The intervals of the mean latencies are unknown: there was not enough memory to compute them; close what else "
+    "runs here, or send fewer requests."
+)
+
 
 def ttft_ms(request: RequestRecord) -> float | None:
     """Time to first token: from submission; None where no token was seen."""
@@ -81,14 +88,6 @@ def _mean(values: np.ndarray) -> float:
     if not math.isfinite(mean):
         mean = float(np.mean(values / len(values)) * len(values))
     return min(max(mean, float(values.min())), float(values.max()))
-
-
-MIN_UNITS_FOR_INTERVAL = 30
-CLOCK_GRAIN_S = 1e-6
-OUT_OF_MEMORY = (
-    "The intervals of the mean latencies are unknown: there was not enough memory to compute them; close what else "
-    "runs here, or send fewer requests."
-)
 
 
 class Served(NamedTuple):

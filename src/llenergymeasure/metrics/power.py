@@ -41,7 +41,7 @@ def peak_power_w(
 
 def _merged(rows: list[tuple[float, float | None]]) -> list[tuple[float, float]]:
     """Rows at least PEAK_OVER_S apart, each with the mean power since the one before: a tick is seen some milliseconds
-    late, and between ticks that are not much further apart a power is no figure."""
+    late, and between ticks that are not much further apart a power means nothing."""
     merged = []
     joules, since_s = 0.0, rows[0][0]
     for (before_s, _), (moment_s, power_w) in itertools.pairwise(rows):

@@ -217,21 +217,21 @@ def _started(task: Task, output_dir: Path) -> Iterator[_Run]:
                 encoding="utf-8",
                 pass_fds=(writes,),
                 env=_environment(index, size, port),
-                start_new_session=True,  # Ctrl-C at a terminal reaches this process alone, which tells them
+                start_new_session=True,  # Ctrl-C at a terminal reaches this process alone, which stops them
             )
             os.close(writes)
             ended.enter_context(process)
             ended.callback(process.kill)
             workers.append(_Worker(index, process, os.fdopen(reads, encoding="utf-8")))
             assert process.stdin is not None  # noqa: S101 - it is a pipe
-            with contextlib.suppress(BrokenPipeError):  # it has ended; its exit code says so
+            with contextlib.suppress(BrokenPipeError):  # it has ended; its exit code is read later
                 process.stdin.write(task.line())
                 process.stdin.flush()
         yield _Run(workers, task.config.num_prompts, output_dir)
 
 
 def _environment(index: int, size: int, port: int) -> dict[str, str]:
-    """The environment of a worker: this process's and torchrun's variables; cores are shared out unless the user did so."""
+    """The environment of a worker: this process's and torchrun's variables; cores are shared out unless the user did."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
         "OMP_NUM_THREADS": str(max(cores // size, 1)),

@@ -36,7 +36,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Row:
-    """One metric: its mean in both groups, second over first with its interval, and what that says."""
+    """One metric: its mean in both groups, second over first with its interval, and the conclusion."""
 
     metric: str
     first: float | None
@@ -86,7 +86,7 @@ def _row(metric: str, one: tuple[Group, list[float]], other: tuple[Group, list[f
     if metric in ENERGY and (marks := sorted({*first.marks, *second.marks})):
         return Row(metric, means[0], means[1], ratio, note=f"energy is not a valid measurement: {', '.join(marks)}")
     if min(map(len, values)) < 2 or min(map(min, values)) <= 0:
-        return Row(metric, means[0], means[1], ratio, note="one run tells no spread; repeat each, three times or more")
+        return Row(metric, means[0], means[1], ratio, note="one run has no spread; repeat each, three times or more")
     interval = ratio_of_means(values[0], values[1])
     widened_low, widened_high = interval.low, interval.high
     if metric in ENERGY:

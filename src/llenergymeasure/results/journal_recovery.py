@@ -95,7 +95,7 @@ class _Entries:
         }
 
     def take(self, line: bytes) -> None:
-        """A line; a power cut may leave holes, and a last one that was cut is no line."""
+        """Take one line. A power cut may leave holes, and a last line that was cut does not count."""
         if not line.endswith(b"\n"):
             return
         try:

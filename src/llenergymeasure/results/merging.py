@@ -107,7 +107,7 @@ def load_samples(folder: Path, raws: Sequence[RawProcessResult]) -> list[PowerSa
 
     Raises:
         OSError: a file cannot be read.
-        UnreadableFileError: it is no timeseries.
+        UnreadableFileError: it is not a timeseries.
     """
     found = []
     for raw in raws:

@@ -49,7 +49,7 @@ class UnsavedResultError(ExperimentError):
 def save_result(result: ExperimentResult, output_dir: Path, timeseries_source: Path | None = None) -> Path:
     """Save `result` to a new folder in `output_dir` and return the path of its result.json.
 
-    `timeseries_source` is copied beside it, and then the file says `"timeseries": "timeseries.parquet"`; a
+    `timeseries_source` is copied beside it, and then the file has `"timeseries": "timeseries.parquet"`; a
     source that is not there is a UserWarning, and the result is saved without it.
 
     Raises:
@@ -73,7 +73,7 @@ def save_or_keep(result: ExperimentResult, output_dir: Path, timeseries_source: 
     """`save_result`, and if that fails, keep the result in the user's state folder, `unsaved/`.
 
     Raises:
-        UnsavedResultError: it could not be saved; it says where the result is kept, if anywhere.
+        UnsavedResultError: it could not be saved; the message names where the result is kept, if anywhere.
     """
     try:
         return save_result(result, output_dir, timeseries_source)

@@ -51,7 +51,7 @@ def is_regular(path: Path) -> bool:
 
 
 def strangers(folder: Path, ours: re.Pattern[str], results_dir: Path) -> list[str]:
-    """The names in `folder` that are not `ours`, and after each that is no regular file what it is.
+    """The names in `folder` that are not `ours`, with its kind in brackets after each that is not a regular file.
 
     Raises:
         OSError: it cannot be read, or a link below `results_dir` leads to it.
