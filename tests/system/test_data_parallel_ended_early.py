@@ -28,7 +28,7 @@ from data_parallel_runs import (
 from llenergymeasure import ExperimentResult
 from llenergymeasure.domain.figures import Timestamps
 from llenergymeasure.results.aggregation import expect_processes
-from llenergymeasure.results.merging import save_part
+from llenergymeasure.results.parts import save_part
 from small_result import make_raw_result, make_result
 
 # A process that is killed.

@@ -20,7 +20,7 @@ from labledger.console import Silent
 from llenergymeasure.api import measure_and_save
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.domain.power import PowerSample
-from llenergymeasure.results import merging
+from llenergymeasure.results import state
 from llenergymeasure.results.catalog import result_files
 from llenergymeasure.results.journal import Journal
 from llenergymeasure.results.persistence import UnsavedResultError, load_result, save_or_keep, save_result
@@ -234,7 +234,7 @@ def test_a_second_ctrl_c_once_the_result_is_saved_does_not_save_it_again(tmp_pat
     folders = []
     finished = harness.Finished(make_result(effective_config={"model": "gpt2"}), [], Journal())
     monkeypatch.setattr(harness, "run", lambda *_, **__: finished)
-    monkeypatch.setattr(merging, "discard_run", impatient)
+    monkeypatch.setattr(state, "discard_run", impatient)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it is ignored
     try:
         with pytest.raises(KeyboardInterrupt) as interrupted:

@@ -231,7 +231,7 @@ def _started(task: Task, output_dir: Path) -> Iterator[_Run]:
 
 
 def _environment(index: int, size: int, port: int) -> dict[str, str]:
-    """The environment of a worker: this process's and torchrun's variables; cores are shared out unless the user did."""
+    """The variables of this process and of torchrun for a worker; the cores are shared out unless the user did."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
         "OMP_NUM_THREADS": str(max(cores // size, 1)),

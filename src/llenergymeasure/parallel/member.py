@@ -19,14 +19,15 @@ from llenergymeasure.energy.selection import find_sources
 from llenergymeasure.errors import ConfigError, ExperimentError
 from llenergymeasure.parallel.processes import Processes
 from llenergymeasure.results.aggregation import load_raw_results, validate_process_completeness
-from llenergymeasure.results.merging import combine, load_parts, load_samples, save_part, superseding
+from llenergymeasure.results.merging import combine
+from llenergymeasure.results.parts import load_parts, load_samples, save_part
 from llenergymeasure.results.persistence import (
     TIMESERIES_FILE,
     save_or_keep,
     state_folder,
     unsaved_folder,
 )
-from llenergymeasure.results.state import discard_run
+from llenergymeasure.results.state import discard_run, superseding
 from llenergymeasure.results.timeseries import temporary_timeseries
 from llenergymeasure.run import harness
 

@@ -12,7 +12,8 @@ from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
 from llenergymeasure.errors import ExperimentError
 from llenergymeasure.results.aggregation import aggregate_results, load_raw_results
 from llenergymeasure.results.catalog import read_result, result_files
-from llenergymeasure.results.merging import SAME, combine, load_part, load_samples
+from llenergymeasure.results.merging import SAME, combine
+from llenergymeasure.results.parts import load_part, load_samples
 from llenergymeasure.results.persistence import save_result
 from llenergymeasure.results.state import discard_run, is_regular
 from llenergymeasure.results.timeseries import temporary_timeseries

@@ -1,18 +1,12 @@
-"""The parts that the processes of a run leave in `.state/{experiment_id}/`, and the one result that they make.
+"""One result of all processes of a run, from their raw results and their parts.
 
-A process leaves its raw result, its part (a result of its own, without the raw one), its power over time where it
-has any, and last its marker. What only a part knows (energy bounds, verdict, environment) comes from there.
+Figures that follow from the raw results are those of `aggregation`; what only a part knows (energy bounds, verdict,
+environment) comes from there.
 """
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from labledger.documents import read_document
-from labledger.errors import UnreadableFileError
-from labledger.files import copy_durably, write_durably
-from labledger.regular_files import read_regular
 from llenergymeasure.domain.choices import Verdict
 from llenergymeasure.domain.environment import EnvironmentSnapshot
 from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
@@ -23,21 +17,13 @@ from llenergymeasure.domain.figures import (
     MultiGPUMetrics,
     ThermalThrottleInfo,
 )
-from llenergymeasure.domain.power import PowerSample
 from llenergymeasure.metrics.advice import size_warnings
 from llenergymeasure.metrics.arithmetic import sum_of_all
 from llenergymeasure.metrics.derived import EnergyTotals, RunTotals
 from llenergymeasure.metrics.energy import multi_gpu_metrics
 from llenergymeasure.metrics.power import hottest_per_second
-from llenergymeasure.results.aggregation import aggregated, gather, mark_completed
-from llenergymeasure.results.persistence import (
-    UnsavedResultError,
-    save_raw_result,
-    state_folder,
-    to_json,
-)
-from llenergymeasure.results.state import PART_FILE, SAMPLES_FILE, discard_run, is_regular
-from llenergymeasure.results.timeseries import load_timeseries_parquet, temporary_timeseries
+from llenergymeasure.results.aggregation import aggregated, gather
+from llenergymeasure.results.parts import seconds_later
 
 SUMS_IN_TOTALS = ("energy_adjusted_j", "energy_adjusted_uncertainty_j", "energy_uncertainty_j")
 SUMS = (
@@ -66,75 +52,6 @@ SAME = (
     "warmup_result",
 )
 """Fields that are taken from the first process."""
-
-
-def save_part(part: ExperimentResult, samples: Sequence[PowerSample], output_dir: Path) -> None:
-    """Leave everything that one process has found, its marker last.
-
-    Raises:
-        OSError: it could not be written.
-    """
-    (raw,) = part.process_results
-    folder = state_folder(output_dir, raw.experiment_id)
-    save_raw_result(raw, output_dir)
-    alone = part.model_copy(update={"process_results": []})
-    write_durably(folder / PART_FILE.format(index=raw.process_index), to_json(alone).encode(), within=output_dir)
-    with temporary_timeseries(samples) as source:
-        if source is not None:
-            copy_durably(source, folder / SAMPLES_FILE.format(index=raw.process_index), within=output_dir)
-    mark_completed(raw, output_dir)
-
-
-def load_parts(folder: Path, raws: Sequence[RawProcessResult]) -> list[ExperimentResult]:
-    """The parts of `raws`, in their order; none where one is missing.
-
-    Raises:
-        UnreadableFileError: one is broken.
-        OSError: one cannot be read.
-    """
-    parts = [part for raw in raws if (part := load_part(folder, raw)) is not None]
-    return parts if len(parts) == len(raws) else []
-
-
-def load_part(folder: Path, raw: RawProcessResult) -> ExperimentResult | None:
-    """The part of one process; None where there is none. Raises as `load_parts`."""
-    path = folder / PART_FILE.format(index=raw.process_index)
-    return read_document(ExperimentResult, read_regular(path), str(path))[0] if is_regular(path) else None
-
-
-def load_samples(folder: Path, raws: Sequence[RawProcessResult]) -> list[PowerSample]:
-    """The power over time of all processes, from the start of the first one's measurement, in order of time.
-
-    Raises:
-        OSError: a file cannot be read.
-        UnreadableFileError: it is not a timeseries.
-    """
-    found = []
-    for raw in raws:
-        path = folder / SAMPLES_FILE.format(index=raw.process_index)
-        if is_regular(path):
-            late_s = _late_s(raw, raws)
-            found += [replace(row, timestamp_s=row.timestamp_s + late_s) for row in _samples(path)]
-    return sorted(found, key=lambda row: row.timestamp_s)
-
-
-def _samples(path: Path) -> list[PowerSample]:
-    try:
-        return [PowerSample(**row) for row in load_timeseries_parquet(path).to_pylist()]
-    except TypeError as error:
-        raise UnreadableFileError(f"{path}: other columns than a timeseries: {error}") from error
-
-
-@contextlib.contextmanager
-def superseding(folder: Path) -> Iterator[None]:
-    """Remove a run's folder in `.state/` once the result that is saved inside is anywhere."""
-    try:
-        yield
-    except UnsavedResultError as error:
-        if error.kept_at is not None:
-            discard_run(folder)
-        raise
-    discard_run(folder)
 
 
 def combine(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult]) -> ExperimentResult:
@@ -286,7 +203,7 @@ def _steady_state_window(
 ) -> tuple[float, float] | None:
     """The span of all windows, in seconds from the start of the first process's measurement."""
     edges = [
-        (part.steady_state_window[0] + _late_s(raw, raws), part.steady_state_window[1] + _late_s(raw, raws))
+        (part.steady_state_window[0] + seconds_later(raw, raws), part.steady_state_window[1] + seconds_later(raw, raws))
         for raw, part in zip(raws, parts, strict=True)
         if part.steady_state_window is not None
     ]
@@ -308,14 +225,8 @@ def _throttle(metered: Sequence[ExperimentResult]) -> ThermalThrottleInfo | None
 def _hottest(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult]) -> list[tuple[float, float]] | None:
     """Seconds from the start of the first process's measurement and the hottest device's degrees, of any process."""
     samples = (
-        (own_s + _late_s(raw, raws), degrees_c)
+        (own_s + seconds_later(raw, raws), degrees_c)
         for raw, part in zip(raws, parts, strict=True)
         for own_s, degrees_c in part.thermal_time_series or []
     )
     return hottest_per_second(samples) or None
-
-
-def _late_s(raw: RawProcessResult, raws: Sequence[RawProcessResult]) -> float:
-    """Seconds by which a process began to measure later than the first of them."""
-    clocks = [each.clock_s for each in raws if each.clock_s is not None]
-    return raw.clock_s - min(clocks) if raw.clock_s is not None else 0.0

@@ -49,8 +49,8 @@ class Leftover:
 
     A `run` is in `.state/`: the results of processes of an experiment that did not end. A `folder` is a result's that
     was being filled; a `file` was being written; an `other` is in the place of one of these and is none. `complete`
-    runs can be aggregated. `what` describes it; `kept` is the reason why it is not removed, None where it can be. `saved`
-    are the results that stand in `directory`: a run that was cut short once it had saved is among them.
+    runs can be aggregated. `what` describes it; `kept` is the reason why it is not removed, None where it can be.
+    `saved` are the results that stand in `directory`: a run that was cut short once it had saved is among them.
     """
 
     kind: Literal["run", "folder", "file", "other"]

@@ -7,11 +7,12 @@ which everything is a regular file of a name that we write is removed; any other
 import contextlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from labledger.files import opened_directory
 from labledger.regular_files import A_REGULAR_FILE, kind_of
-from llenergymeasure.results.persistence import RAW_FILE, TIMESERIES_FILE
+from llenergymeasure.results.persistence import RAW_FILE, TIMESERIES_FILE, UnsavedResultError
 
 MARKER = ".completed_{index}"
 EXPECTED = ".expected"
@@ -100,6 +101,18 @@ def discard_run(folder: Path) -> list[str]:
         found = remove_folder(folder, RUN_FILES, state.parent)
         state.rmdir()
     return found
+
+
+@contextlib.contextmanager
+def superseding(folder: Path) -> Iterator[None]:
+    """Remove a run's folder in `.state/` once the result that is saved inside is anywhere."""
+    try:
+        yield
+    except UnsavedResultError as error:
+        if error.kept_at is not None:
+            discard_run(folder)
+        raise
+    discard_run(folder)
 
 
 def _unlink(name: str, folder: int) -> None:

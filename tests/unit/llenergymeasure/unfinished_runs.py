@@ -10,7 +10,7 @@ from llenergymeasure.domain.requests import Batch, RequestRecord
 from llenergymeasure.metrics.process_metrics import inference_metrics
 from llenergymeasure.results.aggregation import expect_processes
 from llenergymeasure.results.journal import Begun, open_journal
-from llenergymeasure.results.merging import save_part
+from llenergymeasure.results.parts import save_part
 from llenergymeasure.results.persistence import state_folder
 
 RUN = "20261121-100000-0123abcd"

@@ -20,7 +20,7 @@ from llenergymeasure.parallel import processes
 from llenergymeasure.parallel.member import take_gpu
 from llenergymeasure.parallel.processes import Processes
 from llenergymeasure.results.aggregation import is_marked
-from llenergymeasure.results.merging import save_part
+from llenergymeasure.results.parts import save_part
 from llenergymeasure.run import harness
 
 

@@ -1,4 +1,4 @@
-"""One result of several processes."""
+"""One result from the raw results of several processes, and the runs that are recovered so."""
 
 import json
 import shutil

@@ -9,7 +9,7 @@ from measurements import make_part
 from llenergymeasure.results import recovery
 from llenergymeasure.results.aggregation import expect_processes
 from llenergymeasure.results.journal import Begun, open_journal
-from llenergymeasure.results.merging import save_part
+from llenergymeasure.results.parts import save_part
 from llenergymeasure.results.persistence import load_result
 
 KINDS = {

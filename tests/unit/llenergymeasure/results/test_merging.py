@@ -23,7 +23,8 @@ from llenergymeasure.domain.figures import (
 )
 from llenergymeasure.metrics.latency import latency_intervals_of, served
 from llenergymeasure.results.aggregation import load_raw_results
-from llenergymeasure.results.merging import combine, load_parts
+from llenergymeasure.results.merging import combine
+from llenergymeasure.results.parts import load_parts
 from properties import examples
 
 SETTLED = WarmupResult(converged=True, final_cv=0.01, iterations_completed=5, target_cv=0.05, max_prompts=20)

@@ -22,7 +22,7 @@ from llenergymeasure.domain.experiment import RawProcessResult
 from llenergymeasure.energy.selection import find_sources
 from llenergymeasure.errors import BackendError, ExperimentError, PreFlightError
 from llenergymeasure.results import complete_runs, recovery
-from llenergymeasure.results.merging import save_part
+from llenergymeasure.results.parts import save_part
 from llenergymeasure.results.persistence import server_log, state_folder
 from llenergymeasure.results.recovery import aggregate, find_leftovers, remove
 from llenergymeasure.results.state import discard_run

@@ -7,9 +7,11 @@ from unfinished_runs import leave_parts, power_samples
 from labledger.files import joined_directory
 from llenergymeasure import ExperimentResult
 from llenergymeasure.results.aggregation import is_marked, load_raw_results
-from llenergymeasure.results.merging import combine, discard_run, load_parts, load_samples, save_part
+from llenergymeasure.results.merging import combine
+from llenergymeasure.results.parts import load_parts, load_samples, save_part
 from llenergymeasure.results.persistence import state_folder
 from llenergymeasure.results.recovery import aggregate, find_leftovers
+from llenergymeasure.results.state import discard_run
 
 
 def test_a_part_is_kept_whole_without_its_raw_result_and_marked_last(tmp_path):
