@@ -40,7 +40,7 @@ MINUTES = {**SYNTHETIC, "num_prompts": 1000}
 
 
 class Ended(NamedTuple):
-    """What a command has left on its streams."""
+    """The exit code and the streams of a command."""
 
     code: int
     stdout: str
@@ -169,7 +169,7 @@ def until(condition, what):
 
 
 def lives(process):
-    """Whether a process runs; one that has ended and that nobody has asked about does not."""
+    """Return True if a process runs; one that has ended and that nobody has asked about does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -177,7 +177,7 @@ def lives(process):
 
 
 def has_come(command, index):
-    """Whether a process has come to the meeting that all have before they measure."""
+    """Return True if a process has come to the meeting that all have before they measure."""
     return any(command.temporary.glob(f"llem-*/0_{index}"))
 
 
@@ -187,7 +187,7 @@ def load(path):
 
 
 def kept(user):
-    """What the processes of the one unfinished run in the user's results have kept, by their number."""
+    """The raw results of the one unfinished run in the user's results, by the number of their process."""
     raws = [load(path) for path in user.folder.glob("results/.state/*/process_[0-9].json")]
     return {raw.process_index: raw for raw in raws}
 
@@ -200,7 +200,7 @@ def finished_so_far(user, index):
 
 
 def journalled(user, index):
-    """How many requests `llem results recover` has found in the journal of a killed process, and of how many such."""
+    """The number of requests that `llem results recover` found in the journals of killed processes, and of journals."""
     raws = [load(path) for path in user.folder.glob(f"results/.state/*/process_{index}.recovered.json")]
     for raw in raws:
         assert raw.is_partial

@@ -73,7 +73,7 @@ def json_run(at_once):
 
 @pytest.fixture(scope="module")
 def result(two_user, json_run):
-    """What the run that printed JSON has saved."""
+    """The result that the run which printed JSON has saved."""
     name = json.loads(json_run.stdout)["experiment_id"]
     paths = two_user.folder.glob("results/*/result.json")
     (found,) = [each for each in map(ExperimentResult.from_json, paths) if each.experiment_id == name]

@@ -216,7 +216,7 @@ def test_where_torchrun_stops_the_rest_because_one_was_killed_they_keep_what_the
 
 
 def leave(results, name, lasted_s=2, processes=(0, 1)):
-    """What the processes of a run of two leave that have ended before there was a result."""
+    """Leave the parts of a run of two processes that ended before there was a result."""
     expect_processes(name, 2, results)
     for index in processes:
         start, end = datetime(2026, 2, 26, 14, 0, index), datetime(2026, 2, 26, 14, 0, index + lasted_s)

@@ -1,4 +1,4 @@
-"""The number of a process among those that torchrun has started."""
+"""The rank of a process among those that torchrun has started."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Whose a process on a device is."""
+"""Processes on a device: foreign, or of the same run."""
 
 import os
 
@@ -11,8 +11,8 @@ from llenergymeasure.energy.foreign_processes import ProcessWatch
 
 child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
 pids = {"self": os.getpid(), "child": child.pid}
-for told in sys.argv[1:]:
-    name, _, pid = told.partition("=")
+for printed in sys.argv[1:]:
+    name, _, pid = printed.partition("=")
     pids[name] = int(pid)
 watch = ProcessWatch()
 watch.see("GPU-0", tuple(pids.values()))
@@ -45,6 +45,6 @@ def test_siblings_and_their_children_are_foreign_unless_they_are_of_the_same_run
         nephew = sibling.stdout.readline().strip()
         pids = {"sibling": sibling.pid, "nephew": nephew, "launcher": os.getpid()}
         with started(JUDGE, *(f"{name}={pid}" for name, pid in pids.items()), **environment) as judge:
-            told, _ = judge.communicate(timeout=60)
+            printed, _ = judge.communicate(timeout=60)
         sibling.communicate()
-    assert set(told.split()) == foreign
+    assert set(printed.split()) == foreign

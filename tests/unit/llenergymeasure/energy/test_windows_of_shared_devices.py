@@ -25,7 +25,7 @@ def watched_s(found):
     return {watch.device: watch.longest_gap_s for watch in found.watches}
 
 
-def test_what_is_shared_is_of_everyones_windows_and_the_rest_of_this_processs():
+def test_a_shared_device_is_read_over_all_windows_and_any_other_over_the_own_one():
     found = reading(OneWatt(*KINDS), GPU, shared=PROCESSOR)
     expected = {"GPU-0": 2.0, "package-0": 4.5, "dram-0": 4.5}
     assert lengths_s(found.devices) == watched_s(found) == expected

@@ -35,7 +35,7 @@ def independent(draw, slices):
 
 
 def carried_over(draw, slices):
-    """What a slice has too much its neighbour has too little of, or goes on in it."""
+    """Errors of slices, each of which its neighbour has with the other sign, or goes on with."""
     fresh = draw.normal(0.0, 20.0, slices + 1)
     return fresh[1:] + 0.5 * fresh[:-1]
 

@@ -277,7 +277,7 @@ def test_a_warmup_that_did_not_converge_is_warned_of():
     )
 
 
-def test_settings_of_the_gpu_that_ran_are_warned_of_with_the_command_that_mends_them():
+def test_settings_of_the_gpu_that_ran_are_warned_of_with_the_command_that_fixes_them():
     gpus = [GpuInfo(index=index, uuid=f"GPU-{index}", persistence_mode=False, ecc_enabled=False) for index in (2, 3)]
     on_third = model_facts(3)
     found = summarise(measurement([nth_batch(0)], model=on_third, environment=EnvironmentSnapshot(gpus=gpus)))

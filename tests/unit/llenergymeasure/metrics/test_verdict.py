@@ -1,4 +1,4 @@
-"""What makes an energy invalid or uncertain, each thing provoked where it happens: on a board."""
+"""Reasons for an invalid or uncertain energy, each provoked where it happens: on a board."""
 
 import os
 import re

@@ -25,20 +25,21 @@ from llenergymeasure.run import harness
 
 
 class Room:
-    """Where threads meet as processes do, in the place of a meeting; `running` are those who have not ended."""
+    """A meeting of threads in the place of one of processes; `running` are those who have not ended."""
 
     def __init__(self, size):
-        self._barrier, self._told, self.running = threading.Barrier(size, timeout=60.0), [None] * size, set(range(size))
+        self._barrier = threading.Barrier(size, timeout=60.0)
+        self._messages, self.running = [None] * size, set(range(size))
 
     def enter(self, rank):
-        assert rank.size == len(self._told)
+        assert rank.size == len(self._messages)
 
         def exchange(mine):
-            self._told[rank.index] = mine
+            self._messages[rank.index] = mine
             self._barrier.wait()
-            told = list(self._told)
+            messages = list(self._messages)
             self._barrier.wait()
-            return told
+            return messages
 
         return SimpleNamespace(exchange=exchange, is_running=self.running.__contains__, close=lambda: None)
 
@@ -66,7 +67,7 @@ def meet(monkeypatch, tmp_path):
 
 @pytest.fixture
 def metering(gpus, cuda_visible_devices, meet, tmp_path):
-    """Of each process, each with its CUDA_VISIBLE_DEVICES: whose GPU is its own too, and what it meters and leaves."""
+    """For each process with its CUDA_VISIBLE_DEVICES: who shares its GPU, what it meters, what it leaves to others."""
 
     def look(listed, boards, device="auto"):
         tree(tmp_path / "powercap")
@@ -158,9 +159,9 @@ def test_processes_that_meet_know_who_is_on_the_same_gpu_and_when_the_others_hav
         ]
         for each in run:
             entered.callback(each.kill)
-        told = [json.loads(line_of(each)) for each in run]
-        assert [[gpu, same] for _, gpu, same in told] == [["GPU-0", [0, 2]], ["GPU-1", [1]], ["GPU-0", [0, 2]]]
-        assert len({name for name, _, _ in told}) == 1
+        messages = [json.loads(line_of(each)) for each in run]
+        assert [[gpu, same] for _, gpu, same in messages] == [["GPU-0", [0, 2]], ["GPU-1", [1]], ["GPU-0", [0, 2]]]
+        assert len({name for name, _, _ in messages}) == 1
         assert line_of(run[0], 0.5) is None
         run[1].stdin.write("leave, and go on\n")
         run[1].stdin.flush()

@@ -94,9 +94,9 @@ def test_joules_power_emissions_and_gpus_go_by_the_same_devices_each_counted_onc
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.none() | st.just(8.0), st.none() | st.integers(0, 5)), min_size=1))
-def test_no_gpu_comes_twice_whatever_the_processes_say_of_each_other(told):
-    found = aggregated(*(raw(index, gpu, energy_j, metered_by=by) for index, (gpu, energy_j, by) in enumerate(told)))
-    gpus = len({gpu for gpu, _, _ in told})
+def test_no_gpu_comes_twice_whatever_the_processes_say_of_each_other(claims):
+    found = aggregated(*(raw(index, gpu, energy_j, metered_by=by) for index, (gpu, energy_j, by) in enumerate(claims)))
+    gpus = len({gpu for gpu, _, _ in claims})
     assert found.total_energy_j in (None, 8.0 * gpus)
     assert (found.mean_power_w is None) == (found.emissions_kg_co2 is None) == (found.total_energy_j is None)
     assert found.multi_gpu is None or found.multi_gpu.num_gpus == gpus

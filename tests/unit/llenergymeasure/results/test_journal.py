@@ -1,4 +1,4 @@
-"""What a process journals while it measures, and what is made of it once that was killed."""
+"""The journal of a process while it measures, and the raw result that is recovered from it."""
 
 import math
 import os
@@ -23,15 +23,15 @@ from small_result import make_result
 FAILED = FailedRequest(2, OPENED_S + 2.0, OPENED_S + 2.5, "http_429", "status 429: slow down")
 
 
-def recovered(folder, *told, **changes):
-    found = read_journal(leave_journal(folder, *told, **changes))
+def recovered(folder, *written, **changes):
+    found = read_journal(leave_journal(folder, *written, **changes))
     assert found.broken_lines == 0
     return found.raw
 
 
 def test_what_was_told_comes_back(tmp_path):
-    told = [answer(0, 0.0, 2.0), answer(1, 0.5, 3.0), FAILED, [joules(4.0)]]
-    raw = recovered(tmp_path, *told)
+    written = [answer(0, 0.0, 2.0), answer(1, 0.5, 3.0), FAILED, [joules(4.0)]]
+    raw = recovered(tmp_path, *written)
     assert (raw.experiment_id, raw.process_index, raw.model_name, raw.gpu_id) == (RUN, 0, "a-model", 0)
     assert raw.is_partial
     assert raw.requests.input_tokens == [10, 11]
@@ -62,10 +62,12 @@ def test_figures_are_of_the_time_in_which_the_energy_is_known(tmp_path):
     known_s=st.floats(0.5, 20.0),
 )
 def test_tokens_are_counted_by_their_time(tmp_path_factory, spans, known_s):
-    told = [answer(index, start_s, start_s + lasts_s, tokens) for index, (start_s, lasts_s, tokens) in enumerate(spans)]
-    raw = recovered(tmp_path_factory.mktemp("run"), *told, [joules(known_s)])
+    written = [
+        answer(index, start_s, start_s + lasts_s, tokens) for index, (start_s, lasts_s, tokens) in enumerate(spans)
+    ]
+    raw = recovered(tmp_path_factory.mktemp("run"), *written, [joules(known_s)])
     last_s = min(known_s, max(start_s + lasts_s for start_s, lasts_s, _ in spans))
-    truth = sum(at_s - OPENED_S <= last_s for one in told for at_s in one.step_times_s)
+    truth = sum(at_s - OPENED_S <= last_s for one in written for at_s in one.step_times_s)
     assert raw.inference_metrics.inference_time_sec == pytest.approx(last_s)
     assert abs(raw.inference_metrics.output_tokens - truth) <= len(spans) + 1  # one each may be on its way
 
@@ -96,8 +98,8 @@ def test_a_run_that_had_served_everything_is_not_partial(tmp_path, share, is_par
 
 
 def test_emissions_are_those_of_the_stated_grid(tmp_path):
-    told = [answer(0, 0.0, 3.6), [joules(4.0)]]
-    raw = recovered(tmp_path, *told, grid_carbon_intensity=500.0, datacenter_pue=1.2)
+    written = [answer(0, 0.0, 3.6), [joules(4.0)]]
+    raw = recovered(tmp_path, *written, grid_carbon_intensity=500.0, datacenter_pue=1.2)
     assert raw.energy_metrics.emissions_kg_co2 == pytest.approx(POWER_W * 3.6 / 3.6e6 * 1.2 * 0.5)
 
 
@@ -125,8 +127,8 @@ def test_the_total_is_of_the_devices_that_ran(tmp_path, changes, total_j, cpu_j)
 def whole(tmp_path_factory):
     """The journal of eight answers, each with the joules after it."""
     answers = [answer(index, index, index + 1.5) for index in range(8)]
-    told = [each for one in answers for each in (one, [joules(one.end_s - OPENED_S + 0.1)])]
-    path = leave_journal(tmp_path_factory.mktemp("whole"), *told)
+    written = [each for one in answers for each in (one, [joules(one.end_s - OPENED_S + 0.1)])]
+    path = leave_journal(tmp_path_factory.mktemp("whole"), *written)
     return path, path.read_bytes()
 
 
@@ -136,8 +138,8 @@ def test_a_journal_that_ends_anywhere_has_what_was_told_before(whole, share):
     cut = content[: round(share * len(content))]
     path.write_bytes(cut)
     found = read_journal(path)
-    told = math.ceil(max(cut.count(b"\n") - 3, 0) / 2)
-    assert (0 if found is None else len(found.raw.requests.e2e_ms)) == told
+    written = math.ceil(max(cut.count(b"\n") - 3, 0) / 2)
+    assert (0 if found is None else len(found.raw.requests.e2e_ms)) == written
 
 
 def test_a_journal_in_which_no_request_ended_is_nothing(tmp_path):
@@ -194,15 +196,15 @@ def test_without_a_place_to_write_nothing_is_kept_and_nothing_said(tmp_path):
 
 
 def test_a_line_that_was_cut_by_a_full_disk_is_the_last(tmp_path, monkeypatch):
-    told = [answer(0, 0.0, 2.0), answer(1, 0.5, 3.0), answer(2, 0.6, 3.0)]
+    written = [answer(0, 0.0, 2.0), answer(1, 0.5, 3.0), answer(2, 0.6, 3.0)]
     with writing(tmp_path, begun()) as journal:
         journal.opened(OPENED_AT, OPENED_S)
-        journal.take(told[0])
+        journal.take(written[0])
         write = os.write
         monkeypatch.setattr(os, "write", lambda descriptor, line: write(descriptor, line[:20]))
-        journal.take(told[1])
+        journal.take(written[1])
         monkeypatch.undo()
-        journal.take(told[2])
+        journal.take(written[2])
     assert journal.path.read_bytes().count(b"\n") == 3
     assert len(read_journal(journal.path).raw.requests.e2e_ms) == 1
     assert journal.requests == 1

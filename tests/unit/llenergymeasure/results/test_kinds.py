@@ -1,4 +1,4 @@
-"""What a run leaves in `.state/` says its kind, and is recovered as well from before there were any."""
+"""Files of a run in `.state/` have a kind; those from before there were kinds are recovered too."""
 
 import json
 import re
@@ -55,7 +55,7 @@ def test_a_run_is_made_a_result_of(state, tmp_path, are_old):
     assert [raw.model_dump().get("kind") for raw in result.process_results] == [None, None]
 
 
-def test_a_file_of_another_kind_in_the_place_of_a_processs_is_told_as_broken(state, tmp_path):
+def test_a_file_of_another_kind_in_the_place_of_a_raw_result_is_named_as_broken(state, tmp_path):
     document = json.loads((state / "process_1.json").read_text())
     (state / "process_1.json").write_text(json.dumps(document | {"kind": "payments.experiment"}))
     (leftover,) = recovery.find_leftovers(tmp_path)

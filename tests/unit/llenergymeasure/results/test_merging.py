@@ -42,7 +42,7 @@ def test_tokens_memory_and_operations_are_sums_and_rates_are_over_the_union():
     assert result.latency_stats.e2e_ms.n == 8
 
 
-def test_what_all_processes_warn_of_is_said_once_and_what_some_do_with_their_number():
+def test_a_warning_of_all_processes_comes_once_and_one_of_some_with_their_number():
     failed = WarmupResult(converged=False, final_cv=0.3, iterations_completed=20, target_cv=0.05, max_prompts=20)
     parts = two_gpus(warmup=failed, second={"notes": ["3 prompts were cut."]})
     warnings = merged(*parts).measurement_warnings
@@ -105,7 +105,7 @@ def test_intervals_are_drawn_with_the_seed_of_the_configuration():
         ("warmup_result", SETTLED),
     ],
 )
-def test_the_configuration_and_the_machine_are_the_first_processs(name, value):
+def test_the_configuration_and_the_machine_are_those_of_the_first_process(name, value):
     first, second = two_gpus()
     assert getattr(merged(first.model_copy(update={name: value}), second), name) == value
     assert getattr(merged(first, second.model_copy(update={name: value})), name) == getattr(first, name) != value

@@ -62,7 +62,7 @@ def test_an_estimate_has_no_mean_power():
     assert result.verdict_reasons == ["energy is an estimate (source: estimate)"]
 
 
-def test_a_verdict_is_as_sure_as_the_least_sure_and_its_reasons_say_whose_they_are():
+def test_a_verdict_is_as_sure_as_the_least_sure_and_its_reasons_name_their_process():
     gap = DeviceWatch("GPU-1", ticks=99, longest_gap_s=0.8, gap_limit_s=0.3)
     result = merged(*two_gpus(second={"energy": {"watches": [gap]}}))
     assert result.verdict == "invalid"
@@ -80,13 +80,13 @@ def test_a_verdict_is_as_sure_as_the_least_sure_and_its_reasons_say_whose_they_a
         ((None, None), None),
     ],
 )
-def test_the_least_sure_word_wins_whoever_says_it(words, found):
+def test_the_least_sure_verdict_wins_in_any_order(words, found):
     for order in (words, words[::-1]):
         parts = [part.model_copy(update={"verdict": word}) for part, word in zip(two_gpus(), order, strict=True)]
         assert merged(*parts).verdict == found
 
 
-def test_the_energy_of_a_cpu_that_one_metered_for_all_is_that_processs_alone():
+def test_the_energy_of_a_cpu_that_one_process_metered_for_all_counts_once():
     first, second = one_cpu()
     result = merged(first, second)
     assert (result.total_energy_j, result.mean_power_w) == (90.0, 90.0 / UNION_S)
@@ -130,7 +130,7 @@ def test_of_a_cpu_that_one_metered_for_all_the_idle_power_is_subtracted_once():
         "energy_decode_uncertainty_j",
     ],
 )
-def test_of_what_each_metering_process_has_the_sum_counts_and_one_unknown_makes_it_unknown(name):
+def test_values_of_all_metering_processes_are_added_and_one_unknown_makes_the_sum_unknown(name):
     first, second = two_gpus()
     first, second = first.model_copy(update={name: 2.0}), second.model_copy(update={name: 3.0})
     unknown = second.model_copy(update={name: None})
@@ -183,7 +183,7 @@ def test_a_gpu_of_unknown_energy_is_among_the_gpus():
     )
 
 
-def test_a_gpu_of_unknown_energy_is_among_the_gpus_where_it_is_the_first_processs():
+def test_a_gpu_of_unknown_energy_is_among_the_gpus_where_the_first_process_ran_on_it():
     assert merged(*two_gpus(first_j=None)).multi_gpu == MultiGPUMetrics(
         num_gpus=2,
         energy_per_gpu_j=[None, 30.0],
@@ -198,7 +198,7 @@ def test_a_cpu_that_its_metering_process_could_not_read_is_unknown_whatever_the_
     assert (result.total_energy_j, result.mean_power_w, result.verdict) == (None, None, "invalid")
 
 
-def test_energy_a_request_and_energy_times_delay_are_of_all_processes():
+def test_energy_per_request_and_energy_times_delay_are_of_all_processes():
     result = merged(*two_gpus())
     assert (result.energy_per_request_j, result.energy_delay_product_js) == (90.0 / 8, 90.0 * UNION_S)
 

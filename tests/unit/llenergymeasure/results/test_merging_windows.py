@@ -34,7 +34,7 @@ def test_steady_states_are_put_together_on_the_clock_of_the_process_that_began_f
 
 @pytest.mark.parametrize("word", ["steady_state", "windowed"])
 @pytest.mark.parametrize("whose", ["first", "second"])
-def test_figures_that_are_partly_of_a_whole_run_are_not_said_to_be_of_a_part_of_it(whose, word):
+def test_figures_of_different_kinds_of_window_are_of_the_methodology_total(whose, word):
     result = merged(*two_gpus(late_s=0.0, **{whose: {"window": Window(word, 101.0, 103.0)}}))
     assert (result.measurement_methodology, result.steady_state_window) == ("total", None)
     assert [text for text in result.measurement_warnings if "kind of window" in text] == [
@@ -43,7 +43,7 @@ def test_figures_that_are_partly_of_a_whole_run_are_not_said_to_be_of_a_part_of_
 
 
 @pytest.mark.parametrize("word", ["total", "steady_state", "windowed"])
-def test_figures_that_are_all_of_one_kind_of_window_are_said_to_be_of_it(word):
+def test_figures_of_one_kind_of_window_keep_its_methodology(word):
     result = merged(*two_gpus(late_s=0.0, window=Window(word, 101.0, 103.0)))
     assert result.measurement_methodology == word
     assert not any("kind of window" in text for text in result.measurement_warnings)

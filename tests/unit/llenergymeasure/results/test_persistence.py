@@ -68,7 +68,7 @@ def warnings_of_loading(path: Path) -> list[warnings.WarningMessage]:
 
 
 def change_is_noticed(path: Path) -> bool:
-    """Whether loading warns that a digest differs, or refuses the file."""
+    """Return True if loading warns that a digest differs, or refuses the file."""
     try:
         return any("a digest differs" in str(each.message) for each in warnings_of_loading(path))
     except UnreadableFileError:

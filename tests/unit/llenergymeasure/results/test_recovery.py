@@ -45,7 +45,7 @@ def results(tmp_path):
 
 
 def recover(results, *options):
-    """What the command prints; it ends well."""
+    """The output of the command, which must succeed."""
     code, shown = llem("results", "recover", results, *options)
     assert code == 0, shown
     return shown
@@ -279,7 +279,7 @@ def test_a_results_folder_that_is_a_link_of_the_users_own_works_as_any(results, 
 
 
 @pytest.mark.parametrize("count", ["9" * 5000, "10001", "99999999999999999999"])
-def test_a_run_that_says_it_has_more_processes_than_there_can_be_is_broken(results, count):
+def test_a_run_of_more_processes_than_there_can_be_is_broken(results, count):
     run = leave_parts(results, two_gpus())
     (run / ".expected").write_text(count)
     assert "broken: " in recover(results)

@@ -128,7 +128,7 @@ def test_how_prefill_and_decode_were_told_apart_is_said_of_two_processes_too():
     assert first.phase_energy_method == "windows of the counter"
     assert merged(first, second).phase_energy_method == "windows of the counter"
     regression = second.model_copy(update={"phase_energy_method": "regression over 40 slices of time"})
-    told = "windows of the counter; regression over 40 slices of time"
-    assert merged(first, regression).phase_energy_method == told
+    methods = "windows of the counter; regression over 40 slices of time"
+    assert merged(first, regression).phase_energy_method == methods
     unknown = dict.fromkeys(("energy_prefill_j", "energy_decode_j", "phase_energy_method"))
     assert merged(first, second.model_copy(update=unknown)).phase_energy_method is None

@@ -107,7 +107,7 @@ def load_or_refusal(path: Path) -> ExperimentResult | UnreadableFileError:
 
 
 def escaping_error(read: Callable[[Path], object], path: Path) -> type[Exception] | None:
-    """What `read` raises, if it is no OSError."""
+    """The error that `read` raises, if it is not an OSError."""
     try:
         read(path)
     except Exception as error:
@@ -116,7 +116,7 @@ def escaping_error(read: Callable[[Path], object], path: Path) -> type[Exception
 
 
 def seal_of(path: Path) -> tuple[int, int]:
-    """Where in the file the name of the seal begins, and where its digest ends."""
+    """The positions in the file at which the name of the seal begins and its digest ends."""
     content = path.read_bytes()
     return content.rindex(b'"integrity"'), content.rindex(b', "timeseries_sha256"')
 
