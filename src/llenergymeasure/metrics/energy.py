@@ -29,7 +29,7 @@ class ReportedDevices:
 
 @dataclass(frozen=True)
 class RunEnergy:
-    """The energy of the `devices` that the headline covers, from `source`; None is unknown, with the reason in
+    """The energy of the `devices` that are reported, from `source`; None is unknown, with the reason in
     `unknown`. `watches` show how well they were watched."""
 
     total_j: float | None
@@ -55,22 +55,22 @@ class RunEnergy:
 
 
 def run_energy(
-    devices: Sequence[DeviceEnergy], headline: ReportedDevices, source: str, watches: Sequence[DeviceWatch] = ()
+    devices: Sequence[DeviceEnergy], reported: ReportedDevices, source: str, watches: Sequence[DeviceWatch] = ()
 ) -> RunEnergy:
-    """The sum over the devices that the headline covers; one unknown summand makes it unknown.
+    """The sum over the devices that are reported; one unknown summand makes it unknown.
 
     `source` is that of a total without any device.
     """
-    parts = tuple(device for device in devices if headline.covers(device))
+    parts = tuple(device for device in devices if reported.covers(device))
     if not parts:
-        return RunEnergy(None, None, None, source, unknown=_nothing(devices, headline))
+        return RunEnergy(None, None, None, source, unknown=_nothing(devices, reported))
     names = {device.device for device in parts}
     seen = tuple(watch for watch in watches if watch.device in names)
     source = parts[0].source or source
     if unread := [str(device.device) for device in parts if device.energy_j is None]:
         return RunEnergy(None, None, None, source, parts, seen, f"{', '.join(unread)} could not be read throughout")
     present = {device.kind for device in parts}
-    scope = "gpu" if headline.on_accelerator else "cpu+dram" if "dram" in present else "cpu"
+    scope = "gpu" if reported.on_accelerator else "cpu+dram" if "dram" in present else "cpu"
     uncertainty = EnergyUncertainty(
         edge_j=sum_of_known([device.edge_j for device in parts]),
         disagreement_j=_disagreement_j(parts, seen),
@@ -113,11 +113,11 @@ def gpus_by_energy(
     )
 
 
-def _nothing(devices: Sequence[DeviceEnergy], headline: ReportedDevices) -> str:
-    if not headline.on_accelerator:
+def _nothing(devices: Sequence[DeviceEnergy], reported: ReportedDevices) -> str:
+    if not reported.on_accelerator:
         return "no source reads the CPU"
     if any(device.kind == "gpu" for device in devices):
-        return f"the GPU that ran ({', '.join(headline.uuids)}) is not among those that are metered"
+        return f"the GPU that ran ({', '.join(reported.uuids)}) is not among those that are metered"
     return "no source reads the GPU"
 
 

@@ -81,8 +81,8 @@ class Measurement:
 
 def energy_of(measurement: Measurement, devices: Sequence[DeviceEnergy]) -> RunEnergy:
     """The energy of those of `devices` that the run's total is of."""
-    headline = ReportedDevices(measurement.model.on_accelerator, measurement.model.device_uuids)
-    energy = run_energy(devices, headline, measurement.energy.source, measurement.energy.watches)
+    reported = ReportedDevices(measurement.model.on_accelerator, measurement.model.device_uuids)
+    energy = run_energy(devices, reported, measurement.energy.source, measurement.energy.watches)
     if measurement.model.unmetered is None:
         return energy
     return RunEnergy(None, None, None, energy.source, unknown=measurement.model.unmetered)

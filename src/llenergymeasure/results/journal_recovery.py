@@ -163,7 +163,7 @@ class _EnergyLog:
 
     def __init__(self, begun: Begun, readings: Sequence[DeviceEnergyLine], clock_s: float) -> None:
         self._begun = begun
-        self._headline = ReportedDevices(bool(begun.on_accelerator), tuple(begun.device_uuids or ()))
+        self._reported = ReportedDevices(bool(begun.on_accelerator), tuple(begun.device_uuids or ()))
         self._devices: dict[str, DeviceEnergy] = {}
         self._marks: dict[str, Marks] = defaultdict(Marks)
         for reading in sorted(readings, key=lambda reading: reading.at_s or 0.0):
@@ -178,7 +178,7 @@ class _EnergyLog:
     @property
     def known_until_s(self) -> float:
         """The last moment at which every device of the total was read; -inf where one never was, or there is none."""
-        of_total = [name for name, device in self._devices.items() if self._headline.covers(device)]
+        of_total = [name for name, device in self._devices.items() if self._reported.covers(device)]
         if not of_total or self._begun.unmetered is not None:
             return -inf
         return min(self._marks[name].last[0] if name in self._marks else -inf for name in of_total)
@@ -190,11 +190,11 @@ class _EnergyLog:
             device.model_copy(update={"energy_j": self._grown_j(name, last_s)})
             for name, device in self._devices.items()
         ]
-        energy = run_energy([] if begun.unmetered else devices, self._headline, begun.source or "none")
+        energy = run_energy([] if begun.unmetered else devices, self._reported, begun.source or "none")
         return energy_metrics(
             energy,
             devices,
-            on_accelerator=self._headline.on_accelerator,
+            on_accelerator=self._reported.on_accelerator,
             duration_s=last_s,
             tokens=tokens,
             emissions_kg_co2=emissions_kg_co2(energy.total_j, begun.grid_carbon_intensity, begun.datacenter_pue or 1.0),

@@ -14,11 +14,11 @@ LOADED, BARE = IdlePower(10.0), IdlePower(8.0)
 CPU, GPU = ReportedDevices(on_accelerator=False), ReportedDevices(on_accelerator=True)
 
 
-def reading(meter, headline, shared=frozenset(), batches=None):
+def reading(meter, reported, shared=frozenset(), batches=None):
     """`shared` are kinds of device that everyone shares, or each with its span."""
     batches = [batch(100.75)] if batches is None else batches
     spans = Spans(OWN_S, shared if isinstance(shared, dict) else dict.fromkeys(shared, EVERYONE_S), RECORDED_S)
-    return read_energy(meter, headline, batches, spans, (LOADED, BARE), {"zeus": "not asked"})
+    return read_energy(meter, reported, batches, spans, (LOADED, BARE), {"zeus": "not asked"})
 
 
 def watched_s(found):
@@ -41,9 +41,9 @@ def test_a_shared_processor_beside_a_gpu_of_ones_own_leaves_the_total_to_the_own
     assert lengths_s(found.decode)["GPU-0"] == 1.5
 
 
-@pytest.mark.parametrize(("headline", "shared"), [(CPU, PROCESSOR), (GPU, ALL), (GPU, frozenset({"gpu"}))])
-def test_a_total_of_shared_devices_is_of_everyones_windows_and_has_no_phases(headline, shared):
-    found = reading(OneWatt(*KINDS), headline, shared=shared)
+@pytest.mark.parametrize(("reported", "shared"), [(CPU, PROCESSOR), (GPU, ALL), (GPU, frozenset({"gpu"}))])
+def test_a_total_of_shared_devices_is_of_everyones_windows_and_has_no_phases(reported, shared):
+    found = reading(OneWatt(*KINDS), reported, shared=shared)
     assert found.span == EVERYONE_S
     assert (found.prefill, found.decode) == ([], [])
     assert set(lengths_s(found.check).values()) == {4.5}
@@ -60,9 +60,9 @@ def test_each_kind_that_is_shared_is_of_the_windows_of_those_who_share_it():
     assert len(found.watches) == 3
 
 
-@pytest.mark.parametrize(("headline", "span_s", "length_s"), [(GPU, OF_GPU_S, 3.0), (CPU, EVERYONE_S, 4.5)])
-def test_the_total_and_its_cross_check_are_of_the_span_of_the_devices_that_it_is_of(headline, span_s, length_s):
-    found = reading(OneWatt(*KINDS), headline, shared=EACH_ITS_OWN)
+@pytest.mark.parametrize(("reported", "span_s", "length_s"), [(GPU, OF_GPU_S, 3.0), (CPU, EVERYONE_S, 4.5)])
+def test_the_total_and_its_cross_check_are_of_the_span_of_the_devices_that_it_is_of(reported, span_s, length_s):
+    found = reading(OneWatt(*KINDS), reported, shared=EACH_ITS_OWN)
     assert found.span == span_s
     assert set(lengths_s(found.check).values()) == {length_s}
     assert (found.prefill, found.decode) == ([], [])

@@ -96,7 +96,7 @@ def test_a_shared_gpu_counts_once_and_is_warned_of():
     assert not once.aggregation.gpu_attribution_verified
 
 
-def test_each_gpu_of_known_joules_is_told_with_the_headline_of_all():
+def test_each_gpu_of_known_joules_is_reported_with_the_headline_of_all():
     found = aggregated(raw(0, energy_j=60.0), raw(1, energy_j=30.0)).multi_gpu
     assert (found.num_gpus, found.energy_per_gpu_j, found.gpu_uuids) == (2, [60.0, 30.0], None)
     assert (found.energy_total_j, found.energy_per_output_token_j) == (90.0, 90.0 / 80)
