@@ -16,7 +16,7 @@ from llenergymeasure.energy.sampler_process import Heard
 from llenergymeasure.energy.samples import Recording, SensorSample, State
 from llenergymeasure.energy.sensors.nvml import PROCESSES_EVERY_S
 from llenergymeasure.energy.ticklog import WindowEnergy
-from llenergymeasure.metrics.process_metrics import sum_of_all
+from llenergymeasure.metrics.arithmetic import sum_of_all
 
 POWER_MARGIN = 1.1
 """The most that a device draws, as a multiple of its power limit."""
