@@ -212,7 +212,7 @@ def test_doctor_refuses_a_users_configuration_with_an_unknown_key(user):
 def test_doctor_knows_the_watts_that_the_user_states(user):
     user.config_file.write_text("cpu_watts_per_core: 4\n", encoding="utf-8")
     shown = user.llem("doctor").stdout
-    assert "4 W a core as you set it" in shown
+    assert "4 W per core as you set it" in shown
     assert "±60%" in shown
 
 

@@ -18,7 +18,7 @@ import pytest
 
 import llenergymeasure
 import warm
-from llenergymeasure.energy.selection import find_sources
+from llenergymeasure.energy.sources import find_sources
 from llenergymeasure.errors import MeterError
 
 LLEM = Path(sys.executable).with_name("llem")

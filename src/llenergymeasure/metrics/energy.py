@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from llenergymeasure.config.energy_sources import basis_of
 from llenergymeasure.domain.figures import DeviceEnergy, EnergyUncertainty, MultiGPUMetrics
 from llenergymeasure.domain.power import DeviceWatch
 
-NOT_MEASURED = ("estimate", "none")
-J_A_KWH = 3.6e6
+J_PER_KWH = 3.6e6
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class RunEnergy:
     @property
     def is_measured(self) -> bool:
         """Whether a sensor of these devices was read, with or without success."""
-        return bool(self.devices) and self.source not in NOT_MEASURED
+        return bool(self.devices) and basis_of(self.source) == "sensor"
 
 
 def run_energy(
@@ -82,7 +82,7 @@ def emissions_kg_co2(energy_j: float | None, grid_g_a_kwh: float | None, pue: fl
     """Of `energy_j`, with the building's overhead; None where the grid's intensity was not stated."""
     if energy_j is None or grid_g_a_kwh is None:
         return None
-    return energy_j / J_A_KWH * pue * grid_g_a_kwh / 1e3
+    return energy_j / J_PER_KWH * pue * grid_g_a_kwh / 1e3
 
 
 def multi_gpu_metrics(

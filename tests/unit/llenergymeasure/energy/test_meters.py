@@ -15,13 +15,13 @@ from replays import SteadyGpu
 from llenergymeasure.config.models import BaselineConfig, EnergyConfig, UserConfig
 from llenergymeasure.energy.idle import idle_power, watch_idle
 from llenergymeasure.energy.meters.base import MeteredDevice, NoMeter
-from llenergymeasure.energy.meters.counter import CounterMeter
 from llenergymeasure.energy.meters.estimate import CpuTimeEstimate
 from llenergymeasure.energy.meters.rapl import Rapl
 from llenergymeasure.energy.meters.replay import Replay
+from llenergymeasure.energy.meters.sampled import CounterMeter
 from llenergymeasure.energy.samples import SensorSample
-from llenergymeasure.energy.selection import choose_meter, find_sources
 from llenergymeasure.energy.sensors.rapl import probe
+from llenergymeasure.energy.sources import choose_meter, find_sources
 from llenergymeasure.metrics.energy import ReportedDevices
 from warm import without_interpreter
 
@@ -129,7 +129,7 @@ def test_what_it_watched_and_sampled_is_of_its_own_devices_in_order_of_time(mete
 def test_while_it_is_open_it_tells_the_joules_so_far_of_each_of_its_devices(meter):
     told = []
     with meter:
-        meter.tell(told.append)
+        meter.publish_to(told.append)
         time.sleep(0.1)
         meter.mark()
         now_s = time.monotonic()
@@ -188,7 +188,7 @@ class LateFeed:
 
 def test_a_windows_energy_is_the_same_however_much_was_heard_after_it():
     feed = LateFeed()
-    with CounterMeter("late", [MeteredDevice("GPU-1", "gpu", 0, 700.0)], feed, 0.0, poll_s=0.02) as meter:
+    with CounterMeter("late", [MeteredDevice("GPU-1", "gpu", 0, 700.0)], feed, 0.0, pace_s=0.02) as meter:
         start_s, end_s = feed.began_s + 0.55, feed.began_s + 1.0 - 0.001
         first = meter.energy(start_s, end_s)
     assert meter.energy(end_s, end_s + 1.0)[0].energy_j is not None
@@ -224,8 +224,8 @@ class ToldFeed:
 )
 def test_what_a_counter_tells_is_all_of_its_steps_up_or_unknown(parts, so_far):
     told = []
-    with CounterMeter("told", [MeteredDevice("GPU-1", "gpu", 0, 700.0)], ToldFeed(*parts), 0.0, poll_s=0.02) as meter:
-        meter.tell(told.append)
+    with CounterMeter("told", [MeteredDevice("GPU-1", "gpu", 0, 700.0)], ToldFeed(*parts), 0.0, pace_s=0.02) as meter:
+        meter.publish_to(told.append)
     ((reading,),) = told
     assert (reading.device, reading.kind, reading.source) == ("GPU-1", "gpu", "told")
     assert reading.energy_j == (so_far if so_far is None else pytest.approx(so_far))
@@ -239,7 +239,8 @@ class LongFeed:
     def start(self, heard):
         trace, began_s = counter_trace(100.0, seconds=300.0, tick_s=0.1, device="GPU-1"), time.monotonic()
         heard(
-            [read._replace(before_s=began_s + read[1], after_s=began_s + read[2]) for read in trace.reads("GPU-1")], []
+            [read._replace(before_s=began_s + read[1], after_s=began_s + read[2]) for read in trace.samples("GPU-1")],
+            [],
         )
 
     def flush(self):
@@ -250,7 +251,7 @@ class LongFeed:
 
 
 def test_many_windows_of_a_long_log_are_found_at_once():
-    with CounterMeter("long", [MeteredDevice("GPU-1", "gpu", 0, 200.0)], LongFeed(), 0.0, poll_s=0.02) as meter:
+    with CounterMeter("long", [MeteredDevice("GPU-1", "gpu", 0, 200.0)], LongFeed(), 0.0, pace_s=0.02) as meter:
         opened_s, before_s = time.monotonic(), time.process_time()
         found = [meter.energy(opened_s + second, opened_s + second + 0.5)[0] for second in range(1, 290)]
         assert time.process_time() - before_s < 1.0
@@ -273,7 +274,7 @@ def test_the_estimate_is_cpu_seconds_times_the_power_of_a_core():
 def test_the_estimate_tells_what_it_finds_at_each_mark():
     told = []
     with CpuTimeEstimate(6.5) as meter:
-        meter.tell(told.append)
+        meter.publish_to(told.append)
         work(0.05)
         worked_s = time.monotonic()
         meter.mark()

@@ -10,8 +10,7 @@ from recorded import joules
 
 from llenergymeasure import measure_energy
 from llenergymeasure.config.models import EnergyConfig, UserConfig
-from llenergymeasure.energy.meters.nvml import NvmlCounter
-from llenergymeasure.energy.selection import ORDER, choose_meter, find_sources
+from llenergymeasure.energy.sources import SOURCES, choose_meter, find_sources, nvml_counter
 from warm import without_interpreter
 
 WINDOWS_S = ((0.0, 1.7), (0.123, 1.156), (1.05, 1.65))
@@ -64,7 +63,7 @@ def test_what_a_meter_tells_while_it_runs_rises_by_what_it_finds(gpus, source):
     gpus(gpus.board(steady, uuid="GPU-a"), gpus.board(stepping, uuid="GPU-b"))
     told = []
     with chosen(source).meter as meter:
-        meter.tell(told.append)
+        meter.publish_to(told.append)
         assert [reading.device for reading in told[0]] == ["GPU-a", "GPU-b"]
         until_s = time.monotonic() + 30.0
         while told[-1][0].at_s < told[0][0].at_s + 1.5 and time.monotonic() < until_s:
@@ -189,14 +188,14 @@ def test_auto_takes_the_best_gpu_source_and_the_best_cpu_source(gpus, powercap, 
     gpus(gpus.board(seconds=1.0, **board))
     sources = find_sources(powercap=powercap if with_rapl else tmp_path / "none")
     choice = choose_meter(EnergyConfig(), UserConfig(), sources)
-    assert set(ORDER) - set(choice.not_used) == taken
+    assert set(SOURCES) - {"none"} - set(choice.not_used) == taken
 
 
 @pytest.mark.parametrize("source", ["auto", "nvml_counter", "nvml_power", "estimate", "none"])
 def test_of_every_source_that_is_not_taken_one_sentence_says_why(gpus, source):
     gpus(gpus.board(seconds=1.0))
     not_used = chosen(source).not_used
-    assert set(not_used) | {source, "nvml_counter", "rapl", "estimate"} >= set(ORDER)
+    assert set(not_used) | {source, "nvml_counter", "rapl", "estimate"} >= set(SOURCES) - {"none"}
     assert source not in not_used
     assert [why for why in not_used.values() if not why or "\n" in why] == []
 
@@ -259,7 +258,7 @@ def test_zeus_finds_the_same_joules_within_a_tick(gpus, monkeypatch, visible):
 def test_a_sampler_that_is_held_up_for_a_while_goes_on(gpus):
     gpus(gpus.board())
     (board,) = find_sources().nvml.boards
-    with NvmlCounter([board], sampling_hz=10.0) as meter:
+    with nvml_counter([board], sampling_hz=10.0) as meter:
         (sampler,) = without_interpreter(psutil.Process().children())
         sampler.suspend()
         held_s = time.monotonic()

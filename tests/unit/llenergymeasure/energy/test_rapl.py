@@ -110,7 +110,7 @@ from pathlib import Path
 
 import pynvml
 from llenergymeasure.config.models import EnergyConfig, UserConfig
-from llenergymeasure.energy.selection import choose_meter, find_sources, problems
+from llenergymeasure.energy.sources import choose_meter, find_sources, problems
 
 find_sources(powercap=Path(sys.argv[1]))  # imports what it needs, while Python's own files can be read
 os.setgroups([])
@@ -209,7 +209,7 @@ def test_a_counter_that_starts_again_during_a_window_goes_on(tmp_path):
     counters = tree(tmp_path, range_uj=int(range_j * 1e6))
     told = []
     with Processor(dict.fromkeys(counters, 100.0), range_j=range_j) as processor, metered(tmp_path) as meter:
-        meter.tell(told.append)
+        meter.publish_to(told.append)
         meter.mark()
         start_s = time.monotonic()
         processor.wait_for(1.5 * range_j)

@@ -21,11 +21,11 @@ from llenergymeasure.config.models import EnergyConfig, UserConfig
 from llenergymeasure.config.ranks import Rank, is_first_process, this_rank
 from llenergymeasure.domain.figures import DeviceEnergy
 from llenergymeasure.domain.power import DeviceWatch, IdlePower, PowerSample
-from llenergymeasure.energy import selection
+from llenergymeasure.energy import sources as energy_sources
 from llenergymeasure.energy.idle import IdleWindow
 from llenergymeasure.energy.meters.base import Meter, NoMeter
 from llenergymeasure.energy.phases import Spans, read_energy
-from llenergymeasure.energy.selection import Choice, choose_meter, find_sources
+from llenergymeasure.energy.sources import Choice, choose_meter, find_sources
 from llenergymeasure.errors import BackendError, ConfigError
 from llenergymeasure.metrics.energy import ReportedDevices
 from llenergymeasure.metrics.window import Window
@@ -217,7 +217,7 @@ def test_sensors_that_another_process_reads_are_left_to_it(
 ):
     found = sources(with_rapl=with_rapl, **board)
     choice = choose_meter(EnergyConfig(source=source), UserConfig(), found, others_meter=frozenset(others))
-    assert (choice.meter.source, choice.meter.measured_kinds, choice.left) == (remains, kinds, set(left))
+    assert (choice.meter.source, choice.meter.measured_kinds, choice.delegated_kinds) == (remains, kinds, set(left))
 
 
 def test_what_is_left_to_another_process_is_not_said_to_be_unused(sources):
@@ -231,8 +231,8 @@ def test_what_is_left_to_another_process_is_not_said_to_be_unused(sources):
 @pytest.fixture
 def checked(sources, monkeypatch):
     """The meter of a process that asks for Zeus beside what others do not meter."""
-    monkeypatch.setattr(selection, "Zeus", lambda *_: OneWatt("GPU-0", source="zeus"))
-    monkeypatch.setattr(selection, "find_spec", lambda _: True)
+    monkeypatch.setattr(energy_sources, "Zeus", lambda *_: OneWatt("GPU-0", source="zeus"))
+    monkeypatch.setattr(energy_sources, "find_spec", lambda _: True)
 
     def choose(others, **look):
         config = EnergyConfig(cross_check="zeus")
@@ -422,7 +422,7 @@ def metering(gpus, cuda_visible_devices, meet, tmp_path):
             choice = choose_meter(EnergyConfig(), UserConfig(), here, others_meter=others)
             kinds = choice.meter.measured_kinds
             metered = {board.uuid for board in here.nvml.boards} if "gpu" in kinds else set()
-            found.append((group.on_same_gpu, metered, kinds & PROCESSOR, choice.left))
+            found.append((group.on_same_gpu, metered, kinds & PROCESSOR, choice.delegated_kinds))
         return found
 
     return look

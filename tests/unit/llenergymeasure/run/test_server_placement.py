@@ -16,7 +16,7 @@ from llenergymeasure.api import run_experiment
 from llenergymeasure.backends.openai.server.server import Server, is_here, listeners
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.domain.model import ModelFacts
-from llenergymeasure.energy.selection import ORDER, find_sources
+from llenergymeasure.energy.sources import SOURCES, find_sources
 from llenergymeasure.run.server_placement import ServerSite
 from standins import streaming_server
 from standins.streaming_server import StreamingServer
@@ -117,7 +117,7 @@ def test_nothing_here_meters_a_server_on_another_machine_and_every_source_says_s
     choice, facts = there.choose_meter(UserConfig()), there.placed(FACTS)
     assert choice.meter.source == "none"
     reason = "the server is on another machine (192.0.2.7): nothing here can meter it"
-    assert choice.not_used == dict.fromkeys(ORDER, reason)
+    assert choice.not_used == {name: reason for name in SOURCES if name != "none"}
     assert (facts.device, facts.device_uuids, facts.unmetered) == ("remote", (), reason)
     assert facts.effective == {"device": "remote"}
     assert there.why_not_bare() is not None
