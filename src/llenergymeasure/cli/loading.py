@@ -1,4 +1,4 @@
-"""Results as commands load them: what is wrong with one is told on standard error, and the rest goes on."""
+"""Load results for commands: a bad one is named on standard error, and the others are still loaded."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def load(path: Path) -> "ExperimentResult":
-    """The result at `path`. Raises as `ExperimentResult.from_json`."""
+    """Return the result at `path`. Raises as `ExperimentResult.from_json`."""
     from llenergymeasure.results.persistence import load_result
 
     with telling_warnings(path.parent.name):
@@ -19,8 +19,10 @@ def load(path: Path) -> "ExperimentResult":
 
 
 def load_all(directory: Path) -> Iterator[tuple[Path, "ExperimentResult"]]:
-    """Every readable result, one after another: a result of many requests is large, and a folder has many. The others,
-    and warnings of other schema versions (once), go to standard error."""
+    """Yield every readable result with its path; unreadable ones and warnings (once) go to standard error.
+
+    One after another: a result of many requests is large, and a folder has many results.
+    """
     from labledger.console import print_error
     from labledger.untrusted_text import clean
     from llenergymeasure.results.catalog import Unreadable, read_result, result_files
@@ -35,7 +37,7 @@ def load_all(directory: Path) -> Iterator[tuple[Path, "ExperimentResult"]]:
 
 
 def load_rows(directory: Path) -> list[dict[str, Any]]:
-    """The flat row of each readable result."""
+    """Return the flat row of each readable result."""
     from llenergymeasure.results.flat import flat_row
 
     return [flat_row(result, path.parent) for path, result in load_all(directory)]

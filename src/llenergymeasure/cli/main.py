@@ -1,4 +1,4 @@
-"""`llem`: its commands."""
+"""The `llem` command and its subcommands."""
 
 from typing import Annotated
 
@@ -32,7 +32,7 @@ def options(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """What stands before a command's name."""
+    """Take the options before a command's name."""
 
 
 def main() -> None:
