@@ -53,7 +53,7 @@ class Sources:
 
 
 class MeterSettings(NamedTuple):
-    """What a meter is built with. `cpu_seconds` are those that an estimate is of, None those of this process."""
+    """The settings of a meter. `cpu_seconds` returns those that an estimate is of; None is those of this process."""
 
     energy: EnergyConfig
     user: UserConfig
@@ -67,7 +67,7 @@ class MeterSettings(NamedTuple):
 
 @dataclass(frozen=True)
 class EnergySource:
-    """One source: why it cannot be taken here (None: it can), the meter that reads it, and how it is available.
+    """One source: why it cannot be taken here (None: it can), the meter that reads it, and its line in `llem doctor`.
 
     `extra` is the extra of this package that it needs, by the name of its library; `not_automatic` is why `auto` never
     takes it.

@@ -101,7 +101,7 @@ class EnergyWindow:
 
     @property
     def started_at(self) -> datetime:
-        """When the window opened, in UTC."""
+        """The moment that the window opened, in UTC."""
         return self.found.started_at
 
     @property
@@ -156,7 +156,7 @@ class EnergyWindow:
 
     @property
     def verdict_reasons(self) -> tuple[str, ...]:
-        """Why the verdict is not `valid`."""
+        """The reasons for a verdict that is not `valid`."""
         return self.found.verdict_reasons
 
     @property
@@ -166,7 +166,7 @@ class EnergyWindow:
 
     @property
     def sources_not_used(self) -> dict[str, str]:
-        """Why each other source was not taken, by its name."""
+        """The reason why each other source was not taken, by its name."""
         return self.found.sources_not_used
 
     def powers(self, every_s: float) -> Iterator[list[tuple[DeviceEnergy, float]]]:

@@ -38,7 +38,7 @@ MIN_TICKS_BEFORE_WINDOW = 2
 
 
 class Feed(Protocol):
-    """Where samples come from."""
+    """A source of samples: a sampler, or a trace that is played."""
 
     def start(self, receiver: Receiver) -> None:
         """Begin to pass samples to `receiver`, from any thread."""
