@@ -1,4 +1,4 @@
-"""What becomes of an error: one message on stderr and an exit code; a traceback only with `--debug`."""
+"""Command lines: their options, and one message on stderr and an exit code for an error; a traceback with `--debug`."""
 
 import contextlib
 import functools
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -28,17 +28,41 @@ EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
 
+def make_app(name: str, about: str) -> typer.Typer:
+    """Return the command line `name`, to which commands are added; `about` is the first line of its help.
+
+    It has the options `--version` and `--debug`; without a command it prints its help.
+    """
+    app = typer.Typer(name=name, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+    def show_version(value: bool) -> None:
+        if value:
+            typer.echo(f"{name} {version('labledger')}")
+            raise typer.Exit
+
+    @app.callback(help=about)
+    def options(
+        version: Annotated[
+            bool, typer.Option("--version", help="Show the version and exit.", callback=show_version, is_eager=True)
+        ] = False,
+        debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    ) -> None:
+        pass
+
+    return app
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM: it ends a run as Ctrl-C does, keeping what was measured."""
 
 
 def terminate(number: int, frame: FrameType | None) -> None:
-    """The handler of SIGTERM."""
+    """End the program as Ctrl-C does; the handler of SIGTERM."""
     raise Terminated
 
 
 def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """A command (its first parameter is the context) that ends with a message and a code, never a traceback."""
+    """Return `command`, whose first parameter is the context, so that an error ends it with a message and a code."""
 
     @functools.wraps(command)
     def reported(ctx: typer.Context, *args: Any, **kwargs: Any) -> None:
@@ -80,11 +104,11 @@ def _report(message: str, error: BaseException) -> None:
     print_error("\n".join([message, *getattr(error, "__notes__", [])]))
 
 
-_told: set[str] = set()
+_printed: set[str] = set()
 
 
 @contextlib.contextmanager
-def telling_warnings(name: str) -> Iterator[None]:
+def printing_warnings(name: str) -> Iterator[None]:
     """Print warnings to standard error, with the file's `name`; one of another schema version once for all files."""
     from labledger.schema_versions import SchemaVersionWarning
 
@@ -94,9 +118,9 @@ def telling_warnings(name: str) -> Iterator[None]:
     for warning in caught:
         of_all = issubclass(warning.category, SchemaVersionWarning)
         text = str(warning.message) if of_all else clean(f"warning: {name}: {warning.message}")
-        if text not in _told:
+        if text not in _printed:
             print_answer(text, to_stderr=True)
-            _told.add(text)
+            _printed.add(text)
 
 
 def run_program(program: Callable[[], object]) -> None:
@@ -118,10 +142,10 @@ def run_program(program: Callable[[], object]) -> None:
 
 
 class PrintableLines(logging.Formatter):
-    """Log lines as `clean_lines` leaves them, without the environment's keys: libraries log what they are told."""
+    """Log lines as `clean_lines` leaves them, without the environment's keys: libraries log what they are given."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record's lines."""
+        """Return the record's lines."""
         return clean_lines(redactor(*environment_keys().values()).hide(super().format(record)))
 
 
@@ -130,10 +154,3 @@ _format_warning = warnings.formatwarning
 
 def _printable_warning(*warning: Any, **more: Any) -> str:
     return clean_lines(_format_warning(*warning, **more))
-
-
-def show_version(value: bool, name: str) -> None:
-    """What --version does."""
-    if value:
-        typer.echo(f"{name} {version('labledger')}")
-        raise typer.Exit

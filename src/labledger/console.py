@@ -1,19 +1,26 @@
-"""What a person sees: progress on stderr, tables and answers on stdout.
+"""Output for people: progress on stderr, tables and answers on stdout.
 
 Every text that is shown passes here: none is read as markup, and none tells a terminal what to do.
 """
 
+import contextlib
 import shutil
 import sys
+import threading
 import time
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from itertools import zip_longest
-from typing import Protocol, TextIO
+from types import TracebackType
+from typing import Protocol, Self, TextIO
 
 from labledger.untrusted_text import clean, clean_lines, escaped_json
 
-TTY_EVERY_S = 0.2
-LOG_EVERY_S = 10.0
+TTY_EVERY_S, LOG_EVERY_S = 0.2, 10.0
+"""The least time between two updates, on a terminal and elsewhere."""
+TTY_ALIVE_S, FIRST_ALIVE_S, LOG_ALIVE_S = 1.0, 5.0, 30.0
+"""The time after which a phase shows that it lives: on a terminal; elsewhere the first time, and the others."""
+LOOK_EVERY_S = 0.5
+CLEAR_LINE = "\r\x1b[2K"
 MAX_NAME_WIDTH = 30
 COLUMN_GAP = "   "
 MAX_UNFOLDED_WIDTH = 20
@@ -21,77 +28,140 @@ PLAINER = str.maketrans({"─": "-", "…": "..."})
 
 
 class Progress(Protocol):
-    """Where a long job says what it does."""
+    """Shows how far a long job is."""
 
     def phase(self, name: str) -> None:
-        """A new part of the job begins."""
+        """Begin a new part of the job."""
 
     def update(self, done: int, total: int, detail: str = "") -> None:
-        """So much of the part is done."""
+        """Show that `done` of `total` of the part are done."""
 
     def finish(self) -> None:
-        """The job is over, however it ended."""
+        """End the job, however it went."""
 
 
 class Silent:
-    """Progress that says nothing."""
+    """Progress that is not shown."""
 
     def phase(self, name: str) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def update(self, done: int, total: int, detail: str = "") -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def finish(self) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
 
 class StderrProgress:
-    """On a terminal one line that is written over; elsewhere a line a phase, and one every ten seconds.
+    """Progress on stderr: on a terminal a line that is written over, elsewhere a line per phase, and few others.
 
-    It has no thread of its own: a display that redraws itself would take time from what is measured.
+    A phase that goes on for long shows that it lives: on a terminal its seconds are counted; elsewhere there is a line
+    after five seconds, and one after each half minute in which nothing else was written. For this a thread looks twice
+    a second, which takes some microseconds: too few to show in what is measured meanwhile.
+
+    A phase that ends within `shown_after_s` is not shown. `note` returns what the job does at this moment, if that is
+    more than the phase's name says, else ""; the thread calls it. As a context manager it finishes at the end.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
-        self._live = self._stream.isatty()
-        self._name = ""
+    def __init__(
+        self, stream: TextIO | None = None, *, shown_after_s: float = 0.0, note: Callable[[], str] = str
+    ) -> None:
+        self._stream: TextIO | None = stream or sys.stderr  # None where it is closed
+        self._live = self._stream is not None and self._stream.isatty()
+        self._shown_after_s, self._note = shown_after_s, note
+        self._lock = threading.RLock()
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._name = self._state = self._noted = self._line = ""
         self._began_s = self._shown_s = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.finish()
 
     def phase(self, name: str) -> None:
         """Close the last phase with its duration, and begin the next."""
-        self._close()
-        self._name = clean(name)
-        self._began_s = self._shown_s = time.monotonic()
-        if self._live:
-            self._write(f"\r\x1b[2K{self._name} …")
+        with self._lock:
+            self._close()
+            self._name = clean(name)
+            self._began_s = self._shown_s = time.monotonic()
+            if self._live and not self._shown_after_s:
+                self._show(f"{self._name} …")
+        if self._thread is None:
+            self._over.clear()
+            self._thread = threading.Thread(target=self._keep_looking, daemon=True)
+            self._thread.start()
 
     def update(self, done: int, total: int, detail: str = "") -> None:
-        """Show how far it is, not more often than a person reads."""
-        now_s = time.monotonic()
-        if now_s - self._shown_s < (TTY_EVERY_S if self._live else LOG_EVERY_S):
-            return
-        self._shown_s = now_s
-        text = f"{self._name}: {done}/{total}" + (f" ({clean(detail)})" if detail else "")
-        self._write(f"\r\x1b[2K{text}" if self._live else f"{text}\n")
+        """Show how far the phase is, not more often than a person reads."""
+        with self._lock:
+            self._state = f": {done}/{total}" + (f" ({clean(detail)})" if detail else "")
+            now_s = time.monotonic()
+            is_soon = now_s - self._shown_s < (TTY_EVERY_S if self._live else LOG_EVERY_S)
+            if self._name and not is_soon and now_s - self._began_s >= self._shown_after_s:
+                self._show(self._name + self._state)
+
+    def message(self, text: str) -> None:
+        """Print lines of their own, above the line of the phase."""
+        with self._lock:
+            self._shown_s = time.monotonic()
+            is_over_line = self._live and bool(self._line)
+            self._write((CLEAR_LINE if is_over_line else "") + clean_lines(text) + "\n")
+            if is_over_line:
+                self._show(self._line)
+
+    def look(self) -> None:
+        """Show that the phase goes on, if it is time for a sign of life or there is something new to say."""
+        note = self._note()
+        with self._lock:
+            now_s = time.monotonic()
+            took_s = now_s - self._began_s
+            alive_s = TTY_ALIVE_S if self._live else LOG_ALIVE_S if self._line else FIRST_ALIVE_S
+            is_time = now_s - self._shown_s >= alive_s and took_s >= self._shown_after_s
+            if self._name and (is_time or (note and note != self._noted)):
+                self._noted = note
+                seconds = f" … {took_s:.0f} s" if self._live else f": {took_s:.0f} s so far"
+                self._show((clean(note) or self._name + self._state) + seconds)
 
     def finish(self) -> None:
         """Close the last phase."""
-        self._close()
+        with self._lock:
+            self._close()
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _keep_looking(self) -> None:
+        with contextlib.suppress(OSError, ValueError):  # the stream was closed: who writes to it next is told
+            while not self._over.wait(LOOK_EVERY_S):
+                self.look()
 
     def _close(self) -> None:
-        if self._name:
-            start = "\r\x1b[2K" if self._live else ""
-            self._write(f"{start}{self._name}: {time.monotonic() - self._began_s:.1f} s\n")
-        self._name = ""
+        took_s = time.monotonic() - self._began_s
+        if self._name and (self._line or took_s >= self._shown_after_s):
+            self._write((CLEAR_LINE if self._live and self._line else "") + f"{self._name}: {took_s:.1f} s\n")
+        self._name = self._state = self._noted = self._line = ""
+
+    def _show(self, text: str) -> None:
+        """Write the phase's line: over the one before on a terminal, where it takes one row only."""
+        self._line, self._shown_s = text, time.monotonic()
+        width = max(shutil.get_terminal_size().columns - 1, 1)
+        self._write(CLEAR_LINE + clean(text, width) if self._live else f"{text}\n")
 
     def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+        if self._stream is not None:
+            self._stream.write(_plainer(text, self._stream))
+            self._stream.flush()
 
 
 def print_facts(title: str, facts: Iterable[tuple[str, str]], *, to_stderr: bool = False) -> None:
-    """A table of two columns on stdout (or stderr); long values are folded, none is cut."""
+    """Print a table of two columns on stdout (or stderr); long values are folded, none is cut."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -107,7 +177,7 @@ def print_facts(title: str, facts: Iterable[tuple[str, str]], *, to_stderr: bool
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, whole: Container[str] = ()) -> None:
-    """A table on stdout, nothing of it cut.
+    """Print a table on stdout, nothing of it cut.
 
     On a terminal that is too narrow for it, long texts are folded between words, and columns that do not fit even then
     follow in a table of their own, beside the first column again: no number or name is broken that has a line's room.
@@ -121,7 +191,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, whole: 
 
 
 def _parts_that_fit(cells: list[list[str]], room: int, whole: Container[str]) -> Iterable[list[list[str]]]:
-    """The columns in groups that fit side by side, each group with the first column before it."""
+    """Return the columns in groups that fit side by side, each group with the first column before it."""
     least = _least_widths(cells, whole)
     groups = [[0]]
     for column in range(1, len(least)):
@@ -146,12 +216,12 @@ def _laid_out(cells: list[list[str]], room: int, whole: Container[str]) -> str:
 
 
 def _table_width(widths: Sequence[int]) -> int:
-    """With the gaps between columns, and a space before the first."""
+    """Return the width of a table, with the gaps between columns and a space before the first."""
     return 1 + sum(widths) + len(COLUMN_GAP) * (len(widths) - 1)
 
 
 def _least_widths(cells: list[list[str]], whole: Container[str]) -> list[int]:
-    """How narrow each column may be: the names of columns and long texts are folded between words, other cells not."""
+    """Return the least width of each column: its name and long texts are folded between words, other cells not."""
 
     def least(cell: str, column: str) -> int:
         is_long = _width(cell) > MAX_UNFOLDED_WIDTH and column not in whole
@@ -170,7 +240,7 @@ def _row_lines(row: Sequence[str], widths: Sequence[int]) -> Iterable[str]:
 
 
 def _folded(text: str, width: int) -> list[str]:
-    """Lines of at most `width`, broken between words; only a word that is wider is broken inside."""
+    """Return lines of at most `width`, broken between words; only a word that is wider is broken inside."""
     if _width(text) <= width:
         return [text]
     from rich.cells import chop_cells
@@ -185,7 +255,7 @@ def _folded(text: str, width: int) -> list[str]:
 
 
 def _width(text: str) -> int:
-    """On a terminal, where some letters take two places and some none."""
+    """Return the places that a text takes on a terminal, where some letters take two and some none."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -194,30 +264,35 @@ def _width(text: str) -> int:
 
 
 def print_error(message: str) -> None:
-    """`error: …` on stderr."""
+    """Print `error: …` on stderr."""
     print_answer(f"error: {message}", to_stderr=True)
 
 
 def print_line(text: str, *, to_stderr: bool = False) -> None:
-    """One line on stdout (or stderr), whatever line breaks a name or a warning in it has."""
+    """Print one line on stdout (or stderr), whatever line breaks a name or a warning in it has."""
     print_answer(clean(text), to_stderr=to_stderr)
 
 
 def print_json(document: str) -> None:
-    """A JSON document on stdout; what a terminal would obey, or not show, is escaped in it."""
-    print_answer(escaped_json(document))
+    """Print a JSON document on stdout; what a terminal would obey, or not show, is escaped in it."""
+    print_answer(escaped_json(document, getattr(sys.stdout, "encoding", None) or "utf-8"))
 
 
 def print_answer(text: str, *, to_stderr: bool = False) -> None:
-    """Lines of text on stdout (or stderr), at once, as `clean_lines` leaves them; a line or dots that the stream has no
-    sign for are plainer.
+    """Print lines of text on stdout (or stderr), at once, as `clean_lines` leaves them.
+
+    A line or dots that the stream has no sign for are plainer.
     """
     stream: TextIO | None = sys.stderr if to_stderr else sys.stdout
     if stream is None:  # closed from outside; `print` would take the other one
         return
-    text = clean_lines(text)
+    print(_plainer(clean_lines(text), stream), file=stream, flush=True)
+
+
+def _plainer(text: str, stream: TextIO) -> str:
+    """Return `text` with plainer lines and dots where the stream has no sign for them."""
     try:
         text.encode(stream.encoding or "utf-8")
     except UnicodeEncodeError:
-        text = text.translate(PLAINER)
-    print(text, file=stream, flush=True)
+        return text.translate(PLAINER)
+    return text

@@ -15,7 +15,7 @@ QUOTED_CELL = re.compile(rb'(?:^|(?<=[,\r\n]))"[^"]*+(?:""[^"]*+)*+("?)')
 
 
 def to_csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]], line_end: str = "\r\n") -> str:
-    """Return a header and a line a row (RFC 4180); None is an empty cell.
+    """Return a header and a line per row (RFC 4180); None is an empty cell.
 
     A text that a spreadsheet would run as a formula (it begins with `=`, `+`, `-`, `@`, a tab or the end of a line)
     gets an apostrophe before it. A number stays a number, below 0 too.

@@ -1,4 +1,4 @@
-"""Documents: records that are JSON files of their own, told by their first key and sealed by their last.
+"""Documents: records that are JSON files of their own, known by their first key and sealed by their last.
 
 The first key, `kind`, says what a document is: files of several instruments share a folder, and what is left of one
 that was cut short still tells whose it was. The last, `integrity`, holds digests, `sha256` over the file's own bytes.
@@ -63,17 +63,17 @@ class OtherKindError(UnreadableFileError):
 
 
 def document_dict(document: Document) -> dict[str, Any]:
-    """The document as a dict of plain values, `kind` first."""
+    """Return the document as a dict of plain values, `kind` first."""
     return {"kind": document.document_kind, **document.model_dump(mode="json")}
 
 
 def dump_document(document: Document) -> str:
-    """The document as indented JSON text, `kind` first."""
+    """Return the document as indented JSON text, `kind` first."""
     return f'{{\n  "kind": "{document.document_kind}",{document.model_dump_json(indent=2).removeprefix("{")}'
 
 
 def sealed(text: str, **digests: str | None) -> bytes:
-    """The bytes of a file: `text`, a JSON object, with a last key, `integrity`.
+    """Return the bytes of a file: `text`, a JSON object, with a last key, `integrity`.
 
     It holds the digest of the file's own bytes, its digits read as zeros, and then `digests`, which that covers.
     """
@@ -85,7 +85,7 @@ def sealed(text: str, **digests: str | None) -> bytes:
 
 
 def seal_of(data: dict[str, Any]) -> dict[str, Any]:
-    """The digests that a document carries; empty where it has none."""
+    """Return the digests that a document carries; empty where it has none."""
     seal = data.get("integrity")
     return seal if isinstance(seal, dict) else {}
 
@@ -101,7 +101,7 @@ def check_seal(content: bytes, data: dict[str, Any]) -> Seal:
 
 
 def read_document(model: type[D], content: bytes, where: str) -> tuple[D, dict[str, Any]]:
-    """The document in `content`, and the JSON object that it was read from. `where` names the file in errors.
+    """Return the document in `content`, and the JSON object that it was read from. Errors name the file by `where`.
 
     Raises:
         OtherKindError: it is of another kind, or of none: JSON that is no document of labledger.

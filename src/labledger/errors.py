@@ -7,7 +7,7 @@ prints it as it stands and ends with `exit_code`.
 import errno
 
 UNMAPPED_LIBRARY = ("failed to map segment", "cannot map zero-fill pages", "annot allocate memory")
-"""What the dynamic loader says of a library that there is no memory for."""
+"""Words of the dynamic loader's errors for a library that there is no memory for."""
 
 
 class LabledgerError(Exception):
@@ -17,7 +17,7 @@ class LabledgerError(Exception):
 
 
 class ConfigError(LabledgerError):
-    """What the user wrote (a file, a flag) cannot be used as it stands."""
+    """A file or a flag that the user wrote cannot be used as it stands."""
 
     exit_code = 2
 

@@ -1,4 +1,4 @@
-"""Optional packages: which extra of this distribution installs each, and what to say where one is not there."""
+"""Optional packages: which extra of this distribution installs each, and the error where one is not there."""
 
 import json
 from importlib.metadata import PackageNotFoundError, distribution
@@ -22,14 +22,14 @@ EXTRAS = {
 
 
 def missing(*packages: str) -> list[str]:
-    """Those of `packages` that are not installed; none is imported."""
+    """Return those of `packages` that are not installed; none is imported."""
     return [name for name in packages if find_spec(name) is None]
 
 
 def install_command(extra: str) -> str:
-    """The command that installs an extra, as this distribution was installed itself.
+    """Return the command that installs an extra, as this distribution was installed itself.
 
-    In a checkout: from there. Else pip is told to complete what is installed: it asks no index for labledger.
+    In a checkout: from there. Else pip completes what is installed: it asks no index for labledger.
     """
     return f"pip install -e '.[{extra}]'" if _is_checkout() else f"pip install 'labledger[{extra}]'"
 
@@ -38,7 +38,7 @@ def require(what: str, *packages: str) -> None:
     """Do nothing where `packages`, all of one extra, are installed.
 
     Raises:
-        ConfigError: some are not; `what` says what needs them.
+        ConfigError: some are not; `what` names what needs them.
     """
     if absent := missing(*packages):
         raise ConfigError(f"{what}: {' and '.join(absent)} not installed; run {install_command(EXTRAS[absent[0]])}")
@@ -56,7 +56,7 @@ def _is_checkout() -> bool:
 
 
 def explained(error: BaseException) -> BaseException:
-    """An import that failed for a package of others as a ConfigError that says what to install, else `error` itself."""
+    """Return a failed import of others' package as a ConfigError that says what to install, else `error` itself."""
     if not isinstance(error, ModuleNotFoundError) or error.name is None:
         return error
     package = error.name.partition(".")[0]

@@ -2,7 +2,7 @@
 
 How: a file is written under a temporary name beside its place, synced, renamed onto its place, and then the
 directory that holds the name is synced, as is the parent of every directory that had to be made. A reader
-sees the old content or the new, never a part. What this costs is two or three syncs a file, some milliseconds
+sees the old content or the new, never a part. What this costs is two or three syncs per file, some milliseconds
 on an ordinary disk. What it cannot help: a disk that says "synced" before it is, and a file system that lies
 in the same way (some network mounts).
 
@@ -30,7 +30,7 @@ from types import FrameType
 
 COPY_CHUNK_BYTES = 1 << 20
 JOIN_TRIES = 100
-PATIENCE_S = 10.0
+LOCK_TIMEOUT_S = 10.0
 LOOK_EVERY_S = 0.02
 
 
@@ -91,7 +91,7 @@ def claim_directory(base: Path) -> Path:
 
 @contextlib.contextmanager
 def claimed_directory(base: Path) -> Iterator[Path]:
-    """A claimed directory (see `claim_directory`) to be filled; whatever interrupts the filling removes it.
+    """Yield a claimed directory (see `claim_directory`) to be filled; whatever interrupts the filling removes it.
 
     It is held meanwhile: one that nobody holds (see `unheld`) was left by a process that was killed.
     """
@@ -121,7 +121,7 @@ def held_directory(directory: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def joined_directory(directory: Path, *, within: Path | None = None) -> Iterator[int]:
-    """A descriptor of `directory`, held together with other processes that join it; it is made if it is not there.
+    """Yield a descriptor of `directory`, held together with other processes that join it, and made if need be.
 
     Raises:
         OSError: it could not be made.
@@ -147,7 +147,7 @@ def joined_directory(directory: Path, *, within: Path | None = None) -> Iterator
 
 @contextlib.contextmanager
 def unheld(directory: Path, *, within: Path | None = None) -> Iterator[bool]:
-    """Whether nobody holds `directory`; inside, nobody begins to, nor claims another one beside it.
+    """Yield True if nobody holds `directory`; inside, nobody begins to, nor claims another one beside it.
 
     Raises:
         TimeoutError: others begin or end something beside it, and one of them has done so for 10 s: it is stopped.
@@ -160,17 +160,18 @@ def unheld(directory: Path, *, within: Path | None = None) -> Iterator[bool]:
 
 
 def _lock_soon(descriptor: int, directory: Path) -> None:
-    until_s = time.monotonic() + PATIENCE_S
+    until_s = time.monotonic() + LOCK_TIMEOUT_S
     while not lock(descriptor, exclusive=True, wait=False):
         if time.monotonic() > until_s:
-            reason = f"in use for {PATIENCE_S:g} s by a process that begins or ends in it; is one stopped? try again"
+            seconds = f"{LOCK_TIMEOUT_S:g} s"
+            reason = f"in use for {seconds} by a process that begins or ends in it; is one stopped? try again"
             raise TimeoutError(errno.ETIMEDOUT, reason, os.fspath(directory))
         time.sleep(LOOK_EVERY_S)
 
 
 @contextlib.contextmanager
 def opened_directory(directory: Path, *, within: Path | None = None) -> Iterator[int]:
-    """A descriptor of `directory`.
+    """Yield a descriptor of `directory`.
 
     Raises:
         OSError: it is no directory, or a link leads to it below `within`; the message names that.
@@ -188,7 +189,7 @@ def opened_directory(directory: Path, *, within: Path | None = None) -> Iterator
 
 
 def _opened_below(above: int, place: Path) -> int:
-    """A descriptor of the directory `place`, which lies in `above`, unless it is a link."""
+    """Return a descriptor of the directory `place`, which lies in `above`, unless it is a link."""
     try:
         return os.open(place.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
     except OSError as error:
@@ -201,14 +202,14 @@ def _opened_below(above: int, place: Path) -> int:
 
 @contextlib.contextmanager
 def _shared(directory: Path, within: Path | None = None) -> Iterator[int]:
-    """A descriptor of `directory`, held among others that claim in it."""
+    """Yield a descriptor of `directory`, held among others that claim in it."""
     with opened_directory(directory, within=within) as descriptor:
         lock(descriptor, exclusive=False)
         yield descriptor
 
 
 def lock(descriptor: int, *, exclusive: bool, wait: bool = True) -> bool:
-    """Whether the file or directory is ours now, until `descriptor` is closed; False where someone else has it.
+    """Lock the file or directory until `descriptor` is closed, and return True; False where someone else has it.
 
     A file system without locks gives it to all.
     """
@@ -287,7 +288,7 @@ def _replace(path: Path, chunks: Iterable[bytes], within: Path | None) -> None:
 
 @contextlib.contextmanager
 def _made_directories(directory: Path, within: Path | None = None) -> Iterator[None]:
-    """`directory` and its missing parents, each durable; a failure in here or inside removes those made."""
+    """Make `directory` and its missing parents, each durable; a failure in here or inside removes those made."""
     missing = list(itertools.takewhile(lambda each: not each.exists(), [directory, *directory.parents]))
     made: list[Path] = []
     try:
@@ -306,7 +307,7 @@ def _made_directories(directory: Path, within: Path | None = None) -> Iterator[N
 
 
 def _around(directory: Path, within: Path | None) -> Path | None:
-    """`within`, unless `directory` is outside of it."""
+    """Return `within`, or None if `directory` is outside of it."""
     return within if within is not None and directory.is_relative_to(within) else None
 
 

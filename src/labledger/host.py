@@ -1,4 +1,4 @@
-"""What machine this is. Every fact is None where it cannot be seen, and nothing here raises or waits long."""
+"""The facts of this machine. Each is None where it cannot be seen, and nothing here raises or waits long."""
 
 import os
 import platform
@@ -32,7 +32,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Gpus:
-    """The GPUs, and their driver; `unavailable` says why none can be seen."""
+    """The GPUs, and their driver; `unavailable` is the reason why none can be seen."""
 
     devices: tuple[Gpu, ...] = ()
     driver_version: str | None = None
@@ -57,7 +57,7 @@ class Host:
 
 
 def read_host() -> Host:
-    """This machine's facts, in some tens of milliseconds."""
+    """Return this machine's facts, in some tens of milliseconds."""
     container, digest = _container()
     return Host(
         python_version=platform.python_version(),
@@ -74,14 +74,14 @@ def read_host() -> Host:
 
 
 def installed_packages() -> dict[str, str]:
-    """Name and version of each installed distribution, by name."""
+    """Return the name and version of each installed distribution, by name."""
     found = {each.metadata["Name"]: each.version for each in distributions()}
     return dict(sorted((name, version) for name, version in found.items() if name and version))
 
 
 @dataclass(frozen=True)
 class CpuContention:
-    """Seconds since the machine started; None where the kernel does not tell.
+    """Seconds since the machine started; None where the kernel does not count them.
 
     `waited_s`: in which some task waited for a core (Linux's pressure stall information, the `some` line of
     /proc/pressure/cpu). `stolen_core_s`: that a hypervisor gave to other machines, summed over the cores.
@@ -92,7 +92,7 @@ class CpuContention:
 
 
 def read_cpu_contention() -> CpuContention:
-    """How much this machine's work has waited for its processor so far."""
+    """Return how long this machine's work has waited for its processor so far, in seconds."""
     line = _first_line(Path("/proc/pressure/cpu")) or ""
     _, _, waited_us = line.partition("total=")
     steal_s = getattr(psutil.cpu_times(), "steal", None)
@@ -100,7 +100,7 @@ def read_cpu_contention() -> CpuContention:
 
 
 def git_commit(folder: Path) -> str | None:
-    """The commit checked out where `folder` is tracked by git, with `-dirty` where files differ from it."""
+    """Return the commit checked out where `folder` is tracked by git, with `-dirty` where files differ from it."""
     try:
         _git(folder, "ls-files", "--error-unmatch", ".")  # fails where the folder is not in the repository
         commit = _git(folder, "rev-parse", "HEAD")
@@ -111,7 +111,7 @@ def git_commit(folder: Path) -> str | None:
 
 
 def read_gpus() -> Gpus:
-    """The NVIDIA GPUs that the driver shows to this process."""
+    """Return the NVIDIA GPUs that the driver shows to this process."""
     import pynvml as nvml
 
     try:
@@ -119,10 +119,10 @@ def read_gpus() -> Gpus:
     except nvml.NVMLError as error:
         return Gpus(unavailable=f"NVML: {error}")
     try:
-        cuda = _asked(nvml, nvml.nvmlSystemGetCudaDriverVersion_v2)
+        cuda = _answer_of(nvml, nvml.nvmlSystemGetCudaDriverVersion_v2)
         return Gpus(
             devices=tuple(_gpu(nvml, index) for index in range(nvml.nvmlDeviceGetCount())),
-            driver_version=_asked(nvml, nvml.nvmlSystemGetDriverVersion),
+            driver_version=_answer_of(nvml, nvml.nvmlSystemGetDriverVersion),
             cuda_version=f"{cuda // 1000}.{cuda % 1000 // 10}" if cuda else None,
         )
     except nvml.NVMLError as error:
@@ -133,18 +133,18 @@ def read_gpus() -> Gpus:
 
 def _gpu(nvml: Any, index: int) -> Gpu:
     handle = nvml.nvmlDeviceGetHandleByIndex(index)
-    memory = _asked(nvml, nvml.nvmlDeviceGetMemoryInfo, handle)
-    limit_mw = _asked(nvml, nvml.nvmlDeviceGetEnforcedPowerLimit, handle)
-    ecc = _asked(nvml, nvml.nvmlDeviceGetEccMode, handle)
-    persistence = _asked(nvml, nvml.nvmlDeviceGetPersistenceMode, handle)
-    mig = _asked(nvml, nvml.nvmlDeviceGetMigMode, handle)
+    memory = _answer_of(nvml, nvml.nvmlDeviceGetMemoryInfo, handle)
+    limit_mw = _answer_of(nvml, nvml.nvmlDeviceGetEnforcedPowerLimit, handle)
+    ecc = _answer_of(nvml, nvml.nvmlDeviceGetEccMode, handle)
+    persistence = _answer_of(nvml, nvml.nvmlDeviceGetPersistenceMode, handle)
+    mig = _answer_of(nvml, nvml.nvmlDeviceGetMigMode, handle)
     return Gpu(
         index=index,
-        name=_asked(nvml, nvml.nvmlDeviceGetName, handle),
-        uuid=_asked(nvml, nvml.nvmlDeviceGetUUID, handle),
+        name=_answer_of(nvml, nvml.nvmlDeviceGetName, handle),
+        uuid=_answer_of(nvml, nvml.nvmlDeviceGetUUID, handle),
         vram_mb=None if memory is None else memory.total / MB,
-        sm_clock_mhz=_asked(nvml, nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_SM),
-        memory_clock_mhz=_asked(nvml, nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_MEM),
+        sm_clock_mhz=_answer_of(nvml, nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_SM),
+        memory_clock_mhz=_answer_of(nvml, nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_MEM),
         power_limit_w=None if limit_mw is None else limit_mw / 1e3,
         ecc_enabled=None if ecc is None else bool(ecc[0]),
         persistence_mode=None if persistence is None else bool(persistence),
@@ -152,8 +152,8 @@ def _gpu(nvml: Any, index: int) -> Gpu:
     )
 
 
-def _asked(nvml: Any, question: Callable[..., Any], *arguments: Any) -> Any:
-    """The driver's answer; None where this board or driver has none."""
+def _answer_of(nvml: Any, question: Callable[..., Any], *arguments: Any) -> Any:
+    """Return the driver's answer; None where this board or driver has none."""
     try:
         return question(*arguments)
     except nvml.NVMLError:
@@ -170,7 +170,7 @@ def _cpu_model() -> str | None:
 
 
 def _container() -> tuple[str | None, str | None]:
-    """The kind of container that this process runs in, and its image's id where the engine tells it."""
+    """Return the kind of container that this process runs in, and its image's id where the engine gives it."""
     podman = Path("/run/.containerenv")
     if podman.exists():
         lines = (_text(podman) or "").splitlines()

@@ -29,7 +29,7 @@ class Interval:
 
 
 def bootstrap_mean(groups: Sequence[Sequence[float]], *, seed: int, level: float = 0.95) -> Interval:
-    """The bias-corrected and accelerated bootstrap interval of the mean over all values.
+    """Return the bias-corrected and accelerated bootstrap interval of the mean over all values.
 
     Values of one group are not independent of each other (requests of one batch), so whole groups are drawn:
     the mean is the ratio of the groups' sums to their sizes. Efron (1987), "Better bootstrap confidence
@@ -44,9 +44,9 @@ def bootstrap_mean(groups: Sequence[Sequence[float]], *, seed: int, level: float
 
 
 def bootstrap_means(samples: Sequence[Sequence[Sequence[float]]], *, seed: int, level: float = 0.95) -> list[Interval]:
-    """`bootstrap_mean` of each sample. Samples with the same number of groups share their resamples.
+    """Return the `bootstrap_mean` of each sample. Samples with the same number of groups share their resamples.
 
-    Time is linear in the groups, some 6 us each, and memory some bytes a group: resamples are drawn a few at a time.
+    Time and memory are linear in the groups, some 6 us and some bytes per group: a few resamples are drawn at a time.
 
     Raises:
         ValueError: as `bootstrap_mean`.
@@ -88,7 +88,7 @@ class _Groups(NamedTuple):
         return cls(sums, sizes, common_size, least, greatest, exponent)
 
     def restored(self, value: float) -> float:
-        """A scaled value in the unit of the values; none lies beyond them, as a sum that was rounded may."""
+        """Return a scaled value in the unit of the values; none lies beyond them, as a sum that was rounded may."""
         least, greatest = (math.ldexp(end, -self.exponent) for end in (self.least, self.greatest))
         found = math.ldexp(min(max(value, least), greatest), self.exponent)
         return min(max(found, self.least), self.greatest)
@@ -98,14 +98,14 @@ class _Groups(NamedTuple):
         return float(self.sums.sum() / self.sizes.sum())
 
     def means_of(self, drawn: np.ndarray) -> np.ndarray:
-        """The mean of the groups' values, for each row of group numbers."""
-        alike = self.common_size
-        sizes = self.sizes[drawn].sum(axis=1) if alike is None else alike * drawn.shape[1]
+        """Return the mean of the groups' values, for each row of group numbers."""
+        size = self.common_size
+        sizes = self.sizes[drawn].sum(axis=1) if size is None else size * drawn.shape[1]
         return np.asarray(self.sums[drawn].sum(axis=1) / sizes)
 
 
 def _resampled_means(samples: Sequence[_Groups], generator: np.random.Generator) -> np.ndarray:
-    """Means of bootstrap samples, a row a sample. The draws do not depend on how many are made at a time."""
+    """Return means of bootstrap samples, a row per sample. The draws do not depend on how many are made at a time."""
     groups = len(samples[0].sums)
     at_a_time = max(DRAWS_AT_A_TIME // groups, 1)
     means = np.empty((len(samples), BOOTSTRAP_RESAMPLES))
@@ -118,7 +118,7 @@ def _resampled_means(samples: Sequence[_Groups], generator: np.random.Generator)
 
 
 def _bca(groups: _Groups, means: np.ndarray, level: float) -> Interval:
-    """The interval out of the means of bootstrap samples: Efron (1987); Efron and Tibshirani (1993), section 14.3."""
+    """Return the interval from bootstrap samples' means: Efron (1987); Efron and Tibshirani (1993), section 14.3."""
     mean, count, normal = groups.mean, len(groups.sums), NormalDist()
     if groups.least == groups.greatest:
         return Interval(groups.least, groups.greatest, level, count, "all alike")
@@ -137,7 +137,7 @@ def _bca(groups: _Groups, means: np.ndarray, level: float) -> Interval:
 
 
 def _acceleration(groups: _Groups) -> float:
-    """A sixth of the skewness of the jackknife's means: the rate at which the mean's standard error changes with it.
+    """Return a sixth of the skewness of the jackknife's means: the rate at which their standard error changes.
 
     Without group i, of sum s_i and size m_i, the mean moves by (mean m_i - s_i) / (M - m_i), M the size of all.
     """
@@ -151,7 +151,7 @@ def _acceleration(groups: _Groups) -> float:
 
 
 def mean_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
-    """Student's t interval of the mean of independent values, as of paired differences: Student (1908).
+    """Return Student's t interval of the mean of independent values, as of paired differences: Student (1908).
 
     Raises:
         ValueError: fewer than two values.
@@ -167,7 +167,7 @@ def mean_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
 
 
 def ratio_of_means(first: Sequence[float], second: Sequence[float], *, level: float = 0.95) -> Interval:
-    """The interval of second over first: ratio of geometric means of independent repeats, without equal variances.
+    """Return the interval of second over first: ratio of geometric means of independent repeats of unequal variances.
 
     Welch's t interval for the difference of the logarithms' means, with Satterthwaite's degrees of freedom: Welch
     (1947), "The generalization of 'Student's' problem when several different population variances are involved".
@@ -184,7 +184,7 @@ def ratio_of_means(first: Sequence[float], second: Sequence[float], *, level: fl
 
 
 def repeats_for(first: Sequence[float], second: Sequence[float], wanted: float, *, level: float = 0.95) -> int | None:
-    """How many repeats of each would narrow `ratio_of_means` to about a factor of `wanted` (above 1) either way.
+    """Return the repeats of each that would narrow `ratio_of_means` to about a factor of `wanted` (above 1) either way.
 
     The spread is taken as it was seen; None where over 1,000 would be needed.
 

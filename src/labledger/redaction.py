@@ -34,7 +34,7 @@ QUOTED_PRINTABLE = re.compile("=[0-9A-F]{2}")
 DECIMAL = re.compile(r"(?<!\d)\d{2,3}(?:[\s,;]+|(?=[\])}]))")
 """A byte in a list of numbers."""
 JOINED = re.compile(r"0x(?=[0-9A-Fa-f]{2})|[^0-9A-Za-z]+")
-"""What stands between letters or groups of digits that are written apart: `73:6b`, `0x73, 0x6b`, `s.k`."""
+"""Signs between letters or groups of digits that are written apart: `73:6b`, `0x73, 0x6b`, `s.k`."""
 LEAST_JOINED = 8
 BETWEEN = re.compile(r"[^!-~]+")
 """No part of a key, but what may stand between two: folding puts line breaks there, and malice what is not seen."""
@@ -74,8 +74,8 @@ class Redactor:
         self._seeds = {seed for part in self._parts for seed in _pieces(part, self._seed_size)}
 
     def hide(self, text: str, *, is_cut: bool = False) -> str:
-        """`text` with `HIDDEN` in place of each key. Where it `is_cut`, its end may be the beginning of a key, and is
-        dropped.
+        """Return `text` with `HIDDEN` in place of each key. Where it `is_cut`, its end may be the beginning of a key,
+        and is dropped.
         """
         end = max(0, len(text) - TAIL) if is_cut else len(text)
         shown, place = [], 0
@@ -85,7 +85,7 @@ class Redactor:
         return HIDDEN.join([*shown, text[place:end]])
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Where in `text` keys stand, from and to; in order and apart."""
+        """Return the spans of `text` in which keys stand, from and to; in order and apart."""
         if len(text) < self._least:
             return []
         merged: list[tuple[int, int]] = []
@@ -94,7 +94,7 @@ class Redactor:
         return merged
 
     def quoted(self, text: str, limit: int = SHOWN, *, is_cut: bool = False) -> str:
-        """The start of `text`, without keys, as `clean` has it; `is_cut` where it is itself but a start."""
+        """Return the start of `text`, without keys, as `clean` has it; `is_cut` where it is itself but a start."""
         horizon = 4 * limit + 16 * TAIL
         return clean(self.hide(text[:horizon], is_cut=is_cut or len(text) > horizon), limit)
 
@@ -112,7 +112,7 @@ class Redactor:
                 begin += len(block) if len(block) < BLOCK else len(block) - TAIL
 
     def hide_in(self, document: Any) -> Any:
-        """A JSON document with the keys hidden in each of its texts."""
+        """Return a JSON document with the keys hidden in each of its texts."""
         if isinstance(document, str):
             return self.hide(document)
         if isinstance(document, Mapping):
@@ -120,7 +120,7 @@ class Redactor:
         return [self.hide_in(each) for each in document] if isinstance(document, list | tuple) else document
 
     def _plain_spans(self, text: str) -> list[tuple[int, int]]:
-        """Where parts of a key stand, in order. Wherever one begins, it has one of the places that are looked at."""
+        """Return the spans of parts of a key, in order. Wherever one begins, it has one of the places looked at."""
         text = text.lower() if text.isascii() else text.translate(SMALL)
         size, seeds = self._seed_size, self._seeds
         step = self._least - size + 1
@@ -137,7 +137,7 @@ class Redactor:
         return spans
 
     def _encoded_spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where a part of a key stands in `text` once that is decoded and has nothing between."""
+        """Yield the spans of parts of a key in `text` once that is decoded and has nothing between."""
         for way in self._ways:
             passes: list[tuple[str, re.Pattern[str]]] = []
             current = text
@@ -154,7 +154,7 @@ class Redactor:
 def _traced(
     spans: Iterable[tuple[int, int]], passes: Sequence[tuple[str, re.Pattern[str]]]
 ) -> Iterable[tuple[int, int]]:
-    """Where spans of what came out of `passes` stand in what went into the first."""
+    """Return spans of what came out of `passes` as spans of what went into the first."""
     for source, encoded in reversed(passes):
         begins, ends = _origins(source, encoded)
         spans = [(begins[begin], ends[end - 1]) for begin, end in spans]
@@ -177,7 +177,7 @@ def _pieces(text: str, length: int) -> Iterator[str]:
 
 
 def _forms(key: str) -> Iterator[str]:
-    """Return the forms in which a key may be written, but for capitals and those that a `Redactor` decodes."""
+    """Yield the forms in which a key may be written, but for capitals and those that a `Redactor` decodes."""
     yield from (key, key[::-1])
     plain = [each.encode(errors="replace") for each in dict.fromkeys((key, key.lower(), key.upper()))]
     wide = key.encode("utf-16-le", errors="replace")
@@ -221,7 +221,7 @@ def _decoded(found: re.Match[str]) -> str:
 
 
 def _origins(text: str, encoded: re.Pattern[str]) -> tuple[list[int], list[int]]:
-    """Where each character of `text` decoded, with nothing between, begins and ends in `text`."""
+    """Return where each character of `text` decoded, with nothing between, begins and ends in `text`."""
     begins: list[int] = []
     ends: list[int] = []
     place = 0
@@ -248,7 +248,7 @@ def _add(spans: list[tuple[int, int]], begin: int, end: int, gap: int = 0) -> No
 
 
 def environment_keys() -> dict[str, str]:
-    """The keys in this process's environment: the variables that have a secret's name, and their values.
+    """Return the keys in this process's environment: the variables that have a secret's name, and their values.
 
     A folder or a file that is there is no key, and `PWD` is no password but the shell's folder.
     """
@@ -265,5 +265,5 @@ def _is_path(text: str) -> bool:
 
 @lru_cache(maxsize=8)
 def redactor(*keys: str | None) -> Redactor:
-    """The redactor of these keys, made once; None is none, and without any it only quotes."""
+    """Return the redactor of these keys, made once; None is none, and without any it only quotes."""
     return Redactor(key for key in keys if key is not None)

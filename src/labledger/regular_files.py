@@ -23,7 +23,7 @@ KINDS = {
 
 
 MAX_BYTES = 1 << 30
-"""Of a file that is read; the result of a run of five million requests has so much."""
+"""The size of a file that is read, at most; the result of a run of five million requests has so much."""
 
 
 def open_regular(path: Path, flags: int, mode: int = 0o666) -> int:
@@ -58,7 +58,7 @@ def open_regular(path: Path, flags: int, mode: int = 0o666) -> int:
 
 
 def _refuse_other_kinds(path: Path) -> None:
-    """To open a device can do something already."""
+    """Refuse what is no regular file before it is opened: to open a device can do something already."""
     try:
         kind = stat.S_IFMT(os.lstat(path).st_mode)
     except FileNotFoundError:
@@ -75,7 +75,7 @@ def kind_of(name: Path | str, folder: int | None = None) -> str:
     """Return in words the kind of file at `name` (in the directory of the descriptor `folder`): "a symbolic link".
 
     Raises:
-        OSError: there is nothing, or it cannot be told.
+        OSError: there is nothing, or its kind is not known.
     """
     return _words(stat.S_IFMT(os.lstat(name, dir_fd=folder).st_mode))
 
@@ -86,7 +86,7 @@ def _words(kind: int) -> str:
 
 @contextlib.contextmanager
 def opened_to_read(path: Path) -> Iterator[BufferedReader]:
-    """The regular file at `path`, as `open_regular` opens it.
+    """Yield the regular file at `path`, as `open_regular` opens it.
 
     Raises:
         OSError: as `open_regular`, or it is larger than MAX_BYTES: a file of holes can be of any size.
@@ -99,14 +99,14 @@ def opened_to_read(path: Path) -> Iterator[BufferedReader]:
 
 
 def read_regular(path: Path) -> bytes:
-    """The bytes of the regular file at `path`. Raises as `opened_to_read`."""
+    """Return the bytes of the regular file at `path`. Raises as `opened_to_read`."""
     with opened_to_read(path) as file:
         return file.read()
 
 
 def behind_link(path: Path) -> Path:
-    """`path` or, where that is a link, what it leads to: for files that a user names. Found ones are not followed.
+    """Return `path` or, where that is a link, its target: for files that a user names. Found ones are not followed.
 
-    A link that leads round in a circle is returned as a link; who opens it is told.
+    A link that leads round in a circle is returned as a link; to open it is an error.
     """
     return Path(os.path.realpath(path)) if path.is_symlink() else path

@@ -46,7 +46,7 @@ class SchemaVersionWarning(UserWarning):
 
 
 class Record(BaseModel):
-    """What every stored model inherits: frozen, no unknown keyword when built, none lost when read.
+    """The base of every stored model: frozen, no unknown keyword when built, none lost when read.
 
     Loading is `model_validate(from_json(text), context=FROM_FILE)`, see `parse_record`.
     """
@@ -97,7 +97,7 @@ class OpenWhenRead:
     """Marks a `Literal` that is closed when built and keeps a text that it does not know when read."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """The literal's own schema, but for a text that comes from a file."""
+        """Return the literal's own schema, but for a text that comes from a file."""
 
         def keep(value: Any, build: Callable[[Any], Any], info: ValidationInfo) -> Any:
             return value if info.context == FROM_FILE and isinstance(value, str) else build(value)
@@ -115,7 +115,7 @@ def _to_utc(value: datetime | None) -> datetime | None:
     try:
         return value.astimezone(UTC)
     except OverflowError as error:
-        raise ValueError("is too near the end of the calendar to be told in UTC") from error
+        raise ValueError("is too near the end of the calendar to be written in UTC") from error
 
 
 Timestamp = Annotated[datetime | None, AfterValidator(_to_utc)]
@@ -141,7 +141,7 @@ def refuse_unstorable(value: Any, max_nesting: int = MAX_NESTING) -> None:
 
 
 def _are_storable_numbers(values: Sequence[Any]) -> bool:
-    """True if all are plain numbers that can be stored; lists of them are long, and this looks at them quickly."""
+    """Return True if all are plain numbers that can be stored; lists of them are long, and this is quick."""
     kinds = set(map(type, values))
     if kinds == {float}:
         return all(map(math.isfinite, values))
@@ -152,7 +152,7 @@ def _unstorable(value: Any, depth: int, max_nesting: int) -> str | None:
     if depth > max_nesting:
         return f"nested over {max_nesting} deep"
     if isinstance(value, float) and not math.isfinite(value):
-        return f"{value} is not a number that a file can hold; None says that a value is unknown"
+        return f"{value} is not a number that a file can hold; None means that a value is unknown"
     if isinstance(value, int) and abs(value) > MAX_INT:
         return f"an integer of more than {MAX_INT_DIGITS} digits"
     if isinstance(value, str) and not _is_unicode(value):
@@ -169,7 +169,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def parse_record(model: type[R], text: bytes, where: str) -> tuple[R, dict[str, Any]]:
-    """The record in `text`, and the JSON object that it was read from. `where` names the file in errors.
+    """Return the record in `text`, and the JSON object that it was read from. Errors name the file by `where`.
 
     Raises:
         UnreadableFileError: `text` is not JSON (with line and column), not an object, or a value in it has a
@@ -182,7 +182,7 @@ def parse_record(model: type[R], text: bytes, where: str) -> tuple[R, dict[str, 
 
 
 def parse_json(text: bytes, where: str) -> Any:
-    """The value in `text`; NaN and infinity are no JSON.
+    """Return the value in `text`; NaN and infinity are no JSON.
 
     Raises:
         UnreadableFileError: it is not JSON, with line and column.
@@ -194,7 +194,7 @@ def parse_json(text: bytes, where: str) -> Any:
 
 
 def record_of(model: type[R], data: dict[str, Any], where: str) -> R:
-    """The record in a file's JSON object.
+    """Return the record in a file's JSON object.
 
     Raises:
         UnreadableFileError: values have a wrong type, each with its field's path.
@@ -207,14 +207,14 @@ def record_of(model: type[R], data: dict[str, Any], where: str) -> R:
 
 
 def _problem(error: Any) -> str:
-    """`field: what is wrong` of one of pydantic's errors."""
+    """Return `field: what is wrong` of one of pydantic's errors."""
     path = clean(".".join(map(str, error["loc"])), SHOWN)
     message = str(error["msg"]).removeprefix("Value error, ")
     return f"{path}: {message}" if path else message
 
 
 def version_warning(record: Record, data: dict[str, Any], *, current: str, rerun: str) -> str | None:
-    """What to warn of when `record`, read from `data`, is of another schema version; None when it is not.
+    """Return the warning that `record`, read from `data`, is of another schema version; None if it is not.
 
     `current` is this tool's version, `rerun` the command that measures again.
     """
@@ -247,7 +247,7 @@ def _newer(version: Any, current: str) -> bool:
 
 
 def _missing(record: Record, data: Any, prefix: str = "") -> Iterator[str]:
-    """The paths of fields that load as None because `data` lacks them."""
+    """Yield the paths of fields that load as None because `data` lacks them."""
     for name, field in type(record).model_fields.items():
         if name not in data:
             if field.default_factory is None and not field.exclude:
@@ -259,7 +259,7 @@ def _missing(record: Record, data: Any, prefix: str = "") -> Iterator[str]:
 
 
 def _not_understood(record: Record, prefix: str = "") -> Iterator[str]:
-    """The paths of fields, and of texts in a `Literal`, that this version does not know."""
+    """Yield the paths of fields, and of texts in a `Literal`, that this version does not know."""
     for name in record._unknown:
         yield prefix + name
     for name, field in type(record).model_fields.items():
@@ -271,7 +271,7 @@ def _not_understood(record: Record, prefix: str = "") -> Iterator[str]:
 
 
 def _records_in(value: Any) -> Iterator[tuple[tuple[Any, ...], Record]]:
-    """The records directly inside a field's value, each with its key in there (none for the value itself)."""
+    """Yield the records directly inside a field's value, each with its key in there (none for the value itself)."""
     if isinstance(value, Record):
         yield (), value
     elif isinstance(value, list | dict):

@@ -60,7 +60,7 @@ CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def secrecy(name: str) -> Secrecy:
-    """Judge how surely a flag, a field, a header or a variable of this name holds a key, token or password."""
+    """Return how surely a flag, a field, a header or a variable of this name holds a key, token or password."""
     plain = "".join(letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
     words = [word.lower() for word in re.findall("[A-Za-z]+", CAMEL.sub("-", plain))]
     if not words or name in NAMES_ONE or COUNTS & {*words} or words[-1] in PLACES or _is_of_text(words):
@@ -90,7 +90,7 @@ DUMMIES = _words(
     " number object off ollama on openai optional placeholder required sk-dummy sk-no-key-required sk-test str"
     " string test token token-abc123 true undefined unset unused xxx yes your-api-key your_api_key"
 )
-"""What is written where a server wants no key, and the types of a schema."""
+"""Values that are written where a server wants no key, and the types of a schema."""
 NAME = r"[A-Za-z_][\w.]*"
 REFERENCE = re.compile(
     rf"\$(?:env:)?{NAME}|\$\{{{NAME}(?::?\?[^}}]*)?\}}|\$\(.*|`.*|\$\{{\{{.*\}}\}}|%{NAME}%|\{{+\s*{NAME}\s*\}}+"
@@ -99,7 +99,7 @@ REFERENCE = re.compile(
     r"|(?:~|\.{1,2})?/[\w./~-]*|[\w./-]+\.(?:json|ya?ml|toml|ini|env|txt|pem|key|crt|cert)",
     re.DOTALL,
 )
-"""Where a key is kept, instead of the key: a variable, a command, a file, a place that is left open."""
+"""Places where a key is kept, instead of the key: a variable, a command, a file, a place that is left open."""
 LEAST_LITERAL = 3
 LEAST_DIGITS = 8
 
@@ -165,7 +165,7 @@ LEAST_SK_RUN = 12
 
 
 def shapes(text: str) -> Iterator[str]:
-    """The kinds of keys that are known by how they begin, and stand in a text. What follows must not read as words."""
+    """Yield the kinds of keys in a text that are known by how they begin; what follows must not read as words."""
     for found in KNOWN_SHAPE.finditer(text):
         groups = {name: body for name, body in found.groupdict().items() if body is not None}
         shape = next(name for name in groups if name.startswith("shape"))

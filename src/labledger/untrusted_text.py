@@ -16,7 +16,7 @@ BEYOND_ASCII = re.compile(r"[^\t\n -~]")
 
 
 def clean(text: str, limit: int | None = None) -> str:
-    """`text` on one printable line of valid Unicode, at most `limit` characters long.
+    """Return `text` on one printable line of valid Unicode, at most `limit` characters long.
 
     Blanks of every kind, tabs and line breaks become spaces; other characters that cannot be printed become U+FFFD, so
     that one sees that something stood there. A text that is cut ends with an ellipsis.
@@ -29,13 +29,23 @@ def clean(text: str, limit: int | None = None) -> str:
 
 
 def clean_lines(text: str) -> str:
-    """`text` with its line breaks (`\\n`) and tabs, and otherwise as `clean` leaves it."""
+    """Return `text` with its line breaks (`\\n`) and tabs, and otherwise as `clean` leaves it."""
     return "\n".join(_clean_tabbed(line) for line in text.split("\n"))
 
 
-def escaped_json(document: str) -> str:
-    """A JSON document, unchanged in meaning, in which whatever cannot be printed is written as `\\u` escapes."""
-    return document if document.isascii() and "\x7f" not in document else BEYOND_ASCII.sub(_escaped, document)
+def escaped_json(document: str, encoding: str = "utf-8") -> str:
+    """Return a JSON document, unchanged in meaning, in which `\\u` escapes stand for what cannot be printed.
+
+    Nor is there anything left in it that `encoding` has no sign for.
+    """
+    if document.isascii() and "\x7f" not in document:
+        return document
+    escaped = BEYOND_ASCII.sub(lambda found: found[0] if found[0].isprintable() else _escape(found[0]), document)
+    try:
+        escaped.encode(encoding)
+    except UnicodeEncodeError:
+        return BEYOND_ASCII.sub(lambda found: _escape(found[0]), document)
+    return escaped
 
 
 def _clean_tabbed(line: str) -> str:
@@ -47,9 +57,6 @@ def _stand_in(letter: str) -> str:
     return " " if is_blank else UNPRINTABLE
 
 
-def _escaped(found: re.Match[str]) -> str:
-    letter = found[0]
-    if letter.isprintable():
-        return letter
+def _escape(letter: str) -> str:
     units = letter.encode("utf-16-be", errors="surrogatepass")
     return "".join(f"\\u{units[place]:02x}{units[place + 1]:02x}" for place in range(0, len(units), 2))

@@ -25,7 +25,7 @@ FREE_TEXTS = re.compile(
     r"stop(?:_sequences|_strings)?|bad_?words|(?:system_?)?prompt|system|messages|content|description|tools|functions"
     r"|guided_\w+|response_format|structured_outputs|json_schema|grammar|regex|chat_template"
 )
-"""Fields whose texts a model is sent: what they say of passwords is no key, unless it looks like one."""
+"""Fields whose texts a model is sent: their words on passwords are no key, unless they look like one."""
 
 SCHEME = r"(?:(?:Bearer|Basic|Token|Digest|ApiKey|Api-Key|Key|[A-Z][\w-]*)\s+)?"
 HEADER = re.compile(
@@ -59,7 +59,7 @@ class WrittenKeyError(ConfigError):
         self.found = tuple(found)
 
     def placed(self, place: Callable[[Location], str]) -> ConfigError:
-        """The same with the place of each, as `describe_errors` names it: `file:line: field: problem`."""
+        """Return the same error with the place of each, as `describe_errors` names it: `file:line: field: problem`."""
         lines = []
         for location, text in self.found:
             where = place(location)
@@ -79,7 +79,7 @@ def refuse_written_keys(document: Any, way: str) -> None:
 
 
 def written_keys(document: Any, location: Location = (), *, is_free: bool = False) -> Iterator[tuple[Location, str]]:
-    """Where a mapping, a list or a text has a key in it, and how it is known. A list of texts is read as a command.
+    """Yield the place of each key in a mapping, a list or a text, and how it is known. A list of texts is a command.
 
     Where it `is_free` text, a key is known by its shape alone.
     """

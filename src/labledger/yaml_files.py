@@ -37,7 +37,7 @@ class YamlFile:
     lines: Mapping[Location, int]
 
     def place(self, location: Location) -> str:
-        """`file:line` of the value at `location`, or of the nearest thing that encloses it."""
+        """Return `file:line` of the value at `location`, or of the nearest thing that encloses it."""
         for end in range(len(location), 0, -1):
             if (line := self.lines.get(location[:end])) is not None:
                 return f"{self.path}:{line}"
@@ -45,7 +45,7 @@ class YamlFile:
 
 
 class ProblemsError(ValueError):
-    """What a validator of a whole model found, each problem at its own place."""
+    """The problems that a validator of a whole model found, each at its own place."""
 
     def __init__(self, found: Sequence[tuple[Location, str]]) -> None:
         super().__init__("; ".join(f"{'.'.join(map(str, location))}: {text}" for location, text in found))
@@ -89,7 +89,7 @@ def _yaml_problem(error: "MarkedYAMLError") -> str:
 
 
 def read_text(path: Path, max_bytes: int | None = None) -> str:
-    """The text of a file that a user wrote.
+    """Return the text of a file that a user wrote.
 
     Raises:
         ConfigError: it is not there, cannot be read, is larger than `max_bytes`, or is not UTF-8.
@@ -184,7 +184,7 @@ class _Reader:
         return self._unicode(value, location) if isinstance(value, str) else value
 
     def _unicode(self, text: str, location: Location) -> str:
-        """`text` with pairs of surrogates, as JSON writes what is beyond U+FFFF, put together."""
+        """Return `text` with pairs of surrogates, as JSON writes what is beyond U+FFFF, put together."""
         try:
             return text.encode("utf-16-le", errors="surrogatepass").decode("utf-16-le")
         except UnicodeDecodeError:
@@ -209,7 +209,7 @@ def _kind(value: object) -> str:
 
 
 def has(data: object, part: str | int) -> bool:
-    """Whether `data[part]` is there: a key of a mapping, or an index of a list."""
+    """Return True if `data[part]` is there: a key of a mapping, or an index of a list."""
     if isinstance(data, list):
         return isinstance(part, int) and 0 <= part < len(data)
     return isinstance(data, Mapping) and part in data
@@ -218,7 +218,7 @@ def has(data: object, part: str | int) -> bool:
 def describe_errors(
     error: "ValidationError", model: "type[BaseModel]", data: object, place: Callable[[Location], str]
 ) -> list[str]:
-    """A line for each problem: `place: field: what is wrong (did you mean …?)`, in the order of the places.
+    """Return a line for each problem: `place: field: what is wrong (did you mean …?)`, in the order of the places.
 
     `data` is what was validated against `model`; `place` tells where a location was written.
     """
@@ -242,13 +242,13 @@ def _located(problem: Any, model: "type[BaseModel]", data: object) -> list[tuple
 
 
 def _in_order_of_lines(text: str) -> list[str | int]:
-    """Digits, every second part of the split, compare as the numbers that they are."""
+    """Return a sort key by which digits, every second part of the split, compare as the numbers that they are."""
     parts = re.split(r"([0-9]{1,9})", text)
     return [int(part) if place % 2 else part for place, part in enumerate(parts)]
 
 
 def _written_location(loc: Location, data: Any, kind: str) -> Location:
-    """`loc` without what pydantic adds for the branches of a union: only keys that were written, or are missing."""
+    """Return `loc` without what pydantic adds for the branches of a union: only keys written, or missing."""
     written: list[str | int] = []
     for index, part in enumerate(loc):
         if has(data, part):
@@ -288,7 +288,7 @@ def _problem_text(problem: Any, model: "type[BaseModel]", location: Location, da
 
 
 def _named_field(model: "type[BaseModel]", location: Location, text: str, data: object) -> tuple[Location, str]:
-    """A validator of a whole section says `field: problem`: the field belongs to the location."""
+    """Return the place and the text of a whole section's problem, `field: text`, with the field in the place."""
     name, _, rest = text.partition(": ")
     inside: Location = (*location, *name.split("."))
     owner = _model_at(model, inside[:-1], data)
@@ -303,13 +303,13 @@ def _shown(value: object) -> str:
 
 
 def did_you_mean(word: str, names: list[str]) -> str:
-    """` (did you mean …?)` with the nearest of `names`, else all of them."""
+    """Return ` (did you mean …?)` with the nearest of `names`, else all of them."""
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return f" (did you mean {near[0]}?)" if near else f" (known: {', '.join(names)})" if names else ""
 
 
 def _model_at(model: "type[BaseModel]", location: Location, data: Any) -> "type[BaseModel] | None":
-    """The model that holds the keys at `location` of `data`; of several that it may be, the one with its tag."""
+    """Return the model that holds the keys at `location` of `data`; of several that it may be, the one with its tag."""
     choices = [model]
     for part in location:
         owner = _chosen(choices, data)
@@ -331,7 +331,7 @@ def _chosen(models: "Sequence[type[BaseModel]]", data: Any) -> "type[BaseModel] 
 
 
 def models_in(annotation: Any) -> "list[type[BaseModel]]":
-    """The models that an annotation names, as an optional, a list or a choice."""
+    """Return the models that an annotation names, as an optional, a list or a choice."""
     from pydantic import BaseModel
 
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

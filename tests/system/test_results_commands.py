@@ -141,6 +141,12 @@ def test_sql_asks_over_all_results(user, repeats):
     assert json.loads(ended.stdout) == [{"batch_size": 1, "runs": 3}, {"batch_size": 2, "runs": 3}]
 
 
+def test_sql_prints_json_whatever_a_query_gives(user, repeats):
+    query = "select 'nan'::double as a, [1.5, 'inf'::double] as b, date '2026-01-02' as c, {'x': 1} as d, null as e"
+    ended = user.llem("results", "sql", query, "--json")
+    assert json.loads(ended.stdout) == [{"a": None, "b": [1.5, None], "c": "2026-01-02", "d": {"x": 1}, "e": None}]
+
+
 def test_sql_that_is_wrong_is_one_message(user, repeats):
     ended = user.llem("results", "sql", "selec 1")
     assert (ended.code, len(ended.stderr.splitlines())) == (2, 1)

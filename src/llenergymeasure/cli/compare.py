@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labledger.commands import EXIT_FAILED, reporting_errors
+from labledger.json_text import dump_json
 from llenergymeasure.cli.loading import load, load_all
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ def compare(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare results: for each metric, whether it is different, the same, or the data cannot tell."""
-    import json as json_module
-
     from labledger.console import print_error, print_json
     from labledger.untrusted_text import clean
     from llenergymeasure.results.comparison import compare as compare_groups
@@ -46,7 +45,7 @@ def compare(
     first, *others = _groups(targets or [], directory, by)
     comparisons = [compare_groups(first, other, margin / 100) for other in others]
     if json:
-        print_json(json_module.dumps([_comparison_dict(each) for each in comparisons], indent=2))
+        print_json(dump_json([_comparison_dict(each) for each in comparisons]))
     else:
         for each in comparisons:
             _print_comparison(each)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labledger.commands import reporting_errors
+from labledger.json_text import dump_json
 
 if TYPE_CHECKING:
     from llenergymeasure.config.loading import LoadedConfig
@@ -29,24 +30,21 @@ def show(
 @reporting_errors
 def schema(ctx: typer.Context) -> None:
     """Print the JSON Schema of an experiment's YAML, for editors."""
-    import json
-
     from labledger.console import print_json
     from llenergymeasure.config.models import ExperimentConfig
 
-    print_json(json.dumps(ExperimentConfig.model_json_schema(), indent=2))
+    print_json(dump_json(ExperimentConfig.model_json_schema()))
 
 
 def print_config(loaded: "LoadedConfig", *, as_json: bool) -> None:
     """Print the resolved experiment, as YAML that names the files that it came from, or as JSON."""
     import io
-    import json
 
     from labledger.console import print_answer, print_json
 
     fields = loaded.experiment.in_effect()
     if as_json:
-        print_json(json.dumps(fields, indent=2))
+        print_json(dump_json(fields))
         return
     from ruamel.yaml import YAML
 

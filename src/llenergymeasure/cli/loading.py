@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labledger.commands import telling_warnings
+from labledger.commands import printing_warnings
 
 if TYPE_CHECKING:
     from llenergymeasure.domain.experiment import ExperimentResult
@@ -14,7 +14,7 @@ def load(path: Path) -> "ExperimentResult":
     """Return the result at `path`. Raises as `ExperimentResult.from_json`."""
     from llenergymeasure.results.persistence import load_result
 
-    with telling_warnings(path.parent.name):
+    with printing_warnings(path.parent.name):
         return load_result(path)
 
 
@@ -28,7 +28,7 @@ def load_all(directory: Path) -> Iterator[tuple[Path, "ExperimentResult"]]:
     from llenergymeasure.results.catalog import Unreadable, read_result, result_files
 
     for path in result_files(directory):
-        with telling_warnings(path.parent.name):
+        with printing_warnings(path.parent.name):
             result = read_result(path)
         if isinstance(result, Unreadable):
             print_error(clean(f"{result.path}: {result.reason}"))

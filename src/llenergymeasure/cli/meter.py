@@ -11,6 +11,7 @@ import typer
 
 from labledger.commands import reporting_errors
 from labledger.errors import LabledgerError
+from labledger.json_text import dump_json
 from llenergymeasure.config.energy_sources import ENERGY_SOURCES
 
 if TYPE_CHECKING:
@@ -57,15 +58,13 @@ def meter(
 
 
 def _measure(command: list[str], window: "EnergyWindow", *, as_json: bool) -> int:
-    import json
-
     from labledger.console import print_facts, print_json, print_line
 
     running = Command(command, output_to_stderr=as_json)
     with window, running:
         code = running.wait()
     if as_json:
-        print_json(json.dumps({"command": command, "exit_code": code, **window.found.to_dict()}))
+        print_json(dump_json({"command": command, "exit_code": code, **window.found.to_dict()}, indent=None))
     else:
         print_facts("", _facts(command, code, window.found), to_stderr=True)
         for warning in window.found.warnings:
@@ -117,15 +116,13 @@ def _parts(found: "MeteredEnergy") -> str:
 
 def _show_live(window: "EnergyWindow", *, as_json: bool) -> None:
     """Print a line per second until Ctrl-C, which ends it with exit code 0. An estimate is of all of the CPU's work."""
-    import json
-
     from labledger.console import print_answer, print_json
 
     with window:
         try:
             for powers in window.powers(EVERY_S):
                 if as_json:
-                    print_json(json.dumps([{"seconds": s, **device.model_dump()} for device, s in powers]))
+                    print_json(dump_json([{"seconds": s, **device.model_dump()} for device, s in powers], indent=None))
                 else:
                     print_answer("   ".join(f"{_name(device)} {_watts(device, s)}" for device, s in powers))
         except KeyboardInterrupt as error:

@@ -1,11 +1,13 @@
 """`llem results`: list, show, compare, export, query, verify and recover saved results."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from labledger.commands import EXIT_FAILED, reporting_errors, telling_warnings
+from labledger.commands import EXIT_FAILED, printing_warnings, reporting_errors
+from labledger.json_text import dump_json
 from llenergymeasure.cli.compare import compare
 from llenergymeasure.cli.loading import load, load_all, load_rows
 
@@ -47,11 +49,10 @@ def list_results(
 ) -> None:
     """List the results in a directory, one per line; broken files are named on standard error."""
     from labledger.console import print_json, print_table
-    from llenergymeasure.results.exporters import to_json
 
     rows = _sorted([row for row in load_rows(directory) if _fits(row, where or [])], sort)
     if json:
-        print_json(to_json(rows).decode().rstrip())
+        print_json(dump_json(rows))
         return
     print_table(HEADS, [[_cell(name, row[name]) for name in LISTED] for row in map(_with_load, rows)])
 
@@ -98,7 +99,7 @@ def export(
     if format not in ("csv", "parquet", "json"):
         raise ConfigError(f"--format: unknown format {format!r}; one of csv, parquet, json")
     rows = load_rows(directory)
-    with telling_warnings("export"):
+    with printing_warnings("export"):
         path = export_rows(rows, format, output or Path(f"results.{format}"))  # type: ignore[arg-type]
     print_answer(f"{len(rows)} results in {path}")
 
@@ -112,17 +113,15 @@ def sql(
     json: AsJson = False,
 ) -> None:
     """Query results with SQL (DuckDB, in memory): a row per result in results, a row per sample in timeseries."""
-    import json as json_module
-
     from labledger.console import print_json, print_table
     from llenergymeasure.results.flat import flat_row
     from llenergymeasure.results.query import query_results
 
     found = [(path.parent, flat_row(result, path.parent)) for path, result in load_all(directory)]
-    with telling_warnings("sql"):
+    with printing_warnings("sql"):
         names, rows = query_results(query, [folder for folder, _ in found], [row for _, row in found])
     if json:
-        print_json(json_module.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1, default=str))
+        print_json(dump_json([dict(zip(names, map(_plain, row), strict=True)) for row in rows]))
     else:
         print_table(names, [[_cell(name, value) for name, value in zip(names, row, strict=True)] for row in rows])
 
@@ -138,8 +137,6 @@ def verify(
     json: AsJson = False,
 ) -> None:
     """Check that every result parses, that its digests and checksums match, and that its sidecar is there."""
-    import json as json_module
-
     from labledger.console import print_answer, print_json, print_line
     from llenergymeasure.results.catalog import result_files
     from llenergymeasure.results.verification import verify as verify_result
@@ -150,7 +147,7 @@ def verify(
         rows = [
             {"path": str(e.path), "status": e.status, "verdict": e.verdict, "problems": problems[e.path]} for e in found
         ]
-        print_json(json_module.dumps(rows, indent=1))
+        print_json(dump_json(rows))
     else:
         for each in found:
             for problem in problems[each.path]:
@@ -174,7 +171,7 @@ def recover(
     from labledger.console import print_answer
     from llenergymeasure.results import recovery
 
-    with telling_warnings(directory.name):
+    with printing_warnings(directory.name):
         leftovers = recovery.find_leftovers(directory)
         outcomes = [_recover(leftover, directory, remove) for leftover in leftovers]
     if not leftovers:
@@ -267,6 +264,17 @@ def _cell(name: str, value: Any) -> str:
     if name == "start_time":
         return str(value)[:16]
     return number(value) if isinstance(value, float) else clean(str(value), SHOWN_CELL)
+
+
+def _plain(value: Any) -> Any:
+    """Return a cell of a query's answer as JSON has it: NaN and infinity as None, dates and the like as text."""
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def _problems(verified: "Verified", require_valid: bool) -> list[str]:

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from llenergymeasure.config.section import Name, Positive, PositiveFloat, Section
+from labledger.sections import PositiveFloat
+from llenergymeasure.config.section import Name, Positive, Section
 
 BUILTIN_DATASET = "builtin"
 

@@ -1,24 +1,26 @@
-"""What every part of a configuration is made of."""
+"""The base of a configuration's sections, which know which of their fields have no effect, and their numbers."""
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, model_validator
 
-# Strict: `true` is no number. A whole number still is a float.
+from labledger import sections
+
+# Strict: `true` is no number.
 Positive = Annotated[int, Field(ge=1, strict=True)]
 Name = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
-PositiveFloat = Annotated[float, Field(gt=0, strict=True)]
 
 
-class Section(BaseModel):
-    """A part of a configuration: frozen, unknown keys refused."""
+class Section(sections.Section):
+    """A section of a configuration; a field that has no effect, because of the others, cannot be written down.
 
-    # An error that repeats what was given would repeat a key.
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+    Raises:
+        ValidationError: as the kernel's section does, or a field is given that has no effect.
+    """
 
     @property
     def without_effect(self) -> dict[str, str]:
-        """The fields that the others leave without effect, each with the reason; to write one down is an error."""
+        """The fields that the others leave without effect, each with the reason."""
         return {}
 
     @model_validator(mode="after")
@@ -29,7 +31,7 @@ class Section(BaseModel):
         return self
 
     def in_effect(self) -> dict[str, JsonValue]:
-        """What has an effect, defaults filled in: as YAML it is this very configuration."""
+        """Return the fields that have an effect, defaults filled in: as YAML they are this very configuration."""
         without_effect = self.without_effect
         fields = self.model_dump(mode="json", exclude=set(without_effect))
         for name, value in self:

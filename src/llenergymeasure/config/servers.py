@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from labledger.secret_rules import is_random
-from llenergymeasure.config.section import Name, Positive, PositiveFloat, Section
+from labledger.sections import PositiveFloat
+from llenergymeasure.config.section import Name, Positive, Section
 
 Preset = Literal["vllm", "sglang", "tensorrt", "llamacpp", "transformers"]
 

@@ -2,13 +2,15 @@
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from labledger.documents import OtherKindError, read_document
 from labledger.errors import UnreadableFileError
+from labledger.lookup import by_prefix
 from labledger.regular_files import behind_link, read_regular
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.errors import ConfigError
@@ -125,18 +127,10 @@ def find_result(target: str, directory: Path) -> Path:
             return behind_link(path)  # who reads it is told what else it is
         if _is_there(path / RESULT_FILE):
             return path / RESULT_FILE
-    known: Sequence[Path] = list(result_files(directory)) if directory.is_dir() else []
-    found = [path for path in known if _has_id(path, target)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(path.parent.name for path in found[:5])
-        raise ConfigError(f"{target}: {len(found)} results have an id that begins so ({names}); name one of them")
-    raise ConfigError(
-        f"{target}: neither a result's path nor the id of one in {directory}; llem results list shows them"
+    paths = result_files(directory) if directory.is_dir() else ()
+    ids = [(path, result.experiment_id) for path in paths if isinstance(result := read_result(path), ExperimentResult)]
+    known = [(path, experiment_id) for path, experiment_id in ids if experiment_id is not None]
+    path, _ = by_prefix(
+        known, target, id_of=itemgetter(1), name_of=lambda each: each[0].parent.name, kind="result", where=directory
     )
-
-
-def _has_id(path: Path, target: str) -> bool:
-    result: Any = read_result(path)
-    return isinstance(result, ExperimentResult) and str(result.experiment_id).startswith(target)
+    return path

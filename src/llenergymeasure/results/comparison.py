@@ -4,16 +4,15 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from pydantic import JsonValue
 
+from labledger.comparison import Equivalence, diff, equivalence
 from labledger.intervals import ratio_of_means, repeats_for
 from llenergymeasure.config.energy_sources import basis_of
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results.flat import Value, flat_row
 
-Word = Literal["different", "same", "cannot tell"]
 DEFAULT_MARGIN = 0.05
 ENERGY = ("energy_per_output_token_j", "energy_per_request_j", "total_energy_j")
 LOWER_IS_BETTER = (*ENERGY, "ttft_ms_mean", "tpot_ms_mean", "e2e_ms_mean", "peak_memory_mb")
@@ -48,7 +47,7 @@ class Row:
     ratio: float | None = None
     low: float | None = None
     high: float | None = None
-    word: Word = "cannot tell"
+    word: Equivalence = "cannot tell"
     note: str = ""
 
     @property
@@ -78,7 +77,8 @@ def compare(first: Group, second: Group, margin: float = DEFAULT_MARGIN) -> Comp
     """
     one, other = ([flat_row(result) for result in group.results] for group in (first, second))
     rows = [_row(metric, (first, _values(metric, one)), (second, _values(metric, other)), margin) for metric in METRICS]
-    return Comparison(first, second, _config_differences(first, second), rows)
+    differences = diff(first.results[0].effective_config, second.results[0].effective_config)
+    return Comparison(first, second, differences, rows)
 
 
 def _row(metric: str, one: tuple[Group, list[float]], other: tuple[Group, list[float]], margin: float) -> Row:
@@ -97,7 +97,7 @@ def _row(metric: str, one: tuple[Group, list[float]], other: tuple[Group, list[f
         a, b = (_bound_share(group, gain=not _on_one_board(first, second)) for group in (first, second))
         widened_low = interval.low * (1 - b) / (1 + a)
         widened_high = interval.high * (1 + b) / (1 - a) if a < 1 else math.inf
-    word = _word(widened_low, widened_high, margin)
+    word = equivalence(widened_low, widened_high, none=1.0, margin=(1 / (1 + margin), 1 + margin))
     slack = max(interval.low / max(widened_low, 1e-12), widened_high / interval.high)
     note = _advice(values, ratio, slack, margin) if word == "cannot tell" else ""
     high = widened_high if math.isfinite(widened_high) else None
@@ -109,12 +109,6 @@ def _ratio(values: Sequence[Sequence[float]]) -> float:
     if min(map(min, values)) <= 0:
         return statistics.fmean(values[1]) / statistics.fmean(values[0])
     return statistics.geometric_mean(values[1]) / statistics.geometric_mean(values[0])
-
-
-def _word(low: float, high: float, margin: float) -> Word:
-    if low >= 1 / (1 + margin) and high <= 1 + margin:
-        return "same"
-    return "different" if low > 1 or high < 1 else "cannot tell"
 
 
 def _advice(values: Sequence[Sequence[float]], ratio: float, slack: float, margin: float) -> str:
@@ -155,16 +149,3 @@ def _board(result: ExperimentResult) -> str | None:
         return ", ".join(sorted(gpus)) or None
     environment = result.environment_snapshot
     return environment.hostname if environment else None
-
-
-def _config_differences(first: Group, second: Group) -> dict[str, tuple[JsonValue, JsonValue]]:
-    one, other = (_flat_config(group.results[0].effective_config) for group in (first, second))
-    names = sorted({*one, *other})
-    return {name: (one.get(name), other.get(name)) for name in names if one.get(name) != other.get(name)}
-
-
-def _flat_config(config: dict[str, JsonValue], prefix: str = "") -> dict[str, JsonValue]:
-    flat: dict[str, JsonValue] = {}
-    for name, value in config.items():
-        flat |= _flat_config(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat

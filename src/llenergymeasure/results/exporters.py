@@ -4,7 +4,6 @@ import codecs
 import contextlib
 import csv
 import io
-import json
 import os
 import stat
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import Literal
 
 from labledger.csv_files import ends_in_a_cell, to_csv
 from labledger.files import held_directory, joined_directory, write_durably
+from labledger.json_text import dump_json
 from labledger.regular_files import A_REGULAR_FILE, kind_of, read_regular
 from llenergymeasure.errors import ConfigError
 from llenergymeasure.results.flat import Value, arrow_table, columns
@@ -142,7 +142,7 @@ def _csv(rows: Rows) -> bytes:
 
 def to_json(rows: Rows) -> bytes:
     """A list of objects."""
-    return (json.dumps(list(rows), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return f"{dump_json(list(rows))}\n".encode()
 
 
 def to_parquet(rows: Rows) -> bytes:

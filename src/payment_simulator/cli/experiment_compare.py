@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labledger.commands import reporting_errors
-from payment_simulator.cli.stored_runs import AsJson, Db, Run, as_json, cents, gap, load_run
+from labledger.json_text import dump_json
+from payment_simulator.cli.stored_runs import AsJson, Db, Run, cents, gap, load_run
 
 if TYPE_CHECKING:
     from payment_simulator.experiments.comparison import CostDifference
@@ -33,15 +34,16 @@ def compare(
     json: AsJson = False,
 ) -> None:
     """Two runs: how they were configured, what each bank ended with, and whether that is a difference. Cents."""
+    from labledger.comparison import diff
     from labledger.console import print_answer, print_json
-    from payment_simulator.experiments.comparison import differences, final_differences
+    from payment_simulator.experiments.comparison import final_differences
 
     one, other = load_run(first, db), load_run(second, db if db_2 is None else db_2)
-    configs = differences(_without_output(one), _without_output(other))
-    scenarios = differences(one.record.scenario or {}, other.record.scenario or {})
+    configs = diff(_without_output(one), _without_output(other))
+    scenarios = diff(one.record.scenario or {}, other.record.scenario or {})
     found = final_differences(one, other, margin / 100)
     if json:
-        print_json(as_json(_compared(one, other, configs | scenarios, found)))
+        print_json(dump_json(_compared(one, other, configs | scenarios, found)))
         return
     print_answer(f"first:  {one.record.experiment_id}\nsecond: {other.record.experiment_id}\n")
     _print_differences(configs | scenarios)

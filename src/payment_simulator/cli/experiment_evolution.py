@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labledger.commands import reporting_errors
-from payment_simulator.cli.stored_runs import AsJson, Db, Run, as_json, load_run
+from labledger.json_text import dump_json
+from payment_simulator.cli.stored_runs import AsJson, Db, Run, load_run
 
 if TYPE_CHECKING:
     from payment_simulator.experiments.stored_run import Decision, StoredRun
@@ -26,7 +27,7 @@ def policy_evolution(
     stored = load_run(run, db)
     evolution = {bank: list(_evolution(stored, bank)) for bank in _chosen(stored, agent)}
     if json:
-        print_json(as_json(evolution))
+        print_json(dump_json(evolution))
         return
     for bank, steps in evolution.items():
         print_answer(f"{bank}\n")

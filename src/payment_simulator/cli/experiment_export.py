@@ -1,6 +1,5 @@
 """`payment-sim experiment export`."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labledger.commands import reporting_errors
-from payment_simulator.cli.stored_runs import Db, Run, as_json, load_run
+from labledger.json_text import dump_json
+from payment_simulator.cli.stored_runs import Db, Run, load_run
 
 if TYPE_CHECKING:
     from payment_simulator.experiments.stored_run import StoredRun
@@ -39,18 +39,18 @@ def export(
 
 def _files(run: "StoredRun") -> dict[str, str]:
     files = {
-        "experiment.json": as_json({"kind": "payments.run", **asdict(run.record)}) + "\n",
+        "experiment.json": dump_json({"kind": "payments.run", **asdict(run.record)}) + "\n",
         "iterations.csv": _csv(run),
         "events.jsonl": "".join(_line({"kind": "payments.event", **asdict(event)}) for event in run.events),
     }
     last = run.iterations[-1].policies if run.iterations else {}
     for bank, policy in (run.record.final_policies or last).items():
-        files[f"policies/{_file_name(bank)}.json"] = as_json(policy) + "\n"
+        files[f"policies/{_file_name(bank)}.json"] = dump_json(policy) + "\n"
     return files
 
 
 def _line(data: dict[str, Any]) -> str:
-    return json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n"
+    return dump_json(data, indent=None) + "\n"
 
 
 def _file_name(bank: str) -> str:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from labledger.commands import EXIT_FAILED, reporting_errors
-from payment_simulator.cli.stored_runs import AsJson, Db, Run, as_json, load_run
+from labledger.json_text import dump_json
+from payment_simulator.cli.stored_runs import AsJson, Db, Run, load_run
 
 if TYPE_CHECKING:
     from payment_simulator.experiments.replay import Check
@@ -23,7 +24,7 @@ def replay(ctx: typer.Context, run: Run, db: Db = None, json: AsJson = False) ->
     stored = load_run(run, db)
     checks = _replayed(stored)
     if json:
-        print_json(as_json([asdict(each) | {"same": each.is_same} for each in checks]))
+        print_json(dump_json([asdict(each) | {"same": each.is_same} for each in checks]))
     else:
         numbers = [*(each.iteration_number for each in stored.iterations), None]
         by_number: dict[int | None, list[Check]] = {number: [] for number in numbers}
@@ -44,17 +45,15 @@ def replay(ctx: typer.Context, run: Run, db: Db = None, json: AsJson = False) ->
 
 
 def _replayed(run: "StoredRun") -> list["Check"]:
-    from labledger.console import StderrProgress
+    from payment_simulator.cli.waiting import shown_progress
     from payment_simulator.experiments.replay import replay as replay_run
 
-    progress, checks = StderrProgress(), []
-    progress.phase("replaying")
-    try:
+    checks = []
+    with shown_progress() as progress:
+        progress.phase("replaying")
         for check in replay_run(run):
             checks.append(check)
             progress.update(check.iteration or 0, len(run.iterations))
-    finally:
-        progress.finish()
     return checks
 
 
@@ -71,9 +70,9 @@ def _row(number: int | None, checks: list["Check"]) -> list[str]:
 
 
 def _difference(check: "Check") -> str:
-    from payment_simulator.experiments.comparison import differences
+    from labledger.comparison import diff
 
-    found = differences(check.stored, check.found)
+    found = diff(check.stored, check.found)
     parts = [(f"{path}: " if path else "", _text(one), _text(other)) for path, (one, other) in found.items()]
     return "; ".join(f"{where}stored {one}, found {other}" for where, one, other in parts)
 

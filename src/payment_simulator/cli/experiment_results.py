@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labledger.commands import reporting_errors
-from payment_simulator.cli.stored_runs import AsJson, Db, as_json, cents, moment, open_database, truth
+from labledger.json_text import dump_json
+from payment_simulator.cli.stored_runs import AsJson, Db, cents, moment, open_database, truth
 
 if TYPE_CHECKING:
     from payment_simulator.experiments.persistence import ExperimentRecord
@@ -39,7 +40,7 @@ def results(
     with open_database(database or db) as repository:
         found = repository.list_experiments(status=status, name=name, limit=limit)
     if json:
-        print_json(as_json([{key: getattr(record, key) for key in LISTED} for record in found]))
+        print_json(dump_json([{key: getattr(record, key) for key in LISTED} for record in found]))
         return
     header = (*WHOLE, "iterations", "final cost", "converged", "started")
     print_table(header, [_row(record) for record in found], whole=WHOLE)

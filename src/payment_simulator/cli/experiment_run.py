@@ -69,19 +69,22 @@ def run(
     import asyncio
 
     from labledger.console import print_answer, print_json
-    from payment_simulator.cli.waiting import told_of_compiling
+    from payment_simulator.cli.waiting import shown_progress
     from payment_simulator.experiments.config import ExperimentConfig
     from payment_simulator.experiments.runner import GenericExperimentRunner, VerboseConfig
     from payment_simulator.experiments.runner.optimization import TokensSpentError
 
     read = ExperimentConfig.from_yaml(config)
     _require_packages(read)
-    verbose = VerboseConfig(iterations=True, decisions=read.output is not None and read.output.verbose)
+    progress = shown_progress()
+    decisions = read.output is not None and read.output.verbose
+    verbose = VerboseConfig(iterations=True, decisions=decisions, progress=progress)
     runner = GenericExperimentRunner(read, verbose, run_id=resume)
     database = _from_here(runner.database)
     print_answer(f"run {runner.run_id}{_kept_in(database)}", to_stderr=True)
     try:
-        with told_of_compiling():
+        with progress:
+            progress.phase(f"running {read.name}")
             result = asyncio.run(runner.resume() if resume else runner.run())
     except BaseException as error:
         if runner.is_resumable and not isinstance(error, TokensSpentError):

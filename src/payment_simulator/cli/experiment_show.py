@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labledger.commands import reporting_errors
+from labledger.json_text import dump_json
 from payment_simulator.cli.result_printing import load_result, print_result, result_as_json, result_path
-from payment_simulator.cli.stored_runs import AsJson, Db, as_json, cents, gap, load_run, moment, truth
+from payment_simulator.cli.stored_runs import AsJson, Db, cents, gap, load_run, moment, truth
 
 if TYPE_CHECKING:
     from payment_simulator.experiments.stored_run import StoredRun
@@ -36,7 +37,7 @@ def show(ctx: typer.Context, run: Shown, db: Db = None, json: AsJson = False) ->
         return
     stored = load_run(run, db)
     if json:
-        print_json(as_json(_shown(stored)))
+        print_json(dump_json(_shown(stored)))
         return
     record, banks = stored.record, stored.agent_ids
     print_answer(f"{record.experiment_id}: {record.status}")

@@ -1,22 +1,20 @@
 """The picture of a run: balances, queues and cumulative cost over its ticks, from its events."""
 
-import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labledger.files import write_durably
-from labledger.plotting import drawn
+from labledger import plotting
 from payment_simulator.engine.vocabulary import ROW, EventKind
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from payment_simulator.engine.outcome import Outcome
     from payment_simulator.scenario.schema import Scenario
-
-MAX_NAMED = 12
-"""Of more banks only the sum of queues, and the range of balances and costs, can be told apart by eye."""
 
 SETTLEMENTS = (
     EventKind.Transfer,
@@ -34,28 +32,33 @@ def draw(outcome: "Outcome", scenario: "Scenario", path: Path) -> None:
     Raises:
         OSError: it could not be written; what stood there is unharmed.
     """
-    from matplotlib.figure import Figure
+    with plotting.style():
+        plotting.save(_figure(outcome, scenario), path)
 
+
+def _figure(outcome: "Outcome", scenario: "Scenario") -> "Figure":
     ticks, names = scenario.simulation.ticks, outcome.agent_ids
     rows = outcome.rows if outcome.rows is not None else np.empty((0, len(ROW)), dtype=np.int64)
-    figure = Figure(figsize=(10, 9), layout="constrained")
-    balances, queues, costs = figure.subplots(3, 1, sharex=True)
+    height_in = plotting.panel_height(len(names))
+    figure, (balances, queues, costs) = plotting.stacked_panels([height_in, plotting.PANEL_IN, height_in])
     opening = np.array([agent.opening_balance for agent in scenario.agents_by_id()])
-    _lines(balances, opening[:, None] + _balances(rows, len(names), ticks).cumsum(axis=1), names)
     balances.set_ylabel("balance (cents)")
     balances.axhline(0, color="grey", linewidth=0.8)
+    _lines(balances, opening[:, None] + _balances(rows, len(names), ticks).cumsum(axis=1), names, height_in)
     _queues(queues, rows, ticks)
-    _lines(costs, _costs(rows, len(names), ticks).cumsum(axis=1), names)
     costs.set_ylabel("cumulative cost (cents)")
+    _lines(costs, _costs(rows, len(names), ticks).cumsum(axis=1), names, height_in)
     costs.set_xlabel("tick")
+    plotting.whole_numbers(costs.xaxis)
     for axes in (balances, queues, costs):
-        axes.grid(alpha=0.3)
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        plotting.whole_numbers(axes.yaxis)
+        axes.set_xlim(-0.5, ticks - 0.5)
         for day in range(1, scenario.simulation.num_days):
             axes.axvline(day * scenario.simulation.ticks_per_day - 0.5, color="grey", linestyle=":", linewidth=0.8)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix[1:].lower(), dpi=120)
-    write_durably(path, buffer.getvalue())
+    arrived, settled = int(outcome.arrived.sum()), int(outcome.settled.sum())
+    paid = f"{settled:,} of {arrived:,} payments settled"
+    plotting.head(balances, "Balances, queues and costs", f"{len(names):,} banks, {ticks:,} ticks, {paid}")
+    return figure
 
 
 def _balances(rows: Ints, banks: int, ticks: int) -> Ints:
@@ -87,20 +90,17 @@ def _queues(axes: Any, rows: Ints, ticks: int) -> None:
     splits = rows[rows[:, 1] == EventKind.PolicySplit]
     extra = np.bincount(splits[:, 0], weights=splits[:, 7] - 1, minlength=ticks).astype(np.int64)
     at_banks = count(EventKind.Arrival) - count(EventKind.Submitted, EventKind.PolicyDrop) + extra
-    axes.plot(at_banks.cumsum(), label="Queue 1 (banks)", drawstyle="steps-mid")
-    axes.plot((count(EventKind.Queued) - count(*left)).cumsum(), label="Queue 2 (central)", drawstyle="steps-mid")
+    central = count(EventKind.Queued) - count(*left)
     axes.set_ylabel("payments waiting")
-    axes.legend(loc="best", fontsize="small")
+    _lines(axes, np.stack([at_banks, central]).cumsum(axis=1), ("at banks (Queue 1)", "central (Queue 2)"))
 
 
-def _lines(axes: Any, values: Ints, names: tuple[str, ...]) -> None:
-    """A line a bank or, of many, the band that they are in."""
-    ticks = np.arange(values.shape[1])
-    if len(names) <= MAX_NAMED:
-        for name, line in zip(names, values, strict=True):
-            axes.plot(ticks, line, label=f" {drawn(name)}", drawstyle="steps-mid")  # the blank: none is hidden
-    else:
-        low, middle, high = np.percentile(values, [5, 50, 95], axis=0)
-        axes.fill_between(ticks, low, high, alpha=0.3, label=f"5 to 95 % of {len(names)} banks")
-        axes.plot(ticks, middle, label="median bank")
-    axes.legend(loc="best", fontsize="small")
+def _lines(axes: Any, values: Ints, names: Sequence[str], height_in: float = plotting.PANEL_IN) -> None:
+    """Draw a line per row of `values`, named, or, of many, the band that they are in."""
+    if len(names) > plotting.MAX_LINES:
+        plotting.draw_range(axes, range(values.shape[1]), values, "bank")
+        return
+    edges = np.arange(values.shape[1] + 1) - 0.5  # of ticks
+    for index, line in enumerate(values):
+        axes.step(edges, [*line, line[-1]], where="post", **plotting.line_style(index, len(names)))
+    plotting.name_lines(axes, names, values[:, -1].tolist(), height_in)

@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from payment_simulator.cli.stored_runs import as_json, cents, gap, truth
+from labledger.json_text import dump_json
+from payment_simulator.cli.stored_runs import cents, gap, truth
 
 if TYPE_CHECKING:
     from payment_simulator.experiments.result import ExperimentResult
@@ -29,10 +30,10 @@ def load_result(path: Path) -> "ExperimentResult":
     Raises:
         OSError, UnreadableFileError: as `ExperimentResult.from_json`.
     """
-    from labledger.commands import telling_warnings
+    from labledger.commands import printing_warnings
     from payment_simulator.experiments.result import ExperimentResult
 
-    with telling_warnings(path.parent.name):
+    with printing_warnings(path.parent.name):
         return ExperimentResult.from_json(path)
 
 
@@ -41,7 +42,7 @@ def result_as_json(result: "ExperimentResult") -> str:
     from labledger.documents import document_dict
 
     file = None if result.result_file is None else str(result.result_file)
-    return as_json({**document_dict(result), "result_file": file})
+    return dump_json({**document_dict(result), "result_file": file})
 
 
 def print_result(result: "ExperimentResult", database: Path | None) -> None:

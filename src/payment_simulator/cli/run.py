@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labledger.commands import reporting_errors
+from labledger.json_text import dump_json
 
 if TYPE_CHECKING:
     from payment_simulator.engine.outcome import Outcome
@@ -38,9 +39,9 @@ def run(
     """Simulate a scenario once, and print what it cost each bank."""
     import time
 
-    from labledger.console import print_answer, print_json
+    from labledger.console import print_json
     from labledger.extras import install_command
-    from payment_simulator.cli.waiting import told_if_long, told_of_compiling
+    from payment_simulator.cli.waiting import shown_progress
     from payment_simulator.engine.simulate import is_slow_here, prepare, simulate
     from payment_simulator.policy.policies import policies_of
     from payment_simulator.scenario.arrivals import draw_arrivals
@@ -53,26 +54,22 @@ def run(
     prepared = prepare(loaded.scenario, policies_of(loaded))
     read_s = time.perf_counter()
     used_seed = loaded.scenario.simulation.rng_seed if seed is None else seed
-    with told_if_long("drawing payments"):
+    with shown_progress() as progress:
+        progress.phase("drawing payments")
         arrivals = draw_arrivals(loaded.scenario, used_seed)
-    drawn_s = time.perf_counter()
-    if is_slow_here(loaded.scenario, arrivals):
-        print_answer(
-            f"numba is not installed, and without it this takes long; run {install_command('payments')}", to_stderr=True
-        )
-    with (
-        told_of_compiling(),
-        told_if_long(f"simulating {loaded.scenario.simulation.ticks:,} ticks, {len(arrivals):,} payments"),
-    ):
+        drawn_s = time.perf_counter()
+        if is_slow_here(loaded.scenario, arrivals):
+            progress.message(
+                f"numba is not installed, and without it this takes long; run {install_command('payments')}"
+            )
+        progress.phase(f"simulating {loaded.scenario.simulation.ticks:,} ticks, {len(arrivals):,} payments")
         outcome = simulate(prepared, arrivals, record_events=events is not None or plot is not None)
     done_s = time.perf_counter()
     timing = {"read_s": read_s - began_s, "draw_s": drawn_s - read_s, "simulate_s": done_s - drawn_s}
     report = _report(scenario, used_seed, outcome, loaded.scenario.simulation.ticks, timing)
     try:
         if json:
-            import json as json_module
-
-            print_json(json_module.dumps(report, indent=2))
+            print_json(dump_json(report))
         else:
             _print(report)
     finally:  # files are kept even if nobody reads the answer to its end

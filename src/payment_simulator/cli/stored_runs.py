@@ -1,9 +1,8 @@
 """Which database and which run a command reads, and how it says what it found."""
 
-import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -56,11 +55,6 @@ def _only_database() -> Path:
     names = ", ".join(map(str, found))
     what = f"there are {len(found)} databases in {FOLDER} ({names})" if found else f"there is no database in {FOLDER}"
     raise ConfigError(f"{what}; name one with --db or {VARIABLE}")
-
-
-def as_json(found: Any) -> str:
-    """What `--json` prints."""
-    return json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def cents(value: int | None) -> str:

@@ -1,50 +1,19 @@
-"""What a user who waits is told, on stderr."""
+"""The progress that the commands of payment-sim show, on stderr."""
 
-import contextlib
-import threading
-import time
-from collections.abc import Iterator
+from labledger.console import StderrProgress
 
-from labledger.console import print_answer
-
-TELL_AFTER_S, LOOK_EVERY_S = 1.0, 0.2
+SHOWN_AFTER_S = 1.0
 
 
-@contextlib.contextmanager
-def told_if_long(name: str) -> Iterator[None]:
-    """What goes on, once it takes longer than a second, and how long it took."""
-    timer = threading.Timer(TELL_AFTER_S, print_answer, [f"{name} …"], {"to_stderr": True})
-    timer.daemon = True
-    began_s = time.monotonic()
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        if (taken_s := time.monotonic() - began_s) > TELL_AFTER_S:
-            print_answer(f"{name}: {taken_s:.1f} s", to_stderr=True)
+def shown_progress() -> StderrProgress:
+    """Return the progress of a command: a part that takes over a second is shown, and that the engine is compiled."""
+    return StderrProgress(shown_after_s=SHOWN_AFTER_S, note=_compiling)
 
 
-@contextlib.contextmanager
-def told_of_compiling() -> Iterator[None]:
-    """That the engine is being compiled, if it is."""
+def _compiling() -> str:
     from payment_simulator.engine.simulate import is_compiling
 
-    is_done = threading.Event()
-
-    def tell() -> None:
-        while not is_done.wait(LOOK_EVERY_S):
-            if is_compiling():
-                print_answer(f"compiling the engine first, {_how_often()} …", to_stderr=True)
-                return
-
-    teller = threading.Thread(target=tell, daemon=True)
-    teller.start()
-    try:
-        yield
-    finally:
-        is_done.set()
-        teller.join()
+    return f"compiling the engine first, {_how_often()}" if is_compiling() else ""
 
 
 def _how_often() -> str:

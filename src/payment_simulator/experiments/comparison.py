@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from labledger.comparison import Equivalence, equivalence
 from labledger.intervals import mean_interval
 from payment_simulator.experiments.evaluator import Cents, Purpose
 from payment_simulator.experiments.stored_run import StoredRun
 
-Word = Literal["different", "same", "cannot tell"]
 WHERE_A_RUN_BEGINS = ("policy", "liquidity_allocation_fraction")
 """Of a bank: what decides no payment, and may differ between runs that are priced on the same draws."""
 
@@ -22,26 +22,7 @@ class CostDifference:
     mean: float
     low: float
     high: float
-    word: Word
-
-
-def differences(first: Any, second: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
-    """Where two documents differ: the path of each, and what stands there in either, None where nothing does."""
-    if isinstance(first, dict) and isinstance(second, dict):
-        parts = [(f"{path}.{key}".lstrip("."), first.get(key), second.get(key)) for key in {**first, **second}]
-    elif _are_sections(first) and _are_sections(second) and len(first) == len(second):
-        parts = [(f"{path}[{index}]", one, other) for index, (one, other) in enumerate(zip(first, second, strict=True))]
-    else:
-        return {} if first == second else {path: (first, second)}
-    found: dict[str, tuple[Any, Any]] = {}
-    for where, one, other in parts:
-        found |= differences(one, other, where)
-    return found
-
-
-def _are_sections(value: Any) -> bool:
-    """Other lists differ as a whole: a day's payments would be thousands of numbers."""
-    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+    word: Equivalence
 
 
 def final_differences(first: StoredRun, second: StoredRun, margin: float) -> dict[str | None, CostDifference] | None:
@@ -100,7 +81,5 @@ def _difference(one: Cents, other: Cents, level: float, margin: float) -> CostDi
     savings = other - one
     interval = mean_interval(savings.tolist(), level=level)
     room = margin * float(one.mean())
-    word: Word = "different" if interval.low > 0 or interval.high < 0 else "cannot tell"
-    if -room <= interval.low and interval.high <= room:
-        word = "same"
+    word = equivalence(interval.low, interval.high, none=0.0, margin=(-room, room))
     return CostDifference(float(savings.mean()), interval.low, interval.high, word)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from labledger.errors import ConfigError
+from labledger.sections import Section
 from labledger.written_keys import WrittenKeyError, refuse_written_keys
 from labledger.yaml_files import (
     Location,
@@ -20,8 +21,7 @@ from labledger.yaml_files import (
 )
 from payment_simulator.policy.fields import ACTIONS, FIELDS, STATE_PREFIX, TREE_KINDS
 from payment_simulator.policy.policies import FRACTION
-from payment_simulator.scenario.numbers import Share
-from payment_simulator.scenario.sections import Flag, Section
+from payment_simulator.scenario.numbers import Flag, Share
 
 LEAST_SAMPLES = 4
 PROVIDERS = ("anthropic", "openai", "google")

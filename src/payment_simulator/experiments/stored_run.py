@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from pydantic import ValidationError
 
 from labledger.errors import ConfigError, UnreadableFileError
+from labledger.lookup import by_prefix
 from payment_simulator.experiments.config import ExperimentConfig
 from payment_simulator.experiments.parameters import numbers_of, written
 from payment_simulator.experiments.persistence import (
@@ -23,7 +24,6 @@ from payment_simulator.experiments.setup import Resolved
 from payment_simulator.policy.policies import read_policy
 
 LATEST = "latest"
-NAMED_AT_MOST = 5
 VERDICTS = {"policy_accepted": True, "policy_rejected": False}
 
 
@@ -135,20 +135,9 @@ def policy_text(policy: PolicyDocument) -> str:
 
 def _named(repository: ExperimentRepository, target: str) -> ExperimentRecord:
     records = repository.list_experiments()
-    exact = [record for record in records if record.experiment_id == target]
-    if exact or (target == LATEST and records):
-        return (exact or records)[0]
-    found = [record for record in records if target and record.experiment_id.startswith(target)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        begin = ", ".join(record.experiment_id for record in found[:NAMED_AT_MOST])
-        raise ConfigError(f"{target}: {len(found)} runs have an id that begins so ({begin}); name one of them")
-    names = [record.experiment_id for record in records]
-    if not names:
-        raise ConfigError(f"{repository.path}: there is no run in it yet")
-    near = get_close_matches(target, names, n=NAMED_AT_MOST, cutoff=0.3) or names[:NAMED_AT_MOST]
-    raise ConfigError(f"{repository.path}: there is no run {target}; near it are {', '.join(near)}")
+    if target == LATEST and records and all(record.experiment_id != LATEST for record in records):
+        return records[0]
+    return by_prefix(records, target, id_of=attrgetter("experiment_id"), kind="run", where=repository.path)
 
 
 def _decisions(events: Iterable[EventRecord]) -> list[Decision]:

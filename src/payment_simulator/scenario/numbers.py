@@ -1,4 +1,4 @@
-"""Numbers of a scenario: whole cents, and rates that are exactly what was written."""
+"""Values of a scenario: whole cents, rates that are exactly what was written, and flags."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -16,6 +16,7 @@ TickRange = tuple[Tick, Tick]
 Positive = Annotated[int, Field(ge=1, le=2**31, strict=True)]
 Priority = Annotated[int, Field(ge=0, le=10, strict=True)]
 DEFAULT_PRIORITY = 5
+Flag = Annotated[bool, Field(strict=True)]
 Rate = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1e100, strict=True)]
 """Far from what an infinite sum would take."""

@@ -5,10 +5,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from labledger.sections import Section
 from labledger.yaml_files import Location, did_you_mean
 from payment_simulator.scenario.numbers import (
     DEFAULT_PRIORITY,
     Amount,
+    Flag,
     Positive,
     Priority,
     Tick,
@@ -16,7 +18,6 @@ from payment_simulator.scenario.numbers import (
     Weight,
     check_range,
 )
-from payment_simulator.scenario.sections import Flag, Section
 
 
 class OneTime(Section):

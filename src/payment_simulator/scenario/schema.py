@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
+from labledger.sections import PositiveFloat, Section
 from labledger.yaml_files import Location, ProblemsError, did_you_mean
 from payment_simulator.scenario.numbers import (
     Amount,
     Cents,
+    Flag,
     Positive,
     Priority,
     Rate,
@@ -21,10 +23,8 @@ from payment_simulator.scenario.numbers import (
     check_range,
 )
 from payment_simulator.scenario.scenario_events import ScenarioEvent, problems_of_events
-from payment_simulator.scenario.sections import Flag, Section
 
 AgentId = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
-PositiveNumber = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
 
 MAX_TICKS = 10_000_000
 PRIORITY_BANDS = {"urgent": (8, 10), "normal": (4, 7), "low": (0, 3)}
@@ -53,7 +53,7 @@ class Normal(Section):
     """Amounts of a normal distribution, at least 1."""
 
     type: Literal["Normal"]
-    mean: PositiveNumber
+    mean: PositiveFloat
     std_dev: Rate
 
 
@@ -61,7 +61,7 @@ class LogNormal(Section):
     """Amounts whose mean and standard deviation these are, not those of their logarithm."""
 
     type: Literal["LogNormal"]
-    mean: PositiveNumber
+    mean: PositiveFloat
     std_dev: Rate
 
 
@@ -83,7 +83,7 @@ class Exponential(Section):
     """Amounts of an exponential distribution, at least 1."""
 
     type: Literal["Exponential"]
-    mean: PositiveNumber
+    mean: PositiveFloat
 
 
 AmountDistribution = Annotated[Normal | LogNormal | Uniform | Exponential, Field(discriminator="type")]

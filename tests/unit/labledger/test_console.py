@@ -1,11 +1,13 @@
-"""What a person sees: progress by the kind of stream, facts in full, and no text read as markup."""
+"""Output for people: progress by the kind of stream, facts in full, and no text read as markup."""
 
 import io
 import json
+import threading
 import time
 
 import pytest
 
+from labledger import console
 from labledger.console import StderrProgress, print_answer, print_error, print_facts, print_json, print_table
 
 CLEAR = "\r\x1b[2K"
@@ -80,10 +82,11 @@ def test_a_terminal_is_not_written_to_more_often_than_a_person_reads(clock):
     for done in range(1, 1001):
         clock.now_s += 0.001
         progress.update(done, 1000)
-    assert stream.getvalue().count(CLEAR) <= 6
+    progress.finish()
+    assert stream.getvalue().count(CLEAR) <= 7
 
 
-def test_a_job_that_is_over_says_nothing_more(clock):
+def test_a_job_that_is_over_shows_nothing_more(clock):
     stream = io.StringIO()
     progress = StderrProgress(stream)
     progress.finish()
@@ -99,6 +102,117 @@ def test_progress_goes_to_stderr(capsys):
     progress.finish()
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "load: 0.0 s\n")
+
+
+def passed(progress, clock, seconds):
+    """Let so many seconds pass, the progress looking twice in each."""
+    for _ in range(2 * seconds):
+        clock.now_s += 0.5
+        progress.look()
+
+
+def test_a_long_phase_counts_its_seconds_on_a_terminal(clock):
+    stream = Terminal()
+    with StderrProgress(stream) as progress:
+        progress.phase("load")
+        passed(progress, clock, 3)
+    assert stream.getvalue().split(CLEAR)[1:] == ["load …", "load … 1 s", "load … 2 s", "load … 3 s", "load: 3.0 s\n"]
+
+
+def test_a_long_phase_shows_that_it_lives_in_a_file_too_but_seldom(clock):
+    stream = io.StringIO()
+    with StderrProgress(stream) as progress:
+        progress.phase("load")
+        passed(progress, clock, 70)
+    assert stream.getvalue().splitlines() == [
+        "load: 5 s so far",
+        "load: 35 s so far",
+        "load: 65 s so far",
+        "load: 70.0 s",
+    ]
+
+
+def test_a_phase_that_shows_how_far_it_is_needs_no_other_sign_of_life(clock):
+    stream = io.StringIO()
+    with StderrProgress(stream) as progress:
+        progress.phase("measure")
+        for done in range(1, 61):
+            passed(progress, clock, 1)
+            progress.update(done, 60)
+    assert stream.getvalue().splitlines()[:3] == ["measure: 4/60: 5 s so far", "measure: 15/60", "measure: 25/60"]
+
+
+def test_a_phase_is_kept_alive_without_anyone_looking(monkeypatch):
+    monkeypatch.setattr(console, "LOOK_EVERY_S", 0.001)
+    monkeypatch.setattr(console, "FIRST_ALIVE_S", 0.0)
+    written = threading.Event()
+    stream = io.StringIO()
+    stream.flush = written.set
+    with StderrProgress(stream) as progress:
+        progress.phase("load")
+        assert written.wait(60)
+    assert "so far" in stream.getvalue().splitlines()[0]
+
+
+def test_a_short_phase_is_not_shown_where_only_long_ones_are(clock):
+    for stream in (io.StringIO(), Terminal()):
+        with StderrProgress(stream, shown_after_s=1.0) as progress:
+            progress.phase("draw")
+            clock.now_s += 0.9
+            progress.look()
+            progress.phase("simulate")
+            passed(progress, clock, 2)
+        assert "draw" not in stream.getvalue()
+        assert stream.getvalue().endswith("simulate: 2.0 s\n")
+
+
+def test_a_note_is_shown_as_soon_as_there_is_one_and_once(clock):
+    notes = iter(["", "compiling", "compiling", "compiling"])
+    stream = io.StringIO()
+    with StderrProgress(stream, shown_after_s=1.0, note=lambda: next(notes)) as progress:
+        progress.phase("simulate")
+        passed(progress, clock, 2)
+    assert stream.getvalue().splitlines() == ["compiling: 1 s so far", "simulate: 2.0 s"]
+
+
+def test_a_message_stands_above_the_line_of_the_phase(clock):
+    stream = Terminal()
+    with StderrProgress(stream) as progress:
+        progress.phase("run")
+        progress.message("iteration 1")
+    assert stream.getvalue() == f"{CLEAR}run …{CLEAR}iteration 1\n{CLEAR}run …{CLEAR}run: 0.0 s\n"
+
+
+def test_a_message_in_a_file_is_a_line_and_a_sign_of_life(clock):
+    stream = io.StringIO()
+    with StderrProgress(stream) as progress:
+        progress.phase("run")
+        passed(progress, clock, 4)
+        progress.message("iteration 1")
+        passed(progress, clock, 4)
+    assert stream.getvalue() == "iteration 1\nrun: 8.0 s\n"
+
+
+def test_a_line_that_is_longer_than_the_terminal_takes_one_row(clock, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    stream = Terminal()
+    with StderrProgress(stream) as progress:
+        progress.phase("loading " + "x" * 50)
+        shown = stream.getvalue().removeprefix(CLEAR)
+    assert len(shown) == 19
+    assert shown.endswith("…")
+
+
+def test_a_stream_that_is_closed_meanwhile_ends_the_signs_of_life_quietly(monkeypatch, capsys):
+    monkeypatch.setattr(console, "LOOK_EVERY_S", 0.001)
+    monkeypatch.setattr(console, "FIRST_ALIVE_S", 0.0)
+    stream = io.StringIO()
+    progress = StderrProgress(stream)
+    stream.close()
+    progress.phase("load")
+    progress._thread.join(60)
+    assert not progress._thread.is_alive()
+    assert capsys.readouterr().err == ""
 
 
 def test_facts_are_a_title_and_a_line_each(capsys):

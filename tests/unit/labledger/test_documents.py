@@ -107,7 +107,7 @@ def test_a_document_that_says_another_kind_is_of_that_kind(kind, known):
     assert str(refused.value).startswith(f"x.json: is no lab.sample: its kind is {kind}, which ")
 
 
-def test_what_reads_another_kind_is_told():
+def test_the_command_that_reads_another_kind_is_named():
     with pytest.raises(OtherKindError, match="which `payment-sim experiment show` reads"):
         read({"kind": "payments.experiment"})
     with pytest.raises(OtherKindError, match="which this version of labledger does not know"):
@@ -115,7 +115,7 @@ def test_what_reads_another_kind_is_told():
 
 
 @pytest.mark.parametrize("document", [{}, {"a": 1}, [], [{"kind": "lab.sample"}], "lab.sample", 1, None])
-def test_json_that_tells_no_kind_is_of_another_one(document):
+def test_json_that_names_no_kind_is_of_another_one(document):
     with pytest.raises(OtherKindError, match=r"^x\.json: ") as refused:
         read(document)
     assert refused.value.kind is None
@@ -125,7 +125,7 @@ ODD_KINDS = [None, 5, True, [], ["lab.sample"], {"lab": "sample"}, "", "sample",
 
 
 @pytest.mark.parametrize("kind", ODD_KINDS, ids=range(len(ODD_KINDS)))
-def test_a_kind_that_is_none_tells_nothing_and_is_not_quoted(kind):
+def test_a_kind_that_is_none_is_not_quoted(kind):
     with pytest.raises(OtherKindError) as refused:
         read({"kind": kind})
     assert refused.value.kind is None
@@ -141,18 +141,18 @@ def test_of_a_key_that_stands_twice_the_last_counts():
     assert outcome(b'{"kind": "lab.sample", "weight_g": 1.5, "kind": "lab.sheet"}') is OtherKindError
 
 
-def test_a_value_of_a_wrong_type_in_a_document_of_this_kind_is_told_with_its_field():
+def test_a_value_of_a_wrong_type_in_a_document_of_this_kind_is_reported_with_its_field():
     with pytest.raises(UnreadableFileError, match=r"^x\.json: weight_g: ") as refused:
         read({"kind": "lab.sample", "weight_g": "heavy"})
     assert not isinstance(refused.value, OtherKindError)
 
 
-def test_a_document_that_is_cut_anywhere_is_told_as_broken_and_never_passed_over():
+def test_a_document_that_is_cut_anywhere_is_reported_as_broken_and_never_passed_over():
     whole = len(SAVED.rstrip())
     assert {outcome(SAVED[:length]) for length in range(whole)} == {UnreadableFileError}
 
 
-def test_a_document_of_another_kind_that_is_cut_is_of_that_kind_once_it_has_said_so():
+def test_a_document_of_another_kind_that_is_cut_is_of_that_kind_once_it_has_named_it():
     said = len(b'{\n  "kind": "lab.sample"')
     assert {outcome(SAVED[:length], Sheet) for length in range(said)} == {UnreadableFileError}
     assert {outcome(SAVED[:length], Sheet) for length in range(said, len(SAVED))} == {OtherKindError}

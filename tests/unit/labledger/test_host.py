@@ -1,4 +1,4 @@
-"""What machine this is: facts that can be checked here, and None for what cannot be seen."""
+"""The facts of this machine: some can be checked here, and what cannot be seen is None."""
 
 import os
 import platform
@@ -40,7 +40,7 @@ def test_the_hosts_facts_are_those_of_this_machine():
     assert 100 < host.ram_mb < 1e9
 
 
-def test_the_installed_packages_are_told_with_their_versions():
+def test_the_installed_packages_have_their_versions():
     assert installed_packages()["pytest"] == pytest.__version__
     assert list(installed_packages()) == sorted(installed_packages())
 
@@ -99,7 +99,7 @@ def test_a_machine_without_a_gpu_says_why_none_is_seen():
     assert gpus.unavailable.startswith("NVML: ")
 
 
-def test_a_gpu_is_told_with_its_name_and_memory():
+def test_a_gpu_has_its_name_and_memory():
     gpus = read_gpus()
     if not gpus.devices:
         pytest.skip("there is no GPU here")

@@ -1,4 +1,4 @@
-"""What a program prints besides its answers: warnings, and tracebacks with --debug."""
+"""Output of a program besides its answers: warnings, and tracebacks with --debug."""
 
 import logging
 import sys
@@ -7,7 +7,7 @@ import warnings
 import pytest
 import typer
 
-from labledger.commands import reporting_errors, run_program, telling_warnings
+from labledger.commands import printing_warnings, reporting_errors, run_program
 from labledger.errors import ConfigError
 from labledger.schema_versions import SchemaVersionWarning
 
@@ -55,7 +55,7 @@ def test_warnings_errors_tracebacks_and_usage_have_no_command_for_a_terminal(pro
 
 def test_a_warning_is_printed_as_a_warning_and_not_as_an_error(capsys):
     versions = "Warning: A file is of a version that nobody knows."
-    with telling_warnings("folder"):
+    with printing_warnings("folder"):
         warnings.warn(versions, SchemaVersionWarning, stacklevel=1)
         warnings.warn("a digest differs in this test alone", stacklevel=1)
     assert capsys.readouterr().err == f"{versions}\nwarning: folder: a digest differs in this test alone\n"

@@ -121,7 +121,7 @@ class TestBuilding:
             Whole(**({"name": "x"} | {field: value}))
         assert {each["loc"][0] for each in refused.value.errors()} == {field}
 
-    def test_the_place_inside_a_field_is_told(self):
+    def test_the_place_inside_a_field_is_named(self):
         with pytest.raises(ValidationError, match=r"a\.b\[1\]: text that is not valid Unicode"):
             Whole(name="x", settings={"a": {"b": ["ok", "\ud800"]}})
 
@@ -146,7 +146,7 @@ class TestBuilding:
         aware = Whole(name="x", start=moment.replace(tzinfo=timezone(timedelta(hours=2)))).start
         assert (aware, aware.tzinfo) == (datetime(2026, 2, 26, 12, 0, tzinfo=UTC), UTC)
 
-    def test_a_time_that_utc_cannot_tell_is_refused(self):
+    def test_a_time_that_utc_cannot_express_is_refused(self):
         with pytest.raises(ValidationError, match="too near the end of the calendar"):
             Whole(name="x", start=datetime.min.replace(tzinfo=timezone(timedelta(hours=1))))
 
@@ -235,7 +235,7 @@ class TestReading:
         with pytest.raises(UnreadableFileError, match=rf"^file\.json: {path}: "):
             read(data)
 
-    def test_every_value_of_a_wrong_type_is_told(self):
+    def test_every_value_of_a_wrong_type_is_reported(self):
         with pytest.raises(UnreadableFileError) as refused:
             read({"count": "many", "share": "all"})
         assert [line.split(": ")[1] for line in str(refused.value).splitlines()] == ["count", "share"]
@@ -246,7 +246,7 @@ class TestVersionWarning:
         assert warning_for(whole_file()) is None
         assert warning_for({"schema_version": "2.0"}) is None
 
-    def test_an_older_file_is_told_with_what_it_lacks_and_how_to_measure_again(self):
+    def test_an_older_file_is_reported_with_what_it_lacks_and_how_to_measure_again(self):
         data = without(whole_file(part={"size": 1.0, "kind": "gpu"}), "count", "share", "parts")
         assert warning_for(data, current="3.0") == (
             'Warning: Result file schema_version="2.0"; current schema is "3.0".\n'
@@ -267,7 +267,7 @@ class TestVersionWarning:
             "  To rerun with updated schema: tool run x.yaml"
         )
 
-    def test_a_newer_file_is_told_with_what_is_not_understood(self):
+    def test_a_newer_file_is_reported_with_what_is_not_understood(self):
         part = {"size": 1.0, "kind": "tpu", "note": None, "newer": 1}
         data = whole_file(schema_version="3.0", x=1, verdict="odd", parts=[part], parts_by_name={"a": part})
         assert warning_for(without(data, "share")) == (
@@ -285,7 +285,7 @@ class TestVersionWarning:
     def test_versions_are_ordered_as_numbers(self):
         assert warning_for(whole_file(schema_version="10.0"), current="9.0").endswith("Upgrade labledger.")
 
-    def test_a_file_without_a_version_is_told(self):
+    def test_a_file_without_a_version_is_reported(self):
         assert warning_for(without(whole_file(), "schema_version")) == (
             'Warning: Result file has no schema_version; current schema is "2.0".\n'
             "  Missing fields: [schema_version] → None\n"

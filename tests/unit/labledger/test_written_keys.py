@@ -261,7 +261,7 @@ def test_names_of_models_and_texts_for_the_model_are_no_keys(document):
     assert list(written_keys(document)) == []
 
 
-def test_what_is_drawn_at_random_is_told_from_words():
+def test_what_is_drawn_at_random_is_distinguished_from_words():
     drawn = random.Random(3)  # noqa: S311
     keys = ["".join(drawn.choices(string.ascii_letters + string.digits, k=24)) for _ in range(500)]
     assert sum(map(is_random, keys)) > 490

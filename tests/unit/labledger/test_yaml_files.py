@@ -130,7 +130,7 @@ def test_a_list_of_merge_keys_brings_in_all_of_them(tmp_path):
         ('a: "\\q"\n', 1, "unknown escape character"),
     ],
 )
-def test_a_mistake_is_told_with_its_line(tmp_path, text, line, problem):
+def test_a_mistake_is_reported_with_its_line(tmp_path, text, line, problem):
     path = written(tmp_path, text)
     with pytest.raises(ConfigError) as refused:
         read_yaml(path)
@@ -200,7 +200,7 @@ def test_text_that_is_named_many_times_is_held_once(tmp_path):
     assert peak < 100e6
 
 
-def test_a_missing_file_is_told_with_the_folder_that_was_searched(tmp_path, monkeypatch):
+def test_a_missing_file_is_reported_with_the_folder_that_was_searched(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError) as refused:
         read_yaml(Path("file.yaml"))
@@ -298,7 +298,7 @@ def problems(folder: Path, text: str) -> list[str]:
         ("model: x\nsizes: [2]\nengine:\n  batch_size: 2\n", ["4: engine.batch_size: is one of the sizes"]),
     ],
 )
-def test_a_problem_is_told_with_file_line_and_field(tmp_path, text, lines):
+def test_a_problem_is_reported_with_file_line_and_field(tmp_path, text, lines):
     assert problems(tmp_path, text) == [f"file.yaml:{line}" for line in lines]
 
 
@@ -310,7 +310,7 @@ def test_a_problem_of_no_field_points_to_the_file(tmp_path):
     assert problems(tmp_path, "model: x\nsizes: [1, 2, 3, 4]\n") == ["file.yaml: too much is asked for"]
 
 
-def test_every_problem_is_told_in_the_order_of_the_lines(tmp_path):
+def test_every_problem_is_reported_in_the_order_of_the_lines(tmp_path):
     assert problems(tmp_path, "\nmodle: x\n\n\n\n\n\n\n\nsizes: 3\n") == [
         "file.yaml:2: modle: unknown key (did you mean model?)",
         "file.yaml:10: sizes: should be a valid list, found 3",
@@ -319,7 +319,7 @@ def test_every_problem_is_told_in_the_order_of_the_lines(tmp_path):
 
 
 @pytest.mark.parametrize("key", ["1²2", "٣"])
-def test_a_problem_is_told_whatever_digits_the_key_is_made_of(tmp_path, key):
+def test_a_problem_is_reported_whatever_digits_the_key_is_made_of(tmp_path, key):
     assert problems(tmp_path, f"model: x\n'{key}': 1\n") == [
         f"file.yaml:2: {key}: unknown key (known: model, prompts, engine, sizes)"
     ]

@@ -7,6 +7,7 @@ from dataclasses import MISSING, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from labledger.json_text import dump_json
 from labledger.schema_versions import refuse_unstorable
 from payment_simulator.experiments.persistence.records import EventRecord, ExperimentRecord, IterationRecord
 
@@ -51,7 +52,7 @@ def _json(name: str, value: Any) -> str:
     refuse_unstorable({name: value})
     _refuse_odd_keys(name, value)
     try:
-        return json.dumps(value, ensure_ascii=False)
+        return dump_json(value, indent=None)
     except TypeError as error:
         raise TypeError(f"{name}: {error}") from error
 

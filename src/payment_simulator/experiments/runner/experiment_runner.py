@@ -20,7 +20,7 @@ from payment_simulator.experiments.proposers.search import SearchProposer
 from payment_simulator.experiments.result import ExperimentResult
 from payment_simulator.experiments.runner.optimization import OptimizationLoop
 from payment_simulator.experiments.runner.state import ExperimentState, by_iteration
-from payment_simulator.experiments.runner.verbose import Progress, VerboseConfig
+from payment_simulator.experiments.runner.verbose import RunLog, VerboseConfig
 from payment_simulator.experiments.setup import Resolved
 
 EXPERIMENT_TYPE = "generic"
@@ -137,7 +137,7 @@ class GenericExperimentRunner:
                 state,
                 self._repository,
                 self._run_id,
-                Progress(self._verbose, self._config.convergence.max_iterations),
+                RunLog(self._verbose, self._config.convergence.max_iterations),
             )
             converged = await loop.run()
             return self._complete(resolved, state, converged, loop.find_gap() if self._wants_gap else None)

@@ -24,7 +24,7 @@ from payment_simulator.experiments.proposers.protocol import (
 )
 from payment_simulator.experiments.proposers.search import SearchProposer
 from payment_simulator.experiments.runner.state import Answer, ExperimentState
-from payment_simulator.experiments.runner.verbose import Progress
+from payment_simulator.experiments.runner.verbose import RunLog
 
 RETRIES = 3
 """Of a proposer that is no configured model."""
@@ -61,7 +61,7 @@ class OptimizationLoop:
         state: ExperimentState,
         repository: ExperimentRepository | None,
         experiment_id: str,
-        progress: Progress,
+        log: RunLog,
     ) -> None:
         self._config = config
         self._pricing = pricing
@@ -69,7 +69,7 @@ class OptimizationLoop:
         self._state = state
         self._repository = repository
         self._experiment_id = experiment_id
-        self._progress = progress
+        self._log = log
         self._retries = config.llm.max_retries if config.llm else RETRIES
 
     async def run(self) -> bool:
@@ -119,7 +119,7 @@ class OptimizationLoop:
                 step.save_iteration(record)
                 step.save_events(self._records([("evaluation", {"costs": self._pricing.means(costs)})], number))
         state.begin(number)
-        self._progress.iteration(number, totals, gap.cents if gap else None, state.tokens)
+        self._log.iteration(number, totals, gap.cents if gap else None, state.tokens)
 
     async def _decide(self, agent_id: str) -> None:
         """Step 4, of one bank: ask until there is a policy that can be priced, price it, and store what came of it."""
@@ -143,7 +143,7 @@ class OptimizationLoop:
         events[-1][1]["final"] = True
         self._store(events)
         kind, data = events[-1]
-        self._progress.decision(agent_id, kind == "policy_accepted", data["reason"])
+        self._log.decision(agent_id, kind == "policy_accepted", data["reason"])
 
     async def _answer(self, agent_id: str, rejected: Sequence[tuple[str, str]]) -> Answer:
         """A stored answer that was not acted on, else a new one; a model's is stored before it is acted on.
