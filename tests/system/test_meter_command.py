@@ -296,7 +296,7 @@ def test_in_python_a_block_has_its_energy_bound_power_and_verdict_afterwards(gpu
 def test_in_python_asking_before_the_block_has_ended_is_a_clear_error():
     with (
         llenergymeasure.measure_energy(source="estimate") as window,
-        pytest.raises(MeterError, match="known after the with block"),
+        pytest.raises(MeterError, match="read its figures after the with block"),
     ):
         _ = window.energy_j
     assert window.energy_j is not None
