@@ -3,29 +3,28 @@
 import contextlib
 import functools
 import io
-import logging
 import os
-import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
+import typer.main
 
 from labledger.console import print_answer, print_error
+from labledger.ending import Terminated, end_on_signals
 from labledger.errors import LabledgerError, is_out_of_memory, is_panic
 from labledger.extras import explained
-from labledger.redaction import environment_keys, redactor
-from labledger.untrusted_text import clean, clean_lines
+from labledger.printed import clean_logs, clean_usage_errors, without_keys
+from labledger.untrusted_text import clean
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
-EXIT_TERMINATED = 143
+EXIT_SIGNAL = 128
 
 
 def make_app(name: str, about: str) -> typer.Typer:
@@ -52,29 +51,23 @@ def make_app(name: str, about: str) -> typer.Typer:
     return app
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: it ends a run as Ctrl-C does, keeping what was measured."""
-
-
-def terminate(number: int, frame: FrameType | None) -> None:
-    """End the program as Ctrl-C does; the handler of SIGTERM."""
-    raise Terminated
-
-
 def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
     """Return `command`, whose first parameter is the context, so that an error ends it with a message and a code."""
 
     @functools.wraps(command)
     def reported(ctx: typer.Context, *args: Any, **kwargs: Any) -> None:
-        signal.signal(signal.SIGTERM, terminate)
+        end_on_signals()
         try:
             command(ctx, *args, **kwargs)
         except (typer.Exit, BrokenPipeError):
             raise
         except KeyboardInterrupt as error:
-            terminated = isinstance(error, Terminated)
-            _report("terminated" if terminated else "interrupted", error)
-            raise typer.Exit(EXIT_TERMINATED if terminated else EXIT_INTERRUPTED) from error
+            word, code = "interrupted", EXIT_INTERRUPTED
+            if isinstance(error, Terminated):
+                word, code = "terminated", EXIT_SIGNAL + error.number
+            with contextlib.suppress(OSError):  # the terminal may have gone
+                _report(word, error)
+            raise typer.Exit(code) from error
         except BaseException as error:
             if ctx.find_root().params.get("debug") or not (isinstance(error, Exception) or is_panic(error)):
                 raise
@@ -101,7 +94,7 @@ def _message(error: BaseException) -> str:
 
 
 def _report(message: str, error: BaseException) -> None:
-    print_error("\n".join([message, *getattr(error, "__notes__", [])]))
+    print_error(without_keys("\n".join([message, *getattr(error, "__notes__", [])])))
 
 
 _printed: set[str] = set()
@@ -123,13 +116,14 @@ def printing_warnings(name: str) -> Iterator[None]:
             _printed.add(text)
 
 
-def run_program(program: Callable[[], object]) -> None:
+def run_program(app: typer.Typer) -> None:
     """Run a command line to its exit: 0 done, 1 failed, 2 usage or configuration, 130 interrupted."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that its encoding has no sign for is no reason to fail
         sys.stdout.reconfigure(errors="backslashreplace")
     warnings.formatwarning = _printable_warning
-    if logging.lastResort is not None:
-        logging.lastResort.setFormatter(PrintableLines())
+    clean_logs()
+    program = typer.main.get_command(app)
+    clean_usage_errors(program)
     try:
         program()
     except OSError as error:  # standard output cannot be written to
@@ -137,20 +131,12 @@ def run_program(program: Callable[[], object]) -> None:
         print_error(f"standard output: {error.strerror}")
         sys.exit(EXIT_FAILED)
     except Exception:  # with --debug
-        print_answer(traceback.format_exc().rstrip(), to_stderr=True)
+        print_answer(without_keys(traceback.format_exc().rstrip()), to_stderr=True)
         sys.exit(EXIT_FAILED)
-
-
-class PrintableLines(logging.Formatter):
-    """Log lines as `clean_lines` leaves them, without the environment's keys: libraries log what they are given."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record's lines."""
-        return clean_lines(redactor(*environment_keys().values()).hide(super().format(record)))
 
 
 _format_warning = warnings.formatwarning
 
 
 def _printable_warning(*warning: Any, **more: Any) -> str:
-    return clean_lines(_format_warning(*warning, **more))
+    return without_keys(_format_warning(*warning, **more))

@@ -155,7 +155,9 @@ class StderrProgress:
         self._write(CLEAR_LINE + clean(text, width) if self._live else f"{text}\n")
 
     def _write(self, text: str) -> None:
-        if self._stream is not None:
+        if self._stream is None:
+            return
+        with contextlib.suppress(OSError):  # a terminal that has gone does not end the job
             self._stream.write(_plainer(text, self._stream))
             self._stream.flush()
 

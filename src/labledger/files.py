@@ -27,6 +27,9 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
+
+from labledger.ending import ENDING, HANGUP, is_ignored
 
 COPY_CHUNK_BYTES = 1 << 20
 JOIN_TRIES = 100
@@ -227,7 +230,8 @@ def lock(descriptor: int, *, exclusive: bool, wait: bool = True) -> bool:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let SIGINT and SIGTERM wait until the end; a second one does not wait. Outside of the main thread nothing waits.
+    """Let Ctrl-C, SIGTERM and SIGHUP wait until the end; a second one does not wait, but for a further SIGHUP.
+    Outside of the main thread nothing waits.
 
     What has to be whole or not there would else be cut between any two lines.
     """
@@ -235,21 +239,17 @@ def uninterrupted() -> Iterator[None]:
         yield
         return
     came: list[tuple[int, FrameType | None]] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *ENDING) if not is_ignored(number)}
 
     def wait(number: int, frame: FrameType | None) -> None:
-        came.append((number, frame))
+        is_repeated = bool(came) and number == HANGUP  # a shell and the kernel may both send it
+        came.extend([] if is_repeated else [(number, frame)])
         if len(came) > 1:
             deliver()
 
     def deliver() -> None:
         number, frame = came.pop()
-        handler = before[signal.Signals(number)]
-        if callable(handler):
-            handler(number, frame)
-        elif handler == signal.SIG_DFL:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+        _hand_to(before[signal.Signals(number)], number, frame)
 
     for number in before:
         signal.signal(number, wait)
@@ -260,6 +260,14 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(number, handler)
     if came:
         deliver()
+
+
+def _hand_to(handler: Any, number: int, frame: FrameType | None) -> None:
+    if callable(handler):
+        handler(number, frame)
+    elif handler == signal.SIG_DFL:
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
 
 
 def _replace(path: Path, chunks: Iterable[bytes], within: Path | None) -> None:

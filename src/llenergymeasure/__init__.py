@@ -9,34 +9,78 @@
         work()
     print(window.energy_j, window.energy_uncertainty_j, window.verdict)
 
-Names are resolved on first use, so importing the package costs nothing.
+Every error that is raised on purpose:
+
+    LabledgerError
+    ├── ConfigError             a file, a field or a flag cannot be used as it stands
+    ├── PreFlightError          the experiment cannot start; every reason is in the message
+    ├── BackendError            the model could not be loaded, or generation failed
+    ├── MeterError              an energy source cannot be opened or read
+    └── ExperimentError         it ran and came to no result
+        └── UnsavedResultError  it came to a result that could not be saved; `result` has it
+
+A field of a configuration that is given in Python and wrong is pydantic's ValidationError.
+
+Names are imported on first use, so importing the package costs nothing.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from labledger.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from llenergymeasure.api import load_results, measure_energy, results_table, run_experiment
+    from llenergymeasure.api import compare, measure_energy, run_experiment
     from llenergymeasure.config.models import ExperimentConfig
     from llenergymeasure.domain.experiment import ExperimentResult
+    from llenergymeasure.energy.window import MeteredEnergy
+    from llenergymeasure.errors import (
+        BackendError,
+        ConfigError,
+        ExperimentError,
+        LabledgerError,
+        MeterError,
+        PreFlightError,
+    )
+    from llenergymeasure.results.catalog import load_results, results_table
+    from llenergymeasure.results.persistence import UnsavedResultError
 
-__all__ = ["ExperimentConfig", "ExperimentResult", "load_results", "measure_energy", "results_table", "run_experiment"]
+    __version__: str
+
+__all__ = [
+    "BackendError",
+    "ConfigError",
+    "ExperimentConfig",
+    "ExperimentError",
+    "ExperimentResult",
+    "LabledgerError",
+    "MeterError",
+    "MeteredEnergy",
+    "PreFlightError",
+    "UnsavedResultError",
+    "__version__",
+    "compare",
+    "load_results",
+    "measure_energy",
+    "results_table",
+    "run_experiment",
+]
 
 _HOMES = {
+    "BackendError": "llenergymeasure.errors",
+    "ConfigError": "llenergymeasure.errors",
     "ExperimentConfig": "llenergymeasure.config.models",
+    "ExperimentError": "llenergymeasure.errors",
     "ExperimentResult": "llenergymeasure.domain.experiment",
-    "load_results": "llenergymeasure.api",
+    "LabledgerError": "llenergymeasure.errors",
+    "MeterError": "llenergymeasure.errors",
+    "MeteredEnergy": "llenergymeasure.energy.window",
+    "PreFlightError": "llenergymeasure.errors",
+    "UnsavedResultError": "llenergymeasure.results.persistence",
+    "compare": "llenergymeasure.api",
+    "load_results": "llenergymeasure.results.catalog",
     "measure_energy": "llenergymeasure.api",
-    "results_table": "llenergymeasure.api",
+    "results_table": "llenergymeasure.results.catalog",
     "run_experiment": "llenergymeasure.api",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES)

@@ -1,11 +1,12 @@
-"""The public face in Python."""
+"""The calls of the public Python API."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from labledger.console import Progress, Silent
 from labledger.files import uninterrupted
+from llenergymeasure.config.keywords import EnergyFields, ExperimentFields
 from llenergymeasure.config.loading import build_config, load_config, load_user_config, merge
 from llenergymeasure.config.models import EnergyConfig, ExperimentConfig, UserConfig
 from llenergymeasure.config.ranks import this_rank
@@ -15,21 +16,34 @@ from llenergymeasure.energy.window import EnergyWindow
 from llenergymeasure.parallel.launcher import launch
 from llenergymeasure.parallel.member import measure_share
 from llenergymeasure.results.catalog import load_results, results_table
+from llenergymeasure.results.comparison import DEFAULT_MARGIN, Comparison, Group
+from llenergymeasure.results.comparison import compare as compare_groups
 from llenergymeasure.results.merging import superseding
 from llenergymeasure.results.persistence import TIMESERIES_FILE, save_or_keep, state_folder
 from llenergymeasure.results.timeseries import temporary_timeseries
 from llenergymeasure.run import harness
 
-__all__ = ["load_results", "measure_and_save", "measure_energy", "results_table", "run_experiment", "watch_machine"]
+__all__ = [
+    "compare",
+    "energy_window",
+    "load_results",
+    "measure_and_save",
+    "measure_energy",
+    "results_table",
+    "run_experiment",
+]
 
 
 def run_experiment(
-    config: ExperimentConfig | Path | str | None = None, *, output_dir: Path | str | None = None, **fields: Any
+    config: ExperimentConfig | Path | str | None = None,
+    *,
+    output_dir: Path | str | None = None,
+    **fields: Unpack[ExperimentFields],
 ) -> ExperimentResult:
-    """Measure what a deployment of a model costs.
+    """Measure what a deployment of a model costs, and return its result.
 
     `config` is a configuration or the path of a YAML file; `fields` are fields of ExperimentConfig
-    (`model="random:llama", num_prompts=32, ...`) that stand over it, a section's keys one by one. Nothing is
+    (`model="random:llama", num_prompts=32, ...`) that override it, a section's keys one by one. Nothing is
     written unless `output_dir` is given; then the result is in a new folder in there.
 
     Raises:
@@ -44,15 +58,15 @@ def run_experiment(
     if isinstance(config, str | Path):
         experiment = load_config(Path(config), fields, field_prefix="").experiment
     elif config is not None:
-        experiment = ExperimentConfig.model_validate(merge(config.model_dump(exclude_unset=True), fields))
+        experiment = ExperimentConfig.model_validate(merge(config.model_dump(exclude_unset=True), {**fields}))
     else:
         experiment = build_config(fields)
     folder = Path(output_dir) if output_dir is not None else None
     return measure_and_save(experiment, user, folder, Silent())[0]
 
 
-def measure_energy(**fields: Any) -> EnergyWindow:
-    """The energy of a `with` block, on every visible GPU, or on the CPU where there is none.
+def measure_energy(**fields: Unpack[EnergyFields]) -> EnergyWindow:
+    """Measure the energy of a `with` block, on every visible GPU, or on the CPU where there is none.
 
     `fields` are those of a configuration's `energy` section (`source="nvml_counter", sensor_gain=0.02`). After the
     block the window has `energy_j`, `energy_uncertainty_j`, `duration_s`, `verdict` and the rest of MeteredEnergy.
@@ -65,9 +79,29 @@ def measure_energy(**fields: Any) -> EnergyWindow:
     return EnergyWindow(EnergyConfig.model_validate(fields), load_user_config())
 
 
-def watch_machine(source: str = "auto") -> EnergyWindow:
-    """`measure_energy` of everything that the machine does: an estimate is of the CPU time of all processes."""
-    return EnergyWindow(EnergyConfig.model_validate({"source": source}), load_user_config(), of_all_processes=True)
+def energy_window(source: str, *, of_all_processes: bool) -> EnergyWindow:
+    """Open a window on a source that a user names; an estimate may be of the CPU time of all processes.
+
+    Raises what `measure_energy` raises.
+    """
+    config = EnergyConfig.model_validate({"source": source})
+    return EnergyWindow(config, load_user_config(), of_all_processes=of_all_processes)
+
+
+def compare(
+    first: Sequence[ExperimentResult], second: Sequence[ExperimentResult], *, margin: float = DEFAULT_MARGIN
+) -> Comparison:
+    """Compare the repeats of two configurations: `different`, `same` or `cannot tell`, a row per metric.
+
+    `margin` is the share (0.05: 5 %) by which the second may differ from the first and still be the same. The interval
+    is Welch's on the logarithms of the repeats, widened by what the energy sensors leave open.
+
+    Raises:
+        ValueError: one of them is empty.
+    """
+    if not first or not second:
+        raise ValueError(f"{len(first)} and {len(second)} results: each side needs one at least")
+    return compare_groups(Group("first", first), Group("second", second), margin)
 
 
 def measure_and_save(

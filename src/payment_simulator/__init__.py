@@ -6,34 +6,94 @@
     outcome = simulate(scenario, draw_arrivals(scenario, seed=42))
     print(outcome.total_cost)
 
-Names are resolved on first use, so importing the package costs nothing.
+Every error that is raised on purpose:
+
+    LabledgerError
+    ├── ConfigError                a scenario, a policy, an experiment or a flag cannot be used as it stands
+    ├── DatabaseError              an experiments' database cannot be read or written
+    │   ├── DatabaseBusyError      another process holds it
+    │   ├── RecordError            what was asked for is not in it, or not in that state
+    │   └── UnusableDatabaseError  the file is no such database, or one of a newer version
+    ├── EndpointError              the language model's server cannot be reached, or refuses
+    ├── UnusableAnswerError        a language model's answer holds no policy
+    └── TokensSpentError           the language model has spent the tokens that it may
+
+Names are imported on first use, so importing the package costs nothing.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from labledger.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from payment_simulator.engine.simulate import simulate, simulate_batch
-    from payment_simulator.scenario.arrivals import draw_arrivals
+    from labledger.errors import ConfigError, LabledgerError
+    from payment_simulator.engine.outcome import Outcome
+    from payment_simulator.engine.simulate import prepare, simulate, simulate_batch
+    from payment_simulator.experiments.config import ExperimentConfig
+    from payment_simulator.experiments.persistence.database import UnusableDatabaseError
+    from payment_simulator.experiments.persistence.file_lock import DatabaseBusyError, DatabaseError
+    from payment_simulator.experiments.persistence.tables import RecordError
+    from payment_simulator.experiments.proposers.protocol import EndpointError, UnusableAnswerError
+    from payment_simulator.experiments.result import ExperimentResult
+    from payment_simulator.experiments.runner.experiment_runner import ExperimentRunner
+    from payment_simulator.experiments.runner.optimization import TokensSpentError
+    from payment_simulator.policy.builtin import Policy
+    from payment_simulator.policy.policies import load_policy
+    from payment_simulator.scenario.arrivals import Arrivals, draw_arrivals
     from payment_simulator.scenario.loader import load_scenario
     from payment_simulator.scenario.schema import Scenario
 
-__all__ = ["Scenario", "draw_arrivals", "load_scenario", "simulate", "simulate_batch"]
+    __version__: str
+
+__all__ = [
+    "Arrivals",
+    "ConfigError",
+    "DatabaseBusyError",
+    "DatabaseError",
+    "EndpointError",
+    "ExperimentConfig",
+    "ExperimentResult",
+    "ExperimentRunner",
+    "LabledgerError",
+    "Outcome",
+    "Policy",
+    "RecordError",
+    "Scenario",
+    "TokensSpentError",
+    "UnusableAnswerError",
+    "UnusableDatabaseError",
+    "__version__",
+    "draw_arrivals",
+    "load_policy",
+    "load_scenario",
+    "prepare",
+    "simulate",
+    "simulate_batch",
+]
 
 _HOMES = {
+    "Arrivals": "payment_simulator.scenario.arrivals",
+    "ConfigError": "labledger.errors",
+    "DatabaseBusyError": "payment_simulator.experiments.persistence.file_lock",
+    "DatabaseError": "payment_simulator.experiments.persistence.file_lock",
+    "EndpointError": "payment_simulator.experiments.proposers.protocol",
+    "ExperimentConfig": "payment_simulator.experiments.config",
+    "ExperimentResult": "payment_simulator.experiments.result",
+    "ExperimentRunner": "payment_simulator.experiments.runner.experiment_runner",
+    "LabledgerError": "labledger.errors",
+    "Outcome": "payment_simulator.engine.outcome",
+    "Policy": "payment_simulator.policy.builtin",
+    "RecordError": "payment_simulator.experiments.persistence.tables",
     "Scenario": "payment_simulator.scenario.schema",
+    "TokensSpentError": "payment_simulator.experiments.runner.optimization",
+    "UnusableAnswerError": "payment_simulator.experiments.proposers.protocol",
+    "UnusableDatabaseError": "payment_simulator.experiments.persistence.database",
     "draw_arrivals": "payment_simulator.scenario.arrivals",
+    "load_policy": "payment_simulator.policy.policies",
     "load_scenario": "payment_simulator.scenario.loader",
+    "prepare": "payment_simulator.engine.simulate",
     "simulate": "payment_simulator.engine.simulate",
     "simulate_batch": "payment_simulator.engine.simulate",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES)

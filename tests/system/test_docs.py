@@ -18,7 +18,7 @@ from payment_simulator.scenario.loader import load_scenario
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMAND = re.compile(r"(?:\.venv/bin/|`|^\$ )((?:llem|payment-sim) [^`\n#|]+)", re.M)
-SAVES = re.compile(r'save\("results"\)|GenericExperimentRunner\(config\)')
+SAVES = re.compile(r'save\("results"\)|ExperimentRunner\(config\)')
 WARNINGS_ARE_ERRORS = "import warnings; warnings.simplefilter('error', UserWarning)\n"
 APPS = {"llem": llem, "payment-sim": payment_sim}
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, or SIGTERM, in each phase of a run."""
+"""Ctrl-C, SIGTERM or SIGHUP, in each phase of a run."""
 
 import signal
 
@@ -35,8 +35,8 @@ def test_ctrl_c_while_warming_up_ends_the_run_and_leaves_nothing(user):
 
 @pytest.mark.parametrize(
     ("number", "code", "word"),
-    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
-    ids=["ctrl-c", "sigterm"],
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated"), (signal.SIGHUP, 129, "terminated")],
+    ids=["ctrl-c", "sigterm", "sighup"],
 )
 def test_a_run_that_is_stopped_while_measuring_keeps_what_finished_and_says_where(user, number, code, word):
     with user.watch("run", user.experiment(**LONG)) as command:

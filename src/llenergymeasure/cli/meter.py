@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import typer
 
 from labledger.commands import reporting_errors
+from labledger.ending import is_ignored
 from labledger.errors import LabledgerError
 from labledger.json_text import dump_json
 from llenergymeasure.config.energy_sources import ENERGY_SOURCES
@@ -45,11 +46,11 @@ def meter(
     """
     from pydantic import ValidationError
 
-    from llenergymeasure.api import measure_energy, watch_machine
+    from llenergymeasure.api import energy_window
     from llenergymeasure.errors import ConfigError
 
     try:
-        window = measure_energy(source=source) if command else watch_machine(source)
+        window = energy_window(source, of_all_processes=not command)
     except ValidationError as error:
         raise ConfigError("\n".join(f"--source: {each['msg']}" for each in error.errors())) from error
     if command:
@@ -175,7 +176,9 @@ class Command:
         self._exit_code = EXIT_NOT_FOUND
 
     def __enter__(self) -> Self:
-        self._handlers = {number: signal.signal(number, self._pass_on) for number in PASSED_ON}
+        self._handlers = {
+            number: signal.signal(number, self._pass_on) for number in PASSED_ON if not is_ignored(number)
+        }  # what is ignored, as under `nohup`, the command ignores too
         try:
             self._process = subprocess.Popen(  # noqa: S603 - running it is what the user asks for
                 self._arguments, stdout=sys.stderr if self._output_to_stderr else None

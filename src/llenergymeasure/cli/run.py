@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labledger.commands import PrintableLines, reporting_errors
+from labledger.commands import reporting_errors
 
 if TYPE_CHECKING:
     from llenergymeasure.domain.experiment import ExperimentResult
@@ -134,7 +134,7 @@ def _set_verbosity(verbose: bool) -> None:
     if verbose:
         logging.basicConfig(level=logging.INFO)
         for handler in logging.getLogger().handlers:
-            handler.setFormatter(PrintableLines("%(name)s: %(message)s"))
+            handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
         return
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")

@@ -4,8 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from labledger.sections import PositiveFloat
-from llenergymeasure.config.section import Name, Positive, Section
+from llenergymeasure.config.section import Name, Positive, PositiveFloat, Section
 
 BUILTIN_DATASET = "builtin"
 

@@ -7,11 +7,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
-from labledger.sections import PositiveFloat
 from labledger.written_keys import refuse_written_keys
 from llenergymeasure.config.datasets import BUILTIN_DATASET, Dataset, SyntheticDataset
 from llenergymeasure.config.energy_sources import ENERGY_SOURCES, SETTINGS, SourceSetting, basis_of, facts_of
-from llenergymeasure.config.section import Name, Positive, Section
+from llenergymeasure.config.section import Name, Positive, PositiveFloat, Section
 from llenergymeasure.config.servers import (
     KEEPS_ITS_OWN_PRECISION,
     OWN_BODY_KEYS,

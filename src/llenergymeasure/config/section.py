@@ -5,6 +5,9 @@ from typing import Annotated, Self
 from pydantic import Field, JsonValue, model_validator
 
 from labledger import sections
+from labledger.sections import PositiveFloat
+
+__all__ = ["Name", "Positive", "PositiveFloat", "Section"]
 
 # Strict: `true` is no number.
 Positive = Annotated[int, Field(ge=1, strict=True)]

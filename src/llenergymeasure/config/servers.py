@@ -7,8 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from labledger.secret_rules import is_random
-from labledger.sections import PositiveFloat
-from llenergymeasure.config.section import Name, Positive, Section
+from llenergymeasure.config.section import Name, Positive, PositiveFloat, Section
 
 Preset = Literal["vllm", "sglang", "tensorrt", "llamacpp", "transformers"]
 

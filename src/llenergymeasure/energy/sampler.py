@@ -3,9 +3,9 @@
 `python -m llenergymeasure.energy.sampler SPEC`, SPEC being JSON: `{"sensor": NAME, "options": {...}}`, where NAME is a
 module of `sensors/` whose `open_sensor` takes the options. It writes lines of JSON to standard output:
 `{"ready": true}` or `{"error": text}` first, then `{"samples": [...], "states": [...]}` every second and at once for
-each byte on standard input, with `"flush": n` once n of them have come. It ignores SIGINT, and ends when standard input
-closes or its parent is gone: a run that is interrupted still gets its last samples, and a run that is killed leaves
-nothing behind.
+each byte on standard input, with `"flush": n` once n of them have come. It ignores SIGINT and SIGHUP, and ends when
+standard input closes or its parent is gone: a run that is interrupted still gets its last samples, and a run that is
+killed leaves nothing behind.
 """
 
 import contextlib
@@ -144,7 +144,8 @@ def _state(device: str, at_s: float, throttle: list[str], pids: list[int] | None
 
 def main(arguments: list[str]) -> None:
     """Sample until standard input closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     parent = os.getppid()
     try:
         tasks = list(_sensor(json.loads(arguments[0])).tasks())

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
+from labledger.ending import end_on_signals
+from labledger.printed import clean_logs
 from llenergymeasure.config.ranks import this_rank
 from llenergymeasure.errors import LabledgerError
 from llenergymeasure.parallel.meeting import PeerEndedError
@@ -57,7 +59,8 @@ class Teller:
 
 def main() -> int:
     """Do the task on stdin and tell how it ended; the exit code."""
-    signal.signal(signal.SIGTERM, _stop)
+    end_on_signals(_stop)
+    clean_logs()
     warnings.simplefilter("ignore")
     teller = Teller(os.fdopen(int(sys.argv[1]), "w", encoding="utf-8"))
     task, output_dir = Task.model_validate_json(sys.stdin.buffer.readline()), Path(sys.argv[2])

@@ -57,13 +57,13 @@ def _told(loaded: LoadedScenario, index: int, path: str, text: str) -> str:
     return ": ".join(filter(None, (where, loaded.scenario.agents[index].id, *inside, text)))
 
 
-def load_policy(path: Path) -> Policy:
-    """The policy in a JSON file.
+def load_policy(path: Path | str) -> Policy:
+    """Return the policy in a JSON file.
 
     Raises:
         ConfigError: it cannot be read, or every error in it: `file: path inside: problem`, a line each.
     """
-    policy, problems = read_policy(read_json(path))
+    policy, problems = read_policy(read_json(Path(path)))
     if problems:
         raise ConfigError("\n".join(": ".join(filter(None, (str(path), inside, text))) for inside, text in problems))
     return policy

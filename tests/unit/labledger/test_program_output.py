@@ -1,6 +1,8 @@
 """Output of a program besides its answers: warnings, and tracebacks with --debug."""
 
 import logging
+import os
+import subprocess
 import sys
 import warnings
 
@@ -49,7 +51,7 @@ def test_warnings_errors_tracebacks_and_usage_have_no_command_for_a_terminal(pro
     assert ("Traceback" in err) == (arguments == ["--debug"])
     assert "owned" in err
     assert KEY[:12] not in err
-    assert not set("\x1b\x07") & set(out + err)
+    assert not set("\x1b\x07\u202e") & set(out + err)
     assert arguments not in ([], ["--debug"]) or "and (the key)" in err
 
 
@@ -59,3 +61,56 @@ def test_a_warning_is_printed_as_a_warning_and_not_as_an_error(capsys):
         warnings.warn(versions, SchemaVersionWarning, stacklevel=1)
         warnings.warn("a digest differs in this test alone", stacklevel=1)
     assert capsys.readouterr().err == f"{versions}\nwarning: folder: a digest differs in this test alone\n"
+
+
+HIDDEN_KEYS = ["hf_abcDEF123ghiJKL456mnoPQR789stuVWX", "http://u:pw8Xk2mQ@host", "sk-4b1d0c77aa93f4e2"]
+
+
+@pytest.mark.parametrize("argument", HIDDEN_KEYS)
+def test_a_usage_error_repeats_no_key_of_the_arguments(program, capsys, argument):
+    assert program(argument) == 2
+    err = capsys.readouterr().err
+    assert argument not in err
+    assert "(the key)" in err
+
+
+def test_a_usage_error_names_the_unknown_option_without_its_value(program, capsys):
+    assert program(f"--api-key={HIDDEN_KEYS[0]}") == 2
+    err = capsys.readouterr().err
+    assert "--api-key" in err
+    assert HIDDEN_KEYS[0] not in err
+
+
+def test_a_handler_that_a_library_makes_for_itself_prints_no_key(program, capsys):
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("[a library] %(message)s"))
+    logging.getLogger("a library").addHandler(handler)
+    try:
+        program()
+    finally:
+        logging.getLogger("a library").removeHandler(handler)
+    err = capsys.readouterr().err
+    assert "[a library] said" in err
+    assert KEY not in err
+    assert "\u202e" not in err
+
+
+OF_OPENAI = """
+import logging, os, openai, httpx
+from labledger.printed import clean_logs
+
+logging.getLogger("httpx").setLevel(logging.INFO)
+if os.environ["IS_CLEANED"] == "yes":
+    clean_logs()
+transport = httpx.MockTransport(lambda request: httpx.Response(200))
+httpx.Client(transport=transport).get("http://127.0.0.1/?token=" + os.environ["OPENAI_API_KEY"])
+"""
+
+
+@pytest.mark.parametrize(("is_cleaned", "shown"), [("no", KEY), ("yes", "(the key)")])
+def test_the_log_handler_that_openai_log_makes_prints_no_key(is_cleaned, shown):
+    pytest.importorskip("openai")
+    environment = {**os.environ, "OPENAI_LOG": "debug", "OPENAI_API_KEY": KEY, "IS_CLEANED": is_cleaned}
+    done = subprocess.run([sys.executable, "-c", OF_OPENAI], capture_output=True, encoding="utf-8", env=environment)
+    assert done.returncode == 0
+    assert f"/?token={shown}" in done.stderr

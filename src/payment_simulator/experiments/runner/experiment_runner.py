@@ -30,7 +30,8 @@ class GenericExperimentRunner:
     """Runs an experiment once.
 
     The constructor makes the output directory and the database; it loads no scenario. `config_dir` is where the
-    configuration's paths begin (default: its own file's folder, else the working directory).
+    configuration's paths begin (default: its own file's folder, else the working directory). `proposer` takes the place
+    of the one that the configuration names.
 
     Raises:
         ConfigError: DuckDB is not installed, or a key is written in the configuration, which would be stored.
@@ -44,13 +45,15 @@ class GenericExperimentRunner:
         verbose_config: VerboseConfig | None = None,
         run_id: str | None = None,
         config_dir: Path | None = None,
+        *,
+        proposer: Proposer | None = None,
     ) -> None:
         refuse_written_keys(config.to_dict(), KEYS_WAY)
         self._config = config
         self._verbose = verbose_config or VerboseConfig()
         self._config_dir = config_dir
         self._run_id = run_id or _new_run_id(config.name)
-        self._llm_client: Proposer | None = None
+        self._llm_client = proposer
         self._repository: ExperimentRepository | None = None
         self._directory: Path | None = None
         self._began_s = 0.0
@@ -224,6 +227,9 @@ class GenericExperimentRunner:
 
     def _event(self, kind: str, data: dict[str, Any], iteration: int) -> EventRecord:
         return EventRecord(self._run_id, iteration, kind, data, _now())
+
+
+ExperimentRunner = GenericExperimentRunner
 
 
 def _check_same(stored: dict[str, Any], given: dict[str, Any]) -> None:

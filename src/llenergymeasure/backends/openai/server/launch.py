@@ -17,16 +17,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import psutil
 
-from labledger.files import joined_directory
-from labledger.redaction import TAIL, Redactor, redactor
-from labledger.regular_files import open_regular
-from labledger.untrusted_text import clean
 from llenergymeasure.backends.openai.client.probe import HealthCheck
 from llenergymeasure.backends.openai.server.presets import find_program, missing_program
+from llenergymeasure.backends.openai.server.server_log import ServerLog
 from llenergymeasure.errors import BackendError
 from llenergymeasure.process_tree import live_descendants, started_cpu_s
 
@@ -55,7 +52,7 @@ class LaunchedServer:
         self._check = HealthCheck(base_url)
         self._check.refuse_others()
         command = [_executable(command[0]), *command[1:]]
-        self._log = ServerLog(log, redactor(*keys))
+        self._log = ServerLog(log, keys)
         self._grace_s = grace_s
         self._mark = secrets.token_hex(16)
         self._heard = b""
@@ -150,9 +147,8 @@ class LaunchedServer:
         self._tree = psutil.Process(self._keeper.pid)
         os.set_blocking(self._reports, False)
         with contextlib.suppress(BrokenPipeError):  # it has ended; see below
-            _stream(self._keeper.stdin).write(
-                json.dumps({"command": command, "grace_s": self._grace_s}).encode() + b"\n"
-            )
+            task = {"command": command, "grace_s": self._grace_s, "log": self._log.arguments}
+            _stream(self._keeper.stdin).write(json.dumps(task).encode() + b"\n")
         first: dict[str, Any] = {}
         while not first and self._keeper.returncode is None:  # which is known once it has nothing more to say
             first = next(iter(self._listen(None)), {})
@@ -202,15 +198,16 @@ class LaunchedServer:
         try:
             self._keeper.wait(self._grace_s + KILL_PATIENCE_S)
         except subprocess.TimeoutExpired:
-            left = ", ".join(map(str, self.pids()))
-            raise BackendError(
-                f"the server's processes {left} do not end, though killed; {self._log.quoted()}"
-            ) from None
+            if left := ", ".join(map(str, self.pids())):
+                raise BackendError(
+                    f"the server's processes {left} do not end, though killed; {self._log.quoted()}"
+                ) from None
+            self._keeper.wait()  # it overwrites the keys in a long log
         if self._keeper.returncode != 0:
             self._end_what_is_left()
+            self._log.overwrite_keys()
         _stream(self._keeper.stdout).close()
         self._is_closed = True
-        self._log.overwrite_keys()
 
     def _end_what_is_left(self) -> None:
         """Kill what the keeper, killed itself, could not."""
@@ -257,53 +254,3 @@ QUOTED_LINES = 5
 QUOTED_LETTERS = 300  # of a line
 READ_BYTES = 16_384
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)")
-
-
-class ServerLog:
-    """One server's log, which is quoted without the keys: a server may print one that it was given."""
-
-    def __init__(self, path: Path, keys: Redactor) -> None:
-        self.path = path
-        self._keys = keys
-        self._began = 0
-
-    def open(self) -> BinaryIO:
-        """The file, to add to; what it has from here on is what is quoted.
-
-        Raises:
-            BackendError: it cannot be written.
-        """
-        try:
-            folder = self.path.parent
-            with joined_directory(folder, within=folder.parent):  # made, if need be, and no link
-                file = os.fdopen(open_regular(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab")
-        except OSError as error:
-            raise BackendError(f"the server's log {self.path} cannot be written: {error.strerror}") from error
-        self._began = file.tell()
-        return file
-
-    def quoted(self) -> str:
-        """Where the log is, with its last lines as far as they can be printed."""
-        try:
-            lines = self._last_lines()
-        except OSError as error:
-            return f"its log {self.path} cannot be read: {error.strerror}"
-        if not lines:
-            return f"its log {self.path} is empty"
-        return "\n  ".join([f"last lines of {self.path}:", *lines])
-
-    def _last_lines(self) -> list[str]:
-        with os.fdopen(open_regular(self.path, os.O_RDONLY), "rb") as file:
-            begin = max(self._began, file.seek(0, 2) - READ_BYTES)
-            file.seek(begin)
-            text = file.read(READ_BYTES).decode(errors="replace")
-        text = self._keys.hide(ESCAPES.sub("", text))
-        if begin > self._began:
-            text = text[TAIL:]  # it may begin with the end of a key
-        lines = (clean(line.expandtabs().strip(), QUOTED_LETTERS) for line in re.split(r"[\r\n]+", text))
-        return [line for line in lines if line][-QUOTED_LINES:]
-
-    def overwrite_keys(self) -> None:
-        """Overwrite the keys that the server has printed, once it has ended; where the file can be written."""
-        with contextlib.suppress(OSError):
-            self._keys.mask_file(self.path, self._began)

@@ -1,13 +1,14 @@
 """The keeper: a process of its own that starts a server, and ends it with all that it has started.
 
-`python -m llenergymeasure.backends.openai.server.supervisor`: standard input has one line of JSON,
-`{"command", "grace_s"}`, and stays open while the server is to run. Standard output gets lines of JSON: `{"pid": n}`
-or `{"error": text}`, then `{"code": n}` when the server has ended (-n: by signal n). Standard error is the
+`python -m llenergymeasure.backends.openai.server.supervisor`: standard input has a line of JSON,
+`{"command", "grace_s", "log"}`, and stays open while the server is to run. Standard output gets lines of JSON:
+`{"pid": n}` or `{"error": text}`, then `{"code": n}` when the server has ended (-n: by signal n). Standard error is the
 server's log.
 
 When standard input closes, its parent is gone or it gets SIGTERM, every process gets SIGTERM; what is left `grace_s`
 later, or at once with a further SIGTERM, gets SIGKILL. On Linux it becomes the parent of every process that loses its
-own, so that none gets away, in whatever session it is. It ends when none is left: its exit code 0 says so.
+own, so that none gets away, in whatever session it is. When none is left it overwrites the keys in the log, also where
+its parent was killed, and ends: its exit code 0 says so.
 """
 
 import contextlib
@@ -20,10 +21,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import psutil
+
+from llenergymeasure.backends.openai.server.server_log import ServerLog
 
 LOOK_EVERY_S = 1.0  # whether the parent lives: a copy of it, made by a fork, may still hold the pipe
 KILL_EVERY_S = 0.05  # what is killed may just have started others
@@ -44,6 +48,8 @@ def main() -> None:
     if keeper.start(task["command"]):
         keeper.wait_for_the_end()
         keeper.stop()
+    log = task["log"]
+    ServerLog(Path(log["path"]), log["keys"], log["began"]).overwrite_keys()
 
 
 class Keeper:

@@ -19,6 +19,7 @@ from llenergymeasure.backends.openai.server.launch import LaunchedServer
 from llenergymeasure.errors import BackendError
 
 LONG_S = 600.0
+KEY = "sk-4b1d0c77aa93f4e2"
 DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
 PARENT = """
 import sys, time
@@ -26,7 +27,8 @@ from pathlib import Path
 from llenergymeasure.backends.openai.server.launch import LaunchedServer
 
 base_url, log, grace_s, *command = sys.argv[1:]
-with LaunchedServer(command, base_url=base_url, log=Path(log), grace_s=float(grace_s)) as server:
+keys = ["sk-4b1d0c77aa93f4e2"]
+with LaunchedServer(command, base_url=base_url, log=Path(log), keys=keys, grace_s=float(grace_s)) as server:
     print("launched", flush=True)
     {work}
 """
@@ -433,3 +435,12 @@ def test_the_keeper_starts_without_heavy_libraries():
     code = "import sys, llenergymeasure.backends.openai.server.supervisor; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout.split()
     assert {"pydantic", "numpy", "aiohttp", "rich"}.isdisjoint(loaded)
+
+
+def test_a_log_holds_no_key_after_its_run_was_killed(trial):
+    with parent_of(trial, f"print('key {KEY} read', flush=True); serve(200)") as process:
+        wait_until(lambda: KEY in trial.log.read_text())
+        process.kill()
+        process.wait()
+    wait_until(lambda: not trial.left())
+    assert trial.log.read_text().startswith(f"key {'*' * len(KEY)} read\n")

@@ -1,0 +1,58 @@
+"""Texts that a program prints, its own and those of libraries, without the keys of its environment and arguments."""
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from labledger.redaction import environment_keys, redactor
+from labledger.untrusted_text import clean_lines
+from labledger.written_keys import written_keys
+
+_format_record = logging.Handler.format
+
+
+def without_keys(text: str) -> str:
+    """`text` without the environment's keys and those that the command line holds, as `clean_lines` leaves it."""
+    return clean_lines(redactor(*environment_keys().values(), *_argument_keys()).hide(text))
+
+
+def clean_logs() -> None:
+    """Let every log handler of this process print `without_keys`: libraries make their own, and log what they are told.
+
+    `OPENAI_LOG`, `ANTHROPIC_LOG` or `HF_DEBUG` in the environment lets them print whole requests.
+    """
+    logging.Handler.format = _printable_record  # type: ignore[method-assign]
+
+
+def clean_usage_errors(program: Any) -> None:
+    """Let the errors of a command (typer's or click's) about its arguments be shown `without_keys`."""
+    for name in ("make_context", "invoke"):
+        setattr(program, name, _cleaning(getattr(program, name)))
+
+
+def _argument_keys() -> list[str]:
+    """The arguments that have a key in them, of `--flag=value` the value."""
+    keys = []
+    for (place, *_), _ in written_keys(sys.argv[1:]):
+        argument = sys.argv[1 + int(place)]
+        flag, _, value = argument.partition("=")
+        keys.append(value if value and flag.startswith("-") else argument)
+    return keys
+
+
+def _printable_record(self: logging.Handler, record: logging.LogRecord) -> str:
+    return without_keys(_format_record(self, record))
+
+
+def _cleaning(method: Callable[..., Any]) -> Callable[..., Any]:
+    def cleaned(*arguments: Any, **options: Any) -> Any:
+        try:
+            return method(*arguments, **options)
+        except Exception as error:
+            if hasattr(error, "format_message"):  # click's, or that of typer's own copy of click
+                text = without_keys(error.format_message())
+                error.format_message = lambda: text
+            raise
+
+    return cleaned
