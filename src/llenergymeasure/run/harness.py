@@ -39,7 +39,7 @@ from llenergymeasure.run.window import MeasurementWindow, run_window
 from llenergymeasure.workload.prompts import build_requests, builtin_text
 
 if TYPE_CHECKING:
-    from llenergymeasure.run.server_placement import ServerSite
+    from llenergymeasure.run.server_placement import ServerPlacement
 
 CHECKING, MEASURING = "checking", "measuring"
 UNSETTLED_PEER = (
@@ -135,7 +135,7 @@ class Setup:
     group: Group
     backend: Backend
     metering: Choice
-    site: "ServerSite | None" = None
+    site: "ServerPlacement | None" = None
 
 
 def _set_up(
@@ -152,11 +152,11 @@ def _set_up(
         metering = choose_meter(config.energy, user, sources, others_meter=_others_meter(group))
         return Setup(experiment_id, config, user, group, backend, metering)
     from llenergymeasure.backends.openai.backend import OpenaiBackend  # aiohttp is an extra
-    from llenergymeasure.run.server_placement import ServerSite
+    from llenergymeasure.run.server_placement import ServerPlacement
 
     log = server_log(output_dir, experiment_id)
     served = OpenaiBackend(config, log, builtin_text, progress)
-    site = ServerSite(config, served.server, sources)
+    site = ServerPlacement(config, served.server, sources)
     return Setup(experiment_id, config, user, group, served, site.choose_meter(user), site)
 
 

@@ -24,7 +24,7 @@ GUESSED = "The server's processes cannot be seen from here: the one GPU that has
 RAN_BEFORE = "no baseline without the model: the server ran before"
 
 
-class ServerSite:
+class ServerPlacement:
     """The placement of one run's server; made before it is started. `library` takes the place of pynvml."""
 
     def __init__(self, config: ExperimentConfig, server: Server, sources: Sources, library: Any = None) -> None:

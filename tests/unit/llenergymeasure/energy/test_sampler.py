@@ -83,7 +83,7 @@ def ask(child):
     return message
 
 
-def test_it_says_that_it_is_ready_and_then_what_it_reads(spec):
+def test_it_writes_that_it_is_ready_and_then_its_samples(spec):
     with sampler(spec) as child:
         message = json.loads(child.stdout.readline())
         reads = [SensorSample(*row) for row in message["samples"]]
@@ -111,7 +111,7 @@ def test_it_ends_when_its_standard_input_closes(spec):
         assert child.wait(PATIENCE_S) == 0
 
 
-def test_it_ends_when_nobody_hears_it(spec):
+def test_it_ends_when_its_standard_output_closes(spec):
     with sampler(spec) as child:
         child.stdout.close()
         child.stdout = None
@@ -179,13 +179,13 @@ def heard(spec):
         process.stop()
 
 
-def test_what_a_sampler_has_read_is_heard_when_it_is_asked_for_it(spec):
+def test_the_samples_of_a_sampler_are_received_on_a_flush(spec):
     with heard(spec) as (process, reads, _):
         moment_s = time.monotonic()
         assert eventually(lambda: process.flush() and reads and reads[-1].before_s > moment_s)
 
 
-def test_clocks_temperature_and_processes_of_a_gpu_are_heard_beside_its_counter(gpus):
+def test_clocks_temperature_and_processes_of_a_gpu_are_received_beside_its_counter(gpus):
     gpus(gpus.board(300.0, temperature_c=51.0, throttle=[[0.0, 1e9, 0x20 | 0x40]], processes=[[0.0, 1e9, 77]]))
     with heard(nvml("GPU-1")) as (process, reads, states):
         assert eventually(lambda: process.flush() and reads and states)
@@ -309,7 +309,7 @@ shares = st.floats(0.0, 1.0)
     st.sampled_from([None, 0.002]),
     st.sampled_from([0.0, 0.01]),
 )
-def test_a_tick_log_of_what_is_passed_on_gives_the_windows_of_all_reads(polled, pairs, max_tick_s, lag_s):
+def test_a_tick_log_of_the_samples_passed_on_gives_the_windows_of_all_samples(polled, pairs, max_tick_s, lag_s):
     outbox, every, passed = Outbox(), [], []
     now_s, energies_j = 0.0, {"GPU-1": 5000.0, "GPU-2": 7000.0}
     for device, pause_s, risen_j, what in polled:

@@ -32,7 +32,7 @@ def trace(tmp_path):
     return write_trace(Recording(READS), tmp_path / "trace.parquet")
 
 
-def test_reads_of_each_device_stay_as_they_came_and_what_was_not_read_is_none():
+def test_samples_of_each_device_stay_as_they_came_and_what_was_not_read_is_none():
     recording = Recording(READS[:1])
     recording.add(READS[1:3])
     recording.add(READS[3:])
@@ -73,7 +73,7 @@ def test_a_change_is_a_new_energy_and_not_a_repeated_one():
     assert (recording.changes("GPU-a"), recording.last_change_s("GPU-a")) == (2, 2)  # of the last but one
 
 
-def test_what_is_forgotten_is_what_was_read_before():
+def test_samples_from_before_a_moment_are_forgotten():
     recording = Recording(READS)
     recording.add([], [State("GPU-a", 1.1), State("GPU-a", 1.3)])
     recording.forget(1.2)
@@ -99,7 +99,7 @@ def test_reads_that_threads_add_at_once_are_all_kept_and_whole():
         assert all(set(read[1:]) == {read.before_s} for read in reads)
 
 
-def test_a_trace_holds_a_row_for_each_read_with_null_for_what_was_not_read(trace):
+def test_a_trace_holds_a_row_per_sample_with_null_for_what_was_not_read(trace):
     table = pq.read_table(trace)
     assert [(field.name, field.type) for field in table.schema] == [
         ("device", pa.string()),
