@@ -9,9 +9,9 @@ from llenergymeasure.domain.figures import DeviceEnergy
 from llenergymeasure.domain.power import IdlePower
 from llenergymeasure.domain.requests import Batch
 from llenergymeasure.energy.meters.base import Meter
+from llenergymeasure.metrics.arithmetic import sum_of_all
 from llenergymeasure.metrics.energy import ReportedDevices
 from llenergymeasure.metrics.measurement import Slice, WindowEnergyReport
-from llenergymeasure.metrics.process_metrics import sum_of_all
 
 SHORTEST_SLICE_S = 1.0
 TICKS_PER_SLICE = 10

@@ -1,4 +1,4 @@
-"""What one process has collected in a run: the input of the summary."""
+"""The measurement of one process: everything that it has collected in a run, and the input of the summary."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Slice(NamedTuple):
 
 @dataclass(frozen=True)
 class WindowEnergyReport:
-    """What the meter (`source`) said: its devices and how they were watched, their power over the whole run (`samples`,
+    """The meter's report (`source`): its devices and how they were watched, their power over the whole run (`samples`,
     from its start), a second reader's answer (`check`), each phase or, where those of different requests overlap, the
     energy of slices of the window, and why no other source was taken.
 
@@ -80,9 +80,9 @@ class Measurement:
 
 
 def energy_of(measurement: Measurement, devices: Sequence[DeviceEnergy]) -> RunEnergy:
-    """What `devices` say of the ones that the run's total is of."""
-    headline = ReportedDevices(measurement.model.on_accelerator, measurement.model.device_uuids)
-    energy = run_energy(devices, headline, measurement.energy.source, measurement.energy.watches)
+    """The energy of those of `devices` that the run's total is of."""
+    reported = ReportedDevices(measurement.model.on_accelerator, measurement.model.device_uuids)
+    energy = run_energy(devices, reported, measurement.energy.source, measurement.energy.watches)
     if measurement.model.unmetered is None:
         return energy
     return RunEnergy(None, None, None, energy.source, unknown=measurement.model.unmetered)

@@ -1,4 +1,4 @@
-"""What only a server's requests have: failures, and a client that may be late."""
+"""Figures and warnings of a server's requests alone: failures, token counts, and a client that may be late."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -11,27 +11,27 @@ from llenergymeasure.metrics.measurement import Measurement
 
 MAX_FAILED_SHARE = 0.01
 MAX_LATE_MS = 10.0
-"""Of the 99th percentile: a hundredth of a second is what a person, and most times to a first token, do not notice."""
+"""The most that the 99th percentile may be: a person, and most times to a first token, do not notice 10 ms."""
 
 
 def failures_by_kind(kinds: Iterable[str]) -> dict[str, int]:
-    """How many requests failed, by kind, the most frequent first."""
+    """The number of failures of each kind, the most frequent first."""
     return dict(Counter(kinds).most_common())
 
 
 def request_failures(measurement: Measurement) -> dict[str, int]:
-    """Those of a measurement."""
+    """The failures of a measurement by kind."""
     return failures_by_kind(failed.kind for failed in measurement.failed)
 
 
 def token_count_source(measurement: Measurement) -> TokenCountSource:
-    """The server, if it has counted the tokens of every request."""
+    """`server` if it has counted the tokens of every request, else `tokenizer`."""
     counted_by = {request.counted_by for batch in measurement.batches for request in batch.requests}
     return "server" if counted_by == {"server"} else "tokenizer"
 
 
 def client_lateness_ms(measurement: Measurement) -> Distribution | None:
-    """From when each request was due to when it was sent; None where nothing is ever due."""
+    """Milliseconds from when each request was due to when it was sent; None where nothing is ever due."""
     late_s = [request.lateness_s for batch in measurement.batches for request in batch.requests]
     late_s += [failed.lateness_s for failed in measurement.failed]
     return distribution([each * 1e3 for each in late_s if each is not None])
@@ -74,5 +74,5 @@ def _failure_warnings(measurement: Measurement) -> Iterator[str]:
         yield (
             f"{failed} of {asked} requests failed ({failed / asked:.1%}: {kinds}); the last: "
             f"{measurement.failed[-1].message}. They are in no other figure, and the server had their work too: lower "
-            "the load, or mend the server."
+            "the load, or fix the server."
         )

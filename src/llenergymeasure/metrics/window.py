@@ -1,4 +1,4 @@
-"""Which part of the run the figures are of."""
+"""The window of a run that its figures are of."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from llenergymeasure.domain.requests import Batch
 
 @dataclass(frozen=True)
 class Window:
-    """From `start_s` to `end_s` on CLOCK_MONOTONIC; `note` says where it is not what was asked for."""
+    """From `start_s` to `end_s` on CLOCK_MONOTONIC; `note` gives the reason where it is not what was asked for."""
 
     methodology: MeasurementMethodology
     start_s: float
@@ -20,7 +20,7 @@ class Window:
 
     @property
     def duration_s(self) -> float:
-        """How long it is."""
+        """Its length in seconds."""
         return self.end_s - self.start_s
 
 
@@ -30,15 +30,15 @@ def derive_measurement_methodology(warmup: WarmupResult | None) -> MeasurementMe
 
 
 def full_batches_span(batches: Sequence[Batch]) -> tuple[float, float] | str:
-    """The steady state of static batches: from the first one's start to the end of the last full one; a text says why
-    there is none."""
+    """The steady state of static batches: from the first one's start to the end of the last full one; a text is the
+    reason why there is none."""
     full_ends = [batch.end_s for batch in batches if batch.full]
     return (batches[0].start_s, max(full_ends)) if full_ends else "no batch was full"
 
 
 def in_flight_span(requests: Iterable[tuple[float, float]], concurrency: int | None) -> tuple[float, float] | str:
     """The steady state of a server: from when `concurrency` requests are first in flight to the last time they are; a
-    text says why there is none.
+    text is the reason why there is none.
 
     `requests` are the start and the end of each, failed ones too; a `concurrency` of None is an open loop's.
     """

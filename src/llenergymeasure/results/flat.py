@@ -1,4 +1,4 @@
-"""A result as one flat row: what tables, CSV, Parquet and SQL see."""
+"""A result as one flat row, for tables, CSV, Parquet and SQL."""
 
 import os
 import warnings

@@ -19,7 +19,7 @@ from llenergymeasure.energy.power_integral import integrate
 from llenergymeasure.energy.sampler import Receiver
 from llenergymeasure.energy.samples import Recording, SensorSample, State
 from llenergymeasure.energy.ticklog import CounterSample, TickLog, Ticks, WindowEnergy
-from llenergymeasure.metrics.process_metrics import sum_of_all
+from llenergymeasure.metrics.arithmetic import sum_of_all
 
 POWER_MARGIN = 1.1
 """The most that a device draws, as a multiple of its power limit."""

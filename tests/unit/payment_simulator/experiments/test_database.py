@@ -325,6 +325,7 @@ def test_patience_lasts_for_as_long_as_the_file_changes_hands(path):
             return next(served)
 
         turns.wait().until(attempt, every_s=0.005)
+    assert list(served) == []
 
 
 def test_a_waiter_that_was_stopped_has_not_spent_its_patience(path):
@@ -335,6 +336,7 @@ def test_a_waiter_that_was_stopped_has_not_spent_its_patience(path):
         return next(served)
 
     turns.wait().until(attempt, every_s=0)
+    assert list(served) == []
 
 
 def test_who_waits_for_a_shell_gets_in_when_it_ends(path):

@@ -103,6 +103,7 @@ def test_a_lock_file_of_a_process_that_is_gone_keeps_nobody_out(path, left):
         path.with_name(name).write_bytes(left)
     with ExperimentRepository(path) as repository:
         repository.save_iteration(iteration())
+        assert [each.iteration_number for each in repository.get_iterations("run-1")] == [1]
 
 
 @pytest.mark.parametrize("kind", ["a symbolic link", "a named pipe"])

@@ -331,9 +331,11 @@ def test_the_packets_that_a_stream_is_cut_into_make_no_difference(ending, length
     start=st.integers(0, len(STREAM.encode())),
     length=st.integers(0, len(STREAM.encode())),
 )
-def test_no_bytes_make_the_reader_raise(noise, start, length):
+def test_of_any_bytes_the_reader_makes_an_answer_with_a_time_for_each_chunk(noise, start, length):
     stream = STREAM.encode()
     reader = AnswerReader()
     reader.feed(1.0, stream[:start] + noise + stream[start + length :])
     reader.end(2.0)
-    reader.answer(None)
+    answer = reader.answer(None)
+    assert len(answer.chunk_times_s) == len(answer.chunk_texts) == len(answer.chunk_tokens)
+    assert set(answer.chunk_times_s) <= {1.0, 2.0}

@@ -9,9 +9,11 @@ import sys
 import textwrap
 
 import pytest
+from config_fields import OF_A_SERVER, fields
 
 from llenergymeasure.api import run_experiment
 from llenergymeasure.backends.openai.load.arrivals import OpenLoop
+from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.errors import BackendError
 from standins import streaming_server
 from standins.recording_server import RecordingServer
@@ -245,6 +247,10 @@ PROOFS = {
     "load.duration_s": proves_duration,
     "load.drain_s": proves_drain,
 }
+
+
+def test_every_field_of_a_server_has_a_proof_and_every_proof_a_field():
+    assert {field for field in fields(ExperimentConfig) if field.startswith(OF_A_SERVER)} == set(PROOFS)
 
 
 @pytest.mark.parametrize("field", PROOFS)
