@@ -156,8 +156,8 @@ def test_a_counter_and_a_power_that_disagree_are_a_warning_with_both_figures_and
         row[2] *= 0.5
     gpus(board)
     found = measured(1.0)
-    (said,) = one_of(found.warnings, "energy counter of GPU-1 says")
-    counter_j, power_j = map(float, re.findall(r"([\d.]+) J[,:]", said))
+    (warning,) = one_of(found.warnings, "energy counter of GPU-1 has")
+    counter_j, power_j = map(float, re.findall(r"([\d.]+) J[,:]", warning))
     assert counter_j == pytest.approx(found.energy_j, rel=1e-3)
     assert power_j == pytest.approx(counter_j / 2, rel=0.1)
     assert found.energy_uncertainty.disagreement_j == pytest.approx(counter_j - power_j, rel=1e-2)
