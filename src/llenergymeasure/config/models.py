@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from labledger.written_keys import refuse_written_keys
 from llenergymeasure.config.datasets import BUILTIN_DATASET, Dataset, SyntheticDataset
+from llenergymeasure.config.energy_sources import ENERGY_SOURCES, SETTINGS, SourceSetting, basis_of, facts_of
 from llenergymeasure.config.section import Name, Positive, PositiveFloat, Section
 from llenergymeasure.config.servers import (
     KEEPS_ITS_OWN_PRECISION,
@@ -132,7 +133,9 @@ class BaselineConfig(Section):
 class EnergyConfig(Section):
     """Where the joules come from: `auto` takes the best source that this machine has."""
 
-    source: Literal["auto", "nvml_counter", "nvml_power", "rapl", "zeus", "estimate", "none"] = "auto"
+    source: SourceSetting = Field(
+        "auto", description=f"auto, or one of {'; '.join(f'{n}: {s.summary}' for n, s in ENERGY_SOURCES.items())}."
+    )
     sampling_hz: Annotated[float, Field(gt=0, le=100, strict=True)] = Field(
         10.0, description="Reads of a GPU's power and temperature a second; its energy counter has its own pace."
     )
@@ -143,15 +146,16 @@ class EnergyConfig(Section):
 
     @property
     def without_effect(self) -> dict[str, str]:
-        """GPU settings have no effect on other sources, and a calibration none where its sensor is not named."""
-        reason = f"with energy.source: {self.source}"
+        """Settings that the source does not heed; a calibration has no effect where its sensor is not named."""
         if self.source == "auto":
             return {"sensor_gain": "with energy.source: auto; name the source that was calibrated"}
-        if self.source in ("rapl", "zeus"):
-            return dict.fromkeys(("sampling_hz", "cross_check"), reason)
-        if self.source in ("estimate", "none"):
-            return dict.fromkeys(("sampling_hz", "sensor_gain", "cross_check"), reason)
-        return {}
+        heeded = facts_of(self.source).heeds
+        return {name: f"with energy.source: {self.source}" for name in SETTINGS if name not in heeded}
+
+    @property
+    def names_a_reader(self) -> bool:
+        """True where a source is named that reads this machine."""
+        return self.source != "auto" and basis_of(self.source) != "nothing"
 
 
 class MeasurementConfig(Section):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from llenergymeasure.config.energy_sources import basis_of, sources_of
 from llenergymeasure.domain.environment import GpuInfo
 from llenergymeasure.domain.figures import WarmupResult
 from llenergymeasure.domain.power import DeviceWatch, IdlePower
@@ -49,13 +50,13 @@ def size_warnings(duration_s: float, requests: int) -> Iterator[str]:
 
 def energy_warnings(energy: RunEnergy, duration_s: float, not_used: Mapping[str, str]) -> Iterator[str]:
     """A line for each reason to read an energy with care."""
-    if energy.source == "estimate" and energy.total_j is not None:
+    if basis_of(energy.source) == "estimate" and energy.total_j is not None:
         yield (
             "Energy is an estimate from CPU time, not a measurement; its true value may be far off. Set "
             "cpu_watts_per_core in the user configuration to narrow it (llem doctor shows where)."
         )
-    if not energy.devices and energy.source != "none":
-        why = not_used.get("nvml_counter", "see sources_not_used")
+    if not energy.devices and basis_of(energy.source) != "nothing":
+        why = not_used.get(sources_of("gpu")[0], "see sources_not_used")
         yield f"The GPU's energy is unknown ({why}), and CPU energy does not stand in for it."
     for watch in energy.watches:
         yield from watch.notes

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from llenergymeasure.config.energy_sources import basis_of
 from llenergymeasure.domain.figures import DeviceEnergy, EnergyUncertainty, MultiGPUMetrics
 from llenergymeasure.domain.power import DeviceWatch
 from llenergymeasure.metrics.arithmetic import sum_of_known
 
-NOT_MEASURED = ("estimate", "none")
 J_PER_KWH = 3.6e6
 
 
@@ -51,7 +51,7 @@ class RunEnergy:
     @property
     def is_measured(self) -> bool:
         """True if a sensor of these devices was read, with or without success."""
-        return bool(self.devices) and self.source not in NOT_MEASURED
+        return bool(self.devices) and basis_of(self.source) == "sensor"
 
 
 def run_energy(

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from llenergymeasure.config.energy_sources import basis_of
 from llenergymeasure.domain.choices import TokenCountSource
 from llenergymeasure.domain.figures import Distribution
 from llenergymeasure.metrics.latency import distribution
@@ -56,8 +57,13 @@ def serving_warnings(measurement: Measurement) -> Iterator[str]:
         )
     if measurement.model.device == "remote":
         yield "The server is on another machine: the environment snapshot is of the client's."
-    elif not measurement.model.on_accelerator and measurement.energy.source == "rapl":
+    elif not measurement.model.on_accelerator and _cpu_was_metered(measurement):
         yield "The processor that was metered ran the client too: its energy is in these figures."
+
+
+def _cpu_was_metered(measurement: Measurement) -> bool:
+    devices = measurement.energy.devices
+    return any(device.kind == "cpu" and basis_of(device.source) == "sensor" for device in devices)
 
 
 def _failure_warnings(measurement: Measurement) -> Iterator[str]:

@@ -25,7 +25,7 @@ from labledger.console import Progress, Silent
 from labledger.documents import read_document
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.domain.experiment import ExperimentResult
-from llenergymeasure.energy.selection import find_sources
+from llenergymeasure.energy.sources import find_sources
 from llenergymeasure.errors import ExperimentError
 from llenergymeasure.parallel.meeting import remove_meetings
 from llenergymeasure.parallel.member import Measured

@@ -15,7 +15,7 @@ from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.config.ranks import Rank
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.power import PowerSample
-from llenergymeasure.energy.selection import find_sources
+from llenergymeasure.energy.sources import find_sources
 from llenergymeasure.errors import ConfigError, ExperimentError
 from llenergymeasure.parallel.processes import Processes
 from llenergymeasure.results.aggregation import load_raw_results, validate_process_completeness

@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from labledger.comparison import Equivalence, diff, equivalence
 from labledger.intervals import ratio_of_means, repeats_for
+from llenergymeasure.config.energy_sources import basis_of
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results.flat import Value, flat_row
 
@@ -29,7 +30,10 @@ class Group:
     @property
     def marks(self) -> list[str]:
         """`estimate`, or the verdict where it is not `valid`."""
-        found = {"estimate" if result.energy_source == "estimate" else str(result.verdict) for result in self.results}
+        found = {
+            "estimate" if basis_of(result.energy_source) == "estimate" else str(result.verdict)
+            for result in self.results
+        }
         return sorted(found - {"valid"})
 
 

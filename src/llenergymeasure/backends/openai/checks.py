@@ -54,11 +54,11 @@ def prompt_problems(config: ExperimentConfig, prompts: Sequence[Prompt]) -> Iter
 def _attached_problems(config: ExperimentConfig) -> Iterator[str]:
     from llenergymeasure.backends.openai.client.probe import unreachable
 
-    source, (host, _) = config.energy.source, config.openai.address
+    energy, (host, _) = config.energy, config.openai.address
     if config.device != "auto" and not is_here(host):
         yield f"device: has no effect on a server on another machine ({host}); leave it out"
-    if source not in ("auto", "none") and not is_here(host):
-        yield f"energy.source: {source} reads this machine, and the server is on another ({host}); leave it out"
+    if energy.names_a_reader and not is_here(host):
+        yield f"energy.source: {energy.source} reads this machine, and the server is on another ({host}); leave it out"
     if problem := unreachable(config.openai.base_url, api_key(config)):
         yield f"openai.base_url: {problem}"
 

@@ -22,7 +22,7 @@ from llenergymeasure.backends.pytorch.backend import PytorchBackend
 from llenergymeasure.backends.pytorch.loading import load
 from llenergymeasure.config.models import EnergyConfig, ExperimentConfig, UserConfig
 from llenergymeasure.energy.idle import idle_power, watch_idle
-from llenergymeasure.energy.selection import choose_meter, find_sources
+from llenergymeasure.energy.sources import choose_meter, find_sources
 from llenergymeasure.metrics.energy import ReportedDevices
 from llenergymeasure.metrics.window import choose_window
 from llenergymeasure.run.warmup import run_warmup
@@ -264,7 +264,7 @@ def proves_energy_source(gpus):
 
 def proves_sampling_hz(gpus):
     slow, fast = (metered(gpus, source="nvml_power", sampling_hz=hz)[0] for hz in (5.0, 50.0))
-    assert len(fast.recording.reads("GPU-1")) > 3 * len(slow.recording.reads("GPU-1"))
+    assert len(fast.recording.samples("GPU-1")) > 3 * len(slow.recording.samples("GPU-1"))
 
 
 def proves_sensor_gain(gpus):

@@ -5,8 +5,8 @@ from one_watt import ALL, OWN_S, PROCESSOR, OneWatt, lengths_s
 from powercap_trees import tree
 
 from llenergymeasure.config.models import EnergyConfig, UserConfig
-from llenergymeasure.energy import selection
-from llenergymeasure.energy.selection import choose_meter, find_sources
+from llenergymeasure.energy import sources as energy_sources
+from llenergymeasure.energy.sources import choose_meter, find_sources
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_sensors_that_another_process_reads_are_left_to_it(
 ):
     found = sources(with_rapl=with_rapl, **board)
     choice = choose_meter(EnergyConfig(source=source), UserConfig(), found, others_meter=frozenset(others))
-    assert (choice.meter.source, choice.meter.measured_kinds, choice.left) == (remains, kinds, set(left))
+    assert (choice.meter.source, choice.meter.measured_kinds, choice.delegated_kinds) == (remains, kinds, set(left))
 
 
 def test_what_is_left_to_another_process_is_not_said_to_be_unused(sources):
@@ -57,8 +57,8 @@ def test_what_is_left_to_another_process_is_not_said_to_be_unused(sources):
 @pytest.fixture
 def checked(sources, monkeypatch):
     """The meter of a process that asks for Zeus beside what others do not meter."""
-    monkeypatch.setattr(selection, "Zeus", lambda *_: OneWatt("GPU-0", source="zeus"))
-    monkeypatch.setattr(selection, "find_spec", lambda _: True)
+    monkeypatch.setattr(energy_sources, "Zeus", lambda *_: OneWatt("GPU-0", source="zeus"))
+    monkeypatch.setattr(energy_sources, "find_spec", lambda _: True)
 
     def choose(others, **look):
         config = EnergyConfig(cross_check="zeus")

@@ -13,8 +13,8 @@ from llenergymeasure import ExperimentResult
 from llenergymeasure.domain.power import DeviceWatch
 from llenergymeasure.domain.requests import Batch, RequestRecord
 from llenergymeasure.energy.meters.base import MeteredDevice
-from llenergymeasure.energy.meters.counter import CounterMeter
-from llenergymeasure.energy.meters.nvml import NvmlPower
+from llenergymeasure.energy.meters.nvml_power import NvmlPower
+from llenergymeasure.energy.meters.sampled import CounterMeter
 from llenergymeasure.energy.samples import Recording, SensorSample
 from llenergymeasure.energy.sensors.nvml import Board
 from llenergymeasure.metrics import latency
@@ -166,7 +166,7 @@ class Recorded:
 
 METERS = {
     "counter": lambda feed: CounterMeter(
-        "nvml_counter", [MeteredDevice("GPU-0", "gpu", 0, limit_w=700.0)], feed, 0.1, poll_s=0.01
+        "nvml_counter", [MeteredDevice("GPU-0", "gpu", 0, limit_w=700.0)], feed, 0.1, pace_s=0.01
     ),
     "power": lambda feed: NvmlPower([Board("GPU-0", 0, "A GPU", 700.0, False, "instant", False)], 100.0, feed=feed),
 }

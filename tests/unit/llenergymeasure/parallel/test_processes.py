@@ -14,7 +14,7 @@ from run_processes import SECOND_OF_THREE, WINDOWS_S, line_of, started
 
 from llenergymeasure.config.models import EnergyConfig, UserConfig
 from llenergymeasure.config.ranks import Rank
-from llenergymeasure.energy.selection import choose_meter, find_sources
+from llenergymeasure.energy.sources import choose_meter, find_sources
 from llenergymeasure.metrics.window import Window
 from llenergymeasure.parallel import processes
 from llenergymeasure.parallel.member import take_gpu
@@ -83,7 +83,7 @@ def metering(gpus, cuda_visible_devices, meet, tmp_path):
             choice = choose_meter(EnergyConfig(), UserConfig(), here, others_meter=others)
             kinds = choice.meter.measured_kinds
             metered = {board.uuid for board in here.nvml.boards} if "gpu" in kinds else set()
-            found.append((group.on_same_gpu, metered, kinds & PROCESSOR, choice.left))
+            found.append((group.on_same_gpu, metered, kinds & PROCESSOR, choice.delegated_kinds))
         return found
 
     return look

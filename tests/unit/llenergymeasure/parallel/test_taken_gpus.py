@@ -5,7 +5,7 @@ import os
 import pytest
 
 from llenergymeasure.config.ranks import Rank
-from llenergymeasure.energy.selection import find_sources
+from llenergymeasure.energy.sources import find_sources
 from llenergymeasure.parallel.member import take_gpu
 
 

@@ -18,7 +18,7 @@ from labledger.errors import LabledgerError
 from labledger.files import joined_directory, lock, opened_directory
 from llenergymeasure.backends.openai.server.launch import ServerLog
 from llenergymeasure.domain.experiment import RawProcessResult
-from llenergymeasure.energy.selection import find_sources
+from llenergymeasure.energy.sources import find_sources
 from llenergymeasure.errors import BackendError, ExperimentError, PreFlightError
 from llenergymeasure.results import complete_runs, recovery
 from llenergymeasure.results.parts import save_part

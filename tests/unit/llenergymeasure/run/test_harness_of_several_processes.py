@@ -14,7 +14,7 @@ from llenergymeasure.config.models import UserConfig
 from llenergymeasure.energy.idle import IdleWindow
 from llenergymeasure.energy.meters.base import NoMeter
 from llenergymeasure.energy.phases import Spans
-from llenergymeasure.energy.selection import Choice
+from llenergymeasure.energy.sources import Choice
 from llenergymeasure.errors import BackendError
 from llenergymeasure.metrics.window import Window
 from llenergymeasure.run import harness

@@ -13,7 +13,7 @@ from tiny import TINY_SHAPE, tiny_config
 from llenergymeasure.backends.pytorch.memory_estimate import memory_problems
 from llenergymeasure.backends.pytorch.skeleton import build_skeleton
 from llenergymeasure.domain.requests import BatchSize
-from llenergymeasure.energy.selection import find_sources
+from llenergymeasure.energy.sources import find_sources
 from llenergymeasure.errors import PreFlightError
 from llenergymeasure.run import preflight
 from llenergymeasure.workload.prompts import build_requests

@@ -11,7 +11,7 @@ from tiny import tiny_config
 
 from llenergymeasure.api import run_experiment
 from llenergymeasure.backends.pytorch.loading import load
-from llenergymeasure.energy.selection import find_sources
+from llenergymeasure.energy.sources import find_sources
 from llenergymeasure.errors import BackendError, PreFlightError
 from llenergymeasure.run import preflight
 from llenergymeasure.workload.prompts import builtin_text
