@@ -82,7 +82,7 @@ def _write(outcome: "Outcome", scenario: "Scenario", events: Path | None, plot: 
 
         write_events(outcome.events(), scenario, events)
     if plot is not None:
-        from payment_simulator.cli.plot import draw
+        from payment_simulator.plotting.run import draw
 
         draw(outcome, scenario, plot)
 
