@@ -1,20 +1,27 @@
 """Whether a stored run is what the simulator gives: everything in it is worked out again, from the database alone."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from labledger.errors import ConfigError
 from payment_simulator.experiments.config import ExperimentConfig
+from payment_simulator.experiments.ending import final_ending, gap_of
 from payment_simulator.experiments.evaluator import Pricing, Purpose, mean_cents
-from payment_simulator.experiments.nash_gap import find_nash_gap
-from payment_simulator.experiments.parameters import declared
 from payment_simulator.experiments.persistence import EventRecord, IterationRecord
 from payment_simulator.experiments.runner import ExperimentState
 from payment_simulator.experiments.stored_run import VERDICTS, StoredRun
 
 Part = Literal["costs", "policies", "Nash gap", "decisions", "course"]
-GAP = ("nash_gap", "nash_gap_half_width")
+TAKEN_FROM_THE_CLOCK = ("completed_at", "total_duration_seconds")
+FINAL_GAP = ("final_nash_gap", "final_nash_gap_half_width")
+PART_OF_FIELD: dict[str, Part] = {
+    "final_cost": "costs",
+    "final_costs_by_agent": "costs",
+    "final_policies": "policies",
+    **dict.fromkeys(FINAL_GAP, "Nash gap"),
+}
+"""Of an ending; the course of the run is made of the others."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +78,10 @@ class _Replay:
         yield Check(number, "costs", "per_agent_costs", iteration.per_agent_costs, totals)
         yield Check(number, "costs", "total_cost", iteration.total_cost, sum(totals.values()))
         if self.config.nash_gap == "every" or iteration.nash_gap is not None:
-            stored = (iteration.nash_gap, iteration.nash_gap_half_width)
-            yield from self._gap(number, GAP, stored, state)
+            gap = gap_of(self.config, self.pricing, state)
+            yield Check(number, "Nash gap", "nash_gap", iteration.nash_gap, gap.cents if gap else None)
+            found = gap.half_width if gap else None
+            yield Check(number, "Nash gap", "nash_gap_half_width", iteration.nash_gap_half_width, found)
         state.begin(number)
         for event in self.run.events_of(number):
             if event.event_type == "evaluation":
@@ -87,33 +96,14 @@ class _Replay:
         if not any(event.event_type == "experiment_completed" for event in self.run.events):
             yield Check(None, "course", "status", record.status, record.status.replace("completed", "not completed"))
             return
-        converged = state.is_stable(self.config.convergence.stability_window)
-        costs = self.pricing.totals(self.pricing.costs(state.policies, Purpose.FINAL))
-        found: list[tuple[Part, str, Any]] = [
-            ("course", "status", "completed"),
-            ("course", "num_iterations", len(self.run.iterations)),
-            ("course", "converged", converged),
-            ("course", "convergence_reason", "stability" if converged else "max_iterations"),
-            ("policies", "final_policies", dict(state.policies)),
-            ("costs", "final_costs_by_agent", costs),
-            ("costs", "final_cost", sum(costs.values())),
-        ]
-        for part, name, value in found:
-            yield Check(None, part, name, getattr(record, name), value)
-        names = [f"final_{name}" for name in GAP]
-        if self.config.nash_gap != "off" or record.final_nash_gap is not None:
-            stored = (record.final_nash_gap, record.final_nash_gap_half_width)
-            yield from self._gap(None, names, stored, state)
-
-    def _gap(
-        self, number: int | None, names: Sequence[str], stored: tuple[Any, Any], state: ExperimentState
-    ) -> Iterator[Check]:
-        level = self.config.evaluation.acceptance.confidence
-        parameters = declared(self.config.policy_constraints)
-        gap = find_nash_gap(self.pricing, state.policies, state.optimized, parameters, level)
-        found = (gap.cents, gap.half_width) if gap else (None, None)
-        for each in zip(names, stored, found, strict=True):
-            yield Check(number, "Nash gap", *each)
+        yield Check(None, "course", "status", record.status, "completed")
+        with_gap = self.config.nash_gap != "off" or record.final_nash_gap is not None
+        found = final_ending(self.config, self.pricing, state, with_gap=with_gap)
+        for field in fields(found):
+            if field.name in TAKEN_FROM_THE_CLOCK or (field.name in FINAL_GAP and not with_gap):
+                continue
+            part = PART_OF_FIELD.get(field.name, "course")
+            yield Check(None, part, field.name, getattr(record, field.name), getattr(found, field.name))
 
     def _decision(self, event: EventRecord, state: ExperimentState) -> Iterator[Check]:
         data = event.event_data

@@ -2,9 +2,10 @@
 
 import re
 import warnings
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, JsonValue
 
@@ -12,6 +13,7 @@ from labledger.documents import Document, check_seal, dump_document, read_docume
 from labledger.files import claimed_directory, write_durably
 from labledger.regular_files import behind_link, read_regular
 from labledger.schema_versions import Known, SchemaVersionWarning, version_warning
+from payment_simulator.experiments.persistence.records import Ending
 from payment_simulator.policy.tree import MAX_DEPTH
 
 RESULT_VERSION = "1.0"
@@ -57,6 +59,13 @@ class ExperimentResult(Document):
     """The whole configuration; keys of a model's server are never in it."""
     result_file: Path | None = Field(default=None, exclude=True)
     """Where it is saved, None where it is not; the file itself does not say."""
+
+    @classmethod
+    def from_ending(cls, ending: Ending, experiment_id: str, name: str, config: dict[str, Any]) -> Self:
+        """Return the result of a run that ended so; it has every field of an ending but the moment."""
+        found = {name: value for name, value in asdict(ending).items() if name != "completed_at"}
+        found["final_costs"] = found.pop("final_cost")
+        return cls(experiment_id=experiment_id, experiment_name=name, config=config, **found)
 
     def save(self, output_dir: Path) -> Path:
         """Save to a new folder in `output_dir`, durably, and return the path of its result.json.

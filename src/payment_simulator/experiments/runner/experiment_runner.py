@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -12,9 +12,8 @@ from labledger.errors import ConfigError, LabledgerError
 from labledger.host import read_host
 from labledger.written_keys import refuse_written_keys
 from payment_simulator.experiments.config import KEYS_WAY, ExperimentConfig
-from payment_simulator.experiments.evaluator import Purpose
-from payment_simulator.experiments.nash_gap import NashGap
-from payment_simulator.experiments.persistence import EventRecord, ExperimentRecord, ExperimentRepository
+from payment_simulator.experiments.ending import final_ending
+from payment_simulator.experiments.persistence import Ending, EventRecord, ExperimentRecord, ExperimentRepository
 from payment_simulator.experiments.proposers.protocol import Proposer
 from payment_simulator.experiments.proposers.search import SearchProposer
 from payment_simulator.experiments.result import ExperimentResult
@@ -139,18 +138,14 @@ class GenericExperimentRunner:
                 self._run_id,
                 RunLog(self._verbose, self._config.convergence.max_iterations),
             )
-            converged = await loop.run()
-            return self._complete(resolved, state, converged, loop.find_gap() if self._wants_gap else None)
+            await loop.run()
+            return self._complete(resolved, state)
         except (KeyboardInterrupt, asyncio.CancelledError) as error:
             self._end_early(state, "interrupted", error)
             raise
         except Exception as error:
             self._end_early(state, "failed", error)
             raise
-
-    @property
-    def _wants_gap(self) -> bool:
-        return self._config.nash_gap != "off"
 
     def _made_proposer(self) -> Proposer:
         if self._llm_client is not None:
@@ -161,47 +156,21 @@ class GenericExperimentRunner:
 
         return LlmProposer(self._config.llm)
 
-    def _complete(
-        self, resolved: Resolved, state: ExperimentState, converged: bool, gap: NashGap | None
-    ) -> ExperimentResult:
+    def _complete(self, resolved: Resolved, state: ExperimentState) -> ExperimentResult:
         """Score the profile, and store what was found."""
         pricing = resolved.pricing(self._config)
-        costs = pricing.totals(pricing.costs(state.policies, Purpose.FINAL))
-        result = ExperimentResult(
-            experiment_id=self._run_id,
-            experiment_name=self._config.name,
-            converged=converged,
-            convergence_reason="stability" if converged else "max_iterations",
-            num_iterations=state.iteration,
-            final_costs=sum(costs.values()),
-            final_costs_by_agent=costs,
-            final_policies=dict(state.policies),
-            final_nash_gap=gap.cents if gap else None,
-            final_nash_gap_half_width=gap.half_width if gap else None,
-            total_duration_seconds=time.monotonic() - self._began_s,
-            config=self._config.to_dict(),
-        )
+        found = final_ending(self._config, pricing, state, with_gap=self._config.nash_gap != "off")
+        ending = replace(found, completed_at=_now(), total_duration_seconds=time.monotonic() - self._began_s)
+        result = ExperimentResult.from_ending(ending, self._run_id, self._config.name, self._config.to_dict())
         if self._directory is not None:
             result = result.model_copy(update={"result_file": result.save(self._directory)})
         if self._repository is not None:
             with self._repository.transaction() as step:
-                if converged:
+                if ending.converged:
                     step.save_event(self._event("converged", {"reason": "stability"}, state.iteration))
                 file = None if result.result_file is None else str(result.result_file)
                 step.save_event(self._event("experiment_completed", {"result_file": file}, state.iteration))
-                step.update_experiment_completion(
-                    self._run_id,
-                    _now(),
-                    converged,
-                    result.convergence_reason,
-                    result.final_costs,
-                    result.total_duration_seconds,
-                    num_iterations=state.iteration,
-                    final_costs_by_agent=costs,
-                    final_policies=result.final_policies,
-                    final_nash_gap=result.final_nash_gap,
-                    final_nash_gap_half_width=result.final_nash_gap_half_width,
-                )
+                step.save_ending(self._run_id, "completed", ending)
         return result
 
     def _end_early(
@@ -212,13 +181,17 @@ class GenericExperimentRunner:
             return
         words = str(error) if isinstance(error, LabledgerError) else repr(error)
         message = {"message": status if status == "interrupted" else words}
-        duration_s = time.monotonic() - self._began_s
+        ending = Ending(
+            completed_at=_now(),
+            converged=False,
+            convergence_reason=status,
+            num_iterations=state.iteration,
+            total_duration_seconds=time.monotonic() - self._began_s,
+        )
         try:
             with self._repository.transaction() as step:
                 step.save_event(self._event(f"experiment_{status}", message, state.iteration))
-                step.update_experiment_completion(
-                    self._run_id, _now(), False, status, None, duration_s, status=status, num_iterations=state.iteration
-                )
+                step.save_ending(self._run_id, status, ending)
         except LabledgerError as second:
             error.add_note(f"that the run ended so could not be stored: {second}")
 

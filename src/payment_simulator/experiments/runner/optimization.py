@@ -9,9 +9,8 @@ from typing import Any
 from labledger.errors import ConfigError, LabledgerError
 from labledger.intervals import mean_interval
 from payment_simulator.experiments.config import ExperimentConfig
+from payment_simulator.experiments.ending import gap_of
 from payment_simulator.experiments.evaluator import Pricing, Purpose, mean_cents
-from payment_simulator.experiments.nash_gap import NashGap, find_nash_gap
-from payment_simulator.experiments.parameters import declared
 from payment_simulator.experiments.persistence import EventRecord, ExperimentRepository, IterationRecord
 from payment_simulator.experiments.proposers.constraints import stored_policy
 from payment_simulator.experiments.proposers.prompt import prompt_for
@@ -91,19 +90,13 @@ class OptimizationLoop:
                     await self._decide(agent_id)
         return self._state.is_stable(window)
 
-    def find_gap(self) -> NashGap | None:
-        """Of the policies that hold now."""
-        parameters = declared(self._config.policy_constraints)
-        level = self._config.evaluation.acceptance.confidence
-        return find_nash_gap(self._pricing, self._state.policies, self._state.optimized, parameters, level)
-
     async def _evaluate(self) -> None:
         """Steps 1 and 2."""
         await asyncio.sleep(0)  # here an interrupt is heard
         state, number = self._state, self._state.iteration + 1
         costs = self._pricing.costs(state.policies, Purpose.EVALUATION)
         totals = self._pricing.totals(costs)
-        gap = self.find_gap() if self._config.nash_gap == "every" else None
+        gap = gap_of(self._config, self._pricing, self._state) if self._config.nash_gap == "every" else None
         if self._repository is not None:
             record = IterationRecord(
                 self._experiment_id,
