@@ -425,7 +425,7 @@ REFUSED = {
     ),
     "an unknown counterparty": (
         scenario(more=payment(to_agent="BANK_BB")),
-        ["bad.yaml:6: scenario_events.0.to_agent: 'BANK_BB' is no bank (did you mean BANK_B?)"],
+        ["bad.yaml:6: scenario_events.0.to_agent: unknown bank 'BANK_BB' (did you mean BANK_B?)"],
     ),
     "a negative amount": (scenario(more=payment(amount=-5)), ["bad.yaml:6: scenario_events.0.amount:", "found -5"]),
     "a haircut over 1": (
@@ -490,7 +490,7 @@ def test_json_that_is_none_is_refused_with_both_places(user, sim):
     user.write("bad.yaml", scenario("    policy: {type: FromJson, json_path: policy.json}\n"))
     ended = sim("run", "bad.yaml")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert "bad.yaml:4: policy.json: NaN is no JSON number" in ended.stderr
+    assert "bad.yaml:4: policy.json: NaN is not a JSON number" in ended.stderr
 
 
 def test_a_directory_a_file_of_100_mb_and_no_file_are_refused(user, sim):
@@ -507,7 +507,7 @@ def test_a_directory_a_file_of_100_mb_and_no_file_are_refused(user, sim):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--set", "agents.BANK_X.unsecured_cap=5"], "'BANK_X' is no bank (did you mean BANK_"),
+        (["--set", "agents.BANK_X.unsecured_cap=5"], "unknown bank 'BANK_X' (did you mean BANK_"),
         (["--set", "agents.BANK_A.unsecured_cup=5"], "unknown key (did you mean unsecured_cap?)"),
         (["--set", "agents.BANK_A.unsecured_cap=-5"], "--set agents.BANK_A.unsecured_cap: should be"),
         (["--set", "agents.BANK_A.unsecured_cap=many"], "found 'many'"),
@@ -554,7 +554,7 @@ def test_a_folder_is_no_file_to_write_to(user, sim, option, name):
     (user.folder / name).mkdir()
     ended = sim("run", "small.yaml", option, name)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert f"{option}: {name} is no regular file" in " ".join(ended.stderr.split())
+    assert f"{option}: {name} is not a regular file" in " ".join(ended.stderr.split())
 
 
 # A compiled answer is never stale

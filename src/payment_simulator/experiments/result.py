@@ -1,4 +1,4 @@
-"""What an experiment found, and the file that holds it."""
+"""The result of an experiment, and the file that holds it."""
 
 import re
 import warnings
@@ -22,7 +22,7 @@ RERUN_COMMAND = "payment-sim experiment run CONFIG"
 
 
 class ExperimentResult(Document):
-    """The outcome of a run: the profile after its last decision, priced on draws that nothing was decided on. Cents.
+    """The outcome of a run: the profile after its last decision, evaluated on draws that no decision has used. Cents.
 
     A file that lacks a field gives None for it.
     """
@@ -48,7 +48,7 @@ class ExperimentResult(Document):
     final_costs_by_agent: dict[str, int] = Field(default_factory=dict)
     """Cents of each bank."""
     final_policies: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
-    """The policy of each bank, as a scenario says it."""
+    """The policy of each bank, as a scenario has it."""
     final_nash_gap: int | None
     """Cents that one bank could still save alone, at most; None if not asked for, or if no policy can be varied."""
     final_nash_gap_half_width: int | None
@@ -58,7 +58,7 @@ class ExperimentResult(Document):
     config: dict[str, JsonValue] = Field(default_factory=dict)
     """The whole configuration; keys of a model's server are never in it."""
     result_file: Path | None = Field(default=None, exclude=True)
-    """Where it is saved, None where it is not; the file itself does not say."""
+    """The path of its file, None where it is not saved; not in the file itself."""
 
     @classmethod
     def from_ending(cls, ending: Ending, experiment_id: str, name: str, config: dict[str, Any]) -> Self:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MAX_PARAMETERS = 6
 FINAL_ROOM = 0.05
-"""Of the width, for the word below the final policies."""
+"""Share of the width that is kept free for the label of the final policies."""
 PAGE = """\
 <!DOCTYPE html>
 <html lang="en">
@@ -44,7 +44,7 @@ svg {{ width: 100%; height: auto }}
 
 
 def draw(run: "StoredRun", path: Path) -> None:
-    """Draw a run to a .png, .svg or .html file; the same run gives the same bytes.
+    """Draw a stored run of an experiment to a .png, .svg or .html file; the same run gives the same bytes.
 
     Raises:
         UnreadableFileError: it was stored without its scenario, or has no iteration.
@@ -60,7 +60,7 @@ def draw(run: "StoredRun", path: Path) -> None:
 
 @dataclass(frozen=True)
 class _Hover:
-    """What a reader is told who points at a mark."""
+    """The text that a page shows at a mark under the pointer."""
 
     axes: Any
     x: float
@@ -91,7 +91,7 @@ class _Picture:
         self._finish((costs, *rest))
 
     def page(self) -> bytes:
-        """A page of its own, without anything from elsewhere: at each mark it says what the mark is."""
+        """A page of its own, without anything from elsewhere: a pointer at a mark shows its text."""
         svg = plotting.rendered(self.figure, "svg").decode()
         svg = svg[svg.index("<svg") :]
         height_pt = self.figure.get_figheight() * plotting.POINTS_PER_IN
@@ -140,7 +140,7 @@ class _Picture:
         return self.run.setting[0].evaluation.mode != "deterministic"
 
     def _gaps(self) -> list[tuple[float, int, int]]:
-        """Where, cents, half-width."""
+        """Return x, cents and half-width in cents of each Nash gap."""
         found = [
             (float(each.iteration_number), each.nash_gap, each.nash_gap_half_width) for each in self.run.iterations
         ]

@@ -62,7 +62,7 @@ def _figure(outcome: "Outcome", scenario: "Scenario") -> "Figure":
 
 
 def _balances(rows: Ints, banks: int, ticks: int) -> Ints:
-    """What each bank's balance changes by in each tick."""
+    """Return the change of each bank's balance in each tick, cents of shape (banks, ticks)."""
     found = np.zeros((banks, ticks), dtype=np.int64)
     kind, tick, agent, other, amount = rows[:, 1], rows[:, 0], rows[:, 2], rows[:, 3], rows[:, 6]
     moves = np.isin(kind, SETTLEMENTS)
@@ -81,7 +81,7 @@ def _costs(rows: Ints, banks: int, ticks: int) -> Ints:
 
 
 def _queues(axes: Any, rows: Ints, ticks: int) -> None:
-    """How many payments wait, at their banks and in the central queue, after each tick."""
+    """Draw the number of payments that wait after each tick, at their banks and in the central queue."""
 
     def count(*kinds: EventKind) -> Ints:
         return np.bincount(rows[np.isin(rows[:, 1], kinds), 0], minlength=ticks)

@@ -28,7 +28,7 @@ BIGINT_MAX = 2**63 - 1
 
 @dataclass(frozen=True)
 class Column:
-    """A column's SQL type; `keep(name, value)` returns the value to store, or raises; `back` turns it into the field's."""
+    """A column's SQL type; `keep(name, value)` returns the stored value, or raises; `back` reverses it."""
 
     sql_type: str
     keep: Callable[[str, Any], Any]

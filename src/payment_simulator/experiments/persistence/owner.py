@@ -13,7 +13,7 @@ SAME_START_S = 2.0
 
 
 def this_process() -> Owner:
-    """Return the identity of this process, distinct from every other one, also from a later process with the same id."""
+    """Return the identity of this process, distinct from a later process that has the same id."""
     started_at = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
     return {"host": platform.node(), "pid": os.getpid(), "pid_started_at": started_at.isoformat()}
 

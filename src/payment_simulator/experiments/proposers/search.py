@@ -12,7 +12,7 @@ COARSEST, FINEST = 40, 1_000
 
 
 class SearchProposer:
-    """Prices a grid of each parameter, one at a time, then closer and closer around the best; always the same."""
+    """Evaluates a grid of each parameter, one at a time, then closer and closer around the best; always the same."""
 
     async def generate_policy(
         self, *, agent_id: str, prompt: str, current_policy: PolicyDocument, context: DecisionContext
@@ -23,7 +23,7 @@ class SearchProposer:
             ConfigError: a policy could cost more than is counted exactly.
         """
         agent = next(each for each in context.scenario.agents if each.id == agent_id)
-        best, least = current_policy, context.price([current_policy])[0]
+        best, least = current_policy, context.evaluate([current_policy])[0]
         for parameter in declared(context.constraints):
             values: Iterable[float] = grid(parameter)
             for step in _steps(parameter):
@@ -35,7 +35,7 @@ class SearchProposer:
                     low, high = range_of(parameter)
                     values = [fitted(parameter, each) for each in (at - step, at + step) if low <= each <= high]
                 policies = [with_value(best, parameter.name, value) for value in values]
-                costs = context.price(policies)
+                costs = context.evaluate(policies)
                 if costs and min(costs) < least:
                     least = min(costs)
                     best = policies[costs.index(least)]

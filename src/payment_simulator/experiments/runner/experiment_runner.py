@@ -12,15 +12,15 @@ from labledger.errors import ConfigError, LabledgerError
 from labledger.host import read_host
 from labledger.written_keys import refuse_written_keys
 from payment_simulator.experiments.config import KEYS_WAY, ExperimentConfig
-from payment_simulator.experiments.ending import final_ending
 from payment_simulator.experiments.persistence import Ending, EventRecord, ExperimentRecord, ExperimentRepository
 from payment_simulator.experiments.proposers.protocol import Proposer
 from payment_simulator.experiments.proposers.search import SearchProposer
 from payment_simulator.experiments.result import ExperimentResult
+from payment_simulator.experiments.runner.ending import final_ending
 from payment_simulator.experiments.runner.optimization import OptimizationLoop
 from payment_simulator.experiments.runner.state import ExperimentState, by_iteration
 from payment_simulator.experiments.runner.verbose import RunLog, VerboseConfig
-from payment_simulator.experiments.setup import Resolved
+from payment_simulator.experiments.setup import ExperimentSetup
 
 EXPERIMENT_TYPE = "generic"
 
@@ -68,12 +68,12 @@ class GenericExperimentRunner:
 
     @property
     def database(self) -> Path | None:
-        """Where it is kept, if it is."""
+        """The path of its database; None without one."""
         return None if self._repository is None else self._repository.path
 
     @property
     def is_resumable(self) -> bool:
-        """Whether the run has begun and not ended by itself."""
+        """True if the run has begun and is stored, so that it can be resumed."""
         return self._is_stored
 
     async def run(self) -> ExperimentResult:
@@ -81,10 +81,10 @@ class GenericExperimentRunner:
 
         Raises:
             ConfigError: what the configuration names cannot be read or used; nothing is stored.
-            LabledgerError: it failed, and is stored as failed: the model's server, a policy's price, the database.
+            LabledgerError: it failed, and is stored as failed: the model's server, a policy's evaluation, the database.
             KeyboardInterrupt, asyncio.CancelledError: it was interrupted, and is stored as interrupted.
         """
-        resolved = Resolved.load(self._config, self._config_dir)
+        setup = ExperimentSetup.load(self._config, self._config_dir)
         started_at = _now()
         if self._repository is not None:
             record = ExperimentRecord(
@@ -93,13 +93,13 @@ class GenericExperimentRunner:
                 experiment_type=EXPERIMENT_TYPE,
                 config=self._config.to_dict(),
                 started_at=started_at,
-                scenario=resolved.to_dict(),
+                scenario=setup.to_dict(),
                 environment=asdict(read_host()),
             )
             with self._repository.transaction() as step:
                 step.save_experiment(record)
                 step.save_event(self._event("experiment_started", {"name": self._config.name}, 0))
-        return await self._go(resolved, ExperimentState.of_start(self._config, resolved))
+        return await self._go(setup, ExperimentState.of_start(self._config, setup))
 
     async def resume(self) -> ExperimentResult:
         """Go on with the run `run_id` where it was left; it ends as one that was left alone.
@@ -113,8 +113,8 @@ class GenericExperimentRunner:
             raise ConfigError("output.database: nothing was stored that could be resumed")
         stored = self._repository.load_experiment(self._run_id)
         _check_same(stored.config, self._config.to_dict())
-        resolved = Resolved.from_dict(stored.scenario or {})
-        state = ExperimentState.of_start(self._config, resolved)
+        setup = ExperimentSetup.from_dict(stored.scenario or {})
+        state = ExperimentState.of_start(self._config, setup)
         with self._repository.transaction() as step:
             step.take_over(self._run_id)
             step.save_event(self._event("experiment_resumed", {}, stored.num_iterations or 0))
@@ -123,15 +123,15 @@ class GenericExperimentRunner:
             state.begin(iteration.iteration_number)
             for event in events.get(iteration.iteration_number, ()):
                 state.note(event.event_type, event.event_data)
-        return await self._go(resolved, state)
+        return await self._go(setup, state)
 
-    async def _go(self, resolved: Resolved, state: ExperimentState) -> ExperimentResult:
+    async def _go(self, setup: ExperimentSetup, state: ExperimentState) -> ExperimentResult:
         self._began_s = time.monotonic()
         self._is_stored = self._repository is not None
         try:
             loop = OptimizationLoop(
                 self._config,
-                resolved.pricing(self._config),
+                setup.evaluator(self._config),
                 self._made_proposer(),
                 state,
                 self._repository,
@@ -139,7 +139,7 @@ class GenericExperimentRunner:
                 RunLog(self._verbose, self._config.convergence.max_iterations),
             )
             await loop.run()
-            return self._complete(resolved, state)
+            return self._complete(setup, state)
         except (KeyboardInterrupt, asyncio.CancelledError) as error:
             self._end_early(state, "interrupted", error)
             raise
@@ -156,10 +156,10 @@ class GenericExperimentRunner:
 
         return LlmProposer(self._config.llm)
 
-    def _complete(self, resolved: Resolved, state: ExperimentState) -> ExperimentResult:
+    def _complete(self, setup: ExperimentSetup, state: ExperimentState) -> ExperimentResult:
         """Score the profile, and store what was found."""
-        pricing = resolved.pricing(self._config)
-        found = final_ending(self._config, pricing, state, with_gap=self._config.nash_gap != "off")
+        evaluator = setup.evaluator(self._config)
+        found = final_ending(self._config, evaluator, state, with_gap=self._config.nash_gap != "off")
         ending = replace(found, completed_at=_now(), total_duration_seconds=time.monotonic() - self._began_s)
         result = ExperimentResult.from_ending(ending, self._run_id, self._config.name, self._config.to_dict())
         if self._directory is not None:
@@ -176,7 +176,7 @@ class GenericExperimentRunner:
     def _end_early(
         self, state: ExperimentState, status: Literal["failed", "interrupted"], error: BaseException
     ) -> None:
-        """Store that it ended and why; what was stored before it stays, and what went wrong first is what is told."""
+        """Store that it ended and why; what was stored before stays, and the first error is the one reported."""
         if self._repository is None:
             return
         words = str(error) if isinstance(error, LabledgerError) else repr(error)
@@ -193,14 +193,14 @@ class GenericExperimentRunner:
                 step.save_event(self._event(f"experiment_{status}", message, state.iteration))
                 step.save_ending(self._run_id, status, ending)
         except LabledgerError as second:
-            error.add_note(f"that the run ended so could not be stored: {second}")
+            error.add_note(f"the ending of the run could not be stored: {second}")
 
     def _event(self, kind: str, data: dict[str, Any], iteration: int) -> EventRecord:
         return EventRecord(self._run_id, iteration, kind, data, _now())
 
 
 def _check_same(stored: dict[str, Any], given: dict[str, Any]) -> None:
-    """What only says where results go may differ."""
+    """Raise ConfigError for a changed key; `output`, the place of results, may differ."""
     changed = [key for key in given if key != "output" and stored.get(key) != given[key]]
     if changed:
         raise ConfigError(

@@ -31,9 +31,18 @@ def test_a_new_database_of_version_1_has_the_columns_that_files_of_version_1_hav
 
 
 def test_a_result_has_every_field_of_an_ending_but_its_moment():
-    ending = Ending(completed_at=MOMENT, converged=True, num_iterations=3, final_cost=30, final_costs_by_agent={"A": 30},
-                    final_policies={"A": {"type": "Fifo"}}, final_nash_gap=2, final_nash_gap_half_width=1,
-                    convergence_reason="stability", total_duration_seconds=1.5)  # fmt: skip
+    ending = Ending(
+        completed_at=MOMENT,
+        converged=True,
+        convergence_reason="stability",
+        num_iterations=3,
+        final_cost=30,
+        final_costs_by_agent={"A": 30},
+        final_policies={"A": {"type": "Fifo"}},
+        final_nash_gap=2,
+        final_nash_gap_half_width=1,
+        total_duration_seconds=1.5,
+    )
     assert None not in [getattr(ending, field.name) for field in fields(Ending)]
     result = ExperimentResult.from_ending(ending, "run-1", "castro", {"master_seed": 1})
     for field in fields(Ending):
