@@ -7,9 +7,7 @@ import typer
 
 from labledger.commands import reporting_errors
 
-policy_app = typer.Typer(
-    help="Show the fields and actions of decision trees; check a policy.", no_args_is_help=True
-)
+policy_app = typer.Typer(help="Show the fields and actions of decision trees; check a policy.", no_args_is_help=True)
 
 
 @policy_app.command()

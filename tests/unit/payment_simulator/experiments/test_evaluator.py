@@ -127,7 +127,7 @@ def test_a_file_that_is_no_observed_day_is_refused(scenario, tmp_path):
     with pytest.raises(ConfigError, match="no event table"):
         read_arrivals(tmp_path / "nosuch.parquet", scenario)
     write_events(play(scenario).events(), scenario, path)
-    with pytest.raises(ConfigError, match="unknown bank 'B'"):
+    with pytest.raises(ConfigError, match="'B' is no bank of the scenario"):
         read_arrivals(path, make_scenario({"A": {}, "C": {}}, ticks=8))
     pq.write_table(pq.read_table(path).drop(["deadline"]), path)
     with pytest.raises(ConfigError, match="no event table"):
