@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from labledger.files import write_durably
 from labledger.plotting import drawn
-from payment_simulator.engine.vocabulary import ROW, EventKind
+from payment_simulator.engine.vocabulary import EventColumn, EventKind
 
 if TYPE_CHECKING:
     from payment_simulator.engine.outcome import Outcome
@@ -37,7 +37,7 @@ def draw(outcome: "Outcome", scenario: "Scenario", path: Path) -> None:
     from matplotlib.figure import Figure
 
     ticks, names = scenario.simulation.ticks, outcome.agent_ids
-    rows = outcome.rows if outcome.rows is not None else np.empty((0, len(ROW)), dtype=np.int64)
+    rows = outcome.rows if outcome.rows is not None else np.empty((0, len(EventColumn)), dtype=np.int64)
     figure = Figure(figsize=(10, 9), layout="constrained")
     balances, queues, costs = figure.subplots(3, 1, sharex=True)
     opening = np.array([agent.opening_balance for agent in scenario.agents_by_id()])

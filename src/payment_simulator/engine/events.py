@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labledger.errors import ConfigError
-from payment_simulator.engine.vocabulary import COSTS, ROW, EventKind, Skipped
+from payment_simulator.engine.vocabulary import COSTS, EventColumn, EventKind, Skipped
 
 if TYPE_CHECKING:
     import pyarrow
@@ -20,7 +20,7 @@ SCHEMA_VERSION = "1.0"
 
 
 def event_table(rows: NDArray[np.int64], arrivals: "Arrivals", agent_ids: Sequence[str]) -> "pyarrow.Table":
-    """The recorded `rows` (see `vocabulary.ROW`) with names in place of numbers; null where a column does not apply.
+    """The recorded `rows` (their columns: `EventColumn`) with names for numbers; null where a column does not apply.
 
     `payment` is the sender's id and the payment's place among the sender's, so it depends on nothing drawn elsewhere.
     `offset` numbers the offsets of a run: all payments of one settle at once, by their net. `priority`, `deadline` (a
@@ -28,7 +28,7 @@ def event_table(rows: NDArray[np.int64], arrivals: "Arrivals", agent_ids: Sequen
     """
     import pyarrow as pa
 
-    column = {name: rows[:, place] for place, name in enumerate(ROW)}
+    column = {column.name: rows[:, column] for column in EventColumn}
     kind, note, payment = column["event"], column["note"], column["payment"]
     arrives, paid = kind == EventKind.Arrival, payment >= 0
     ids = _payment_ids(arrivals, agent_ids)

@@ -2,17 +2,6 @@
 
 from enum import IntEnum
 
-COSTS = (
-    "liquidity",
-    "overdraft",
-    "collateral",
-    "delay",
-    "deadline_penalty",
-    "eod_penalty",
-    "eod_borrowing",
-    "split_friction",
-)
-
 
 class Cost(IntEnum):
     """Columns of the table of costs."""
@@ -25,6 +14,9 @@ class Cost(IntEnum):
     EOD_PENALTY = 5
     EOD_BORROWING = 6
     SPLIT_FRICTION = 7
+
+
+COSTS = tuple(kind.name.lower() for kind in Cost)
 
 
 class EventKind(IntEnum):
@@ -59,9 +51,18 @@ class Skipped(IntEnum):
     CAPACITY = 1
 
 
-ROW = ("tick", "event", "agent", "counterparty", "payment", "piece", "amount", "note")
-"""Columns of a recorded event; -1 where one does not apply.
+class EventColumn(IntEnum):
+    """Columns of a recorded event; -1 where one does not apply.
 
-`payment` is the payment's place in the arrivals, `piece` its place among those of a split. `note` is the kind of cost,
-the new priority, the number of the offset within the run, or why it was skipped.
-"""
+    `payment` is the payment's place in the arrivals, `piece` its place among those of a split. `note` is the kind of
+    cost, the new priority, the number of the offset within the run, or why it was skipped.
+    """
+
+    tick = 0
+    event = 1
+    agent = 2
+    counterparty = 3
+    payment = 4
+    piece = 5
+    amount = 6
+    note = 7

@@ -1,5 +1,6 @@
 """What a tree may ask: every field, with its unit, and every action, with its parameters."""
 
+from enum import IntEnum
 from typing import Literal, NamedTuple
 
 TreeKind = Literal["payment_tree", "bank_tree", "collateral_tree"]
@@ -67,6 +68,24 @@ FIELDS: dict[TreeKind, dict[str, Field]] = {
 }
 FIELD_NUMBERS = {name: number for number, name in enumerate(FIELDS["payment_tree"])}
 
+
+class ActionKind(IntEnum):
+    """Every action by number, as compiled code knows it."""
+
+    Release = 0
+    Hold = 1
+    Drop = 2
+    Split = 3
+    Reprioritize = 4
+    SetReleaseBudget = 5
+    SetState = 6
+    AddState = 7
+    NoAction = 8
+    PostCollateral = 9
+    WithdrawCollateral = 10
+    HoldCollateral = 11
+
+
 ACTIONS: dict[TreeKind, dict[str, tuple[str, ...]]] = {
     "payment_tree": {
         "Release": (),
@@ -101,6 +120,11 @@ ACTION_MEANINGS = {
     "WithdrawCollateral": "withdraw so many cents, as far as the credit in use allows",
     "HoldCollateral": "do nothing",
 }
+
+if {name for actions in ACTIONS.values() for name in actions} ^ {*ActionKind.__members__} | {*ACTION_MEANINGS} ^ {
+    *ActionKind.__members__
+}:
+    raise ImportError("policy/fields.py: ACTIONS, ACTION_MEANINGS and ActionKind differ; give each the same actions")
 
 COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
 TWO_SIDED = ("+", "-", "*", "/")

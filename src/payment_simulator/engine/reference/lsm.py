@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from payment_simulator.engine.reference.payments import Item
 
-MAX_EDGES_A_TICK = 10_000
+MAX_EDGES_PER_TICK = 10_000
 
 
 @dataclass
@@ -14,7 +14,7 @@ class CycleSearch:
 
     max_length: int
     cycles_left: int
-    edges_left: int = MAX_EDGES_A_TICK
+    edges_left: int = MAX_EDGES_PER_TICK
 
     @property
     def goes_on(self) -> bool:

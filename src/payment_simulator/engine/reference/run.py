@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from payment_simulator.engine.reference.lsm import MAX_EDGES_A_TICK, CycleSearch
+from payment_simulator.engine.reference.lsm import MAX_EDGES_PER_TICK, CycleSearch
 from payment_simulator.engine.reference.payments import Item, Payment
 from payment_simulator.engine.vocabulary import Cost, EventKind, Skipped
 from payment_simulator.policy.builtin import Deadline, LiquidityAware, Policy, Trees
@@ -308,7 +308,7 @@ class Run:
             while search.goes_on and (cycle := search.find(start, self._edges(), self._covers)):
                 search.cycles_left -= 1
                 self._offset(cycle, EventKind.LsmCycleSettlement)
-        self._looks += LOOKS_AN_EDGE * (MAX_EDGES_A_TICK - search.edges_left)
+        self._looks += LOOKS_AN_EDGE * (MAX_EDGES_PER_TICK - search.edges_left)
 
     def _edges(self) -> dict[int, dict[int, Item]]:
         """From each sender to each receiver, the first payment in Queue 2."""
