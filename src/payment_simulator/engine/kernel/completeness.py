@@ -15,7 +15,8 @@ def check_complete(modules: Iterable[ModuleType], kinds: Iterable[type[IntEnum]]
     Raises:
         ImportError: the compiled functions of `modules` do not name a member; the message says which.
     """
-    wanted = {f"{kind.__name__}.{each.name}": None for kind in kinds for each in kind if each not in idle}
+    exempt = {_dotted(each) for each in idle}  # by name: members of two enums are equal where their numbers are
+    wanted = [name for kind in kinds for each in kind if (name := _dotted(each)) not in exempt]
     classes = {name.split(".")[0] for name in wanted}
     codes = [code for module in modules for code in _compiled(module) if not classes.isdisjoint(code.co_names)]
     named = {name for code in codes for name in _dotted_names(code)}
@@ -23,6 +24,10 @@ def check_complete(modules: Iterable[ModuleType], kinds: Iterable[type[IntEnum]]
         raise ImportError(
             f"the compiled engine has no code for {', '.join(missing)}: add to engine/kernel what engine/reference does"
         )
+
+
+def _dotted(member: IntEnum) -> str:
+    return f"{type(member).__name__}.{member.name}"
 
 
 def _compiled(module: ModuleType) -> Iterator[CodeType]:
