@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,8 @@ from numpy.typing import NDArray
 from labledger.errors import ConfigError
 from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.rates import LARGEST_DENOMINATOR, columns, common_measure
-from payment_simulator.engine.reference.run import allocation, penalty_number
+from payment_simulator.engine.reference.banks import allocation
+from payment_simulator.engine.reference.charges import cost_fields
 from payment_simulator.engine.vocabulary import EventKind
 from payment_simulator.policy.builtin import Deadline, LiquidityAware, Policy, Trees
 from payment_simulator.policy.compile import Op, Program
@@ -165,7 +165,7 @@ def _code(program: Program) -> Ints:
 
 def _numbers(scenario: Scenario, program: Program) -> NDArray[np.float64]:
     numbers = np.zeros(L.REGISTERS_AT + program.registers + len(program.constants))
-    numbers[L.F_COST : L.F_COST + len(COST_FIELDS)] = [_cost_field(scenario, name) for name in COST_FIELDS]
+    numbers[L.F_COST : L.F_COST + len(COST_FIELDS)] = [*cost_fields(scenario.cost_rates).values()]
     numbers[L.REGISTERS_AT + program.registers :] = program.constants
     return numbers
 
@@ -175,11 +175,6 @@ def _rule(penalty: Penalty, name: str, places: _Rates) -> tuple[int, int]:
     if isinstance(penalty, RatePenalty):
         return 0, places.add(exact(penalty.bps_per_event) / BPS, name)
     return penalty.amount if isinstance(penalty, FixedPenalty) else penalty, -1
-
-
-def _cost_field(scenario: Scenario, name: str) -> float:
-    value: Any = getattr(scenario.cost_rates, name)
-    return penalty_number(value) if name in PENALTIES.values() else float(value)
 
 
 def _policy_number(policy: Policy) -> int:
