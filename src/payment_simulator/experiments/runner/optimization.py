@@ -18,13 +18,13 @@ from payment_simulator.experiments.proposers.prompt import prompt_for
 from payment_simulator.experiments.proposers.protocol import (
     DecisionContext,
     Interaction,
-    PolicyDocument,
     Proposer,
     UnusableAnswerError,
 )
 from payment_simulator.experiments.proposers.search import SearchProposer
 from payment_simulator.experiments.runner.state import Answer, ExperimentState
 from payment_simulator.experiments.runner.verbose import Progress
+from payment_simulator.policy.documents import PolicyDocument
 
 RETRIES = 3
 """Of a proposer that is no configured model."""
