@@ -25,7 +25,7 @@ Engine = Literal["auto", "reference", "kernel"]
 
 KERNEL = "payment_simulator.engine.kernel.run"
 REFERENCE_WORK = 80_000.0
-"""What this process may have `reference` do before it loads the kernel: about a second's work, see `Run.go`."""
+"""The work that this process may give to `reference` before it loads the kernel: about a second, see `Run.go`."""
 EVENTS_PER_PAYMENT, EVENTS_PER_BANK_TICK = 5, 2
 
 
@@ -40,7 +40,7 @@ class Prepared:
 
 
 def prepare(scenario: Scenario, policies: Sequence[Policy] | None = None) -> Prepared:
-    """What of a simulation does not depend on the arrivals; `policies` None are the scenario's own.
+    """Work out what does not depend on the arrivals; `policies` None are the scenario's own.
 
     Raises:
         ConfigError: a policy is wrong, a sum of money or costs could pass what an int64 holds, or a rate has too many
@@ -59,7 +59,7 @@ def simulate(
     record_events: bool = False,
     engine: Engine = "auto",
 ) -> Outcome:
-    """Run one sample; `policies` (a bank each, in the order of ids) None are the scenario's own.
+    """Run one sample; `policies` (one per bank, in the order of ids) None are the scenario's own.
 
     Raises:
         ConfigError: a policy is wrong, a sum of money or costs could pass what an int64 holds, or the kernel that was
@@ -84,7 +84,7 @@ def simulate_batch(
 ) -> Outcome:
     """Run every sample of `arrivals`, over `threads` cores (None: all that this process may use).
 
-    Each array of the outcome has a row a sample; it is the same on any number of threads.
+    Each array of the outcome has a row per sample; it is the same on any number of threads.
     """
     prepared = _prepared(scenario, policies)
     if arrivals.samples < 1:
@@ -113,12 +113,12 @@ _work_budget = REFERENCE_WORK
 
 
 def is_slow_here(scenario: Scenario, arrivals: Arrivals) -> bool:
-    """Whether a run is large, and there is no numba to compile it with."""
+    """True where a run is large, and there is no numba to compile the engine with."""
     return not _has_kernel() and _least_work(scenario, arrivals) > REFERENCE_WORK
 
 
 def is_compiling() -> bool:
-    """Whether the kernel is being compiled, which takes some ten seconds, once for each version of it."""
+    """True while the kernel is being compiled, which takes some ten seconds, once for each version of it."""
     loaded = sys.modules.get(KERNEL)
     entries = [getattr(loaded, name) for name in ("run", "run_samples") if hasattr(loaded, name)]
     return any(sum(each.stats.cache_misses.values()) > len(each.signatures) for each in entries)
@@ -133,7 +133,7 @@ def _least_work(scenario: Scenario, arrivals: Arrivals) -> int:
 
 
 def _begins_with_kernel(engine: Engine, prepared: Prepared, arrivals: Arrivals) -> bool:
-    """Whether the kernel runs it from the start: it is asked for, or loaded, or the work is seen to be large."""
+    """True where the kernel runs it from the start: it is asked for, or loaded, or the work is seen to be large."""
     if engine == "kernel" and not _has_kernel():
         raise ConfigError(f"engine: kernel needs numba; run {install_command('payments')}")
     if engine != "auto":

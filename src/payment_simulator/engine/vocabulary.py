@@ -1,4 +1,4 @@
-"""What both engines count and record, by number: kinds of cost, kinds of event, and why an event was skipped."""
+"""Numbers that both engines share: kinds of cost, kinds of event, reasons why an event was skipped."""
 
 from enum import IntEnum
 
@@ -45,7 +45,7 @@ class EventKind(IntEnum):
 
 
 class Skipped(IntEnum):
-    """Why a scenario event did nothing."""
+    """Reasons why a scenario event did nothing."""
 
     CREDIT_FLOOR = 0
     CAPACITY = 1

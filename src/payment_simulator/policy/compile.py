@@ -1,4 +1,4 @@
-"""From trees to a program for a stack machine: numbers in arrays, which compiled code can run.
+"""Compiling of decision trees to a program for a stack machine: numbers in arrays, which compiled code can run.
 
 An instruction is an operation and an argument. Conditions leave 1 or 0; `and` and `or` jump past what is not asked.
 """
@@ -13,7 +13,7 @@ from payment_simulator.policy.tree import Branch, Compute, Constant, Expression,
 
 
 class Op(IntEnum):
-    """What an instruction does with the stack; see `engine.kernel.policy_vm`."""
+    """Operations on the stack; `engine.kernel.policy_vm` carries them out."""
 
     CONSTANT = 0
     FIELD = 1
@@ -149,7 +149,7 @@ class _Writer:
         return len(self.program.code) - 1
 
     def _land(self, jumps: Sequence[int]) -> None:
-        """Let `jumps` lead here."""
+        """Make `jumps` lead here."""
         for place in jumps:
             self.program.code[place] = (self.program.code[place][0], len(self.program.code))
 

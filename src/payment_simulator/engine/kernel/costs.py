@@ -42,7 +42,7 @@ def close_tick(w, tick):
 
 @part
 def _mark_overdue(w):
-    """What has passed its deadline unsettled, in sequence."""
+    """Charge the payments that have passed their deadline unsettled, in sequence."""
     count, p = L.ZERO, w[w[L.DUE_AT] + w[L.TICK]]
     while p != L.NONE:
         r = payment_row(w, p)
@@ -66,7 +66,7 @@ def _mark_overdue(w):
 
 @part
 def _accrue(w, bank, b):
-    """Step 11, of one bank."""
+    """Step 11: charge one bank for the tick."""
     w[b + L.LIQUIDITY_USED] = max(w[b + L.LIQUIDITY_USED], w[b + L.OPENING] - w[b + L.BALANCE])
     w[b + L.PEAK_QUEUE1] = max(w[b + L.PEAK_QUEUE1], w[b + L.QUEUE1_SIZE])
     w[b + L.PEAK_QUEUE2] = max(w[b + L.PEAK_QUEUE2], w[b + L.QUEUE2_SIZE])

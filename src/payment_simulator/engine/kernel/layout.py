@@ -1,4 +1,4 @@
-"""How the kernel lays everything out in one array of int64: a head, a row a bank, then what waiting payments need.
+"""The layout of the kernel's one array of int64: a head, a row per bank, then what waiting payments need.
 
 One array of one type, and places in it that are constants, keep compilation short. A row of a bank begins at
 `bank * BANK_COLUMNS + HEAD`; `row + COLUMN` is where a value of it is. A row of a payment is written when the payment
@@ -50,7 +50,7 @@ KEY_SHIFT, KEY_MASK = _numbers(40, 2**40 - 1)
 PRIORITIES = 11
 LIMB_SHIFT, LIMB_MASK, HALF = _numbers(LIMB_BITS, 2**LIMB_BITS - 1, 2 ** (LIMB_BITS - 1))
 
-# The head: what the scenario says. A rate is the place of its columns, behind the banks; a rule is cents, and the place
+# The head: what the scenario sets. A rate is the place of its columns, behind the banks; a rule is cents, and the place
 # of the rate that counts in their stead, or NONE; delay is charged at DELAY_RATE times what stands under DELAY_TIMES
 # for a priority, before and after the deadline
 _head = _Places()
@@ -69,13 +69,13 @@ DELAY_TIMES = _head.take_room(2 * PRIORITIES)
 ) = _head.take(35)  # fmt: skip
 HEAD = _head.size
 
-# A row a bank: what the scenario says of it; AFTER_HAIRCUT is a rate
+# A row per bank: what the scenario sets; AFTER_HAIRCUT is a rate
 _bank = _Places()
 (
     OPENING, CAP, CAPACITY, AFTER_HAIRCUT, POLICY, THRESHOLD, BUFFER, LIQUIDITY_COST, PAYMENT_TREE, BANK_TREE,
     COLLATERAL_TREE, ALLOCATED,
 ) = _bank.take(12)  # fmt: skip
-# and what it has at this moment, last its costs, a column a kind
+# and what it has at this moment, last its costs, a column per kind
 (
     BALANCE, PENDING, POSTED, CREDIT, WEIGHT, UNSETTLED_VALUE, UNSETTLED_ITEMS, EOD_PENALTIES, COLLATERAL_COST,
     TICK_PENALTIES, TICK_FRICTION, BUDGET, QUEUE1_VALUE, QUEUE1_SIZE, QUEUE1_FIRST, QUEUE1_LAST, QUEUE2_VALUE,
@@ -85,7 +85,7 @@ _bank = _Places()
 COSTS = _bank.take_room(len(Cost))
 BANK_COLUMNS = _bank.size
 
-# A row a payment: `LEFT` pieces of `SIZE`, and a `REST`
+# A row per payment: `LEFT` pieces of `SIZE`, and a `REST`
 _payment = _Places()
 (
     STATE, SENDER, RECEIVER, PRIORITY, ARRIVAL_PRIORITY, ARRIVAL, DUE, DIVISIBLE, LEFT, SIZE, REST, PIECES, OVERDUE,
@@ -94,7 +94,7 @@ _payment = _Places()
 PAYMENT_COLUMNS = _payment.size
 IN_QUEUE1, IN_QUEUE2, SETTLED, DROPPED = _numbers(1, 2, 3, 4)
 
-# A row a pair of sender and receiver, and elsewhere its last payment of each priority, the most urgent first
+# A row per pair of sender and receiver, and elsewhere its last payment of each priority, the most urgent first
 _pair = _Places()
 FIRST, VALUE, COUNT, PAIR_CHANGED, TRIED, BACK, TO, FRONT = _pair.take(8)
 PAIR_COLUMNS = _pair.size
@@ -113,7 +113,7 @@ LAYERS = PRIORITIES + 1
 """Segment trees per bank: one for each priority in Queue 2, the most urgent first, and one for Queue 1."""
 (QUEUE1_LAYER,) = _numbers(PRIORITIES)
 
-# A row an arrival, in an array of its own: the columns of `Arrivals`, then its key in queue order
+# A row per arrival, in an array of its own: the columns of `Arrivals`, then its key in queue order
 A_TICK, A_SENDER, A_RECEIVER, A_AMOUNT, A_PRIORITY, A_DEADLINE, A_DIVISIBLE, A_KEY = _numbers(
     [*COLUMNS, "key"].index(name)
     for name in ("tick", "sender", "receiver", "amount", "priority", "deadline", "divisible", "key")

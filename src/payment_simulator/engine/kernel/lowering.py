@@ -28,12 +28,12 @@ BPS_RATES = {
     L.BORROWING_RATE: "eod_borrowing_bps",
 }
 PENALTIES = {L.DEADLINE_RULE: "deadline_penalty", L.EOD_RULE: "eod_penalty_per_transaction"}
-"""Where the head has what `cost_rates` names so."""
+"""Places in the head of what `cost_rates` names so."""
 
 
 @dataclass(frozen=True)
 class CompiledScenario:
-    """What does not change from sample to sample.
+    """The part of a run that does not change from sample to sample.
 
     `template` is the head and the banks' rows as `layout` has them, and the columns of rates; `events` has five
     numbers for each transfer or adjustment of collateral: tick, kind, bank, other bank, amount; `code` and `numbers`
@@ -73,7 +73,7 @@ def compile_scenario(scenario: Scenario, policies: Sequence[Policy]) -> Compiled
 
 
 def delay_rates(scenario: Scenario) -> list[tuple[Fraction, Fraction]]:
-    """Cents a tick and cent of delay, for each priority from 0 to 10, before and after the deadline."""
+    """Rates of delay, in cents per tick and cent, for each priority from 0 to 10, before and after the deadline."""
     rates = scenario.cost_rates
     times, base = rates.priority_delay_multipliers, exact(rates.delay_cost_per_tick_per_cent)
     overdue = exact(rates.overdue_delay_multiplier)

@@ -12,7 +12,7 @@ SIDE = 2  # of a pair that is cut: a payment, and how many of its pieces are in
 
 @part
 def offset_pairs(w):
-    """Every pair once, by ids; one that did not settle waits until a queue or the liquidity of either has changed."""
+    """Offset every pair once, by ids; after a failure not until a queue or the liquidity of either has changed."""
     for bank in range(w[L.BANKS]):
         b = bank_row(bank)
         near = w[L.NEAR_AT] + w[b + L.PAIRS]
@@ -38,7 +38,7 @@ def _try_pair(w, bank, pair, back):
 
 @part
 def _offset_pair(w, bank, other, pair, back):
-    """Both sides whole; while the net payer's liquidity is short, its last payment in queue order is left out."""
+    """Settle both sides whole; while the net payer lacks liquidity, its last payment in queue order is left out."""
     one, two = w[pair + L.VALUE], w[back + L.VALUE]
     room_one, room_two = spendable_liquidity(w, bank_row(bank)), spendable_liquidity(w, bank_row(other))
     side_one, side_two = w[L.PATH_AT], w[L.PATH_AT] + SIDE
@@ -114,7 +114,7 @@ def _settle_side(w, pair, total):
 
 @part
 def settle_cycles(w):
-    """For each start by id, cycles depth first over higher ids; skipped if nothing changed since it settled nothing."""
+    """Settle cycles for each start by id, depth first over higher ids."""
     if w[L.STAMP] == w[L.CYCLES_TRIED]:
         return
     w[L.EDGES_LEFT] = MAX_EDGES_PER_TICK
@@ -184,7 +184,7 @@ def _find_cycle(w, start):
 
 @part
 def _note(w, path, depth, pair, to):
-    """The edge that a path takes, and where it comes to."""
+    """Write down the edge that a path takes, and the bank that it comes to."""
     w[path + L.PATH_EDGE + depth] = pair
     w[path + L.PATH_AMOUNT + depth] = w[pair + L.FRONT]
     w[path + L.PATH_BANK + depth + 1] = to
@@ -192,7 +192,7 @@ def _note(w, path, depth, pair, to):
 
 @part
 def _walk(w, b, start):
-    """Of the list of a bank's receivers, where those from `start` on begin, and where it ends.
+    """The places in the list of a bank's receivers where those from `start` on begin, and where it ends.
 
     Starts only grow until a cycle settles and the lists change.
     """
@@ -209,7 +209,7 @@ def _walk(w, b, start):
 
 @part
 def _still_fits(w, path, depth):
-    """Whether the banks of the path after the start can pay what they lose; of the last one both edges are known."""
+    """1 where the banks of a path after the start can pay what they lose; of the last one both edges are known."""
     if depth == 0:
         return L.ONE
     loses = w[path + L.PATH_AMOUNT + depth] - w[path + L.PATH_AMOUNT + depth - 1]
@@ -222,7 +222,7 @@ def _still_fits(w, path, depth):
 
 @part
 def _closes(w, path, depth, amount):
-    """Whether every bank can pay what it loses in the cycle that an edge of `amount` closes."""
+    """True where every bank can pay what it loses in the cycle that an edge of `amount` closes."""
     last = bank_row(w[path + L.PATH_BANK + depth + 1])
     if amount - w[path + L.PATH_AMOUNT + depth] > spendable_liquidity(w, last) or not _still_fits(w, path, depth):
         return False
@@ -231,7 +231,7 @@ def _closes(w, path, depth, amount):
 
 @part
 def _is_visited(w, path, depth, bank):
-    """Whether a bank stands between the start and the last one of a path."""
+    """True where a bank stands between the start and the last one of a path."""
     at = path + L.PATH_BANK + depth - 1
     while at > path + L.PATH_BANK:
         if w[at] == bank:

@@ -1,4 +1,4 @@
-"""The kernel's pairs of sender and receiver: what of Queue 2 goes from one to the other, in queue order."""
+"""The kernel's pairs of sender and receiver: the payments of Queue 2 from one to the other, in queue order."""
 
 from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.jit import part
@@ -50,7 +50,7 @@ def link_pair(w, p, r):
 
 @part
 def _before(w, p, r, number):
-    """After which payment one belongs: of its priority the last that is older, else the last that is more urgent."""
+    """The payment that one belongs after: of its priority the last that is older, else the last that is more urgent."""
     first = w[L.LASTS_AT] + number * L.PRIORITIES
     last = first + 10 - w[r + L.PRIORITY]
     before = w[last]
@@ -66,7 +66,7 @@ def _before(w, p, r, number):
 
 @part
 def shrink_pair(w, p, r, amount, is_last):
-    """The first piece of a payment is settled, and it leaves its pair's list with its last."""
+    """Take the settled first piece out of a pair; the payment leaves its pair's list with its last."""
     number = w[r + L.PAIR]
     pair = pair_row(w, number)
     w[pair + L.VALUE] -= amount
@@ -96,7 +96,7 @@ def shrink_pair(w, p, r, amount, is_last):
 
 @part
 def _add_near(w, sender, number):
-    """A sender has something for one more receiver; its list is in their order."""
+    """Add a receiver to its sender's list, which is in their order."""
     b = bank_row(sender)
     first = w[L.NEAR_AT] + w[b + L.PAIRS]
     at = first + w[b + L.DEGREE]

@@ -1,4 +1,4 @@
-"""What the kernel's banks decide: trees, and what a LiquidityAware bank can afford."""
+"""Decisions of the kernel's banks: by decision trees, and by what a LiquidityAware bank can afford."""
 
 from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.jit import part
@@ -22,7 +22,7 @@ from payment_simulator.policy.tree import MAX_PIECES
 
 @part
 def release_affordable(w, bank, begun, ended, count):
-    """In sequence, what leaves the buffer, and what is urgent: the urgent from `begun` to `ended`. How many in all."""
+    """Release in sequence what leaves the buffer, and the urgent from `begun` to `ended`; the count of all releases."""
     if not has_segment_tree(w, bank, L.QUEUE1_LAYER):
         return count
     b = bank_row(bank)
@@ -92,7 +92,7 @@ def _least_collateral(w, b):
 
 @part
 def decide_queue1(w, f, code, bank, count):
-    """What a bank's tree says of each payment in its Queue 1, in sequence; how many are released in all."""
+    """Apply a bank's decision tree to its Queue 1, in sequence; the count of all releases."""
     b, so_far = bank_row(bank), L.ZERO
     _set_fields(w, f, b)
     p = w[b + L.QUEUE1_FIRST]
@@ -119,7 +119,7 @@ def decide_queue1(w, f, code, bank, count):
 
 @part
 def _release(w, b, p, pieces):
-    """A payment leaves Queue 1, whole or as `pieces`: all but the last of the same amount, then the rest."""
+    """Take a payment out of Queue 1, whole or as `pieces`: all but the last of the same amount, then the rest."""
     r = payment_row(w, p)
     amount = w[r + L.REST]
     if w[b + L.BUDGET] != NO_BUDGET:
@@ -140,7 +140,7 @@ def _release(w, b, p, pieces):
 
 @part
 def _keep(w, p, action, number):
-    """A payment is dropped, given another priority, or held."""
+    """Drop a payment, give it another priority, or hold it."""
     r = payment_row(w, p)
     if action == ActionKind.Drop:
         remove_queue1(w, p)
@@ -159,7 +159,7 @@ def _keep(w, p, action, number):
 
 @part
 def _set_fields(w, f, b):
-    """What trees may ask of a bank."""
+    """Set the fields of a bank and of time."""
     tick, ticks_per_day = w[L.TICK], w[L.TICKS_PER_DAY]
     _set_liquidity(w, f, b, L.ZERO)
     f[L.TreeField.unsecured_cap] = w[b + L.CAP]
@@ -187,7 +187,7 @@ def _set_liquidity(w, f, b, released):
 
 @part
 def _set_payment_fields(w, f, b, r, released):
-    """What a payment tree may ask of a payment."""
+    """Set the fields of a payment."""
     f[L.TreeField.amount] = w[r + L.REST]
     f[L.TreeField.remaining_amount] = w[r + L.REST]
     f[L.TreeField.priority] = w[r + L.PRIORITY]

@@ -1,4 +1,4 @@
-"""The kernel's bookkeeping: what waits, what it costs to wait, what is in which queue. `layout` says where.
+"""The kernel's bookkeeping of the two queues, and of the cost of waiting in them; for places see `layout`.
 
 `w` is the array, `b` the row of a bank, `r` that of a payment `p`.
 """
@@ -47,7 +47,7 @@ def record_piece_event(w, kind, p, piece, amount, note):
 
 @part
 def note_more_liquidity(w, bank):
-    """Something in Queue 2 may fit now."""
+    """Let the bank's part of Queue 2 be looked at again: something may fit now."""
     b = bank_row(bank)
     w[L.STAMP] += 1
     w[b + L.CHANGED] = w[L.STAMP]
@@ -59,7 +59,7 @@ def note_more_liquidity(w, bank):
 
 @part
 def move(w, sender, receiver, amount):
-    """Money goes from one bank to another, to be used at once or after this tick; below 0, the other way."""
+    """Move money from one bank to another, to be used at once or after this tick; below 0, the other way."""
     if amount < 0:
         sender, receiver, amount = receiver, sender, -amount
     change(w, sender, -amount)
@@ -68,7 +68,7 @@ def move(w, sender, receiver, amount):
 
 @part
 def change(w, bank, amount):
-    """A bank's balance changes; a credit may have to wait for the tick's end."""
+    """Change a bank's balance; a credit may have to wait for the tick's end."""
     b = bank_row(bank)
     if amount > 0 and w[L.DEFERRED]:
         w[b + L.PENDING] += amount
@@ -85,7 +85,7 @@ def change(w, bank, amount):
 
 @part
 def open_row(w, a, first, p):
-    """A payment that may wait gets its row, and a date in the calendar of deadlines."""
+    """Write the row of a payment that may wait, and a date in the calendar of deadlines."""
     r, at = payment_row(w, p), (first + p) * L.ARRIVAL_COLUMNS
     w[r + L.STATE] = 0
     w[r + L.SENDER] = a[at + L.A_SENDER]
@@ -112,13 +112,13 @@ def open_row(w, a, first, p):
 
 @part
 def delay_times(w, r, overdue):
-    """How many times DELAY_RATE a cent of it costs a tick."""
+    """The multiple of DELAY_RATE that a cent of a payment costs per tick."""
     return w[L.DELAY_TIMES + 2 * w[r + L.ARRIVAL_PRIORITY] + overdue]
 
 
 @part
 def count_waiting(w, p, sign):
-    """What is left of a payment begins (1) or ceases (-1) to cost."""
+    """Begin (1) or cease (-1) to charge for what is left of a payment."""
     r = payment_row(w, p)
     b = bank_row(w[r + L.SENDER])
     value, left = remaining(w, r), w[r + L.LEFT]
@@ -131,7 +131,7 @@ def count_waiting(w, p, sign):
 
 @part
 def penalties(w, r, rule):
-    """Of every unsettled piece."""
+    """The penalties of every unsettled piece, in cents."""
     found = penalty(w, w[r + L.REST], rule)
     if w[r + L.LEFT] > 0:
         found += w[r + L.LEFT] * penalty(w, w[r + L.SIZE], rule)
@@ -140,7 +140,7 @@ def penalties(w, r, rule):
 
 @part
 def count_front_settled(w, p):
-    """The first piece is settled: it costs no more, and the next one is first. Whether that was the last."""
+    """Count the first piece as settled: it costs no more, and the next one is first. True where that was the last."""
     r = payment_row(w, p)
     b, amount = bank_row(w[r + L.SENDER]), front(w, r)
     w[L.SETTLED_VALUE] += amount
@@ -161,19 +161,19 @@ def count_front_settled(w, p):
 
 @part
 def segment_tree_at(w, b, layer):
-    """Where a bank's tree of a layer begins."""
+    """The place where a bank's segment tree of a layer begins."""
     return w[L.SEGMENT_TREES_AT] + layer * w[L.LAYER_SIZE] + w[b + L.SEGMENT_TREE]
 
 
 @part
 def has_segment_tree(w, bank, layer):
-    """Whether anything was ever put into that tree."""
+    """True where anything was ever put into that segment tree."""
     return w[w[L.READY_AT] + bank * L.LAYERS + layer] != 0
 
 
 @part
 def set_in_segment_tree(w, p, layer, amount):
-    """Put a payment into its sender's tree of a layer with this amount."""
+    """Put a payment into its sender's segment tree of a layer with this amount."""
     r = payment_row(w, p)
     bank = w[r + L.SENDER]
     b = bank_row(bank)
@@ -201,7 +201,7 @@ def find_candidate(w, bank):
 
 @part
 def enter_queue2(w, p):
-    """What is left of a payment joins the central queue."""
+    """Put what is left of a payment into the central queue."""
     r = payment_row(w, p)
     b = bank_row(w[r + L.SENDER])
     w[r + L.STATE] = L.IN_QUEUE2
@@ -233,7 +233,7 @@ def take_front(w, p, kind, note):
 
 @part
 def make_urgent_at(w, p, tick):
-    """Let a payment be looked at in that tick."""
+    """Enter a payment into the calendar of urgency, in that tick."""
     if tick < w[L.CALENDAR_SIZE]:
         w[payment_row(w, p) + L.NEXT_URGENT] = w[w[L.URGENT_AT] + tick]
         w[w[L.URGENT_AT] + tick] = p
@@ -241,7 +241,7 @@ def make_urgent_at(w, p, tick):
 
 @part
 def enter_queue1(w, p):
-    """A payment waits at its bank."""
+    """Put a payment into its bank's queue."""
     r = payment_row(w, p)
     b = bank_row(w[r + L.SENDER])
     w[r + L.STATE] = L.IN_QUEUE1
@@ -252,7 +252,7 @@ def enter_queue1(w, p):
 
 @part
 def leave_queue1(w, p):
-    """A payment is released or dropped."""
+    """Take a payment out of its bank's queue: it is released or dropped."""
     r = payment_row(w, p)
     b = bank_row(w[r + L.SENDER])
     w[r + L.STATE] = 0

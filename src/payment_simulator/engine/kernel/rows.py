@@ -6,43 +6,43 @@ from payment_simulator.engine.kernel.jit import part
 
 @part
 def bank_row(bank):
-    """Where the row of a bank begins."""
+    """The place where the row of a bank begins."""
     return L.HEAD + bank * L.BANK_COLUMNS
 
 
 @part
 def payment_row(w, p):
-    """Where the row of a payment begins."""
+    """The place where the row of a payment begins."""
     return w[L.PAYMENTS_AT] + p * L.PAYMENT_COLUMNS
 
 
 @part
 def pair_row(w, number):
-    """Where the row of a pair begins."""
+    """The place where the row of a pair begins."""
     return w[L.PAIRS_AT] + number * L.PAIR_COLUMNS
 
 
 @part
 def spendable_liquidity(w, b):
-    """The most that a bank can pay now."""
+    """The most that a bank can pay now, in cents."""
     return w[b + L.BALANCE] + w[b + L.CREDIT]
 
 
 @part
 def remaining(w, r):
-    """What of a payment is not settled."""
+    """The unsettled amount of a payment, in cents."""
     return w[r + L.LEFT] * w[r + L.SIZE] + w[r + L.REST]
 
 
 @part
 def front(w, r):
-    """The amount of its first unsettled piece."""
+    """The amount of a payment's first unsettled piece, in cents."""
     return w[r + L.SIZE] if w[r + L.LEFT] > 0 else w[r + L.REST]
 
 
 @part
 def front_place(w, r):
-    """The place of that piece among all."""
+    """The place of a payment's first unsettled piece among all."""
     return w[r + L.PIECES] - 1 - w[r + L.LEFT]
 
 

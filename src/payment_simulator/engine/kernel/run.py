@@ -47,10 +47,10 @@ from payment_simulator.policy.fields import ActionKind
 
 @entry
 def run(w, template, events, code, f, a, first, last, ticks, room):
-    """One sample, arrivals `first` to `last` of `a`, in the workspace `w`, with `room` for so many events (-1: none).
+    """Run one sample, arrivals `first` to `last` of `a`, in the workspace `w`, with room for `room` events (-1: none).
 
-    `template` is the head and the banks as they begin, and rates; `events` has five numbers an event; `code` and `f`
-    are trees. What it found is in `w`: the totals of the head, and the rows of the banks.
+    `template` is the head and the banks as they begin, and rates; `events` has five numbers per event; `code` and `f`
+    are the decision trees' program and numbers. The outcome is in `w`: totals in the head, and the rows of the banks.
     """
     simple = _open(w, template, last - first, room)
     if not simple:
@@ -80,7 +80,7 @@ def run(w, template, events, code, f, a, first, last, ticks, room):
 
 @entry
 def run_samples(w, template, events, code, f, a, bounds, begin, end, ticks, found):
-    """Samples one after another; the head and the banks' rows of each go into its row of `found`."""
+    """Run samples one after another; the head and the banks' rows of each go into its row of `found`."""
     registers = f.copy()
     for sample in range(begin, end):
         f[:] = registers
@@ -90,7 +90,7 @@ def run_samples(w, template, events, code, f, a, bounds, begin, end, ticks, foun
 
 @part
 def _open(w, template, count, room):
-    """The first moment of a run; whether every bank releases everything."""
+    """Set up the first moment of a run; True where every bank releases everything."""
     for at in range(len(template)):
         w[at] = template[at]
     w[L.ROWS] = 0 if room >= 0 else -1
@@ -117,14 +117,14 @@ def _open(w, template, count, room):
 
 @part
 def _open_day(w):
-    """Step 1."""
+    """Step 1: lift the release budgets."""
     for bank in range(w[L.BANKS]):
         w[bank_row(bank) + L.BUDGET] = NO_BUDGET
 
 
 @part
 def _apply_scenario_event(w, kind, bank, other, amount):
-    """Step 2: a transfer, or collateral."""
+    """Step 2: apply a transfer, or a change of collateral, or record that it was skipped."""
     b = bank_row(bank)
     if kind == EventKind.Transfer:
         if amount > spendable_liquidity(w, b):
@@ -144,7 +144,7 @@ def _apply_scenario_event(w, kind, bank, other, amount):
 
 @part
 def _release_all(w, a, first, begin, end):
-    """Steps 3 to 6 where every bank releases everything; how many."""
+    """Steps 3 to 6 where every bank releases everything; the count."""
     for index in range(begin, end):
         at = index * L.ARRIVAL_COLUMNS
         w[bank_row(a[at + L.A_SENDER]) + L.ARRIVED] += 1
@@ -164,7 +164,7 @@ def _release_all(w, a, first, begin, end):
 
 @part
 def _arrive(w, a, first, begin, end):
-    """Step 3: into Queue 1, but for banks that release everything."""
+    """Step 3: put arrivals into Queue 1, but for banks that release everything."""
     for index in range(begin, end):
         at, p = index * L.ARRIVAL_COLUMNS, index - first
         sender = a[at + L.A_SENDER]
@@ -186,7 +186,7 @@ def _arrive(w, a, first, begin, end):
 
 @part
 def _decide(w, f, code, a, first, begin, end):
-    """Step 6: what is released, as keys of queue order, unsorted; how many."""
+    """Step 6: collect what is released, as keys of queue order, unsorted; the count."""
     count = L.ZERO
     for index in range(begin, end):
         at = index * L.ARRIVAL_COLUMNS
@@ -212,7 +212,7 @@ def _decide(w, f, code, a, first, begin, end):
 
 @part
 def _release_urgent(w, count):
-    """What Deadline banks release, and in order of banks what is urgent at LiquidityAware ones; how many of each."""
+    """Release what is urgent at Deadline banks, and list by bank what is at LiquidityAware ones; the count of each."""
     urgent, p = L.ZERO, w[w[L.URGENT_AT] + w[L.TICK]]
     while p != L.NONE:
         r = payment_row(w, p)
@@ -231,7 +231,7 @@ def _release_urgent(w, count):
 
 @part
 def _record_holds(w, a, first, begin, end, bank):
-    """What a built-in policy holds is said once, as it arrives."""
+    """Record what a built-in policy holds, once, as it arrives."""
     for index in range(begin, end):
         if a[index * L.ARRIVAL_COLUMNS + L.A_SENDER] == bank:
             r = payment_row(w, index - first)
@@ -241,7 +241,7 @@ def _record_holds(w, a, first, begin, end, bank):
 
 @part
 def _settle_releases(w, a, first, last, ticks, count):
-    """Step 7: all releases once, in queue order."""
+    """Step 7: try all releases once, in queue order."""
     sort_keys(w, w[L.RELEASED_AT], count)
     for index in range(count):
         p = w[w[L.RELEASED_AT] + index] & L.KEY_MASK
@@ -256,7 +256,7 @@ def _settle_releases(w, a, first, last, ticks, count):
 
 @part
 def _settle_new(w, a, first, p):
-    """Step 7, of a payment that never waited; whether it settled."""
+    """Step 7, for a payment that never waited; True where it settled."""
     at = (first + p) * L.ARRIVAL_COLUMNS
     sender, receiver, amount = a[at + L.A_SENDER], a[at + L.A_RECEIVER], a[at + L.A_AMOUNT]
     b = bank_row(sender)
@@ -273,7 +273,7 @@ def _settle_new(w, a, first, p):
 
 @part
 def _settle_known(w, p):
-    """Step 7, of a payment that was in Queue 1: each piece in turn, what does not fit to Queue 2."""
+    """Step 7, for a payment that was in Queue 1: each piece in turn, what does not fit to Queue 2."""
     r = payment_row(w, p)
     b = bank_row(w[r + L.SENDER])
     while front(w, r) <= spendable_liquidity(w, b):
@@ -294,7 +294,7 @@ def _settle_known(w, p):
 
 @part
 def _work_queue2(w):
-    """Steps 8 and 9."""
+    """Steps 8 and 9: retry the central queue, then offset."""
     if w[L.LISTED] > 0:
         _retry_queue2(w)
     if w[L.CENTRAL_SIZE] > 0:
@@ -306,7 +306,7 @@ def _work_queue2(w):
 
 @part
 def _retry_queue2(w):
-    """While any fits, the first in queue order."""
+    """Settle the first in queue order, while any fits."""
     for at in range(w[L.LISTED_AT], w[L.LISTED_AT] + w[L.LISTED]):
         w[bank_row(w[at]) + L.CANDIDATE] = find_candidate(w, w[at])
     while True:

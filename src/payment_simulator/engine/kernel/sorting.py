@@ -1,4 +1,4 @@
-"""Sorting in place."""
+"""Sorting of numbers in place."""
 
 from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.jit import part

@@ -13,7 +13,7 @@ NO_BUDGET = 2**62
 
 
 def workspace_size(head: int, banks: int, payments: int, ticks: int, has_pairs: bool, room: int) -> int:
-    """How many numbers a run needs at the most; the system gives memory only to those that are written."""
+    """The most numbers (int64) that a run needs; the system gives memory only to those that are written."""
     pairs = 0 if not has_pairs else banks * banks if banks * banks <= L.DENSE_PAIRS else payments
     waiting = payments * (L.PAYMENT_COLUMNS + 3) + 2 * ticks + L.LAYERS * (banks + 4 * payments + 2 * banks)
     pair_columns = L.PAIR_COLUMNS + L.PRIORITIES + 1
@@ -23,13 +23,13 @@ def workspace_size(head: int, banks: int, payments: int, ticks: int, has_pairs: 
 
 @part
 def credit_with(w, b, posted):
-    """How far below 0 a bank's balance may go with so much collateral."""
+    """The cents that a bank's balance may go below 0 with `posted` cents of collateral."""
     return w[b + L.CAP] + product(w, posted, w[b + L.AFTER_HAIRCUT], L.ZERO)
 
 
 @part
 def set_posted(w, b, posted):
-    """A bank has so much collateral posted."""
+    """Set a bank's posted collateral, and what follows from it."""
     w[b + L.POSTED] = posted
     w[b + L.CREDIT] = credit_with(w, b, posted)
     w[b + L.COLLATERAL_COST] = share(w, posted, w[L.COLLATERAL_RATE])
@@ -37,7 +37,7 @@ def set_posted(w, b, posted):
 
 @part
 def post(w, bank, amount):
-    """Post so much more collateral; below 0, withdraw it."""
+    """Post `amount` more cents of collateral; below 0, withdraw them."""
     if amount == 0:
         return
     record_event(
@@ -57,7 +57,7 @@ def post(w, bank, amount):
 
 @part
 def prepare(w, a, first, last, ticks):
-    """Make what waiting payments need: rows, places in trees, calendars and, for offsets, pairs."""
+    """Make what waiting payments need: rows, places in segment trees, calendars and, for offsets, pairs."""
     count, banks = last - first, w[L.BANKS]
     at = w[L.URGENT_KEYS_AT] + count
     w[L.PAYMENTS_AT] = at
@@ -87,28 +87,28 @@ def prepare(w, a, first, last, ticks):
 
 @part
 def _make_places(w, a, first, count):
-    """A place in its sender's trees for each payment, in sequence."""
+    """Give each payment a place in its sender's segment trees, in sequence."""
     for bank in range(w[L.BANKS]):
         w[bank_row(bank) + L.SEGMENT_TREE_SIZE] = 0
     for p in range(count):
         b = bank_row(a[(first + p) * L.ARRIVAL_COLUMNS + L.A_SENDER])
         w[w[L.PLACE_OF_AT] + p] = w[b + L.SEGMENT_TREE_SIZE]
         w[b + L.SEGMENT_TREE_SIZE] += 1
-    places = trees = 0
+    places = nodes = 0
     for bank in range(w[L.BANKS]):
         b = bank_row(bank)
         w[b + L.PLACES] = places
-        w[b + L.SEGMENT_TREE] = trees
+        w[b + L.SEGMENT_TREE] = nodes
         size = 1
         while size < w[b + L.SEGMENT_TREE_SIZE]:
             size *= 2
         places += w[b + L.SEGMENT_TREE_SIZE]
         w[b + L.SEGMENT_TREE_SIZE] = size
-        trees += 2 * size
+        nodes += 2 * size
     for p in range(count):
         b = bank_row(a[(first + p) * L.ARRIVAL_COLUMNS + L.A_SENDER])
         w[w[L.AT_PLACE_AT] + w[b + L.PLACES] + w[w[L.PLACE_OF_AT] + p]] = p
-    w[L.LAYER_SIZE] = trees
+    w[L.LAYER_SIZE] = nodes
 
 
 @part
@@ -131,7 +131,7 @@ def _make_pairs(w, a, first, count):
 
 @part
 def _make_sparse_pairs(w, a, first, count):
-    """Those that have payments, by sender, then receiver."""
+    """Open the pairs that have payments, by sender, then receiver."""
     banks, keys = w[L.BANKS], w[L.URGENT_KEYS_AT]
     for p in range(count):
         at = (first + p) * L.ARRIVAL_COLUMNS

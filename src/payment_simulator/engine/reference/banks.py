@@ -35,22 +35,22 @@ class Bank:
     peak_queue2: int = 0
 
     def credit(self, posted: int) -> int:
-        """How far below 0 the balance may go with so much collateral."""
+        """The cents that the balance may go below 0 with `posted` cents of collateral."""
         return self.agent.unsecured_cap + int(posted * (1 - exact(self.agent.collateral_haircut)) // 1)
 
     @property
     def spendable_liquidity(self) -> int:
-        """The most that it can pay now."""
+        """The most that it can pay now, in cents."""
         return self.balance + self.credit(self.posted)
 
     @property
     def credit_used(self) -> int:
-        """What the balance is below 0."""
+        """The cents that the balance is below 0."""
         return max(0, -self.balance)
 
 
 def allocation(agent: Agent, policy: Policy) -> int:
-    """What a bank borrows of its pool: the policy's fraction of it, else the bank's own."""
+    """The cents that a bank borrows of its pool: the policy's fraction of it, else the bank's own."""
     fraction = exact(agent.liquidity_allocation_fraction) if policy.fraction is None else policy.fraction
     return int(agent.liquidity_pool * fraction // 1)
 

@@ -1,4 +1,4 @@
-"""What a tick costs, in exact fractions of a cent until it is charged."""
+"""Costs of a tick, in exact fractions of a cent until they are charged."""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -22,7 +22,7 @@ def penalty_of(penalty: Penalty, amount: int) -> int:
 
 
 def delay_of(rates: CostRates, item: Item) -> Fraction:
-    """What one tick of waiting costs, in cents, exactly."""
+    """The cost of one tick of waiting, in cents, exactly."""
     priority, times = item.payment.arrival_priority, rates.priority_delay_multipliers
     band = times.low_multiplier
     if priority >= 4:

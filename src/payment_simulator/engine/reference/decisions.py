@@ -1,4 +1,4 @@
-"""What the reference engine's banks decide, and the fields by which their decision trees do."""
+"""Decisions of the reference engine's banks, and the fields that their decision trees see."""
 
 from collections.abc import Mapping, Sequence
 

@@ -18,7 +18,7 @@ class CycleSearch:
 
     @property
     def goes_on(self) -> bool:
-        """Whether it may settle and visit more."""
+        """True while it may settle and visit more."""
         return self.cycles_left > 0 and self.edges_left > 0
 
     def find(

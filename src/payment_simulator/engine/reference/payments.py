@@ -26,7 +26,7 @@ class Payment:
 
 @dataclass(eq=False)
 class Item:
-    """What is settled at once: a payment, or a piece of one that was split."""
+    """A unit of settlement: a payment, or a piece of one that was split."""
 
     payment: Payment
     piece: int

@@ -43,7 +43,7 @@ class Run:
         self._unsettled: list[Item] = []
 
     def go(self, work_budget: float = math.inf) -> float:
-        """All ticks, one after another; of the `work_budget` what is left, below 0 where it ended before the last tick.
+        """Run tick after tick; return what is left of `work_budget`, below 0 where it ended before the last tick.
 
         The budget counts payments that wait a tick, and banks in a tick: some ten microseconds each.
         """
@@ -73,7 +73,7 @@ class Run:
         return work_budget
 
     def _work_of_tick(self) -> float:
-        """What waits is walked for its costs, and looked through for each bank, and for offsets again and again."""
+        """The work of this tick: what waits is walked for costs, and looked through per bank and for each offset."""
         banks, payments = len(self.banks), len(self._unsettled) + len(self._arriving.get(self._tick, ()))
         work = banks + payments + LOOK * (self._looks + banks * payments)
         self._looks = 0
@@ -109,7 +109,7 @@ class Run:
             self._post(number, delta)
 
     def _post(self, number: int, delta: int) -> None:
-        """Post so much collateral, or withdraw it."""
+        """Post `delta` cents of collateral; below 0, withdraw them."""
         self.banks[number].posted += delta
         if delta:
             kind = EventKind.CollateralPosted if delta > 0 else EventKind.CollateralWithdrawn
@@ -150,7 +150,7 @@ class Run:
     # Step 6
 
     def _decisions(self) -> list[Item]:
-        """What all banks release. None of them sees what another decides."""
+        """The items that all banks release. None of them sees what another decides."""
         released: list[Item] = []
         for bank in self.banks:
             waiting, bank.queue1 = bank.queue1, []
@@ -240,7 +240,7 @@ class Run:
             sides[payer].pop()
 
     def _queued(self, sender: int, receiver: int) -> list[Item]:
-        """What is in Queue 2 from one bank to another, in queue order."""
+        """The items in Queue 2 from one bank to another, in queue order."""
         self._looks += len(self.queue2)
         return [i for i in self.queue2 if i.payment.sender == sender and i.payment.receiver == receiver]
 
@@ -264,7 +264,7 @@ class Run:
         return edges
 
     def _covers(self, cycle: Sequence[Item]) -> bool:
-        """Whether every bank in it can pay what it loses in it."""
+        """True where every bank of a cycle can pay what it loses in it."""
         return all(
             item.amount - before.amount <= self.banks[item.payment.sender].spendable_liquidity
             for before, item in zip([cycle[-1], *cycle], cycle, strict=False)
