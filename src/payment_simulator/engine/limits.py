@@ -9,7 +9,7 @@ import numpy as np
 
 from labledger.errors import ConfigError
 from payment_simulator.engine.kernel.lowering import delay_rates, delay_unit
-from payment_simulator.engine.vocabulary import Cost
+from payment_simulator.engine.vocabulary import RATES_PER_DAY, RATES_PER_TICK, Cost
 from payment_simulator.policy.builtin import Policy, Trees
 from payment_simulator.policy.tree import Branch, Node
 from payment_simulator.scenario.arrivals import Arrivals
@@ -88,7 +88,7 @@ def _largest_value(arrivals: Arrivals) -> int:
 def _of_money(scenario: Scenario) -> Iterator[tuple[int, str]]:
     """The most that all money may be, and what to reduce where it is more."""
     rates, ticks = scenario.cost_rates, scenario.simulation.ticks
-    for name in ("liquidity_cost_per_tick_bps", "overdraft_bps_per_tick", "collateral_cost_per_tick_bps"):
+    for name in ("liquidity_cost_per_tick_bps", *RATES_PER_TICK):
         if not (bps := getattr(rates, name)):
             continue
         limit = _largest_amount(exact(bps) / BPS * ticks)
@@ -106,7 +106,8 @@ def _of_payments(scenario: Scenario, policies: Sequence[Policy], money: int) -> 
     if any(isinstance(policy, Trees) for policy in policies):
         yield LARGEST_IN_A_TREE - money, "decision trees count to 2^53 cents only: reduce amounts, balances or credit"
     reduce = "it could overflow: reduce it, give it fewer digits, or reduce amounts"
-    yield _largest_amount(exact(rates.eod_borrowing_bps) / BPS * days), f"cost_rates.eod_borrowing_bps: {reduce}"
+    for name in RATES_PER_DAY:
+        yield _largest_amount(exact(getattr(rates, name)) / BPS * days), f"cost_rates.{name}: {reduce}"
     for name, times in (("deadline_penalty", 1), ("eod_penalty_per_transaction", days)):
         if isinstance(rule := getattr(rates, name), RatePenalty):
             yield _largest_amount(exact(rule.bps_per_event) / BPS * times), f"cost_rates.{name}: {reduce}"

@@ -18,6 +18,11 @@ class Cost(IntEnum):
 
 COSTS = tuple(kind.name.lower() for kind in Cost)
 
+RATES_PER_TICK = ("overdraft_bps_per_tick", "collateral_cost_per_tick_bps")
+"""Rates of `cost_rates` in bps per tick, on money that a bank has or uses."""
+RATES_PER_DAY = ("eod_borrowing_bps",)
+"""Rates of `cost_rates` in bps per day, on payments that are unsettled at its end."""
+
 
 class EventKind(IntEnum):
     """Rows of the event table. `agent` is the bank that pays, or that it happens to."""

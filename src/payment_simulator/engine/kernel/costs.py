@@ -14,6 +14,9 @@ from payment_simulator.engine.kernel.rows import bank_row, payment_row, remainin
 from payment_simulator.engine.kernel.sorting import sort_keys
 from payment_simulator.engine.vocabulary import Cost, EventKind
 
+OVERDRAFT_RATE = L.RATE_PLACES["overdraft_bps_per_tick"]
+BORROWING_RATE = L.RATE_PLACES["eod_borrowing_bps"]
+
 
 @part
 def close_tick(w, tick):
@@ -37,7 +40,7 @@ def close_tick(w, tick):
                 w, EventKind.EndOfDay, bank, L.NONE, L.NONE, L.NONE, w[b + L.UNSETTLED_VALUE], w[b + L.UNSETTLED_ITEMS]
             )
             _charge(w, bank, Cost.EOD_PENALTY, w[b + L.EOD_PENALTIES])
-            _charge(w, bank, Cost.EOD_BORROWING, share(w, w[b + L.UNSETTLED_VALUE], w[L.BORROWING_RATE]))
+            _charge(w, bank, Cost.EOD_BORROWING, share(w, w[b + L.UNSETTLED_VALUE], w[BORROWING_RATE]))
 
 
 @part
@@ -73,7 +76,7 @@ def _accrue(w, bank, b):
     _charge(w, bank, Cost.LIQUIDITY, w[b + L.LIQUIDITY_COST])
     if w[b + L.BALANCE] < 0:
         w[b + L.PEAK_CREDIT] = max(w[b + L.PEAK_CREDIT], -w[b + L.BALANCE])
-        _charge(w, bank, Cost.OVERDRAFT, share(w, -w[b + L.BALANCE], w[L.OVERDRAFT_RATE]))
+        _charge(w, bank, Cost.OVERDRAFT, share(w, -w[b + L.BALANCE], w[OVERDRAFT_RATE]))
     _charge(w, bank, Cost.COLLATERAL, w[b + L.COLLATERAL_COST])
     if w[b + L.WEIGHT] > 0:
         _charge(w, bank, Cost.DELAY, share(w, w[b + L.WEIGHT], w[L.DELAY_RATE]))

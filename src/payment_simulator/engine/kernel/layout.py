@@ -14,7 +14,7 @@ from enum import IntEnum, auto
 import numpy as np
 
 from payment_simulator.engine.kernel.rates import LIMB_BITS
-from payment_simulator.engine.vocabulary import Cost, EventColumn
+from payment_simulator.engine.vocabulary import RATES_PER_DAY, RATES_PER_TICK, Cost, EventColumn
 from payment_simulator.policy.fields import COST_FIELDS, FIELDS
 from payment_simulator.policy.tree import MAX_DEPTH
 from payment_simulator.scenario.arrivals import COLUMNS
@@ -55,9 +55,9 @@ LIMB_SHIFT, LIMB_MASK, HALF = _numbers(LIMB_BITS, 2**LIMB_BITS - 1, 2 ** (LIMB_B
 # for a priority, before and after the deadline
 _head = _Places()
 (
-    BANKS, TICKS_PER_DAY, DEFERRED, BILATERAL, CYCLES, MAX_CYCLE_LENGTH, MAX_CYCLES, FRICTION, OVERDRAFT_RATE,
-    COLLATERAL_RATE, BORROWING_RATE, DELAY_RATE,
-) = _head.take(12)  # fmt: skip
+    BANKS, TICKS_PER_DAY, DEFERRED, BILATERAL, CYCLES, MAX_CYCLE_LENGTH, MAX_CYCLES, FRICTION, DELAY_RATE,
+) = _head.take(9)  # fmt: skip
+RATE_PLACES = {name: _head.take_room(1) for name in (*RATES_PER_TICK, *RATES_PER_DAY)}
 DEADLINE_RULE, EOD_RULE = _head.take_room(2), _head.take_room(2)
 DELAY_TIMES = _head.take_room(2 * PRIORITIES)
 # then what a run counts, then where things begin

@@ -22,11 +22,6 @@ from payment_simulator.scenario.schema import Agent, FixedPenalty, Penalty, Rate
 
 Ints = NDArray[np.int64]
 
-BPS_RATES = {
-    L.OVERDRAFT_RATE: "overdraft_bps_per_tick",
-    L.COLLATERAL_RATE: "collateral_cost_per_tick_bps",
-    L.BORROWING_RATE: "eod_borrowing_bps",
-}
 PENALTIES = {L.DEADLINE_RULE: "deadline_penalty", L.EOD_RULE: "eod_penalty_per_transaction"}
 """Places in the head of what `cost_rates` names so."""
 
@@ -112,7 +107,7 @@ def _head(scenario: Scenario, places: _Rates) -> Ints:
     head[L.MAX_CYCLE_LENGTH] = lsm.max_cycle_length
     head[L.MAX_CYCLES] = lsm.max_cycles_per_tick
     head[L.FRICTION] = rates.split_friction_cost
-    for at, name in BPS_RATES.items():
+    for name, at in L.RATE_PLACES.items():
         head[at] = places.add(exact(getattr(rates, name)) / BPS, f"cost_rates.{name}")
     for at, name in PENALTIES.items():
         head[at : at + 2] = _rule(getattr(rates, name), f"cost_rates.{name}", places)

@@ -10,6 +10,7 @@ from payment_simulator.engine.kernel.sorting import sort_keys
 from payment_simulator.engine.vocabulary import EventKind
 
 NO_BUDGET = 2**62
+COLLATERAL_RATE = L.RATE_PLACES["collateral_cost_per_tick_bps"]
 
 
 def workspace_size(head: int, banks: int, payments: int, ticks: int, has_pairs: bool, room: int) -> int:
@@ -32,7 +33,7 @@ def set_posted(w, b, posted):
     """Set a bank's posted collateral, and what follows from it."""
     w[b + L.POSTED] = posted
     w[b + L.CREDIT] = credit_with(w, b, posted)
-    w[b + L.COLLATERAL_COST] = share(w, posted, w[L.COLLATERAL_RATE])
+    w[b + L.COLLATERAL_COST] = share(w, posted, w[COLLATERAL_RATE])
 
 
 @part
