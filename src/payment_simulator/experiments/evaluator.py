@@ -11,8 +11,8 @@ from labledger.errors import ConfigError
 from payment_simulator.engine.simulate import prepare, simulate_batch
 from payment_simulator.engine.vocabulary import COSTS
 from payment_simulator.experiments.config import Evaluation
-from payment_simulator.experiments.proposers.protocol import PolicyDocument
 from payment_simulator.policy.builtin import Policy
+from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.policy.policies import read_policy
 from payment_simulator.scenario.arrivals import Arrivals, draw_arrivals, resample_arrivals
 from payment_simulator.scenario.schema import Scenario

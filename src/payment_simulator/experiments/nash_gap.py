@@ -9,7 +9,7 @@ from labledger.intervals import mean_interval
 from payment_simulator.experiments.config import AllowedParameter
 from payment_simulator.experiments.evaluator import Cents, Evaluator, Profile, Purpose, mean_cents
 from payment_simulator.experiments.parameters import grid, value_of, with_value
-from payment_simulator.experiments.proposers.protocol import PolicyDocument
+from payment_simulator.policy.documents import PolicyDocument
 
 
 @dataclass(frozen=True, order=True)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from payment_simulator.experiments.config import AllowedParameter, PolicyConstraints
-from payment_simulator.experiments.proposers.protocol import PolicyDocument
 from payment_simulator.policy.builtin import Trees
+from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.policy.policies import BUILTIN_PARAMETERS, FRACTION, read_policy
 from payment_simulator.scenario.schema import Agent
 

@@ -9,7 +9,7 @@ from labledger.yaml_files import Location, did_you_mean
 from payment_simulator.engine.events import read_arrivals
 from payment_simulator.experiments.config import ExperimentConfig
 from payment_simulator.experiments.evaluator import Evaluator
-from payment_simulator.experiments.proposers.protocol import PolicyDocument
+from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.policy.policies import policies_of
 from payment_simulator.scenario.arrivals import COLUMNS, Arrivals, arrivals_from
 from payment_simulator.scenario.loader import read_scenario

@@ -18,9 +18,9 @@ from payment_simulator.experiments.persistence import (
     ExperimentRepository,
     IterationRecord,
 )
-from payment_simulator.experiments.proposers.protocol import PolicyDocument
 from payment_simulator.experiments.runner.state import by_iteration, tokens_of
 from payment_simulator.experiments.setup import ExperimentSetup
+from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.policy.policies import read_policy
 
 LATEST = "latest"

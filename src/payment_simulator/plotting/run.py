@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labledger import plotting
-from payment_simulator.engine.vocabulary import ROW, EventKind
+from payment_simulator.engine.vocabulary import EventColumn, EventKind
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,7 +38,7 @@ def draw(outcome: "Outcome", scenario: "Scenario", path: Path) -> None:
 
 def _figure(outcome: "Outcome", scenario: "Scenario") -> "Figure":
     ticks, names = scenario.simulation.ticks, outcome.agent_ids
-    rows = outcome.rows if outcome.rows is not None else np.empty((0, len(ROW)), dtype=np.int64)
+    rows = outcome.rows if outcome.rows is not None else np.empty((0, len(EventColumn)), dtype=np.int64)
     height_in = plotting.panel_height(len(names))
     figure, (balances, queues, costs) = plotting.stacked_panels([height_in, plotting.PANEL_IN, height_in])
     opening = np.array([agent.opening_balance for agent in scenario.agents_by_id()])

@@ -12,9 +12,9 @@ from typing import Any
 from labledger.yaml_files import did_you_mean
 from payment_simulator.experiments.config import ALL_REGISTERS, AllowedParameter, PolicyConstraints
 from payment_simulator.experiments.parameters import written
-from payment_simulator.experiments.proposers.protocol import PolicyDocument, UnusableAnswerError
+from payment_simulator.experiments.proposers.protocol import UnusableAnswerError
 from payment_simulator.policy.builtin import Policy
-from payment_simulator.policy.documents import document_of
+from payment_simulator.policy.documents import PolicyDocument, document_of
 from payment_simulator.policy.fields import (
     ACTIONS,
     FIELDS,

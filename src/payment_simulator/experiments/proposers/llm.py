@@ -19,9 +19,9 @@ from payment_simulator.experiments.proposers.protocol import (
     DecisionContext,
     EndpointError,
     Interaction,
-    PolicyDocument,
     UnusableAnswerError,
 )
+from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.scenario.loader import parse_json
 
 if TYPE_CHECKING:

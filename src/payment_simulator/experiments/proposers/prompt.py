@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from payment_simulator.experiments.config import ALL_REGISTERS, AllowedParameter, PolicyConstraints
-from payment_simulator.experiments.proposers.protocol import Attempt, DecisionContext, PolicyDocument
+from payment_simulator.experiments.proposers.protocol import Attempt, DecisionContext
+from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.policy.fields import (
     ACTION_MEANINGS,
     ACTIONS,

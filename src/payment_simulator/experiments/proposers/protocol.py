@@ -6,10 +6,8 @@ from typing import Any, Protocol
 
 from labledger.errors import LabledgerError
 from payment_simulator.experiments.config import PolicyConstraints
+from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.scenario.schema import Scenario
-
-PolicyDocument = dict[str, Any]
-"""A policy as a scenario has it: `{type: Fifo, parameters: {…}}`, or a document of trees."""
 
 
 class UnusableAnswerError(LabledgerError):

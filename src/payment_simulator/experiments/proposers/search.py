@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 
 from payment_simulator.experiments.config import AllowedParameter
 from payment_simulator.experiments.parameters import declared, fitted, grid, range_of, value_of, with_value
-from payment_simulator.experiments.proposers.protocol import DecisionContext, PolicyDocument
+from payment_simulator.experiments.proposers.protocol import DecisionContext
+from payment_simulator.policy.documents import PolicyDocument
 
 COARSEST, FINEST = 40, 1_000
 """Around the best of the grid it is searched in steps of these parts of the range: from half the grid's on, halved."""

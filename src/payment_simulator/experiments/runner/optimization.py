@@ -16,7 +16,6 @@ from payment_simulator.experiments.proposers.prompt import prompt_for
 from payment_simulator.experiments.proposers.protocol import (
     DecisionContext,
     Interaction,
-    PolicyDocument,
     Proposer,
     UnusableAnswerError,
 )
@@ -24,6 +23,7 @@ from payment_simulator.experiments.proposers.search import SearchProposer
 from payment_simulator.experiments.runner.ending import gap_of
 from payment_simulator.experiments.runner.state import Answer, ExperimentState
 from payment_simulator.experiments.runner.verbose import RunLog
+from payment_simulator.policy.documents import PolicyDocument
 
 RETRIES = 3
 """Number of retries of a proposer that is not a configured model."""

@@ -10,8 +10,9 @@ from typing import Any, Self
 
 from payment_simulator.experiments.config import ExperimentConfig
 from payment_simulator.experiments.persistence import EventRecord
-from payment_simulator.experiments.proposers.protocol import Attempt, PolicyDocument
+from payment_simulator.experiments.proposers.protocol import Attempt
 from payment_simulator.experiments.setup import ExperimentSetup
+from payment_simulator.policy.documents import PolicyDocument
 
 
 @dataclass(frozen=True)

@@ -122,15 +122,15 @@ def test_an_observed_day_is_read_from_the_events_of_a_run(scenario, tmp_path):
 def test_a_file_that_is_no_observed_day_is_refused(scenario, tmp_path):
     path = tmp_path / "day.parquet"
     path.write_text("no parquet")
-    with pytest.raises(ConfigError, match=r"day\.parquet: no event table"):
+    with pytest.raises(ConfigError, match=r"day\.parquet: not an event table"):
         read_arrivals(path, scenario)
-    with pytest.raises(ConfigError, match="no event table"):
+    with pytest.raises(ConfigError, match="not an event table"):
         read_arrivals(tmp_path / "nosuch.parquet", scenario)
     write_events(play(scenario).events(), scenario, path)
-    with pytest.raises(ConfigError, match="'B' is no bank of the scenario"):
+    with pytest.raises(ConfigError, match="unknown bank 'B'"):
         read_arrivals(path, make_scenario({"A": {}, "C": {}}, ticks=8))
     pq.write_table(pq.read_table(path).drop(["deadline"]), path)
-    with pytest.raises(ConfigError, match="no event table"):
+    with pytest.raises(ConfigError, match="not an event table"):
         read_arrivals(path, scenario)
 
 

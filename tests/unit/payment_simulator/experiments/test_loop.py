@@ -186,7 +186,7 @@ def test_a_policy_whose_cost_cannot_be_counted_is_refused_and_the_run_goes_on(ru
     assert result.final_costs == 2_000
     refused = next(event.event_data for event in events if event.event_type == "policy_rejected")
     assert (refused["final"], refused["old_cost"]) == (False, None)
-    assert "'Fly' is no action of a payment_tree" in refused["reason"]
+    assert "unknown action 'Fly' of a payment_tree" in refused["reason"]
 
 
 def test_the_gap_is_worked_out_when_it_is_asked_for(run):

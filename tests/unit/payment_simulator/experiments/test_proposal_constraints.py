@@ -138,8 +138,8 @@ def test_every_violation_is_reported_at_once_those_of_the_grammar_too():
     )
     assert lines == [
         "verison: unknown key (did you mean version?)",
-        "payment_tree.condition.left.field: 'ballance' is no field of a payment_tree (did you mean balance?)",
-        "payment_tree.on_true.action: 'Relese' is no action of a payment_tree (did you mean Release?)",
+        "payment_tree.condition.left.field: unknown field 'ballance' of a payment_tree (did you mean balance?)",
+        "payment_tree.on_true.action: unknown action 'Relese' of a payment_tree (did you mean Release?)",
         f"parameters.{FRACTION}: should be from 0.1 to 0.6, found 0.9",
         f"parameters.x: the parameter 'x' is not allowed (known: {FRACTION})",
         "payment_tree.on_false.action: the action 'Drop' is not allowed (known: Release, Hold)",

@@ -354,7 +354,7 @@ def test_a_problem_inside_a_policys_file_names_the_scenarios_line_the_file_and_t
     path = with_policy(tmp_path, json.dumps(POLICY).replace("Hold", "Hodl"))
     assert policy_refusal(path) == [
         "scenario.yaml:4: BANK_A: policy.json: payment_tree.action: "
-        "'Hodl' is no action of a payment_tree (did you mean Hold?)"
+        "unknown action 'Hodl' of a payment_tree (did you mean Hold?)"
     ]
     (tmp_path / "policy.json").write_text("[1]")
     assert policy_refusal(path) == ["scenario.yaml:4: BANK_A: policy.json: should be a section with keys"]
@@ -370,12 +370,12 @@ def test_a_problem_of_a_parameter_beside_a_policys_file_is_the_scenarios(tmp_pat
 def test_a_problem_of_a_policy_in_the_scenario_points_to_its_own_line(tmp_path):
     policy = "    policy:\n      policy_id: p\n      payment_tree:\n        type: action\n        action: Hodl\n"
     (line,) = policy_refusal(written(tmp_path, GOOD.replace("    opening_balance: 100\n", policy)))
-    assert line.startswith("scenario.yaml:8: BANK_A: policy.payment_tree.action: 'Hodl' is no action")
+    assert line.startswith("scenario.yaml:8: BANK_A: policy.payment_tree.action: unknown action 'Hodl'")
 
 
 def test_a_problem_of_a_policy_that_was_set_names_the_argument(tmp_path):
     (line,) = policy_refusal(written(tmp_path), ["agents.BANK_A.policy.type=Fito"])
-    assert line.startswith("--set agents.BANK_A.policy.type: BANK_A: policy.type: 'Fito' is not known")
+    assert line.startswith("--set agents.BANK_A.policy.type: BANK_A: policy.type: unknown policy 'Fito'")
 
 
 @pytest.mark.parametrize(
