@@ -270,7 +270,7 @@ def test_policy_evolution_shows_what_each_bank_held_and_what_was_proposed(sim, c
     shown = sim("policy-evolution", "latest", "--db", castro, "--agent", "BANK_A").stdout
     assert "BANK_A" in shown
     assert "BANK_B" not in shown
-    assert "no bank 'BANK_C'" in refused(sim("policy-evolution", "latest", "--db", castro, "--agent", "BANK_C"))
+    assert "unknown bank 'BANK_C'" in refused(sim("policy-evolution", "latest", "--db", castro, "--agent", "BANK_C"))
 
 
 # Replay
