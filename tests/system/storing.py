@@ -1,4 +1,4 @@
-"""Processes that store experiments in one database, for the trials that have many at once and that kill them."""
+"""Processes that store experiments in one database, for tests that run many at once and that kill them."""
 
 import os
 import signal

@@ -7,7 +7,7 @@ import typer
 
 from labledger.commands import reporting_errors
 
-policy_app = typer.Typer(help="What decision trees may say, and whether one does.", no_args_is_help=True)
+policy_app = typer.Typer(help="Show the fields and actions of decision trees; check a policy.", no_args_is_help=True)
 
 
 @policy_app.command()
@@ -51,7 +51,7 @@ def schema(ctx: typer.Context) -> None:
 def validate(
     ctx: typer.Context, file: Annotated[Path, typer.Argument(help="A policy in JSON.", show_default=False)]
 ) -> None:
-    """Check a policy; every error is told, with its path inside the tree."""
+    """Check a policy; every error is listed, with its path in the tree."""
     from labledger.console import print_answer
     from payment_simulator.policy.policies import load_policy
 
