@@ -68,7 +68,7 @@ def test_a_bank_sees_what_is_charged_and_what_is_not():
     charged, multiplied, free = (
         section(prompt_for(make_context(scenario=scenario), {}), "What is charged")[index] for index in (0, 2, 3)
     )
-    assert charged == "- overdraft_bps_per_tick = 0.8 (bps a tick): of credit_used"
+    assert charged == "- overdraft_bps_per_tick = 0.8 (bps per tick): of credit_used"
     assert '"urgent_multiplier": 2.0' in multiplied
     assert "liquidity_cost_per_tick_bps, " in free
     assert "overdraft" not in free
