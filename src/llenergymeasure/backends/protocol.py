@@ -1,11 +1,63 @@
-"""The one interface of every backend."""
+"""The interfaces of every backend: its checks before a run, and the run."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from labledger.console import Progress
+from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.domain.model import ModelFacts
-from llenergymeasure.domain.requests import Batch, FailedRequest, Request
+from llenergymeasure.domain.requests import Batch, BatchSize, FailedRequest, Prompt, Request
+
+if TYPE_CHECKING:
+    from llenergymeasure.backends.openai.server.server import Server
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What a run gives its backend besides the configuration.
+
+    `corpus` returns the text that a random model's tokenizer is trained on. `progress` shows how long a start takes.
+    `log` takes the output of a server that is launched. This process is `process_index` of `processes` that share the
+    work.
+    """
+
+    corpus: Callable[[], str]
+    progress: Progress
+    log: Path
+    process_index: int = 0
+    processes: int = 1
+
+
+class Gpus(NamedTuple):
+    """The UUIDs of the GPUs that the driver shows; where there are none, `unavailable` is the reason."""
+
+    uuids: tuple[str, ...] = ()
+    unavailable: str | None = None
+
+
+class Checks(Protocol):
+    """What a backend's `checks` module has; nothing is loaded to answer. A problem is a line: found, where, to do."""
+
+    def facts(self) -> list[str]:
+        """Return lines for `llem doctor`; the first says whether the backend is available, or what to install."""
+
+    def problems(self, config: ExperimentConfig, gpus: Gpus) -> Iterable[str]:
+        """Yield what keeps this configuration from running.
+
+        Raises:
+            ConfigError: packages are not installed, without which nothing else can be checked.
+        """
+
+    def prompt_problems(self, config: ExperimentConfig, prompts: Sequence[Prompt]) -> Iterable[str]:
+        """Yield what keeps these prompts from being run."""
+
+    def size_problems(self, config: ExperimentConfig, batch: BatchSize, gpus: Gpus) -> Iterable[str]:
+        """Yield what does not fit: weights that are not the model's, or more memory than there is for `batch`.
+
+        It is asked last, where no other problem was found.
+        """
 
 
 class Backend(Protocol):
@@ -14,6 +66,10 @@ class Backend(Protocol):
     What goes wrong in it is a BackendError, and the call may be made again; after a MemoryExhaustedError, or one
     about the device, it may only be closed.
     """
+
+    @property
+    def server(self) -> "Server | None":
+        """The server that is measured; None where the model runs in this process."""
 
     def weight_files(self) -> tuple[Path, ...]:
         """The local files that `load` will read; none where they are not known before."""

@@ -310,6 +310,11 @@ class ExperimentResult(Document):
         return (self.end_time - self.start_time).total_seconds()
 
     @property
+    def has_load(self) -> bool:
+        """True of a server's result: its configuration has a `load`, under which requests may fail."""
+        return "load" in self.effective_config
+
+    @property
     def tokens_per_joule(self) -> float | None:
         """Tokens (input and output) a joule; 0.0 when the energy is 0, None when it is unknown."""
         if self.total_energy_j is None or self.total_tokens is None:

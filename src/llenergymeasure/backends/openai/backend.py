@@ -22,6 +22,7 @@ from llenergymeasure.backends.openai.load.driver import drive
 from llenergymeasure.backends.openai.load.token_times import load_tokenizer
 from llenergymeasure.backends.openai.server.server import Server
 from llenergymeasure.backends.openai.settings import api_key, run_keys, stop_rule, strategy, target
+from llenergymeasure.backends.protocol import RunContext
 from llenergymeasure.backends.pytorch.sources import hub_commit
 from llenergymeasure.config.datasets import SyntheticDataset
 from llenergymeasure.config.models import ExperimentConfig
@@ -38,6 +39,11 @@ GONE_AFTER = 20
 
 PROBE_EVERY_S = 1.0
 LOADS_STILL = 503
+
+
+def build(config: ExperimentConfig, context: RunContext) -> "OpenaiBackend":
+    """Return the backend of one run; its server is not started."""
+    return OpenaiBackend(config, context.log, context.corpus, context.progress)
 
 
 class OpenaiBackend:

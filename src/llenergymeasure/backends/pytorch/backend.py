@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from llenergymeasure.backends.protocol import RunContext
 from llenergymeasure.backends.pytorch.clocks import CudaClock, HostClock, StepClock
 from llenergymeasure.backends.pytorch.decoder_shape import decoder_shape
 from llenergymeasure.backends.pytorch.encoding import token_ids
@@ -32,6 +33,11 @@ from llenergymeasure.domain.requests import Batch, Request
 from llenergymeasure.errors import BackendError, ConfigError, MemoryExhaustedError
 
 
+def build(config: ExperimentConfig, context: RunContext) -> "PytorchBackend":
+    """Return the backend of one process of a run."""
+    return PytorchBackend(config, context.corpus, process_index=context.process_index, processes=context.processes)
+
+
 class PytorchBackend:
     """See `backends.protocol.Backend`. Batches are padded on the left and run one after another.
 
@@ -42,6 +48,7 @@ class PytorchBackend:
     def __init__(
         self, config: ExperimentConfig, corpus: Callable[[], str], *, process_index: int = 0, processes: int = 1
     ) -> None:
+        self.server = None
         self._first, self._step = process_index, processes
         self._config = config
         self._corpus = corpus

@@ -365,9 +365,9 @@ import importlib.util, sys
 found = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *rest: None if name == "aiohttp" else found(name, *rest)
 sys.modules["aiohttp"] = None
-from llenergymeasure.cli.doctor import _server_fact
+from llenergymeasure.backends.registry import BACKENDS
 from llenergymeasure import run_experiment
-print(_server_fact()[1])
+print(BACKENDS["openai"].checks().facts()[0])
 try:
     run_experiment(model="m", backend="openai")
 except Exception as error:
