@@ -10,7 +10,7 @@ import pytest
 
 from llenergymeasure.backends.openai.client.http import Client
 from llenergymeasure.backends.openai.client.probe import HealthCheck, get
-from llenergymeasure.backends.openai.client.request_body import Target
+from llenergymeasure.backends.openai.client.request_body import RequestTemplate
 from llenergymeasure.backends.openai.load.arrivals import ClosedLoop, StopRule
 from llenergymeasure.backends.openai.load.driver import drive
 from llenergymeasure.domain.experiment import ExperimentResult
@@ -36,7 +36,7 @@ NO_LLAMA_CPP = "llama.cpp's server is not installed: `make test-slow` builds it,
 
 def serve(server, model, *, endpoint="completions", concurrency=1, prompts=PROMPTS, tokens=TOKENS, **further):
     """The records of these prompts, in their order; a prompt is text or token ids."""
-    target = Target(server.url, model, endpoint, timeout_s=120, further={"temperature": 0, **further})
+    template = RequestTemplate(server.url, model, endpoint, timeout_s=120, extra_body={"temperature": 0, **further})
     requests = [
         Request(index, *((prompt, None) if isinstance(prompt, str) else (None, prompt)), tokens)
         for index, prompt in enumerate(prompts)
@@ -44,8 +44,8 @@ def serve(server, model, *, endpoint="completions", concurrency=1, prompts=PROMP
     records = []
 
     async def run():
-        async with Client(target) as client:
-            await drive(client, map(target.call, requests), ClosedLoop(concurrency), StopRule(), records.append)
+        async with Client(template) as client:
+            await drive(client, map(template.body, requests), ClosedLoop(concurrency), StopRule(), records.append)
 
     asyncio.run(run())
     return sorted(records, key=lambda record: record.index)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunContext:
-    """What a run gives its backend besides the configuration.
+    """The input of a backend besides the configuration.
 
     `corpus` returns the text that a random model's tokenizer is trained on. `progress` shows how long a start takes.
     `log` takes the output of a server that is launched. This process is `process_index` of `processes` that share the
@@ -38,7 +38,7 @@ class Gpus(NamedTuple):
 
 
 class Checks(Protocol):
-    """What a backend's `checks` module has; nothing is loaded to answer. A problem is a line: found, where, to do."""
+    """The functions of a `checks` module; no model is loaded. A problem is one line: where, what, what to do."""
 
     def facts(self) -> list[str]:
         """Return lines for `llem doctor`; the first says whether the backend is available, or what to install."""
@@ -72,23 +72,23 @@ class Backend(Protocol):
         """The server that is measured; None where the model runs in this process."""
 
     def weight_files(self) -> tuple[Path, ...]:
-        """The local files that `load` will read; none where they are not known before."""
+        """Return the local files that `load` will read; none where they are not known before."""
 
     def load(self) -> ModelFacts:
-        """Bring the model to its device."""
+        """Bring the model to its device and return its facts."""
 
     def prepare(self, requests: Sequence[Request]) -> list[str]:
-        """Encode the requests, so that no tokenizer works inside the window; what was cut short, a line each."""
+        """Encode the requests, so that no tokenizer works inside the window; return a line for what was cut short."""
 
     def warmup(self) -> tuple[float, int]:
-        """Run the first batch and leave its output; its latency in seconds and the number of its requests."""
+        """Run the first batch and leave its output; return its latency in seconds and the number of its requests."""
 
     def run(self) -> Generator[Batch | FailedRequest, None, None]:
         """Generate for the prepared requests, in their order; yield each batch when it is finished, and each request
         that a server did not answer. An exception that is thrown in comes out again after what is left to hand over."""
 
     def remarks(self) -> list[str]:
-        """What the last run was not as it should be, a line each."""
+        """Return a line for each way in which the last run was not as it should be."""
 
     def synchronize(self) -> None:
         """Return when the device has nothing left to do."""
@@ -97,7 +97,7 @@ class Backend(Protocol):
         """Begin to watch for the peak of memory: the window is about to open."""
 
     def peak_memory_mb(self) -> float | None:
-        """The peak since `reset_peak_memory`, weights included; None where it cannot be known."""
+        """Return the peak since `reset_peak_memory`, weights included; None where it cannot be known."""
 
     def close(self) -> None:
         """Give the device's memory back; closing twice does nothing."""

@@ -47,7 +47,7 @@ class RandomModelConfig(Section):
 
 
 class DecoderConfig(Section):
-    """How the next token is chosen: greedy, or sampled with `random_seed`."""
+    """The choice of the next token: greedy, or sampled with `random_seed`."""
 
     do_sample: bool = False
     temperature: PositiveFloat = 1.0
@@ -104,11 +104,11 @@ class BaselineConfig(Section):
 
 
 class EnergyConfig(Section):
-    """Where the joules come from: `auto` takes the best source that this machine has."""
+    """The source of the joules: `auto` takes the best source that this machine has."""
 
     source: Literal["auto", "nvml_counter", "nvml_power", "rapl", "zeus", "estimate", "none"] = "auto"
     sampling_hz: Annotated[float, Field(gt=0, le=100, strict=True)] = Field(
-        10.0, description="Reads of a GPU's power and temperature a second; its energy counter has its own pace."
+        10.0, description="Reads of a GPU's power and temperature per second; its energy counter has its own pace."
     )
     sensor_gain: Annotated[float, Field(ge=0, lt=1, strict=True)] | None = Field(
         None, description="Bound on the sensor's gain as a share, from a calibration; default 0.13 (NVML), 0.05 (RAPL)."
@@ -129,7 +129,7 @@ class EnergyConfig(Section):
 
 
 class MeasurementConfig(Section):
-    """Which part of the run the result is of."""
+    """The part of the run that the result is of."""
 
     window: tuple[float, float] | None = Field(
         None, description="Seconds from the start of the measurement: [start, end]. Default: all of it."
@@ -340,25 +340,25 @@ class ExperimentConfig(Section):
 
     @property
     def output_limit(self) -> int:
-        """How many tokens a request may generate; of lengths that are drawn, the longest."""
+        """The most tokens that a request may generate; of lengths that are drawn, the longest."""
         if isinstance(self.dataset, SyntheticDataset):
             return self.dataset.synthetic.longest_output
         return self.max_output_tokens
 
     @property
     def ignores_eos(self) -> bool:
-        """Whether every request generates exactly as many tokens as were asked for."""
+        """True if every request generates exactly as many tokens as were asked for."""
         return self.decoder.ignore_eos or isinstance(self.dataset, SyntheticDataset)
 
 
 class UserConfig(Section):
-    """What belongs to the machine and its user; no part of an experiment or of its hash."""
+    """The settings of the machine and its user; no part of an experiment or of its hash."""
 
     cpu_watts_per_core: PositiveFloat | None = Field(
         None, description="Power of one busy core, for the estimate of energy; default 10, with a bound of 100 %."
     )
     grid_carbon_intensity: Annotated[float, Field(ge=0, strict=True)] | None = Field(
-        None, description="Grams of CO2 equivalent a kWh of this place's grid; without it emissions are unknown."
+        None, description="Grams of CO2 equivalent per kWh of this place's grid; without it emissions are unknown."
     )
     datacenter_pue: Annotated[float, Field(ge=1, strict=True)] = Field(
         1.0, description="Power usage effectiveness of the building, for emissions alone."

@@ -44,7 +44,7 @@ class LoraConfig(Section):
 
 
 class PytorchConfig(Section):
-    """What only the pytorch backend knows."""
+    """Settings of the pytorch backend alone."""
 
     attn_implementation: Literal["sdpa", "eager"] = Field(
         "sdpa", description="Left out, a model whose class does not have sdpa is measured with eager."
@@ -59,5 +59,5 @@ class PytorchConfig(Section):
     )
     revision: str | None = Field(None, description="Branch, tag or commit of a hub model.")
     data_parallel: Positive = Field(
-        1, description="Processes that each hold the model and serve a share of the batches; on GPUs, one a GPU."
+        1, description="Processes that each hold the model and serve a share of the batches; on GPUs, one per GPU."
     )

@@ -1,4 +1,4 @@
-"""What every part of a configuration is made of."""
+"""The base of every section of a configuration, and types of its fields."""
 
 from typing import Annotated, Self
 
@@ -18,7 +18,7 @@ class Section(BaseModel):
 
     @property
     def without_effect(self) -> dict[str, str]:
-        """The fields that the others leave without effect, each with the reason; to write one down is an error."""
+        """Fields that the others leave without effect, each with the reason; to write one down is an error."""
         return {}
 
     @model_validator(mode="after")
@@ -29,7 +29,7 @@ class Section(BaseModel):
         return self
 
     def in_effect(self) -> dict[str, JsonValue]:
-        """What has an effect, defaults filled in: as YAML it is this very configuration."""
+        """Return the fields that have an effect, defaults filled in; as YAML they are this very configuration."""
         without_effect = self.without_effect
         fields = self.model_dump(mode="json", exclude=set(without_effect))
         for name, value in self:

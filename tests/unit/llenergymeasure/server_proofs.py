@@ -45,7 +45,7 @@ def measured(url, **changes):
 
 
 def asked(latency_s=0.0, **changes):
-    """What a server was asked in a run."""
+    """Return the requests that a server got in a run."""
     with RecordingServer(latency_s) as server:
         measured(server.url, **changes)
     return server.asked
@@ -130,7 +130,7 @@ def proves_concurrency(tmp_path, monkeypatch):
 
 
 def apart_s(requests, due_s):
-    """How unevenly requests came after they were due; a few that the machine holds up do not matter."""
+    """Return how unevenly requests came after they were due; a few that the machine holds up do not matter."""
     late_s = [each.came_s - due for each, due in zip(requests, due_s, strict=True)]
     middle_s = statistics.median(late_s)
     return statistics.median(abs(each - middle_s) for each in late_s)
@@ -177,16 +177,16 @@ class Launched:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/v1"
-        self._told = folder / "told.json"
+        self._written = folder / "arguments.json"
         self.program = folder / name
-        constants = f"TOLD, SERVER = {str(self._told)!r}, {inspect.getfile(streaming_server)!r}\n"
+        constants = f"TOLD, SERVER = {str(self._written)!r}, {inspect.getfile(streaming_server)!r}\n"
         self.program.write_text(f"#!{sys.executable}\n{constants}{textwrap.dedent(SERVES)}")
         self.program.chmod(0o755)
 
     @property
     def arguments(self):
-        """What it was started with."""
-        return json.loads(self._told.read_text())[1:]
+        """Return the arguments that it was started with."""
+        return json.loads(self._written.read_text())[1:]
 
 
 def proves_command(tmp_path, monkeypatch):
@@ -198,7 +198,7 @@ def proves_command(tmp_path, monkeypatch):
 
 
 def preset_arguments(tmp_path, monkeypatch, **launch):
-    """What vLLM's own program was given."""
+    """Return the arguments that vLLM's own program was given."""
     server = Launched(tmp_path, "vllm")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     measured(server.url, launch={"preset": "vllm", **launch})

@@ -112,7 +112,7 @@ def _random(config: ExperimentConfig, corpus: str, device: str, dtype: Any) -> t
 
 
 def _pretrained(config: ExperimentConfig, device: str, dtype: Any) -> tuple[Any, Any, str, tuple[str, ...]]:
-    """The model, its tokenizer, its attention, and what to say of its weights."""
+    """Return the model, its tokenizer, its attention, and remarks on its weights."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -140,7 +140,7 @@ def _pretrained(config: ExperimentConfig, device: str, dtype: Any) -> tuple[Any,
 
 
 def _model_class(origin: dict[str, Any]) -> type[Any] | None:
-    """The class that transformers has for a model; None where the model brings its own, or it has none."""
+    """Return the class that transformers has for a model; None where the model brings its own, or it has none."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     if origin["trust_remote_code"]:

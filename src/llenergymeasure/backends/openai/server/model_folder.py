@@ -17,7 +17,7 @@ from llenergymeasure.errors import BackendError, ConfigError
 
 
 def random_model_folder(config: ExperimentConfig, corpus: Callable[[], str]) -> Path:
-    """The folder of the model that the configuration describes, with its tokenizer; made once, in the user's cache.
+    """Return the folder of the configured model, with its tokenizer; it is made once, in the user's cache.
 
     Raises:
         BackendError: it cannot be written.

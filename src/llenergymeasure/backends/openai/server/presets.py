@@ -1,6 +1,6 @@
 """Presets: the commands that start well-known servers. They only build the command and its flags.
 
-A user's further flags are a mapping from a flag's long name, as the server has it but without the dashes, to its value:
+A user's own flags are a mapping from a flag's long name, as the server has it but without the dashes, to its value:
 `max-model-len: 4096` is `--max-model-len 4096`, `true` is the flag alone, a list is the flag with several values.
 """
 
@@ -28,7 +28,7 @@ FLAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 PYTHON = re.compile(r"python(3(\.\d+)?)?")
 LACKS_PACKAGE = 77
 HAS_PACKAGE = f"import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None and {LACKS_PACKAGE})"
-PATIENCE_S = 20.0
+PROBE_S = 20.0
 PLACEHOLDER = re.compile(r"\{(model|host|port)\}")
 
 
@@ -47,12 +47,12 @@ class Preset:
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Other spellings of the flags above."""
     package: str | None = None
-    """What the program needs, of one that Python runs."""
+    """The package that the program needs, if Python runs it."""
     install: str = ""
     """The way to get it, in words."""
 
     def own_flags(self) -> dict[str, str]:
-        """The flags that the preset sets, each with the field of the configuration to use instead."""
+        """Return the flags that the preset sets, each with the field of the configuration to use instead."""
         fields = {
             self.model: "model",
             self.served_name: "openai.model",
@@ -109,7 +109,7 @@ def preset_command(
     seed: int | None = None,
     flags: Mapping[str, JsonValue] | None = None,
 ) -> list[str]:
-    """The command that serves `model`, a hub id or what lies on disk, as `served_name` at `host` and `port`.
+    """Return the command that serves `model`, a hub id or what lies on disk, as `served_name` at `host` and `port`.
 
     What is None is left to the server.
 
@@ -139,7 +139,7 @@ def preset_problems(
     seed: int | None = None,
     flags: Mapping[str, JsonValue] | None = None,
 ) -> Iterator[str]:
-    """What the server's command line cannot say, a line each; `precision` and `seed` are None where nobody asked."""
+    """Yield what the server's command line cannot take, a line each; None of `precision` and `seed`: not asked for."""
     chosen = PRESETS[preset]
     if precision is not None and chosen.dtype is None:
         yield f"precision: {preset} takes it from the model's files; leave it out"
@@ -159,12 +159,12 @@ def preset_problems(
 
 
 def request_name(preset: str, *, model: str, served_name: str | None) -> str:
-    """The name by which requests ask for the model: `served_name` where the server can be told one."""
+    """Return the name by which requests ask for the model: `served_name` where the server can be told one."""
     return model if served_name is None or PRESETS[preset].served_name is None else served_name
 
 
 def runnable() -> list[str]:
-    """The presets whose program is here; of one that Python runs, whose package is."""
+    """Return the presets whose program is here; of one that Python runs, whose package is."""
     return [
         name
         for name, preset in PRESETS.items()
@@ -173,7 +173,7 @@ def runnable() -> list[str]:
 
 
 def find_program(name: str) -> str | None:
-    """Where a program is: on the PATH, or beside this Python, whose environment need not be activated."""
+    """Return the path of a program on the PATH, or beside this Python, whose environment need not be activated."""
     return shutil.which(name) or shutil.which(name, path=os.path.dirname(sys.executable))
 
 
@@ -194,7 +194,7 @@ def _missing_package(command: Sequence[str]) -> str | None:
     package = arguments[1].partition(".")[0]
     asked = [find_program(program) or program, "-c", HAS_PACKAGE, package]
     try:
-        ended = subprocess.run(asked, capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE_S, check=False)  # noqa: S603 - a Python that the user names
+        ended = subprocess.run(asked, capture_output=True, stdin=subprocess.DEVNULL, timeout=PROBE_S, check=False)  # noqa: S603 - a Python that the user names
     except (OSError, subprocess.TimeoutExpired):
         return None  # to start it shows what is wrong
     if ended.returncode != LACKS_PACKAGE:
@@ -203,7 +203,7 @@ def _missing_package(command: Sequence[str]) -> str | None:
 
 
 def missing_program(name: str) -> str | None:
-    """What to do about a program that is not there; None where it is."""
+    """Return what to do about a program that is not there; None where it is."""
     if find_program(name) is not None:
         return None
     where = "is no program that can be run" if os.path.dirname(name) else "is not on the PATH"

@@ -346,7 +346,7 @@ def test_a_model_that_the_server_has_not_is_told_with_those_it_has(measure):
         ({"launch": {"preset": "vllm", "command": ["x"]}}, "name either a command"),
         ({"launch": {"command": ["x"], "flags": {"a": 1}}}, "flags: has no effect on a command"),
         ({"launch": "llamacpp", "precision": "fp16"}, "precision: has no effect with launch.preset: llamacpp"),
-        ({"openai": {"base_url": "localhost:8000"}}, "is no URL of a server"),
+        ({"openai": {"base_url": "localhost:8000"}}, "is not the URL of a server"),
         ({"openai": {"base_url": "http://me:secret@host/v1"}}, "holds a password in a URL"),
         ({"openai": {"base_url": "http://host/v1?key=1"}}, "goes on after the path"),
         ({"openai": {"api_key_env": "sk-1234"}}, "api_key_env"),

@@ -1,4 +1,4 @@
-"""What a server is asked before it is measured: one GET, of that host alone, that ends in time."""
+"""The probe of a server before it is measured: one GET, to that host alone, that ends in time."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ from llenergymeasure.errors import PreFlightError
 
 KEY = "sk-test-4b1d0c77aa"
 OK = b"HTTP/1.1 200 OK\r\n"
-PATIENCE_S = 0.6
+TIMEOUT_S = 0.6
 
 
 @pytest.fixture
@@ -85,8 +85,8 @@ def test_a_server_that_drips_is_left_in_time(listen, pieces):
     url, _ = listen(*pieces or [b""], apart_s=0.1 if pieces else 5.0)
     began_s = time.monotonic()
     with pytest.raises(OSError, match=r"no answer within 0\.6 s"):
-        get(url, None, patience_s=PATIENCE_S)
-    assert PATIENCE_S - 0.01 <= time.monotonic() - began_s < 2.0
+        get(url, None, timeout_s=TIMEOUT_S)
+    assert TIMEOUT_S - 0.01 <= time.monotonic() - began_s < 2.0
 
 
 def test_a_server_that_takes_no_connection_is_left_in_time():
@@ -101,7 +101,7 @@ def test_a_server_that_takes_no_connection_is_left_in_time():
                 waiting.connect_ex(address)
             began_s = time.monotonic()
             with pytest.raises(OSError, match=r"no answer within 0\.6 s"):
-                get(f"http://127.0.0.1:{address[1]}/v1", None, patience_s=PATIENCE_S)
+                get(f"http://127.0.0.1:{address[1]}/v1", None, timeout_s=TIMEOUT_S)
     assert time.monotonic() - began_s < 2.0
 
 

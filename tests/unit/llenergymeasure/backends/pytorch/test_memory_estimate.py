@@ -33,7 +33,7 @@ def sized(weight_bytes, *, size=4):
 
 
 def checked(**changes):
-    """What preflight says, a line each."""
+    """Return the problems that preflight finds, a line each."""
     try:
         preflight.check(tiny_config(**changes), find_sources(), None)
     except PreFlightError as error:

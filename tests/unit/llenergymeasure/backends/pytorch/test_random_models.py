@@ -14,7 +14,7 @@ def folder(tmp_path_factory):
 
 
 def generated(folder, prompt):
-    """What the folder's model says greedily: its tokens and their text."""
+    """Return the tokens that the folder's model generates greedily, and their text."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)

@@ -48,7 +48,7 @@ def config_of(folder, **changes):
 
 
 def checked(config):
-    """What is said before anything is loaded, a line each."""
+    """Return the problems found before anything is loaded, a line each."""
     try:
         preflight.check(config, find_sources(), None)
     except PreFlightError as error:
