@@ -153,7 +153,7 @@ GREEDY = {"repeat_penalty": 1.0}  # it punishes repetition unless told otherwise
 
 @pytest.mark.slow
 @ENDPOINTS
-def test_llama_cpp_answers_with_all_tokens_and_says_no_usage(llama_cpp_server, endpoint):
+def test_llama_cpp_answers_with_all_tokens_and_sends_no_usage(llama_cpp_server, endpoint):
     alone, at_once = (
         serve(llama_cpp_server, "any", endpoint=endpoint, concurrency=number, **GREEDY) for number in (1, 4)
     )
@@ -164,7 +164,7 @@ def test_llama_cpp_answers_with_all_tokens_and_says_no_usage(llama_cpp_server, e
 
 
 @pytest.mark.slow
-def test_llama_cpp_says_what_transformers_serve_says(llama_cpp_server, transformers_server):
+def test_llama_cpp_and_transformers_serve_answer_alike(llama_cpp_server, transformers_server):
     said = texts(serve(llama_cpp_server, "any", **GREEDY))
     assert said == texts(serve(transformers_server, transformers_server.model, **ON_AND_ON))
     assert len(set(said)) > 1

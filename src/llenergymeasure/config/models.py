@@ -11,6 +11,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from labledger.written_keys import refuse_written_keys
 from llenergymeasure.config.datasets import BUILTIN_DATASET, Dataset, SyntheticDataset
+from llenergymeasure.config.precision import Precision
 from llenergymeasure.config.pytorch import OWN_GENERATE_KEYS, LoraConfig, PytorchConfig
 from llenergymeasure.config.section import Name, Positive, PositiveFloat, Section
 from llenergymeasure.config.servers import (
@@ -207,7 +208,7 @@ class ExperimentConfig(Section):
     backend: BackendName = Field(
         "pytorch", description="; ".join(f"{name}: {rules.label}" for name, rules in BACKEND_RULES.items()) + "."
     )
-    precision: Literal["fp32", "fp16", "bf16"] = "bf16"
+    precision: Precision = "bf16"
     device: Literal["auto", "cuda", "cpu"] = "auto"
     dataset: Dataset = Field(
         BUILTIN_DATASET, description="builtin, the path of a .jsonl file, or {synthetic: {input_len, output_len}}."

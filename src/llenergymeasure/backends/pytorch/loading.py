@@ -17,9 +17,8 @@ from llenergymeasure.backends.pytorch.weights import (
 )
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig, RandomModelConfig
 from llenergymeasure.config.paths import local_folder
+from llenergymeasure.config.precision import DTYPES
 from llenergymeasure.errors import BackendError, MemoryExhaustedError
-
-DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
 @dataclass(frozen=True)

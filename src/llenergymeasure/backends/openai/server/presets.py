@@ -13,17 +13,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Literal
 
 from pydantic import JsonValue
 
 from labledger.secret_rules import is_secret_name
 from labledger.written_keys import WRITTEN_DOWN
+from llenergymeasure.config.precision import DTYPES, Precision
 from llenergymeasure.errors import ConfigError
 
-Precision = Literal["fp32", "fp16", "bf16"]
-
-DTYPES: dict[Precision, str] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 FLAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 PYTHON = re.compile(r"python(3(\.\d+)?)?")
 LACKS_PACKAGE = 77
@@ -149,7 +146,7 @@ def preset_problems(
     for name, value in (flags or {}).items():
         plain = name.replace("_", "-").lower()
         if not FLAG.fullmatch(name):
-            yield f"flags: {name!a} is no flag: write its long name without dashes, as in max-model-len"
+            yield f"flags: {name!a} is not a flag: write its long name without dashes, as in max-model-len"
         elif plain in own:
             yield f"flags.{name}: the preset sets it; use {own[plain]}"
         elif is_secret_name(name):
@@ -206,7 +203,7 @@ def missing_program(name: str) -> str | None:
     """Return what to do about a program that is not there; None where it is."""
     if find_program(name) is not None:
         return None
-    where = "is no program that can be run" if os.path.dirname(name) else "is not on the PATH"
+    where = "is not a program that can be run" if os.path.dirname(name) else "is not on the PATH"
     return f"launch: {name} {where}: install it, or name its full path"
 
 
@@ -236,7 +233,7 @@ def _value_problem(name: str, value: JsonValue) -> str | None:
     if value is None or value is False:
         return f"{json.dumps(value)} is not passed on: leave it out, or write no-{name}: true where the server has that"
     if isinstance(value, dict):
-        return "a mapping is no flag's value: write it as JSON in quotes"
+        return "a mapping is not a flag's value: write it as JSON in quotes"
     if isinstance(value, list) and (not value or any(isinstance(each, bool | list | dict | None) for each in value)):
         return "a list holds one or more numbers and texts"
     if any("\0" in each for each in _values(value)):

@@ -87,7 +87,7 @@ def test_a_server_that_asks_for_a_key_is_ready(site, status):
         assert server.problem() is None
 
 
-def test_a_server_that_still_loads_is_waited_for_and_the_waiting_is_told(site):
+def test_a_server_that_still_loads_is_waited_for_and_the_wait_is_shown(site):
     waited = []
     with launched(site, "serve(503, 404, 307, 503, 200)") as server:
         server.wait_until_ready(LONG_S, waited.append)
@@ -129,7 +129,7 @@ def test_a_server_that_does_not_get_ready_is_given_up_with_the_time_and_the_end_
 # How it ends
 
 
-def test_a_server_that_ends_before_it_is_ready_is_told_of_with_its_last_lines(site):
+def test_a_server_that_ends_before_it_is_ready_is_reported_with_its_last_lines(site):
     body = "print('a\\nb\\nc\\nd\\ne\\nno such model', file=sys.stderr); sys.exit(3)"
     with launched(site, body) as server:
         with pytest.raises(BackendError) as caught:
@@ -161,7 +161,7 @@ def test_the_waiting_for_an_answer_ends_with_the_server(site, monkeypatch):
         server.wait_until_ready(LONG_S)
 
 
-def test_a_server_that_is_killed_is_told_of_with_the_signal(site):
+def test_a_server_that_is_killed_is_reported_with_the_signal(site):
     with launched(site, "serve(200)") as server:
         server.wait_until_ready(LONG_S)
         os.kill(server.pid, signal.SIGKILL)
@@ -184,7 +184,7 @@ def test_what_cannot_be_printed_and_the_key_are_not_quoted(site):
     assert "key=******\n" in site.log.read_text()
 
 
-def test_a_server_that_says_nothing_has_an_empty_log_and_a_log_that_is_gone_is_told(site):
+def test_a_silent_server_has_an_empty_log_and_a_log_that_is_gone_is_reported(site):
     with launched(site, "sys.exit(0)") as server:
         wait_until(server.problem)
         assert server.problem() == f"the server ended with exit code 0; its log {site.log} is empty"
@@ -219,7 +219,7 @@ def test_a_server_is_asked_to_end_before_it_is_killed(site):
     assert site.log.read_text().endswith("goodbye\n")
 
 
-def test_one_that_does_not_heed_is_killed_with_its_children(site):
+def test_one_that_ignores_sigterm_is_killed_with_its_children(site):
     with launched(site, f"{DEAF}\ndetach(); fork(rest); serve(200)", grace_s=0.2) as server:
         server.wait_until_ready(LONG_S)
         family = site.family(4)
@@ -262,7 +262,7 @@ def test_it_ends_when_the_process_that_launched_it_does(site, number):
     assert site.port_is_free()
 
 
-def test_one_that_does_not_heed_is_killed_when_the_process_that_launched_it_was(site):
+def test_one_that_ignores_sigterm_is_killed_when_the_process_that_launched_it_was(site):
     with parent_of(site, f"{DEAF}\ndetach(); fork(rest); serve(200)", grace_s=0.2) as parent:
         family = site.family(4)
         parent.kill()
@@ -282,7 +282,7 @@ def test_it_ends_when_a_copy_of_the_process_that_launched_it_lives_on(site):
         wait_until(lambda: not site.left())
 
 
-def test_a_further_ctrl_c_does_not_wait_for_one_that_does_not_heed(site):
+def test_a_further_ctrl_c_does_not_wait_for_one_that_ignores_sigterm(site):
     body = "signal.signal(signal.SIGTERM, lambda *_: print('asked to end', flush=True)); fork(rest); rest()"
     with parent_of(site, body, grace_s=LONG_S) as parent:
         family = site.family(2)
@@ -293,7 +293,7 @@ def test_a_further_ctrl_c_does_not_wait_for_one_that_does_not_heed(site):
     assert running(family) == []
 
 
-def test_it_ends_when_its_supervisor_is_killed_and_that_is_told(site):
+def test_it_ends_when_its_supervisor_is_killed_and_that_is_reported(site):
     with launched(site, f"{DEAF}\ndetach(); fork(rest); serve(200)") as server:
         server.wait_until_ready(LONG_S)
         family = site.family(4)
@@ -356,7 +356,7 @@ def test_a_log_that_cannot_be_written_is_an_error(site):
 def test_a_program_that_is_not_there_is_named(site, tmp_path):
     plain = tmp_path / "plain.txt"
     plain.write_text("")
-    for name, why in [("no-such-server", "is not on the PATH"), (str(plain), "is no program that can be run")]:
+    for name, why in [("no-such-server", "is not on the PATH"), (str(plain), "is not a program that can be run")]:
         with pytest.raises(BackendError) as caught:
             LaunchedServer([name], base_url=site.base_url, log=site.log)
         assert str(caught.value) == f"launch: {name} {why}: install it, or name its full path"
@@ -379,7 +379,7 @@ def test_a_program_beside_this_python_needs_no_path(site, tmp_path, monkeypatch)
         assert server.problem() is None
 
 
-def test_a_port_that_is_taken_is_an_error_that_says_what_to_do(site):
+def test_a_port_that_is_taken_is_an_error_with_what_to_do(site):
     with socket.create_server(("127.0.0.1", site.port)), pytest.raises(BackendError) as caught:
         launched(site, "serve(200)")
     assert str(caught.value) == (

@@ -66,7 +66,7 @@ def test_what_is_no_json_is_none(listen, body):
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirection_is_told_of_and_the_key_goes_to_no_other_host(listen, monkeypatch, status):
+def test_a_redirection_is_reported_and_the_key_goes_to_no_other_host(listen, monkeypatch, status):
     other, asked = listen(OK + b"\r\n{}")
     url, _ = listen(redirecting(status, f"{other}/models?by={KEY}"))
     monkeypatch.setenv("THE_KEY", KEY)
@@ -118,12 +118,12 @@ def test_an_endless_answer_is_not_read_to_its_end(listen):
         ([OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"], "it does not speak HTTP"),
     ],
 )
-def test_what_does_not_speak_http_is_told_of(listen, pieces, reason):
+def test_what_does_not_speak_http_is_reported(listen, pieces, reason):
     url, _ = listen(*pieces)
     assert reason in unreachable(url, None)
 
 
-def test_a_host_that_is_not_known_is_told_of():
+def test_a_host_that_is_not_known_is_reported():
     assert "its host is not known" in unreachable("http://no-such-host.invalid/v1", None)
 
 
@@ -139,7 +139,7 @@ def test_a_version_is_as_a_result_can_hold_it(listen):
     assert server_version(url, KEY) == "1.2\ufffd (the key)" + "." * (199 - 14) + "…"
 
 
-def test_the_models_that_a_server_lists_are_told_without_the_key_and_printable(listen):
+def test_the_models_that_a_server_lists_are_named_without_the_key_and_printable(listen):
     said = json.dumps({"data": [{"id": f"m\x1b[2J {KEY}"}, {"id": "x" * 5000}, {"id": 5}, "no model"]})
     url, _ = listen(OK + b"\r\n" + said.encode())
     assert model_names(url, KEY) == ["m\ufffd[2J (the key)", "x" * 199 + "…"]

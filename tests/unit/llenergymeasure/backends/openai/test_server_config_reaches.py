@@ -35,7 +35,7 @@ def test_what_greedy_decoding_knows_is_in_every_request_too():
         assert (body["repetition_penalty"], body["ignore_eos"]) == (1.3, True)
 
 
-def test_further_fields_are_in_every_request_and_so_is_the_length():
+def test_extra_body_fields_are_in_every_request_and_so_is_the_length():
     body, *others = bodies(passthrough_kwargs={"logit_bias": {"7": -100}}, max_output_tokens=5)
     assert (body["logit_bias"], body["max_tokens"]) == ({"7": -100}, 5)
     assert all(each | {"messages": None} == body | {"messages": None} for each in others)

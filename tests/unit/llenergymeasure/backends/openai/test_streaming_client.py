@@ -296,7 +296,7 @@ def test_an_answer_without_end_is_left_and_its_connection_closed(head, kind, wor
     assert sent < (40_000_000 if kind == "malformed" else 20_000_000)
 
 
-def test_what_a_cut_stream_had_said_is_kept(send):
+def test_the_text_of_a_cut_stream_is_kept(send):
     served = send(tokens=9, stop_after=3, ending="reset", itl_s=0.01)
     assert len(served.answer.chunk_times_s) == 3
 
@@ -324,7 +324,7 @@ def test_a_host_that_is_not_known_is_refused(send):
     ],
     ids=["another_protocol", "long_header", "half_a_header"],
 )
-def test_an_answer_that_is_no_http_is_told_of_without_what_it_was(answer, kind, words):
+def test_an_answer_that_is_not_http_is_reported_without_its_bytes(answer, kind, words):
     async def serve(reader, writer):
         await reader.readuntil(b"}")
         writer.write(answer)
@@ -436,7 +436,7 @@ def test_a_key_that_http_cannot_carry_is_refused_before_anything_is_sent():
     assert KEY not in str(raised.value)
 
 
-def test_the_body_says_what_the_endpoint_takes():
+def test_the_body_has_the_fields_that_the_endpoint_takes():
     chat = RequestTemplate("http://x/v1/", "m", extra_body={"temperature": 0})
     asked = json.loads(chat.encode(Request(0, "Hi", None, 4)).data)
     assert asked["messages"] == [{"role": "user", "content": "Hi"}]

@@ -24,7 +24,7 @@ def generated(folder, prompt):
     return tokens, tokenizer.decode(tokens)
 
 
-def test_a_folders_model_says_as_many_tokens_as_are_asked_for_in_plain_text(folder):
+def test_a_folders_model_generates_as_many_tokens_as_are_asked_for_in_plain_text(folder):
     tokens, text = generated(folder, PROMPT)
     assert len(tokens) == TOKENS
     assert len(set(tokens.tolist())) > 5

@@ -230,7 +230,7 @@ def test_an_index_that_is_none_is_refused(folder, text):
     assert line.startswith(f"model: {folder}/model.safetensors.index.json: cannot be read: ")
 
 
-def test_an_index_beside_a_single_file_is_not_heeded(folder):
+def test_an_index_beside_a_single_file_is_ignored(folder):
     (folder / "model.safetensors.index.json").write_text('{"weight_map": {"x": "gone.safetensors"}}')
     assert checked(config_of(folder)) == []
     assert load(config_of(folder), builtin_text).remarks == ()
