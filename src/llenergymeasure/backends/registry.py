@@ -1,4 +1,4 @@
-"""The backends by name: what checks each, builds it, and says which part of its run is steady.
+"""The backends by name: its checks, its constructor, and the steady state of its runs.
 
 A backend is a package with two modules, imported when its name is used: `checks` (see `protocol.Checks`) and `backend`,
 whose `build` makes a `protocol.Backend`. A new one is such a package, a line here, and its name, its fields and its

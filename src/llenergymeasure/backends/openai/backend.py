@@ -252,23 +252,23 @@ class OpenaiBackend:
     def _probe(self) -> ServedRequest:
         """Send one request for one token; a server that was launched may answer that it still loads until its start
         times out."""
-        launch, patient = self._config.launch, self._template
-        patience_s = launch.ready_timeout_s if launch else 0.0
+        launch, template = self._config.launch, self._template
+        loading_s = launch.ready_timeout_s if launch else 0.0
         if launch is not None:
-            most_s = max(patient.timeout_s, patience_s)
-            patient = replace(patient, timeout_s=most_s, stall_s=most_s)
-        body = patient.encode(Request(0, "Hello", None, 1))
-        until_s = time.monotonic() + patience_s
+            most_s = max(template.timeout_s, loading_s)
+            template = replace(template, timeout_s=most_s, stall_s=most_s)
+        body = template.encode(Request(0, "Hello", None, 1))
+        until_s = time.monotonic() + loading_s
         while True:
-            served: ServedRequest = self._interruptible(self._send_once(patient, body))
+            served: ServedRequest = self._interruptible(self._send_once(template, body))
             self._check_server()
             still_loading = served.failure is not None and served.failure.status == STILL_LOADING
             if not still_loading or time.monotonic() > until_s:
                 return served
             time.sleep(PROBE_EVERY_S)
 
-    async def _send_once(self, patient: RequestTemplate, body: RequestBody) -> ServedRequest:
-        async with Client(patient, api_key(self._config), self._keys) as client:
+    async def _send_once(self, template: RequestTemplate, body: RequestBody) -> ServedRequest:
+        async with Client(template, api_key(self._config), self._keys) as client:
             return await client.send(body, time.monotonic())
 
     def _interruptible(self, coroutine: Any) -> Any:

@@ -217,7 +217,7 @@ def _folder(lora: LoraConfig) -> Path:
 
 
 def adapter_remarks(found: Misfit, config: ExperimentConfig) -> tuple[str, ...]:
-    """Raise if an adapter's tensors are not those that its model takes; else what to say of it in the result.
+    """Raise if an adapter's tensors are not those that its model takes; else return remarks for the result.
 
     Raises:
         BackendError: every reason, a line each.

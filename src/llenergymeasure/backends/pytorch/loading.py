@@ -1,4 +1,4 @@
-"""Bringing a model and its tokenizer to the device, as the configuration says."""
+"""Loading of a model and its tokenizer onto the device, as configured."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -79,7 +79,7 @@ def _least_room(config: ExperimentConfig, board_uuids: Sequence[str]) -> float:
 
 
 def _gpu_room(uuids: Sequence[str]) -> Room | None:
-    """The GPU with the most: which of several the run takes is CUDA's to say."""
+    """Return the GPU with the most free memory: which of several the run takes is up to CUDA."""
     import pynvml as nvml
 
     try:

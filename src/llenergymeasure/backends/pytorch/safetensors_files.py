@@ -1,4 +1,4 @@
-"""Safetensors files: which of a folder are loaded, and what their headers say of the tensors inside."""
+"""Safetensors files: those of a folder that are loaded, and the tensors that their headers describe."""
 
 import math
 import os

@@ -114,7 +114,7 @@ def header_problems(config: ExperimentConfig, folder: Path) -> Iterator[str]:
 
 
 def check_weights(model: Any, report: dict[str, Any], config: ExperimentConfig, folder: Path | None) -> tuple[str, ...]:
-    """Raise if a loaded model is not the one on disk, in `folder`; else what to say of it in the result.
+    """Raise if a loaded model is not the one on disk, in `folder`; else return remarks for the result.
 
     Raises:
         BackendError: every reason, a line each.

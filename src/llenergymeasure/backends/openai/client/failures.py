@@ -18,12 +18,12 @@ async def refusal(response: aiohttp.ClientResponse, keys: Redactor) -> Failure:
     status = response.status
     try:
         body = await _first_bytes(response)
-        said = error_text(body[:LONGEST_REFUSAL], keys, is_cut=len(body) >= LONGEST_REFUSAL)
+        text = error_text(body[:LONGEST_REFUSAL], keys, is_cut=len(body) >= LONGEST_REFUSAL)
     except (aiohttp.ClientError, OSError):
-        said = "its text was cut short"
+        text = "its text was cut short"
     if 300 <= status < 400:
-        said = elsewhere(response.headers.get("Location"), keys)
-    return Failure(_status_kind(status), f"status {status}: {said}", status)
+        text = elsewhere(response.headers.get("Location"), keys)
+    return Failure(_status_kind(status), f"status {status}: {text}", status)
 
 
 def connection_failure(error: aiohttp.ClientError | OSError, keys: Redactor) -> Failure:
@@ -54,10 +54,10 @@ def _reason(error: aiohttp.ClientConnectorError) -> str:
 
 async def _first_bytes(response: aiohttp.ClientResponse) -> bytes:
     """Return a refusal's text or its first bytes; the connection of a longer one is closed when it is released."""
-    said = b""
-    while len(said) < LONGEST_REFUSAL and (piece := await response.content.readany()):
-        said += piece
-    return said
+    text = b""
+    while len(text) < LONGEST_REFUSAL and (piece := await response.content.readany()):
+        text += piece
+    return text
 
 
 def _status_kind(status: int) -> FailureKind:

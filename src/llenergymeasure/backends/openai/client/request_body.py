@@ -16,7 +16,7 @@ class RequestTemplate:
     """The common part of all requests to a server: its URL, its model, how long to wait, and fields of its body.
 
     `timeout_s` is for a whole request, `stall_s` for the next byte, the first one included. `limit_field` is the name
-    of the limit on output tokens; `sends_ignore_eos` is False for a server that refuses that field, and is told in
+    of the limit on output tokens; `sends_ignore_eos` is False for a server that refuses that field, and takes
     another. `extra_body` are fields that go into every request's body as they are.
     """
 

@@ -88,10 +88,10 @@ LONGEST = 16_777_216
 class AnswerReader:
     """Takes an answer's bytes as they come. Text that it gives is `chat`'s or `completions`', streamed or whole.
 
-    An answer is whole once the server has said why it finished: whatever then becomes of the connection does not
-    matter. [DONE] alone will do where the connection ends as it should: llama.cpp's server says it to a request that
-    it drops for the next one, too. `keys` hides what no text that is kept may have. `gives_up` says that the rest of
-    the answer need not be read: a part of it is longer than any.
+    An answer is whole once the server has sent a finish reason: whatever then becomes of the connection does not
+    matter. [DONE] alone will do where the connection ends as it should: llama.cpp's server sends it to a request that
+    it drops for the next one, too. `keys` hides what no text that is kept may have. `gives_up`: the rest of
+    the answer is not read: a part of it is longer than any.
     """
 
     def __init__(self, keys: Redactor | None = None) -> None:

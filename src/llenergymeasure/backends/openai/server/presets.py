@@ -156,7 +156,7 @@ def preset_problems(
 
 
 def request_name(preset: str, *, model: str, served_name: str | None) -> str:
-    """Return the name by which requests ask for the model: `served_name` where the server can be told one."""
+    """Return the name by which requests ask for the model: `served_name` where the server takes one."""
     return model if served_name is None or PRESETS[preset].served_name is None else served_name
 
 

@@ -7,7 +7,7 @@ server's log.
 
 When standard input closes, its parent is gone or it gets SIGTERM, every process gets SIGTERM; what is left `grace_s`
 later, or at once with a further SIGTERM, gets SIGKILL. On Linux it becomes the parent of every process that loses its
-own, so that none gets away, in whatever session it is. It ends when none is left: its exit code 0 says so.
+own, so that none gets away, in whatever session it is. It ends when none is left: its exit code is then 0.
 """
 
 import contextlib
