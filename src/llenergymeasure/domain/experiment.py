@@ -153,7 +153,7 @@ class ExperimentResult(Document):
     steady_state_window: tuple[float, float] | None = None
     """Start and end in seconds from the start of the measurement; None unless the methodology is steady_state."""
     backend: str | None = "pytorch"
-    """What ran the model: pytorch (in this process), openai (a server)."""
+    """Name of the backend that ran the model, as in the configuration."""
     backend_version: str | None = None
     """Versions of the libraries that the backend is made of, as one text."""
     effective_config: dict[str, JsonValue] = Field(default_factory=dict)
