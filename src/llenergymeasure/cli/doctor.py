@@ -83,36 +83,13 @@ def _costs(sources: "Sources", host: "Host") -> Facts:
 
 
 def _backend_facts() -> Facts:
-    from labledger.extras import install_command
-    from llenergymeasure.backends.pytorch.checks import REQUIRED, versions
+    from llenergymeasure.backends.registry import BACKENDS
 
-    found = versions()
-    if missing := [name for name in REQUIRED if found[name] is None]:
-        remedy = f"{' and '.join(missing)} not installed; run {install_command('pytorch')}"
-        return [("pytorch", f"not available: {remedy}"), _server_fact()]
-    names = ", ".join(f"{name} {number or 'not installed (needed for lora)'}" for name, number in found.items())
-    return [("pytorch", f"available: {names}"), ("", _torch_devices()), _server_fact()]
-
-
-def _server_fact() -> tuple[str, str]:
-    from importlib.metadata import version
-
-    from labledger.extras import install_command
-    from llenergymeasure.backends.openai.checks import is_installed
-    from llenergymeasure.backends.openai.server.presets import runnable
-
-    if not is_installed():
-        return ("openai", f"not available: aiohttp not installed; run {install_command('server')}")
-    here = ", ".join(runnable()) or "none"
-    return ("openai", f"available: aiohttp {version('aiohttp')}; presets whose server is installed here: {here}")
-
-
-def _torch_devices() -> str:
-    import torch
-
-    if torch.cuda.is_available():
-        return f"PyTorch sees {torch.cuda.device_count()} GPU(s)"
-    return "PyTorch sees no GPU" + ("" if torch.version.cuda else " (it is built for CPU only)")
+    facts: Facts = []
+    for name, backend in BACKENDS.items():
+        first, *more = backend.checks().facts()
+        facts += [(name, first), *(("", line) for line in more)]
+    return facts
 
 
 def _file_facts() -> Facts:

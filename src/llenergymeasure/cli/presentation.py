@@ -41,7 +41,7 @@ def print_result(result: ExperimentResult, path: Path | None) -> None:
 def _how_it_ran(result: ExperimentResult) -> list[tuple[str, str]]:
     """Return precision and batch or, of a server, its load and its failed requests."""
     config = result.effective_config
-    if result.backend != "openai":
+    if not result.has_load:
         return [("precision, batch", f"{config.get('precision')}, {config.get('batch_size')}")]
     load = config.get("load")
     load = load if isinstance(load, dict) else {}
@@ -55,8 +55,8 @@ def _how_it_ran(result: ExperimentResult) -> list[tuple[str, str]]:
 
 
 def _memory(result: ExperimentResult) -> list[tuple[str, str]]:
-    if result.backend == "openai" and result.peak_memory_mb is None:
-        return []  # a server's memory is not known
+    if result.has_load and result.peak_memory_mb is None:
+        return []  # a server's is not seen
     return [("peak memory", f"{number(result.peak_memory_mb)} MB (weights {number(result.model_memory_mb)} MB)")]
 
 

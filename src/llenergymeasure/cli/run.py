@@ -21,7 +21,7 @@ def run(
         str | None, typer.Option("--model", "-m", help="Hub id, local folder, or random:llama.", show_default=False)
     ] = None,
     backend: Annotated[
-        str | None, typer.Option("--backend", "-b", help="pytorch, or openai (a server).", show_default=False)
+        str | None, typer.Option("--backend", "-b", help="One of those that `llem doctor` lists.", show_default=False)
     ] = None,
     dataset: Annotated[
         str | None, typer.Option("--dataset", "-d", help="builtin, or a .jsonl file.", show_default=False)

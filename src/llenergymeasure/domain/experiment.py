@@ -153,7 +153,7 @@ class ExperimentResult(Document):
     steady_state_window: tuple[float, float] | None = None
     """Start and end in seconds from the start of the measurement; None unless the methodology is steady_state."""
     backend: str | None = "pytorch"
-    """Backend that ran the model: pytorch (in this process), openai (a server)."""
+    """Name of the backend that ran the model, as in the configuration."""
     backend_version: str | None = None
     """Versions of the libraries that the backend is made of, as one text."""
     effective_config: dict[str, JsonValue] = Field(default_factory=dict)
@@ -308,6 +308,11 @@ class ExperimentResult(Document):
         if (self.start_time.tzinfo is None) != (self.end_time.tzinfo is None):
             return None
         return (self.end_time - self.start_time).total_seconds()
+
+    @property
+    def has_load(self) -> bool:
+        """True of a server's result: its configuration has a `load`, under which requests may fail."""
+        return "load" in self.effective_config
 
     @property
     def tokens_per_joule(self) -> float | None:

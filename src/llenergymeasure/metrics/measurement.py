@@ -12,6 +12,7 @@ from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.power import DeviceWatch, IdlePower, PowerSample
 from llenergymeasure.domain.requests import Batch, FailedRequest
 from llenergymeasure.metrics.energy import ReportedDevices, RunEnergy, run_energy
+from llenergymeasure.metrics.flops import FLOPS_METHOD
 from llenergymeasure.metrics.window import Window
 
 
@@ -54,7 +55,8 @@ class Measurement:
     `process_index` is this process's number in a run of `processes`, `metered_by` that of the process which meters
     this one's devices (None: it does so itself). `cpu_wait_share` is the share of the run in which some task of the
     machine waited for a core, `cpu_steal_share` that of the cores' time which a hypervisor gave to other machines.
-    `failed` are requests without a whole answer: they are in no figure but their own count.
+    `failed` are requests without a whole answer: they are in no figure but their own count. `flops_method` says how
+    the backend's operations are counted.
     """
 
     experiment_id: str
@@ -77,6 +79,7 @@ class Measurement:
     environment: EnvironmentSnapshot | None = None
     notes: Sequence[str] = ()
     failed: Sequence[FailedRequest] = ()
+    flops_method: str = FLOPS_METHOD
 
 
 def energy_of(measurement: Measurement, devices: Sequence[DeviceEnergy]) -> RunEnergy:

@@ -39,7 +39,7 @@ def client_lateness_ms(measurement: Measurement) -> Distribution | None:
 
 def serving_warnings(measurement: Measurement) -> Iterator[str]:
     """A line for each reason to read a server's figures with care."""
-    if measurement.config.backend != "openai":
+    if not measurement.config.is_server:
         return
     yield from _failure_warnings(measurement)
     late = client_lateness_ms(measurement)

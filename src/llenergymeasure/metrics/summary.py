@@ -24,7 +24,7 @@ from llenergymeasure.domain.requests import Batch, RequestRecord
 from llenergymeasure.metrics.advice import energy_warnings, idle_warnings, run_warnings, size_warnings
 from llenergymeasure.metrics.derived import EnergyTotals, RunTotals, derived
 from llenergymeasure.metrics.energy import RunEnergy, emissions_kg_co2, multi_gpu_metrics
-from llenergymeasure.metrics.flops import FLOPS_CONFIDENCE, FLOPS_METHOD, FLOPS_METHOD_SERVED, total_flops
+from llenergymeasure.metrics.flops import FLOPS_CONFIDENCE, total_flops
 from llenergymeasure.metrics.latency import (
     e2e_ms,
     failed_columns,
@@ -299,14 +299,13 @@ def _process_energy(measurement: Measurement, counted: Totals, energy: RunEnergy
 
 def _compute_metrics(measurement: Measurement, counted: Totals) -> ComputeMetrics:
     known, config = counted.flops is not None, measurement.config
-    method = FLOPS_METHOD_SERVED if config.backend == "openai" else FLOPS_METHOD
     return compute_metrics(
         counted.flops,
         counted.tokens,
         counted.duration_s,
         peak_memory_mb=measurement.peak_memory_mb,
         model_memory_mb=measurement.model.model_memory_mb,
-        flops_method=method if known else measurement.model.shape_unknown,
+        flops_method=measurement.flops_method if known else measurement.model.shape_unknown,
         flops_confidence=FLOPS_CONFIDENCE if known else None,
         compute_precision=None if "precision" in config.without_effect else config.precision,
     )

@@ -12,14 +12,14 @@ from labledger.console import Progress
 from labledger.files import uninterrupted
 from labledger.redaction import redactor
 from llenergymeasure.backends.openai.settings import run_keys
-from llenergymeasure.backends.protocol import Backend
-from llenergymeasure.backends.pytorch.backend import PytorchBackend
+from llenergymeasure.backends.protocol import Backend, RunContext
+from llenergymeasure.backends.registry import BACKENDS
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.domain.environment import EnvironmentSnapshot
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.power import PowerSample
-from llenergymeasure.domain.requests import Batch, FailedRequest, Prompt
+from llenergymeasure.domain.requests import Prompt
 from llenergymeasure.energy.idle import IdleWindow, idle_power, watch_idle, why_not
 from llenergymeasure.energy.meters.base import Meter
 from llenergymeasure.energy.phases import Spans, read_energy
@@ -28,7 +28,7 @@ from llenergymeasure.errors import BackendError
 from llenergymeasure.metrics.energy import ReportedDevices
 from llenergymeasure.metrics.measurement import Measurement
 from llenergymeasure.metrics.summary import raw_result, summarise
-from llenergymeasure.metrics.window import Window, choose_window, full_batches_span, in_flight_span
+from llenergymeasure.metrics.window import Window, choose_window
 from llenergymeasure.results.journal import Begun, Journal, open_journal
 from llenergymeasure.results.persistence import save_raw_result, server_log
 from llenergymeasure.run import preflight
@@ -147,17 +147,16 @@ def _set_up(
     progress: Progress,
 ) -> Setup:
     experiment_id = group.experiment_id or new_experiment_id(datetime.now(UTC))
-    if config.backend == "pytorch":
-        backend = PytorchBackend(config, corpus=builtin_text, process_index=group.index, processes=group.size)
+    log = server_log(output_dir, experiment_id)
+    context = RunContext(builtin_text, progress, log, process_index=group.index, processes=group.size)
+    backend = BACKENDS[config.backend].build(config, context)
+    if backend.server is None:
         metering = choose_meter(config.energy, user, sources, others_meter=_others_meter(group))
         return Setup(experiment_id, config, user, group, backend, metering)
-    from llenergymeasure.backends.openai.backend import OpenaiBackend  # aiohttp is an extra
     from llenergymeasure.run.server_placement import ServerPlacement
 
-    log = server_log(output_dir, experiment_id)
-    served = OpenaiBackend(config, log, builtin_text, progress)
-    site = ServerPlacement(config, served.server, sources)
-    return Setup(experiment_id, config, user, group, served, site.choose_meter(user), site)
+    site = ServerPlacement(config, backend.server, sources)
+    return Setup(experiment_id, config, user, group, backend, site.choose_meter(user), site)
 
 
 def _others_meter(group: Group) -> frozenset[str]:
@@ -307,6 +306,7 @@ def _measurement(ready: _Ready, measured: MeasurementWindow, window: Window, spa
         environment=ready.environment,
         notes=redactor(*run_keys(setup.config).values()).hide_in([*ready.notes, *measured.notes]),
         failed=measured.failed,
+        flops_method=BACKENDS[setup.config.backend].flops_method,
     )
 
 
@@ -315,17 +315,9 @@ def _window(ready: _Ready, measured: MeasurementWindow) -> Window:
     batches, opened_s = measured.batches, measured.opened_s
     if measured.closed_s is None:
         return Window("total", opened_s, max((batch.end_s for batch in batches), default=opened_s))
-    config, closed_s = ready.setup.config, measured.closed_s
-    steady = full_batches_span(batches)
-    if config.backend == "openai":
-        ended: list[Batch | FailedRequest] = [*batches, *measured.failed]
-        closed_s = max((each.end_s for each in ended), default=closed_s)  # what this process does after is not counted
-        if config.load.duration_s is not None:  # what comes later is the drain
-            over_s = opened_s + config.load.duration_s
-            closed_s = over_s if len(ended) < config.num_prompts else min(closed_s, over_s)
-        sent = [(min(each.start_s, closed_s), min(each.end_s, closed_s)) for each in ended]
-        steady = in_flight_span(sent, config.load.in_flight)
-    warmup = ready.warmup.result if ready.settled else None
+    config, warmup = ready.setup.config, ready.warmup.result if ready.settled else None
+    steady_state = BACKENDS[config.backend].steady_state
+    closed_s, steady = steady_state(config, batches, measured.failed, opened_s, measured.closed_s)
     return choose_window(config.measurement.window, warmup, steady, opened_s, closed_s)
 
 

@@ -9,10 +9,9 @@ from labledger.redaction import LEAST_PART, redactor
 from labledger.regular_files import A_DIRECTORY, kind_of
 from labledger.secret_rules import is_random
 from labledger.written_keys import WRITTEN_DOWN
-from llenergymeasure.backends.openai import checks as openai_checks
 from llenergymeasure.backends.openai.settings import run_keys
-from llenergymeasure.backends.pytorch import checks as pytorch_checks
-from llenergymeasure.backends.pytorch.memory_estimate import memory_problems
+from llenergymeasure.backends.protocol import Gpus
+from llenergymeasure.backends.registry import BACKENDS
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.domain.requests import Prompt
 from llenergymeasure.energy.sources import Sources
@@ -34,8 +33,9 @@ def check(config: ExperimentConfig, sources: Sources, output_dir: Path | None) -
         PreFlightError: every problem that was found, a line each.
         ConfigError: the dataset cannot be used, and that is the only problem.
     """
-    checks = openai_checks if config.backend == "openai" else pytorch_checks
-    problems = [*_key_problems(config), *checks.problems(config), *source_problems(config.energy, sources)]
+    checks = BACKENDS[config.backend].checks()
+    gpus = Gpus(tuple(board.uuid for board in sources.nvml.boards), sources.nvml.unavailable)
+    problems = [*_key_problems(config), *checks.problems(config, gpus), *source_problems(config.energy, sources)]
     if output_dir is not None:
         problems += _output_problems(output_dir)
     prompts: list[Prompt] = []
@@ -45,15 +45,9 @@ def check(config: ExperimentConfig, sources: Sources, output_dir: Path | None) -
         if not problems:
             raise
         problems.append(str(error))
-    if config.backend == "openai":
-        problems += openai_checks.prompt_problems(config, prompts)
-        if config.device == "cuda" and not sources.nvml.boards:
-            problems.append(f"device: cuda asked for, and no GPU is seen ({sources.nvml.unavailable}); leave it out")
-    else:
-        problems += pytorch_checks.prompt_problems(config, prompts)
-        if not problems:  # these two build on what the others have found in order
-            problems += pytorch_checks.weight_problems(config)
-            problems += memory_problems(config, largest_batch(config), [board.uuid for board in sources.nvml.boards])
+    problems += checks.prompt_problems(config, prompts)
+    if not problems:  # these build on what the others have found in order
+        problems += checks.size_problems(config, largest_batch(config), gpus)
     if problems:
         raise PreFlightError("\n".join(problems))
     return prompts

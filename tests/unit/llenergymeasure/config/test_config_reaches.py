@@ -6,23 +6,27 @@ import shutil
 import subprocess
 import sys
 import time
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 import transformers
-from config_fields import OF_A_SERVER, fields
+from llenergymeasure.energy.selection import choose_meter, find_sources
+from pydantic import BaseModel
 from replays import RecordedWarmup, SteadyGpu
+from server_proofs import PROOFS as PROOFS_OF_SERVERS
 from tiny import TINY_SHAPE, save_adapter, tiny_config
 
 import warm
 from labledger.console import Silent
+from labledger.yaml_files import models_in
+from llenergymeasure.backends.protocol import Gpus
 from llenergymeasure.backends.pytorch import checks
 from llenergymeasure.backends.pytorch.backend import PytorchBackend
 from llenergymeasure.backends.pytorch.loading import load
 from llenergymeasure.config.models import EnergyConfig, ExperimentConfig, UserConfig
 from llenergymeasure.energy.idle import idle_power, watch_idle
-from llenergymeasure.energy.sources import choose_meter, find_sources
 from llenergymeasure.metrics.energy import ReportedDevices
 from llenergymeasure.metrics.window import choose_window
 from llenergymeasure.run.warmup import run_warmup
@@ -105,7 +109,7 @@ def proves_precision(monkeypatch, tmp_path, folder):
 def proves_device(monkeypatch, tmp_path, folder):
     assert load(tiny_config(device="cpu"), builtin_text).device == "cpu"
     if not torch.cuda.is_available():
-        assert any("device: cuda asked for" in each for each in checks.problems(tiny_config(device="cuda")))
+        assert any("device: cuda asked for" in each for each in checks.problems(tiny_config(device="cuda"), Gpus()))
 
 
 def proves_dataset(monkeypatch, tmp_path, folder):
@@ -264,7 +268,7 @@ def proves_energy_source(gpus):
 
 def proves_sampling_hz(gpus):
     slow, fast = (metered(gpus, source="nvml_power", sampling_hz=hz)[0] for hz in (5.0, 50.0))
-    assert len(fast.recording.samples("GPU-1")) > 3 * len(slow.recording.samples("GPU-1"))
+    assert len(fast.recording.reads("GPU-1")) > 3 * len(slow.recording.reads("GPU-1"))
 
 
 def proves_sensor_gain(gpus):
@@ -320,9 +324,9 @@ def proves_torch_compile(monkeypatch, tmp_path, folder):
 def proves_trust_remote_code(monkeypatch, tmp_path, folder):
     path = folder_with_code(folder, tmp_path / "own-code")
     config = {"model": str(path), "random_model": None}
-    assert any("trust_remote_code" in each for each in checks.problems(tiny_config(**config)))
+    assert any("trust_remote_code" in each for each in checks.problems(tiny_config(**config), Gpus()))
     trusting = tiny_config(**config, pytorch={"trust_remote_code": True})
-    assert not list(checks.problems(trusting))
+    assert not list(checks.problems(trusting, Gpus()))
     assert type(load(trusting, builtin_text).model).__name__ == "OwnLlama"
 
 
@@ -446,9 +450,20 @@ PROOFS = {
 }
 
 
+def fields(model: type[BaseModel], prefix=""):
+    """The path of every value that a YAML may hold; a section counts as its own fields, one of several by its tag."""
+    for name, field in model.model_fields.items():
+        sections = models_in(field.annotation)
+        if len(sections) != 1 or name == "dataset":
+            yield prefix + name
+        for section in sections:
+            tag = "" if len(sections) == 1 else get_args(section.model_fields["distribution"].annotation)[0] + "."
+            yield from fields(section, f"{prefix}{name}.{tag}")
+
+
 def test_every_field_has_a_proof_and_every_proof_a_field():
-    known = {field for field in fields(ExperimentConfig) if not field.startswith(OF_A_SERVER)}
-    assert known - {"dataset.synthetic"} == set(PROOFS)
+    known = set(fields(ExperimentConfig)) - {"dataset.synthetic"}
+    assert known == {*PROOFS, *PROOFS_OF_SERVERS}
 
 
 @pytest.mark.parametrize("field", PROOFS)

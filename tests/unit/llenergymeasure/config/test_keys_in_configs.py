@@ -112,7 +112,7 @@ def test_a_configuration_that_is_shown_is_printable_and_reads_back_the_same(tmp_
 @pytest.mark.parametrize(
     "line", ['"ev\\e]0;x\\ail": 1', '"load": {"\\u202eevil": 1}', '"dataset": "a\\e[2Jb"', f"{'k' * 5000}: 1"]
 )
-def test_an_unknown_key_or_value_is_told_in_one_printable_line(tmp_path, monkeypatch, capsys, line):
+def test_an_unknown_key_or_value_is_reported_in_one_printable_line(tmp_path, monkeypatch, capsys, line):
     (tmp_path / "x.yaml").write_text(f"model: m\n{line}\n")
     monkeypatch.setattr(sys, "argv", ["llem", "run", str(tmp_path / "x.yaml"), "--dry-run", "-o", str(tmp_path)])
     with pytest.raises(SystemExit) as ended:
