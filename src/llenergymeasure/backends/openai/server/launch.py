@@ -7,7 +7,6 @@ reason, it ends the server and all that the server has started.
 import contextlib
 import json
 import os
-import re
 import secrets
 import select
 import signal
@@ -248,9 +247,3 @@ def _ending(code: int) -> str:
 def _stream(pipe: Any) -> Any:
     assert pipe is not None  # noqa: S101 - it is a pipe
     return pipe
-
-
-QUOTED_LINES = 5
-QUOTED_LETTERS = 300  # of a line
-READ_BYTES = 16_384
-ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)")
