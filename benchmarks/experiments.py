@@ -1,4 +1,4 @@
-"""What an experiment costs beside its simulations: steps committed, events stored, candidates evaluated.
+"""The cost of an experiment beside its simulations: steps committed, events stored, candidates evaluated.
 
     pip install -e '.[payments]'
     python benchmarks/experiments.py [--pairs 8]

@@ -86,7 +86,7 @@ def line(name: str, meter: CounterMeter, start_s: float, end_s: float) -> None:
 
 
 def lag_s(ticks: Ticks, step_s: float) -> float | None:
-    """How late the counter knows of a step of power at `step_s`: where the lines before and after it meet.
+    """Return how late the counter shows a step of power at `step_s`: where the lines before and after it meet.
 
     The lines are fitted to the ticks from 0.6 s on, on either side.
     """

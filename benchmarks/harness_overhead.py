@@ -1,4 +1,4 @@
-"""What the harness costs: its tokens/s, times for every token on, over a bare `model.generate` of the same batch.
+"""The cost of the harness: its tokens/s, times for every token on, over a bare `model.generate` of the same batch.
 
     python benchmarks/harness_overhead.py [--pairs 20] [--batch-size 4] [--output-len 32] [--llama-8b] [--device cpu]
 

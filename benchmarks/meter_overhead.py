@@ -71,12 +71,12 @@ def sampler_share(spec: dict, seconds: float) -> tuple[float, int]:
 
 
 def cpu_seconds(pid: int | None) -> float:
-    """What a process of one thread has spent, to the nanosecond."""
+    """Return the CPU time of a process of one thread, to the nanosecond."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def mark_cost_us() -> float:
-    """What one mark of the estimate costs this process."""
+    """Return the CPU seconds of one mark of the estimate in this process."""
     with CpuTimeEstimate(None) as meter:
         began_s = time.process_time()
         for _ in range(MARKS):

@@ -1,4 +1,4 @@
-"""What the system tests share: a user with a home of their own who runs `llem`, and small things to run it on."""
+"""Shared by the system tests: a user with a home of their own who runs `llem`, and small things to run it on."""
 
 import contextlib
 import json
@@ -65,7 +65,7 @@ sys.meta_path[sys.meta_path.index(PathFinder)] = Hides
 
 @dataclass(frozen=True)
 class Ended:
-    """What a command that has ended left behind on its streams."""
+    """The exit code and the output of a command that has ended."""
 
     code: int
     stdout: str
@@ -218,7 +218,7 @@ class User:
 
 @pytest.fixture(scope="session")
 def compiled() -> dict[str, str]:
-    """What a user's environment needs to find the settlement engine compiled, as it is after its first use."""
+    """The environment in which the settlement engine is compiled already, as it is after its first use."""
     return {"XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))}
 
 
@@ -253,7 +253,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def hiding(tmp_path: Path) -> Callable[..., str]:
-    """What PYTHONPATH must be so that a command, and what it starts, does not find these packages."""
+    """Return a PYTHONPATH with which a command, and its children, do not find these packages."""
 
     def hiding(*packages: str) -> str:
         folder = tmp_path / "hides"

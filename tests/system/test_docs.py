@@ -1,4 +1,4 @@
-"""What README and docs tell people to do works as it stands there."""
+"""Every command and example of README and docs works as it stands there."""
 
 import re
 import sys

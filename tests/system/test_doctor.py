@@ -15,7 +15,7 @@ CPU_SENSOR = find_sources().rapl.unavailable
 
 @pytest.fixture
 def doctor(user):
-    """What `llem doctor` prints, without its line breaks."""
+    """Return the output of `llem doctor`, without its line breaks."""
 
     def shown(**environment):
         ended = user.llem("doctor", **environment)

@@ -1,4 +1,4 @@
-"""What `payment-sim experiment` tells of stored runs, and what it finds out when one was changed by hand."""
+"""The `payment-sim experiment` commands on stored runs, and on one that was changed by hand."""
 
 import asyncio
 import csv
@@ -231,7 +231,7 @@ def test_a_failed_run_is_shown_replayed_and_drawn_as_far_as_it_came(sim, tmp_pat
         "failed: the server is gone",
         "It has no final policies",
         "tokens            240",
-        "'Nope' is not known",
+        "unknown policy 'Nope'",
     ):
         assert text in shown
     for command in (["replay"], ["policy-evolution"], ["chart", "-o", "failed.svg"], ["export", "-o", "out"]):

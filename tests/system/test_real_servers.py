@@ -45,7 +45,7 @@ def serve(server, model, *, endpoint="completions", concurrency=1, prompts=PROMP
 
     async def run():
         async with Client(template) as client:
-            await drive(client, map(template.body, requests), ClosedLoop(concurrency), StopRule(), records.append)
+            await drive(client, map(template.encode, requests), ClosedLoop(concurrency), StopRule(), records.append)
 
     asyncio.run(run())
     return sorted(records, key=lambda record: record.index)

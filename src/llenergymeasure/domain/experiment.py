@@ -74,7 +74,7 @@ class FailedRequestColumns(Record):
 
 
 class RawProcessResult(Document):
-    """What one process measured; a run of one process holds its one entry too."""
+    """The measurement of one process; a run of one process holds its one entry too."""
 
     document_kind = "llem.raw_result"
     known_by = "process_index"
@@ -129,7 +129,7 @@ class AggregationMetadata(Record):
     gpu_attribution_verified: bool | None = None
     """True if no two name the same GPU; None where that was not checked (one process)."""
     warnings: list[str] = Field(default_factory=list)
-    """What speaks against putting them together, a sentence each."""
+    """Reasons against putting them together, a sentence each."""
 
 
 class ExperimentResult(Document):
@@ -283,7 +283,7 @@ class ExperimentResult(Document):
     timeseries: str | None = None
     """File name of the power over time, in the same folder; None where there is none."""
     process_results: list[RawProcessResult] = Field(default_factory=list)
-    """What each process measured; a run of one process has one entry."""
+    """The measurement of each process; a run of one process has one entry."""
     aggregation: AggregationMetadata | None = None
     """The way in which the results of the processes became this one."""
 

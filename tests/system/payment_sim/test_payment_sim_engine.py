@@ -1,4 +1,4 @@
-"""What `payment-sim` loads, which engine runs, and compiled code that is never stale."""
+"""The modules that `payment-sim` loads, the engine that runs, and compiled code that is never stale."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ def commands(command, *names):
 
 
 def loaded_by(user, *arguments):
-    """What a command printed, its exit code, and the modules that it loaded."""
+    """The output of a command, its exit code, and the modules that it loaded."""
     ended = subprocess.run(
         [sys.executable, "-c", RUN_AND_WHAT_IT_LOADED, *arguments],
         cwd=user.folder,

@@ -61,7 +61,7 @@ def test_values_are_set_on_the_command_line(sim):
 
 
 def shown_on_a_terminal(user, columns, *arguments):
-    """What a command prints on a terminal of so many columns."""
+    """Return the output of a command on a terminal of so many columns."""
     terminal, its_end = pty.openpty()
     environment = user.environment(COLUMNS=str(columns))
     with subprocess.Popen([PROGRAM, *arguments], cwd=user.folder, env=environment, stdout=its_end) as process:

@@ -110,7 +110,7 @@ def umask(mask: int):
 
 @pytest.fixture
 def system_calls(monkeypatch):
-    """What was synced (by inode) and renamed, in order; the calls themselves go through."""
+    """Record each sync (by inode) and rename, in order; the calls themselves go through."""
     calls = []
     fsync, replace = os.fsync, os.replace
 

@@ -1,4 +1,4 @@
-"""What processes leave in a results directory before there is a result: parts, power over time, journals."""
+"""The files of a run that has no result yet: parts, power over time, journals."""
 
 import contextlib
 from datetime import UTC, datetime

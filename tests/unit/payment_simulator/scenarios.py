@@ -77,7 +77,7 @@ def settled(outcome):
 
 
 def charged(outcome, bank, kind):
-    """What a bank was charged of one kind of cost, by tick."""
+    """Return a bank's charges of one kind of cost, by tick."""
     rows = outcome.events().to_pylist()
     return {row["tick"]: row["amount"] for row in rows if row["agent"] == bank and row["cost"] == kind}
 
@@ -117,7 +117,7 @@ def released(outcome):
 
 @dataclass
 class Moment:
-    """What banks have at a moment of a run, as its events tell."""
+    """The banks' balances and queues at a moment of a run, from its events."""
 
     tick: int
     balance: dict[str, int]

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from llenergymeasure.energy.selection import choose_meter, find_sources
 from pydantic import BaseModel
 from replays import RecordedWarmup, SteadyGpu
 from server_proofs import PROOFS as PROOFS_OF_SERVERS
@@ -27,6 +26,7 @@ from llenergymeasure.backends.pytorch.backend import PytorchBackend
 from llenergymeasure.backends.pytorch.loading import load
 from llenergymeasure.config.models import EnergyConfig, ExperimentConfig, UserConfig
 from llenergymeasure.energy.idle import idle_power, watch_idle
+from llenergymeasure.energy.sources import choose_meter, find_sources
 from llenergymeasure.metrics.energy import ReportedDevices
 from llenergymeasure.metrics.window import choose_window
 from llenergymeasure.run.warmup import run_warmup

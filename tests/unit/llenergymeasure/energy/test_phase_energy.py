@@ -1,4 +1,4 @@
-"""What the log says of phases: windows of each where one batch runs at a time, else slices that add up to the whole."""
+"""The energy of phases: a window for each where one batch runs at a time, else slices that add up to the whole."""
 
 import itertools
 

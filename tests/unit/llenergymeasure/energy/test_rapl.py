@@ -303,7 +303,7 @@ def reading(before_s, after_s, joules):
 
 
 def raw(joules):
-    """What a counter of microjoules says."""
+    """Return the value of a counter of microjoules."""
     return int(joules * 1e6) % int(RANGE_J * 1e6) / 1e6
 
 

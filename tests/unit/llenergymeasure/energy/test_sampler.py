@@ -29,7 +29,7 @@ HEAVY = {"numpy", "pydantic", "torch", "scipy", "pyarrow", "psutil", "pandas"}
 
 
 def eventually(holds):
-    """Whether it comes to hold before patience ends."""
+    """Return True if it comes to hold before the timeout."""
     until_s = time.monotonic() + PATIENCE_S
     while not holds():
         if time.monotonic() > until_s:
@@ -52,7 +52,7 @@ def package(tmp_path):
 
 @pytest.fixture(params=["rapl", "nvml"])
 def spec(request, gpus, package):
-    """What a sampler is asked to read: one device, called GPU-1."""
+    """The specification of a sampler: one device, called GPU-1."""
     gpus(gpus.board())
     rapl = {"sensor": "rapl", "options": {"domains": [["GPU-1", str(package)]]}}
     return nvml("GPU-1") if request.param == "nvml" else rapl

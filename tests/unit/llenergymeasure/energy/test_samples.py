@@ -1,4 +1,4 @@
-"""What sensors gave: kept in columns, written to a trace, read and played back."""
+"""Sensor samples: kept in columns, written to a trace, read and played back."""
 
 import math
 import re
@@ -169,7 +169,7 @@ def recording():
 
 
 def played(recording, trace, start_s, end_s):
-    """What a replay gives for a window of the recording's own time."""
+    """Return the energy of a replay for a window of the recording's own time."""
     with Replay(trace, limit_w=LIMIT_W) as meter:
         first_s, played_s = (reads.samples("GPU-a")[0].before_s for reads in (recording, meter.recording))
         shift_s = played_s - first_s

@@ -1,4 +1,4 @@
-"""Where a server is, what meters it, and on which devices it is found."""
+"""The place of a server, its meter, and the devices that it is found on."""
 
 import inspect
 import os
@@ -268,7 +268,7 @@ def test_a_device_that_is_named_is_believed(site, gpus):
 
 
 def foreign(site):
-    """What a meter tells of others on each board after a while."""
+    """Return the foreign processes that a meter finds on each board after a while."""
     meter = site.choose_meter(UserConfig()).meter
     with meter:
         start_s = time.monotonic()

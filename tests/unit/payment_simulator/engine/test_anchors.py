@@ -40,7 +40,7 @@ def game_of(ticks, *, deferred=True, borrowing_bps=None):
 
 
 def costs_at(scenario, fractions, engine):
-    """What both banks pay when they borrow these shares of their pools."""
+    """Return the costs of both banks when they borrow these shares of their pools."""
     policies = [Fifo(exact(share)) for share in fractions]
     return tuple(simulate(scenario, draw_arrivals(scenario), policies, engine=engine).total_cost.tolist())
 

@@ -1,4 +1,4 @@
-"""What is true of every run: money is conserved, floors hold, and the events tell it all."""
+"""Invariants of every run: money is conserved, floors hold, and the events record all of it."""
 
 from collections import Counter, defaultdict
 

@@ -1,4 +1,4 @@
-"""What a proposer is told, for tests."""
+"""The context of a proposer, for tests."""
 
 from scenarios import make_scenario, pay
 

@@ -1,4 +1,4 @@
-"""What somebody else has placed beside a database, or under its name, is neither written nor led to."""
+"""A file that somebody else has placed beside a database, or under its name, is neither written nor followed."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What profiles cost: which draws a question is asked on, and how they are added up."""
+"""The costs of profiles: the draws of each purpose, and their sums."""
 
 import numpy as np
 import pyarrow.parquet as pq

@@ -1,4 +1,4 @@
-"""What a language model is told."""
+"""The prompt of a language model."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What of a proposer's answer is stored as a policy, and what is refused."""
+"""A proposer's answer is stored as a policy, or refused with a reason."""
 
 import json
 import time

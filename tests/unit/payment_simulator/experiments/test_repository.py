@@ -1,4 +1,4 @@
-"""What is stored of an experiment comes back as it was, and what would not is refused."""
+"""Every stored part of an experiment comes back as it was; one that would not is refused."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a bank may still save alone: the Nash gap, and the search that closes it."""
+"""The saving that is left to each bank alone: the Nash gap, and the search that closes it."""
 
 import asyncio
 from pathlib import Path

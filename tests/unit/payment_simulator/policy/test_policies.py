@@ -286,7 +286,7 @@ def test_the_table_of_fields_below_is_complete():
 
 @pytest.mark.parametrize(("field", "value"), ASKED_IN_TICK_5.items())
 def test_a_field_has_its_value(field, value, engine):
-    """Of the payment of 30, in tick 5."""
+    """The payment of 30, in tick 5."""
     tells = ask(field, "==", value, act("Drop"), act("Hold"))
     early = ask("amount", ">", 100, act("Release"), act("Hold"))
     mine = ask("amount", "==", 30, ask("current_tick", "==", 5, tells, act("Hold")), early)

@@ -439,10 +439,10 @@ def test_the_supervisor_starts_without_heavy_libraries():
     assert {"pydantic", "numpy", "aiohttp", "rich"}.isdisjoint(loaded)
 
 
-def test_a_log_holds_no_key_after_its_run_was_killed(trial):
-    with parent_of(trial, f"print('key {KEY} read', flush=True); serve(200)") as process:
-        wait_until(lambda: KEY in trial.log.read_text())
+def test_a_log_holds_no_key_after_its_run_was_killed(site):
+    with parent_of(site, f"print('key {KEY} read', flush=True); serve(200)") as process:
+        wait_until(lambda: KEY in site.log.read_text())
         process.kill()
         process.wait()
-    wait_until(lambda: not trial.left())
-    assert trial.log.read_text().startswith(f"key {'*' * len(KEY)} read\n")
+    wait_until(lambda: not site.left())
+    assert site.log.read_text().startswith(f"key {'*' * len(KEY)} read\n")
