@@ -20,7 +20,7 @@ from _llama import LLAMA_8B
 from _report import machine, pressure
 
 from llenergymeasure import run_experiment
-from llenergymeasure.energy.meters.sampled import CounterMeter
+from llenergymeasure.energy.meters.counter import CounterMeter
 from llenergymeasure.energy.samples import write_trace
 from llenergymeasure.energy.sensors import nvml
 from llenergymeasure.energy.sources import nvml_counter

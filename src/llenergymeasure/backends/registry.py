@@ -14,7 +14,7 @@ from llenergymeasure.backends.protocol import Backend, Checks, RunContext
 from llenergymeasure.config.models import BackendName, ExperimentConfig
 from llenergymeasure.domain.requests import Batch, FailedRequest
 from llenergymeasure.metrics.flops import FLOPS_METHOD, FLOPS_METHOD_SERVED
-from llenergymeasure.metrics.window import Steady, batches_window, load_window
+from llenergymeasure.metrics.steady_state import Steady, batches_window, load_window
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from llenergymeasure.config.energy_sources import ENERGY_SOURCES, SourceName, ba
 from llenergymeasure.config.models import EnergyConfig, UserConfig
 from llenergymeasure.energy.meters.base import Meter, MeteredDevice, NoMeter
 from llenergymeasure.energy.meters.combined import CombinedMeter
+from llenergymeasure.energy.meters.counter import CounterMeter
 from llenergymeasure.energy.meters.estimate import CpuTimeEstimate, accuracy
 from llenergymeasure.energy.meters.nvml_power import NvmlPower
 from llenergymeasure.energy.meters.rapl import Rapl
-from llenergymeasure.energy.meters.sampled import CounterMeter
 from llenergymeasure.energy.meters.zeus import Zeus
 from llenergymeasure.energy.sampler import SamplerProcess
 from llenergymeasure.energy.sensors import nvml, rapl

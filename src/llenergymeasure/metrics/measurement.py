@@ -13,7 +13,7 @@ from llenergymeasure.domain.power import DeviceWatch, IdlePower, PowerSample
 from llenergymeasure.domain.requests import Batch, FailedRequest
 from llenergymeasure.metrics.energy import ReportedDevices, RunEnergy, run_energy
 from llenergymeasure.metrics.flops import FLOPS_METHOD
-from llenergymeasure.metrics.window import Window
+from llenergymeasure.metrics.steady_state import Window
 
 
 class Slice(NamedTuple):

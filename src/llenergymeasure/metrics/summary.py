@@ -45,8 +45,8 @@ from llenergymeasure.metrics.serving import (
     serving_warnings,
     token_count_source,
 )
+from llenergymeasure.metrics.steady_state import Window
 from llenergymeasure.metrics.verdict import verdict
-from llenergymeasure.metrics.window import Window
 
 
 @dataclass(frozen=True)

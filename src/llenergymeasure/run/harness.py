@@ -27,8 +27,8 @@ from llenergymeasure.energy.sources import Choice, Sources, choose_meter, find_s
 from llenergymeasure.errors import BackendError
 from llenergymeasure.metrics.energy import ReportedDevices
 from llenergymeasure.metrics.measurement import Measurement
+from llenergymeasure.metrics.steady_state import Window, choose_window
 from llenergymeasure.metrics.summary import raw_result, summarise
-from llenergymeasure.metrics.window import Window, choose_window
 from llenergymeasure.results.journal import Begun, Journal, open_journal
 from llenergymeasure.results.persistence import save_raw_result, server_log
 from llenergymeasure.run import preflight

@@ -11,8 +11,8 @@ from llenergymeasure.domain.model import DecoderShape, ModelFacts
 from llenergymeasure.domain.power import DeviceWatch, IdlePower
 from llenergymeasure.domain.requests import Batch, RequestRecord
 from llenergymeasure.metrics.measurement import Measurement, WindowEnergyReport
+from llenergymeasure.metrics.steady_state import Window
 from llenergymeasure.metrics.summary import summarise
-from llenergymeasure.metrics.window import Window
 from llenergymeasure.results.merging import combine
 
 OPENED_AT, OPENED_S = datetime(2026, 11, 20, 12, 0, tzinfo=UTC), 100.0

@@ -7,7 +7,7 @@ import numpy as np
 from llenergymeasure.domain.power import PowerSample
 from llenergymeasure.energy.meters.base import MeteredDevice
 from llenergymeasure.energy.meters.conditions import temperatures_at
-from llenergymeasure.energy.meters.sampled import POWER_MARGIN, UNLIMITED_FACTOR, Feed, SampledMeter
+from llenergymeasure.energy.meters.counter import POWER_MARGIN, UNLIMITED_FACTOR, Feed, SampledMeter
 from llenergymeasure.energy.power_integral import integrate, longest_hold_s
 from llenergymeasure.energy.sampler import SamplerProcess
 from llenergymeasure.energy.samples import SensorSample

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from llenergymeasure.energy.meters.base import MeteredDevice
-from llenergymeasure.energy.meters.sampled import CounterMeter, max_power_w
+from llenergymeasure.energy.meters.counter import CounterMeter, max_power_w
 from llenergymeasure.energy.sampler import SamplerProcess
 from llenergymeasure.energy.sensors.rapl import POLL_S, RAPL_GAIN_SHARE, TICK_S, Domain, RaplSensor, sensor_spec
 from llenergymeasure.energy.ticklog import CounterSample

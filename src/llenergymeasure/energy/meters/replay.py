@@ -5,7 +5,7 @@ from pathlib import Path
 
 from llenergymeasure.domain.choices import DeviceKind
 from llenergymeasure.energy.meters.base import MeteredDevice
-from llenergymeasure.energy.meters.sampled import CounterMeter
+from llenergymeasure.energy.meters.counter import CounterMeter
 from llenergymeasure.energy.sampler import Receiver
 from llenergymeasure.energy.samples import Recording, read_trace
 from llenergymeasure.energy.sensors.nvml import LONGEST_POLL_S, NVML_GAIN_SHARE

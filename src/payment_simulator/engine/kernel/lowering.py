@@ -11,7 +11,7 @@ from labledger.errors import ConfigError
 from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.rates import LARGEST_DENOMINATOR, columns, common_measure
 from payment_simulator.engine.reference.banks import allocation
-from payment_simulator.engine.reference.charges import cost_fields
+from payment_simulator.engine.reference.costs import cost_fields
 from payment_simulator.engine.vocabulary import EventKind
 from payment_simulator.policy.builtin import Deadline, LiquidityAware, Policy, Trees
 from payment_simulator.policy.compile import Op, Program

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from payment_simulator.engine.reference.banks import Bank
-from payment_simulator.engine.reference.charges import total
+from payment_simulator.engine.reference.costs import total
 from payment_simulator.engine.reference.payments import Item
 from payment_simulator.policy.builtin import Deadline, LiquidityAware, Trees
 from payment_simulator.policy.tree import Faults, Node, decide, whole

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from payment_simulator.engine.reference.banks import Bank, least_collateral, open_bank
-from payment_simulator.engine.reference.charges import cost_fields, delay_of, penalty_of, share, total
+from payment_simulator.engine.reference.costs import cost_fields, delay_of, penalty_of, share, total
 from payment_simulator.engine.reference.decisions import bank_fields, decide_payment, tree_of
 from payment_simulator.engine.reference.lsm import MAX_EDGES_PER_TICK, CycleSearch
 from payment_simulator.engine.reference.payments import Item, payments_by_tick

@@ -28,7 +28,7 @@ from llenergymeasure.config.models import EnergyConfig, ExperimentConfig, UserCo
 from llenergymeasure.energy.idle import idle_power, watch_idle
 from llenergymeasure.energy.sources import choose_meter, find_sources
 from llenergymeasure.metrics.energy import ReportedDevices
-from llenergymeasure.metrics.window import choose_window
+from llenergymeasure.metrics.steady_state import choose_window
 from llenergymeasure.run.warmup import run_warmup
 from llenergymeasure.workload.prompts import build_requests, builtin_text, load_prompts
 

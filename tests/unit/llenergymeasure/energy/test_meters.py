@@ -15,10 +15,10 @@ from replays import SteadyGpu
 from llenergymeasure.config.models import BaselineConfig, EnergyConfig, UserConfig
 from llenergymeasure.energy.idle import idle_power, watch_idle
 from llenergymeasure.energy.meters.base import MeteredDevice, NoMeter
+from llenergymeasure.energy.meters.counter import CounterMeter
 from llenergymeasure.energy.meters.estimate import CpuTimeEstimate
 from llenergymeasure.energy.meters.rapl import Rapl
 from llenergymeasure.energy.meters.replay import Replay
-from llenergymeasure.energy.meters.sampled import CounterMeter
 from llenergymeasure.energy.samples import SensorSample
 from llenergymeasure.energy.sensors.rapl import probe
 from llenergymeasure.energy.sources import choose_meter, find_sources

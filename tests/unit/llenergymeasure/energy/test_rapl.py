@@ -15,8 +15,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from powercap_trees import RANGE_UJ, TWO_PACKAGES, Processor, tree, zone
 
+from llenergymeasure.energy.meters.counter import POWER_MARGIN, UNLIMITED_FACTOR
 from llenergymeasure.energy.meters.rapl import Rapl, unwrap
-from llenergymeasure.energy.meters.sampled import POWER_MARGIN, UNLIMITED_FACTOR
 from llenergymeasure.energy.sensors.rapl import TICK_S, probe
 from llenergymeasure.energy.ticklog import TickLog
 from llenergymeasure.metrics.energy import ReportedDevices, run_energy

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from recorded import counter_trace
 
+from llenergymeasure.energy.meters.counter import POWER_MARGIN
 from llenergymeasure.energy.meters.replay import Replay
-from llenergymeasure.energy.meters.sampled import POWER_MARGIN
 from llenergymeasure.energy.samples import Recording, SensorSample, State, read_trace, write_trace
 from llenergymeasure.energy.ticklog import TickLog
 

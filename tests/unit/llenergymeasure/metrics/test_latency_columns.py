@@ -18,8 +18,8 @@ from llenergymeasure.metrics.latency import (
     tpot_ms,
     ttft_ms,
 )
+from llenergymeasure.metrics.steady_state import Window, choose_window, full_batches_span
 from llenergymeasure.metrics.summary import latency_intervals, raw_result, summarise, totals
-from llenergymeasure.metrics.window import Window, choose_window, full_batches_span
 from llenergymeasure.results.aggregation import aggregate_results
 from properties import examples
 

@@ -13,8 +13,8 @@ from llenergymeasure import ExperimentResult
 from llenergymeasure.domain.power import DeviceWatch
 from llenergymeasure.domain.requests import Batch, RequestRecord
 from llenergymeasure.energy.meters.base import MeteredDevice
+from llenergymeasure.energy.meters.counter import CounterMeter
 from llenergymeasure.energy.meters.nvml_power import NvmlPower
-from llenergymeasure.energy.meters.sampled import CounterMeter
 from llenergymeasure.energy.samples import Recording, SensorSample
 from llenergymeasure.energy.sensors.nvml import Board
 from llenergymeasure.metrics import latency

@@ -13,8 +13,8 @@ from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.requests import Batch, RequestRecord
 from llenergymeasure.metrics.measurement import Slice
 from llenergymeasure.metrics.phase_regression import phase_costs
+from llenergymeasure.metrics.steady_state import Window
 from llenergymeasure.metrics.summary import summarise
-from llenergymeasure.metrics.window import Window
 
 PREFILL_J, DECODE_J, IDLE_J = 0.02, 0.3, 120.0
 DRAWS = 300

@@ -12,8 +12,8 @@ from llenergymeasure.domain.environment import EnvironmentSnapshot, GpuInfo
 from llenergymeasure.domain.figures import DeviceEnergy, MultiGPUMetrics, WarmupResult
 from llenergymeasure.domain.power import DeviceWatch, IdlePower, PowerSample
 from llenergymeasure.metrics.energy import ReportedDevices, run_energy
+from llenergymeasure.metrics.steady_state import Window, choose_window, full_batches_span
 from llenergymeasure.metrics.summary import summarise
-from llenergymeasure.metrics.window import Window, choose_window, full_batches_span
 
 CPU = ReportedDevices(on_accelerator=False)
 

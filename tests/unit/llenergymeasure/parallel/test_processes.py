@@ -15,7 +15,7 @@ from run_processes import SECOND_OF_THREE, WINDOWS_S, line_of, started
 from llenergymeasure.config.models import EnergyConfig, UserConfig
 from llenergymeasure.config.ranks import Rank
 from llenergymeasure.energy.sources import choose_meter, find_sources
-from llenergymeasure.metrics.window import Window
+from llenergymeasure.metrics.steady_state import Window
 from llenergymeasure.parallel import processes
 from llenergymeasure.parallel.member import take_gpu
 from llenergymeasure.parallel.processes import Processes

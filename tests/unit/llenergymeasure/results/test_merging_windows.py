@@ -7,7 +7,7 @@ from llenergymeasure.domain.figures import (
     ThermalThrottleInfo,
 )
 from llenergymeasure.domain.power import DeviceWatch
-from llenergymeasure.metrics.window import Window
+from llenergymeasure.metrics.steady_state import Window
 
 
 def steady(late_s, start_s, end_s):

@@ -19,8 +19,8 @@ from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.figures import DeviceEnergy, WarmupResult
 from llenergymeasure.domain.power import DeviceWatch, IdlePower, PowerSample
 from llenergymeasure.domain.requests import FailedRequest
+from llenergymeasure.metrics.steady_state import Window
 from llenergymeasure.metrics.summary import summarise
-from llenergymeasure.metrics.window import Window
 
 SAVED = "named when the result is saved with its sidecar"
 NOT_SET_BY_ONE_PROCESS = {"timeseries": SAVED}

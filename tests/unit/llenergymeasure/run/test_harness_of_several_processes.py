@@ -16,7 +16,7 @@ from llenergymeasure.energy.meters.base import NoMeter
 from llenergymeasure.energy.phases import Spans
 from llenergymeasure.energy.sources import Choice
 from llenergymeasure.errors import BackendError
-from llenergymeasure.metrics.window import Window
+from llenergymeasure.metrics.steady_state import Window
 from llenergymeasure.run import harness
 from llenergymeasure.run.peers import ALONE
 from llenergymeasure.run.warmup import Warmup

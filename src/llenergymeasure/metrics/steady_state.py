@@ -1,4 +1,4 @@
-"""The window of a run that its figures are of."""
+"""The window that the figures of a run are of: all of it, its steady state, or the one that was asked for."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
