@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import pty
-import select
 import shutil
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from typing import IO, Any
 
 import pytest
 from ruamel.yaml import YAML
+from terminals import read_terminal
 
 import warm
 
@@ -98,14 +98,9 @@ class Watched:
         return Ended(code, self._stdout.read().decode(), self.shown)
 
     def _read(self) -> bool:
-        if not select.select([self._terminal], [], [], PATIENCE_S)[0]:
-            raise TimeoutError(f"nothing new for {PATIENCE_S} s after:\n{self.shown}")
-        try:
-            chunk = os.read(self._terminal, 1 << 16)
-        except OSError:  # how Linux says that the other side has closed
-            return False
-        self.shown += chunk.decode(errors="replace")
-        return bool(chunk)
+        found = read_terminal(self._terminal, PATIENCE_S, self.shown)
+        self.shown += found
+        return bool(found)
 
 
 class User:

@@ -4,7 +4,6 @@ import contextlib
 import os
 import pty
 import re
-import select
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil
+from terminals import read_terminal
 
 import warm
 from labledger.schema_versions import parse_record
@@ -123,14 +123,9 @@ class Running:
         return len(self.members)
 
     def _read(self, end_s):
-        if not select.select([self._terminal], [], [], max(end_s - time.monotonic(), 0))[0]:
-            raise TimeoutError(f"nothing new for too long after:\n{self.shown}")
-        try:
-            chunk = os.read(self._terminal, 1 << 16)
-        except OSError:  # how Linux says that the other side has closed
-            return False
-        self.shown += chunk.decode(errors="replace")
-        return bool(chunk)
+        found = read_terminal(self._terminal, end_s - time.monotonic(), self.shown)
+        self.shown += found
+        return bool(found)
 
 
 @contextlib.contextmanager

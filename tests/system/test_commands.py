@@ -2,33 +2,17 @@
 
 import json
 import os
-import subprocess
-import sys
 from importlib.metadata import version
 
 import pytest
 import typer
+from loaded_modules import commands, run_and_list_modules
 from ruamel.yaml import YAML
 
 from llenergymeasure.cli.main import app
 from llenergymeasure.config.models import ExperimentConfig
 
 HEAVY = ("torch", "transformers", "pyarrow", "scipy", "duckdb", "pydantic", "numpy")
-HELP_AND_WHAT_IT_LOADED = """
-import sys
-from llenergymeasure.cli.main import app
-try:
-    app(["--help"])
-except SystemExit as end:
-    print(end.code, *sys.modules, file=sys.stderr)
-"""
-
-
-def commands(command, *names):
-    """A command and all below it, with their names."""
-    yield " ".join(names), command
-    for name, below in getattr(command, "commands", {}).items():
-        yield from commands(below, *names, name)
 
 
 def sections(schema):
@@ -73,16 +57,9 @@ def test_every_command_and_every_option_has_a_help_text():
 
 
 def test_help_loads_no_heavy_library(user):
-    ended = subprocess.run(
-        [sys.executable, "-c", HELP_AND_WHAT_IT_LOADED],
-        env=user.environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    code, *modules = ended.stderr.split()
+    _, code, modules = run_and_list_modules(user, "llenergymeasure", "--help")
     assert code == "0"
-    assert sorted(set(HEAVY) & set(modules)) == []
+    assert sorted(set(HEAVY) & modules) == []
 
 
 def test_the_version_is_that_of_the_distribution(user):

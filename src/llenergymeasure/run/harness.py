@@ -33,9 +33,9 @@ from llenergymeasure.results.journal import Begun, Journal, open_journal
 from llenergymeasure.results.persistence import save_raw_result, server_log
 from llenergymeasure.run import preflight
 from llenergymeasure.run.environment import EnvironmentCapture
+from llenergymeasure.run.measurement_window import MeasurementWindow, run_window
 from llenergymeasure.run.peers import ALONE, Group
 from llenergymeasure.run.warmup import Warmup, run_warmup
-from llenergymeasure.run.window import MeasurementWindow, run_window
 from llenergymeasure.workload.prompts import build_requests, builtin_text
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ policy_app = typer.Typer(help="Show the fields and actions of decision trees; ch
 def schema(ctx: typer.Context) -> None:
     """Print every field with its unit, every action with its parameters, and every operator."""
     from labledger.console import print_answer, print_table
-    from payment_simulator.policy.fields import (
+    from payment_simulator.policy.fields_and_actions import (
         ACTION_MEANINGS,
         ACTIONS,
         COMMON_FIELDS,

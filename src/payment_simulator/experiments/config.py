@@ -19,7 +19,7 @@ from labledger.yaml_files import (
     read_text,
     read_yaml,
 )
-from payment_simulator.policy.fields import ACTIONS, FIELDS, STATE_PREFIX, TREE_KINDS
+from payment_simulator.policy.fields_and_actions import ACTIONS, FIELDS, STATE_PREFIX, TREE_KINDS
 from payment_simulator.policy.policies import FRACTION
 from payment_simulator.scenario.numbers import Flag, Share
 

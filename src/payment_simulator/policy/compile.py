@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from payment_simulator.policy.builtin import Trees
-from payment_simulator.policy.fields import FIELD_NUMBERS, TREE_KINDS, ActionKind
+from payment_simulator.policy.fields_and_actions import FIELD_NUMBERS, TREE_KINDS, ActionKind
 from payment_simulator.policy.tree import Branch, Compute, Constant, Expression, FieldValue, Node
 
 

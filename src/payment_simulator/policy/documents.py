@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 from payment_simulator.policy.builtin import Deadline, Fifo, LiquidityAware, Policy, Trees
-from payment_simulator.policy.fields import ACTIONS, COMPARISONS, MANY_SIDED, ONE_SIDED, TREE_KINDS
+from payment_simulator.policy.fields_and_actions import ACTIONS, COMPARISONS, MANY_SIDED, ONE_SIDED, TREE_KINDS
 from payment_simulator.policy.policies import BUILTIN_PARAMETERS, FRACTION
 from payment_simulator.policy.tree import LARGEST_NUMBER, MAX_DEPTH, Action, Branch, Compute, Constant, FieldValue
 

@@ -7,7 +7,7 @@ from typing import Any
 from labledger.errors import ConfigError
 from labledger.yaml_files import did_you_mean
 from payment_simulator.policy.builtin import Deadline, Fifo, LiquidityAware, Policy, Trees
-from payment_simulator.policy.fields import TREE_KINDS
+from payment_simulator.policy.fields_and_actions import TREE_KINDS
 from payment_simulator.policy.tree import LARGEST_NUMBER, TreeReader
 from payment_simulator.scenario.loader import LoadedScenario, location_of, read_json
 from payment_simulator.scenario.numbers import exact

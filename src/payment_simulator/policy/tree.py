@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from labledger.yaml_files import did_you_mean
-from payment_simulator.policy.fields import (
+from payment_simulator.policy.fields_and_actions import (
     ACTIONS,
     COMPARISONS,
     FIELDS,

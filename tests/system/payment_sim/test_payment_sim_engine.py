@@ -8,40 +8,11 @@ from pathlib import Path
 
 import pytest
 import typer
+from loaded_modules import commands, run_and_list_modules
 from payment_sim_files import BANK, EXAMPLES, TIGHT
 
 import payment_simulator
 from payment_simulator.cli.main import app
-
-RUN_AND_WHAT_IT_LOADED = """
-import sys
-from payment_simulator.cli.main import app
-try:
-    app(sys.argv[1:])
-except SystemExit as end:
-    print(end.code, *sys.modules, file=sys.stderr)
-"""
-
-
-def commands(command, *names):
-    yield " ".join(names), command
-    for name, below in getattr(command, "commands", {}).items():
-        yield from commands(below, *names, name)
-
-
-def loaded_by(user, *arguments):
-    """The output of a command, its exit code, and the modules that it loaded."""
-    ended = subprocess.run(
-        [sys.executable, "-c", RUN_AND_WHAT_IT_LOADED, *arguments],
-        cwd=user.folder,
-        env=user.environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    code, *modules = ended.stderr.split()
-    return ended.stdout, code, set(modules)
-
 
 # What it loads
 
@@ -50,7 +21,7 @@ def loaded_by(user, *arguments):
     "arguments", [["--help"], ["run", "--help"], ["policy", "--help"], ["experiment", "--help"]], ids=" ".join
 )
 def test_help_is_an_answer_and_loads_no_heavy_library(user, arguments):
-    printed, code, modules = loaded_by(user, *arguments)
+    printed, code, modules = run_and_list_modules(user, "payment_simulator", *arguments)
     assert "Usage: " in printed
     assert code == "0"
     assert modules & {"numba", "duckdb", "numpy", "pyarrow", "matplotlib"} == set()
@@ -66,7 +37,7 @@ def test_every_command_and_every_option_has_a_help_text():
 
 @pytest.mark.parametrize("name", ["castro_exp1", "castro_exp2", "castro_exp3", "gridlock"])
 def test_a_small_scenario_runs_without_numba(user, name):
-    _, code, modules = loaded_by(user, "run", str(EXAMPLES / f"{name}.yaml"), "--json")
+    _, code, modules = run_and_list_modules(user, "payment_simulator", "run", str(EXAMPLES / f"{name}.yaml"), "--json")
     assert code == "0"
     assert modules & {"numba", "duckdb", "pyarrow", "matplotlib"} == set()
     assert "payment_simulator.engine.reference.run" in modules

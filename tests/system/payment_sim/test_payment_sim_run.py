@@ -202,7 +202,7 @@ def test_a_picture_is_drawn(user, sim, name, begins):
 
 
 def test_the_schema_prints_every_field_and_action(sim):
-    from payment_simulator.policy.fields import ACTIONS, FIELDS
+    from payment_simulator.policy.fields_and_actions import ACTIONS, FIELDS
 
     ended = sim("policy", "schema")
     assert ended.returncode == 0

@@ -11,11 +11,11 @@ import numpy as np
 
 from llenergymeasure.domain.figures import DeviceEnergy
 from llenergymeasure.domain.power import DeviceWatch, EnergySoFar, PowerSample
+from llenergymeasure.energy.device_conditions import foreign_processes, temperatures, throttled
 from llenergymeasure.energy.foreign_processes import ProcessWatch
 from llenergymeasure.energy.meters.base import Listener, Meter, MeteredDevice, with_gain
-from llenergymeasure.energy.meters.conditions import foreign_processes, temperatures, throttled
-from llenergymeasure.energy.meters.power_rows import counter_rows
 from llenergymeasure.energy.power_integral import integrate
+from llenergymeasure.energy.power_rows import counter_rows
 from llenergymeasure.energy.sampler import Receiver
 from llenergymeasure.energy.samples import Recording, SensorSample, State
 from llenergymeasure.energy.ticklog import CounterSample, TickLog, Ticks, WindowEnergy

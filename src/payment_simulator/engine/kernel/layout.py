@@ -15,7 +15,7 @@ import numpy as np
 
 from payment_simulator.engine.kernel.rates import LIMB_BITS
 from payment_simulator.engine.vocabulary import RATES_PER_DAY, RATES_PER_TICK, Cost, EventColumn
-from payment_simulator.policy.fields import COST_FIELDS, FIELDS
+from payment_simulator.policy.fields_and_actions import COST_FIELDS, FIELDS
 from payment_simulator.policy.tree import MAX_DEPTH
 from payment_simulator.scenario.arrivals import COLUMNS
 
@@ -164,8 +164,8 @@ def check_same_order(kernel: Iterable[str], policies: Iterable[str]) -> None:
     for ours, theirs in pairs:
         if ours != theirs:
             raise ImportError(
-                f"engine/kernel/layout.py: TreeField has {ours or 'no more'} where FIELDS of policy/fields.py has "
-                f"{theirs or 'no more'}; give both the same fields in the same order"
+                f"engine/kernel/layout.py: TreeField has {ours or 'no more'} where FIELDS of "
+                f"policy/fields_and_actions.py has {theirs or 'no more'}; give both the same fields in the same order"
             )
 
 

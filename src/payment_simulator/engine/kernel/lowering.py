@@ -15,7 +15,7 @@ from payment_simulator.engine.reference.costs import cost_fields
 from payment_simulator.engine.vocabulary import EventKind
 from payment_simulator.policy.builtin import Deadline, LiquidityAware, Policy, Trees
 from payment_simulator.policy.compile import Op, Program
-from payment_simulator.policy.fields import COST_FIELDS
+from payment_simulator.policy.fields_and_actions import COST_FIELDS
 from payment_simulator.scenario.numbers import BPS, LARGEST_CENTS, exact, half_up
 from payment_simulator.scenario.scenario_events import CollateralAdjustment, DirectTransfer
 from payment_simulator.scenario.schema import Agent, FixedPenalty, Penalty, RatePenalty, Scenario

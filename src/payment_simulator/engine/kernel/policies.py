@@ -16,7 +16,7 @@ from payment_simulator.engine.kernel.rows import bank_row, payment_row, queue_ke
 from payment_simulator.engine.kernel.segment_tree import next_within
 from payment_simulator.engine.kernel.workspace import NO_BUDGET, credit_with, post
 from payment_simulator.engine.vocabulary import EventKind
-from payment_simulator.policy.fields import ActionKind
+from payment_simulator.policy.fields_and_actions import ActionKind
 from payment_simulator.policy.tree import MAX_PIECES
 
 

@@ -42,7 +42,7 @@ from payment_simulator.engine.kernel.sorting import sort_keys
 from payment_simulator.engine.kernel.workspace import NO_BUDGET, credit_with, post, prepare, set_posted
 from payment_simulator.engine.vocabulary import Cost, EventColumn, EventKind, Skipped
 from payment_simulator.policy.compile import Op
-from payment_simulator.policy.fields import ActionKind
+from payment_simulator.policy.fields_and_actions import ActionKind
 
 
 @entry

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 
 from payment_simulator.engine.reference.payments import Item
-from payment_simulator.policy.fields import COST_FIELDS
+from payment_simulator.policy.fields_and_actions import COST_FIELDS
 from payment_simulator.scenario.numbers import BPS, exact, half_up
 from payment_simulator.scenario.schema import CostRates, FixedPenalty, Penalty, RatePenalty
 

@@ -15,7 +15,7 @@ from payment_simulator.experiments.parameters import written
 from payment_simulator.experiments.proposers.protocol import UnusableAnswerError
 from payment_simulator.policy.builtin import Policy
 from payment_simulator.policy.documents import PolicyDocument, document_of
-from payment_simulator.policy.fields import (
+from payment_simulator.policy.fields_and_actions import (
     ACTIONS,
     FIELDS,
     STATE_PREFIX,

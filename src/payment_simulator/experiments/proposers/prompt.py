@@ -8,7 +8,7 @@ from typing import Any
 from payment_simulator.experiments.config import ALL_REGISTERS, AllowedParameter, PolicyConstraints
 from payment_simulator.experiments.proposers.protocol import Attempt, DecisionContext
 from payment_simulator.policy.documents import PolicyDocument
-from payment_simulator.policy.fields import (
+from payment_simulator.policy.fields_and_actions import (
     ACTION_MEANINGS,
     ACTIONS,
     COMPARISONS,

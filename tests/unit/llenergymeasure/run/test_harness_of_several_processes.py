@@ -18,9 +18,9 @@ from llenergymeasure.energy.sources import Choice
 from llenergymeasure.errors import BackendError
 from llenergymeasure.metrics.steady_state import Window
 from llenergymeasure.run import harness
+from llenergymeasure.run.measurement_window import MeasurementWindow
 from llenergymeasure.run.peers import ALONE
 from llenergymeasure.run.warmup import Warmup
-from llenergymeasure.run.window import MeasurementWindow
 
 OPENED_S, CLOSED_S = 98.0, 103.25
 

@@ -9,7 +9,7 @@ from payment_simulator.engine.kernel.completeness import check_complete
 from payment_simulator.engine.kernel.layout import BANK_COLUMNS, COSTS, check_same_order
 from payment_simulator.engine.vocabulary import Cost, EventKind
 from payment_simulator.policy.compile import Op
-from payment_simulator.policy.fields import ActionKind
+from payment_simulator.policy.fields_and_actions import ActionKind
 
 MODULES = [costs, policies, policy_vm, queues, run, workspace]
 IDLE = [ActionKind.NoAction, ActionKind.HoldCollateral]
@@ -30,9 +30,9 @@ def test_there_is_a_column_for_each_kind_of_cost_and_it_is_the_last():
 @pytest.mark.parametrize(
     ("kernel", "found"),
     [
-        (["amount"], "has no more where FIELDS of policy/fields.py has age;"),
-        (["amount", "age", "rank"], "has rank where FIELDS of policy/fields.py has no more;"),
-        (["age", "amount"], "has age where FIELDS of policy/fields.py has amount;"),
+        (["amount"], "has no more where FIELDS of policy/fields_and_actions.py has age;"),
+        (["amount", "age", "rank"], "has rank where FIELDS of policy/fields_and_actions.py has no more;"),
+        (["age", "amount"], "has age where FIELDS of policy/fields_and_actions.py has amount;"),
     ],
 )
 def test_fields_of_trees_in_another_order_than_the_policies_are_refused(kernel, found):

@@ -10,7 +10,7 @@ from scenarios import make_scenario, once, pay
 from payment_simulator.experiments.proposers.constraints import stored_policy
 from payment_simulator.experiments.proposers.prompt import prompt_for
 from payment_simulator.experiments.proposers.protocol import Attempt
-from payment_simulator.policy.fields import ACTIONS, FIELDS
+from payment_simulator.policy.fields_and_actions import ACTIONS, FIELDS
 
 
 def section(prompt, title):

@@ -3,7 +3,7 @@
 import pytest
 from scenarios import act, agents, ask, charged, happened, make_scenario, pay, play, released, settled, trees
 
-from payment_simulator.policy.fields import ACTIONS, FIELDS
+from payment_simulator.policy.fields_and_actions import ACTIONS, FIELDS
 
 # Without trees
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from llenergymeasure.domain.power import PowerSample
+from llenergymeasure.energy.device_conditions import temperatures_at
 from llenergymeasure.energy.meters.base import MeteredDevice
-from llenergymeasure.energy.meters.conditions import temperatures_at
 from llenergymeasure.energy.samples import Recording
 from llenergymeasure.energy.ticklog import TickLog, Ticks
 
