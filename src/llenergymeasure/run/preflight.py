@@ -58,6 +58,16 @@ def check(config: ExperimentConfig, sources: selection.Sources, output_dir: Path
     return prompts
 
 
+def refuse_environment_keys(config: ExperimentConfig) -> None:
+    """Refuse a configuration that holds what a variable of the environment keeps secret.
+
+    Raises:
+        PreFlightError: it does; every field, a line each.
+    """
+    if problems := [*_key_problems(config)]:
+        raise PreFlightError("\n".join(problems))
+
+
 def _key_problems(config: ExperimentConfig) -> Iterator[str]:
     """Fields that hold what a variable of the environment keeps secret, and that the result would keep."""
     fields = config.in_effect()
