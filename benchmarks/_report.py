@@ -1,4 +1,4 @@
-"""What every benchmark prints beside its table: the machine, the pressure on it, and ratios of pairs."""
+"""The lines beside every benchmark's table: the machine, the pressure on it, and ratios of pairs."""
 
 import statistics
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ def machine() -> str:
 
 
 def pressure() -> str:
-    """How long tasks waited for a core lately, from Linux's pressure stall information."""
+    """Return how long tasks waited for a core lately, from Linux's pressure stall information."""
     try:
         return Path("/proc/pressure/cpu").read_text().splitlines()[0]
     except OSError:

@@ -88,7 +88,7 @@ def recorded_board(path):
 
     recording = read_trace(path)
     device = recording.devices()[0]
-    reads, rows, watts, degrees = recording.reads(device), [], 0.0, 45.0
+    reads, rows, watts, degrees = recording.samples(device), [], 0.0, 45.0
     for read in reads:
         watts = watts if read.power_w is None else read.power_w
         degrees = degrees if read.temperature_c is None else read.temperature_c

@@ -1,4 +1,4 @@
-"""Ticks and payments a second of the settlement engine, beside its own definition in plain Python, as ratios.
+"""Ticks and payments per second of the settlement engine, beside its own definition in plain Python, as ratios.
 
     pip install -e '.[payments]'
     python benchmarks/engine.py [--repeats 20]
@@ -24,7 +24,7 @@ from payment_simulator.scenario.schema import Scenario
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "payments"
 AMPLE, TIGHT = 10**9, 20_000
-RUST_TICKS_A_SECOND = {(100, AMPLE): 3_898, (1_000, AMPLE): 698, (100, TIGHT): 182, (1_000, TIGHT): 10}
+RUST_TICKS_PER_SECOND = {(100, AMPLE): 3_898, (1_000, AMPLE): 698, (100, TIGHT): 182, (1_000, TIGHT): 10}
 RUST_EPISODE_US = 1_100
 
 
@@ -65,15 +65,15 @@ def ready(made: Scenario, samples: int = 1) -> tuple[Prepared, Arrivals]:
 
 
 def ten_banks(repeats: int) -> None:
-    """10 banks, a payment a tick each."""
-    print("10 banks, 1 payment a tick each   ticks/s      payments/s   reference   ratio     Rust, published   ratio")
+    """10 banks, one payment per tick each."""
+    print("10 banks, 1 payment per tick each ticks/s      payments/s   reference   ratio     Rust, published   ratio")
     for ticks in (100, 1_000):
         for name, balance in (("ample", AMPLE), ("tight", TIGHT)):
             for offsets in (False, True):
                 prepared, arrivals = ready(scenario(10, 1, ticks, balance, offsets))
                 kernel = ticks / best_s(partial(simulate, prepared, arrivals, engine="kernel"), repeats)
                 plain = ticks / best_s(partial(simulate, prepared, arrivals, engine="reference"), 1)
-                rust = RUST_TICKS_A_SECOND[ticks, balance] if not offsets else None
+                rust = RUST_TICKS_PER_SECOND[ticks, balance] if not offsets else None
                 beside = f"{rust:>15,}   {kernel / rust:,.0f}" if rust else f"{'':>15}"
                 what = f"{ticks:,} ticks, {name}, LSM {'on' if offsets else 'off'}"
                 payments = kernel * len(arrivals) / ticks
@@ -91,14 +91,14 @@ def episodes(repeats: int) -> None:
         batch = best_s(partial(simulate_batch, prepared, arrivals, engine="kernel", threads=threads), repeats)
         us = batch / arrivals.samples * 1e6
         print(
-            f"castro_exp2, a batch, {threads} thread(s): {us:.2f} us an episode ({1 / us:.2f} million/s); "
+            f"castro_exp2, a batch, {threads} thread(s): {us:.2f} us per episode ({1 / us:.2f} million/s); "
             f"reference {plain_us:,.0f} us, {plain_us / us:,.0f} times; published Rust {RUST_EPISODE_US:,} us, "
             f"{RUST_EPISODE_US / us:,.0f} times"
         )
 
 
 def growth(repeats: int) -> None:
-    """200 banks, 100 payments a tick: what a payment costs as the run grows longer."""
+    """200 banks, 100 payments per tick: what a payment costs as the run grows longer."""
     for name, balance, lengths in (("ample", AMPLE, (100, 1_000, 10_000)), ("tight", TIGHT, (1_000, 10_000))):
         costs = []
         for ticks in lengths:
@@ -106,7 +106,9 @@ def growth(repeats: int) -> None:
             taken_s = best_s(partial(simulate, prepared, arrivals, engine="kernel"), max(repeats // 5, 1))
             costs.append(taken_s / len(arrivals) * 1e9)
         figures = ", ".join(f"{ns:.0f} ns at {ticks:,} ticks" for ns, ticks in zip(costs, lengths, strict=True))
-        print(f"growth, 200 banks, 100 payments a tick, {name}: a payment {figures}: {costs[-1] / costs[0]:.2f} times")
+        print(
+            f"growth, 200 banks, 100 payments per tick, {name}: a payment {figures}: {costs[-1] / costs[0]:.2f} times"
+        )
 
 
 def fedwire_day(repeats: int) -> None:

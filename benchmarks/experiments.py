@@ -1,4 +1,4 @@
-"""What an experiment costs beside its simulations: steps committed, events stored, candidates priced.
+"""The cost of an experiment beside its simulations: steps committed, events stored, candidates evaluated.
 
     pip install -e '.[payments]'
     python benchmarks/experiments.py [--pairs 8]
@@ -23,7 +23,7 @@ from _report import machine, pressure, ratio_interval
 from payment_simulator import load_scenario
 from payment_simulator.engine import simulate
 from payment_simulator.experiments.config import Evaluation, ExperimentConfig
-from payment_simulator.experiments.evaluator import Pricing, Purpose
+from payment_simulator.experiments.evaluator import Evaluator, Purpose
 from payment_simulator.experiments.persistence import (
     EventRecord,
     ExperimentRecord,
@@ -127,11 +127,13 @@ def events() -> None:
 
 
 def evaluations() -> None:
-    """Candidates priced on 1,000 samples of castro_exp2's observed day, and how much of that is the simulator."""
-    pricing = Pricing(load_scenario(EXAMPLES / "castro_exp2.yaml"), Evaluation(mode="bootstrap", num_samples=1_000), 42)
+    """Candidates evaluated on 1,000 samples of castro_exp2's observed day, and how much of that is the simulator."""
+    evaluator = Evaluator(
+        load_scenario(EXAMPLES / "castro_exp2.yaml"), Evaluation(mode="bootstrap", num_samples=1_000), 42
+    )
     profile = dict.fromkeys(BANKS, POLICY)
     candidates = [{"type": "Fifo", "parameters": {"initial_liquidity_fraction": step / 40}} for step in range(41)]
-    pricing.own_costs(profile, "BANK_A", candidates, Purpose.PROPOSER)
+    evaluator.own_costs(profile, "BANK_A", candidates, Purpose.PROPOSER)
     inside_s = 0.0
     kernel = simulate._batch_by_kernel
 
@@ -145,7 +147,7 @@ def evaluations() -> None:
     with mock.patch.object(simulate, "_batch_by_kernel", timed):
         began_s = time.perf_counter()
         for _ in range(5):
-            pricing.own_costs(profile, "BANK_A", candidates, Purpose.PROPOSER)
+            evaluator.own_costs(profile, "BANK_A", candidates, Purpose.PROPOSER)
         taken_s = time.perf_counter() - began_s
     rate = 5 * len(candidates) * 1_000 / taken_s
     share = f"{inside_s / taken_s:.0%} of the time in the simulator"

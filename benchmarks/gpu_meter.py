@@ -1,11 +1,11 @@
-"""What the meter finds on a real GPU, in one command.
+"""Check the meter on a real GPU, in one command.
 
     python benchmarks/gpu_meter.py [--out build/gpu_meter] [--small]
 
 It prints: the counter's tick and lag; counter beside integrated instantaneous power at idle, at load and under a 100 ms
 square wave; idle power bare, with a CUDA context and with a model loaded; J/token at batch 1, 8, 64 and 256 for a bf16
 model of the shape of Llama-3.1-8B with random weights; and Zeus's joules for the same windows where Zeus is installed.
-The reads of each part are kept in `--out` as traces. `--small` takes a small model, to try the script.
+The samples of each part are kept in `--out` as traces. `--small` takes a small model, to try the script.
 """
 
 import argparse
@@ -20,9 +20,10 @@ from _llama import LLAMA_8B
 from _report import machine, pressure
 
 from llenergymeasure import run_experiment
-from llenergymeasure.energy.meters.nvml import NvmlCounter
+from llenergymeasure.energy.meters.counter import CounterMeter
 from llenergymeasure.energy.samples import write_trace
 from llenergymeasure.energy.sensors import nvml
+from llenergymeasure.energy.sources import nvml_counter
 from llenergymeasure.energy.ticklog import TickLog, Ticks
 
 SAMPLING_HZ = 50.0
@@ -57,9 +58,9 @@ class Load:
             time.sleep(half_s)
 
 
-def recorded(board: nvml.Board, work: Callable[[], Any], out: Path, name: str) -> tuple[NvmlCounter, float, float]:
-    """The meter after `work`, and when that began and ended; its reads are kept."""
-    meter = NvmlCounter([board], SAMPLING_HZ)
+def recorded(board: nvml.Board, work: Callable[[], Any], out: Path, name: str) -> tuple[CounterMeter, float, float]:
+    """Return the meter after `work`, and when that began and ended; its samples are kept."""
+    meter = nvml_counter([board], SAMPLING_HZ)
     with meter:
         time.sleep(0.5)
         start_s = time.monotonic()
@@ -70,8 +71,8 @@ def recorded(board: nvml.Board, work: Callable[[], Any], out: Path, name: str) -
     return meter, start_s, end_s
 
 
-def line(name: str, meter: NvmlCounter, start_s: float, end_s: float) -> None:
-    """Counter and integrated power of a window."""
+def line(name: str, meter: CounterMeter, start_s: float, end_s: float) -> None:
+    """Print counter and integrated power of a window."""
     (device,), (watch,) = meter.energy(start_s, end_s), meter.watch(start_s, end_s)
     if device.energy_j is None or watch.power_integral_j is None:
         print(f"{name:22} unknown")
@@ -85,7 +86,7 @@ def line(name: str, meter: NvmlCounter, start_s: float, end_s: float) -> None:
 
 
 def lag_s(ticks: Ticks, step_s: float) -> float | None:
-    """How late the counter knows of a step of power at `step_s`: where the lines before and after it meet.
+    """Return how late the counter shows a step of power at `step_s`: where the lines before and after it meet.
 
     The lines are fitted to the ticks from 0.6 s on, on either side.
     """

@@ -1,4 +1,4 @@
-"""What the harness costs: its tokens/s, times for every token on, over a bare `model.generate` of the same batch.
+"""The cost of the harness: its tokens/s, times for every token on, over a bare `model.generate` of the same batch.
 
     python benchmarks/harness_overhead.py [--pairs 20] [--batch-size 4] [--output-len 32] [--llama-8b] [--device cpu]
 
@@ -18,7 +18,7 @@ from llenergymeasure.backends.pytorch.backend import PytorchBackend
 from llenergymeasure.backends.pytorch.generation import Encoded, generation_config, padded
 from llenergymeasure.backends.pytorch.loading import Loaded
 from llenergymeasure.config.models import EnergyConfig, ExperimentConfig, UserConfig
-from llenergymeasure.energy.selection import choose_meter, find_sources
+from llenergymeasure.energy.sources import choose_meter, find_sources
 from llenergymeasure.run import harness
 from llenergymeasure.workload.prompts import build_requests, builtin_text
 

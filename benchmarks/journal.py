@@ -1,4 +1,4 @@
-"""What the journal of a measurement costs: microseconds of the processor a line, bytes, and how long it takes to read.
+"""The cost of a measurement's journal: processor time in microseconds per line, bytes, and seconds to read it.
 
     python benchmarks/journal.py [--requests 100000]
 
@@ -29,7 +29,7 @@ OPENED_S, TOKENS, LINES = 1000.0, 256, 5000
 
 
 def journal(folder: Path) -> Journal:
-    """One that has begun."""
+    """A journal that has begun."""
     nothing = RawProcessResult(
         experiment_id="20261121-000000-00000000",
         process_index=0,
@@ -48,7 +48,7 @@ def journal(folder: Path) -> Journal:
 
 
 def batch(number: int, rows: int) -> Batch:
-    """So many requests that are generated together."""
+    """A batch of so many requests."""
     start_s = OPENED_S + number / 7
     times_s = tuple(start_s + 0.1 + token / 70 for token in range(TOKENS))
     records = tuple(RequestRecord(number + row, 100, TOKENS, start_s, times_s, "length") for row in range(rows))
@@ -56,7 +56,7 @@ def batch(number: int, rows: int) -> Batch:
 
 
 def micros(act: Callable[[], object]) -> float:
-    """The median of what the processor takes for one."""
+    """The median processor time of one call, in microseconds."""
     took_s = []
     for _ in range(LINES):
         began_s = time.thread_time()
@@ -66,7 +66,7 @@ def micros(act: Callable[[], object]) -> float:
 
 
 def cost(line: Callable[[Journal], object]) -> str:
-    """Of a line, and of writing as many bytes."""
+    """The cost of a line, and of writing as many bytes, as text."""
     with tempfile.TemporaryDirectory() as folder:
         to, plain = journal(Path(folder)), Path(folder) / "plain"
         file = Path(str(to.path))

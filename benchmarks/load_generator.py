@@ -1,4 +1,4 @@
-"""How many requests and streams one asyncio loop drives, and how exact its clock stays.
+"""Requests and streams that one asyncio loop drives, and the error of its clock.
 
     python benchmarks/load_generator.py [--seconds 10] [--aiperf PATH] [--guidellm PATH] [--repeats 3]
 
@@ -13,7 +13,7 @@ ITLs beside the plan's 100 ms and 50 ms: the lateness of the server itself is in
 only the mean ITL of a request, in which the errors of 39 gaps cancel; that mean has a column of its own, for every
 client. guidellm's prompts come from a file and its workers are one a core; on two cores it did worse with synthetic
 prompts, and with the ten workers it takes unasked. A client that keeps fewer in flight than wanted has an easier
-server. The last rows are how many requests a second each sends, 64 in flight, to a server that answers at once.
+server. The last rows are how many requests per second each sends, 64 in flight, to a server that answers at once.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from _report import machine, pressure
 
 from llenergymeasure.backends.openai.client.http import Client
 from llenergymeasure.backends.openai.client.records import ServedRequest
-from llenergymeasure.backends.openai.client.request_body import Call, Target
+from llenergymeasure.backends.openai.client.request_body import RequestBody, RequestTemplate
 from llenergymeasure.backends.openai.load.arrivals import ClosedLoop, OpenLoop, StopRule
 from llenergymeasure.backends.openai.load.driver import LoadSpan, drive
 from llenergymeasure.domain.requests import Request
@@ -93,24 +93,24 @@ def waited_s() -> float:
 
 async def measure(server: StreamingServer, load: Load, seconds: float) -> Measured:
     """Run one load, after a second of the same as a warm-up."""
-    calls = itertools.cycle([call(server, load, number / 1000) for number in range(1000)])
-    target = Target(server.url, "stand-in")
+    bodies = itertools.cycle([request_body(server, load, number / 1000) for number in range(1000)])
+    template = RequestTemplate(server.url, "stand-in")
     served: list[ServedRequest] = []
-    async with Client(target) as client:
-        await drive(client, calls, load.strategy, StopRule(duration_s=1.0), lambda _: None)
+    async with Client(template) as client:
+        await drive(client, bodies, load.strategy, StopRule(duration_s=1.0), lambda _: None)
         before, server_before, waited_before_s = time.process_time(), cpu_s(server.pid), waited_s()
-        span = await drive(client, calls, load.strategy, StopRule(duration_s=seconds), served.append)
+        span = await drive(client, bodies, load.strategy, StopRule(duration_s=seconds), served.append)
         took_s = span.drained_s - span.opened_s
         client_cores = (time.process_time() - before) / took_s
         server_cores = (cpu_s(server.pid) - server_before) / took_s
         return Measured(served, span, client_cores, server_cores, (waited_s() - waited_before_s) / took_s)
 
 
-def call(server: StreamingServer, load: Load, share: float) -> Call:
+def request_body(server: StreamingServer, load: Load, share: float) -> RequestBody:
     """A request that is answered as the load has it, with its share of the spread."""
     plan = load.plan | {"ttft_s": load.plan.get("ttft_s", 0.0) + share * load.spread_s}
-    target = Target(server.url, "stand-in", further={"standin": plan})
-    return target.call(Request(0, PROMPT, None, load.plan["tokens"]))
+    template = RequestTemplate(server.url, "stand-in", extra_body={"standin": plan})
+    return template.encode(Request(0, PROMPT, None, load.plan["tokens"]))
 
 
 def quantiles_us(values: Sequence[float]) -> str:
@@ -141,9 +141,9 @@ def row(name: str, measured: Measured) -> str:
 
 
 class Seen(NamedTuple):
-    """What a client says of a load, in seconds.
+    """A client's figures of a load, in seconds.
 
-    `spans_s` are the starts and ends of the requests. `gaps_s` is empty where the client says no more than the mean of
+    `spans_s` are the starts and ends of the requests. `gaps_s` is empty where the client reports only the mean of
     each request's.
     """
 
@@ -153,19 +153,19 @@ class Seen(NamedTuple):
     spans_s: Sequence[tuple[float, float]]
 
     def loads(self) -> tuple[float, float]:
-        """Requests in flight in the mean, and requests a second, from the first start to the last end."""
+        """Requests in flight in the mean, and requests per second, from the first start to the last end."""
         began_s, ended_s = np.array(self.spans_s).T
         took_s = ended_s.max() - began_s.min()
         return float((ended_s - began_s).sum() / took_s), len(self.spans_s) / took_s
 
     def errors_us(self) -> list[np.ndarray]:
-        """How far TTFTs, gaps and mean ITLs are from the plan's."""
+        """Return how far TTFTs, gaps and mean ITLs are from the plan's."""
         planned = ((self.ttfts_s, CHAT["ttft_s"]), (self.gaps_s, CHAT["itl_s"]), (self.mean_itls_s, CHAT["itl_s"]))
         return [np.abs(np.array(said) - plan) * 1e6 for said, plan in planned]
 
 
 def seen(ttfts_s: Sequence[float], gaps_s: Sequence[Sequence[float]], spans_s: Sequence[tuple[float, float]]) -> Seen:
-    """Of a client that says each request's gaps."""
+    """Return the errors of a client that reports each request's gaps."""
     streams = [gaps for gaps in gaps_s if len(gaps)]
     return Seen(ttfts_s, list(itertools.chain(*streams)), [float(np.mean(gaps)) for gaps in streams], spans_s)
 
@@ -264,7 +264,7 @@ PEERS = {"AIPerf": aiperf, "guidellm": guidellm}
 
 
 def compare(commands: dict[str, str], repeats: int) -> None:
-    """The peers of these commands and our client, in turns against the same server; of what they say, the median."""
+    """The peers of these commands and our client, in turns against the same server; of their figures, the median."""
     print(f"\nbeside {', '.join(f'{name} {version(command)}' for name, command in commands.items())}, ", end="")
     print(f"{repeats} times in turns; errors against the plan in us, median / p90 / p99\n")
     errors_of = "error of TTFT | error of ITL | error of mean ITL"
@@ -272,13 +272,13 @@ def compare(commands: dict[str, str], repeats: int) -> None:
     print("|---|---|---|---|---|---|---|---|")
     clients = {name: functools.partial(PEERS[name], command) for name, command in commands.items()} | {"ours": ours}
     for plan, concurrency, requests in COMPARED:
-        said: dict[str, list[Seen]] = {name: [] for name in clients}
+        figures: dict[str, list[Seen]] = {name: [] for name in clients}
         for _ in range(repeats):
             for name, client in clients.items():
                 with StreamingServer() as server:
-                    said[name].append(client(server, plan, concurrency, requests))
+                    figures[name].append(client(server, plan, concurrency, requests))
         medians = {}
-        for name, runs in said.items():
+        for name, runs in figures.items():
             held, rate = np.median([run.loads() for run in runs], axis=0)
             errors = [np.concatenate(each) for each in zip(*(run.errors_us() for run in runs), strict=True)]
             shown = [quantiles_us(each / 1e6) if plan is CHAT else "-" for each in errors]
@@ -293,7 +293,7 @@ def compare(commands: dict[str, str], repeats: int) -> None:
 
 
 def version(command: str) -> str:
-    """What the command says is its version."""
+    """Return the version that the command prints."""
     return subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
 
 
@@ -306,9 +306,9 @@ async def send_so_many(
 ) -> None:
     """The closed loop in step, from cold."""
     load = Load("", plan, ClosedLoop(concurrency))
-    calls = itertools.repeat(call(server, load, 0.0))
-    async with Client(Target(server.url, "stand-in")) as client:
-        await drive(client, calls, load.strategy, StopRule(requests=requests), finished)
+    bodies = itertools.repeat(request_body(server, load, 0.0))
+    async with Client(RequestTemplate(server.url, "stand-in")) as client:
+        await drive(client, bodies, load.strategy, StopRule(requests=requests), finished)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What metering costs: the sampler's processor time, and the throughput of a CPU-bound generation beside it.
+"""Measure the cost of metering: the sampler's processor time, and the throughput of a CPU-bound generation beside it.
 
     python benchmarks/meter_overhead.py [--source rapl|nvml] [--pairs 50] [--seconds 20]
 
@@ -20,7 +20,7 @@ from _report import machine, pressure, ratio_interval, spread
 from llenergymeasure.backends.pytorch.backend import PytorchBackend
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.energy.meters.estimate import CpuTimeEstimate
-from llenergymeasure.energy.sampler_process import SamplerProcess
+from llenergymeasure.energy.sampler import SamplerProcess
 from llenergymeasure.energy.sensors import nvml, rapl
 from llenergymeasure.workload.prompts import build_requests, builtin_text
 
@@ -30,36 +30,36 @@ MARKS = 2000
 
 
 def rapl_spec() -> tuple[dict, str]:
-    """What the sampler reads for `rapl`, and what that is."""
+    """Return the sampler's spec for `rapl`, and the name of what it reads."""
     domains = rapl.probe().domains
     if domains:
-        return {"rapl": {"domains": [[domain.name, str(domain.counter)] for domain in domains]}}, "RAPL of this machine"
-    return {
-        "rapl": {"domains": [["package-0", SYSFS_COUNTERS[0]], ["dram-0", SYSFS_COUNTERS[1]]]}
-    }, "two sysfs counters"
+        return rapl.sensor_spec(domains), "RAPL of this machine"
+    counters = [["package-0", SYSFS_COUNTERS[0]], ["dram-0", SYSFS_COUNTERS[1]]]
+    return {"sensor": "rapl", "options": {"domains": counters}}, "two sysfs counters"
 
 
 def nvml_spec(folder: Path) -> tuple[dict, str]:
-    """The same for one GPU counter, every tenth of a 100 ms tick, with power and temperature 10 times a second."""
+    """Return the same for one GPU counter, every tenth of a 100 ms tick, with power and temperature at 10 Hz."""
     import pynvml
 
     boards = nvml.probe(pynvml).boards
     if boards:
         name = boards[0].name
-        return {"nvml": {"uuids": [boards[0].uuid], "counter": True, "sampling_hz": 10.0}}, f"the counter of {name}"
+        return nvml.sensor_spec(boards[:1], 10.0, counter=True), f"the counter of {name}"
     rows = [[tick / 10, tick * 40.0, 400.0, 45.0] for tick in range(36000)]
     file = folder / "board.json"
     board = {"uuid": "GPU-1", "name": "stand-in", "limit_w": 700.0, "rows": rows}
     file.write_text(json.dumps({"began_s": time.monotonic(), "boards": [board]}))
     os.environ |= {"NVML_STANDIN": str(file), "PYTHONPATH": str(STANDIN)}
-    return {"nvml": {"uuids": ["GPU-1"], "counter": True, "sampling_hz": 10.0}}, "a stand-in counter of 100 ms ticks"
+    options = {"uuids": ["GPU-1"], "counter": True, "sampling_hz": 10.0}
+    return {"sensor": "nvml", "options": options}, "a stand-in counter of 100 ms ticks"
 
 
 def sampler_share(spec: dict, seconds: float) -> tuple[float, int]:
-    """The sampler's CPU seconds a second once it has settled, and the rows that it passed on a second."""
+    """Return the sampler's CPU seconds per second once it has settled, and the rows that it passed on per second."""
     rows: list[object] = []
     sampler = SamplerProcess(spec)
-    sampler.start(lambda reads, states: rows.extend(reads))
+    sampler.start(lambda samples, states: rows.extend(samples))
     try:
         time.sleep(3)
         began_s, before, first_s = time.monotonic(), len(rows), cpu_seconds(sampler.pid)
@@ -71,12 +71,12 @@ def sampler_share(spec: dict, seconds: float) -> tuple[float, int]:
 
 
 def cpu_seconds(pid: int | None) -> float:
-    """What a process of one thread has spent, to the nanosecond."""
+    """Return the CPU time of a process of one thread, to the nanosecond."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def mark_cost_us() -> float:
-    """What one mark of the estimate costs this process."""
+    """Return the CPU seconds of one mark of the estimate in this process."""
     with CpuTimeEstimate(None) as meter:
         began_s = time.process_time()
         for _ in range(MARKS):

@@ -89,7 +89,7 @@ def result(number: int) -> ExperimentResult:
 
 
 def timed(work: Callable[[], Any]) -> float:
-    """Seconds that it takes."""
+    """The seconds that a call takes."""
     began_s = time.perf_counter()
     work()
     return time.perf_counter() - began_s
@@ -112,7 +112,7 @@ def saves(results: list[ExperimentResult], folder: Path, client: Any) -> None:
 
 
 def log(client: Any, experiment: str, each: ExperimentResult) -> None:
-    """One run in MLflow: parameters, metrics, done."""
+    """Log one run in MLflow: parameters and metrics."""
     from mlflow.entities import Metric, Param
 
     run = client.create_run(experiment)
@@ -123,7 +123,7 @@ def log(client: Any, experiment: str, each: ExperimentResult) -> None:
 
 
 def fill(count: int, folder: Path, client: Any) -> str:
-    """`count` results in our folder (not synced: this is no part of what is timed) and in MLflow."""
+    """`count` results in our folder (not synced: this is not timed) and in MLflow."""
     experiment = client.create_experiment("many")
     for number in range(count):
         each = result(number)
@@ -137,7 +137,7 @@ def fill(count: int, folder: Path, client: Any) -> str:
 
 
 def asked(folder: Path, client: Any, experiment: str) -> None:
-    """List, SQL and compare, each by all three."""
+    """Time list, SQL and compare, each by all three."""
     many = folder / "many"
 
     def plain() -> list[Any]:
@@ -172,7 +172,7 @@ def asked(folder: Path, client: Any, experiment: str) -> None:
 
 
 def main() -> None:
-    """The tables."""
+    """Run and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=int, default=10_000)
     parser.add_argument("--saves", type=int, default=200)

@@ -1,4 +1,4 @@
-"""How long `llem --help` takes, beside `codecarbon --help` and beside the imports that any such command needs.
+"""The time of `llem --help`, beside `codecarbon --help` and beside the imports that any such command needs.
 
     python benchmarks/startup.py [--runs 15] [--codecarbon PATH]
 

@@ -70,7 +70,9 @@ def _signature(name: str, thing: Any) -> str:
         return _call(tree)
     bases = ", ".join(base.__name__ for base in thing.__bases__ if base is not object)
     head = f"class {name}({bases})" if bases else f"class {name}"
-    fields = [f"    {ast.unparse(line)}" for line in tree.body if isinstance(line, ast.AnnAssign)]  # type: ignore[attr-defined]
+    fields = [
+        f"    {ast.unparse(line).replace(QUOTE, chr(34))}" for line in tree.body if isinstance(line, ast.AnnAssign)
+    ]  # type: ignore[attr-defined]
     return "\n".join([head + ":", *fields]) if dataclasses.is_dataclass(thing) and fields else head
 
 

@@ -26,7 +26,7 @@ class Outside:
         self._home, self._before = home, _contents(home)
 
     def is_unharmed(self) -> bool:
-        """Whether every name, byte and time of change is as it was."""
+        """Return True if every name, byte and time of change is as it was."""
         return _contents(self._home) == self._before
 
 

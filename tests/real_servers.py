@@ -150,7 +150,7 @@ class Server:
             self._output.close()
 
     def output(self) -> str:
-        """What it has written so far."""
+        """Return its output so far."""
         return os.pread(self._output.fileno(), 1 << 20, 0).decode(errors="replace")
 
     def _wait(self) -> None:

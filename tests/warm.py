@@ -129,7 +129,7 @@ class _Forked(subprocess.Popen):
     _terminal = _workers = False
 
     def _execute_child(self, *arguments: Any) -> None:
-        """Where `subprocess` forks and executes. The names of its arguments are older than this by ten years."""
+        """Replace what forks in `subprocess`. The names of its arguments are ten years older than this file."""
         if self._address is None:
             super()._execute_child(*arguments)
             return

@@ -1,4 +1,4 @@
-"""How much should every bank borrow? The mean cost at eleven fractions of the pool, over 200 draws of payments."""
+"""The mean cost of a day at eleven fractions of the pool, over 200 draws of payments."""
 
 from payment_simulator import draw_arrivals, load_scenario, simulate_batch
 

@@ -39,25 +39,26 @@ STRONG_JOINED = re.compile(r"apikey|accesskey|secretkey|privatekey|authtoken|acc
 VARIABLE = re.compile(r"[A-Z0-9_]+_(?:KEY|TOKEN|PAT|PASS|PW)(?:_[A-Z0-9_]+)?")
 """A variable whose name has one of these in it is a secret's, but for those below."""
 WEAK = _words("auth cred creds jsessionid jwt key keys pass pat phpsessid pw session sig signature token tokens")
-SWITCHES = _words(
-    "allow disable disabled enable enabled force hide ignore mask no redact require required requires show skip without"
-)
-"""A name with one of these is a switch, and its value no key."""
-USES = _words("use using with")
+SWITCHES = _words("allow disable disabled enable enabled no require required requires skip without")
+SWITCHING = SWITCHES | _words("force hide ignore mask redact show")
+"""A name that begins with one of these is a switch, and its value no key."""
+USES = SWITCHES | _words("use using with")
 """A name with one of these is a switch as a rule; `use_auth_token` took a token once."""
-REFERENCES = _words("existing pull")
-"""A secret's name with one of these takes the name of a secret that is kept elsewhere: `imagePullSecrets`."""
+REFERENCES = re.compile(r"(?:^|-)existing-|-pull-secrets?$")
+"""What takes the name of a secret that is kept elsewhere: `existingSecret`, `imagePullSecrets`."""
 COUNTS = _words("budget count len length limit max min n num per size total ttl")
 PLACES = _words(
-    "cmd column command dir directory env extension field file files folder format header helper index level method mode"
-    " name names parallelism path paths policy prefix provider ref store type uri url var variable"
+    "cmd column command dir directory env extension field file files folder format header helper index level method"
+    " mode name names parallelism path paths policy prefix provider ref store type uri url var variable"
 )
 """A name that ends with one of these is no secret's: it is where one stands, or what it is like."""
 OF_TEXT = _words(
-    "bos cache class cls config dataset draft end eos eot foreign group idempotency image mask media model next pad"
-    " partition primary public registry row run sep sort special speculative start stop unk vision audio video"
+    "bos cache class cls draft end eos eot foreign group image mask media next pad partition primary public row sep"
+    " sort special speculative start stop unk vision audio video"
 )
 """Words before `key` and `token` in names that are no secrets'."""
+OF_RECORDS = _words("config dataset idempotency model registry run")
+"""Words before `key` alone; a token of these may be a secret."""
 
 NAMES_ONE = frozenset({"--secret"})
 """Flags that take the name of a secret that is kept elsewhere."""
@@ -69,11 +70,12 @@ def secrecy(name: str) -> Secrecy:
     """Return how surely a flag, a field, a header or a variable of this name holds a key, token or password."""
     plain = "".join(letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
     words = [word.lower() for word in re.findall("[A-Za-z]+", CAMEL.sub("-", plain))]
-    if not words or name in NAMES_ONE or (COUNTS | SWITCHES | REFERENCES) & {*words}:
+    joined = "-".join(words)
+    if not words or name in NAMES_ONE or COUNTS & {*words} or words[-1] in PLACES or _is_of_text(words):
         return Secrecy.NONE
-    if words[-1] in PLACES or _is_of_text(words):
+    if words[0] in SWITCHING or REFERENCES.search(joined):
         return Secrecy.NONE
-    is_strong = STRONG.search("-".join(words)) or STRONG_JOINED.search("".join(words)) or VARIABLE.fullmatch(plain)
+    is_strong = STRONG.search(joined) or STRONG_JOINED.search("".join(words)) or VARIABLE.fullmatch(plain)
     if (is_strong and not USES & {*words}) or (plain.startswith("-") and words == ["token"]):
         return Secrecy.STRONG
     return Secrecy.WEAK if is_strong or words[-1] in WEAK else Secrecy.NONE
@@ -93,7 +95,9 @@ def _is_of_text(words: list[str]) -> bool:
     if words[-1] == "id" and "token" in words and "access" not in words:
         return True
     return any(
-        before in OF_TEXT and word in ("key", "keys", "token", "tokens") for before, word in itertools.pairwise(words)
+        (before in OF_TEXT and word in ("key", "keys", "token", "tokens"))
+        or (before in OF_RECORDS and word in ("key", "keys"))
+        for before, word in itertools.pairwise(words)
     )
 
 
@@ -154,24 +158,24 @@ def _was_drawn(run: str) -> bool:
     return sum(len(piece) for piece in pieces if READS_AS_WORD.fullmatch(piece)) < WORDS_SHARE * len(run)
 
 
-HONEST_PIECE = re.compile(
-    r"[0-9a-f]+|[0-9A-F]+|\d+T\d+Z?|[A-Z]?[a-z]+\d*[A-Za-z]?|[A-Z]+\d*[A-Za-z]?|\d+[A-Za-z]{1,2}"
-)
+HONEST_PIECE = re.compile(r"[0-9a-f]+|[0-9A-F]+|\d+T\d+Z?|[A-Z]?[a-z]+\d*[A-Za-z]?|[A-Z]+\d*[A-Za-z]?|\d+[A-Za-z]{1,2}")
 """A part of a name: a date, a number or digest in hexadecimal, a word with a number or without."""
 RESOURCE = re.compile(
     r"(?:asst|batch|chatcmpl|cmpl|conv|file|ft|ftjob|msg|org|proj|resp|run|step|thread|vs)[-_][A-Za-z0-9]+"
 )
 """An id that a server gives to what it keeps, which opens nothing."""
-MIXED = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d).{20,}")
+MIXED = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)")
+LEAST_SEGMENT = 20
+LEAST_REST = 12
 
 
 def is_key_in_path(segment: str) -> bool:
-    """Return True if a part of a URL's path has 20 or more letters and digits that no name has."""
-    if RESOURCE.fullmatch(segment):
+    """Return True if a part of a URL's path is long, and much of it is letters and digits that no name has."""
+    if len(segment) < LEAST_SEGMENT or RESOURCE.fullmatch(segment):
         return False
     pieces = (piece for piece in re.split("[^A-Za-z0-9]", segment) if not HONEST_PIECE.fullmatch(piece))
     rest = "".join(pieces)
-    return MIXED.fullmatch(rest) is not None and _was_drawn(rest)
+    return len(rest) >= LEAST_REST and MIXED.match(rest) is not None and _was_drawn(rest)
 
 
 SHAPES = {
@@ -217,7 +221,8 @@ def without_shapes(text: str, instead: str) -> str:
     for begin, end in sorted(span for _, span in _shaped(text)):
         if begin >= place:
             shown.append(text[place:begin])
-            place = REST.match(text, end).end()  # type: ignore[union-attr] - it matches nothing, too
+            rest = REST.match(text, end)
+            place = rest.end() if rest else end
     return instead.join([*shown, text[place:]])
 
 

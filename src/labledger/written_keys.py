@@ -214,7 +214,9 @@ def _has_key_in_text(name: str, value: Any) -> bool:
         return False
     if isinstance(value, Mapping):
         return any(_is_drawn(value.get(each)) for each in SCHEMA_LITERALS)
-    return _is_drawn(value) or (of_secret is Secrecy.STRONG and not isinstance(value, list | tuple) and _is_written(value))
+    return _is_drawn(value) or (
+        of_secret is Secrecy.STRONG and not isinstance(value, list | tuple) and _is_written(value)
+    )
 
 
 def _has_password(value: Any) -> bool:

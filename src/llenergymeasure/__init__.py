@@ -1,4 +1,4 @@
-"""What a deployment of an LLM costs: joules, seconds and FLOPs, each with its error bound or None.
+"""Measure what a deployment of an LLM costs: joules, seconds and FLOPs, each with its error bound or None.
 
     from llenergymeasure import measure_energy, run_experiment
 

@@ -18,8 +18,8 @@ from llenergymeasure.parallel.member import measure_share
 from llenergymeasure.results.catalog import load_results, results_table
 from llenergymeasure.results.comparison import DEFAULT_MARGIN, Comparison, Group
 from llenergymeasure.results.comparison import compare as compare_groups
-from llenergymeasure.results.merging import superseding
 from llenergymeasure.results.persistence import TIMESERIES_FILE, save_or_keep, state_folder
+from llenergymeasure.results.state import superseding
 from llenergymeasure.results.timeseries import temporary_timeseries
 from llenergymeasure.run import harness
 

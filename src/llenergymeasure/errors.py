@@ -14,7 +14,7 @@ __all__ = [
 
 
 class PreFlightError(LabledgerError):
-    """The experiment cannot start: every reason that was found, a line each."""
+    """The experiment cannot start; the message has every reason, one per line."""
 
 
 class BackendError(LabledgerError):
@@ -22,7 +22,7 @@ class BackendError(LabledgerError):
 
 
 class MemoryExhaustedError(BackendError):
-    """The device's memory ran out: to try again would end in the same way."""
+    """The device's memory ran out: a second try would end in the same way."""
 
 
 class MeterError(LabledgerError):
@@ -30,4 +30,4 @@ class MeterError(LabledgerError):
 
 
 class ExperimentError(LabledgerError):
-    """The experiment ran and did not come to a result."""
+    """The experiment ran and has no result."""

@@ -8,7 +8,7 @@ TRIES = 5
 
 
 def live_descendants(process: psutil.Process) -> list[psutil.Process]:
-    """Those that `process` has started, directly or not, and that still run; parents come before their children.
+    """Return the processes that `process` has started, directly or not, and that still run; parents come first.
 
     Raises:
         psutil.NoSuchProcess: there is no such process.
@@ -17,7 +17,7 @@ def live_descendants(process: psutil.Process) -> list[psutil.Process]:
 
 
 def started_cpu_s(process: psutil.Process) -> float:
-    """CPU seconds of all that `process` has started, directly or not, running or ended; its own are not among them.
+    """Return the CPU seconds of all that `process` has started, directly or not, running or ended; not its own.
 
     Those of a process that has ended are counted once its parent has waited for it, as the kernel does. (On macOS that
     is known of this process's own children alone.)
@@ -34,7 +34,7 @@ def started_cpu_s(process: psutil.Process) -> float:
 
 
 def _walk(process: psutil.Process) -> tuple[float, bool]:
-    """The seconds, and whether none ended under our eyes: such a one is missed where its parent was read before it.
+    """Return the seconds, and False if a process ended meanwhile: it is missed where its parent was read before it.
 
     The list comes first and parents are read before their children, so that none is counted twice.
     """

@@ -19,7 +19,7 @@ REPORTED_MODEL = "stand-in-2026-01-01"
 
 @dataclass(frozen=True)
 class Reply:
-    """What a request gets. `text` is the model's own; a `body` stands for the whole answer as it is."""
+    """The answer to a request. `text` is the model's own; a `body` stands for the whole answer as it is."""
 
     text: str | None = None
     tokens: tuple[int, int] | None = (100, 20)
@@ -55,7 +55,7 @@ def stall(after: str = "body") -> Reply:
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked."""
+    """A request as it came."""
 
     path: str
     headers: dict[str, str]
@@ -90,7 +90,7 @@ class ModelServer:
 
     @property
     def url(self) -> str:
-        """What an OpenAI client takes as `base_url`."""
+        """The `base_url` of an OpenAI client."""
         return f"{self.root}/v1"
 
     def _next(self, request: Request) -> Reply:

@@ -31,7 +31,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Plan:
-    """How one request is answered.
+    """The answer to one request.
 
     The first chunk is written `ttft_s` after the request was read, the others every `itl_s`, each up to `jitter_s`
     later (drawn with `seed`); all are due on one time table, so that a late one delays no other. `events` take the
@@ -59,7 +59,7 @@ class Plan:
 
 
 def written_s(text: str) -> list[float]:
-    """When the server wrote each chunk of this text."""
+    """Return when the server wrote each chunk of this text."""
     return [float(number) for number in re.findall(r"\d+\.\d{9}", text)]
 
 
@@ -180,7 +180,7 @@ class Connection(asyncio.Protocol):
 
 
 class Answer:
-    """What is written for one request, and when."""
+    """Writes the answer to one request, each part at its time."""
 
     def __init__(self, plan: Plan, asked: dict[str, Any], chat: bool) -> None:
         self.plan = plan

@@ -1,10 +1,9 @@
-"""What the system tests share: a user with a home of their own who runs `llem`, and small things to run it on."""
+"""Shared by the system tests: a user with a home of their own who runs `llem`, and small things to run it on."""
 
 import contextlib
 import json
 import os
 import pty
-import select
 import shutil
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from typing import IO, Any
 
 import pytest
 from ruamel.yaml import YAML
+from terminals import read_terminal
 
 import warm
 
@@ -65,7 +65,7 @@ sys.meta_path[sys.meta_path.index(PathFinder)] = Hides
 
 @dataclass(frozen=True)
 class Ended:
-    """What a command that has ended left behind on its streams."""
+    """The exit code and the output of a command that has ended."""
 
     code: int
     stdout: str
@@ -98,14 +98,9 @@ class Watched:
         return Ended(code, self._stdout.read().decode(), self.shown)
 
     def _read(self) -> bool:
-        if not select.select([self._terminal], [], [], PATIENCE_S)[0]:
-            raise TimeoutError(f"nothing new for {PATIENCE_S} s after:\n{self.shown}")
-        try:
-            chunk = os.read(self._terminal, 1 << 16)
-        except OSError:  # how Linux says that the other side has closed
-            return False
-        self.shown += chunk.decode(errors="replace")
-        return bool(chunk)
+        found = read_terminal(self._terminal, PATIENCE_S, self.shown)
+        self.shown += found
+        return bool(found)
 
 
 class User:
@@ -218,7 +213,7 @@ class User:
 
 @pytest.fixture(scope="session")
 def compiled() -> dict[str, str]:
-    """What a user's environment needs to find the settlement engine compiled, as it is after its first use."""
+    """The environment in which the settlement engine is compiled already, as it is after its first use."""
     return {"XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))}
 
 
@@ -253,7 +248,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def hiding(tmp_path: Path) -> Callable[..., str]:
-    """What PYTHONPATH must be so that a command, and what it starts, does not find these packages."""
+    """Return a PYTHONPATH with which a command, and its children, do not find these packages."""
 
     def hiding(*packages: str) -> str:
         folder = tmp_path / "hides"

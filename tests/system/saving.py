@@ -1,4 +1,4 @@
-"""Processes that save results, for the trials that kill them and cut their power; and what a trial looks at."""
+"""Processes that save results, for the tests that kill them and cut their power; and what such a test looks at."""
 
 import os
 import random
@@ -8,13 +8,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 
-from llenergymeasure.domain.experiment import RawProcessResult
-from llenergymeasure.domain.figures import ComputeMetrics, EnergyMetrics, InferenceMetrics, Timestamps
-from llenergymeasure.domain.power import PowerSample
 from llenergymeasure.results.timeseries import write_timeseries_parquet
+from small_result import make_samples
 
 # It imports once, and then forks savers for each line that it reads: starting Python for each would take minutes.
 SAVERS = """
@@ -22,11 +19,10 @@ import itertools, os, sys
 from pathlib import Path
 
 sys.path[:0] = sys.argv[1].split(os.pathsep)
-from saving import make_raw_result
-from small_result import make_result
+from small_result import make_raw_result, make_result
 from llenergymeasure.results.persistence import save_raw_result, save_result
 
-def say(*words):
+def report(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 
 def save_one(name, folder):
@@ -38,9 +34,9 @@ def save(folder, saves):
     for number in range(saves) if saves else itertools.count():
         name = f"{os.getpid()}-{number}"
         try:
-            say("saved", name, save_one(name, Path(folder)))
+            report("saved", name, save_one(name, Path(folder)))
         except OSError as error:
-            say("failed", error)
+            report("failed", error)
             return
 
 for line in sys.stdin:
@@ -51,10 +47,10 @@ for line in sys.stdin:
             save(folder, int(saves))
             os._exit(0)
         started.append(pid)
-        say("pid", pid)
+        report("pid", pid)
     for pid in started:
         os.waitpid(pid, 0)
-    say("ended")
+    report("ended")
 """
 
 
@@ -130,32 +126,13 @@ def savers_of(sidecar: Path) -> Iterator[Savers]:
         process.communicate()
 
 
-def make_raw_result(experiment_id: str) -> RawProcessResult:
-    """What one process of an experiment has measured."""
-    moment = datetime(2026, 2, 26, 14, 0)
-    tokens = {"total_tokens": 2, "input_tokens": 1, "output_tokens": 1}
-    speed = {"inference_time_sec": 1.0, "tokens_per_second": 2.0, "latency_per_token_ms": None}
-    return RawProcessResult(
-        experiment_id=experiment_id,
-        process_index=0,
-        gpu_id=None,
-        config_name=None,
-        model_name="gpt2",
-        timestamps=Timestamps.from_times(moment, moment),
-        inference_metrics=InferenceMetrics(**tokens, **speed),
-        energy_metrics=EnergyMetrics(total_energy_j=None, duration_sec=None),
-        compute_metrics=ComputeMetrics(flops_total=None),
-    )
-
-
 def make_sidecar(folder: Path, rows: int = 100) -> Path:
     """A timeseries to be saved beside a result."""
-    samples = [PowerSample(n * 0.1, 100.0 + n, 50.0, 0) for n in range(rows)]
-    return write_timeseries_parquet(samples, folder / "source.parquet")
+    return write_timeseries_parquet(make_samples(rows), folder / "source.parquet")
 
 
 def moments_of(seed: int) -> random.Random:
-    """The random moments of a trial, the same each time."""
+    """The random moments of a test, the same each time."""
     return random.Random(seed)  # noqa: S311 - they are no secret
 
 

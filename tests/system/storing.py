@@ -1,4 +1,4 @@
-"""Processes that store experiments in one database, for the trials that have many at once and that kill them."""
+"""Processes that store experiments in one database, for tests that run many at once and that kill them."""
 
 import os
 import signal
@@ -54,7 +54,7 @@ for child in children:
 
 @dataclass
 class Stored:
-    """What writers have said."""
+    """The lines that writers have printed."""
 
     iterations: list[tuple[str, int]] = field(default_factory=list)
     waits_s: list[float] = field(default_factory=list)
@@ -92,11 +92,11 @@ class Writers:
         )
 
     def running(self) -> bool:
-        """Whether one has not ended."""
+        """Return True if one has not ended."""
         return self._process.poll() is None
 
     def end(self) -> Stored:
-        """What they have stored, when all have ended."""
+        """Return the rows that they have stored, when all have ended."""
         for line in self._process.stdout:
             self.stored.read(line)
         self._process.wait()

@@ -1,4 +1,4 @@
-"""What cannot work is refused with one clear message: no traceback, and nothing left behind."""
+"""Bad input is refused with one clear message: no traceback, and nothing left behind."""
 
 import json
 import os

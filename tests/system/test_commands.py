@@ -2,33 +2,17 @@
 
 import json
 import os
-import subprocess
-import sys
 from importlib.metadata import version
 
 import pytest
 import typer
+from loaded_modules import commands, run_and_list_modules
 from ruamel.yaml import YAML
 
 from llenergymeasure.cli.main import app
 from llenergymeasure.config.models import ExperimentConfig
 
 HEAVY = ("torch", "transformers", "pyarrow", "scipy", "duckdb", "pydantic", "numpy")
-HELP_AND_WHAT_IT_LOADED = """
-import sys
-from llenergymeasure.cli.main import app
-try:
-    app(["--help"])
-except SystemExit as end:
-    print(end.code, *sys.modules, file=sys.stderr)
-"""
-
-
-def commands(command, *names):
-    """A command and all below it, with their names."""
-    yield " ".join(names), command
-    for name, below in getattr(command, "commands", {}).items():
-        yield from commands(below, *names, name)
 
 
 def sections(schema):
@@ -73,16 +57,9 @@ def test_every_command_and_every_option_has_a_help_text():
 
 
 def test_help_loads_no_heavy_library(user):
-    ended = subprocess.run(
-        [sys.executable, "-c", HELP_AND_WHAT_IT_LOADED],
-        env=user.environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    code, *modules = ended.stderr.split()
+    _, code, modules = run_and_list_modules(user, "llenergymeasure", "--help")
     assert code == "0"
-    assert sorted(set(HEAVY) & set(modules)) == []
+    assert sorted(set(HEAVY) & modules) == []
 
 
 def test_the_version_is_that_of_the_distribution(user):
@@ -90,7 +67,7 @@ def test_the_version_is_that_of_the_distribution(user):
     assert (ended.code, ended.stdout, ended.stderr) == (0, f"llem {version('labledger')}\n", "")
 
 
-def test_doctor_says_what_is_here_and_why_each_other_source_is_not(user):
+def test_doctor_shows_what_is_available_and_why_each_other_source_is_not(user):
     ended = user.llem("doctor")
     assert (ended.code, ended.stderr) == (0, "")
     rows = {line.split()[0]: line for line in ended.stdout.splitlines() if line.startswith(" ") and line.strip()}
@@ -180,7 +157,7 @@ def test_a_dry_run_reports_what_would_keep_the_run_from_starting(user):
     assert user.made() == []
 
 
-def test_a_run_of_nothing_is_told_what_to_name(user):
+def test_a_run_without_a_model_is_an_error_that_names_the_options(user):
     ended = user.llem("run")
     assert (ended.code, ended.stdout) == (2, "")
     assert "no configuration given" in ended.stderr
@@ -212,11 +189,11 @@ def test_doctor_refuses_a_users_configuration_with_an_unknown_key(user):
 def test_doctor_knows_the_watts_that_the_user_states(user):
     user.config_file.write_text("cpu_watts_per_core: 4\n", encoding="utf-8")
     shown = user.llem("doctor").stdout
-    assert "4 W a core as you set it" in shown
+    assert "4 W per core as you set it" in shown
     assert "±60%" in shown
 
 
-def test_an_answer_whose_reader_has_left_ends_without_a_word(user):
+def test_output_whose_reader_has_left_ends_without_a_message(user):
     assert user.shell("llem config schema | true").stderr == ""
     assert user.shell("llem --version | true").stderr == ""
 

@@ -1,4 +1,4 @@
-"""What README and docs tell people to do works as it stands there."""
+"""Every command and example of README and docs works as it stands there."""
 
 import re
 import sys
@@ -12,7 +12,7 @@ from llenergymeasure.cli.main import app as llem
 from llenergymeasure.config.models import ExperimentConfig
 from payment_simulator.cli.main import app as payment_sim
 from payment_simulator.experiments.config import ExperimentConfig as PaymentExperiment
-from payment_simulator.experiments.setup import Resolved
+from payment_simulator.experiments.setup import ExperimentSetup
 from payment_simulator.scenario.loader import load_scenario
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +64,7 @@ def test_examples_are_experiments(example):
 @pytest.mark.parametrize("example", sorted((ROOT / "examples/payments").glob("*.yaml")), ids=lambda path: path.name)
 def test_examples_are_scenarios_or_experiments_on_one(example):
     if example.name.startswith("experiment_"):
-        assert Resolved.load(PaymentExperiment.from_yaml(example)).scenario.agents
+        assert ExperimentSetup.load(PaymentExperiment.from_yaml(example)).scenario.agents
     else:
         assert load_scenario(example).agents
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from llenergymeasure.energy.selection import find_sources
+from llenergymeasure.energy.sources import find_sources
 
 STANDIN = Path(__file__).parents[1] / "standins" / "nvml"
 CONTAINER = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
@@ -15,7 +15,7 @@ CPU_SENSOR = find_sources().rapl.unavailable
 
 @pytest.fixture
 def doctor(user):
-    """What `llem doctor` prints, without its line breaks."""
+    """Return the output of `llem doctor`, without its line breaks."""
 
     def shown(**environment):
         ended = user.llem("doctor", **environment)
@@ -46,7 +46,7 @@ def test_gpus_and_the_sources_that_read_them_are_shown(doctor, gpus, boards):
     assert IN_A_CONTAINER not in shown
     if CPU_SENSOR is not None:
         assert f"rapl not available: {CPU_SENSOR}" in shown
-        assert "without rapl the CPU's energy is an estimate; a GPU's total does not depend on it" in shown
+        assert "without a CPU sensor the CPU's energy is an estimate; a GPU's total does not depend on it" in shown
 
 
 def test_a_board_that_lacks_a_sensor_is_named(doctor, gpus, boards):

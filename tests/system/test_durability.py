@@ -51,7 +51,7 @@ def test_what_was_acknowledged_before_a_kill_is_whole_and_nothing_else_is_left_a
         savers.killed_while_saving(folder, moments)
         complete = set(result_files(folder))
         assert savers.saved.items() <= {path: load_result(path).experiment_id for path in complete}.items()
-        assert len(complete - savers.saved.keys()) <= 1  # complete, and killed before it could say so
+        assert len(complete - savers.saved.keys()) <= 1  # complete, and killed before it could report it
         assert {verify(path).status for path in complete} <= {"ok"}
         found = find_leftovers(folder)
         for each in found:
@@ -60,7 +60,7 @@ def test_what_was_acknowledged_before_a_kill_is_whole_and_nothing_else_is_left_a
         assert {verify(path).status for path in complete} <= {"ok"}
         acknowledged += len(savers.saved)
         leftovers += len(found)
-    assert acknowledged > kills / 2  # or the trial shows nothing
+    assert acknowledged > kills / 2  # or the test shows nothing
     assert leftovers > kills / 4
 
 
@@ -75,7 +75,7 @@ def test_what_a_killed_process_has_kept_of_a_run_is_readable_and_recovery_can_re
             remove(each)
         assert [path for path in folder.rglob("*") if path != folder / ".state"] == []
         kept += len(savers.saved)
-    assert kept > 12  # or the trial shows nothing
+    assert kept > 12  # or the test shows nothing
 
 
 def test_a_folder_that_a_living_process_fills_is_no_leftover(savers, results):

@@ -1,4 +1,4 @@
-"""What `payment-sim experiment` tells of stored runs, and what it finds out when one was changed by hand."""
+"""The `payment-sim experiment` commands on stored runs, and on one that was changed by hand."""
 
 import asyncio
 import csv
@@ -97,7 +97,7 @@ def run_sampled(
 
 @pytest.fixture(scope="module")
 def castro(tmp_path_factory):
-    """A database of Castro's first game, solved twice; of few fractions, for each is priced again in every replay."""
+    """A database of Castro's first game, solved twice; of few fractions, as each is evaluated again in a replay."""
     config = ExperimentConfig.from_yaml(EXAMPLES / "experiment_castro1.yaml")
     few = PolicyConstraints(allowed_parameters=[AllowedParameter(name=FRACTION, allowed_values=[0.0, 0.2, 0.5])])
     config = config.model_copy(update={"policy_constraints": few})
@@ -207,7 +207,7 @@ def test_id_name_and_status_are_whole_on_the_narrowest_terminal(tmp_path, monkey
 # One run
 
 
-def test_show_tells_iterations_decisions_and_what_was_found(sim, castro):
+def test_show_shows_iterations_decisions_and_what_was_found(sim, castro):
     shown = sim("show", "latest", "--db", castro).stdout
     for text in (
         "castro1-two: completed",
@@ -222,7 +222,7 @@ def test_show_tells_iterations_decisions_and_what_was_found(sim, castro):
     assert (len(found["iterations"]), len(found["decisions"]), found["tokens"]) == (5, 8, 0)
 
 
-def test_a_run_that_failed_is_told_replayed_and_drawn_as_far_as_it_came(sim, tmp_path):
+def test_a_failed_run_is_shown_replayed_and_drawn_as_far_as_it_came(sim, tmp_path):
     config = ExperimentConfig.from_yaml(EXAMPLES / "experiment_castro1.yaml")
     with pytest.raises(EndpointError):
         run(config, "failed", tmp_path, Failing())
@@ -231,7 +231,7 @@ def test_a_run_that_failed_is_told_replayed_and_drawn_as_far_as_it_came(sim, tmp
         "failed: the server is gone",
         "It has no final policies",
         "tokens            240",
-        "'Nope' is not known",
+        "unknown policy 'Nope'",
     ):
         assert text in shown
     for command in (["replay"], ["policy-evolution"], ["chart", "-o", "failed.svg"], ["export", "-o", "out"]):
@@ -260,7 +260,7 @@ def test_show_knows_a_run_that_was_stored_without_its_scenario(sim, tmp_path):
     assert (ended.exit_code, "bare: its " in ended.stderr) == (1, True)
 
 
-def test_policy_evolution_tells_what_each_bank_held_and_what_was_proposed(sim, castro):
+def test_policy_evolution_shows_what_each_bank_held_and_what_was_proposed(sim, castro):
     found = answer(sim("policy-evolution", "latest", "--db", castro, "--json"))
     held = [step["parameters"]["initial_liquidity_fraction"] for step in found["BANK_B"]]
     assert held == [0.5, 0.2, 0.2, 0.2, 0.2, 0.2]
@@ -270,7 +270,7 @@ def test_policy_evolution_tells_what_each_bank_held_and_what_was_proposed(sim, c
     shown = sim("policy-evolution", "latest", "--db", castro, "--agent", "BANK_A").stdout
     assert "BANK_A" in shown
     assert "BANK_B" not in shown
-    assert "no bank 'BANK_C'" in refused(sim("policy-evolution", "latest", "--db", castro, "--agent", "BANK_C"))
+    assert "unknown bank 'BANK_C'" in refused(sim("policy-evolution", "latest", "--db", castro, "--agent", "BANK_C"))
 
 
 # Replay
@@ -353,7 +353,7 @@ def test_a_chart_is_a_picture_and_the_same_run_gives_the_same_bytes(sim, castro,
         assert content.rstrip().endswith(b"</svg>")
 
 
-def test_a_chart_as_a_page_needs_nothing_from_elsewhere_and_tells_every_mark(sim, castro, tmp_path):
+def test_a_chart_as_a_page_needs_nothing_from_elsewhere_and_shows_every_mark(sim, castro, tmp_path):
     assert sim("chart", "latest", "--db", castro, "-o", tmp_path / "page.html").exit_code == 0
     page = (tmp_path / "page.html").read_text()
     assert not [text for text in ("<script", "src=", "<link", "@import", "url(http") if text in page]
@@ -378,7 +378,7 @@ def test_a_chart_is_not_drawn_over_a_database_or_a_folder_nor_in_an_unknown_kind
     (tmp_path / "folder.png").mkdir()
     for output, problem in (
         (linked, "which is read"),
-        ("folder.png", "is no regular file"),
+        ("folder.png", "is not a regular file"),
         ("chart.pdf", "none of .png, .svg, .html"),
         ("gone/chart.png", "there is no directory"),
     ):
@@ -389,7 +389,7 @@ def test_a_chart_is_not_drawn_over_a_database_or_a_folder_nor_in_an_unknown_kind
 # Two runs
 
 
-def test_compare_tells_what_differs_between_two_runs_also_of_two_databases(sim, castro, sampled):
+def test_compare_shows_what_differs_between_two_runs_also_of_two_databases(sim, castro, sampled):
     assert "Configuration and scenario are the same" in sim("compare", "castro1-one", "latest", "--db", castro).stdout
     found = answer(sim("compare", "latest", "from-half", "--db", castro, "--db-2", sampled, "--json"))
     assert found["configuration"]["evaluation.mode"] == {"first": "deterministic", "second": "monte_carlo"}
@@ -431,11 +431,11 @@ def test_export_writes_a_run_as_files_into_a_folder_of_its_own(sim, castro, tmp_
 @pytest.mark.parametrize(
     "arguments", [["policy-evolution"], ["chart", "-o", "x.png"], ["export", "-o", "out"]], ids=lambda words: words[0]
 )
-def test_a_policy_that_was_changed_into_none_is_told(sim, copy, tmp_path, arguments):
+def test_a_stored_policy_that_was_made_invalid_is_reported(sim, copy, tmp_path, arguments):
     which = "experiment_id = 'castro1-two' AND iteration_number = 2"
     change(copy, f"""UPDATE iterations SET policies = '{{"BANK_A": 5, "BANK_B": 5}}' WHERE {which}""")  # noqa: S608
     command, *rest = arguments
     ended = sim(command, "castro1-two", "--db", copy, *rest)
     assert ended.exit_code == 1
-    assert "a policy of BANK_A is none: should be a section with keys, found int; `replay` tells which" in ended.stderr
+    assert "a policy of BANK_A is invalid: should be a section with keys, found int; `replay` shows" in ended.stderr
     assert not (tmp_path / "out").exists()

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 from disks import PAGE_BYTES, leave_free, mounted, remount
+from interrupts import ctrl_c_when_the_timer_rings
 from saving import everything_in, make_sidecar, moments_of, with_folder_and_sidecar
 
 from labledger.console import Silent
 from llenergymeasure.api import measure_and_save
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.domain.power import PowerSample
-from llenergymeasure.results import merging
+from llenergymeasure.results import state
 from llenergymeasure.results.catalog import result_files
 from llenergymeasure.results.journal import Journal
 from llenergymeasure.results.persistence import UnsavedResultError, load_result, save_or_keep, save_result
@@ -76,19 +77,6 @@ def files_limited_to(size: int):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-@contextmanager
-def ctrl_c_when_the_timer_rings():
-    """And not, as in a shell's background, ignored."""
-    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
-    alarm = signal.signal(signal.SIGALRM, lambda number, frame: signal.raise_signal(signal.SIGINT))
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, alarm)
-        signal.signal(signal.SIGINT, interrupt)
 
 
 def error_of(action: Callable[[], object]) -> OSError | None:
@@ -246,7 +234,7 @@ def test_a_second_ctrl_c_once_the_result_is_saved_does_not_save_it_again(tmp_pat
     folders = []
     finished = harness.Finished(make_result(effective_config={"model": "gpt2"}), [], Journal())
     monkeypatch.setattr(harness, "run", lambda *_, **__: finished)
-    monkeypatch.setattr(merging, "discard_run", impatient)
+    monkeypatch.setattr(state, "discard_run", impatient)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it is ignored
     try:
         with pytest.raises(KeyboardInterrupt) as interrupted:

@@ -11,20 +11,14 @@ from llenergymeasure.domain.experiment import RawProcessResult
 LONG = {"num_prompts": 200, "max_output_tokens": 64}
 
 
-def test_ctrl_c_while_loading_ends_the_run_and_leaves_nothing(user):
-    with user.watch("run", user.experiment()) as command:
-        command.wait_for("loading random:llama …")
-        ended = command.end(signal.SIGINT)
-    assert ended.code == 130
-    assert ended.stdout == ""
-    assert ended.stderr.rstrip().endswith("error: interrupted")
-    assert "Traceback" not in ended.stderr
-    assert user.made() == []
-
-
-def test_ctrl_c_while_warming_up_ends_the_run_and_leaves_nothing(user):
-    with user.watch("run", user.experiment(**LONG, warmup={"iterations": 1000})) as command:
-        command.wait_for("/1000 (")
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [({}, "loading random:llama …"), ({**LONG, "warmup": {"iterations": 1000}}, "/1000 (")],
+    ids=["loading", "warming up"],
+)
+def test_ctrl_c_before_the_window_ends_the_run_and_leaves_nothing(user, changes, shown):
+    with user.watch("run", user.experiment(**changes)) as command:
+        command.wait_for(shown)
         ended = command.end(signal.SIGINT)
     assert ended.code == 130
     assert ended.stdout == ""

@@ -18,7 +18,7 @@ import pytest
 
 import llenergymeasure
 import warm
-from llenergymeasure.energy.selection import find_sources
+from llenergymeasure.energy.sources import find_sources
 from llenergymeasure.errors import MeterError
 
 LLEM = Path(sys.executable).with_name("llem")
@@ -208,7 +208,7 @@ def test_a_source_that_does_not_exist_is_one_message_that_names_those_that_do(us
     assert "nvml_counter" in ended.stderr
 
 
-def test_a_source_that_is_not_here_is_one_line_that_says_why(user):
+def test_a_source_that_is_not_available_is_one_line_with_the_reason(user):
     ended = user.llem("meter", "--source", "nvml_counter", "--", "true", PYTHONPATH=str(STANDIN))
     assert (ended.code, ended.stdout) == (1, "")
     (line,) = ended.stderr.splitlines()
@@ -223,7 +223,7 @@ def test_an_option_that_llem_does_not_know_is_no_command(user):
 
 
 @pytest.mark.skipif(find_sources().rapl.unavailable is None, reason="the CPU has a sensor here")
-def test_without_a_sensor_the_energy_is_an_estimate_and_says_so(user):
+def test_without_a_sensor_the_energy_is_an_estimate_and_named_one(user):
     ended = user.llem("meter", "--", "true", PYTHONPATH=str(STANDIN))
     assert "(estimate, cpu)" in ended.stderr
     assert "not_measured: energy is an estimate" in ended.stderr
@@ -252,7 +252,7 @@ def test_live_json_is_a_line_a_second_of_every_device(user, board):
     assert (gpu["device"], cpu["kind"]) == ("GPU-1", "cpu")
 
 
-def test_live_ends_without_a_word_when_its_reader_has_left(user):
+def test_live_ends_without_a_message_when_its_reader_has_left(user):
     assert user.shell("llem meter --source estimate | head -n 1").stderr == ""
 
 
@@ -296,7 +296,7 @@ def test_in_python_a_block_has_its_energy_bound_power_and_verdict_afterwards(gpu
 def test_in_python_asking_before_the_block_has_ended_is_a_clear_error():
     with (
         llenergymeasure.measure_energy(source="estimate") as window,
-        pytest.raises(MeterError, match="known after the with block"),
+        pytest.raises(MeterError, match="read its figures after the with block"),
     ):
         _ = window.energy_j
     assert window.energy_j is not None

@@ -73,7 +73,7 @@ def disk(tmp_path):
         made.unmount("--lazy")  # someone else may be looking into it
 
 
-def test_what_was_never_synced_is_lost_so_the_trials_below_can_fail(disk):
+def test_what_was_never_synced_is_lost_so_the_tests_below_can_fail(disk):
     (disk.folder / "file").write_bytes(b"content")
     disk.cut_power()
     disk.mount_anew()

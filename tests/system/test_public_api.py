@@ -115,4 +115,4 @@ def test_the_page_of_the_architecture_names_what_is_there():
     assert len(named) > 20
     for name in named:
         found = [place / name for place in places if (place / name).exists()]
-        assert found or list(ROOT.glob(f"src/*/*/{name}")), name
+        assert found or list(ROOT.glob(f"src/**/{name}")), name

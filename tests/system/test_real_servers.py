@@ -10,7 +10,7 @@ import pytest
 
 from llenergymeasure.backends.openai.client.http import Client
 from llenergymeasure.backends.openai.client.probe import HealthCheck, get
-from llenergymeasure.backends.openai.client.request_body import Target
+from llenergymeasure.backends.openai.client.request_body import RequestTemplate
 from llenergymeasure.backends.openai.load.arrivals import ClosedLoop, StopRule
 from llenergymeasure.backends.openai.load.driver import drive
 from llenergymeasure.domain.experiment import ExperimentResult
@@ -36,7 +36,7 @@ NO_LLAMA_CPP = "llama.cpp's server is not installed: `make test-slow` builds it,
 
 def serve(server, model, *, endpoint="completions", concurrency=1, prompts=PROMPTS, tokens=TOKENS, **further):
     """The records of these prompts, in their order; a prompt is text or token ids."""
-    target = Target(server.url, model, endpoint, timeout_s=120, further={"temperature": 0, **further})
+    template = RequestTemplate(server.url, model, endpoint, timeout_s=120, extra_body={"temperature": 0, **further})
     requests = [
         Request(index, *((prompt, None) if isinstance(prompt, str) else (None, prompt)), tokens)
         for index, prompt in enumerate(prompts)
@@ -44,8 +44,8 @@ def serve(server, model, *, endpoint="completions", concurrency=1, prompts=PROMP
     records = []
 
     async def run():
-        async with Client(target) as client:
-            await drive(client, map(target.call, requests), ClosedLoop(concurrency), StopRule(), records.append)
+        async with Client(template) as client:
+            await drive(client, map(template.encode, requests), ClosedLoop(concurrency), StopRule(), records.append)
 
     asyncio.run(run())
     return sorted(records, key=lambda record: record.index)
@@ -153,7 +153,7 @@ GREEDY = {"repeat_penalty": 1.0}  # it punishes repetition unless told otherwise
 
 @pytest.mark.slow
 @ENDPOINTS
-def test_llama_cpp_answers_with_all_tokens_and_says_no_usage(llama_cpp_server, endpoint):
+def test_llama_cpp_answers_with_all_tokens_and_sends_no_usage(llama_cpp_server, endpoint):
     alone, at_once = (
         serve(llama_cpp_server, "any", endpoint=endpoint, concurrency=number, **GREEDY) for number in (1, 4)
     )
@@ -164,7 +164,7 @@ def test_llama_cpp_answers_with_all_tokens_and_says_no_usage(llama_cpp_server, e
 
 
 @pytest.mark.slow
-def test_llama_cpp_says_what_transformers_serve_says(llama_cpp_server, transformers_server):
+def test_llama_cpp_and_transformers_serve_answer_alike(llama_cpp_server, transformers_server):
     said = texts(serve(llama_cpp_server, "any", **GREEDY))
     assert said == texts(serve(transformers_server, transformers_server.model, **ON_AND_ON))
     assert len(set(said)) > 1

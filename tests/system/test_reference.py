@@ -28,7 +28,7 @@ RECORDS = sorted(
 
 class Silent(Record):
     told: int
-    """What it is."""
+    """A field with a docstring."""
     untold: int
 
 

@@ -46,7 +46,7 @@ def repeats(user):
     return folder
 
 
-def test_list_has_a_line_a_result_with_its_headline(user, repeats):
+def test_list_has_one_line_per_result_with_its_headline(user, repeats):
     ended = user.llem("results", "list")
     assert (ended.code, ended.stderr) == (0, "")
     assert [line.split()[0] for line in ended.stdout.splitlines() if "gpt2" in line] == [

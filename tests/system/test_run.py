@@ -99,7 +99,7 @@ def test_the_saved_rates_and_latencies_agree_with_the_window(result):
     assert sum(requests.e2e_ms) <= window_s * 1e3
 
 
-def test_energy_without_a_sensor_is_an_estimate_and_says_so(result):
+def test_energy_without_a_sensor_is_an_estimate_and_named_one(result):
     assert (result.energy_source, result.energy_scope, result.verdict) == ("estimate", "cpu", "not_measured")
     assert result.verdict_reasons == ["energy is an estimate (source: estimate)"]
     assert result.total_energy_j > 0

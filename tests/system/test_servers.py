@@ -186,7 +186,7 @@ def test_ctrl_c_while_the_server_starts_stops_it_and_leaves_its_log_alone(user, 
     assert not (user.folder / "results" / ".state").exists()
 
 
-def test_a_server_that_ends_at_once_is_told_with_its_own_last_words(user, served):
+def test_a_server_that_ends_at_once_is_reported_with_the_last_lines_of_its_log(user, served):
     broken = user.folder / "broken.py"
     broken.write_text("import sys\nsys.exit('CUDA error: no kernel image')\n")
     path, port = served(server=broken)
@@ -220,7 +220,7 @@ def test_a_program_that_is_not_there_is_named(user, served):
     assert "error: launch: vlm is not on the PATH: install it, or name its full path" in ended.stderr
 
 
-def test_a_port_that_is_taken_is_told_before_anything_is_started(user, served):
+def test_a_port_that_is_taken_is_reported_before_anything_is_started(user, served):
     path, port = served()
     other = subprocess.Popen([sys.executable, STANDIN, str(port)], stdout=subprocess.PIPE)
     try:

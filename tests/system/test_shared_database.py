@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from disks import leave_free, mounted, remount
+from interrupts import ctrl_c_when_the_timer_rings
 from saving import moments_of
 from storing import Writers
-from test_full_disk import ctrl_c_when_the_timer_rings
 
 from payment_simulator.experiments.persistence import DatabaseError, ExperimentRepository
 from small_experiment import complete, event, experiment, iteration

@@ -1,1 +1,1 @@
-"""What runs a model: one protocol, a package a backend."""
+"""Backends, which run a model: one protocol, one package per backend."""

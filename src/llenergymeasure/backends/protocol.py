@@ -1,11 +1,63 @@
-"""The one interface of every backend."""
+"""The interfaces of every backend: its checks before a run, and the run."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from labledger.console import Progress
+from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.domain.model import ModelFacts
-from llenergymeasure.domain.requests import Batch, FailedRequest, Request
+from llenergymeasure.domain.requests import Batch, BatchSize, FailedRequest, Prompt, Request
+
+if TYPE_CHECKING:
+    from llenergymeasure.backends.openai.server.server import Server
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """The input of a backend besides the configuration.
+
+    `corpus` returns the text that a random model's tokenizer is trained on. `progress` shows how long a start takes.
+    `log` takes the output of a server that is launched. This process is `process_index` of `processes` that share the
+    work.
+    """
+
+    corpus: Callable[[], str]
+    progress: Progress
+    log: Path
+    process_index: int = 0
+    processes: int = 1
+
+
+class Gpus(NamedTuple):
+    """The UUIDs of the GPUs that the driver shows; where there are none, `unavailable` is the reason."""
+
+    uuids: tuple[str, ...] = ()
+    unavailable: str | None = None
+
+
+class Checks(Protocol):
+    """The functions of a `checks` module; no model is loaded. A problem is one line: where, what, what to do."""
+
+    def facts(self) -> list[str]:
+        """Return lines for `llem doctor`; the first says whether the backend is available, or what to install."""
+
+    def problems(self, config: ExperimentConfig, gpus: Gpus) -> Iterable[str]:
+        """Yield what keeps this configuration from running.
+
+        Raises:
+            ConfigError: packages are not installed, without which nothing else can be checked.
+        """
+
+    def prompt_problems(self, config: ExperimentConfig, prompts: Sequence[Prompt]) -> Iterable[str]:
+        """Yield what keeps these prompts from being run."""
+
+    def size_problems(self, config: ExperimentConfig, batch: BatchSize, gpus: Gpus) -> Iterable[str]:
+        """Yield what does not fit: weights that are not the model's, or more memory than there is for `batch`.
+
+        It is asked last, where no other problem was found.
+        """
 
 
 class Backend(Protocol):
@@ -15,24 +67,28 @@ class Backend(Protocol):
     about the device, it may only be closed.
     """
 
+    @property
+    def server(self) -> "Server | None":
+        """The server that is measured; None where the model runs in this process."""
+
     def weight_files(self) -> tuple[Path, ...]:
-        """The local files that `load` will read; none where they are not known before."""
+        """Return the local files that `load` will read; none where they are not known before."""
 
     def load(self) -> ModelFacts:
-        """Bring the model to its device."""
+        """Bring the model to its device and return its facts."""
 
     def prepare(self, requests: Sequence[Request]) -> list[str]:
-        """Encode the requests, so that no tokenizer works inside the window; what was cut short, a line each."""
+        """Encode the requests, so that no tokenizer works inside the window; return a line for what was cut short."""
 
     def warmup(self) -> tuple[float, int]:
-        """Run the first batch and leave its output; its latency in seconds and the number of its requests."""
+        """Run the first batch and leave its output; return its latency in seconds and the number of its requests."""
 
     def run(self) -> Generator[Batch | FailedRequest, None, None]:
         """Generate for the prepared requests, in their order; yield each batch when it is finished, and each request
         that a server did not answer. An exception that is thrown in comes out again after what is left to hand over."""
 
     def remarks(self) -> list[str]:
-        """What the last run was not as it should be, a line each."""
+        """Return a line for each way in which the last run was not as it should be."""
 
     def synchronize(self) -> None:
         """Return when the device has nothing left to do."""
@@ -41,7 +97,7 @@ class Backend(Protocol):
         """Begin to watch for the peak of memory: the window is about to open."""
 
     def peak_memory_mb(self) -> float | None:
-        """The peak since `reset_peak_memory`, weights included; None where it cannot be known."""
+        """Return the peak since `reset_peak_memory`, weights included; None where it cannot be known."""
 
     def close(self) -> None:
         """Give the device's memory back; closing twice does nothing."""

@@ -1,4 +1,4 @@
-"""`llem results compare`."""
+"""`llem results compare`: the differences of results, with intervals and a gate."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,20 +19,24 @@ def compare(
     ctx: typer.Context,
     targets: Annotated[
         list[str] | None,
-        typer.Argument(help="Results, or directories of repeats; the first is what the others are compared with."),
+        typer.Argument(help="Results, or directories of repeats; the others are compared with the first."),
     ] = None,
     directory: Annotated[Path, typer.Option("--dir", "-d", help="Where results were saved.")] = Path("results"),
     by: Annotated[
         str | None, typer.Option("--by", help="config_hash: the groups are results of one configuration in --dir.")
     ] = None,
-    margin: Annotated[float, typer.Option("--margin", min=0.0, help="Percent that count as the same.")] = 5.0,
+    margin: Annotated[
+        float, typer.Option("--margin", min=0.0, help="Differences up to this percentage count as the same.")
+    ] = 5.0,
     fail_if_worse: Annotated[
         list[str] | None,
-        typer.Option("--fail-if-worse", metavar="METRIC=PERCENT", help="Exit 1 if it is.", show_default=False),
+        typer.Option(
+            "--fail-if-worse", metavar="METRIC=PERCENT", help="Exit 1 if a metric is worse by more.", show_default=False
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """What differs, and for each metric whether it is different, the same, or one cannot tell."""
+    """Compare results: for each metric, whether it is different, the same, or the data cannot tell."""
     from labledger.console import print_error, print_json
     from labledger.untrusted_text import clean
     from llenergymeasure.results.comparison import compare as compare_groups
@@ -92,7 +96,9 @@ def _limit(text: str) -> tuple[str, float]:
 
     name, _, percent = text.partition("=")
     if name not in METRICS:
-        raise ConfigError(f"--fail-if-worse: {name!r} is no metric{did_you_mean(name, list(METRICS))}")
+        raise ConfigError(
+            f"--fail-if-worse: unknown metric {name!r}{did_you_mean(name, list(METRICS))}; one of {', '.join(METRICS)}"
+        )
     try:
         return name, float(percent.removesuffix("%")) / 100
     except ValueError as error:
@@ -100,10 +106,10 @@ def _limit(text: str) -> tuple[str, float]:
 
 
 def _failure(comparison: "Comparison", metric: str, limit: float) -> str | None:
-    """Why the gate is shut; an unknown metric shuts it too."""
+    """Return why the gate fails, None where it passes; an unknown value fails it too."""
     row = next(row for row in comparison.rows if row.metric == metric)
     if row.worse_by is None:
-        return f"{metric}: {comparison.second.name}: {row.note}, so nothing says that it is not worse"
+        return f"{metric}: {comparison.second.name}: {row.note}, so it may be worse"
     if row.worse_by <= limit:
         return None
     return f"{metric}: {comparison.second.name} is {row.worse_by:.1%} worse, over {limit:.1%} ({row.word})"

@@ -1,4 +1,4 @@
-"""`llem config`."""
+"""`llem config`: show configurations and their schema."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +11,7 @@ from labledger.json_text import dump_json
 if TYPE_CHECKING:
     from llenergymeasure.config.loading import LoadedConfig
 
-config_app = typer.Typer(no_args_is_help=True, help="Look at configurations.")
+config_app = typer.Typer(no_args_is_help=True, help="Show configurations and their schema.")
 
 
 @config_app.command()
@@ -40,7 +40,7 @@ def schema(ctx: typer.Context) -> None:
 
 
 def print_config(loaded: "LoadedConfig", *, as_json: bool) -> None:
-    """The resolved experiment on stdout, as YAML that says which files it came from, or as JSON."""
+    """Print the resolved experiment, as YAML that names the files that it came from, or as JSON."""
     import io
 
     from labledger.console import print_answer, print_json
@@ -58,7 +58,7 @@ def print_config(loaded: "LoadedConfig", *, as_json: bool) -> None:
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     text = io.StringIO()
     yaml.dump(fields, text)
-    if clean_lines(text.getvalue()) != text.getvalue():  # all but ASCII as escapes, so that it is the same once read
+    if clean_lines(text.getvalue()) != text.getvalue():  # escape all but ASCII: it is then the same once read
         yaml.allow_unicode = False
         text = io.StringIO()
         yaml.dump(fields, text)

@@ -1,4 +1,4 @@
-"""`llem doctor`."""
+"""`llem doctor`: the devices, energy sources, backends and files of this machine."""
 
 from typing import TYPE_CHECKING
 
@@ -9,14 +9,14 @@ from labledger.commands import reporting_errors
 if TYPE_CHECKING:
     from labledger.host import Gpus, Host
     from llenergymeasure.config.models import UserConfig
-    from llenergymeasure.energy.selection import Sources
+    from llenergymeasure.energy.sources import Sources
 
 Facts = list[tuple[str, str]]
 
 
 @reporting_errors
 def doctor(ctx: typer.Context) -> None:
-    """Show what this machine has: devices, energy sources, backends, and where files are looked for."""
+    """Show this machine's devices, energy sources and backends, and the paths of its files."""
     from labledger.console import print_facts
     from labledger.host import read_gpus, read_host
     from llenergymeasure.config.loading import load_user_config
@@ -53,46 +53,23 @@ def _machine_facts(host: "Host", gpus: "Gpus") -> Facts:
 
 
 def _energy_facts(user: "UserConfig", host: "Host") -> Facts:
-    from llenergymeasure.energy.meters.estimate import (
-        DEFAULT_BOUND_SHARE,
-        DEFAULT_WATTS_PER_CORE,
-        STATED_BOUND_SHARE,
-    )
-    from llenergymeasure.energy.selection import ORDER, find_sources
+    from llenergymeasure.energy.sources import SOURCES, find_sources
 
-    watts = user.cpu_watts_per_core
-    said = f"{watts:g} W a core as you set it" if watts else f"{DEFAULT_WATTS_PER_CORE:g} W a core, a guess"
-    bound = STATED_BOUND_SHARE if watts else DEFAULT_BOUND_SHARE
-    narrow = "" if watts else "; set cpu_watts_per_core in the user configuration to narrow it"
-    sources = find_sources()
-    estimate = f"available: CPU seconds of the run times {said}, bound ±{bound:.0%}{narrow}"
-    facts = []
-    for source in ORDER:
-        why = sources.unavailable(source)
-        facts.append((source, f"not available: {why}" if why else _what_is_read(source, sources)))
-        if source == "estimate":
-            facts[-1] = (source, estimate)
-    return [*facts, ("none", "available: energy stays unknown"), *_costs(sources, host)]
-
-
-def _what_is_read(source: str, sources: "Sources") -> str:
-    if source == "rapl":
-        return f"available: {', '.join(domain.name for domain in sources.rapl.domains)}, bound on the gain ±5%"
-    if source == "zeus":
-        return "available as a cross-check: energy.cross_check: zeus"
-    boards = sources.nvml.boards
-    fields = sorted({board.power_field for board in boards if board.power_field})
-    kind = f" ({' and '.join(fields)} power)" if source == "nvml_power" else ""
-    return f"available: {len(boards)} GPU(s){kind}, bound on the gain ±13%"
+    found = find_sources()
+    facts: Facts = []
+    for name, source in SOURCES.items():
+        why = found.unavailable(name)
+        facts.append((name, f"not available: {why}" if why else f"available: {source.describe(found, user)}"))
+    return [*facts, *_costs(found, host)]
 
 
 def _costs(sources: "Sources", host: "Host") -> Facts:
-    """What a missing source costs, and what mends it."""
-    facts = []
-    if sources.rapl.unavailable is not None and not sources.nvml.boards:
+    """Return the cost of a missing source, and how to fix it."""
+    facts: Facts = []
+    if not sources.measures("cpu") and not sources.measures("gpu"):
         facts.append(("without a sensor", "energy is an estimate, and its verdict is not_measured"))
-    elif sources.rapl.unavailable is not None:
-        facts.append(("without rapl", "the CPU's energy is an estimate; a GPU's total does not depend on it"))
+    elif not sources.measures("cpu"):
+        facts.append(("without a CPU sensor", "the CPU's energy is an estimate; a GPU's total does not depend on it"))
     if sources.nvml.library_fails and host.container is not None:
         facts.append(
             (
@@ -106,36 +83,13 @@ def _costs(sources: "Sources", host: "Host") -> Facts:
 
 
 def _backend_facts() -> Facts:
-    from labledger.extras import install_command
-    from llenergymeasure.backends.pytorch.checks import REQUIRED, versions
+    from llenergymeasure.backends.registry import BACKENDS
 
-    found = versions()
-    if missing := [name for name in REQUIRED if found[name] is None]:
-        remedy = f"{' and '.join(missing)} not installed; run {install_command('pytorch')}"
-        return [("pytorch", f"not available: {remedy}"), _server_fact()]
-    names = ", ".join(f"{name} {number or 'not installed (needed for lora)'}" for name, number in found.items())
-    return [("pytorch", f"available: {names}"), ("", _torch_devices()), _server_fact()]
-
-
-def _server_fact() -> tuple[str, str]:
-    from importlib.metadata import version
-
-    from labledger.extras import install_command
-    from llenergymeasure.backends.openai.checks import is_installed
-    from llenergymeasure.backends.openai.server.presets import runnable
-
-    if not is_installed():
-        return ("openai", f"not available: aiohttp not installed; run {install_command('server')}")
-    here = ", ".join(runnable()) or "none"
-    return ("openai", f"available: aiohttp {version('aiohttp')}; presets whose server is installed here: {here}")
-
-
-def _torch_devices() -> str:
-    import torch
-
-    if torch.cuda.is_available():
-        return f"PyTorch sees {torch.cuda.device_count()} GPU(s)"
-    return "PyTorch sees no GPU" + ("" if torch.version.cuda else " (it is built for CPU only)")
+    facts: Facts = []
+    for name, backend in BACKENDS.items():
+        first, *more = backend.checks().facts()
+        facts += [(name, first), *(("", line) for line in more)]
+    return facts
 
 
 def _file_facts() -> Facts:

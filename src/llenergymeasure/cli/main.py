@@ -1,4 +1,4 @@
-"""`llem`: its commands."""
+"""The `llem` command and its subcommands."""
 
 from labledger.commands import make_app, run_program
 from llenergymeasure.cli.config import config_app

@@ -1,4 +1,4 @@
-"""`llem meter`."""
+"""`llem meter`: the power of this machine, live, or the energy of a command."""
 
 import os
 import signal
@@ -13,6 +13,7 @@ from labledger.commands import reporting_errors
 from labledger.ending import is_ignored
 from labledger.errors import LabledgerError
 from labledger.json_text import dump_json
+from llenergymeasure.config.energy_sources import ENERGY_SOURCES
 
 if TYPE_CHECKING:
     from llenergymeasure.domain.figures import DeviceEnergy
@@ -21,25 +22,26 @@ if TYPE_CHECKING:
 EVERY_S = 1.0
 SHOWN_COMMAND = 80
 SETTINGS = {"allow_interspersed_args": False}
+PASSED_ON = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+FROM_THE_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
+EXIT_NOT_FOUND, EXIT_NOT_EXECUTABLE, EXIT_SIGNAL = 127, 126, 128
 
 
 @reporting_errors
 def meter(
     ctx: typer.Context,
     command: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- COMMAND ...]", help="What to run.", show_default=False)
+        list[str] | None, typer.Argument(metavar="[-- COMMAND ...]", help="The command to run.", show_default=False)
     ] = None,
-    source: Annotated[
-        str, typer.Option("--source", help="auto, nvml_counter, nvml_power, rapl, zeus, estimate or none.")
-    ] = "auto",
+    source: Annotated[str, typer.Option("--source", help=f"auto, or one of {', '.join(ENERGY_SOURCES)}.")] = "auto",
     json: Annotated[
         bool,
         typer.Option("--json", help="Print JSON on standard output; the command's own output goes to standard error."),
     ] = False,
 ) -> None:
-    """Show the power of every device until Ctrl-C; or run a command, and say what it cost.
+    """Show the power of every device until Ctrl-C; or run a command, and show its energy.
 
-    With a command the answer goes to standard error, and llem ends as the command does: with its exit code, 128 plus
+    With a command the figures go to standard error, and llem exits as the command does: with its exit code, 128 plus
     the signal that ended it, 127 if there is no such command, 126 if it cannot be run. Signals are passed on to it.
     """
     from pydantic import ValidationError
@@ -58,7 +60,6 @@ def meter(
 
 def _measure(command: list[str], window: "EnergyWindow", *, as_json: bool) -> int:
     from labledger.console import print_facts, print_json, print_line
-    from llenergymeasure.cli.meter import Command
 
     running = Command(command, output_to_stderr=as_json)
     with window, running:
@@ -104,7 +105,7 @@ def _energy(found: "MeteredEnergy") -> str:
 
 
 def _parts(found: "MeteredEnergy") -> str:
-    """`edge 4.1 J, gain 53 J`: the parts of the bound that apply."""
+    """Return the parts of the bound that apply, as `edge 4.1 J, gain 53 J`."""
     from llenergymeasure.cli.presentation import number
 
     parts = found.energy_uncertainty
@@ -115,7 +116,7 @@ def _parts(found: "MeteredEnergy") -> str:
 
 
 def _show_live(window: "EnergyWindow", *, as_json: bool) -> None:
-    """A line a second, until Ctrl-C, which is how this ends: exit code 0. An estimate is of all of the CPU's work."""
+    """Print a line per second until Ctrl-C, which ends it with exit code 0. An estimate is of all of the CPU's work."""
     from labledger.console import print_answer, print_json
 
     with window:
@@ -152,13 +153,8 @@ def _watts(device: "DeviceEnergy", seconds: float) -> str:
     return f"{number(device.energy_j / seconds)} ± {number(bound_j / seconds)} W ({device.source})"
 
 
-PASSED_ON = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-FROM_THE_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
-EXIT_NOT_FOUND, EXIT_NOT_EXECUTABLE, EXIT_SIGNAL = 127, 126, 128
-
-
 class CommandError(LabledgerError):
-    """A command that cannot be run; `exit_code` is what a shell would give."""
+    """A command that cannot be run; `exit_code` is the one that a shell would give."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -202,7 +198,7 @@ class Command:
             signal.signal(number, handler)
 
     def wait(self) -> int:
-        """Its exit code as a shell gives it: 128 plus the number of the signal that ended it."""
+        """Return its exit code as a shell gives it: 128 plus the number of the signal that ended it."""
         code = self._process.wait() if self._process else self._exit_code
         return code if code >= 0 else EXIT_SIGNAL - code
 
@@ -216,7 +212,7 @@ class Command:
 
 
 def _in_the_foreground() -> bool:
-    """Whether a terminal sends its signals to this process's group, and so to the command as well."""
+    """Return True if a terminal sends its signals to this process's group, and so to the command as well."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY)
     except OSError:

@@ -1,4 +1,4 @@
-"""A result as a person reads it."""
+"""A result as text for people."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from llenergymeasure.domain.figures import Distribution
 
 
 def print_result(result: ExperimentResult, path: Path | None) -> None:
-    """The headline figures, the warnings, and where the result is."""
+    """Print the main figures, the warnings, and where the result is saved."""
     latency, config = result.latency_stats, result.effective_config
     facts = [
         ("model", str(config.get("model"))),
@@ -39,9 +39,9 @@ def print_result(result: ExperimentResult, path: Path | None) -> None:
 
 
 def _how_it_ran(result: ExperimentResult) -> list[tuple[str, str]]:
-    """Precision and batch or, of a server, its load and what became of the requests."""
+    """Return precision and batch or, of a server, its load and its failed requests."""
     config = result.effective_config
-    if result.backend != "openai":
+    if not result.has_load:
         return [("precision, batch", f"{config.get('precision')}, {config.get('batch_size')}")]
     load = config.get("load")
     load = load if isinstance(load, dict) else {}
@@ -55,13 +55,13 @@ def _how_it_ran(result: ExperimentResult) -> list[tuple[str, str]]:
 
 
 def _memory(result: ExperimentResult) -> list[tuple[str, str]]:
-    if result.backend == "openai" and result.peak_memory_mb is None:
+    if result.has_load and result.peak_memory_mb is None:
         return []  # a server's is not seen
     return [("peak memory", f"{number(result.peak_memory_mb)} MB (weights {number(result.model_memory_mb)} MB)")]
 
 
 def energy_per_token(result: ExperimentResult) -> str:
-    """`0.0842 ± 0.0113 J/token (nvml_counter)`; "unknown" with the source where it is not known."""
+    """Return `0.0842 ± 0.0113 J/token (nvml_counter)`, or "unknown" with the source."""
     value, bound_j = result.energy_per_output_token_j, result.energy_uncertainty_j
     if value is None:
         return f"unknown ({'; '.join(result.verdict_reasons) or result.energy_source})"
@@ -71,7 +71,7 @@ def energy_per_token(result: ExperimentResult) -> str:
 
 
 def _energy_rows(result: ExperimentResult) -> list[tuple[str, str]]:
-    """What a sensor adds: total, power, and the energy above the idle machine."""
+    """Return the rows that need a sensor: total, power, and the energy above the idle machine."""
     rows = []
     if result.mean_power_w is not None:
         total = f"{number(result.total_energy_j)} ± {number(result.energy_uncertainty_j)} J"
@@ -102,7 +102,7 @@ def _methodology(result: ExperimentResult) -> str:
 
 
 def count(value: int | None) -> str:
-    """A whole number with its thousands apart."""
+    """Return a whole number with a comma between thousands."""
     return "unknown" if value is None else f"{value:,}"
 
 
@@ -118,11 +118,11 @@ def _flops(result: ExperimentResult) -> str:
     if result.total_flops is None or not result.total_tokens:
         compute = result.process_results[0].compute_metrics if result.process_results else None
         return f"unknown ({compute.flops_method})" if compute and compute.flops_method else "unknown"
-    return f"{result.total_flops:.3e} ({result.total_flops / result.total_tokens:.3e} a token)"
+    return f"{result.total_flops:.3e} ({result.total_flops / result.total_tokens:.3e} per token)"
 
 
 def number(value: float | None) -> str:
-    """Three significant digits, without an exponent where people read none."""
+    """Return a number with three significant digits, without an exponent in the usual range."""
     if value is None:
         return "unknown"
     if value == 0 or not 1e-4 <= abs(value) < 1e6:

@@ -1,4 +1,4 @@
-"""`llem results`."""
+"""`llem results`: list, show, compare, export, query, verify and recover saved results."""
 
 import math
 from pathlib import Path
@@ -31,7 +31,7 @@ LISTED = (
     "start_time",
 )
 SHOWN_CELL = 300
-"""Characters of a table's cell: a text of somebody else's can be of any length. JSON has it whole."""
+"""The most characters in a cell of a table: other people's texts can be of any length. JSON has them whole."""
 
 HEADS = ("id", "model", "backend", "batch or load", "J/token", "tokens/s", "verdict", "when")
 
@@ -41,13 +41,13 @@ HEADS = ("id", "model", "backend", "batch or load", "J/token", "tokens/s", "verd
 def list_results(
     ctx: typer.Context,
     directory: Directory = Path("results"),
-    sort: Annotated[str, typer.Option("--sort", help="A column; with - before it, the largest first.")] = "start_time",
+    sort: Annotated[str, typer.Option("--sort", help="A column; with - before it, largest first.")] = "start_time",
     where: Annotated[
-        list[str] | None, typer.Option("--where", help="COLUMN=VALUE, as often as wanted.", show_default=False)
+        list[str] | None, typer.Option("--where", help="COLUMN=VALUE; may be repeated.", show_default=False)
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Every result in a directory, a line each; broken files are named on standard error."""
+    """List the results in a directory, one per line; broken files are named on standard error."""
     from labledger.console import print_json, print_table
 
     rows = _sorted([row for row in load_rows(directory) if _fits(row, where or [])], sort)
@@ -65,7 +65,7 @@ def show(
     directory: In = Path("results"),
     json: AsJson = False,
 ) -> None:
-    """One result, as `llem run` shows it."""
+    """Show one result as `llem run` does."""
     from labledger.console import print_json
     from llenergymeasure.cli.presentation import print_result
     from llenergymeasure.results.catalog import find_result
@@ -91,13 +91,13 @@ def export(
         Path | None, typer.Option("--output", "-o", help="File to write; default results.FORMAT.", show_default=False)
     ] = None,
 ) -> None:
-    """All results as one flat table, a row each."""
+    """Export all results as one flat table, a row per result."""
     from labledger.console import print_answer
     from llenergymeasure.errors import ConfigError
     from llenergymeasure.results.exporters import export as export_rows
 
     if format not in ("csv", "parquet", "json"):
-        raise ConfigError(f"--format: {format!r} is none of csv, parquet, json")
+        raise ConfigError(f"--format: unknown format {format!r}; one of csv, parquet, json")
     rows = load_rows(directory)
     with printing_warnings("export"):
         path = export_rows(rows, format, output or Path(f"results.{format}"))  # type: ignore[arg-type]
@@ -108,11 +108,11 @@ def export(
 @reporting_errors
 def sql(
     ctx: typer.Context,
-    query: Annotated[str, typer.Argument(help="Over the tables results and timeseries.")],
+    query: Annotated[str, typer.Argument(help="A query of the tables results and timeseries.")],
     directory: In = Path("results"),
     json: AsJson = False,
 ) -> None:
-    """Ask with SQL (DuckDB, in memory): results has a row a result, timeseries a row a sample."""
+    """Query results with SQL (DuckDB, in memory): a row per result in results, a row per sample in timeseries."""
     from labledger.console import print_json, print_table
     from llenergymeasure.results.flat import flat_row
     from llenergymeasure.results.query import query_results
@@ -136,7 +136,7 @@ def verify(
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Check that every result parses, that its digests and checksums hold, and that its sidecar is there."""
+    """Check that every result parses, that its digests and checksums match, and that its sidecar is there."""
     from labledger.console import print_answer, print_json, print_line
     from llenergymeasure.results.catalog import result_files
     from llenergymeasure.results.verification import verify as verify_result
@@ -164,10 +164,10 @@ def recover(
     ctx: typer.Context,
     directory: Directory = Path("results"),
     remove: Annotated[
-        bool, typer.Option("--remove", help="Delete what cannot be aggregated, where all in it is ours.")
+        bool, typer.Option("--remove", help="Delete leftovers that cannot be aggregated and hold only files of llem.")
     ] = False,
 ) -> None:
-    """List what killed runs left; runs of which every process finished are aggregated and saved."""
+    """List the leftovers of killed runs; runs of which every process finished are aggregated and saved."""
     from labledger.console import print_answer
     from llenergymeasure.results import recovery
 
@@ -183,7 +183,7 @@ def recover(
 
 
 def _recover(leftover: "Leftover", directory: Path, remove: bool) -> Literal["done", "removable", "failed"]:
-    """Save or remove it, and print what it is and what became of it."""
+    """Save or remove a leftover, and print a line about it."""
     from labledger.console import print_line
     from labledger.errors import UnreadableFileError
     from llenergymeasure.errors import ExperimentError
@@ -245,11 +245,11 @@ def _check_column(name: str, option: str) -> None:
     from llenergymeasure.results.flat import columns
 
     if name not in columns():
-        raise ConfigError(f"{option}: there is no column {name!r}{did_you_mean(name, list(columns()))}")
+        raise ConfigError(f"{option}: unknown column {name!r}{did_you_mean(name, list(columns()))}")
 
 
 def _with_load(row: dict[str, Any]) -> dict[str, Any]:
-    """A server's row, its load in place of the batch."""
+    """Return the row with a server's load in place of the batch."""
     if row["request_rate"] is not None:
         return {**row, "batch_size": f"{row['request_rate']:g} requests/s"}
     return row if row["concurrency"] is None else {**row, "batch_size": f"{row['concurrency']} in flight"}

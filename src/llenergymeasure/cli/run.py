@@ -1,4 +1,4 @@
-"""`llem run`."""
+"""`llem run`: measure an experiment and save its result."""
 
 import contextlib
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def run(
         str | None, typer.Option("--model", "-m", help="Hub id, local folder, or random:llama.", show_default=False)
     ] = None,
     backend: Annotated[
-        str | None, typer.Option("--backend", "-b", help="pytorch, or openai (a server).", show_default=False)
+        str | None, typer.Option("--backend", "-b", help="One of those that `llem doctor` lists.", show_default=False)
     ] = None,
     dataset: Annotated[
         str | None, typer.Option("--dataset", "-d", help="builtin, or a .jsonl file.", show_default=False)
@@ -35,7 +35,9 @@ def run(
     precision: Annotated[
         str | None, typer.Option("--precision", "-p", help="fp32, fp16 or bf16.", show_default=False)
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where results go, a folder each.")] = Path("results"),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Directory for results; each gets a folder of its own.")
+    ] = Path("results"),
     export_csv: Annotated[
         Path | None,
         typer.Option("--export-csv", help="Also add the result's flat row to this CSV file.", show_default=False),
@@ -45,9 +47,9 @@ def run(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the path of the saved result.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what the libraries do, too.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also show the logs of the libraries.")] = False,
 ) -> None:
-    """Measure a deployment of a model and keep the result. Flags stand over the YAML."""
+    """Measure a deployment of a model and keep the result. Flags override the YAML."""
     from llenergymeasure.config.loading import load_config
     from llenergymeasure.config.ranks import is_first_process
 
@@ -63,7 +65,7 @@ def run(
     _set_verbosity(verbose)
     if dry_run:
         from llenergymeasure.cli.config import print_config
-        from llenergymeasure.energy.selection import find_sources
+        from llenergymeasure.energy.sources import find_sources
         from llenergymeasure.run.preflight import check
 
         if not is_first_process():
@@ -86,22 +88,22 @@ def run(
 
 
 def _measure(loaded: Any, output: Path, as_json: bool, quiet: bool) -> "tuple[ExperimentResult, Path | None]":
-    """Run, save and print."""
+    """Run the experiment, save the result and print it."""
     from labledger.console import Silent, StderrProgress, print_answer, print_json
     from llenergymeasure.api import measure_and_save
     from llenergymeasure.cli.presentation import print_result
     from llenergymeasure.config.ranks import is_first_process
     from llenergymeasure.results.persistence import UnsavedResultError
 
-    speaks = is_first_process()  # of those that torchrun has started
-    progress = StderrProgress() if speaks and not quiet else Silent()
+    prints = is_first_process()  # of those that torchrun has started
+    progress = StderrProgress() if prints and not quiet else Silent()
     try:
         result, path = measure_and_save(loaded.experiment, loaded.user, output, progress)
     except UnsavedResultError as error:
         if error.kept_at is None:
             print_json(error.result.to_json())  # the last place that is left
         raise
-    if not speaks:
+    if not prints:
         return result, path
     with _naming(path):
         if as_json:
@@ -115,7 +117,7 @@ def _measure(loaded: Any, output: Path, as_json: bool, quiet: bool) -> "tuple[Ex
 
 @contextlib.contextmanager
 def _naming(path: Path | None) -> Iterator[None]:
-    """Note on what ends the block that the result is saved: a full standard output, say, does not lose it."""
+    """Note on an error in the block that the result is saved: a full standard output, say, does not lose it."""
     try:
         yield
     except BaseException as error:
@@ -124,7 +126,7 @@ def _naming(path: Path | None) -> Iterator[None]:
 
 
 def _set_verbosity(verbose: bool) -> None:
-    """Libraries log to stderr with --verbose, else they are silent: their warnings are not about the measurement."""
+    """Let libraries log to stderr with --verbose; else silence them: their warnings are not about the measurement."""
     import logging
     import os
     import warnings

@@ -1,1 +1,1 @@
-"""What an experiment is: the models of its configuration, and how they are loaded."""
+"""The configuration of an experiment: its models, and how they are loaded."""

@@ -1,4 +1,4 @@
-"""What work an experiment sends."""
+"""The dataset of an experiment: named, or synthetic with lengths in tokens."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -71,12 +71,12 @@ class SyntheticLengths(Section):
 
     @property
     def longest_input(self) -> int:
-        """No prompt is longer."""
+        """The longest prompt, in tokens."""
         return _longest(self.input_len)
 
     @property
     def longest_output(self) -> int:
-        """No answer is longer."""
+        """The longest answer, in tokens."""
         return _longest(self.output_len)
 
 

@@ -7,6 +7,8 @@ from typing import Literal, TypedDict
 
 from pydantic import JsonValue
 
+from llenergymeasure.config.energy_sources import SourceSetting
+
 
 class RandomModelFields(TypedDict, total=False):
     """Fields of RandomModelConfig."""
@@ -96,7 +98,7 @@ class BaselineFields(TypedDict, total=False):
 class EnergyFields(TypedDict, total=False):
     """Fields of EnergyConfig."""
 
-    source: Literal["auto", "nvml_counter", "nvml_power", "rapl", "zeus", "estimate", "none"]
+    source: SourceSetting
     sampling_hz: float
     sensor_gain: float | None
     cross_check: Literal["zeus"] | None

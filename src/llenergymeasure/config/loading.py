@@ -34,14 +34,14 @@ class _Layer:
 
 
 def user_config_path() -> Path:
-    """Where the user's own configuration is looked for."""
+    """Return the path of the user's own configuration."""
     return platformdirs.user_config_path("llenergymeasure") / "config.yaml"
 
 
 def load_config(
     path: Path | None, fields: Mapping[str, Any] | None = None, *, field_prefix: str = "--"
 ) -> LoadedConfig:
-    """Resolve an experiment from the user configuration, the YAML at `path`, and `fields` that stand over both.
+    """Resolve an experiment from the user configuration, the YAML at `path`, and `fields`, which override both.
 
     An error in `fields` names them as flags, that is with `field_prefix`, or by their own names without one.
 
@@ -65,7 +65,7 @@ def load_config(
 
 
 def build_config(fields: Mapping[str, Any]) -> ExperimentConfig:
-    """An experiment from Python: `fields` over the user configuration.
+    """Return an experiment from Python: `fields` override the user configuration.
 
     Raises:
         ConfigError: the user configuration cannot be read, or a key is written down.
@@ -75,7 +75,7 @@ def build_config(fields: Mapping[str, Any]) -> ExperimentConfig:
 
 
 def load_user_config(file: YamlFile | None = None) -> UserConfig:
-    """The machine's part of the user configuration.
+    """Return the machine's part of the user configuration.
 
     Raises:
         ConfigError: it cannot be read, or a value is wrong.
@@ -88,7 +88,7 @@ def load_user_config(file: YamlFile | None = None) -> UserConfig:
 
 
 def _user_file() -> YamlFile | None:
-    """The user's file, whose keys are the machine's or an experiment's."""
+    """Return the user's file, whose keys are the machine's or an experiment's."""
     path = user_config_path()
     if not path.exists():
         return None
@@ -105,7 +105,7 @@ def _user_file() -> YamlFile | None:
 
 
 def _experiment_layer(file: YamlFile | None) -> _Layer:
-    """The user file's experiment keys."""
+    """Return the user file's experiment keys."""
     if file is None:
         return _Layer({}, lambda location: "")
     return _Layer({k: v for k, v in file.data.items() if k not in UserConfig.model_fields}, file.place)
@@ -116,7 +116,7 @@ def _argument(location: Location, prefix: str) -> str:
 
 
 def merge(weak: dict[str, Any], strong: dict[str, Any]) -> dict[str, Any]:
-    """`strong` over `weak`, sections key by key; a value that is no section replaces all of what it covers."""
+    """Return `weak` overridden by `strong`, sections key by key; any other value is replaced as a whole."""
     merged = dict(weak)
     for key, value in strong.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
@@ -125,7 +125,7 @@ def merge(weak: dict[str, Any], strong: dict[str, Any]) -> dict[str, Any]:
 
 
 def _place(layers: list[_Layer], location: Location) -> str:
-    """Where the value at `location` was written: the strongest layer that has the most of it."""
+    """Return where the value at `location` was written: in the strongest layer that has the most of it."""
     strongest_first = [layer for layer in reversed(layers) if layer.data]
     best = max(strongest_first, key=lambda layer: _depth(layer.data, location), default=None)
     return best.place(location) if best else ""

@@ -3,12 +3,17 @@
 Every field reaches what it configures or is refused with a reason; a test walks these models to prove it.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
 from labledger.written_keys import refuse_written_keys
 from llenergymeasure.config.datasets import BUILTIN_DATASET, Dataset, SyntheticDataset
+from llenergymeasure.config.energy_sources import ENERGY_SOURCES, SETTINGS, SourceSetting, basis_of, facts_of
+from llenergymeasure.config.precision import Precision
+from llenergymeasure.config.pytorch import OWN_GENERATE_KEYS, LoraConfig, PytorchConfig
 from llenergymeasure.config.section import Name, Positive, PositiveFloat, Section
 from llenergymeasure.config.servers import (
     KEEPS_ITS_OWN_PRECISION,
@@ -19,35 +24,6 @@ from llenergymeasure.config.servers import (
 )
 
 RANDOM_LLAMA = "random:llama"
-
-OWN_GENERATE_KEYS = frozenset(
-    {
-        "inputs",
-        "input_ids",
-        "attention_mask",
-        "generation_config",
-        "stopping_criteria",
-        "streamer",
-        "max_new_tokens",
-        "max_length",
-        "do_sample",
-        "temperature",
-        "top_k",
-        "top_p",
-        "min_p",
-        "repetition_penalty",
-        "eos_token_id",
-        "pad_token_id",
-        "cache_implementation",
-        "use_cache",
-        "disable_compile",
-        "guidance_scale",
-        "num_beams",
-        "num_return_sequences",
-        "return_dict_in_generate",
-    }
-)
-"""Arguments of `generate` that have a field of their own or that the measurement depends on."""
 
 
 class RandomModelConfig(Section):
@@ -73,7 +49,7 @@ class RandomModelConfig(Section):
 
 
 class DecoderConfig(Section):
-    """How the next token is chosen: greedy, or sampled with `random_seed`."""
+    """The choice of the next token: greedy, or sampled with `random_seed`."""
 
     do_sample: bool = False
     temperature: PositiveFloat = 1.0
@@ -130,11 +106,13 @@ class BaselineConfig(Section):
 
 
 class EnergyConfig(Section):
-    """Where the joules come from: `auto` takes the best source that this machine has."""
+    """The source of the joules: `auto` takes the best source that this machine has."""
 
-    source: Literal["auto", "nvml_counter", "nvml_power", "rapl", "zeus", "estimate", "none"] = "auto"
+    source: SourceSetting = Field(
+        "auto", description=f"auto, or one of {'; '.join(f'{n}: {s.summary}' for n, s in ENERGY_SOURCES.items())}."
+    )
     sampling_hz: Annotated[float, Field(gt=0, le=100, strict=True)] = Field(
-        10.0, description="Reads of a GPU's power and temperature a second; its energy counter has its own pace."
+        10.0, description="Reads of a GPU's power and temperature per second; its energy counter has its own pace."
     )
     sensor_gain: Annotated[float, Field(ge=0, lt=1, strict=True)] | None = Field(
         None, description="Bound on the sensor's gain as a share, from a calibration; default 0.13 (NVML), 0.05 (RAPL)."
@@ -143,19 +121,20 @@ class EnergyConfig(Section):
 
     @property
     def without_effect(self) -> dict[str, str]:
-        """GPU settings have no effect on other sources, and a calibration none where its sensor is not named."""
-        reason = f"with energy.source: {self.source}"
+        """Settings that the source does not heed; a calibration has no effect where its sensor is not named."""
         if self.source == "auto":
             return {"sensor_gain": "with energy.source: auto; name the source that was calibrated"}
-        if self.source in ("rapl", "zeus"):
-            return dict.fromkeys(("sampling_hz", "cross_check"), reason)
-        if self.source in ("estimate", "none"):
-            return dict.fromkeys(("sampling_hz", "sensor_gain", "cross_check"), reason)
-        return {}
+        heeded = facts_of(self.source).heeds
+        return {name: f"with energy.source: {self.source}" for name in SETTINGS if name not in heeded}
+
+    @property
+    def names_a_reader(self) -> bool:
+        """True where a source is named that reads this machine."""
+        return self.source != "auto" and basis_of(self.source) != "nothing"
 
 
 class MeasurementConfig(Section):
-    """Which part of the run the result is of."""
+    """The part of the run that the result is of."""
 
     window: tuple[float, float] | None = Field(
         None, description="Seconds from the start of the measurement: [start, end]. Default: all of it."
@@ -168,40 +147,56 @@ class MeasurementConfig(Section):
         return self
 
 
-class LoraConfig(Section):
-    """A LoRA adapter in a local folder (adapter_config.json, adapter_model.safetensors)."""
-
-    path: Name
-    merge: bool = Field(False, description="Fold the adapter into the weights before measuring.")
+BackendName = Literal["pytorch", "openai"]
 
 
-class PytorchConfig(Section):
-    """What only the pytorch backend knows."""
+@dataclass(frozen=True)
+class BackendRules:
+    """The part of an experiment that one backend reads.
 
-    attn_implementation: Literal["sdpa", "eager"] = Field(
-        "sdpa", description="Left out, a model whose class does not have sdpa is measured with eager."
-    )
-    cache: Literal["dynamic", "static"] = "dynamic"
-    torch_compile: bool = False
-    trust_remote_code: bool = False
-    allow_missing_weights: bool = Field(
-        False,
-        description="Measure a model whose files lack tensors that it has (random numbers take their place), or hold "
-        "tensors that it has no place for (they are left out); a warning names them.",
-    )
-    revision: str | None = Field(None, description="Branch, tag or commit of a hub model.")
-    data_parallel: Positive = Field(
-        1, description="Processes that each hold the model and serve a share of the batches; on GPUs, one a GPU."
-    )
+    `fields` of ExperimentConfig have no effect with a backend that does not list them; `advice` has an end of that
+    message for fields of other backends. `own_keys` are names that `passthrough_kwargs` may not hold. `is_server`:
+    requests go to a server, under a `load`.
+    """
+
+    label: str
+    fields: tuple[str, ...]
+    own_keys: frozenset[str]
+    advice: Mapping[str, str] = field(default_factory=dict)
+    is_server: bool = False
 
 
-_NOT_IN_PROCESS = dict.fromkeys(("openai", "launch", "load"), "with backend: pytorch; set backend: openai")
-_NOT_ON_A_SERVER = {
-    **dict.fromkeys(("pytorch", "lora"), "with backend: openai; give it to the server"),
-    "batch_size": "with backend: openai: a server makes its own batches; use load: {concurrency}",
-    "max_input_tokens": "with backend: openai: prompts are sent whole",
-    "chat_template": "with backend: openai: endpoint: chat renders every prompt, and endpoint: completions none",
+BACKEND_RULES: dict[BackendName, BackendRules] = {
+    "pytorch": BackendRules(
+        "in this process",
+        ("pytorch", "lora", "batch_size", "max_input_tokens", "chat_template"),
+        OWN_GENERATE_KEYS,
+    ),
+    "openai": BackendRules(
+        "a server that speaks OpenAI's protocol",
+        ("openai", "launch", "load"),
+        OWN_BODY_KEYS,
+        advice={
+            **dict.fromkeys(("pytorch", "lora"), "; give it to the server"),
+            "batch_size": ": a server makes its own batches; use load: {concurrency}",
+            "max_input_tokens": ": prompts are sent whole",
+            "chat_template": ": endpoint: chat renders every prompt, and endpoint: completions none",
+        },
+        is_server=True,
+    ),
 }
+"""Each backend's rules; `backends.registry` has what runs it."""
+
+
+def _fields_of_others(backend: BackendName) -> dict[str, str]:
+    """Return the fields that have no effect with `backend`, each with the reason."""
+    own = BACKEND_RULES[backend]
+    return {
+        field: f"with backend: {backend}{own.advice.get(field, f'; set backend: {other}')}"
+        for other, rules in BACKEND_RULES.items()
+        for field in rules.fields
+        if field not in own.fields
+    }
 
 
 class ExperimentConfig(Section):
@@ -214,10 +209,10 @@ class ExperimentConfig(Section):
 
     model: Name = Field(description="Hub id, local folder, or random:llama.")
     random_model: RandomModelConfig | None = Field(None, description="The shape of random:llama.")
-    backend: Literal["pytorch", "openai"] = Field(
-        "pytorch", description="pytorch: in this process; openai: a server that speaks OpenAI's protocol."
+    backend: BackendName = Field(
+        "pytorch", description="; ".join(f"{name}: {rules.label}" for name, rules in BACKEND_RULES.items()) + "."
     )
-    precision: Literal["fp32", "fp16", "bf16"] = "bf16"
+    precision: Precision = "bf16"
     device: Literal["auto", "cuda", "cpu"] = "auto"
     dataset: Dataset = Field(
         BUILTIN_DATASET, description="builtin, the path of a .jsonl file, or {synthetic: {input_len, output_len}}."
@@ -276,25 +271,27 @@ class ExperimentConfig(Section):
 
     @property
     def without_effect(self) -> dict[str, str]:
-        """What the other backend knows, and what a synthetic dataset has of its own."""
-        found = self._without_effect_on_a_server() if self.backend == "openai" else _NOT_IN_PROCESS
+        """The fields of other backends, and those that a synthetic dataset replaces."""
+        found = _fields_of_others(self.backend)
+        if self.is_server:
+            found |= self._precision_of_a_server()
         if not isinstance(self.dataset, SyntheticDataset):
-            return dict(found)
+            return found
         return {
             **found,
             "max_output_tokens": "with a synthetic dataset: its output_len is the length",
             "chat_template": "with a synthetic dataset: its prompts are tokens, not text",
         }
 
-    def _without_effect_on_a_server(self) -> dict[str, str]:
-        found = dict(_NOT_ON_A_SERVER)
+    def _precision_of_a_server(self) -> dict[str, str]:
+        """Return `precision` with the reason where it does not reach the server."""
         if self.launch is None:
-            return {**found, "precision": "on a server that runs already: it is what the server was started with"}
+            return {"precision": "on a server that runs already: it is what the server was started with"}
         if self.launch.command is not None:
-            return {**found, "precision": "on a launch command: write it into the command"}
+            return {"precision": "on a launch command: write it into the command"}
         if why := KEEPS_ITS_OWN_PRECISION.get(str(self.launch.preset)):
-            return {**found, "precision": f"with launch.preset: {self.launch.preset}; {why}"}
-        return found
+            return {"precision": f"with launch.preset: {self.launch.preset}; {why}"}
+        return {}
 
     @model_validator(mode="after")
     def _synthetic_prompts_are_not_cut(self) -> Self:
@@ -319,7 +316,7 @@ class ExperimentConfig(Section):
 
     @model_validator(mode="after")
     def _a_server_gets_what_it_takes(self) -> Self:
-        if self.backend != "openai":
+        if not self.is_server:
             return self
         if self.launch is None and self.model == RANDOM_LLAMA:
             raise ValueError(f"model: {RANDOM_LLAMA} is built for a server that is launched; name the server's model")
@@ -337,32 +334,36 @@ class ExperimentConfig(Section):
 
     @model_validator(mode="after")
     def _passthrough_takes_no_field(self) -> Self:
-        own = OWN_GENERATE_KEYS if self.backend == "pytorch" else OWN_BODY_KEYS
-        if taken := sorted(own & self.passthrough_kwargs.keys()):
+        if taken := sorted(BACKEND_RULES[self.backend].own_keys & self.passthrough_kwargs.keys()):
             raise ValueError(f"passthrough_kwargs: {', '.join(taken)} cannot be passed through; use its own field")
         return self
 
     @property
+    def is_server(self) -> bool:
+        """True where a server is measured, under a `load`."""
+        return BACKEND_RULES[self.backend].is_server
+
+    @property
     def output_limit(self) -> int:
-        """How many tokens a request may generate; of lengths that are drawn, the longest."""
+        """The most tokens that a request may generate; of lengths that are drawn, the longest."""
         if isinstance(self.dataset, SyntheticDataset):
             return self.dataset.synthetic.longest_output
         return self.max_output_tokens
 
     @property
     def ignores_eos(self) -> bool:
-        """Whether every request generates exactly as many tokens as were asked for."""
+        """True if every request generates exactly as many tokens as were asked for."""
         return self.decoder.ignore_eos or isinstance(self.dataset, SyntheticDataset)
 
 
 class UserConfig(Section):
-    """What belongs to the machine and its user; no part of an experiment or of its hash."""
+    """The settings of the machine and its user; no part of an experiment or of its hash."""
 
     cpu_watts_per_core: PositiveFloat | None = Field(
         None, description="Power of one busy core, for the estimate of energy; default 10, with a bound of 100 %."
     )
     grid_carbon_intensity: Annotated[float, Field(ge=0, strict=True)] | None = Field(
-        None, description="Grams of CO2 equivalent a kWh of this place's grid; without it emissions are unknown."
+        None, description="Grams of CO2 equivalent per kWh of this place's grid; without it emissions are unknown."
     )
     datacenter_pue: Annotated[float, Field(ge=1, strict=True)] = Field(
         1.0, description="Power usage effectiveness of the building, for emissions alone."

@@ -1,4 +1,4 @@
-"""Whether a model's name is a folder of this machine."""
+"""Model names that are folders of this machine."""
 
 import os
 import re
@@ -10,7 +10,7 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
 def local_folder(model: str) -> Path | None:
-    """The folder that `model` means, there or not; None where it is a hub id or a random model."""
+    """Return the folder that `model` means, there or not; None where it is a hub id or a random model."""
     if model == RANDOM_LLAMA:
         return None
     if "\0" in model:  # a name that no file system takes

@@ -1,4 +1,4 @@
-"""Which of several processes this one is: the environment variables of torchrun."""
+"""The rank of this process among several: the environment variables of torchrun."""
 
 import os
 from collections.abc import Mapping
@@ -18,12 +18,12 @@ class Rank:
 
 
 def has_siblings(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process's parent may have started others of the same run."""
+    """Return True if this process's parent may have started others of the same run."""
     return all(name in environment for name in VARIABLES)
 
 
 def this_rank(environment: Mapping[str, str] = os.environ) -> Rank | None:
-    """This process's place; None unless all of torchrun's variables are there and say that there are others.
+    """Return this process's rank; None unless all of torchrun's variables are there and say that there are others.
 
     Raises:
         ConfigError: the processes are on several machines.
@@ -39,6 +39,6 @@ def this_rank(environment: Mapping[str, str] = os.environ) -> Rank | None:
 
 
 def is_first_process() -> bool:
-    """Whether this process speaks for a run: the only one, or the first."""
+    """Return True if this process is the one that reports a run: the only one, or the first."""
     rank = this_rank()
     return rank is None or rank.index == 0

@@ -1,4 +1,4 @@
-"""What an experiment with a server says of it: where it is, how it is started, and how it is loaded."""
+"""The sections about a server: its address, its launch, and its load."""
 
 import re
 from typing import Annotated, Any, Literal, Self
@@ -51,7 +51,7 @@ def _url(text: str) -> str:
         fits = False
     if not fits or re.search(r"[\s\x00-\x1f]", text):
         shown = f"{text!r} " if NO_PASSWORD.fullmatch(text) and not is_random(text) else ""
-        raise ValueError(f"{shown}is no URL of a server; write http://host:port/v1")
+        raise ValueError(f"{shown}is not the URL of a server; write http://host:port/v1")
     if parts.username or parts.password:
         raise ValueError("holds a user name or password, which results would keep; name a key with api_key_env")
     if parts.query or parts.fragment:
@@ -60,7 +60,7 @@ def _url(text: str) -> str:
 
 
 def address_of(url: str) -> tuple[str, int]:
-    """Host and port of a server's URL."""
+    """Return host and port of a server's URL."""
     parts = urlsplit(url)
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
@@ -97,14 +97,14 @@ class OpenaiConfig(Section):
 
 
 class LaunchConfig(Section):
-    """The server's command: as a list, or a preset's with further flags. It is started, and stopped at the end."""
+    """The server's command: as a list, or a preset's with flags of your own. It is started, and stopped at the end."""
 
     command: list[Name] | None = Field(
         None, min_length=1, description="Run without a shell; {model}, {host} and {port} are filled in."
     )
     preset: Preset | None = None
     flags: dict[Name, JsonValue] = Field(
-        default_factory=dict, description="Further flags of a preset's command: {max-model-len: 4096}."
+        default_factory=dict, description="More flags of a preset's command: {max-model-len: 4096}."
     )
     ready_timeout_s: PositiveFloat = Field(600.0, description="Seconds to wait until it answers.")
 
@@ -126,10 +126,10 @@ class LaunchConfig(Section):
 
 
 class LoadConfig(Section):
-    """How requests arrive: so many at a time (closed loop), or so many a second (open loop)."""
+    """The load: `concurrency` requests at a time (closed loop), or `request_rate` per second (open loop)."""
 
     concurrency: Positive = Field(1, description="Requests in flight; each that ends makes room for the next.")
-    request_rate: PositiveFloat | None = Field(None, description="Requests a second on average, whatever comes back.")
+    request_rate: PositiveFloat | None = Field(None, description="Requests per second on average, whatever comes back.")
     arrival: Literal["poisson", "constant"] = Field("poisson", description="How a request_rate arrives.")
     duration_s: PositiveFloat | None = Field(
         None, description="Send no request after so many seconds; what is in flight then is no part of the window."

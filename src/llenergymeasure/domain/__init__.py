@@ -1,1 +1,1 @@
-"""What a measurement consists of: data only."""
+"""The parts of a measurement and of a result: data only."""

@@ -1,4 +1,4 @@
-"""The closed sets of words that a result uses."""
+"""The closed sets of values that fields of a result take."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Where a measurement was made. Data only; what could not be seen is None, with the reason in `not_known`."""
+"""The environment of a measurement. Data only; what could not be seen is None, with the reason in `not_known`."""
 
 from pydantic import Field
 
@@ -23,11 +23,11 @@ class GpuInfo(Record):
     power_limit_w: float | None = None
     """Power limit in force, in watts."""
     ecc_enabled: bool | None = None
-    """Whether its memory corrects errors."""
+    """True if its memory corrects errors."""
     persistence_mode: bool | None = None
-    """Whether the driver keeps it ready when nothing uses it."""
+    """True if the driver keeps it ready when nothing uses it."""
     mig_enabled: bool | None = None
-    """Whether it is cut into MIG slices."""
+    """True if it is cut into MIG slices."""
 
 
 class EnvironmentSnapshot(Record):
@@ -60,7 +60,7 @@ class EnvironmentSnapshot(Record):
     container: str | None = None
     """docker, podman or kubernetes; None where none was noticed."""
     image_digest: str | None = None
-    """Id of the container's image; podman alone tells it."""
+    """Id of the container's image; podman alone reports it."""
     packages: dict[str, str] = Field(default_factory=dict)
     """Version of each installed Python package, by name."""
     model_revision: str | None = None
@@ -68,6 +68,6 @@ class EnvironmentSnapshot(Record):
     model_weights_sha256: str | None = None
     """SHA-256 over names and contents of a local model's weight files; None where not read (see `not_known`)."""
     hostname: str | None = None
-    """The machine's name, only where the user configuration says record_hostname: true."""
+    """The machine's name, only where the user configuration has record_hostname: true."""
     not_known: dict[str, str] = Field(default_factory=dict)
-    """Why something could not be seen, by its name."""
+    """Reason why something could not be seen, by its name."""

@@ -42,7 +42,7 @@ REPRODUCIBILITY_NOTES = (
 
 
 class RequestColumns(Record):
-    """Every finished request of a process, in the window or not: one list a quantity, in the same order."""
+    """Every finished request of a process, in the window or not: one list per quantity, in the same order."""
 
     input_tokens: list[int] = Field(default_factory=list)
     """Tokens of each prompt, without padding."""
@@ -61,20 +61,20 @@ class RequestColumns(Record):
 
 
 class FailedRequestColumns(Record):
-    """Every request of a process that has no whole answer: one list a quantity, in the same order."""
+    """Every request of a process that has no whole answer: one list per quantity, in the same order."""
 
     start_s: list[float] = Field(default_factory=list)
     """Seconds from the start of the measurement to the submission of each."""
     end_s: list[float] = Field(default_factory=list)
     """Seconds from the start of the measurement to the end of each."""
     kind: list[str] = Field(default_factory=list)
-    """What became of each, as in `request_failures`."""
+    """Kind of each failure, as in `request_failures`."""
     message: list[str] = Field(default_factory=list)
     """The same, in the words of the server or of the network."""
 
 
 class RawProcessResult(Document):
-    """What one process measured; a run of one process holds its one entry too."""
+    """The measurement of one process; a run of one process holds its one entry too."""
 
     document_kind = "llem.raw_result"
     known_by = "process_index"
@@ -92,7 +92,7 @@ class RawProcessResult(Document):
     model_name: str | None
     """The model, as the configuration names it."""
     timestamps: Annotated[Timestamps | None, Known]
-    """When its window began and ended."""
+    """Start and end of its window."""
     inference_metrics: Annotated[InferenceMetrics | None, Known]
     """Its tokens and time in the window."""
     energy_metrics: Annotated[EnergyMetrics | None, Known]
@@ -110,7 +110,7 @@ class RawProcessResult(Document):
     metered_by: int | None = None
     """Index of the process that metered this one's devices too, over the union of the windows; None: it did itself."""
     is_partial: bool | None = None
-    """Whether it was stopped before it had served all of its requests."""
+    """True if it was stopped before it had served all of its requests."""
     requests: RequestColumns | None = None
     """Every request that finished, so that figures and intervals can be computed again."""
     failed_requests: FailedRequestColumns | None = None
@@ -118,18 +118,18 @@ class RawProcessResult(Document):
 
 
 class AggregationMetadata(Record):
-    """How the results of several processes became one."""
+    """The way in which the results of several processes became one."""
 
     method: str | None
-    """How they were put together, in words."""
+    """Method by which they became one, in words."""
     num_processes: int | None
-    """How many processes."""
+    """Number of processes."""
     temporal_overlap_verified: bool | None = None
-    """Whether all ran at the same time for a while; None where that was not checked (one process)."""
+    """True if all ran at the same time for a while; None where that was not checked (one process)."""
     gpu_attribution_verified: bool | None = None
-    """Whether no two name the same GPU; None where that was not checked (one process)."""
+    """True if no two name the same GPU; None where that was not checked (one process)."""
     warnings: list[str] = Field(default_factory=list)
-    """What speaks against putting them together, a sentence each."""
+    """Reasons against putting them together, a sentence each."""
 
 
 class ExperimentResult(Document):
@@ -149,11 +149,11 @@ class ExperimentResult(Document):
     measurement_config_hash: Annotated[str | None, Known]
     """First 16 hex digits of the configuration's SHA-256; equal configurations, equal hashes, anywhere."""
     measurement_methodology: Annotated[MeasurementMethodology | None, Known, OpenWhenRead()]
-    """Which window: total (all of it), steady_state (after a warm-up that converged) or windowed (as asked for)."""
+    """Window of the figures: total (all), steady_state (after a warm-up that converged) or windowed (as asked for)."""
     steady_state_window: tuple[float, float] | None = None
     """Start and end in seconds from the start of the measurement; None unless the methodology is steady_state."""
     backend: str | None = "pytorch"
-    """What ran the model: pytorch (in this process), openai (a server)."""
+    """Name of the backend that ran the model, as in the configuration."""
     backend_version: str | None = None
     """Versions of the libraries that the backend is made of, as one text."""
     effective_config: dict[str, JsonValue] = Field(default_factory=dict)
@@ -171,7 +171,7 @@ class ExperimentResult(Document):
     output_tokens: int | None = None
     """Tokens generated in the window, without padding and not past the end-of-sequence token, itself counted."""
     token_count_source: Annotated[TokenCountSource | None, OpenWhenRead()] = None
-    """Who counted the tokens: tokenizer (counted here) or server (as it reported them)."""
+    """Counter of the tokens: tokenizer (counted here) or server (as it reported them)."""
     total_inference_time_sec: Annotated[float | None, Known]
     """Seconds that the window lasts; of several processes, the union of their windows."""
     avg_tokens_per_second: Annotated[float | None, Known]
@@ -205,11 +205,11 @@ class ExperimentResult(Document):
     energy_delay_product_js: float | None = None
     """Joule-seconds: `total_energy_j` times `total_inference_time_sec`."""
     energy_source: str | None = None
-    """What the total was read from: nvml_counter, nvml_power, rapl, zeus, estimate or none; more may come."""
+    """Source that the total was read from: nvml_counter, nvml_power, rapl, zeus, estimate or none; more may come."""
     energy_scope: str | None = None
-    """What the total is of: gpu, cpu+dram, or cpu where memory has no reading; None where it is unknown."""
+    """Devices that the total is of: gpu, cpu+dram, or cpu where memory has no reading; None where it is unknown."""
     sources_not_used: dict[str, str] = Field(default_factory=dict)
-    """Why each other energy source was not taken, by its name."""
+    """Reason why each other energy source was not taken, by its name."""
     device_energy: list[DeviceEnergy] = Field(default_factory=list)
     """Every device that was metered, those that are no part of the total too."""
     energy_per_device_j: list[float] | None = None
@@ -229,13 +229,13 @@ class ExperimentResult(Document):
     energy_decode_uncertainty_j: float | None = None
     """Bound in joules on its error, as for `energy_prefill_uncertainty_j`."""
     phase_energy_method: str | None = None
-    """How prefill and decode were told apart: windows, or a regression, which leaves what belongs to neither out."""
+    """Method that separated prefill and decode: windows, or a regression, which leaves what belongs to neither out."""
     zeus_energy_j: float | None = None
     """Joules by the Zeus library for the GPUs of the total; None unless it ran as `energy.cross_check`."""
     mean_power_w: float | None = None
     """Watts: `total_energy_j` over `total_inference_time_sec`; None of an estimate."""
     peak_power_w: float | None = None
-    """Highest watts, over 0.1 s at least, of all devices of the total; None of an estimate, and of a GPU a process."""
+    """Highest watts, over 0.1 s at least, of all devices of the total; None of an estimate or one GPU per process."""
     idle_power_w: float | None = None
     """Watts of the devices of the total, idle, before the model was loaded; None where not measured."""
     idle_power_spread_w: float | None = None
@@ -259,23 +259,23 @@ class ExperimentResult(Document):
 
     # Whether to believe it
     verdict: Annotated[Verdict | None, OpenWhenRead()] = None
-    """Whether to believe the energy: valid, invalid, or not_measured (an estimate, or nothing known)."""
+    """Verdict on the energy: valid, invalid, or not_measured (an estimate, or nothing known)."""
     verdict_reasons: list[str] = Field(default_factory=list)
-    """Why it is not valid, a sentence each; none where it is."""
+    """Reasons why it is not valid, a sentence each; none where it is."""
     measurement_warnings: list[str] = Field(default_factory=list)
-    """What else to know before the figures are used, a sentence each; the verdict does not depend on them."""
+    """Warnings to read before the figures are used, a sentence each; the verdict does not depend on them."""
     warmup_result: WarmupResult | None = None
-    """What the warm-up did, of several processes the first one's; None where none was asked for."""
+    """The warm-up, of several processes the first one's; None where none was asked for."""
     warmup_excluded_samples: int | None = None
     """Requests that the warm-up served; they are in no figure."""
     thermal_throttle: ThermalThrottleInfo | None = None
-    """Whether devices of the total slowed themselves down; None where no sensor told."""
+    """Throttling of the devices of the total; None where no sensor reported it."""
     thermal_time_series: list[tuple[float, float]] | None = None
-    """Seconds from the measurement's start and the hottest device's degrees Celsius, at most one pair a second."""
+    """Seconds from the measurement's start and the hottest device's degrees Celsius, at most one pair per second."""
     environment_snapshot: EnvironmentSnapshot | None = None
     """The machine, the tool and the model's origin."""
     docker_image_digest: str | None = None
-    """Id of the container's image, where the engine tells it; as in `environment_snapshot`."""
+    """Id of the container's image, where the engine reports it; as in `environment_snapshot`."""
     reproducibility_notes: str | None = REPRODUCIBILITY_NOTES
     """One fixed sentence on what limits accuracy, the same in every result."""
 
@@ -283,9 +283,9 @@ class ExperimentResult(Document):
     timeseries: str | None = None
     """File name of the power over time, in the same folder; None where there is none."""
     process_results: list[RawProcessResult] = Field(default_factory=list)
-    """What each process measured; a run of one process has one entry."""
+    """The measurement of each process; a run of one process has one entry."""
     aggregation: AggregationMetadata | None = None
-    """How the results of the processes became this one."""
+    """The way in which the results of the processes became this one."""
 
     @model_validator(mode="after")
     def _one_kind_of_time(self, info: ValidationInfo) -> Self:
@@ -310,8 +310,13 @@ class ExperimentResult(Document):
         return (self.end_time - self.start_time).total_seconds()
 
     @property
+    def has_load(self) -> bool:
+        """True of a server's result: its configuration has a `load`, under which requests may fail."""
+        return "load" in self.effective_config
+
+    @property
     def tokens_per_joule(self) -> float | None:
-        """Tokens (input and output) a joule; 0.0 when the energy is 0, None when it is unknown."""
+        """Tokens (input and output) per joule; 0.0 when the energy is 0, None when it is unknown."""
         if self.total_energy_j is None or self.total_tokens is None:
             return None
         return self.total_tokens / self.total_energy_j if self.total_energy_j else 0.0
@@ -335,7 +340,7 @@ class ExperimentResult(Document):
 
         Raises:
             OSError: the file cannot be read.
-            OtherKindError: it is no result: a document of another kind, or none of labledger's.
+            OtherKindError: it is not a result: a document of another kind, or none of labledger's.
             UnreadableFileError: it is not JSON, or a value has a wrong type.
         """
         from llenergymeasure.results import persistence
@@ -374,7 +379,7 @@ def compute_measurement_config_hash(config: "ExperimentConfig") -> str:
     """The first 16 hex digits of the SHA-256 of the configuration's canonical JSON.
 
     Equal configurations have equal hashes on every machine: what belongs to the machine (user configuration,
-    environment) is no part of ExperimentConfig.
+    environment) is not part of ExperimentConfig.
     """
     canonical: dict[str, Any] = config.model_dump(mode="json")
     return hashlib.sha256(json.dumps(canonical, sort_keys=True).encode()).hexdigest()[:16]

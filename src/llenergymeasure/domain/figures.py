@@ -10,10 +10,10 @@ from llenergymeasure.domain.choices import DeviceKind
 
 
 class Distribution(Record):
-    """Of `n` values: mean and percentiles (linear interpolation), in the unit of the field that holds it."""
+    """Mean and percentiles of `n` values (linear interpolation), in the unit of the field that holds it."""
 
     n: int | None
-    """How many values."""
+    """Number of values."""
     mean: float | None
     """Arithmetic mean."""
     median: float | None
@@ -29,18 +29,18 @@ class Distribution(Record):
 class LatencyStats(Record):
     """Latencies in milliseconds; one is None where nothing has it (TPOT with one output token).
 
-    TTFT: from a request's submission to its first token. TPOT: (E2E - TTFT) / (output tokens - 1), a value a
-    request. ITL: between neighbouring tokens, a value a gap. E2E: from submission to the last token.
+    TTFT: from a request's submission to its first token. TPOT: (E2E - TTFT) / (output tokens - 1), one value
+    per request. ITL: between neighbouring tokens, one value per gap. E2E: from submission to the last token.
     """
 
     ttft_ms: Distribution | None = None
-    """Milliseconds to the first token, a value a request."""
+    """Milliseconds to the first token, one value per request."""
     tpot_ms: Distribution | None = None
-    """Milliseconds per output token after the first, a value a request that has two or more."""
+    """Milliseconds per output token after the first, one value per request that has two or more."""
     itl_ms: Distribution | None = None
-    """Milliseconds between neighbouring tokens of a request, a value a gap."""
+    """Milliseconds between neighbouring tokens of a request, one value per gap."""
     e2e_ms: Distribution | None = None
-    """Milliseconds to the last token, a value a request."""
+    """Milliseconds to the last token, one value per request."""
 
 
 class ConfidenceInterval(Record):
@@ -55,7 +55,7 @@ class ConfidenceInterval(Record):
     n: int | None
     """Independent units that it rests on: batches, for latencies."""
     method: str | None
-    """How it was computed, in words."""
+    """Method of the computation, in words."""
 
 
 class EnergyBreakdown(Record):
@@ -68,9 +68,9 @@ class EnergyBreakdown(Record):
     baseline_power_w: float | None = None
     """Watts that were subtracted; None where idle power is unknown."""
     baseline_method: str | None = None
-    """Which idle power it is, in words; None where none was subtracted."""
+    """Name of the idle power that was subtracted, in words; None where none was."""
     baseline_timestamp: Timestamp = None
-    """When the idle machine began to be watched, in UTC."""
+    """Moment at which the watch of the idle machine began, in UTC."""
     baseline_cache_age_sec: float | None = None
     """Seconds since then, of an idle power kept from an earlier run; None of one that this run measured."""
 
@@ -83,7 +83,7 @@ class DeviceEnergy(Record):
     kind: Annotated[DeviceKind | None, OpenWhenRead()]
     """gpu, cpu (a package, or an estimate) or dram."""
     source: str | None
-    """What read it, in the words of `energy_source`."""
+    """Source that read it, in the words of `energy_source`."""
     energy_j: float | None
     """Joules in the window; None where it could not be read throughout."""
     edge_j: float | None = None
@@ -107,11 +107,11 @@ class MultiGPUMetrics(Record):
     """Energy over several GPUs."""
 
     num_gpus: int | None
-    """How many GPUs."""
+    """Number of GPUs."""
     energy_per_gpu_j: list[float | None] | None
     """Joules of each; one that is unknown is None."""
     gpu_uuids: list[str] | None = None
-    """The UUID of each, in the same order; None of results that do not tell."""
+    """The UUID of each, in the same order; None of results that do not have them."""
     energy_total_j: float | None
     """Joules of all together."""
     energy_per_output_token_j: float | None
@@ -119,10 +119,10 @@ class MultiGPUMetrics(Record):
 
 
 class ThermalThrottleInfo(Record):
-    """Whether, how long and why the hardware slowed itself down in the window."""
+    """Throttling in the window: the share and the reasons for which the hardware slowed itself down."""
 
     detected: bool | None
-    """Whether any reason was seen."""
+    """True if any reason was seen."""
     throttled_s: float | None = None
     """Seconds: `share` of the window."""
     share: float | None = None
@@ -132,14 +132,14 @@ class ThermalThrottleInfo(Record):
 
 
 class WarmupResult(Record):
-    """What the warm-up did: a latency for each call (one batch), and whether they settled.
+    """The warm-up: a latency for each call (one batch), and whether they settled.
 
     `converged` is True only if convergence was sought and the coefficient of variation of the last
     `window_size` latencies came to `target_cv` or under.
     """
 
     converged: bool | None
-    """Whether latencies settled; False where that was not asked for."""
+    """True if latencies settled; False where that was not asked for."""
     final_cv: float | None
     """Coefficient of variation of the last `window_size` latencies, or of all if fewer; None of fewer than two."""
     iterations_completed: int | None
@@ -226,8 +226,8 @@ class ComputeMetrics(Record):
     model_memory_mb: float | None = None
     """MB (10^6 bytes) that the model's parameters take."""
     flops_method: str | None = None
-    """How operations were counted, or why this model's cannot be."""
+    """Method by which operations were counted, or why this model's cannot be."""
     flops_confidence: str | None = None
-    """How far the count may be off, in words; None where there is none."""
+    """Error that the count may have, in words; None where there is no count."""
     compute_precision: str | None = None
     """Precision asked for: fp32, fp16 or bf16."""

@@ -1,4 +1,4 @@
-"""What a backend knows of a model once it is loaded. Data only."""
+"""Facts about a loaded model. Data only."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 @dataclass(frozen=True)
 class DecoderShape:
-    """What a decoder computes for a token; see `metrics.flops`.
+    """The sizes that determine what a decoder computes for a token; see `metrics.flops`.
 
     `matmul_parameters`: weights of all linear layers but the output head, and of a mixture of experts the router
     and the experts that it chooses for a token. `head_parameters`: those of the head. `attention_width`: query heads
@@ -30,10 +30,10 @@ class ModelFacts:
     """A loaded model: where it runs, what it takes, where it came from.
 
     `device`: "cpu", "cuda:0", or of a server "cuda", "remote"; `device_name`: as people know it; `device_uuids`: of the
-    GPUs, as their driver gives them. `shape` is None where the architecture cannot be counted, and `shape_unknown` says
-    why. `prompt_tokens`: ids a random prompt may be made of. `unmetered`: why nothing here can meter it. `remarks`:
-    what is not sure of it. `effective`: what the configuration left open, as it came out. What a server does not tell
-    is None.
+    GPUs, as their driver gives them. `shape` is None where the architecture cannot be counted, and `shape_unknown`
+    is the reason. `prompt_tokens`: ids a random prompt may be made of. `unmetered`: why nothing here can meter it.
+    `remarks`: what is not sure of it. `effective`: what the configuration left open, as it came out. What a server does
+    not tell is None.
     """
 
     device: str
@@ -51,5 +51,5 @@ class ModelFacts:
 
     @property
     def on_accelerator(self) -> bool:
-        """Whether the model runs on a GPU."""
+        """True if the model runs on a GPU."""
         return self.device.startswith("cuda")

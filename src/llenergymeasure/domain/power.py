@@ -1,4 +1,4 @@
-"""What was seen of a device's power over a window. Data only."""
+"""The power of devices over a window, and how well they were watched. Data only."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -37,7 +37,7 @@ class EnergySoFar:
 
 @dataclass(frozen=True)
 class DeviceWatch:
-    """How well one device was watched over a window, and what else was seen there.
+    """The watch of one device over a window: gaps, throttling, temperatures, and other processes on it.
 
     `index`: the driver's number of a GPU. `tick_s`: the median time between two values of its sensor;
     `longest_gap_s` the longest, and `gap_limit_s` what that may be. `power_integral_j`: instantaneous power,

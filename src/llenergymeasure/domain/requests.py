@@ -20,7 +20,7 @@ class Message:
 
 
 Prompt = str | tuple[Message, ...]
-"""What a dataset asks: plain text, or a conversation that ends with a turn of the user."""
+"""A prompt of a dataset: plain text, or a conversation that ends with a turn of the user."""
 
 
 @dataclass(frozen=True)
@@ -75,23 +75,23 @@ class RequestRecord:
 
     @property
     def first_token_s(self) -> float | None:
-        """When the first output token was there; None where none was seen."""
+        """The moment of the first output token; None where none was seen."""
         return self.token_times_s[0] if self.first_seen and self.token_times_s else None
 
     @property
     def end_s(self) -> float:
-        """When it was over."""
+        """The moment at which it was over."""
         return self.token_times_s[-1] if self.ended_s is None else self.ended_s
 
     @property
     def prefilled_s(self) -> float:
-        """When its prompt had been read, at the latest."""
+        """The moment by which its prompt had been read."""
         return self.end_s if self.first_token_s is None else self.first_token_s
 
 
 @dataclass(frozen=True)
 class FailedRequest:
-    """One request that has no whole answer: of what kind its failure is, and in the words of who saw it."""
+    """One request without a whole answer: the kind of its failure, and the message of the server or the network."""
 
     index: int
     start_s: float
@@ -107,7 +107,7 @@ class Batch:
 
     `padded_input_tokens` is the length of the longest prompt; `step_times_s` has a time for each forward
     pass, the prefill first. `attended_tokens` is the fixed length that a static cache attends to, None where
-    the cache grows. `full` says whether it had as many requests as the configuration's batch size.
+    the cache grows. `full` is True if it had as many requests as the configuration's batch size.
     """
 
     start_s: float

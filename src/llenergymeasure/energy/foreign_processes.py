@@ -1,4 +1,4 @@
-"""Whose processes those on a device are."""
+"""The processes on a device that are not part of the run."""
 
 import os
 
@@ -23,7 +23,7 @@ class ProcessWatch:
         self._adopted: frozenset[int] | None = frozenset()
 
     def adopt(self, pids: frozenset[int] | None) -> None:
-        """These processes and their descendants are ours too: a server that was there before. None is a server that
+        """Count these processes and their descendants as our own: a server that was there before. None is a server that
         cannot be told from others: what is on a device at the first look is taken for it."""
         self._adopted = pids
 
@@ -36,7 +36,7 @@ class ProcessWatch:
                 self._names[pid] = None if is_first and self._adopted is None else self._judge(pid, is_first)
 
     def foreign(self, pids: tuple[int, ...]) -> list[str]:
-        """The foreign ones among them, as name and number."""
+        """Return the foreign ones among them, as name and number."""
         return [name for pid in pids if (name := self._names.get(pid)) is not None]
 
     def _judge(self, pid: int, is_first: bool) -> str | None:
@@ -54,7 +54,7 @@ class ProcessWatch:
 
 
 def _uses_cuda() -> bool:
-    """Whether this process has a CUDA context: it then holds this device open, which NVML alone does not."""
+    """Return True if this process has a CUDA context: it then holds this device open, which NVML alone does not."""
     try:
         return any(os.path.realpath(entry.path) == UVM for entry in os.scandir("/proc/self/fd"))
     except OSError:

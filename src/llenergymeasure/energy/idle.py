@@ -1,4 +1,4 @@
-"""The power of devices that do nothing, and how steady it is."""
+"""The idle power of devices, and its spread."""
 
 import itertools
 import time
@@ -17,7 +17,7 @@ SHORTEST_PART_S = 0.5
 
 @dataclass(frozen=True)
 class IdleWindow:
-    """When the machine was left alone; `skipped` says why it was not."""
+    """The time in which the machine was left alone; `skipped` is the reason where it was not."""
 
     start_s: float = 0.0
     end_s: float = 0.0
@@ -26,16 +26,16 @@ class IdleWindow:
 
 
 def why_not(meter: Meter, config: BaselineConfig, on_accelerator: bool | None) -> str | None:
-    """Why idle power is not measured: nothing reads it, or it is not wanted. None where it is.
+    """Return why idle power is not measured: nothing reads it, or it is turned off. None where it is measured.
 
-    `on_accelerator` says which devices count, None where that is not known yet.
+    `on_accelerator` is whether GPUs count or the CPU does, None where that is not known yet.
     """
     if not meter.is_measurement:
         return f"no baseline: energy source {meter.source} measures no power"
     wanted = {True: {"gpu"}, False: {"cpu", "dram"}, None: {"gpu", "cpu", "dram"}}[on_accelerator]
     if not wanted & meter.measured_kinds:
         return f"no baseline: no sensor of the {'GPU' if on_accelerator else 'CPU'} is read"
-    return None if config.enabled else "no baseline: the configuration says baseline.enabled: false"
+    return None if config.enabled else "no baseline: the configuration has baseline.enabled: false"
 
 
 def watch_idle(
@@ -44,7 +44,7 @@ def watch_idle(
     on_accelerator: bool | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> IdleWindow:
-    """Leave the machine alone for `duration_seconds`, or say why not."""
+    """Leave the machine alone for `duration_seconds`; the window has the reason where it is skipped."""
     if skipped := why_not(meter, config, on_accelerator):
         return IdleWindow(skipped=skipped)
     measured_at = datetime.now(UTC)
@@ -56,16 +56,16 @@ def watch_idle(
     return IdleWindow(start_s, end_s, measured_at)
 
 
-def idle_power(meter: Meter, window: IdleWindow, headline: ReportedDevices) -> IdlePower:
-    """The power of the headline's devices in an idle window, and its spread over the parts of it."""
+def idle_power(meter: Meter, window: IdleWindow, reported: ReportedDevices) -> IdlePower:
+    """Return the power of the reported devices in an idle window, and its spread over the parts of the window."""
     if window.skipped is not None:
         return IdlePower(None, unknown=window.skipped)
 
     def power_w(start_s: float, end_s: float) -> float | None:
-        energy = run_energy(meter.energy(start_s, end_s), headline, meter.source)
+        energy = run_energy(meter.energy(start_s, end_s), reported, meter.source)
         return None if energy.total_j is None else energy.total_j / (end_s - start_s)
 
-    watched = run_energy(meter.energy(window.start_s, window.end_s), headline, meter.source)
+    watched = run_energy(meter.energy(window.start_s, window.end_s), reported, meter.source)
     if not watched.is_measured:
         return IdlePower(None, unknown=f"no baseline: energy source {watched.source} measures no power")
     duration_s = window.end_s - window.start_s

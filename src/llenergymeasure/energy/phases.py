@@ -1,34 +1,35 @@
-"""Energy of prefill and decode, out of the same log: the parts of each batch or, where batches overlap, what a
-regression can tell them apart by."""
+"""The energy of a run's window and of its parts: each device in its span, prefill and decode, equal slices."""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple, Self
 
+from llenergymeasure.config.energy_sources import basis_of
 from llenergymeasure.domain.figures import DeviceEnergy
 from llenergymeasure.domain.power import IdlePower
 from llenergymeasure.domain.requests import Batch
 from llenergymeasure.energy.meters.base import Meter
+from llenergymeasure.metrics.arithmetic import sum_of_all
 from llenergymeasure.metrics.energy import ReportedDevices
 from llenergymeasure.metrics.measurement import Slice, WindowEnergyReport
-from llenergymeasure.metrics.process_metrics import sum_of_all
 
 SHORTEST_SLICE_S = 1.0
-TICKS_A_SLICE = 10
+TICKS_PER_SLICE = 10
 MOST_SLICES = 1000
 
 
 class Phases(NamedTuple):
-    """Each device's energy in all prefills, and in all decodes, of a window."""
+    """The energy of each device in all prefills, and in all decodes, of a window."""
 
     prefill: list[DeviceEnergy]
     decode: list[DeviceEnergy]
 
 
 def phase_energy(meter: Meter, batches: Sequence[Batch], start_s: float, end_s: float) -> Phases:
-    """Prefill is from a batch's start to its first forward pass's end, decode from there to its last.
+    """Sum the energy of prefill and of decode over the batches, each part clipped to the window.
 
-    Batches of which one runs at a time, else nothing is found; each part is clipped to the window.
+    Prefill is from a batch's start to the end of its first forward pass, decode from there to the end of its last.
+    Nothing is found where batches overlap.
     """
     if not meter.is_measurement or overlap(batches):
         return Phases([], [])
@@ -43,17 +44,20 @@ def phase_energy(meter: Meter, batches: Sequence[Batch], start_s: float, end_s: 
 
 
 def overlap(batches: Sequence[Batch]) -> bool:
-    """Whether a batch begins before another has ended."""
+    """Return True if a batch begins before another has ended."""
     spans = sorted((batch.start_s, batch.end_s) for batch in batches)
     return any(start_s < before_s for (_, before_s), (start_s, _) in pairwise(spans))
 
 
 def energy_slices(meter: Meter, start_s: float, end_s: float) -> list[Slice]:
-    """The window in equal parts, each of a second and of ten ticks of the sensor at the least."""
+    """Cut the window into equal parts, each of at least a second and of at least ten ticks of the sensor.
+
+    Where batches overlap, a regression over these parts tells prefill from decode.
+    """
     if not meter.is_measurement:
         return []
     tick_s = max((watch.tick_s or 0.0 for watch in meter.watch(start_s, end_s)), default=0.0)
-    count = min(int((end_s - start_s) / max(SHORTEST_SLICE_S, TICKS_A_SLICE * tick_s)), MOST_SLICES)
+    count = min(int((end_s - start_s) / max(SHORTEST_SLICE_S, TICKS_PER_SLICE * tick_s)), MOST_SLICES)
     edges_s = [start_s + (end_s - start_s) * part / count for part in range(count)] + [end_s] if count else []
     return [Slice(a, b, meter.energy(a, b)) for a, b in pairwise(edges_s)]
 
@@ -83,19 +87,19 @@ class Spans(NamedTuple):
 
     @classmethod
     def alone(cls, own: tuple[float, float], opened_s: float, closed_s: float | None) -> Self:
-        """Where nothing is shared; `closed_s` None is of a measurement that did not end."""
+        """Return the spans where nothing is shared; `closed_s` is None where the measurement did not end."""
         return cls(own, {}, (opened_s, own[1] if closed_s is None else closed_s))
 
 
 def read_energy(
     meter: Meter,
-    headline: ReportedDevices,
+    reported: ReportedDevices,
     batches: Sequence[Batch],
     spans: Spans,
     idle: tuple[IdlePower, IdlePower],
     not_used: dict[str, str],
 ) -> WindowEnergyReport:
-    """Each device in this process's window or, where it is shared, in that of all who share it.
+    """Measure each device in this process's window or, where it is shared, in that of all that share it.
 
     `idle` is the power of the loaded machine, then of the bare one. An estimate is never shared: it is of this
     process's own time.
@@ -105,7 +109,7 @@ def read_energy(
         return WindowEnergyReport(meter.source, [], not_used, loaded, bare)
 
     def span_of(device: DeviceEnergy) -> tuple[float, float]:
-        return spans.own if device.source == "estimate" else spans.shared.get(str(device.kind), spans.own)
+        return spans.own if basis_of(device.source) == "estimate" else spans.shared.get(str(device.kind), spans.own)
 
     devices = meter.energy(*spans.own)
     watches = {watch.device: watch for watch in meter.watch(*spans.own)}
@@ -115,7 +119,7 @@ def read_energy(
             whole if span_of(part) == span else part for part, whole in zip(devices, meter.energy(*span), strict=True)
         ]
         watches |= {watch.device: watch for watch in meter.watch(*span) if watch.device in shared}
-    of_total = next((span_of(device) for device in devices if headline.covers(device)), spans.own)
+    of_total = next((span_of(device) for device in devices if reported.covers(device)), spans.own)
     alone = of_total == spans.own
     phases = phase_energy(meter, batches, *spans.own) if alone else Phases([], [])
     return WindowEnergyReport(

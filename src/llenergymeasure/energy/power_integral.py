@@ -1,4 +1,4 @@
-"""The energy of a window from power that was sampled now and then, with a bound."""
+"""The energy of a window from sampled power, with a bound."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def integrate(
     gap_s: float | None = None,
     averaging_s: float = 0.0,
 ) -> WindowEnergy:
-    """Step-hold integral of samples (n moments in order, n powers) from `start_s` to `end_s`, clipped to the window.
+    """Return the step-hold integral of samples from `start_s` to `end_s`; n moments in order, n powers.
 
     Each sample holds until the next. The bound is the sum of h |P_next - P| over the clipped intervals, and of
     h P_max for each interval longer than `gap_s` (None: `longest_hold_s`) or without a next sample. A sensor that gives
@@ -53,7 +53,7 @@ def integrate(
 
 
 def longest_hold_s(moments_s: np.ndarray) -> float:
-    """Seconds that a sample may stand for the power: two periods, a period being the median."""
+    """Return the seconds that a sample may stand for the power: two periods, a period being the median."""
     return GAP_PERIODS * float(np.median(np.diff(moments_s))) if len(moments_s) > 1 else 0.0
 
 

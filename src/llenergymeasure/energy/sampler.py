@@ -1,27 +1,145 @@
-"""The sampler: a process of its own that reads sensors at their own pace and passes the reads on.
+"""The sampler: a process of its own that reads a sensor at its own pace, and the run's end of the pipe to it.
 
-`python -m llenergymeasure.energy.sampler SPEC`, SPEC being JSON: `{"nvml": {"uuids", "counter", "sampling_hz"}}` or
-`{"rapl": {"domains": [[name, path], …]}}`. It writes lines of JSON to standard output: `{"ready": true}` or
-`{"error": text}` first, then `{"reads": [...], "states": [...]}` every second and at once for each byte on
-standard input, with `"flush": n` once it has seen n of them. It ignores SIGINT and SIGHUP, and ends when standard input
-closes or its parent is gone: a run that is interrupted still gets its last reads, and a run that is killed leaves
-nothing behind.
+`python -m llenergymeasure.energy.sampler SPEC`, SPEC being JSON: `{"sensor": NAME, "options": {...}}`, where NAME is a
+module of `sensors/` whose `open_sensor` takes the options. It writes lines of JSON to standard output:
+`{"ready": true}` or `{"error": text}` first, then `{"samples": [...], "states": [...]}` every second and at once for
+each byte on standard input, with `"flush": n` once n of them have come. It ignores SIGINT and SIGHUP, and ends when
+standard input closes or its parent is gone: a run that is interrupted still gets its last samples, and a run that is
+killed leaves nothing behind.
 """
 
+import contextlib
 import json
 import os
 import select
 import signal
+import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import Any, cast
 
 from llenergymeasure.energy.samples import SensorSample, State
 from llenergymeasure.energy.sensors.base import Sensor, Task
+from llenergymeasure.errors import MeterError
 
 PASS_ON_EVERY_S = 1.0
+START_TIMEOUT_S = 20.0
+FLUSH_TIMEOUT_S = 1.0
+STOP_TIMEOUT_S = 2.0
+PIPE_BYTES = 1 << 20
+
+Receiver = Callable[[list[SensorSample], list[State]], None]
+
+
+class SamplerProcess:
+    """A child that reads what `spec` names and passes it to a receiver, in a thread that mostly sleeps."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self._spec = spec
+        self._process: subprocess.Popen[bytes] | None = None
+        self._news = threading.Condition()
+        self._first: dict[str, Any] | None = None
+        self._asked = self._flushed = 0
+        self._ended = False
+
+    def start(self, receiver: Receiver) -> None:
+        """Start it, and return when it reads.
+
+        Raises:
+            MeterError: it does not start, or its sensor is gone.
+        """
+        command = [sys.executable, "-P", "-m", "llenergymeasure.energy.sampler", json.dumps(self._spec)]
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                process_group=0,  # Ctrl-C at a terminal goes to the group of the run, and not to the sampler
+            )
+        except OSError as error:
+            raise MeterError(f"the energy sampler cannot be started: {error}") from error
+        _widen(self._process)
+        self._thread = threading.Thread(target=self._listen, args=(self._process, receiver), daemon=True)
+        self._thread.start()
+        with self._news:
+            self._news.wait_for(lambda: self._first is not None or self._ended, START_TIMEOUT_S)
+            first = self._first or {"error": "it ended at once" if self._ended else f"no line in {START_TIMEOUT_S:g} s"}
+        if "error" in first:
+            self.stop()
+            raise MeterError(f"the energy sampler did not start: {first['error']}")
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id; None before it starts."""
+        return self._process.pid if self._process else None
+
+    def flush(self) -> bool:
+        """Wait until all that it has read by now is received, a second at the most; return False where it is gone."""
+        if self._process is None or self._process.stdin is None or self._ended:
+            return False
+        self._asked += 1
+        wanted = self._asked
+        try:
+            self._process.stdin.write(b"f")
+            self._process.stdin.flush()
+        except (OSError, ValueError):
+            return False
+        with self._news:
+            self._news.wait_for(lambda: self._flushed >= wanted or self._ended, FLUSH_TIMEOUT_S)
+            return self._flushed >= wanted or not self._ended  # one that is only held up will go on
+
+    def stop(self) -> None:
+        """End it. Stopping twice does nothing."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        with contextlib.suppress(OSError):  # it has died, and what was still to be sent cannot be
+            if process.stdin is not None:
+                process.stdin.close()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self._thread.join()
+
+    def _listen(self, process: subprocess.Popen[bytes], receiver: Receiver) -> None:
+        if process.stdout is None:  # for the type checker: it is a pipe
+            return
+        try:
+            with process.stdout as lines:
+                for line in lines:
+                    if line.endswith(b"\n"):  # else it was killed while it wrote
+                        self._receive(json.loads(line), receiver)
+        finally:
+            with self._news:
+                self._ended = True
+                self._news.notify_all()
+
+    def _receive(self, message: dict[str, Any], receiver: Receiver) -> None:
+        if "samples" in message:
+            receiver([SensorSample(*row) for row in message["samples"]], [_state(*row) for row in message["states"]])
+        with self._news:
+            self._first = self._first or message
+            self._flushed = message.get("flush", self._flushed)
+            self._news.notify_all()
+
+
+def _widen(process: subprocess.Popen[bytes]) -> None:
+    """Make room for minutes of samples, should this process be too busy to listen: a full pipe stops the sampler."""
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        if process.stdout is not None:
+            fcntl.fcntl(process.stdout.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
+def _state(device: str, at_s: float, throttle: list[str], pids: list[int] | None) -> State:
+    return State(device, at_s, tuple(throttle), None if pids is None else tuple(pids))
 
 
 def main(arguments: list[str]) -> None:
@@ -61,14 +179,14 @@ def sample(tasks: list[Task], parent: int) -> None:
 
 
 class Outbox:
-    """What has been read and not yet passed on.
+    """Samples and states that are not passed on yet.
 
-    Of the reads that give one value of a counter, the first and the last say all: the tick came before the first,
-    and the next one after the last. Only these are passed on.
+    Of the samples that give one value of a counter, only the first and the last are passed on, and no tick is lost by
+    it: the tick came before the first, and the next one after the last.
     """
 
     def __init__(self) -> None:
-        self._reads: list[SensorSample] = []
+        self._samples: list[SensorSample] = []
         self._states: list[State] = []
         self._values: dict[str, float] = {}
         self._repeats: dict[str, SensorSample] = {}
@@ -79,19 +197,19 @@ class Outbox:
             if isinstance(row, State):
                 self._states.append(row)
             elif row.joules is None:
-                self._reads.append(row)
+                self._samples.append(row)
             elif row.joules == self._values.get(row.device):
                 self._repeats[row.device] = row
             else:
                 self._values[row.device] = row.joules
-                self._reads += [*self._repeats_of(row.device), row]
+                self._samples += [*self._repeats_of(row.device), row]
 
     def take(self) -> dict[str, list[Any]]:
-        """Everything up to now."""
+        """Return everything up to now."""
         for device in list(self._repeats):
-            self._reads += self._repeats_of(device)
-        taken: dict[str, list[Any]] = {"reads": self._reads, "states": self._states}
-        self._reads, self._states = [], []
+            self._samples += self._repeats_of(device)
+        taken: dict[str, list[Any]] = {"samples": self._samples, "states": self._states}
+        self._samples, self._states = [], []
         return taken
 
     def _repeats_of(self, device: str) -> list[SensorSample]:
@@ -100,20 +218,13 @@ class Outbox:
 
 
 def _sensor(spec: dict[str, Any]) -> Sensor:
-    if "nvml" in spec:
-        import pynvml
-
-        from llenergymeasure.energy.sensors.nvml import NvmlSensor
-
-        own = spec["nvml"]
-        return NvmlSensor(pynvml, own["uuids"], counter=own["counter"], sampling_hz=own["sampling_hz"])
-    from llenergymeasure.energy.sensors.rapl import RaplSensor
-
-    return RaplSensor([(name, Path(path)) for name, path in spec["rapl"]["domains"]])
+    """Open the sensor; found by its module's name, since the table of sources would import what this process lacks."""
+    module = import_module(f"llenergymeasure.energy.sensors.{spec['sensor']}")
+    return cast(Sensor, module.open_sensor(**spec["options"]))
 
 
 def _command(until_s: float) -> bytes | None:
-    """What came on standard input by then: nothing is None, and b"" that it was closed."""
+    """Return what came on standard input by then: None is nothing, and b"" that it was closed."""
     ready, _, _ = select.select([sys.stdin.fileno()], [], [], max(until_s - time.monotonic(), 0))
     return os.read(sys.stdin.fileno(), 64) if ready else None
 

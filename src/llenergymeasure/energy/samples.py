@@ -1,4 +1,4 @@
-"""What sensors gave: each read with the clock before and after it, as it was taken or from a recorded trace."""
+"""Samples of sensors, each with the clock before and after it: in memory while they come, and in a trace file."""
 
 import math
 import threading
@@ -17,9 +17,9 @@ TRACE_VERSION = "1"
 
 
 class SensorSample(NamedTuple):
-    """One read of a device's sensors: cumulative energy, power, temperature; None is what was not read.
+    """One sample of a device's sensors: cumulative energy, power, temperature; None was not read.
 
-    The clock is CLOCK_MONOTONIC, before and after the sensor was asked.
+    The clock is CLOCK_MONOTONIC, before and after the sensor was read.
     """
 
     device: str
@@ -31,7 +31,7 @@ class SensorSample(NamedTuple):
 
 
 class State(NamedTuple):
-    """What held for a device at a moment: reasons for slower clocks, and the processes on it (None: not asked)."""
+    """The state of a device at a moment: reasons for slower clocks, and the processes on it (None: not read)."""
 
     device: str
     at_s: float
@@ -40,19 +40,19 @@ class State(NamedTuple):
 
 
 class Recording:
-    """All reads of all devices, in columns, in the order of arrival. Threads may add and look at the same time."""
+    """All samples of all devices, in columns, in the order of arrival. Threads may add and look at the same time."""
 
-    def __init__(self, reads: Iterable[SensorSample] = ()) -> None:
+    def __init__(self, samples: Iterable[SensorSample] = ()) -> None:
         self._lock = threading.Lock()
         self._devices: dict[str, _Columns] = {}
         self._states: list[State] = []
-        self.add(reads)
+        self.add(samples)
 
-    def add(self, reads: Iterable[SensorSample], states: Iterable[State] = ()) -> None:
+    def add(self, samples: Iterable[SensorSample], states: Iterable[State] = ()) -> None:
         """Append."""
         with self._lock:
-            for read in reads:
-                self._devices.setdefault(read.device, _Columns()).append(read)
+            for sample in samples:
+                self._devices.setdefault(sample.device, _Columns()).append(sample)
             self._states.extend(states)
 
     def forget(self, before_s: float) -> None:
@@ -63,25 +63,26 @@ class Recording:
             self._states = [state for state in self._states if state.at_s >= before_s]
 
     def devices(self) -> list[str]:
-        """The devices that have a read."""
+        """Return the devices that have a sample."""
         with self._lock:
             return list(self._devices)
 
-    def reads(self, device: str) -> list[SensorSample]:
-        """Every read of a device."""
+    def samples(self, device: str) -> list[SensorSample]:
+        """Return every sample of a device."""
         with self._lock:
             columns = self._devices.get(device)
             return columns.rows(device) if columns else []
 
     def counter(self, device: str) -> "list[CounterSample]":
-        """The reads that have energy, as the tick log takes them."""
+        """Return the samples that have energy, as the tick log takes them."""
         with self._lock:
             own = self._devices.get(device) or _Columns()
             rows = zip(own.before_s, own.after_s, own.joules, strict=True)
             return [(device, before_s, after_s, j) for before_s, after_s, j in rows if not math.isnan(j)]
 
     def series(self, device: str, quantity: str) -> "tuple[np.ndarray, np.ndarray]":
-        """The moments (middle of a read) and values of `quantity` ("power_w", "temperature_c"), in order of time."""
+        """Return moments (the middle of a sample) and values of "power_w" or "temperature_c": n of each, in order of
+        time."""
         import numpy as np
 
         with self._lock:
@@ -93,13 +94,13 @@ class Recording:
         return moments_s[order], values[known][order]
 
     def states(self, device: str) -> list[State]:
-        """Every state of a device."""
+        """Return every state of a device."""
         with self._lock:
             return [state for state in self._states if state.device == device]
 
     def last_change_s(self, device: str, quantity: str = "joules") -> float:
-        """The clock before the last read but one that gave a new energy, or before the last that gave power; -inf
-        where there is none."""
+        """Return the clock before the last sample but one that gave a new energy, or before the last that gave power;
+        -inf where there is none."""
         with self._lock:
             columns = self._devices.get(device)
             if columns is None:
@@ -107,14 +108,14 @@ class Recording:
             return columns.ticks_s[0] if quantity == "joules" else columns.last_power_s
 
     def changes(self, device: str) -> int:
-        """How often the energy was seen to change."""
+        """Return how often the energy was seen to change."""
         with self._lock:
             columns = self._devices.get(device)
             return columns.changes if columns else 0
 
 
 class _Columns:
-    """The reads of one device; NaN stands for None, in memory alone."""
+    """The samples of one device; NaN stands for None, in memory alone."""
 
     def __init__(self) -> None:
         self.before_s, self.after_s = array("d"), array("d")
@@ -124,22 +125,22 @@ class _Columns:
         self.last_power_s = -math.inf
         self._last_joules: float | None = None
 
-    def append(self, read: SensorSample) -> None:
-        self.before_s.append(read.before_s)
-        self.after_s.append(read.after_s)
+    def append(self, sample: SensorSample) -> None:
+        self.before_s.append(sample.before_s)
+        self.after_s.append(sample.after_s)
         for column, value in (
-            (self.joules, read.joules),
-            (self.power_w, read.power_w),
-            (self.temperature_c, read.temperature_c),
+            (self.joules, sample.joules),
+            (self.power_w, sample.power_w),
+            (self.temperature_c, sample.temperature_c),
         ):
             column.append(math.nan if value is None else value)
-        if read.power_w is not None:
-            self.last_power_s = read.before_s
-        if read.joules is not None:
-            if self._last_joules is not None and read.joules != self._last_joules:
+        if sample.power_w is not None:
+            self.last_power_s = sample.before_s
+        if sample.joules is not None:
+            if self._last_joules is not None and sample.joules != self._last_joules:
                 self.changes += 1
-                self.ticks_s = (self.ticks_s[1], max(self.ticks_s[1], read.before_s))
-            self._last_joules = read.joules
+                self.ticks_s = (self.ticks_s[1], max(self.ticks_s[1], sample.before_s))
+            self._last_joules = sample.joules
 
     def forget(self, before_s: float) -> None:
         old = next((row for row, at_s in enumerate(self.before_s) if at_s >= before_s), len(self.before_s))
@@ -156,7 +157,7 @@ def _known(value: float) -> float | None:
 
 
 def write_trace(recording: Recording, path: Path) -> Path:
-    """Write every read to a Parquet file, one row a read, and return its path.
+    """Write every sample to a Parquet file, one row per sample, and return its path.
 
     Columns: device (text), before_s, after_s, joules, power_w, temperature_c (f64, null where not read).
 
@@ -168,13 +169,13 @@ def write_trace(recording: Recording, path: Path) -> Path:
 
     fields = [pa.field(name, pa.string() if name == "device" else pa.float64()) for name in SensorSample._fields]
     schema = pa.schema(fields, metadata={"schema_version": TRACE_VERSION})
-    rows = [read._asdict() for device in recording.devices() for read in recording.reads(device)]
+    rows = [sample._asdict() for device in recording.devices() for sample in recording.samples(device)]
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd", write_page_checksum=True)
     return path
 
 
 def read_trace(path: Path) -> Recording:
-    """The reads in a Parquet file that `write_trace` wrote, in order of time.
+    """Return the samples in a Parquet file that `write_trace` wrote, in order of time.
 
     Raises:
         OSError: it cannot be read, or lacks a column.
@@ -184,6 +185,6 @@ def read_trace(path: Path) -> Recording:
 
     try:
         rows = pq.read_table(path, columns=list(SensorSample._fields), page_checksum_verification=True).to_pylist()
-        return Recording(sorted((SensorSample(**row) for row in rows), key=lambda read: read.before_s))
+        return Recording(sorted((SensorSample(**row) for row in rows), key=lambda sample: sample.before_s))
     except (OSError, pa.ArrowException, TypeError) as error:
-        raise OSError(f"{path}: no trace (columns {', '.join(SensorSample._fields)}): {error}") from error
+        raise OSError(f"{path}: not a trace (columns {', '.join(SensorSample._fields)}): {error}") from error

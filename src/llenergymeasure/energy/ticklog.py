@@ -1,4 +1,4 @@
-"""The tick log: the energy of any window, with a bound, from a counter that is read now and then.
+"""The tick log: the energy of any window, with a bound, from a counter that is sampled now and then.
 
 A cumulative counter changes only at its ticks. Of tick k we keep its energy E_k and a bracket [u_k, v_k] of the
 moment it came: u_k is the clock before the last read that still gave the old value, v_k the clock after the first
@@ -21,13 +21,13 @@ from typing import NamedTuple
 import numpy as np
 
 CounterSample = tuple[str, float, float, float]
-"""`(device, before_s, after_s, joules)`: what the counter gave, and the clock before and after it was asked."""
+"""`(device, before_s, after_s, joules)`: a counter's value, and the clock before and after it was read."""
 
 TICKS_EACH_SIDE = 2
 
 
 class WindowEnergy(NamedTuple):
-    """Energy of a window and the bound of its two edges; both None where the log cannot tell."""
+    """Energy of a window and the bound of its two edges; both None where they are unknown."""
 
     energy_j: float | None
     edge_j: float | None
@@ -45,19 +45,19 @@ class TickLog:
 
     `max_power_w` is the most that a device can draw; `lag_s` how long the counter may be behind at a tick;
     `max_tick_s` the longest time between two ticks, where the source's is known to be short. Each is a number, or one
-    for each device. A counter that goes back was reset: no window reaches across that.
+    per device. A counter that goes back was reset: no window reaches across that.
     """
 
     def __init__(
         self,
-        readings: Iterable[CounterSample],
+        samples: Iterable[CounterSample],
         max_power_w: float | Mapping[str, float],
         lag_s: float | Mapping[str, float] = 0.0,
         max_tick_s: float | Mapping[str, float] | None = None,
     ) -> None:
         by_device: dict[str, list[CounterSample]] = {}
-        for reading in readings:
-            by_device.setdefault(reading[0], []).append(reading)
+        for sample in samples:
+            by_device.setdefault(sample[0], []).append(sample)
         self._stretches = {
             device: [
                 _Stretch(
@@ -66,15 +66,15 @@ class TickLog:
                     lag_s=_of(lag_s, device),
                     max_tick_s=math.inf if max_tick_s is None else _of(max_tick_s, device),
                 )
-                for part in _between_resets(sorted(own, key=lambda reading: reading[1:]))
+                for part in _between_resets(sorted(own, key=lambda sample: sample[1:]))
             ]
             for device, own in by_device.items()
         }
 
     def window(self, start_s: float, end_s: float) -> dict[str, WindowEnergy]:
-        """The energy of each device from `start_s` to `end_s`.
+        """Return the energy of each device from `start_s` to `end_s`.
 
-        It is unknown beyond the readings, across a reset, and where the counter was never seen to tick.
+        It is unknown beyond the samples, across a reset, and where the counter was never seen to tick.
 
         Raises:
             ValueError: the window ends before it starts.
@@ -83,26 +83,26 @@ class TickLog:
         return {device: self.window_of(device, start_s, end_s) for device in self._stretches}
 
     def window_of(self, device: str, start_s: float, end_s: float) -> WindowEnergy:
-        """`window` of one device; unknown of one without a reading."""
+        """Return `window` of one device; unknown where it has no sample."""
         _refuse_backwards(start_s, end_s)
         return _window(self._stretches.get(device, []), start_s, end_s)
 
     def ticks(self, device: str) -> list[Ticks]:
-        """The ticks that were seen of a device, one entry for each stretch without a reset."""
+        """Return the ticks that were seen of a device, one entry per stretch without a reset."""
         return [stretch.ticks for stretch in self._stretches.get(device, [])]
 
 
 class _Stretch:
     """The ticks between two resets."""
 
-    def __init__(self, readings: list[CounterSample], *, max_power_w: float, lag_s: float, max_tick_s: float) -> None:
-        self.first_s, self.last_s = readings[0][1], readings[-1][2]
+    def __init__(self, samples: list[CounterSample], *, max_power_w: float, lag_s: float, max_tick_s: float) -> None:
+        self.first_s, self.last_s = samples[0][1], samples[-1][2]
         self._max_power_w = max_power_w
         energies: list[float] = []
         earliest: list[float] = []
         latest: list[float] = []
         last_old_s = -math.inf  # of the first value nobody saw the old one
-        for _, before_s, after_s, joules in readings:
+        for _, before_s, after_s, joules in samples:
             if not energies or joules > energies[-1]:
                 energies.append(joules)
                 earliest.append(max(last_old_s, before_s - max_tick_s) - lag_s)
@@ -113,12 +113,12 @@ class _Stretch:
 
     @property
     def ticks(self) -> Ticks:
-        """All but a first value that was there before anybody looked."""
+        """All ticks but a first value that was there before the first sample."""
         seen = np.isfinite(self._middle_s)
         return Ticks(self._middle_s[seen], self._energy_j[seen])
 
     def at(self, moment_s: float) -> tuple[float, float]:
-        """The estimate of the counter at a moment within the stretch, and its bound."""
+        """Return the estimate of the counter at a moment within the stretch, and its bound."""
         after = int(np.searchsorted(self._middle_s, moment_s, side="right"))
         near = slice(max(after - TICKS_EACH_SIDE, 0), after + TICKS_EACH_SIDE)
         energy_j, earliest_s, latest_s = self._energy_j[near], self._earliest_s[near], self._latest_s[near]
@@ -129,7 +129,7 @@ class _Stretch:
         return estimate_j, max(abs(high_j - estimate_j), abs(estimate_j - low_j))
 
     def _line(self, after: int, moment_s: float, otherwise_j: float) -> float:
-        """The straight line between the ticks around a moment; `otherwise_j` where one of them is missing."""
+        """Return the straight line between the ticks around a moment; `otherwise_j` where one of them is missing."""
         if not 0 < after < len(self._middle_s) or math.isinf(self._middle_s[after - 1]):
             return otherwise_j
         start_s, end_s = self._middle_s[after - 1], self._middle_s[after]
@@ -151,12 +151,12 @@ def _window(stretches: list[_Stretch], start_s: float, end_s: float) -> WindowEn
     return WindowEnergy(None, None)
 
 
-def _between_resets(readings: list[CounterSample]) -> list[list[CounterSample]]:
-    parts = [readings[:1]]
-    for previous, reading in itertools.pairwise(readings):
-        if reading[3] < previous[3]:
+def _between_resets(samples: list[CounterSample]) -> list[list[CounterSample]]:
+    parts = [samples[:1]]
+    for previous, sample in itertools.pairwise(samples):
+        if sample[3] < previous[3]:
             parts.append([])
-        parts[-1].append(reading)
+        parts[-1].append(sample)
     return parts
 
 

@@ -1,4 +1,4 @@
-"""The energy of any stretch of code, with its bound and verdict, without an experiment."""
+"""Measure the energy of any stretch of code, with its bound and verdict, without an experiment."""
 
 import time
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import Any, Self
 from llenergymeasure.config.models import EnergyConfig, UserConfig
 from llenergymeasure.domain.choices import Verdict
 from llenergymeasure.domain.figures import DeviceEnergy, EnergyUncertainty
-from llenergymeasure.energy.selection import choose_meter, find_sources, problems
+from llenergymeasure.energy.sources import choose_meter, find_sources, problems
 from llenergymeasure.errors import MeterError
 from llenergymeasure.metrics.advice import energy_warnings, mig_warning
 from llenergymeasure.metrics.energy import ReportedDevices, RunEnergy, run_energy
@@ -20,7 +20,7 @@ from llenergymeasure.metrics.verdict import verdict
 
 @dataclass(frozen=True)
 class MeteredEnergy:
-    """What was found in a window. Energy in joules, power in watts; unknown is None.
+    """The energy of a window in joules, its power in watts; unknown is None.
 
     `energy_j` is the sum over all visible GPUs; without one, over CPU package and memory (`energy_scope` says which).
     `devices` has every device apart, those that are no part of the sum too.
@@ -42,7 +42,7 @@ class MeteredEnergy:
     sources_not_used: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Return it as JSON can hold it."""
         return {
             **asdict(self),
             "started_at": self.started_at.isoformat(),
@@ -52,13 +52,14 @@ class MeteredEnergy:
 
 
 class EnergyWindow:
-    """A context manager; its `found` is there once it has ended.
+    """A context manager that measures the energy of its block; the figures are known once the block has ended.
 
     Work that a GPU still has to do when the window ends is not in it: synchronize the device first.
     `of_all_processes`: an estimate is of the whole machine's CPU time.
 
-    Raises (on entering):
-        MeterError: the source that was asked for is not there, or cannot be opened.
+    Raises:
+        MeterError: the source that was asked for is not available; on entering, it cannot be opened; on reading a
+            figure, the window has not ended.
     """
 
     def __init__(self, config: EnergyConfig, user: UserConfig, *, of_all_processes: bool = False) -> None:
@@ -73,13 +74,13 @@ class EnergyWindow:
 
     @property
     def found(self) -> MeteredEnergy:
-        """What was found.
+        """All figures of the window, as one record.
 
         Raises:
             MeterError: the window has not ended.
         """
         if self._found is None:
-            raise MeterError("the window has not ended: its energy is known after the with block")
+            raise MeterError("the window has not ended: read its figures after the with block")
         return self._found
 
     def __enter__(self) -> Self:
@@ -98,14 +99,79 @@ class EnergyWindow:
         finally:
             self._meter.close()
 
-    def __getattr__(self, name: str) -> Any:
-        """The fields of `found`: `window.energy_j`."""
-        if name in MeteredEnergy.__dataclass_fields__:
-            return getattr(self.found, name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    @property
+    def started_at(self) -> datetime:
+        """The moment that the window opened, in UTC."""
+        return self.found.started_at
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds that the window was open."""
+        return self.found.duration_s
+
+    @property
+    def energy_j(self) -> float | None:
+        """Joules of the window; None where they are unknown."""
+        return self.found.energy_j
+
+    @property
+    def energy_uncertainty_j(self) -> float | None:
+        """Bound on the error of `energy_j`, in joules; None where the energy is unknown."""
+        return self.found.energy_uncertainty_j
+
+    @property
+    def energy_uncertainty(self) -> EnergyUncertainty | None:
+        """The parts of the bound."""
+        return self.found.energy_uncertainty
+
+    @property
+    def energy_source(self) -> str:
+        """The source of `energy_j`, as `nvml_counter`."""
+        return self.found.energy_source
+
+    @property
+    def energy_scope(self) -> str | None:
+        """The devices that `energy_j` is of: `gpu`, `cpu+dram` or `cpu`; None where there is none."""
+        return self.found.energy_scope
+
+    @property
+    def mean_power_w(self) -> float | None:
+        """Watts, `energy_j` over `duration_s`; None where no sensor was read."""
+        return self.found.mean_power_w
+
+    @property
+    def peak_power_w(self) -> float | None:
+        """The most watts between two samples of the sensors; None where none was read."""
+        return self.found.peak_power_w
+
+    @property
+    def devices(self) -> tuple[DeviceEnergy, ...]:
+        """The energy of each device, also of those that are no part of `energy_j`."""
+        return self.found.devices
+
+    @property
+    def verdict(self) -> Verdict:
+        """`valid`, `invalid` or `not_measured`."""
+        return self.found.verdict
+
+    @property
+    def verdict_reasons(self) -> tuple[str, ...]:
+        """The reasons for a verdict that is not `valid`."""
+        return self.found.verdict_reasons
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Reasons to read the figures with care."""
+        return self.found.warnings
+
+    @property
+    def sources_not_used(self) -> dict[str, str]:
+        """The reason why each other source was not taken, by its name."""
+        return self.found.sources_not_used
 
     def powers(self, every_s: float) -> Iterator[list[tuple[DeviceEnergy, float]]]:
-        """While the window is open: every `every_s` seconds each device's energy since the last time, and that time."""
+        """While the window is open, yield every `every_s` seconds each device's energy since the last time, and the
+        seconds since then."""
         last_s = self._start_s
         while True:
             time.sleep(max(last_s + every_s - time.monotonic(), 0))
@@ -118,9 +184,9 @@ class EnergyWindow:
     def _find(self, end_s: float) -> MeteredEnergy:
         duration_s, meter = end_s - self._start_s, self._meter
         devices = meter.energy(self._start_s, end_s)
-        headline = ReportedDevices(on_accelerator=any(device.kind == "gpu" for device in devices))
-        energy: RunEnergy = run_energy(devices, headline, meter.source, meter.watch(self._start_s, end_s))
-        word, reasons = verdict(energy)
+        reported = ReportedDevices(on_accelerator=any(device.kind == "gpu" for device in devices))
+        energy: RunEnergy = run_energy(devices, reported, meter.source, meter.watch(self._start_s, end_s))
+        judged, reasons = verdict(energy)
         known = energy.total_j is not None and energy.is_measured
         samples = meter.samples(self._start_s, end_s)
         return MeteredEnergy(
@@ -134,7 +200,7 @@ class EnergyWindow:
             mean_power_w=energy.total_j / duration_s if energy.total_j is not None and known else None,
             peak_power_w=peak_power_w(samples, energy.watches, 0.0, duration_s) if known else None,
             devices=tuple(devices),
-            verdict=word,
+            verdict=judged,
             verdict_reasons=tuple(reasons),
             warnings=(
                 *energy_warnings(energy, duration_s, self._not_used),

@@ -1,7 +1,8 @@
-"""Warnings about a measurement: each says what was found and what to do. They inform; nothing depends on them."""
+"""Warnings about a measurement: what was found, and what to do. They inform; nothing depends on them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from llenergymeasure.config.energy_sources import basis_of, sources_of
 from llenergymeasure.domain.environment import GpuInfo
 from llenergymeasure.domain.figures import WarmupResult
 from llenergymeasure.domain.power import DeviceWatch, IdlePower
@@ -44,18 +45,18 @@ def size_warnings(duration_s: float, requests: int) -> Iterator[str]:
     if duration_s < MIN_DURATION_S:
         yield f"The window is {duration_s:.1f} s, under 60 s: its figures are less sure; send more prompts."
     if requests < MIN_PROMPTS:
-        yield f"{requests} requests are in the window, under 30: percentiles say little; send more prompts."
+        yield f"{requests} requests are in the window, under 30: percentiles mean little; send more prompts."
 
 
 def energy_warnings(energy: RunEnergy, duration_s: float, not_used: Mapping[str, str]) -> Iterator[str]:
     """A line for each reason to read an energy with care."""
-    if energy.source == "estimate" and energy.total_j is not None:
+    if basis_of(energy.source) == "estimate" and energy.total_j is not None:
         yield (
             "Energy is an estimate from CPU time, not a measurement; its true value may be far off. Set "
             "cpu_watts_per_core in the user configuration to narrow it (llem doctor shows where)."
         )
-    if not energy.devices and energy.source != "none":
-        why = not_used.get("nvml_counter", "see sources_not_used")
+    if not energy.devices and basis_of(energy.source) != "nothing":
+        why = not_used.get(sources_of("gpu")[0], "see sources_not_used")
         yield f"The GPU's energy is unknown ({why}), and CPU energy does not stand in for it."
     for watch in energy.watches:
         yield from watch.notes
@@ -73,7 +74,7 @@ def energy_warnings(energy: RunEnergy, duration_s: float, not_used: Mapping[str,
 
 
 def idle_warnings(loaded: IdlePower, bare: IdlePower | None, energy: RunEnergy) -> Iterator[str]:
-    """Whether there is an idle power to subtract, and whether it was steady."""
+    """A line for each idle power that is missing or was not steady."""
     if loaded.unknown is not None and energy.total_j is not None:
         gross = "energy is gross, idle power included" if energy.is_measured else "the estimate has no idle power in it"
         yield f"{loaded.unknown[0].upper()}{loaded.unknown[1:]}; {gross}."
@@ -97,7 +98,7 @@ def _disagreement_warnings(watch: DeviceWatch, energy: RunEnergy, duration_s: fl
     share = abs(counter_j - integral_j) / counter_j
     if share > allowed:
         yield (
-            f"The energy counter of {watch.device} says {counter_j:.4g} J, its power, integrated, {integral_j:.4g} J: "
+            f"The energy counter of {watch.device} has {counter_j:.4g} J, its power, integrated, {integral_j:.4g} J: "
             f"{share:.1%} apart, over {allowed:.0%}. The difference is in the bound; power that moves faster than it "
             "is sampled is one cause (energy.sampling_hz)."
         )
@@ -117,7 +118,7 @@ def _contention_warnings(wait_share: float | None, steal_share: float | None) ->
 
 
 def mig_warning(index: int | None) -> str:
-    """What a board that is cut into slices means for energy."""
+    """A line on what a board that is cut into slices means for energy."""
     return (
         f"GPU {index} is cut into MIG slices: its sensors are of the whole board, so the energy of one slice cannot be "
         "told from that of the others."

@@ -1,18 +1,18 @@
-"""From what a run comes to (tokens, requests, seconds, joules) to its figures: of one process and of several alike."""
+"""From the totals of a run (tokens, requests, seconds, joules) to its figures, of one process and of several alike."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from llenergymeasure.domain.figures import EnergyBreakdown
-from llenergymeasure.metrics.process_metrics import product, ratio
+from llenergymeasure.metrics.arithmetic import product, ratio
 
 
 @dataclass(frozen=True)
 class EnergyTotals:
     """Joules of a run with their bound, and joules above idle with theirs; None is unknown.
 
-    `lasted_s` is the time that the joules are of, `is_measured` is False of an estimate. `baseline_power_w`, the loaded
-    idle, is what `adjusted_j` leaves out; `baseline_method` says in words which idle power it is.
+    `lasted_s` are the seconds in which they were used, `is_measured` is False of an estimate. `baseline_power_w`, the
+    loaded idle, is what `adjusted_j` leaves out; `baseline_method` names it in words.
     """
 
     joules: float | None
@@ -39,7 +39,7 @@ class RunTotals:
 
     @property
     def energy_per_output_token_j(self) -> float | None:
-        """The headline."""
+        """Joules per output token, the headline; None where either is unknown or there is no token."""
         return ratio(self.energy.joules, self.output_tokens)
 
 
@@ -63,9 +63,14 @@ def derived(totals: RunTotals) -> dict[str, object]:
         "energy_per_output_token_j": totals.energy_per_output_token_j,
         "energy_per_request_j": ratio(energy.joules, totals.requests),
         "energy_delay_product_js": product(energy.joules, totals.duration_s),
-        "mean_power_w": ratio(energy.joules, energy.lasted_s) if energy.is_measured else None,
+        "mean_power_w": mean_power_w(energy.joules, energy.lasted_s, is_measured=energy.is_measured),
         **_bounds(energy),
     }
+
+
+def mean_power_w(joules: float | None, lasted_s: float, *, is_measured: bool) -> float | None:
+    """Watts; None of an estimate, and where the joules are unknown or the time has no length."""
+    return ratio(joules, lasted_s) if is_measured else None
 
 
 def _bounds(energy: EnergyTotals) -> dict[str, object]:

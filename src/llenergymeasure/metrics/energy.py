@@ -3,22 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from llenergymeasure.config.energy_sources import basis_of
 from llenergymeasure.domain.figures import DeviceEnergy, EnergyUncertainty, MultiGPUMetrics
 from llenergymeasure.domain.power import DeviceWatch
+from llenergymeasure.metrics.arithmetic import sum_of_known
 
-NOT_MEASURED = ("estimate", "none")
-J_A_KWH = 3.6e6
+J_PER_KWH = 3.6e6
 
 
 @dataclass(frozen=True)
 class ReportedDevices:
-    """Which devices the total is of: the accelerators with `uuids` (none: all that are metered), or the CPU."""
+    """The devices that the total is of: the accelerators with `uuids` (none: all that are metered), or the CPU."""
 
     on_accelerator: bool
     uuids: tuple[str, ...] = ()
 
     def covers(self, device: DeviceEnergy) -> bool:
-        """Whether a device is part of the total."""
+        """Return True if a device is part of the total."""
         if not self.on_accelerator:
             return device.kind in ("cpu", "dram")
         # The joules of a MIG slice are known only together with those of the rest of its board.
@@ -28,8 +29,8 @@ class ReportedDevices:
 
 @dataclass(frozen=True)
 class RunEnergy:
-    """The energy of the `devices` that the headline covers, from `source`; None is unknown, with the reason in
-    `unknown`. `watches` tell how well they were watched."""
+    """The energy of the `devices` that are reported, from `source`; None is unknown, with the reason in
+    `unknown`. `watches` show how well they were watched."""
 
     total_j: float | None
     scope: str | None
@@ -45,50 +46,53 @@ class RunEnergy:
         if self.total_j is None or self.uncertainty is None:
             return None
         parts = (self.uncertainty.edge_j, self.uncertainty.disagreement_j, self.uncertainty.gain_j)
-        return sum(part for part in parts if part is not None)
+        return sum_of_known(parts) or 0.0
 
     @property
     def is_measured(self) -> bool:
-        """Whether a sensor of these devices was read, with or without success."""
-        return bool(self.devices) and self.source not in NOT_MEASURED
+        """True if a sensor of these devices was read, with or without success."""
+        return bool(self.devices) and basis_of(self.source) == "sensor"
 
 
 def run_energy(
-    devices: Sequence[DeviceEnergy], headline: ReportedDevices, source: str, watches: Sequence[DeviceWatch] = ()
+    devices: Sequence[DeviceEnergy], reported: ReportedDevices, source: str, watches: Sequence[DeviceWatch] = ()
 ) -> RunEnergy:
-    """The sum over the devices that the headline covers; one unknown summand makes it unknown.
+    """The sum over the devices that are reported; one unknown summand makes it unknown.
 
-    `source` is what a total without any device is said to be from.
+    `source` is that of a total without any device.
     """
-    parts = tuple(device for device in devices if headline.covers(device))
+    parts = tuple(device for device in devices if reported.covers(device))
     if not parts:
-        return RunEnergy(None, None, None, source, unknown=_nothing(devices, headline))
+        return RunEnergy(None, None, None, source, unknown=_nothing(devices, reported))
     names = {device.device for device in parts}
     seen = tuple(watch for watch in watches if watch.device in names)
     source = parts[0].source or source
     if unread := [str(device.device) for device in parts if device.energy_j is None]:
         return RunEnergy(None, None, None, source, parts, seen, f"{', '.join(unread)} could not be read throughout")
     present = {device.kind for device in parts}
-    scope = "gpu" if headline.on_accelerator else "cpu+dram" if "dram" in present else "cpu"
+    scope = "gpu" if reported.on_accelerator else "cpu+dram" if "dram" in present else "cpu"
     uncertainty = EnergyUncertainty(
-        edge_j=_sum_of_known([device.edge_j for device in parts]),
+        edge_j=sum_of_known([device.edge_j for device in parts]),
         disagreement_j=_disagreement_j(parts, seen),
-        gain_j=_sum_of_known([device.gain_j for device in parts]),
+        gain_j=sum_of_known([device.gain_j for device in parts]),
     )
-    return RunEnergy(_sum_of_known([device.energy_j for device in parts]), scope, uncertainty, source, parts, seen)
+    return RunEnergy(sum_of_known([device.energy_j for device in parts]), scope, uncertainty, source, parts, seen)
 
 
-def emissions_kg_co2(energy_j: float | None, grid_g_a_kwh: float | None, pue: float) -> float | None:
-    """Of `energy_j`, with the building's overhead; None where the grid's intensity was not stated."""
-    if energy_j is None or grid_g_a_kwh is None:
+def emissions_kg_co2(energy_j: float | None, grid_g_per_kwh: float | None, pue: float) -> float | None:
+    """Kilograms of CO2 equivalent of `energy_j` times the overhead `pue`, at so many grams per kWh of the grid.
+
+    None where the energy or the grid's intensity is unknown.
+    """
+    if energy_j is None or grid_g_per_kwh is None:
         return None
-    return energy_j / J_A_KWH * pue * grid_g_a_kwh / 1e3
+    return energy_j / J_PER_KWH * pue * grid_g_per_kwh / 1e3
 
 
 def multi_gpu_metrics(
     devices: Sequence[DeviceEnergy], total_j: float | None, per_output_token_j: float | None
 ) -> MultiGPUMetrics | None:
-    """Of the GPUs among `devices`, which a run was on; None unless there are several."""
+    """The figures of the GPUs among `devices`, which a run was on; None unless there are several."""
     gpus = [device for device in devices if device.kind == "gpu"]
     energies_j, uuids = [device.energy_j for device in gpus], [str(device.device) for device in gpus]
     return gpus_by_energy(energies_j, uuids, total_j, per_output_token_j)
@@ -109,25 +113,20 @@ def gpus_by_energy(
     )
 
 
-def _nothing(devices: Sequence[DeviceEnergy], headline: ReportedDevices) -> str:
-    if not headline.on_accelerator:
+def _nothing(devices: Sequence[DeviceEnergy], reported: ReportedDevices) -> str:
+    if not reported.on_accelerator:
         return "no source reads the CPU"
     if any(device.kind == "gpu" for device in devices):
-        return f"the GPU that ran ({', '.join(headline.uuids)}) is not among those that are metered"
+        return f"the GPU that ran ({', '.join(reported.uuids)}) is not among those that are metered"
     return "no source reads the GPU"
 
 
 def _disagreement_j(devices: Sequence[DeviceEnergy], watches: Sequence[DeviceWatch]) -> float | None:
     integrals = {watch.device: watch.power_integral_j for watch in watches}
-    return _sum_of_known(
+    return sum_of_known(
         [
             None if (integral_j := integrals.get(str(device.device))) is None or device.energy_j is None
             else abs(device.energy_j - integral_j)
             for device in devices
         ]
     )  # fmt: skip
-
-
-def _sum_of_known(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None

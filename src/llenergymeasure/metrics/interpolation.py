@@ -11,7 +11,7 @@ class Marks:
         self._values: list[float] = []
 
     def add(self, moment_s: float, value: float) -> None:
-        """A reading, later than the one before; one that fell (two clocks of different grain) counts as unchanged."""
+        """Add a reading, later than the one before; one that fell (clocks of different grain) counts as unchanged."""
         self._times_s.append(moment_s)
         self._values.append(max(value, self._values[-1]) if self._values else value)
 
@@ -21,7 +21,7 @@ class Marks:
         return self._times_s[-1], self._values[-1]
 
     def grown(self, start_s: float, end_s: float) -> float:
-        """How much it grew.
+        """The growth from `start_s` to `end_s`.
 
         Raises:
             ValueError: the window reaches beyond the marks.

@@ -1,4 +1,8 @@
-"""Latencies in the field's terms, from the times of each request's tokens."""
+"""Latencies of requests (TTFT, TPOT, ITL, E2E): from token times, from saved columns, and their distributions.
+
+A process computes them from the times of its tokens (`latency_stats`); a merged run computes them again from the
+columns that each process saved (`served`, `latency_stats_of`).
+"""
 
 import math
 from collections import defaultdict
@@ -14,7 +18,14 @@ from llenergymeasure.domain.experiment import FailedRequestColumns, RawProcessRe
 from llenergymeasure.domain.figures import ConfidenceInterval, Distribution, LatencyStats
 from llenergymeasure.domain.requests import FailedRequest, RequestRecord
 from llenergymeasure.errors import ExperimentError
-from llenergymeasure.metrics.process_metrics import ratio
+from llenergymeasure.metrics.arithmetic import ratio
+
+MIN_UNITS_FOR_INTERVAL = 30
+CLOCK_GRAIN_S = 1e-6
+OUT_OF_MEMORY = (
+    "The intervals of the mean latencies are unknown: there was not enough memory to compute them; close what else "
+    "runs here, or send fewer requests."
+)
 
 
 def ttft_ms(request: RequestRecord) -> float | None:
@@ -39,8 +50,10 @@ def tpot_of(whole_ms: float, first_ms: float | None, later_tokens: int) -> float
 
 
 def latency_stats(requests: Sequence[RequestRecord]) -> LatencyStats:
-    """The distribution of each latency, a value a request (ITL: a value a gap between neighbouring tokens, of requests
-    whose tokens have each a time of their own)."""
+    """The distribution of each latency, one value per request.
+
+    ITL has one value per gap between neighbouring tokens, of requests each of whose tokens has a time of its own.
+    """
     return LatencyStats(
         ttft_ms=distribution([value for request in requests if (value := ttft_ms(request)) is not None]),
         tpot_ms=distribution([value for request in requests if (value := tpot_ms(request)) is not None]),
@@ -77,14 +90,6 @@ def _mean(values: np.ndarray) -> float:
     return min(max(mean, float(values.min())), float(values.max()))
 
 
-MIN_UNITS_FOR_INTERVAL = 30
-CLOCK_GRAIN_S = 1e-6
-OUT_OF_MEMORY = (
-    "The intervals of the mean latencies are unknown: there was not enough memory to compute them; close what else "
-    "runs here, or send fewer requests."
-)
-
-
 class Served(NamedTuple):
     """One request: whether its last token came in the window, whether all of it did, its batch, and its latencies."""
 
@@ -97,12 +102,12 @@ class Served(NamedTuple):
 
 
 def request_columns(requests: Sequence[RequestRecord], opened_s: float) -> RequestColumns:
-    """Each request's figures, a list a quantity; `start_s` counts from `opened_s`."""
+    """Each request's figures, one list per quantity; `start_s` counts from `opened_s`."""
     return RequestColumns(**request_lists(requests, opened_s))
 
 
 def request_lists(requests: Sequence[RequestRecord], opened_s: float) -> dict[str, list[Any]]:
-    """The same, unchecked."""
+    """The lists of `request_columns`, unchecked."""
     return {
         "input_tokens": [request.input_tokens for request in requests],
         "output_tokens": [request.output_tokens for request in requests],
@@ -115,12 +120,12 @@ def request_lists(requests: Sequence[RequestRecord], opened_s: float) -> dict[st
 
 
 def failed_columns(failed: Sequence[FailedRequest], opened_s: float) -> FailedRequestColumns | None:
-    """Every request that failed, as `request_columns`; None where there is none."""
+    """Every request that failed, one list per quantity; None where there is none."""
     return FailedRequestColumns(**failed_lists(failed, opened_s)) if failed else None
 
 
 def failed_lists(failed: Sequence[FailedRequest], opened_s: float) -> dict[str, list[Any]]:
-    """The same, unchecked."""
+    """The lists of `failed_columns`, unchecked."""
     return {
         "start_s": [each.start_s - opened_s for each in failed],
         "end_s": [each.end_s - opened_s for each in failed],
@@ -181,7 +186,7 @@ def latency_stats_of(requests: Iterable[Served]) -> LatencyStats:
 
 
 def latency_intervals_of(requests: Iterable[Served], seed: int) -> dict[str, ConfidenceInterval]:
-    """As `mean_intervals`, of the requests wholly inside."""
+    """`mean_intervals` of the requests wholly inside."""
     latencies: dict[str, dict[object, list[float]]] = {
         name: defaultdict(list) for name in ("ttft_ms", "tpot_ms", "e2e_ms")
     }
@@ -209,7 +214,7 @@ def mean_intervals(latencies: Mapping[str, Sequence[Sequence[float]]], seed: int
 def unless_memory_is_out(
     intervals: Callable[[], dict[str, ConfidenceInterval]],
 ) -> tuple[dict[str, ConfidenceInterval], list[str]]:
-    """The `intervals`, and no warning; where memory is out, none, and a warning that says so. A result lasts without
+    """The `intervals`, and no warning; where memory is out, none, and a warning about it. A result is whole without
     them."""
     try:
         return intervals(), []

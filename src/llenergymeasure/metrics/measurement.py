@@ -1,4 +1,4 @@
-"""What one process has collected in a run: the input of the summary."""
+"""The measurement of one process: everything that it has collected in a run, and the input of the summary."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,8 @@ from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.power import DeviceWatch, IdlePower, PowerSample
 from llenergymeasure.domain.requests import Batch, FailedRequest
 from llenergymeasure.metrics.energy import ReportedDevices, RunEnergy, run_energy
-from llenergymeasure.metrics.window import Window
+from llenergymeasure.metrics.flops import FLOPS_METHOD
+from llenergymeasure.metrics.steady_state import Window
 
 
 class Slice(NamedTuple):
@@ -25,7 +26,7 @@ class Slice(NamedTuple):
 
 @dataclass(frozen=True)
 class WindowEnergyReport:
-    """What the meter (`source`) said: its devices and how they were watched, their power over the whole run (`samples`,
+    """The meter's report (`source`): its devices and how they were watched, their power over the whole run (`samples`,
     from its start), a second reader's answer (`check`), each phase or, where those of different requests overlap, the
     energy of slices of the window, and why no other source was taken.
 
@@ -54,7 +55,8 @@ class Measurement:
     `process_index` is this process's number in a run of `processes`, `metered_by` that of the process which meters
     this one's devices (None: it does so itself). `cpu_wait_share` is the share of the run in which some task of the
     machine waited for a core, `cpu_steal_share` that of the cores' time which a hypervisor gave to other machines.
-    `failed` are requests without a whole answer: they are in no figure but their own count.
+    `failed` are requests without a whole answer: they are in no figure but their own count. `flops_method` says how
+    the backend's operations are counted.
     """
 
     experiment_id: str
@@ -77,12 +79,13 @@ class Measurement:
     environment: EnvironmentSnapshot | None = None
     notes: Sequence[str] = ()
     failed: Sequence[FailedRequest] = ()
+    flops_method: str = FLOPS_METHOD
 
 
 def energy_of(measurement: Measurement, devices: Sequence[DeviceEnergy]) -> RunEnergy:
-    """What `devices` say of the ones that the run's total is of."""
-    headline = ReportedDevices(measurement.model.on_accelerator, measurement.model.device_uuids)
-    energy = run_energy(devices, headline, measurement.energy.source, measurement.energy.watches)
+    """The energy of those of `devices` that the run's total is of."""
+    reported = ReportedDevices(measurement.model.on_accelerator, measurement.model.device_uuids)
+    energy = run_energy(devices, reported, measurement.energy.source, measurement.energy.watches)
     if measurement.model.unmetered is None:
         return energy
     return RunEnergy(None, None, None, energy.source, unknown=measurement.model.unmetered)

@@ -1,4 +1,4 @@
-"""Joules a prefilled and a generated token where prefill and decode of different requests overlap.
+"""Joules per prefilled and per generated token where prefill and decode of different requests overlap.
 
 The energy of equal slices of time is regressed on the tokens that were prefilled and generated in each:
 
@@ -7,7 +7,8 @@ The energy of equal slices of time is regressed on the tokens that were prefille
 by ordinary least squares. `c` is what the slice costs whatever is done in it. Standard errors are those of Newey and
 West (1987), Bartlett weights over floor(4 (n / 100)^(2/9)) neighbours: a slice's error goes on in the next one. Of few
 slices such errors are too small: the quantile is Student's, widened as Kiefer and Vogelsang (2005) have it for the
-share of the slices that the neighbours are. Without it intervals of 30 slices held the truth in 87 to 91 % of trials.
+share of the slices that the neighbours are. Without it intervals of 30 slices held the truth in 87 to 91 % of
+simulations.
 """
 
 from collections.abc import Sequence
@@ -21,21 +22,21 @@ LEVEL = 0.95
 
 
 class PerToken(NamedTuple):
-    """Joules a token, and half the width of its 95 % interval."""
+    """Joules per token, and half the width of the 95 % interval."""
 
     joules: float
     half_width: float
 
 
 class PhaseCosts(NamedTuple):
-    """What a prefilled and a generated token cost."""
+    """The cost of a prefilled and of a generated token."""
 
     prefill: PerToken
     decode: PerToken
 
 
 def phase_costs(energies_j: Sequence[float], prefilled: Sequence[int], generated: Sequence[int]) -> PhaseCosts | str:
-    """The costs, from three values for each slice of time; a text says why the slices do not tell them."""
+    """The costs, from three values for each slice of time; a text is the reason why they are not determined."""
     slices = len(energies_j)
     if slices < MIN_SLICES:
         return f"{slices} slices of time are too few, {MIN_SLICES} are needed: measure for longer"
@@ -59,7 +60,7 @@ def phase_costs(energies_j: Sequence[float], prefilled: Sequence[int], generated
 
 
 def _widening(share: float) -> float:
-    """Of the 95 % interval, where the weights reach over this share of the slices."""
+    """The factor by which the 95 % interval widens where the weights reach over this share of the slices."""
     return (1.9600 + 2.9694 * share + 0.4160 * share**2 - 0.5324 * share**3) / 1.9600
 
 

@@ -20,12 +20,12 @@ PHASES = ("prefill", "decode")
 
 
 def _mixes_phases(request: RequestRecord) -> bool:
-    """Whether the time of its first text is not that of its prefill's end."""
+    """Return True if the time of its first text is not that of its prefill's end."""
     return request.output_tokens > 1 and (request.first_tokens > 1 or not request.first_seen)
 
 
 class _Phase(NamedTuple):
-    """What is known of a phase: joules and their bound, or why they are not known."""
+    """Joules of a phase with their bound, or the reason why they are unknown."""
 
     energy_j: float | None = None
     bound_j: float | None = None

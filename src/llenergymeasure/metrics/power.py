@@ -1,7 +1,7 @@
 """Peak power, temperatures and throttling of the devices that a total is of."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -41,7 +41,7 @@ def peak_power_w(
 
 def _merged(rows: list[tuple[float, float | None]]) -> list[tuple[float, float]]:
     """Rows at least PEAK_OVER_S apart, each with the mean power since the one before: a tick is seen some milliseconds
-    late, and between ticks that are not much further apart a power is no figure."""
+    late, and between ticks that are not much further apart a power means nothing."""
     merged = []
     joules, since_s = 0.0, rows[0][0]
     for (before_s, _), (moment_s, power_w) in itertools.pairwise(rows):
@@ -62,17 +62,22 @@ def _holding(rows: np.ndarray, moments_s: np.ndarray) -> np.ndarray:
 
 
 def thermal_time_series(watches: Sequence[DeviceWatch], offset_s: float) -> list[tuple[float, float]] | None:
-    """Seconds from the measurement's start and the hottest device's degrees, at most one a second; None of no device.
+    """Seconds from the measurement's start and the hottest device's degrees, one pair per second; None of no device.
 
     `offset_s` is where in the measurement the watched window begins.
     """
+    samples = hottest_per_second(sample for watch in watches for sample in watch.temperatures_c)
+    return [(moment_s + offset_s, degrees_c) for moment_s, degrees_c in samples] or None
+
+
+def hottest_per_second(samples: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The hottest of the (seconds, degrees Celsius) in each second, in order of time; the first of equal ones."""
     hottest: dict[int, tuple[float, float]] = {}
-    for watch in watches:
-        for moment_s, degrees in watch.temperatures_c:
-            second = int(moment_s // TEMPERATURE_EVERY_S)
-            if second not in hottest or degrees > hottest[second][1]:
-                hottest[second] = (moment_s + offset_s, degrees)
-    return [hottest[second] for second in sorted(hottest)] or None
+    for moment_s, degrees_c in samples:
+        second = int(moment_s // TEMPERATURE_EVERY_S)
+        if second not in hottest or degrees_c > hottest[second][1]:
+            hottest[second] = (moment_s, degrees_c)
+    return [hottest[second] for second in sorted(hottest)]
 
 
 def temperature_drift_c(watches: Sequence[DeviceWatch]) -> float | None:
@@ -84,7 +89,7 @@ def temperature_drift_c(watches: Sequence[DeviceWatch]) -> float | None:
 
 
 def throttling(watches: Sequence[DeviceWatch], duration_s: float) -> ThermalThrottleInfo | None:
-    """Whether the hardware slowed itself down, for the largest share of any reason; None where nothing looked."""
+    """The throttling of all devices, by the largest share of any reason; None where no sensor reported it."""
     if not any(watch.temperatures_c or watch.throttled for watch in watches):
         return None
     shares: dict[str, float] = {}

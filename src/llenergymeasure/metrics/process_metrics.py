@@ -1,18 +1,17 @@
-"""Figures of one process's window, out of its counts and its joules."""
+"""The figures of one process's window, from its counts and its joules."""
 
-import math
-from collections.abc import Callable, Sequence
-from operator import mul, truediv
-from typing import TypeVar
+from collections.abc import Sequence
 
-from llenergymeasure.domain.figures import DeviceEnergy, EnergyMetrics, InferenceMetrics
+from llenergymeasure.domain.figures import ComputeMetrics, DeviceEnergy, EnergyMetrics, InferenceMetrics
+from llenergymeasure.metrics.arithmetic import ratio, sum_of_all
+from llenergymeasure.metrics.derived import mean_power_w
 from llenergymeasure.metrics.energy import RunEnergy
 
 
 def inference_metrics(
     input_tokens: int, output_tokens: int, duration_s: float, ttft_ms: Sequence[float]
 ) -> InferenceMetrics:
-    """Rates of a window of `duration_s`; `ttft_ms` are of the requests that lie wholly inside."""
+    """Tokens and rates of a window of `duration_s`; `ttft_ms` are of the requests that lie wholly inside."""
     tokens = input_tokens + output_tokens
     return InferenceMetrics(
         total_tokens=tokens,
@@ -39,7 +38,7 @@ def energy_metrics(
     def of(kind: str) -> float | None:
         return sum_of_all([device.energy_j for device in devices if device.kind == kind])
 
-    mean_w = ratio(energy.total_j, duration_s) if energy.is_measured else None
+    mean_w = mean_power_w(energy.total_j, duration_s, is_measured=energy.is_measured)
     return EnergyMetrics(
         total_energy_j=energy.total_j,
         duration_sec=duration_s,
@@ -53,34 +52,7 @@ def energy_metrics(
     )
 
 
-N = TypeVar("N", int, float)
-
-
-def ratio(part: float | None, whole: float | None) -> float | None:
-    """None where either is unknown, there is nothing to divide by, or no float holds the ratio."""
-    return _in_a_float(truediv, part, whole) if part is not None and whole else None
-
-
-def product(one: float | None, other: float | None) -> float | None:
-    """None where either is unknown, or no float holds the product."""
-    return None if one is None or other is None else _in_a_float(mul, one, other)
-
-
-def sum_of_all(values: Sequence[N | None]) -> N | None:
-    """None where one is unknown, there is none, or no float holds a sum of floats; a sum of int is exact."""
-    known = [value for value in values if value is not None]
-    if not known or len(known) < len(values):
-        return None
-    try:
-        found = sum(known)
-    except OverflowError:  # an int beyond all floats, and a float
-        return None
-    return found if isinstance(found, int) or math.isfinite(found) else None
-
-
-def _in_a_float(operation: Callable[[float, float], float], one: float, other: float) -> float | None:
-    try:
-        found = float(operation(one, other))
-    except OverflowError:
-        return None
-    return found if math.isfinite(found) else None
+def compute_metrics(flops: float | None, tokens: int, duration_s: float, **known: object) -> ComputeMetrics:
+    """Operations of a window and their rates; `known` are the other fields of ComputeMetrics."""
+    rates = {"flops_per_token": ratio(flops, tokens), "flops_per_second": ratio(flops, duration_s)}
+    return ComputeMetrics.model_validate({"flops_total": flops, **rates, **known})

@@ -1,8 +1,9 @@
-"""What only a server's requests have: failures, and a client that may be late."""
+"""Figures and warnings of a server's requests alone: failures, token counts, and a client that may be late."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from llenergymeasure.config.energy_sources import basis_of
 from llenergymeasure.domain.choices import TokenCountSource
 from llenergymeasure.domain.figures import Distribution
 from llenergymeasure.metrics.latency import distribution
@@ -10,27 +11,27 @@ from llenergymeasure.metrics.measurement import Measurement
 
 MAX_FAILED_SHARE = 0.01
 MAX_LATE_MS = 10.0
-"""Of the 99th percentile: a hundredth of a second is what a person, and most times to a first token, do not notice."""
+"""The most that the 99th percentile may be: a person, and most times to a first token, do not notice 10 ms."""
 
 
 def failures_by_kind(kinds: Iterable[str]) -> dict[str, int]:
-    """How many requests failed, by kind, the most frequent first."""
+    """The number of failures of each kind, the most frequent first."""
     return dict(Counter(kinds).most_common())
 
 
 def request_failures(measurement: Measurement) -> dict[str, int]:
-    """Those of a measurement."""
+    """The failures of a measurement by kind."""
     return failures_by_kind(failed.kind for failed in measurement.failed)
 
 
 def token_count_source(measurement: Measurement) -> TokenCountSource:
-    """The server, if it has counted the tokens of every request."""
+    """`server` if it has counted the tokens of every request, else `tokenizer`."""
     counted_by = {request.counted_by for batch in measurement.batches for request in batch.requests}
     return "server" if counted_by == {"server"} else "tokenizer"
 
 
 def client_lateness_ms(measurement: Measurement) -> Distribution | None:
-    """From when each request was due to when it was sent; None where nothing is ever due."""
+    """Milliseconds from when each request was due to when it was sent; None where nothing is ever due."""
     late_s = [request.lateness_s for batch in measurement.batches for request in batch.requests]
     late_s += [failed.lateness_s for failed in measurement.failed]
     return distribution([each * 1e3 for each in late_s if each is not None])
@@ -38,7 +39,7 @@ def client_lateness_ms(measurement: Measurement) -> Distribution | None:
 
 def serving_warnings(measurement: Measurement) -> Iterator[str]:
     """A line for each reason to read a server's figures with care."""
-    if measurement.config.backend != "openai":
+    if not measurement.config.is_server:
         return
     yield from _failure_warnings(measurement)
     late = client_lateness_ms(measurement)
@@ -56,8 +57,13 @@ def serving_warnings(measurement: Measurement) -> Iterator[str]:
         )
     if measurement.model.device == "remote":
         yield "The server is on another machine: the environment snapshot is of the client's."
-    elif not measurement.model.on_accelerator and measurement.energy.source == "rapl":
+    elif not measurement.model.on_accelerator and _cpu_was_metered(measurement):
         yield "The processor that was metered ran the client too: its energy is in these figures."
+
+
+def _cpu_was_metered(measurement: Measurement) -> bool:
+    devices = measurement.energy.devices
+    return any(device.kind == "cpu" and basis_of(device.source) == "sensor" for device in devices)
 
 
 def _failure_warnings(measurement: Measurement) -> Iterator[str]:
@@ -68,5 +74,5 @@ def _failure_warnings(measurement: Measurement) -> Iterator[str]:
         yield (
             f"{failed} of {asked} requests failed ({failed / asked:.1%}: {kinds}); the last: "
             f"{measurement.failed[-1].message}. They are in no other figure, and the server had their work too: lower "
-            "the load, or mend the server."
+            "the load, or fix the server."
         )

@@ -1,4 +1,4 @@
-"""From what was collected in a run to its result: pure."""
+"""The result of one process's measurement: pure functions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from llenergymeasure.domain.requests import Batch, RequestRecord
 from llenergymeasure.metrics.advice import energy_warnings, idle_warnings, run_warnings, size_warnings
 from llenergymeasure.metrics.derived import EnergyTotals, RunTotals, derived
 from llenergymeasure.metrics.energy import RunEnergy, emissions_kg_co2, multi_gpu_metrics
-from llenergymeasure.metrics.flops import FLOPS_CONFIDENCE, FLOPS_METHOD, FLOPS_METHOD_SERVED, total_flops
+from llenergymeasure.metrics.flops import FLOPS_CONFIDENCE, total_flops
 from llenergymeasure.metrics.latency import (
     e2e_ms,
     failed_columns,
@@ -38,15 +38,15 @@ from llenergymeasure.metrics.latency import (
 from llenergymeasure.metrics.measurement import Measurement, energy_of
 from llenergymeasure.metrics.phases import phase_fields
 from llenergymeasure.metrics.power import peak_power_w, thermal_time_series, throttling
-from llenergymeasure.metrics.process_metrics import energy_metrics, inference_metrics, ratio
+from llenergymeasure.metrics.process_metrics import compute_metrics, energy_metrics, inference_metrics
 from llenergymeasure.metrics.serving import (
     client_lateness_ms,
     request_failures,
     serving_warnings,
     token_count_source,
 )
+from llenergymeasure.metrics.steady_state import Window
 from llenergymeasure.metrics.verdict import verdict
-from llenergymeasure.metrics.window import Window
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,12 @@ class Totals:
 
     @property
     def tokens(self) -> int:
-        """Input and output."""
+        """Input and output tokens."""
         return self.input_tokens + self.output_tokens
 
 
 def totals(batches: Sequence[Batch], window: Window, model: ModelFacts) -> Totals:
-    """What happened within the window."""
+    """Tokens, requests, seconds and operations within the window."""
     whole_run = window.methodology == "total"
     requests = [request for batch in batches for request in batch.requests]
 
@@ -102,8 +102,8 @@ def summarise(measurement: Measurement) -> ExperimentResult:
     intervals, interval_notes = unless_memory_is_out(
         lambda: latency_intervals(measurement.batches, counted.requests, config.random_seed)
     )
-    come_to = _run_totals(measurement, counted, energy)
-    verdict_word, reasons = verdict(energy)
+    run_totals = _run_totals(measurement, counted, energy)
+    verdict_of_energy, reasons = verdict(energy)
     phases, phase_notes = phase_fields(measurement, energy)
     return ExperimentResult(
         experiment_id=measurement.experiment_id,
@@ -120,13 +120,13 @@ def summarise(measurement: Measurement) -> ExperimentResult:
         confidence_intervals=intervals,
         request_failures=request_failures(measurement),
         client_lateness_ms=client_lateness_ms(measurement),
-        **derived(come_to),
-        **_energy_fields(measurement, energy, come_to.energy_per_output_token_j),
+        **derived(run_totals),
+        **_energy_fields(measurement, energy, run_totals.energy_per_output_token_j),
         **phases,
         total_flops=counted.flops,
         peak_memory_mb=measurement.peak_memory_mb,
         model_memory_mb=model.model_memory_mb,
-        verdict=verdict_word,
+        verdict=verdict_of_energy,
         verdict_reasons=reasons,
         measurement_warnings=_warnings(measurement, counted, energy, [*phase_notes, *interval_notes]),
         warmup_result=measurement.warmup,
@@ -139,7 +139,7 @@ def summarise(measurement: Measurement) -> ExperimentResult:
 
 
 def effective_config(measurement: Measurement) -> dict[str, JsonValue]:
-    """What ran: the configuration without what had no effect, and with what it left open filled in."""
+    """The configuration as it ran: without what had no effect, and with what it left open filled in."""
     source = energy_of(measurement, measurement.energy.devices).source
     return {
         **measurement.config.in_effect(),
@@ -183,7 +183,7 @@ def _raw_result(measurement: Measurement, counted: Totals, energy: RunEnergy) ->
 def latency_intervals(
     batches: Sequence[Batch], requests: Sequence[RequestRecord], seed: int
 ) -> dict[str, ConfidenceInterval]:
-    """As `mean_intervals`, of the requests that count."""
+    """`mean_intervals` of the requests that count."""
     counted = set(map(id, requests))
     groups = [[each for each in batch.requests if id(each) in counted] for batch in batches]
     return mean_intervals(
@@ -299,14 +299,13 @@ def _process_energy(measurement: Measurement, counted: Totals, energy: RunEnergy
 
 def _compute_metrics(measurement: Measurement, counted: Totals) -> ComputeMetrics:
     known, config = counted.flops is not None, measurement.config
-    method = FLOPS_METHOD_SERVED if config.backend == "openai" else FLOPS_METHOD
-    return ComputeMetrics(
-        flops_total=counted.flops,
-        flops_per_token=ratio(counted.flops, counted.tokens),
-        flops_per_second=ratio(counted.flops, counted.duration_s),
+    return compute_metrics(
+        counted.flops,
+        counted.tokens,
+        counted.duration_s,
         peak_memory_mb=measurement.peak_memory_mb,
         model_memory_mb=measurement.model.model_memory_mb,
-        flops_method=method if known else measurement.model.shape_unknown,
+        flops_method=measurement.flops_method if known else measurement.model.shape_unknown,
         flops_confidence=FLOPS_CONFIDENCE if known else None,
         compute_precision=None if "precision" in config.without_effect else config.precision,
     )

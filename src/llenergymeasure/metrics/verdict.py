@@ -1,4 +1,4 @@
-"""Whether to believe an energy: valid, invalid or not measured, with the reasons."""
+"""The verdict on an energy: valid, invalid or not measured, with the reasons."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ INVALIDATING_THROTTLES = ("hw_thermal", "hw_slowdown")
 
 
 def verdict(energy: RunEnergy) -> tuple[Verdict, list[str]]:
-    """`not_measured` of an estimate or of nothing; else `valid`, if no reason speaks against it."""
+    """`not_measured` of an estimate or of nothing; else `valid`, unless there is a reason against it."""
     if not energy.is_measured:
         known = energy.total_j is not None
         why = f"energy is an estimate (source: {energy.source})" if known else f"energy is unknown: {energy.unknown}"

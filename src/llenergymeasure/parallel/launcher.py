@@ -1,4 +1,4 @@
-"""Starts the processes of a run, shows how far they are, and tells how they ended.
+"""Starts the processes of a run, shows how far they are, and reports how they ended.
 
 The workers have torchrun's environment variables, but not its way of stopping all when one ends: once they measure, the
 others finish.
@@ -25,7 +25,7 @@ from labledger.console import Progress, Silent
 from labledger.documents import read_document
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.domain.experiment import ExperimentResult
-from llenergymeasure.energy.selection import find_sources
+from llenergymeasure.energy.sources import find_sources
 from llenergymeasure.errors import ExperimentError
 from llenergymeasure.parallel.meeting import remove_meetings
 from llenergymeasure.parallel.member import Measured
@@ -36,8 +36,8 @@ from llenergymeasure.results.state import discard_run
 from llenergymeasure.run import preflight
 from llenergymeasure.run.harness import CHECKING, MEASURING, new_experiment_id
 
-PATIENCE_S = 15.0
-"""How long a worker that was told to stop may take to keep what it has."""
+STOP_GRACE_S = 15.0
+"""Seconds that a worker may take to keep what it has once it is stopped."""
 
 
 def launch(config: ExperimentConfig, user: UserConfig, output_dir: Path | None, progress: Progress) -> Measured:
@@ -80,21 +80,21 @@ def launch(config: ExperimentConfig, user: UserConfig, output_dir: Path | None, 
 
 
 class _Worker:
-    """One process, and what it has told."""
+    """One process, and its last message."""
 
-    def __init__(self, index: int, process: "subprocess.Popen[str]", says: TextIO) -> None:
+    def __init__(self, index: int, process: "subprocess.Popen[str]", reports: TextIO) -> None:
         self.index = index
         self.process = process
-        self.says = says
+        self.reports = reports
         self.measures = False
-        self.was_told_to_stop = False
+        self.was_stopped = False
         self.done = 0
         self.last = Message()
 
     def problem(self) -> str | None:
-        """Why it has no result; None where it has one, or the end of another is the reason."""
+        """The reason why it has no result; None where it has one, or the end of another is the reason."""
         code = self.process.wait()
-        if self.was_told_to_stop:
+        if self.was_stopped:
             return None
         if self.last.error is not None:
             return None if self.last.is_of_a_peer else f"failed: {self.last.error}"
@@ -104,22 +104,22 @@ class _Worker:
 
 
 class _Run:
-    """All workers; a thread for each puts what it tells into one queue, None at its end."""
+    """All workers; a thread for each puts its messages into one queue, None at its end."""
 
     def __init__(self, workers: Sequence[_Worker], prompts: int, output_dir: Path) -> None:
         self._workers = workers
         self._prompts = prompts
         self._output_dir = output_dir
-        self._heard: queue.SimpleQueue[tuple[_Worker, Message | None]] = queue.SimpleQueue()
+        self._received: queue.SimpleQueue[tuple[_Worker, Message | None]] = queue.SimpleQueue()
         self._running = set(workers)
         for worker in workers:
             threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
 
     def follow(self, progress: Progress, until_s: float = math.inf) -> None:
-        """Show what they tell until all have ended; one that fails before it measures ends the others."""
+        """Show their progress until all have ended; one that fails before it measures ends the others."""
         while self._running and (left_s := until_s - time.monotonic()) > 0:
             try:
-                worker, message = self._heard.get(timeout=min(left_s, threading.TIMEOUT_MAX))
+                worker, message = self._received.get(timeout=min(left_s, threading.TIMEOUT_MAX))
             except queue.Empty:
                 return
             if message is not None:
@@ -133,16 +133,16 @@ class _Run:
         """End all, and give them the time to keep what they have."""
         self._terminate()
         with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C does not wait
-            self.follow(Silent(), time.monotonic() + PATIENCE_S)
+            self.follow(Silent(), time.monotonic() + STOP_GRACE_S)
         for worker in self._running:
             worker.process.kill()
 
     def has_measured(self) -> bool:
-        """Whether any has begun to."""
+        """Return True if any has begun to measure."""
         return any(worker.measures for worker in self._workers)
 
     def last_words(self) -> list[str]:
-        """What each has said of its end: where it has kept what it had."""
+        """The last error of each: it names where it has kept what it had."""
         return [f"process {each.index}: {each.last.error}" for each in self._workers if each.last.error is not None]
 
     def outcome(self, folder: Path) -> Measured:
@@ -161,7 +161,7 @@ class _Run:
         raise failure
 
     def _problems(self) -> str:
-        """What went wrong, the first process last: it speaks of the others. What several say is said once."""
+        """All errors in one text, that of the first process last, since it names the others; equal ones once."""
         first, *others = self._workers
         found: dict[str, list[int]] = {}
         for worker in (*others, first):
@@ -173,11 +173,11 @@ class _Run:
 
     def _listen(self, worker: _Worker) -> None:
         try:
-            with worker.says:
-                for line in worker.says:
-                    self._heard.put((worker, Message.model_validate_json(line)))
+            with worker.reports:
+                for line in worker.reports:
+                    self._received.put((worker, Message.model_validate_json(line)))
         finally:
-            self._heard.put((worker, None))
+            self._received.put((worker, None))
 
     def _show(self, worker: _Worker, message: Message, progress: Progress) -> None:
         worker.last = message
@@ -192,9 +192,9 @@ class _Run:
             progress.update(message.done, message.total)
 
     def _terminate(self) -> None:
-        """Tell all to stop; one that does not measure yet has nothing to keep."""
+        """Stop all; one that does not measure yet has nothing to keep."""
         for worker in self._running:
-            worker.was_told_to_stop = True
+            worker.was_stopped = True
             if worker.measures:
                 worker.process.terminate()
             else:
@@ -209,29 +209,29 @@ def _started(task: Task, output_dir: Path) -> Iterator[_Run]:
     with contextlib.ExitStack() as ended:
         ended.callback(remove_meetings, port)
         for index in range(size):
-            says, tells = os.pipe()
+            reads, writes = os.pipe()
             process = subprocess.Popen(  # noqa: S603 - this program itself
-                [sys.executable, "-P", "-m", "llenergymeasure.parallel.worker", str(tells), output_dir],
+                [sys.executable, "-P", "-m", "llenergymeasure.parallel.worker", str(writes), output_dir],
                 stdin=subprocess.PIPE,
                 stdout=2,  # what libraries print is not the answer
                 encoding="utf-8",
-                pass_fds=(tells,),
+                pass_fds=(writes,),
                 env=_environment(index, size, port),
-                start_new_session=True,  # Ctrl-C at a terminal reaches this process alone, which tells them
+                start_new_session=True,  # Ctrl-C at a terminal reaches this process alone, which stops them
             )
-            os.close(tells)
+            os.close(writes)
             ended.enter_context(process)
             ended.callback(process.kill)
-            workers.append(_Worker(index, process, os.fdopen(says, encoding="utf-8")))
+            workers.append(_Worker(index, process, os.fdopen(reads, encoding="utf-8")))
             assert process.stdin is not None  # noqa: S101 - it is a pipe
-            with contextlib.suppress(BrokenPipeError):  # it has ended; its exit code says so
+            with contextlib.suppress(BrokenPipeError):  # it has ended; its exit code is read later
                 process.stdin.write(task.line())
                 process.stdin.flush()
         yield _Run(workers, task.config.num_prompts, output_dir)
 
 
 def _environment(index: int, size: int, port: int) -> dict[str, str]:
-    """This process's, with torchrun's variables; the cores are shared out, unless the user has done so."""
+    """The variables of this process and of torchrun for a worker; the cores are shared out unless the user did."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
         "OMP_NUM_THREADS": str(max(cores // size, 1)),

@@ -1,4 +1,4 @@
-"""Where the processes of a run meet before they measure: a folder in which each leaves what it has to tell, in rounds.
+"""The meeting of a run's processes before they measure: a folder in which each leaves its message, in rounds.
 
 Nothing else travels between them, so nothing else is needed: no port, no library that waits where a signal does not
 reach, and no communicator on the device that is measured.
@@ -36,7 +36,7 @@ class Meeting:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         if not _is_own(self._folder):
             raise ExperimentError(
-                f"{self._folder} is not this user's own: others could change what the run's processes tell each other; "
+                f"{self._folder} is not this user's own: others could change the messages of the run's processes; "
                 "set TMPDIR to a directory of yours"
             )
         self._rank = rank
@@ -45,7 +45,7 @@ class Meeting:
         self.peers = [_process(pid) for pid in self.exchange(os.getpid())]
 
     def exchange(self, mine: Any) -> list[Any]:
-        """What every process tells in this round, in their order; all have come here when it returns.
+        """The message of every process in this round, in their order; all have come here when it returns.
 
         Raises:
             PeerEndedError: one has ended instead.
@@ -55,10 +55,10 @@ class Meeting:
         unfinished = path.with_suffix(".tmp")
         unfinished.write_text(json.dumps(mine))
         unfinished.replace(path)
-        return [self._told(number, index) for index in range(self._rank.size)]
+        return [self._message(number, index) for index in range(self._rank.size)]
 
     def is_running(self, index: int) -> bool:
-        """Whether a process is still there and has not left; one whose number is not known yet is."""
+        """Return True if a process is still there and has not left; one whose pid is not known yet is."""
         if self._has_left(index):
             return False
         process = self.peers[index] if self.peers else None
@@ -79,7 +79,7 @@ class Meeting:
     def _has_left(self, index: int) -> bool:
         return (self._folder / f"left_{index}").exists()
 
-    def _told(self, number: int, index: int) -> Any:
+    def _message(self, number: int, index: int) -> Any:
         path = self._folder / f"{number}_{index}"
         while not path.exists():
             if not self.is_running(index) and not path.exists():
@@ -89,7 +89,7 @@ class Meeting:
 
 
 def remove_meetings(port: int) -> None:
-    """Those of the processes that this one has started, if they ended before they could remove them."""
+    """Remove the meetings of processes that this one has started and that ended before they could do so."""
     place = _place_of(os.getpid(), str(port))
     for folder in place.parent.glob(f"{place.name}-*"):
         if _is_own(folder):
@@ -113,7 +113,7 @@ def _place_of(parent: int, port: str) -> Path:
 
 
 def _process(pid: int) -> psutil.Process | None:
-    """None of one that has ended already."""
+    """The process; None if it has ended already."""
     try:
         return psutil.Process(pid)
     except psutil.NoSuchProcess:

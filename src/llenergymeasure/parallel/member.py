@@ -1,4 +1,4 @@
-"""What one of several processes does: measure its share, leave it; the first makes one result of them all."""
+"""One of several processes: it measures its share and leaves it; the first makes one result of them all."""
 
 import os
 from collections.abc import Sequence
@@ -15,24 +15,25 @@ from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.config.ranks import Rank
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.power import PowerSample
-from llenergymeasure.energy.selection import find_sources
+from llenergymeasure.energy.sources import find_sources
 from llenergymeasure.errors import ConfigError, ExperimentError
 from llenergymeasure.parallel.processes import Processes
 from llenergymeasure.results.aggregation import load_raw_results, validate_process_completeness
-from llenergymeasure.results.merging import combine, load_parts, load_samples, save_part, superseding
+from llenergymeasure.results.merging import combine
+from llenergymeasure.results.parts import load_parts, load_samples, save_part
 from llenergymeasure.results.persistence import (
     TIMESERIES_FILE,
     save_or_keep,
     state_folder,
     unsaved_folder,
 )
-from llenergymeasure.results.state import discard_run
+from llenergymeasure.results.state import discard_run, superseding
 from llenergymeasure.results.timeseries import temporary_timeseries
 from llenergymeasure.run import harness
 
 
 class Measured(NamedTuple):
-    """Of process 0 the result of all and the path of its result.json; of another its own part, and no path."""
+    """The result of all and the path of its result.json; of a process other than 0 its own part, and no path."""
 
     result: ExperimentResult
     path: Path | None
@@ -49,7 +50,7 @@ def measure_share(
     """Measure as process `rank` of a run; process 0 waits for the others and saves one result in `output_dir`.
 
     Raises:
-        ConfigError: `data_parallel` says another number of processes, or there is no `output_dir`.
+        ConfigError: `data_parallel` is another number of processes, or there is no `output_dir`.
         ExperimentError: a process ended without a result; what the others measured is kept in `.state/`.
         OSError: this process's part could not be written.
         And what `harness.run` raises.

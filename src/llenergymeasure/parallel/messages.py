@@ -1,4 +1,4 @@
-"""What a worker is told on its stdin, and what it tells on a pipe of its own: a JSON object a line."""
+"""Messages between the launcher and a worker: a task on its stdin, reports on a pipe; one JSON object per line."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from llenergymeasure.config.models import ExperimentConfig, UserConfig
 
 
 class Task(BaseModel):
-    """What a worker has to do."""
+    """The work of one worker."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -17,14 +17,14 @@ class Task(BaseModel):
     user: UserConfig
 
     def line(self) -> str:
-        """As JSON: the fields that were set, for one that has no effect may not be."""
+        """The task as one line of JSON, with the fields that were set: one that has no effect may not be."""
         return self.model_dump_json(exclude_unset=True) + "\n"
 
 
 class Message(BaseModel):
     """One line of a worker: a new phase; how far it is in it; the result's place in the output directory; or an error.
 
-    `document` is a finished result that could be saved nowhere. `is_of_a_peer` says that the error is another's.
+    `document` is a finished result that could be saved nowhere. `is_of_a_peer` is True of another process's error.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

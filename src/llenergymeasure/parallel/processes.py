@@ -1,7 +1,7 @@
 """The processes of one run, on one machine.
 
 They wait for each other until all begin to measure. From then on they do not need each other, so that one which is
-killed takes nobody with it; files in `.state/` tell who has finished, and the process table who has ended.
+killed takes nobody with it; files in `.state/` show who has finished, and the process table who has ended.
 """
 
 import contextlib
@@ -35,9 +35,9 @@ class Processes(Group):
         with contextlib.ExitStack() as opened:
             self._meeting = opened.enter_context(contextlib.closing(Meeting(rank)))
             mine = experiment_id or new_experiment_id(datetime.now(UTC))
-            told = self._meeting.exchange((mine, gpu))
-            self.experiment_id = told[0][0]
-            self.on_same_gpu = tuple(index for index, (_, name) in enumerate(told) if name == gpu)
+            messages = self._meeting.exchange((mine, gpu))
+            self.experiment_id = messages[0][0]
+            self.on_same_gpu = tuple(index for index, (_, name) in enumerate(messages) if name == gpu)
             self.folder = state_folder(output_dir, self.experiment_id)
             opened.enter_context(joined_directory(self.folder, within=output_dir))
             if self.index == 0:
@@ -49,13 +49,13 @@ class Processes(Group):
         self._meeting.exchange(None)
 
     def all_agree(self, mine: bool) -> bool:
-        """Whether every process says so."""
+        """Return True if `mine` is True in every process."""
         agreed = all(self._meeting.exchange(mine))
         self.all_measure = True
         return agreed
 
     def whole_span(self, start_s: float, end_s: float, of: Sequence[int]) -> tuple[float, float]:
-        """Once the others `of` these have finished or ended: all of their windows together."""
+        """The span of the windows of these processes, `of`, and of this one, once the others have finished or ended."""
         self.wait_for(of)
         spans = [(start_s, end_s), *self._windows(of)]
         return min(first for first, _ in spans), max(last for _, last in spans)

@@ -1,6 +1,6 @@
 """`python -m llenergymeasure.parallel.worker FD DIRECTORY`: one process of a run that `parallel.launcher` started.
 
-It tells on the descriptor FD what it does, and leaves its part in DIRECTORY. It ends when its stdin does, as after
+It reports on the descriptor FD what it does, and leaves its part in DIRECTORY. It ends when its stdin does, as after
 SIGTERM: a worker does not outlive the process that the user started.
 """
 
@@ -25,55 +25,55 @@ from llenergymeasure.parallel.messages import Message, Task
 from llenergymeasure.results.persistence import UnsavedResultError
 
 UPDATE_EVERY_S = 0.2
-PATIENCE_S = 15.0
-"""How long it may take to keep what it has."""
+STOP_GRACE_S = 15.0
+"""Seconds that it may take to keep what it has."""
 
 
-class Teller:
-    """Progress that goes to the launcher."""
+class PipeProgress:
+    """Progress that is sent to the launcher."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._told_s = 0.0
+        self._sent_s = 0.0
 
-    def tell(self, message: Message) -> None:
-        """One line; the launcher may be gone."""
+    def send(self, message: Message) -> None:
+        """Write one line; the launcher may be gone."""
         with contextlib.suppress(BrokenPipeError):
             self._out.write(message.model_dump_json(exclude_defaults=True) + "\n")
             self._out.flush()
 
     def phase(self, name: str) -> None:
-        """A new part of the job begins."""
-        self.tell(Message(phase=name))
+        """Send that a new part of the job begins."""
+        self.send(Message(phase=name))
 
     def update(self, done: int, total: int, detail: str = "") -> None:
-        """So much of the part is done; told five times a second at the most, and at its end."""
+        """Send how much of the part is done, five times per second at most, and at its end."""
         now_s = time.monotonic()
-        if now_s - self._told_s >= UPDATE_EVERY_S or done == total:
-            self._told_s = now_s
-            self.tell(Message(done=done, total=total))
+        if now_s - self._sent_s >= UPDATE_EVERY_S or done == total:
+            self._sent_s = now_s
+            self.send(Message(done=done, total=total))
 
     def finish(self) -> None:
-        """The job is over."""
+        """Do nothing: the job's end has a message of its own."""
 
 
 def main() -> int:
-    """Do the task on stdin and tell how it ended; the exit code."""
+    """Do the task on stdin, send how it ended, and return the exit code."""
     end_on_signals(_stop)
     clean_logs()
     warnings.simplefilter("ignore")
-    teller = Teller(os.fdopen(int(sys.argv[1]), "w", encoding="utf-8"))
+    progress = PipeProgress(os.fdopen(int(sys.argv[1]), "w", encoding="utf-8"))
     task, output_dir = Task.model_validate_json(sys.stdin.buffer.readline()), Path(sys.argv[2])
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     rank = this_rank()
     if rank is None:
         raise SystemExit("this is started by llem, with the environment variables of torchrun")
     try:
-        measured = measure_share(task.config, task.user, output_dir, teller, rank, task.experiment_id)
+        measured = measure_share(task.config, task.user, output_dir, progress, rank, task.experiment_id)
     except BaseException as error:
-        teller.tell(_failure(error))
+        progress.send(_failure(error))
         return 1
-    teller.tell(Message(saved=str(measured.path.relative_to(output_dir)) if measured.path else None))
+    progress.send(Message(saved=str(measured.path.relative_to(output_dir)) if measured.path else None))
     return 0
 
 
@@ -105,7 +105,7 @@ def _end_with_stdin() -> None:
     while os.read(0, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(PATIENCE_S)
+    time.sleep(STOP_GRACE_S)
     os.kill(os.getpid(), signal.SIGKILL)  # it waits where no handler runs
 
 

@@ -24,6 +24,7 @@ from llenergymeasure.domain.figures import (
     MultiGPUMetrics,
 )
 from llenergymeasure.errors import ExperimentError
+from llenergymeasure.metrics.arithmetic import is_computable, sum_of_all
 from llenergymeasure.metrics.derived import EnergyTotals, RunTotals, derived
 from llenergymeasure.metrics.energy import gpus_by_energy
 from llenergymeasure.metrics.latency import (
@@ -34,19 +35,18 @@ from llenergymeasure.metrics.latency import (
     served,
     unless_memory_is_out,
 )
-from llenergymeasure.metrics.process_metrics import ratio, sum_of_all
 from llenergymeasure.metrics.serving import failures_by_kind
 from llenergymeasure.results.persistence import RAW_FILE, RERUN_COMMAND, state_folder
 from llenergymeasure.results.shared_devices import UsedDevice, shared_gpus, used_devices
 from llenergymeasure.results.state import EXPECTED, MARKER, is_regular, names_of
 
 MAX_PROCESSES = 10_000
-"""Of a run, as its files say: they are counted through."""
+"""The most processes of a run that are believed of its files, since every index is checked."""
 
 
 @dataclass(frozen=True)
 class CompletenessReport:
-    """Whether every process has written its result, and if not, what is wrong, in one message."""
+    """The processes of a run whose results are missing or doubled; `error_message` names all that is wrong."""
 
     is_complete: bool
     missing_indices: list[int]
@@ -55,7 +55,7 @@ class CompletenessReport:
 
 
 def expect_processes(experiment_id: str, count: int, results_dir: Path) -> Path:
-    """Say, durably and before they start, how many processes a run has: what they leave does not tell."""
+    """Write, durably and before they start, how many processes a run has: their files do not tell. Return the path."""
     path = state_folder(results_dir, experiment_id) / EXPECTED
     write_durably(path, f"{count}\n".encode(), within=results_dir)
     return path
@@ -65,7 +65,7 @@ def expected_processes(folder: Path) -> int | None:
     """Return the number that `expect_processes` left in a folder of `.state/`; None where it left none.
 
     Raises:
-        UnreadableFileError: it says more than there can be.
+        UnreadableFileError: it is more than there can be.
         OSError: it cannot be read.
     """
     path = folder / EXPECTED
@@ -73,19 +73,19 @@ def expected_processes(folder: Path) -> int | None:
     if not text.isdecimal():
         return None
     if len(text) > len(str(MAX_PROCESSES)) or int(text) > MAX_PROCESSES:
-        raise UnreadableFileError(f"{path}: says {text[:20]} processes; a run has {MAX_PROCESSES} at most")
+        raise UnreadableFileError(f"{path}: {text[:20]} processes; a run has {MAX_PROCESSES} at most")
     return int(text)
 
 
 def mark_completed(raw: RawProcessResult, results_dir: Path) -> Path:
-    """Say, durably, that a process has written all that it will; `results_dir` is where results go."""
+    """Mark, durably, that a process has written everything; return the path. `results_dir` is where results go."""
     path = state_folder(results_dir, raw.experiment_id) / MARKER.format(index=raw.process_index)
     write_durably(path, b"", within=results_dir)
     return path
 
 
 def is_marked(folder: Path, index: int) -> bool:
-    """Whether process `index` has said in a folder of `.state/` that it has written everything."""
+    """Return True if process `index` is marked in a folder of `.state/` as having written everything."""
     return is_regular(folder / MARKER.format(index=index))
 
 
@@ -98,8 +98,8 @@ def load_raw_results(folder: Path) -> list[RawProcessResult]:
     """
     files = [path for path in folder.iterdir() if names_of(RAW_FILE).fullmatch(path.name)]
     read = [read_document(RawProcessResult, read_regular(path), str(path)) for path in files]
-    told = (version_warning(raw, data, current=SCHEMA_VERSION, rerun=RERUN_COMMAND) for raw, data in read)
-    if text := next(filter(None, told), None):
+    texts = (version_warning(raw, data, current=SCHEMA_VERSION, rerun=RERUN_COMMAND) for raw, data in read)
+    if text := next(filter(None, texts), None):
         warnings.warn(text, SchemaVersionWarning, stacklevel=2)
     raws = [raw for raw, _ in read]
     for path, raw in zip(files, raws, strict=True):
@@ -140,7 +140,7 @@ def aggregate_results(
     measurement_methodology: MeasurementMethodology = "total",
     **fields: object,
 ) -> ExperimentResult:
-    """One result of all processes; `fields` are further fields of ExperimentResult, as the caller knows them.
+    """One result of all processes; `fields` are other fields of ExperimentResult, which override what is computed.
 
     Tokens, operations and energy are sums; throughput is total tokens over the union of the processes' intervals;
     latencies are put together and percentiles taken once; time is from the earliest start to the latest end. Energy is
@@ -209,7 +209,7 @@ def gather(raw_results: Sequence[RawProcessResult], experiment_id: str) -> Gathe
 
 
 def aggregated(gathered: Gathered, totals: RunTotals, fields: Mapping[str, object]) -> ExperimentResult:
-    """The result of what was gathered, where it comes to `totals`; `fields` stand over what is computed."""
+    """The result of what was gathered, where it comes to `totals`; `fields` override what is computed."""
     raws, spans = gathered.raws, gathered.spans
     intervals, interval_notes = unless_memory_is_out(lambda: _intervals(gathered, _seed(fields)))
     shared, apart = list(shared_gpus(raws)), list(_apart(spans))
@@ -236,9 +236,9 @@ def aggregated(gathered: Gathered, totals: RunTotals, fields: Mapping[str, objec
             warnings=[*_without_gaps(raws), *shared, *apart, *_without_requests(gathered)],
         ),
     }
-    told = [*_given_warnings(fields), *interval_notes]
+    measurement_warnings = [*_given_warnings(fields), *interval_notes]
     try:
-        return ExperimentResult.model_validate({**computed, **fields, "measurement_warnings": told})
+        return ExperimentResult.model_validate({**computed, **fields, "measurement_warnings": measurement_warnings})
     except ValidationError as error:
         raise ExperimentError(f"the processes' figures do not make a result: {_problems(error)}") from error
 
@@ -286,7 +286,7 @@ def _seed(fields: Mapping[str, object]) -> int:
     config = fields.get("effective_config")
     seed = config.get("random_seed") if isinstance(config, Mapping) else None
     if isinstance(seed, int) and seed < 0:
-        raise ExperimentError(f"effective_config.random_seed: {seed} is no seed: it should be 0 or more")
+        raise ExperimentError(f"effective_config.random_seed: {seed} is not a seed; it must be 0 or more")
     return seed if isinstance(seed, int) else 0
 
 
@@ -340,10 +340,10 @@ def _without_requests(gathered: Gathered) -> Iterator[str]:
     if all(raw.per_request_latencies_ms for raw in without):
         yield (
             f"{who}: E2E is of every request that finished there, in the window or not, and all other latencies, the "
-            "intervals, and figures a request and a second of requests are unknown"
+            "intervals, and figures per request and requests per second are unknown"
         )
     else:
-        yield f"{who}, and no latencies: all latencies, and figures a request and a second of requests are unknown"
+        yield f"{who}, and no latencies: all latencies, figures per request and requests per second are unknown"
 
 
 def _apart(spans: Sequence[tuple[datetime, datetime]]) -> Iterator[str]:
@@ -372,7 +372,7 @@ def _inference(raw: RawProcessResult) -> InferenceMetrics:
     found, whose = raw.inference_metrics, f"the result of process {raw.process_index}"
     if found is None:
         raise ExperimentError(f"{whose} has no inference_metrics")
-    if ratio(found.total_tokens, 1) is None:
+    if not is_computable(found.total_tokens):
         raise ExperimentError(
             f"{whose} has no inference_metrics.total_tokens, or one that is too large to compute with"
         )
@@ -389,5 +389,5 @@ def _union_s(spans: Sequence[tuple[float, float]]) -> float:
 
 
 def processes(indices: Sequence[int]) -> str:
-    """Them, as people name them."""
+    """The processes in words: `process 2`, `processes 0, 1`."""
     return f"process{'es' if len(indices) > 1 else ''} {', '.join(map(str, indices))}"

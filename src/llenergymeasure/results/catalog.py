@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A result's file that cannot be read, and why."""
+    """A result's file that cannot be read, with the reason."""
 
     path: Path
     reason: str
@@ -52,7 +52,7 @@ def result_files(directory: Path) -> Iterator[Path]:
 
 
 def _is_there(path: Path) -> bool:
-    """Return True if anything has that name, or that cannot be told: a reader says then what it is."""
+    """Return True if anything has that name, or if that cannot be seen: whoever reads it gets the error."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -63,13 +63,13 @@ def _is_there(path: Path) -> bool:
 
 
 def _check_kind(path: Path) -> None:
-    """Raise OtherKindError where a file that somebody named is no result; in a folder it would be passed over."""
+    """Raise OtherKindError where a file that somebody named is of another kind; in a folder it would be passed over."""
     try:
         read_document(ExperimentResult, read_regular(path), str(path))
     except OtherKindError:
         raise
     except (UnreadableFileError, OSError):
-        return  # who reads it is told
+        return  # whoever reads it gets the error
 
 
 def read_result(path: Path) -> ExperimentResult | Unreadable | None:
@@ -90,7 +90,7 @@ def read_result(path: Path) -> ExperimentResult | Unreadable | None:
 def load_results(directory: Path | str) -> list[ExperimentResult]:
     """Every result in a directory, in the order of their folders' names; one that cannot be read is a UserWarning.
 
-    What is of another kind, as the experiments of payment-sim are, is no result, and passed over.
+    What is of another kind, as the experiments of payment-sim are, is passed over.
 
     Raises:
         ConfigError: there is no such directory.
@@ -124,7 +124,7 @@ def find_result(target: str, directory: Path) -> Path:
     """
     for path in (Path(target), directory / target):
         if os.path.lexists(path) and not path.is_dir():
-            return behind_link(path)  # who reads it is told what else it is
+            return behind_link(path)  # whoever reads it gets the error that it is something else
         if _is_there(path / RESULT_FILE):
             return path / RESULT_FILE
     paths = result_files(directory) if directory.is_dir() else ()

@@ -1,4 +1,4 @@
-"""Are two configurations different, the same, or can one not tell?"""
+"""Comparison of two groups of results, metric by metric: different, the same, or not to be told apart."""
 
 import math
 import statistics
@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from labledger.comparison import Equivalence, diff, equivalence
 from labledger.intervals import ratio_of_means, repeats_for
+from llenergymeasure.config.energy_sources import basis_of
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results.flat import Value, flat_row
 
@@ -21,7 +22,7 @@ METRICS = (*LOWER_IS_BETTER, *HIGHER_IS_BETTER)
 
 @dataclass(frozen=True)
 class Group:
-    """Repeats of one configuration; `marks` say of what its energies are (invalid, estimated, not measured)."""
+    """Repeats of one configuration; `marks` name why its energies are not valid measurements."""
 
     name: str
     results: Sequence[ExperimentResult]
@@ -29,13 +30,16 @@ class Group:
     @property
     def marks(self) -> list[str]:
         """`estimate`, or the verdict where it is not `valid`."""
-        found = {"estimate" if result.energy_source == "estimate" else str(result.verdict) for result in self.results}
+        found = {
+            "estimate" if basis_of(result.energy_source) == "estimate" else str(result.verdict)
+            for result in self.results
+        }
         return sorted(found - {"valid"})
 
 
 @dataclass(frozen=True)
 class Row:
-    """One metric: its mean in both groups, second over first with its interval, and what that says."""
+    """One metric: its mean in both groups, second over first with its interval, and the conclusion."""
 
     metric: str
     first: float | None
@@ -56,7 +60,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Of the second group with the first: what differs in their configurations, then a row a metric."""
+    """The second group against the first: what differs in their configurations, then one row per metric."""
 
     first: Group
     second: Group
@@ -84,9 +88,9 @@ def _row(metric: str, one: tuple[Group, list[float]], other: tuple[Group, list[f
         return Row(metric, means[0], means[1], note="not known in both")
     ratio = _ratio(values)
     if metric in ENERGY and (marks := sorted({*first.marks, *second.marks})):
-        return Row(metric, means[0], means[1], ratio, note=f"energy is no valid measurement: {', '.join(marks)}")
+        return Row(metric, means[0], means[1], ratio, note=f"energy is not a valid measurement: {', '.join(marks)}")
     if min(map(len, values)) < 2 or min(map(min, values)) <= 0:
-        return Row(metric, means[0], means[1], ratio, note="one run tells no spread; repeat each, three times or more")
+        return Row(metric, means[0], means[1], ratio, note="one run has no spread; repeat each, three times or more")
     interval = ratio_of_means(values[0], values[1])
     widened_low, widened_high = interval.low, interval.high
     if metric in ENERGY:
@@ -101,7 +105,7 @@ def _row(metric: str, one: tuple[Group, list[float]], other: tuple[Group, list[f
 
 
 def _ratio(values: Sequence[Sequence[float]]) -> float:
-    """Of geometric means, as the interval's middle is; of plain ones where a value is not above 0."""
+    """The ratio of geometric means, as the interval's middle is; of arithmetic ones where a value is not above 0."""
     if min(map(min, values)) <= 0:
         return statistics.fmean(values[1]) / statistics.fmean(values[0])
     return statistics.geometric_mean(values[1]) / statistics.geometric_mean(values[0])
@@ -134,7 +138,7 @@ def _bound_share(group: Group, *, gain: bool) -> float:
 
 
 def _on_one_board(first: Group, second: Group) -> bool:
-    """Whether every energy was read by the same sensors: GPUs have a UUID; of CPUs only a recorded host name tells."""
+    """Return True if every energy was read by the same sensors: GPUs have a UUID; CPUs only a recorded host name."""
     boards = {_board(result) for group in (first, second) for result in group.results}
     return len(boards) == 1 and None not in boards
 

@@ -1,4 +1,4 @@
-"""The one result of a run in `.state/` of which every process had finished before one was killed."""
+"""The result of a run in `.state/` whose processes had all finished before one of them was killed."""
 
 import warnings
 from collections.abc import Sequence
@@ -12,7 +12,8 @@ from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
 from llenergymeasure.errors import ExperimentError
 from llenergymeasure.results.aggregation import aggregate_results, load_raw_results
 from llenergymeasure.results.catalog import read_result, result_files
-from llenergymeasure.results.merging import SAME, combine, load_part, load_samples
+from llenergymeasure.results.merging import SAME, combine
+from llenergymeasure.results.parts import load_part, load_samples
 from llenergymeasure.results.persistence import save_result
 from llenergymeasure.results.state import discard_run, is_regular
 from llenergymeasure.results.timeseries import temporary_timeseries
@@ -116,16 +117,16 @@ def _sum(folder: Path, raws: Sequence[RawProcessResult]) -> ExperimentResult:
     config_hash = str(parts[0].measurement_config_hash) if parts else UNKNOWN_HASH
     methodology = (parts[0].measurement_methodology if parts else None) or "total"
     result = aggregate_results(raws, str(raws[0].experiment_id), config_hash, methodology, **known)
-    told = [f"{each}; bounds, verdict and warnings of it are unknown" for each in lost]
-    for each in told:
+    problems = [f"{each}; bounds, verdict and warnings of it are unknown" for each in lost]
+    for each in problems:
         warnings.warn(each, stacklevel=2)
     kept = [text for part in parts for text in part.measurement_warnings]
     return result.model_copy(
         update={
             "energy_scope": None if result.total_energy_j is None else result.energy_scope,
             "verdict": "invalid",
-            "verdict_reasons": told,
-            "measurement_warnings": list(dict.fromkeys([*result.measurement_warnings, *told, *kept])),
+            "verdict_reasons": problems,
+            "measurement_warnings": list(dict.fromkeys([*result.measurement_warnings, *problems, *kept])),
         }
     )
 

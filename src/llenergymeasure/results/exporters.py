@@ -69,7 +69,7 @@ def check_csv(path: Path) -> None:
     It may have been saved by a spreadsheet: with a byte order mark, other ends of lines, its header in quotes.
 
     Raises:
-        ConfigError: it is no file, cannot be read, has other columns or another sign between them, is not UTF-8, or
+        ConfigError: it is not a file, cannot be read, has other columns or another sign between them, is not UTF-8, or
             ends inside of a cell.
     """
     try:
@@ -83,7 +83,7 @@ def _target(path: Path) -> Path:
     """Return the file that `path` leads to: a link that a user names is the user's own.
 
     Raises:
-        ConfigError: there is something that is no regular file.
+        ConfigError: what is there is not a regular file.
     """
     target = Path(os.path.realpath(path))
     if os.path.lexists(target) and (found := kind_of(target)) != A_REGULAR_FILE:

@@ -1,4 +1,4 @@
-"""A result as one flat row: what tables, CSV, Parquet and SQL see."""
+"""A result as one flat row, for tables, CSV, Parquet and SQL."""
 
 import os
 import warnings
@@ -69,7 +69,7 @@ def flat_row(result: ExperimentResult, folder: Path | None = None) -> dict[str, 
     for latency in LatencyStats.model_fields:
         row |= _parts(latency, getattr(result.latency_stats, latency) if result.latency_stats else None)
     row |= _parts("client_lateness_ms", result.client_lateness_ms)
-    row["failed_requests"] = sum(result.request_failures.values()) if result.backend == "openai" else None
+    row["failed_requests"] = sum(result.request_failures.values()) if result.has_load else None
     environment = result.environment_snapshot
     row["gpu_names"] = "; ".join(str(gpu.name) for gpu in environment.gpus) if environment else None
     row |= {name: "; ".join(getattr(result, name)) for name in TEXT_LISTS}

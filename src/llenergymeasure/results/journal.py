@@ -1,6 +1,6 @@
-"""What a process has measured so far, on disk while it measures: so much is left of one that is killed.
+"""The journal of a process: what it has measured so far, on disk while it measures, so that a kill does not lose it.
 
-`.state/{experiment_id}/process_{index}.jsonl`: the first line says what runs, and each further one when the measurement
+`.state/{experiment_id}/process_{index}.jsonl`: the first line names what runs, and each later one when the measurement
 began, requests that ended, or joules. A line is one write, some microseconds, and nothing is synced: what was written
 survives the process at once, and a power cut after the seconds that the kernel takes.
 """
@@ -26,13 +26,13 @@ from llenergymeasure.results.persistence import state_folder
 from llenergymeasure.results.state import JOURNAL_FILE, remove_file
 
 FINEST_SHARE = 1e-3
-"""Of the time since the start: joules are written no more often, so that a journal of days stays small."""
+"""Joules are written at most once in this share of the time since the start: a journal of days stays small."""
 
 
 class Begun(Document):
     """The run: the process's result before there is anything in it, and what else its figures take.
 
-    As the first line it says the kind of the whole file.
+    As the first line it has the kind of the whole file.
     """
 
     document_kind = "llem.journal"
@@ -40,12 +40,12 @@ class Begun(Document):
 
     raw: RawProcessResult | None
     share: int | None
-    """How many requests it is to serve."""
+    """The number of requests that it is to serve."""
     on_accelerator: bool | None
     device_uuids: list[str] | None
     source: str | None
     unmetered: str | None = None
-    """Why its energy cannot be known."""
+    """The reason why its energy cannot be known."""
     grid_carbon_intensity: float | None = None
     datacenter_pue: float | None = None
 
@@ -61,7 +61,7 @@ class DeviceEnergyLine(Record):
 
 
 class JournalEntry(Record):
-    """One further line; what it does not tell is None."""
+    """Any later line; what it does not hold is None."""
 
     opened_at: Timestamp | None = None
     clock_s: float | None = None
@@ -73,7 +73,7 @@ class JournalEntry(Record):
 class Journal:
     """A process's journal, which several threads may write; its folder is held until it is closed.
 
-    A disk that is full ends it, without a word: that the result cannot be saved will be said. Without a `path` it keeps
+    A full disk ends it without a warning: the error of saving the result will name that. Without a `path` it keeps
     nothing. `requests` is how many it has. Below `within` no link is followed.
     """
 
@@ -86,7 +86,7 @@ class Journal:
         self._was_there: Path | None = None
         self._lock = threading.Lock()
         self._opened_s = 0.0
-        self._told_s: dict[str, float] = {}
+        self._written_s: dict[str, float] = {}
         self._descriptor: int | None = None
 
     def open(self) -> None:
@@ -104,31 +104,31 @@ class Journal:
         self._made = True
 
     def begun(self, begun: Begun) -> None:
-        """What runs."""
+        """Write what runs."""
         self._put(document_dict(begun))
 
     def opened(self, at: datetime, clock_s: float) -> None:
-        """The measurement begins, now on two clocks."""
+        """Write that the measurement begins, now on two clocks."""
         self._opened_s = clock_s
         self._put({"opened_at": at.isoformat(), "clock_s": clock_s})
 
     def take(self, part: Batch | FailedRequest) -> None:
-        """Requests that ended."""
+        """Write requests that ended."""
         if isinstance(part, FailedRequest):
             self._put({"failed": failed_lists([part], self._opened_s)})
         elif self._put({"requests": request_lists(part.requests, self._opened_s)}):
             self.requests += len(part.requests)
 
     def energy(self, readings: Sequence[EnergySoFar]) -> None:
-        """Joules, as a meter tells them."""
+        """Write joules, as a meter reads them; those that come too soon after the last are left out."""
         first = readings[0]
         finest_s = FINEST_SHARE * (first.at_s - self._opened_s) if self._opened_s else 0.0
-        if first.at_s - self._told_s.get(first.device, 0.0) >= finest_s:
-            self._told_s[first.device] = first.at_s
+        if first.at_s - self._written_s.get(first.device, 0.0) >= finest_s:
+            self._written_s[first.device] = first.at_s
             self._put({"energy": [vars(reading) for reading in readings]})
 
     def close(self) -> None:
-        """What is told from now on is not kept; the file stays. Closing twice does nothing."""
+        """Keep nothing from now on; the file stays. Closing twice does nothing."""
         with self._lock:
             self._let_go()
         self._held.close()
@@ -147,8 +147,10 @@ class Journal:
         self.close()
 
     def leave(self, error: BaseException) -> None:
-        """Close it as `error` ends the run, and say on that where it is; one without requests is removed, and one that
-        a saved result has superseded is there no more."""
+        """Close it as `error` ends the run, and add a note on its place to that; without requests it is removed.
+
+        One that a saved result has superseded is there no more.
+        """
         if not self.requests or self.path is None or not self.path.exists():
             self.discard()
             return
@@ -156,7 +158,7 @@ class Journal:
         error.add_note(f"{self.requests} finished requests are in {self.path}: llem results recover reads them")
 
     def _put(self, entry: dict[str, Any]) -> bool:
-        """Write a line; whether it is there whole."""
+        """Write a line; return True if it is there whole."""
         line = (json.dumps(entry, separators=(",", ":")) + "\n").encode()
         with self._lock:
             if self._descriptor is None:
@@ -172,7 +174,7 @@ class Journal:
     def _let_go(self) -> None:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            with contextlib.suppress(OSError):  # some file systems tell of a full disk now
+            with contextlib.suppress(OSError):  # some file systems report a full disk only now
                 os.close(descriptor)
 
 

@@ -1,4 +1,4 @@
-"""The part of a result that a process has left which was killed, out of its journal."""
+"""The raw result of a killed process, recovered from its journal."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -32,40 +32,40 @@ class Recovered(NamedTuple):
 
 
 def read_journal(path: Path) -> Recovered | None:
-    """What the journal tells; None where no request had ended.
+    """The raw result that the journal holds; None where no request had ended.
 
     The window of its figures is from the start to the last end of a request or, where the energy is not known so long,
     as long as that is. Tokens are counted by their time, those of a request taken to come evenly between its first and
     its last; requests that had not ended are in no figure. A last line that was cut is left out.
 
     Raises:
-        UnreadableFileError: it does not say what ran, or its values cannot be.
+        UnreadableFileError: it does not name what ran, or its values are impossible.
         OSError: it cannot be read.
     """
     with opened_to_read(path) as file:
         first = file.readline()
-        told = _Told()
+        entries = _Entries()
         for line in file:
-            told.take(line)
+            entries.take(line)
     try:
-        return _recovered(path, first, told) if first else None
+        return _recovered(path, first, entries) if first else None
     except (ArithmeticError, TypeError, ValueError) as error:  # a number that no float, or no calendar holds
-        raise UnreadableFileError(f"{path}: its values cannot be: {error}") from error
+        raise UnreadableFileError(f"{path}: its values are impossible: {error}") from error
 
 
-def _recovered(path: Path, first: bytes, told: "_Told") -> Recovered | None:
-    requests = told.columns(RequestColumns)
+def _recovered(path: Path, first: bytes, entries: "_Entries") -> Recovered | None:
+    requests = entries.columns(RequestColumns)
     if not requests.start_s:
         return None
     begun, _ = read_document(Begun, first, f"{path}: line 1")
-    opened = told.opened
+    opened = entries.opened
     if begun.raw is None or opened.opened_at is None or opened.clock_s is None:
-        raise UnreadableFileError(f"{path}: it does not say what ran, and when it began")
-    energy = _EnergyLog(begun, told.energy, opened.clock_s)
+        raise UnreadableFileError(f"{path}: it does not name what ran and when it began")
+    energy = _EnergyLog(begun, entries.energy, opened.clock_s)
     ended_s = max(map(_end_s, requests.start_s, requests.e2e_ms))
     last_s = min(ended_s, energy.known_until_s) if energy.known_until_s > 0 else ended_s
     inference = _inference_until(requests, last_s)
-    failed = told.columns(FailedRequestColumns)
+    failed = entries.columns(FailedRequestColumns)
     raw = begun.raw.model_copy(
         update={
             "timestamps": Timestamps.from_times(opened.opened_at, opened.opened_at + timedelta(seconds=last_s)),
@@ -80,10 +80,10 @@ def _recovered(path: Path, first: bytes, told: "_Told") -> Recovered | None:
             "failed_requests": failed if failed.kind else None,
         }
     )
-    return Recovered(raw, told.broken_lines)
+    return Recovered(raw, entries.broken_lines)
 
 
-class _Told:
+class _Entries:
     """The content of the lines, put together one by one: an entry takes ten times the memory of what it holds."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class _Told:
         }
 
     def take(self, line: bytes) -> None:
-        """A line; a power cut may leave holes, and a last one that was cut is no line."""
+        """Take one line. A power cut may leave holes, and a last line that was cut does not count."""
         if not line.endswith(b"\n"):
             return
         try:
@@ -115,7 +115,7 @@ class _Told:
                     values += getattr(columns, name)
 
     def columns(self, kind: type[Columns]) -> Columns:
-        """Those of all lines, one after another."""
+        """The columns of all lines, one after another."""
         return kind(**self._lists[kind])
 
 
@@ -163,7 +163,7 @@ class _EnergyLog:
 
     def __init__(self, begun: Begun, readings: Sequence[DeviceEnergyLine], clock_s: float) -> None:
         self._begun = begun
-        self._headline = ReportedDevices(bool(begun.on_accelerator), tuple(begun.device_uuids or ()))
+        self._reported = ReportedDevices(bool(begun.on_accelerator), tuple(begun.device_uuids or ()))
         self._devices: dict[str, DeviceEnergy] = {}
         self._marks: dict[str, Marks] = defaultdict(Marks)
         for reading in sorted(readings, key=lambda reading: reading.at_s or 0.0):
@@ -178,23 +178,23 @@ class _EnergyLog:
     @property
     def known_until_s(self) -> float:
         """The last moment at which every device of the total was read; -inf where one never was, or there is none."""
-        of_total = [name for name, device in self._devices.items() if self._headline.covers(device)]
+        of_total = [name for name, device in self._devices.items() if self._reported.covers(device)]
         if not of_total or self._begun.unmetered is not None:
             return -inf
         return min(self._marks[name].last[0] if name in self._marks else -inf for name in of_total)
 
     def metrics(self, last_s: float, tokens: int) -> EnergyMetrics:
-        """Of the time from the start to `last_s`; of a device that was not read before and after, unknown."""
+        """Energy from the start to `last_s`; unknown of a device that was not read before and after."""
         begun = self._begun
         devices = [
             device.model_copy(update={"energy_j": self._grown_j(name, last_s)})
             for name, device in self._devices.items()
         ]
-        energy = run_energy([] if begun.unmetered else devices, self._headline, begun.source or "none")
+        energy = run_energy([] if begun.unmetered else devices, self._reported, begun.source or "none")
         return energy_metrics(
             energy,
             devices,
-            on_accelerator=self._headline.on_accelerator,
+            on_accelerator=self._reported.on_accelerator,
             duration_s=last_s,
             tokens=tokens,
             emissions_kg_co2=emissions_kg_co2(energy.total_j, begun.grid_carbon_intensity, begun.datacenter_pue or 1.0),

@@ -1,18 +1,12 @@
-"""The parts that the processes of a run leave in `.state/{experiment_id}/`, and the one result that they make.
+"""One result of all processes of a run, from their raw results and their parts.
 
-A process leaves its raw result, its part (a result of its own, without the raw one), its power over time where it
-has any, and last its marker. What only a part knows (energy bounds, verdict, environment) comes from there.
+Figures that follow from the raw results are those of `aggregation`; what only a part knows (energy bounds, verdict,
+environment) comes from there.
 """
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from labledger.documents import read_document
-from labledger.errors import UnreadableFileError
-from labledger.files import copy_durably, write_durably
-from labledger.regular_files import read_regular
 from llenergymeasure.domain.choices import Verdict
 from llenergymeasure.domain.environment import EnvironmentSnapshot
 from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
@@ -23,25 +17,16 @@ from llenergymeasure.domain.figures import (
     MultiGPUMetrics,
     ThermalThrottleInfo,
 )
-from llenergymeasure.domain.power import PowerSample
 from llenergymeasure.metrics.advice import size_warnings
-from llenergymeasure.metrics.derived import EnergyTotals, RunTotals, derived
+from llenergymeasure.metrics.arithmetic import sum_of_all
+from llenergymeasure.metrics.derived import EnergyTotals, RunTotals
 from llenergymeasure.metrics.energy import multi_gpu_metrics
-from llenergymeasure.metrics.process_metrics import sum_of_all
-from llenergymeasure.results.aggregation import aggregated, gather, mark_completed
-from llenergymeasure.results.persistence import (
-    UnsavedResultError,
-    save_raw_result,
-    state_folder,
-    to_json,
-)
-from llenergymeasure.results.state import PART_FILE, SAMPLES_FILE, discard_run, is_regular
-from llenergymeasure.results.timeseries import load_timeseries_parquet, temporary_timeseries
+from llenergymeasure.metrics.power import hottest_per_second
+from llenergymeasure.results.aggregation import aggregated, gather
+from llenergymeasure.results.parts import seconds_later
 
+SUMS_IN_TOTALS = ("energy_adjusted_j", "energy_adjusted_uncertainty_j", "energy_uncertainty_j")
 SUMS = (
-    "energy_adjusted_j",
-    "energy_adjusted_uncertainty_j",
-    "energy_uncertainty_j",
     "baseline_power_w",
     "baseline_power_spread_w",
     "idle_power_w",
@@ -52,7 +37,7 @@ SUMS = (
     "energy_decode_j",
     "energy_decode_uncertainty_j",
 )
-"""Figures of which each process that metered has its summand."""
+"""Fields to which each process that metered adds its value; of those in the totals the result has what they give."""
 
 SAME = (
     "backend",
@@ -69,75 +54,6 @@ SAME = (
 """Fields that are taken from the first process."""
 
 
-def save_part(part: ExperimentResult, samples: Sequence[PowerSample], output_dir: Path) -> None:
-    """Leave everything that one process has found, its marker last.
-
-    Raises:
-        OSError: it could not be written.
-    """
-    (raw,) = part.process_results
-    folder = state_folder(output_dir, raw.experiment_id)
-    save_raw_result(raw, output_dir)
-    alone = part.model_copy(update={"process_results": []})
-    write_durably(folder / PART_FILE.format(index=raw.process_index), to_json(alone).encode(), within=output_dir)
-    with temporary_timeseries(samples) as source:
-        if source is not None:
-            copy_durably(source, folder / SAMPLES_FILE.format(index=raw.process_index), within=output_dir)
-    mark_completed(raw, output_dir)
-
-
-def load_parts(folder: Path, raws: Sequence[RawProcessResult]) -> list[ExperimentResult]:
-    """The parts of `raws`, in their order; none where one is missing.
-
-    Raises:
-        UnreadableFileError: one is broken.
-        OSError: one cannot be read.
-    """
-    parts = [part for raw in raws if (part := load_part(folder, raw)) is not None]
-    return parts if len(parts) == len(raws) else []
-
-
-def load_part(folder: Path, raw: RawProcessResult) -> ExperimentResult | None:
-    """The part of one process; None where there is none. Raises as `load_parts`."""
-    path = folder / PART_FILE.format(index=raw.process_index)
-    return read_document(ExperimentResult, read_regular(path), str(path))[0] if is_regular(path) else None
-
-
-def load_samples(folder: Path, raws: Sequence[RawProcessResult]) -> list[PowerSample]:
-    """The power over time of all processes, from the start of the first one's measurement, in order of time.
-
-    Raises:
-        OSError: a file cannot be read.
-        UnreadableFileError: it is no timeseries.
-    """
-    found = []
-    for raw in raws:
-        path = folder / SAMPLES_FILE.format(index=raw.process_index)
-        if is_regular(path):
-            late_s = _late_s(raw, raws)
-            found += [replace(row, timestamp_s=row.timestamp_s + late_s) for row in _samples(path)]
-    return sorted(found, key=lambda row: row.timestamp_s)
-
-
-def _samples(path: Path) -> list[PowerSample]:
-    try:
-        return [PowerSample(**row) for row in load_timeseries_parquet(path).to_pylist()]
-    except TypeError as error:
-        raise UnreadableFileError(f"{path}: other columns than a timeseries: {error}") from error
-
-
-@contextlib.contextmanager
-def superseding(folder: Path) -> Iterator[None]:
-    """Remove a run's folder in `.state/` once the result that is saved inside is anywhere."""
-    try:
-        yield
-    except UnsavedResultError as error:
-        if error.kept_at is not None:
-            discard_run(folder)
-        raise
-    discard_run(folder)
-
-
 def combine(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult]) -> ExperimentResult:
     """One result of all processes: the sums of their raw results, and what their parts know beside that."""
     first = parts[0]
@@ -145,19 +61,22 @@ def combine(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult])
     counting = [raw for device in gathered.devices for raw in device.counting]
     metered = [part for raw, part in zip(raws, parts, strict=True) if raw in counting]
     doubled = any(device.is_doubled for device in gathered.devices)
-    sums = {name: None if doubled else sum_of_all([getattr(part, name) for part in metered]) for name in SUMS}
+    sums: dict[str, float | None] = {
+        name: None if doubled else sum_of_all([getattr(part, name) for part in metered])
+        for name in (*SUMS, *SUMS_IN_TOTALS)
+    }
     totals = replace(gathered.totals, energy=_energy_totals(gathered.totals.energy, metered, sums))
     devices = _devices(raws, parts, counting)
     differ = len({part.measurement_methodology for part in parts}) > 1
     warnings = [
-        *_told([part.measurement_warnings for part in parts]),
+        *_attributed([part.measurement_warnings for part in parts]),
         *(["The processes' figures are not of the same kind of window; see process_results."] if differ else []),
         *size_warnings(totals.duration_s, totals.requests or 0),
     ]
     fields = {
         **{name: getattr(first, name) for name in SAME},
-        **sums,
-        **_of_the_total(totals, metered, doubled),
+        **{name: sums[name] for name in SUMS},
+        **_confidence_fields(totals, metered, doubled),
         "experiment_id": str(first.experiment_id),
         "measurement_config_hash": str(first.measurement_config_hash),
         "measurement_methodology": "total" if differ else first.measurement_methodology or "total",
@@ -192,21 +111,21 @@ def _energy_totals(
     )
 
 
-def _of_the_total(totals: RunTotals, metered: Sequence[ExperimentResult], doubled: bool) -> dict[str, object]:
-    """The ratios, and what else is known only where the total energy is."""
-    word, reasons = _verdict(metered)
+def _confidence_fields(totals: RunTotals, metered: Sequence[ExperimentResult], doubled: bool) -> dict[str, object]:
+    """The verdict with its reasons and the parts of the bound; no bound, and no scope, of an unknown energy."""
+    verdict, reasons = _verdict(metered)
     if totals.energy.joules is not None:
         rest: dict[str, object] = {"energy_uncertainty": _uncertainty(metered)}
     else:
         rest = {"energy_uncertainty": None, "energy_scope": None}
-        if word == "valid":  # an energy that no process is sure of is not
+        if verdict == "valid":  # an energy that no process is sure of is not
             reason = "several processes metered one GPU" if doubled else "that of a device is"
-            word, reasons = "invalid", [f"energy is unknown: {reason}"]
-    return {**derived(totals), **rest, "verdict": word, "verdict_reasons": reasons}
+            verdict, reasons = "invalid", [f"energy is unknown: {reason}"]
+    return {**rest, "verdict": verdict, "verdict_reasons": reasons}
 
 
 def _phase_energy_method(metered: Sequence[ExperimentResult], sums: Mapping[str, float | None]) -> str | None:
-    """Each way in which a process told the phases apart; None where the energy of neither is known."""
+    """Each way in which a process separated the phases; None where the energy of neither is known."""
     if sums["energy_prefill_j"] is None and sums["energy_decode_j"] is None:
         return None
     return "; ".join(dict.fromkeys(part.phase_energy_method for part in metered if part.phase_energy_method)) or None
@@ -228,15 +147,15 @@ def _multi_gpu(
 
 
 def _verdict(metered: Sequence[ExperimentResult]) -> tuple[Verdict | None, list[str]]:
-    """As sure as the least sure."""
-    words = {part.verdict for part in metered}
+    """The verdict of the least sure process, and the reasons of all."""
+    found = {part.verdict for part in metered}
     order: tuple[Verdict, ...] = ("invalid", "not_measured", "valid")
-    word = next((word for word in order if word in words), None)
-    return word, list(_told([part.verdict_reasons for part in metered]))
+    verdict = next((verdict for verdict in order if verdict in found), None)
+    return verdict, list(_attributed([part.verdict_reasons for part in metered]))
 
 
-def _told(texts: Sequence[Sequence[str]]) -> Iterator[str]:
-    """What all say, once; what some say, with the number of each."""
+def _attributed(texts: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Texts of all processes once; those of some with the number of each process."""
     common = [text for text in texts[0] if all(text in each for each in texts)] if texts else []
     yield from common
     for index, each in enumerate(texts):
@@ -262,7 +181,7 @@ def _uncertainty(metered: Sequence[ExperimentResult]) -> EnergyUncertainty | Non
 def _devices(
     raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult], counting: Sequence[RawProcessResult]
 ) -> list[DeviceEnergy]:
-    """Every device once: of a GPU that several processes saw, what the one says that used it."""
+    """Every device once: a GPU that several processes saw as the one that used it has it."""
     found: dict[object, DeviceEnergy] = {}
     for raw, part in zip(raws, parts, strict=True):
         gpus = part.environment_snapshot.gpus if part.environment_snapshot else []
@@ -282,9 +201,9 @@ def _gpu_joules(devices: Sequence[DeviceEnergy]) -> list[float] | None:
 def _steady_state_window(
     raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult]
 ) -> tuple[float, float] | None:
-    """All windows together, from the start of the first process's measurement."""
+    """The span of all windows, in seconds from the start of the first process's measurement."""
     edges = [
-        (part.steady_state_window[0] + _late_s(raw, raws), part.steady_state_window[1] + _late_s(raw, raws))
+        (part.steady_state_window[0] + seconds_later(raw, raws), part.steady_state_window[1] + seconds_later(raw, raws))
         for raw, part in zip(raws, parts, strict=True)
         if part.steady_state_window is not None
     ]
@@ -304,18 +223,10 @@ def _throttle(metered: Sequence[ExperimentResult]) -> ThermalThrottleInfo | None
 
 
 def _hottest(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult]) -> list[tuple[float, float]] | None:
-    """The hottest device of any process, at most one look a second."""
-    looks: dict[int, tuple[float, float]] = {}
-    for raw, part in zip(raws, parts, strict=True):
-        late_s = _late_s(raw, raws)
-        for own_s, degrees_c in part.thermal_time_series or []:
-            moment_s = own_s + late_s
-            if (known := looks.get(int(moment_s))) is None or degrees_c > known[1]:
-                looks[int(moment_s)] = (moment_s, degrees_c)
-    return [looks[second] for second in sorted(looks)] or None
-
-
-def _late_s(raw: RawProcessResult, raws: Sequence[RawProcessResult]) -> float:
-    """How much later than the first of them a process began to measure."""
-    clocks = [each.clock_s for each in raws if each.clock_s is not None]
-    return raw.clock_s - min(clocks) if raw.clock_s is not None else 0.0
+    """Seconds from the start of the first process's measurement and the hottest device's degrees, of any process."""
+    samples = (
+        (own_s + seconds_later(raw, raws), degrees_c)
+        for raw, part in zip(raws, parts, strict=True)
+        for own_s, degrees_c in part.thermal_time_series or []
+    )
+    return hottest_per_second(samples) or None

@@ -49,7 +49,7 @@ class UnsavedResultError(ExperimentError):
 def save_result(result: ExperimentResult, output_dir: Path, timeseries_source: Path | None = None) -> Path:
     """Save `result` to a new folder in `output_dir` and return the path of its result.json.
 
-    `timeseries_source` is copied beside it, and then the file says `"timeseries": "timeseries.parquet"`; a
+    `timeseries_source` is copied beside it, and then the file has `"timeseries": "timeseries.parquet"`; a
     source that is not there is a UserWarning, and the result is saved without it.
 
     Raises:
@@ -73,7 +73,7 @@ def save_or_keep(result: ExperimentResult, output_dir: Path, timeseries_source: 
     """`save_result`, and if that fails, keep the result in the user's state folder, `unsaved/`.
 
     Raises:
-        UnsavedResultError: it could not be saved; it says where the result is kept, if anywhere.
+        UnsavedResultError: it could not be saved; the message names where the result is kept, if anywhere.
     """
     try:
         return save_result(result, output_dir, timeseries_source)
@@ -89,7 +89,7 @@ def save_or_keep(result: ExperimentResult, output_dir: Path, timeseries_source: 
 
 
 def unsaved_folder() -> Path:
-    """Where a result goes that could not be saved where it should."""
+    """The folder for results that could not be saved in the directory that was asked for."""
     return _own_folder() / "unsaved"
 
 
@@ -109,12 +109,12 @@ def save_raw_result(raw: RawProcessResult, output_dir: Path) -> Path:
 
 
 def state_folder(output_dir: Path, experiment_id: str | None) -> Path:
-    """Where the processes of an unfinished run keep what they have measured."""
+    """The folder in which the processes of an unfinished run keep what they have measured."""
     return output_dir / STATE_FOLDER / safe_name(experiment_id)
 
 
 def server_log(output_dir: Path | None, experiment_id: str) -> Path:
-    """Where the output of a server goes that is launched for a run; it is never removed.
+    """The log file of a server that is launched for a run; it is never removed.
 
     Without an `output_dir` it is the user's state folder: in one that several users share, others could place a link.
     """

@@ -60,7 +60,7 @@ def _timeseries(results: Iterable[tuple[Path, dict[str, Value]]]) -> Any:
 
     kinds = {"timestamp_s": pa.float64(), "gpu_power_w": pa.float64(), "gpu_temperature_c": pa.float64()}
     kinds |= {"gpu_index": pa.int32(), "cpu_power_w": pa.float64()}
-    # The id once a file and not once a row: somebody else's can be of any length.
+    # The id once per file and not once per row: somebody else's can be of any length.
     id_kind = pa.dictionary(pa.int8(), pa.string())
     tables = [pa.schema([("experiment_id", id_kind), *kinds.items()]).empty_table()]
     read = 0

@@ -1,4 +1,4 @@
-"""What killed processes have left in a results directory.
+"""Leftovers of killed processes in a results directory: found, removed or made a result.
 
 Results directories are copied between people: what is in the place of a leftover and is not ours is named, and neither
 followed, where it is a link, nor removed.
@@ -49,8 +49,8 @@ class Leftover:
 
     A `run` is in `.state/`: the results of processes of an experiment that did not end. A `folder` is a result's that
     was being filled; a `file` was being written; an `other` is in the place of one of these and is none. `complete`
-    runs can be aggregated. `what` describes it; `kept` says why it is not removed, None where it can be. `saved` are
-    the results that stand in `directory`: a run that was cut short once it had saved is among them.
+    runs can be aggregated. `what` describes it; `kept` is the reason why it is not removed, None where it can be.
+    `saved` are the results that stand in `directory`: a run that was cut short once it had saved is among them.
     """
 
     kind: Literal["run", "folder", "file", "other"]
@@ -139,7 +139,7 @@ def _unheld_run(folder: Path, directory: Path, saved: SavedResults) -> Iterator[
 
 
 def _run(folder: Path, directory: Path, saved: SavedResults) -> Leftover:
-    """What a folder holds that nobody works on; reading it takes its time, in which others may begin a run."""
+    """The run in a folder that nobody works on. Reading it takes its time, in which others may begin a run."""
     kept = None
     try:
         others = strangers(folder, RUN_FILES, directory)
@@ -173,9 +173,9 @@ def _contents(folder: Path, directory: Path, saved: SavedResults) -> tuple[str, 
 
 
 def _recovered(folder: Path, directory: Path) -> tuple[list[RawProcessResult], list[str]]:
-    """What the journals of processes hold that have left no result of their own, and what is wrong with them.
+    """Return the raw results in the journals of processes that left no result, and the problems of these journals.
 
-    It is written beside each for people to read; the journal stays, should its process live.
+    Each raw result is written beside its journal for people to read. The journal stays, should its process live.
     """
     found, problems = [], []
     for path in sorted(path for path in folder.iterdir() if names_of(JOURNAL_FILE).fullmatch(path.name)):

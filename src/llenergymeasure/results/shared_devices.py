@@ -1,4 +1,4 @@
-"""Which processes' energy counts where several have run on one device: joules, power and emissions go by it alike."""
+"""The devices of a run, and of each the processes whose joules, power and emissions count."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Folders of unfinished work: the names that we write there, and how such a folder is removed.
+"""Folders of unfinished work: the names that are written there, and the removal of such a folder.
 
 A results directory is copied between people, so what lies in a folder of ours may be somebody else's. Only a folder in
 which everything is a regular file of a name that we write is removed; any other stays as it is, our files in it too.
@@ -7,11 +7,12 @@ which everything is a regular file of a name that we write is removed; any other
 import contextlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from labledger.files import opened_directory
 from labledger.regular_files import A_REGULAR_FILE, kind_of
-from llenergymeasure.results.persistence import RAW_FILE, TIMESERIES_FILE
+from llenergymeasure.results.persistence import RAW_FILE, TIMESERIES_FILE, UnsavedResultError
 
 MARKER = ".completed_{index}"
 EXPECTED = ".expected"
@@ -51,7 +52,7 @@ def is_regular(path: Path) -> bool:
 
 
 def strangers(folder: Path, ours: re.Pattern[str], results_dir: Path) -> list[str]:
-    """The names in `folder` that are not `ours`, and after each that is no regular file what it is.
+    """The names in `folder` that are not `ours`, with its kind in brackets after each that is not a regular file.
 
     Raises:
         OSError: it cannot be read, or a link below `results_dir` leads to it.
@@ -100,6 +101,18 @@ def discard_run(folder: Path) -> list[str]:
         found = remove_folder(folder, RUN_FILES, state.parent)
         state.rmdir()
     return found
+
+
+@contextlib.contextmanager
+def superseding(folder: Path) -> Iterator[None]:
+    """Remove a run's folder in `.state/` once the result that is saved inside is anywhere."""
+    try:
+        yield
+    except UnsavedResultError as error:
+        if error.kept_at is not None:
+            discard_run(folder)
+        raise
+    discard_run(folder)
 
 
 def _unlink(name: str, folder: int) -> None:

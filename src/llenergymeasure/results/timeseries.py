@@ -1,4 +1,4 @@
-"""The power and temperature of each device over a measurement, as a Parquet sidecar."""
+"""The power and temperature of each device over time, as a Parquet file beside the result."""
 
 import contextlib
 import errno
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 TIMESERIES_VERSION = "2.0"
 MAX_ROWS = 100_000_000
-"""Of a file that is read: two weeks of eight boards, ten times a second. A small file can hold more."""
+"""The most rows that are read: two weeks of eight boards, ten times per second. A small file can hold more."""
 
 
 def write_timeseries_parquet(samples: Sequence[PowerSample], path: Path) -> Path:
@@ -81,5 +81,8 @@ def load_timeseries_parquet(
                 found = f"{rows:,} rows" + (f", after {read_before:,} of other files" if read_before else "")
                 raise OSError(errno.EFBIG, f"has {found}, and at most {MAX_ROWS:,} are read", str(path))
             return parquet.read(columns=columns)
-    except (pa.ArrowException, ValueError) as error:  # a damaged footer can ask for anything, or name no text
-        raise OSError(errno.EIO, f"not readable as Parquet: {error}", str(path)) from error
+    except (pa.ArrowException, OSError, ValueError) as error:  # a damaged footer can ask for anything, or name no text
+        if isinstance(error, OSError) and error.filename is not None:  # Arrow's own names no file
+            raise
+        reason = " ".join(str(error).split())
+        raise OSError(errno.EIO, f"not readable as Parquet: {reason}", str(path)) from error

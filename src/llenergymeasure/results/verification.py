@@ -1,4 +1,4 @@
-"""Whether a saved result is as it was saved."""
+"""Checks of saved results: that each parses, is as it was saved, and has its sidecar."""
 
 import os
 import warnings
@@ -18,7 +18,7 @@ Status = Literal["ok", "unverified", "broken"]
 
 @dataclass(frozen=True)
 class Verified:
-    """One result.json: `unverified` has no digest to check it by, `broken` says why in `problems`.
+    """The check of one result.json: `unverified` has no digest to check it by, `broken` has the reasons in `problems`.
 
     `verdict` is the result's own, None where it cannot be read.
     """
@@ -32,7 +32,7 @@ class Verified:
 def verify(path: Path) -> Verified | None:
     """Check that it parses, that its digests hold, and that its sidecar is there and readable.
 
-    None of a file that is no result, but of another kind.
+    None of a file of another kind, which is not a result.
     """
     try:
         content = read_regular(path)

@@ -1,4 +1,4 @@
-"""The environment of a run, captured in a thread while the model loads. It never delays a run, nor fails it."""
+"""Capture the environment of a run in a thread, while the model loads. It never delays a run, nor fails it."""
 
 import hashlib
 import platform
@@ -12,7 +12,7 @@ from labledger.host import git_commit, read_gpus, read_host
 from llenergymeasure.domain.environment import EnvironmentSnapshot, GpuInfo
 
 GRACE_S = 0.5
-PATIENCE_S = 2.0
+TIMEOUT_S = 2.0
 HASH_CHUNK_BYTES = 1 << 22
 
 
@@ -36,10 +36,10 @@ class EnvironmentCapture:
         self._thread.start()
 
     def result(self, model_revision: str | None) -> EnvironmentSnapshot:
-        """The snapshot; waits half a second for the digest, and two more at the most for the machine's facts."""
+        """Return the snapshot; wait half a second for the digest, and two more at the most for the machine's facts."""
         self._thread.join(GRACE_S)
         self._stop.set()
-        self._thread.join(PATIENCE_S)
+        self._thread.join(TIMEOUT_S)
         not_known = dict(self._snapshot.not_known)
         if self._weights_sha256 is None:
             late = "the weight files were not read through before the model was loaded"
@@ -74,7 +74,7 @@ class EnvironmentCapture:
 
 
 def capture(record_hostname: bool) -> EnvironmentSnapshot:
-    """Tool, machine, GPUs and packages, now."""
+    """Return the tool, machine, GPUs and packages as they are now."""
     host, gpus = read_host(), read_gpus()
     facts = {name: value for name, value in asdict(host).items() if name in EnvironmentSnapshot.model_fields}
     return EnvironmentSnapshot(

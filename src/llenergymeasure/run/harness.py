@@ -1,4 +1,4 @@
-"""One run, from a configuration to its result."""
+"""Run one experiment, from a configuration to its result."""
 
 import contextlib
 import secrets
@@ -12,34 +12,34 @@ from labledger.console import Progress
 from labledger.files import uninterrupted
 from labledger.redaction import redactor
 from llenergymeasure.backends.openai.settings import run_keys
-from llenergymeasure.backends.protocol import Backend
-from llenergymeasure.backends.pytorch.backend import PytorchBackend
+from llenergymeasure.backends.protocol import Backend, RunContext
+from llenergymeasure.backends.registry import BACKENDS
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.domain.environment import EnvironmentSnapshot
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.power import PowerSample
-from llenergymeasure.domain.requests import Batch, FailedRequest, Prompt
+from llenergymeasure.domain.requests import Prompt
 from llenergymeasure.energy.idle import IdleWindow, idle_power, watch_idle, why_not
 from llenergymeasure.energy.meters.base import Meter
 from llenergymeasure.energy.phases import Spans, read_energy
-from llenergymeasure.energy.selection import Choice, Sources, choose_meter, find_sources
+from llenergymeasure.energy.sources import Choice, Sources, choose_meter, find_sources
 from llenergymeasure.errors import BackendError
 from llenergymeasure.metrics.energy import ReportedDevices
 from llenergymeasure.metrics.measurement import Measurement
+from llenergymeasure.metrics.steady_state import Window, choose_window
 from llenergymeasure.metrics.summary import raw_result, summarise
-from llenergymeasure.metrics.window import Window, choose_window, full_batches_span, in_flight_span
 from llenergymeasure.results.journal import Begun, Journal, open_journal
 from llenergymeasure.results.persistence import save_raw_result, server_log
 from llenergymeasure.run import preflight
 from llenergymeasure.run.environment import EnvironmentCapture
+from llenergymeasure.run.measurement_window import MeasurementWindow, run_window
 from llenergymeasure.run.peers import ALONE, Group
 from llenergymeasure.run.warmup import Warmup, run_warmup
-from llenergymeasure.run.window import MeasurementWindow, collect
 from llenergymeasure.workload.prompts import build_requests, builtin_text
 
 if TYPE_CHECKING:
-    from llenergymeasure.run.server_placement import ServerSite
+    from llenergymeasure.run.server_placement import ServerPlacement
 
 CHECKING, MEASURING = "checking", "measuring"
 UNSETTLED_PEER = (
@@ -49,8 +49,8 @@ UNSETTLED_PEER = (
 
 
 class Finished(NamedTuple):
-    """A result, the power of each device over the measurement (none where no sensor was read), and its journal, to be
-    closed once the result is saved."""
+    """A result, the power of each device over the measurement (none where no sensor was read), and its journal, which
+    is closed once the result is saved."""
 
     result: ExperimentResult
     samples: list[PowerSample]
@@ -100,26 +100,26 @@ def _measure(
     ready: "_Ready", journal: Journal, output_dir: Path | None, progress: Progress
 ) -> tuple[ExperimentResult, list[PowerSample]]:
     """Run the window and sum up; whatever ends it before, what was measured is kept."""
-    setup, collected = ready.setup, MeasurementWindow()
+    setup, measured = ready.setup, MeasurementWindow()
     meter, group, share = setup.metering.meter, setup.group, _share(setup.config, setup.group)
     progress.phase(MEASURING)
     try:
-        meter.tell(journal.energy)
-        collect(collected, setup.backend, meter, journal, progress, share)
+        meter.publish_to(journal.energy)
+        run_window(measured, setup.backend, meter, journal, progress, share)
         progress.phase("summing up")
-        window = _window(ready, collected)
+        window = _window(ready, measured)
         if group.size > 1 and output_dir is not None:  # before it waits for others, who may take long
-            alone = _measurement(ready, collected, window, _alone(collected, window))
-            with contextlib.suppress(OSError):  # a disk that is full is told of when it matters
+            alone = _measurement(ready, measured, window, _alone(measured, window))
+            with contextlib.suppress(OSError):  # a full disk is reported when it matters
                 save_raw_result(raw_result(alone), output_dir)
-        spans = _spans(ready, collected, window)
+        spans = _spans(ready, measured, window)
         meter.mark()
-        measurement = _measurement(ready, collected, window, spans)
+        measurement = _measurement(ready, measured, window, spans)
         return summarise(measurement), list(measurement.energy.samples)
     except BaseException as error:
-        with contextlib.suppress(KeyboardInterrupt), uninterrupted():  # a further one waits until this is kept
-            window = _window(ready, collected)
-            unfinished = _measurement(ready, collected, window, _alone(collected, window))
+        with contextlib.suppress(KeyboardInterrupt), uninterrupted():  # another one waits until this is kept
+            window = _window(ready, measured)
+            unfinished = _measurement(ready, measured, window, _alone(measured, window))
             if _keep(unfinished, share, output_dir, error):
                 journal.discard()
         raise
@@ -127,7 +127,7 @@ def _measure(
 
 @dataclass(frozen=True)
 class Setup:
-    """What a run is made with, before anything is loaded; `site` is a server's."""
+    """The parts of a run, before anything is loaded; `site` is a server's."""
 
     experiment_id: str
     config: ExperimentConfig
@@ -135,7 +135,7 @@ class Setup:
     group: Group
     backend: Backend
     metering: Choice
-    site: "ServerSite | None" = None
+    site: "ServerPlacement | None" = None
 
 
 def _set_up(
@@ -147,27 +147,26 @@ def _set_up(
     progress: Progress,
 ) -> Setup:
     experiment_id = group.experiment_id or new_experiment_id(datetime.now(UTC))
-    if config.backend == "pytorch":
-        backend = PytorchBackend(config, corpus=builtin_text, process_index=group.index, processes=group.size)
+    log = server_log(output_dir, experiment_id)
+    context = RunContext(builtin_text, progress, log, process_index=group.index, processes=group.size)
+    backend = BACKENDS[config.backend].build(config, context)
+    if backend.server is None:
         metering = choose_meter(config.energy, user, sources, others_meter=_others_meter(group))
         return Setup(experiment_id, config, user, group, backend, metering)
-    from llenergymeasure.backends.openai.backend import OpenaiBackend  # aiohttp is an extra
-    from llenergymeasure.run.server_placement import ServerSite
+    from llenergymeasure.run.server_placement import ServerPlacement
 
-    log = server_log(output_dir, experiment_id)
-    served = OpenaiBackend(config, log, builtin_text, progress)
-    site = ServerSite(config, served.server, sources)
-    return Setup(experiment_id, config, user, group, served, site.choose_meter(user), site)
+    site = ServerPlacement(config, backend.server, sources)
+    return Setup(experiment_id, config, user, group, backend, site.choose_meter(user), site)
 
 
 def _others_meter(group: Group) -> frozenset[str]:
-    """The kinds of device that another process of the group meters for this one."""
+    """Return the kinds of device that another process of the group meters for this one."""
     processor = {"cpu", "dram"} if group.index else set()
     return frozenset(processor if group.index == group.on_same_gpu[0] else {*processor, "gpu"})
 
 
 def _check_gpu(group: Group, model: ModelFacts) -> None:
-    """A process of several runs on the GPU that it was given."""
+    """Raise if a process of several runs on another GPU than it was given."""
     given, taken = group.gpu, next(iter(model.device_uuids), None)
     if given is not None and given.startswith("GPU-") and taken is not None and taken != given:
         raise BackendError(
@@ -176,14 +175,14 @@ def _check_gpu(group: Group, model: ModelFacts) -> None:
 
 
 def _share(config: ExperimentConfig, group: Group) -> int:
-    """How many prompts are in every so many-th batch."""
+    """Return how many prompts are in this process's batches: of `size` processes, each has every `size`-th batch."""
     starts = range(group.index * config.batch_size, config.num_prompts, group.size * config.batch_size)
     return sum(min(config.batch_size, config.num_prompts - start) for start in starts)
 
 
 @dataclass(frozen=True)
 class _Ready:
-    """What is known before the window opens."""
+    """All that is known before the window opens."""
 
     setup: Setup
     model: ModelFacts
@@ -216,7 +215,9 @@ def _prepare(setup: Setup, prompts: list[Prompt], progress: Progress) -> _Ready:
     loaded = _watch_idle("loaded", config, meter, progress, model.on_accelerator)
     group.wait()
     progress.phase("warming up")
-    warmup = run_warmup(backend, config.warmup, progress, thermal_wait=meter.is_measurement or bool(metering.left))
+    warmup = run_warmup(
+        backend, config.warmup, progress, thermal_wait=meter.is_measurement or bool(metering.delegated_kinds)
+    )
     converged = warmup.result is not None and warmup.result.converged is True
     has_full_batch = config.num_prompts >= (group.index + 1) * config.batch_size
     settled = group.all_agree(converged and (has_full_batch or group.size == 1))
@@ -225,8 +226,8 @@ def _prepare(setup: Setup, prompts: list[Prompt], progress: Progress) -> _Ready:
 
 
 def _import_what_energy_needs() -> None:
-    """Import now what a measured energy needs once it is summed up and saved: that there is no memory for it, say, is
-    found out before anything was measured."""
+    """Import what a measured energy needs when it is summed up and saved: a lack of memory, say, shows before anything
+    is measured."""
     for name in ("pyarrow.parquet", "scipy.special"):
         import_module(name)
 
@@ -239,25 +240,25 @@ def _watch_idle(
     return watch_idle(meter, config.baseline, on_accelerator)
 
 
-def _spans(ready: _Ready, collected: MeasurementWindow, window: Window) -> Spans:
-    """Of what this process meters for others too, once those have ended: the time from the first to the last."""
+def _spans(ready: _Ready, measured: MeasurementWindow, window: Window) -> Spans:
+    """Return the spans, those of devices that this process meters for others too once the others have ended."""
     group, own = ready.setup.group, (window.start_s, window.end_s)
-    alone = _alone(collected, window)
+    alone = _alone(measured, window)
     if group.size == 1 or (group.index and group.index != group.on_same_gpu[0]):
         return alone
     gpu = group.whole_span(*own, group.on_same_gpu) if len(group.on_same_gpu) > 1 else own
     processor = own if group.index else group.whole_span(*own, range(group.size))
     last_s = max(gpu[1], processor[1], alone.recorded[1])
-    return Spans(own, {"gpu": gpu, "cpu": processor, "dram": processor}, (collected.opened_s, last_s))
+    return Spans(own, {"gpu": gpu, "cpu": processor, "dram": processor}, (measured.opened_s, last_s))
 
 
-def _alone(collected: MeasurementWindow, window: Window) -> Spans:
-    """Of this process only."""
-    return Spans.alone((window.start_s, window.end_s), collected.opened_s, collected.closed_s)
+def _alone(measured: MeasurementWindow, window: Window) -> Spans:
+    """Return the spans of this process alone."""
+    return Spans.alone((window.start_s, window.end_s), measured.opened_s, measured.closed_s)
 
 
 def _begun(ready: _Ready) -> Begun:
-    """What is known of the measurement before it begins."""
+    """Return the facts of the measurement that are known before it begins."""
     nothing = MeasurementWindow()
     window, model = Window("total", nothing.opened_s, nothing.opened_s), ready.model
     return Begun(
@@ -272,65 +273,58 @@ def _begun(ready: _Ready) -> Begun:
     )
 
 
-def _measurement(ready: _Ready, collected: MeasurementWindow, window: Window, spans: Spans) -> Measurement:
-    """Everything that was collected, with the energy of the window or, of shared devices, of all windows together."""
+def _measurement(ready: _Ready, measured: MeasurementWindow, window: Window, spans: Spans) -> Measurement:
+    """Return everything that was measured, with the energy of the window or, of shared devices, of all windows."""
     setup, group, metering = ready.setup, ready.setup.group, ready.setup.metering
     used = {"gpu"} if ready.model.on_accelerator else {"cpu", "dram"}
     first = group.on_same_gpu[0] if ready.model.on_accelerator else 0
-    headline = ReportedDevices(ready.model.on_accelerator, ready.model.device_uuids)
+    reported = ReportedDevices(ready.model.on_accelerator, ready.model.device_uuids)
     return Measurement(
         experiment_id=setup.experiment_id,
         config=setup.config,
         user=setup.user,
         model=ready.model,
-        batches=collected.batches,
-        opened_at=collected.opened_at,
-        opened_s=collected.opened_s,
+        batches=measured.batches,
+        opened_at=measured.opened_at,
+        opened_s=measured.opened_s,
         window=window,
         energy=read_energy(
             metering.meter,
-            headline,
-            collected.batches,
+            reported,
+            measured.batches,
             spans,
-            (idle_power(metering.meter, ready.loaded, headline), idle_power(metering.meter, ready.bare, headline)),
+            (idle_power(metering.meter, ready.loaded, reported), idle_power(metering.meter, ready.bare, reported)),
             metering.not_used,
         ),
-        peak_memory_mb=collected.peak_memory_mb,
+        peak_memory_mb=measured.peak_memory_mb,
         process_index=group.index,
         processes=group.size,
-        metered_by=first if used & metering.left else None,
-        **collected.contention_shares(),
+        metered_by=first if used & metering.delegated_kinds else None,
+        **measured.contention_shares(),
         warmup=ready.warmup.result,
         warmup_excluded=ready.warmup.excluded_requests,
         environment=ready.environment,
-        notes=redactor(*run_keys(setup.config).values()).hide_in([*ready.notes, *collected.notes]),
-        failed=collected.failed,
+        notes=redactor(*run_keys(setup.config).values()).hide_in([*ready.notes, *measured.notes]),
+        failed=measured.failed,
+        flops_method=BACKENDS[setup.config.backend].flops_method,
     )
 
 
-def _window(ready: _Ready, collected: MeasurementWindow) -> Window:
-    """The window that the figures are of; of an unfinished run, all that finished."""
-    batches, opened_s = collected.batches, collected.opened_s
-    if collected.closed_s is None:
+def _window(ready: _Ready, measured: MeasurementWindow) -> Window:
+    """Return the window that the figures are of; of an unfinished run, all that finished."""
+    batches, opened_s = measured.batches, measured.opened_s
+    if measured.closed_s is None:
         return Window("total", opened_s, max((batch.end_s for batch in batches), default=opened_s))
-    config, closed_s = ready.setup.config, collected.closed_s
-    steady = full_batches_span(batches)
-    if config.backend == "openai":
-        ended: list[Batch | FailedRequest] = [*batches, *collected.failed]
-        closed_s = max((each.end_s for each in ended), default=closed_s)  # what this process does after is not counted
-        if config.load.duration_s is not None:  # what comes later is the drain
-            over_s = opened_s + config.load.duration_s
-            closed_s = over_s if len(ended) < config.num_prompts else min(closed_s, over_s)
-        sent = [(min(each.start_s, closed_s), min(each.end_s, closed_s)) for each in ended]
-        steady = in_flight_span(sent, config.load.in_flight)
-    warmup = ready.warmup.result if ready.settled else None
+    config, warmup = ready.setup.config, ready.warmup.result if ready.settled else None
+    steady_state = BACKENDS[config.backend].steady_state
+    closed_s, steady = steady_state(config, batches, measured.failed, opened_s, measured.closed_s)
     return choose_window(config.measurement.window, warmup, steady, opened_s, closed_s)
 
 
 def _keep(measurement: Measurement, share: int, output_dir: Path | None, error: BaseException) -> bool:
     """Keep what an unfinished run has measured of its `share` of the requests, and note on `error` where.
 
-    False where it could not be kept.
+    Returns False where it could not be kept.
     """
     finished = sum(len(batch.requests) for batch in measurement.batches)
     if not finished:
@@ -348,5 +342,5 @@ def _keep(measurement: Measurement, share: int, output_dir: Path | None, error: 
 
 
 def new_experiment_id(moment: datetime) -> str:
-    """Of a run that begins at `moment`. Sorts by time; the random end keeps runs of one second apart."""
+    """Return the id of a run that begins at `moment`: it sorts by time, and its end is drawn at random."""
     return f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"

@@ -25,11 +25,11 @@ class Group:
         """
 
     def all_agree(self, mine: bool) -> bool:
-        """Whether every process says so, told to each; the last thing that they do together before they measure."""
+        """Return True in each process if `mine` is True in all; the last step together before they measure."""
         return mine
 
     def whole_span(self, start_s: float, end_s: float, of: Sequence[int]) -> tuple[float, float]:
-        """Once the processes `of` have ended: from the start of their first window to the end of their last.
+        """Return, once the processes `of` have ended, the start of their first window and the end of their last.
 
         `start_s` and `end_s` are this process's own window, on CLOCK_MONOTONIC.
         """

@@ -1,4 +1,4 @@
-"""Everything that would keep a run from finishing, found before anything is loaded, all at once."""
+"""Check, before anything is loaded, all that would keep a run from finishing."""
 
 import os
 import shutil
@@ -9,13 +9,13 @@ from labledger.redaction import LEAST_PART, redactor
 from labledger.regular_files import A_DIRECTORY, kind_of
 from labledger.secret_rules import is_random
 from labledger.written_keys import WRITTEN_DOWN
-from llenergymeasure.backends.openai import checks as openai_checks
 from llenergymeasure.backends.openai.settings import run_keys
-from llenergymeasure.backends.pytorch import checks as pytorch_checks
-from llenergymeasure.backends.pytorch.memory_estimate import memory_problems
+from llenergymeasure.backends.protocol import Gpus
+from llenergymeasure.backends.registry import BACKENDS
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.domain.requests import Prompt
-from llenergymeasure.energy import selection
+from llenergymeasure.energy.sources import Sources
+from llenergymeasure.energy.sources import problems as source_problems
 from llenergymeasure.errors import ConfigError, PreFlightError
 from llenergymeasure.results.persistence import LOGS_FOLDER, STATE_FOLDER
 from llenergymeasure.workload.prompts import load_prompts
@@ -24,17 +24,18 @@ from llenergymeasure.workload.size import largest_batch
 MIN_FREE_BYTES = 1_000_000  # a result is some tens of kilobytes
 
 
-def check(config: ExperimentConfig, sources: selection.Sources, output_dir: Path | None) -> list[Prompt]:
-    """Raise if the run cannot start; else the prompts that it will send (none for a synthetic dataset).
+def check(config: ExperimentConfig, sources: Sources, output_dir: Path | None) -> list[Prompt]:
+    """Return the prompts that the run will send (none for a synthetic dataset); raise if it cannot start.
 
-    `sources` is what this machine has to read energy from.
+    `sources` are the energy sources of this machine.
 
     Raises:
         PreFlightError: every problem that was found, a line each.
         ConfigError: the dataset cannot be used, and that is the only problem.
     """
-    checks = openai_checks if config.backend == "openai" else pytorch_checks
-    problems = [*_key_problems(config), *checks.problems(config), *selection.problems(config.energy, sources)]
+    checks = BACKENDS[config.backend].checks()
+    gpus = Gpus(tuple(board.uuid for board in sources.nvml.boards), sources.nvml.unavailable)
+    problems = [*_key_problems(config), *checks.problems(config, gpus), *source_problems(config.energy, sources)]
     if output_dir is not None:
         problems += _output_problems(output_dir)
     prompts: list[Prompt] = []
@@ -44,15 +45,9 @@ def check(config: ExperimentConfig, sources: selection.Sources, output_dir: Path
         if not problems:
             raise
         problems.append(str(error))
-    if config.backend == "openai":
-        problems += openai_checks.prompt_problems(config, prompts)
-        if config.device == "cuda" and not sources.nvml.boards:
-            problems.append(f"device: cuda asked for, and no GPU is seen ({sources.nvml.unavailable}); leave it out")
-    else:
-        problems += pytorch_checks.prompt_problems(config, prompts)
-        if not problems:  # these two build on what the others have found in order
-            problems += pytorch_checks.weight_problems(config)
-            problems += memory_problems(config, largest_batch(config), [board.uuid for board in sources.nvml.boards])
+    problems += checks.prompt_problems(config, prompts)
+    if not problems:  # these build on what the others have found in order
+        problems += checks.size_problems(config, largest_batch(config), gpus)
     if problems:
         raise PreFlightError("\n".join(problems))
     return prompts
@@ -69,7 +64,7 @@ def refuse_environment_keys(config: ExperimentConfig) -> None:
 
 
 def _key_problems(config: ExperimentConfig) -> Iterator[str]:
-    """Fields that hold what a variable of the environment keeps secret, and that the result would keep."""
+    """Yield a line for each field that holds a secret of the environment: the result would keep it."""
     fields = config.in_effect()
     for name, key in run_keys(config).items():
         for field, value in fields.items():
@@ -88,7 +83,7 @@ def _holds(value: object, key: str) -> bool:
 
 
 def _output_problems(output_dir: Path) -> Iterator[str]:
-    """What keeps results from being written; nothing is made to find out."""
+    """Yield a line for each reason why results cannot be written; nothing is made to find out."""
     nearest = next(path for path in [output_dir, *output_dir.absolute().parents] if path.exists())
     if not nearest.is_dir():
         yield f"output: {output_dir}: {nearest} is a file; name a directory"

@@ -1,4 +1,4 @@
-"""Where a server works, as far as this machine can tell: what meters it, and on which devices it is."""
+"""The placement of a server, as far as this machine can tell: its devices, and the meter that reads them."""
 
 import os
 from dataclasses import replace
@@ -9,11 +9,11 @@ import psutil
 from llenergymeasure.backends.openai.server.server import Server, is_here
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.domain.model import ModelFacts
-from llenergymeasure.energy.selection import Choice, Sources, choose_meter, no_meter
 from llenergymeasure.energy.sensors.nvml import BoardUse, board_use
+from llenergymeasure.energy.sources import Choice, Sources, choose_meter, estimates_cpu, no_meter
 
 GREW_BYTES = 64_000_000
-"""By so much a board's memory in use grows at the least where a model is loaded: a CUDA context alone takes more."""
+"""The least growth of a board's memory in use where a model is loaded: a CUDA context alone takes more."""
 
 NO_CPU_SECONDS = "the server was not started here, so the CPU time of its processes is not known"
 CANNOT_TELL = (
@@ -24,8 +24,8 @@ GUESSED = "The server's processes cannot be seen from here: the one GPU that has
 RAN_BEFORE = "no baseline without the model: the server ran before"
 
 
-class ServerSite:
-    """Of the server of one run; made before it is started. `library` takes the place of pynvml."""
+class ServerPlacement:
+    """The placement of one run's server; made before it is started. `library` takes the place of pynvml."""
 
     def __init__(self, config: ExperimentConfig, server: Server, sources: Sources, library: Any = None) -> None:
         self._config = config
@@ -38,11 +38,11 @@ class ServerSite:
 
     @property
     def elsewhere(self) -> str | None:
-        """Why this machine's sensors say nothing of the server; None where they do."""
+        """The reason why no sensor of this machine reads the server; None where one does."""
         return None if self._is_here else f"the server is on another machine ({self._host}): nothing here can meter it"
 
     def choose_meter(self, user: UserConfig) -> Choice:
-        """The meter of this machine, if the server is on it."""
+        """Choose the meter of this machine, if the server is on it."""
         if self.elsewhere is not None:
             return no_meter(self.elsewhere)
         spent = self._server.cpu_seconds if self._server.is_launched else NO_CPU_SECONDS
@@ -52,11 +52,11 @@ class ServerSite:
         return chosen
 
     def why_not_bare(self) -> str | None:
-        """Why the machine cannot be watched without the model."""
+        """Return why the machine cannot be watched without the model; None where it can."""
         return None if self._server.is_launched else RAN_BEFORE
 
     def placed(self, model: ModelFacts) -> ModelFacts:
-        """The facts of the model, with the devices that it is on."""
+        """Return the facts of the model with the devices that it is on."""
         device, uuids = self._devices()
         effective = {**model.effective, "device": device}
         return replace(
@@ -69,18 +69,18 @@ class ServerSite:
         )
 
     def _unmetered(self, device: str, uuids: tuple[str, ...]) -> str | None:
-        """Why there is no energy that is the server's; None where its devices are known."""
+        """Return why the server's energy is unknown; None where its devices are known."""
         if self.elsewhere is not None:
             return self.elsewhere
         if self._guessed and len(uuids) > 1:
             return CANNOT_TELL
-        estimated = self._config.energy.source in ("auto", "estimate") and self._sources.rapl.unavailable is not None
+        estimated = estimates_cpu(self._config.energy, self._sources)
         return NO_CPU_SECONDS if device == "cpu" and not self._server.is_launched and estimated else None
 
     @property
     def _guessed(self) -> bool:
-        """Whether a server that ran before is taken to be on GPUs that have processes which may be others', for want of
-        knowing better; who names the GPUs knows."""
+        """True where a server that ran before is taken to be on GPUs whose processes may be others': nobody has named
+        its GPUs."""
         if "CUDA_VISIBLE_DEVICES" in os.environ or self._server.is_launched or not self._is_here:
             return False
         pids = self._server.pids()
@@ -98,8 +98,8 @@ class ServerSite:
         return ("cuda", uuids) if uuids else ("cpu", ())
 
     def _used(self) -> set[str]:
-        """The boards that have a process of the server; of one that was started here, where processes have other
-        numbers than at the driver (in a container), those whose memory has filled since."""
+        """Return the boards that have a process of the server. In a container the driver numbers processes otherwise:
+        for a server that was started here these are then the boards whose memory has filled since."""
         now = self._board_use()
         if not self._server.is_launched:
             pids = self._pids_at_the_driver(now)
@@ -112,8 +112,11 @@ class ServerSite:
         }
 
     def _pids_at_the_driver(self, now: dict[str, BoardUse]) -> frozenset[int] | None:
-        """The processes of a server that ran before. Where none of them is on a board, those on boards that are no
-        processes here are it too: in a container the driver has other numbers. None where they cannot be told."""
+        """Return the processes of a server that ran before; None where they cannot be told from others.
+
+        Where none of them is on a board, those on boards that are no processes here are it too: in a container the
+        driver has other numbers.
+        """
         pids, on_boards = self._server.pids(), frozenset(pid for use in now.values() for pid in use.pids)
         if pids is None or pids & on_boards:
             return pids

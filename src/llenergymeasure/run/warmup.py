@@ -14,7 +14,7 @@ from llenergymeasure.errors import BackendError, ExperimentError, MemoryExhauste
 
 @dataclass(frozen=True)
 class Warmup:
-    """What happened (None: no warm-up was asked for), the requests it took, and what to tell the user."""
+    """The outcome (None: no warm-up was asked for), the requests that it took, and notes for the result."""
 
     result: WarmupResult | None
     excluded_requests: int
@@ -50,7 +50,7 @@ def run_warmup(
             continue
         latencies_s.append(latency_s)
         requests += count
-        progress.update(call, limit, f"{latency_s:.2f} s a call")
+        progress.update(call, limit, f"{latency_s:.2f} s per call")
         if config.convergence_detection and _settled(latencies_s, config):
             break
     if failures and not latencies_s:
@@ -67,7 +67,7 @@ def run_warmup(
 
 
 def coefficient_of_variation(values: list[float]) -> float | None:
-    """Sample standard deviation over mean; None of fewer than two values."""
+    """Return the sample standard deviation over the mean; None for fewer than two values."""
     if len(values) < 2:
         return None
     return statistics.stdev(values) / statistics.fmean(values)

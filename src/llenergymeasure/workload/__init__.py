@@ -1,1 +1,1 @@
-"""What a model is asked: prompts, datasets, synthetic lengths."""
+"""The work that is sent: prompts, datasets, synthetic lengths."""

@@ -12,11 +12,11 @@ ROLES: Final[dict[str, Role]] = {
     "assistant": "assistant",
 }
 TURN_KEYS: Final = {"conversations": ("from", "value"), "messages": ("role", "content")}
-"""Where a conversation stands, as ShareGPT and as OpenAI write it, and what a turn calls its role and its text."""
+"""Keys of a conversation, of a turn's role and of its text, as ShareGPT and as OpenAI write them."""
 
 
 def parse_prompt(value: Any) -> Prompt:
-    """The prompt that a line's JSON holds: a text, or an object with `prompt`, `conversations` or `messages`.
+    """Return the prompt that a line's JSON holds: a text, or an object with `prompt`, `conversations` or `messages`.
 
     Of a conversation everything up to the last turn of its user: an answer after that is the dataset's, not the
     model's. Other keys are left alone.

@@ -1,4 +1,4 @@
-"""How large the work is, as far as it is known before anything is tokenised."""
+"""The size of the work, as far as it is known before anything is tokenised."""
 
 from llenergymeasure.config.datasets import SyntheticDataset
 from llenergymeasure.config.models import ExperimentConfig
@@ -7,7 +7,7 @@ from llenergymeasure.workload.synthetic import drawn_lengths
 
 
 def largest_batch(config: ExperimentConfig) -> BatchSize:
-    """The batch that holds the most tokens.
+    """Return the batch that holds the most tokens.
 
     Of texts the lengths are not known yet, and an answer may end early: only what cannot be less is counted.
     """

@@ -27,7 +27,7 @@ def chart(
     check_picture("--output", output, SUFFIXES)
     check_place("--output", output)
     from payment_simulator.experiments.stored_run import StoredRun
-    from payment_simulator.plotting.run import draw
+    from payment_simulator.plotting.experiment import draw
 
     with open_database(db) as repository:
         check_apart("--output", output, [repository.path])

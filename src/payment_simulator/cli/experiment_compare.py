@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from payment_simulator.experiments.stored_run import StoredRun
 
 MAX_SHOWN = 60
-"""Letters of a value that differs."""
+"""Characters of a value that differs."""
 
 
 @reporting_errors
@@ -33,7 +33,7 @@ def compare(
     ] = 1.0,
     json: AsJson = False,
 ) -> None:
-    """Two runs: how they were configured, what each bank ended with, and whether that is a difference. Cents."""
+    """Compare two runs: configuration, each bank's final cost and policy, and whether the costs differ. Cents."""
     from labledger.comparison import diff
     from labledger.console import print_answer, print_json
     from payment_simulator.experiments.comparison import final_differences
@@ -52,7 +52,7 @@ def compare(
 
 
 def _without_output(run: "StoredRun") -> dict[str, Any]:
-    """Where results go makes no other experiment."""
+    """Return the configuration without `output`: another place of results is not another experiment."""
     return {key: value for key, value in run.record.config.items() if key != "output"}
 
 

@@ -21,7 +21,7 @@ def policy_evolution(
     agent: Annotated[str | None, typer.Option("--agent", help="Only this bank.", show_default=False)] = None,
     json: AsJson = False,
 ) -> None:
-    """Each bank's parameters over the iterations, and what was proposed, accepted, and rejected why."""
+    """Each bank's parameters over the iterations, and each proposal with its verdict and reason."""
     from labledger.console import print_answer, print_json, print_table
 
     stored = load_run(run, db)
@@ -40,12 +40,12 @@ def _chosen(run: "StoredRun", agent: str | None) -> list[str]:
     from labledger.yaml_files import did_you_mean
 
     if agent is not None and agent not in run.agent_ids:
-        raise ConfigError(f"--agent: there is no bank {agent!r}{did_you_mean(agent, run.agent_ids)}")
+        raise ConfigError(f"--agent: unknown bank {agent!r}{did_you_mean(agent, run.agent_ids)}")
     return run.agent_ids if agent is None else [agent]
 
 
 def _evolution(run: "StoredRun", bank: str) -> Iterator[dict[str, Any]]:
-    """What the bank's policy was in each iteration and in the end, and what was proposed meanwhile."""
+    """Yield the bank's policy in each iteration and in the end, with the proposals made meanwhile."""
     for iteration in run.iterations:
         made = [each for each in run.decisions_of(iteration.iteration_number) if each.agent_id == bank]
         proposals = [_proposal(run, each) for each in made]

@@ -25,7 +25,7 @@ def export(
     ],
     db: Db = None,
 ) -> None:
-    """One run as files: experiment.json, iterations.csv, events.jsonl, and each bank's policy in policies."""
+    """Export a run as files: experiment.json, iterations.csv, events.jsonl, and each bank's policy in policies."""
     from labledger.console import print_answer
     from labledger.files import claimed_directory, write_durably
 
@@ -54,12 +54,12 @@ def _line(data: dict[str, Any]) -> str:
 
 
 def _file_name(bank: str) -> str:
-    """A bank's id may have any sign, a file's name not."""
+    """Return a bank's id with the characters quoted that a file name cannot have."""
     return bank.replace("%", "%25").replace("/", "%2F")
 
 
 def _csv(run: "StoredRun") -> str:
-    """A row an iteration; of every bank its cost and the parameters of its policy."""
+    """Return CSV text, a row per iteration: of every bank its cost and the parameters of its policy."""
     from labledger.csv_files import to_csv
 
     banks = run.agent_ids

@@ -36,10 +36,10 @@ def replay(ctx: typer.Context, run: Run, db: Db = None, json: AsJson = False) ->
                 print_answer(f"{_name(each.iteration)}: {each.name}: {_difference(each)}")
     wrong = sum(not each.is_same for each in checks)
     if not json:
-        told = (
+        summary = (
             f"all {len(checks)} stored values are" if not wrong else f"{wrong} of {len(checks)} stored values are not"
         )
-        print_answer(f"{stored.record.experiment_id}: {told} as the simulator gives them")
+        print_answer(f"{stored.record.experiment_id}: {summary} as the simulator gives them")
     if wrong:
         raise typer.Exit(EXIT_FAILED)
 

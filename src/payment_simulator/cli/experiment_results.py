@@ -28,7 +28,7 @@ def results(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the latest.", show_default=False)] = None,
     json: AsJson = False,
 ) -> None:
-    """Every run in a database, the latest first; costs in cents, moments in UTC."""
+    """List the runs in a database, the latest first; costs in cents, moments in UTC."""
     from labledger.console import print_json, print_table
     from labledger.errors import ConfigError
 

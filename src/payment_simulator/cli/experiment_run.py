@@ -100,15 +100,15 @@ def run(
 
 @reporting_errors
 def validate(ctx: typer.Context, config: ConfigFile) -> None:
-    """Say everything that is wrong with an experiment and the files that it names."""
+    """Report every problem of an experiment and of the files that it names."""
     from labledger.console import print_answer
     from payment_simulator.experiments.config import ExperimentConfig
-    from payment_simulator.experiments.setup import Resolved
+    from payment_simulator.experiments.setup import ExperimentSetup
 
     read = ExperimentConfig.from_yaml(config)
     _require_packages(read)
-    resolved = Resolved.load(read)
-    banks = ", ".join(resolved.optimized(read))
+    setup = ExperimentSetup.load(read)
+    banks = ", ".join(setup.optimized(read))
     print_answer(f"{config}: fine: {read.proposer} over {banks} in {read.scenario}, {read.evaluation.mode}")
 
 
@@ -129,7 +129,7 @@ def _require_packages(read: "ExperimentConfig") -> None:
 
 
 def _from_here(path: Path | None) -> Path | None:
-    """As the user would write it."""
+    """Return a path relative to the working directory where it lies below it."""
     here = Path.cwd()
     return path.relative_to(here) if path is not None and path.is_relative_to(here) else path
 

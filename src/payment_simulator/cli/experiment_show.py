@@ -22,9 +22,9 @@ Shown = Annotated[
 
 @reporting_errors
 def show(ctx: typer.Context, run: Shown, db: Db = None, json: AsJson = False) -> None:
-    """One run: its configuration in short, its iterations, its decisions, what it ended with. Costs in cents.
+    """Show a run: its configuration in short, iterations, decisions and ending. Costs in cents.
 
-    Of a result.json, or its folder: what the run ended with; no database is needed.
+    For a result.json, or its folder, the ending only; no database is needed.
     """
     from labledger.console import print_answer, print_facts, print_json, print_table
 

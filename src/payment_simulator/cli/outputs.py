@@ -1,4 +1,4 @@
-"""Where a command writes what it is told to: checked before anything is computed, for it would cost the run."""
+"""Checks of output paths, before anything is computed: a path that cannot be written would cost the run."""
 
 import os
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def check_place(option: str, path: Path) -> None:
         ConfigError: something else than a file is there, or no directory for it.
     """
     if path.exists() and not path.is_file():
-        raise ConfigError(f"{option}: {path} is no regular file; name another")
+        raise ConfigError(f"{option}: {path} is not a regular file; name another")
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"{option}: there is no directory {path.absolute().parent}")
 
@@ -44,6 +44,6 @@ def check_apart(option: str, path: Path, inputs: Sequence[Path]) -> None:
 
 
 def is_same(one: Path, other: Path) -> bool:
-    """Whether two names are, or would be, those of one file."""
+    """Return True if two paths are, or would be, those of one file."""
     both_there = one.exists() and other.exists()
     return os.path.realpath(one) == os.path.realpath(other) or (both_there and one.samefile(other))

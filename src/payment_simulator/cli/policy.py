@@ -7,7 +7,7 @@ import typer
 
 from labledger.commands import reporting_errors
 
-policy_app = typer.Typer(help="What decision trees may say, and whether one does.", no_args_is_help=True)
+policy_app = typer.Typer(help="Show the fields and actions of decision trees; check a policy.", no_args_is_help=True)
 
 
 @policy_app.command()
@@ -15,7 +15,7 @@ policy_app = typer.Typer(help="What decision trees may say, and whether one does
 def schema(ctx: typer.Context) -> None:
     """Print every field with its unit, every action with its parameters, and every operator."""
     from labledger.console import print_answer, print_table
-    from payment_simulator.policy.fields import (
+    from payment_simulator.policy.fields_and_actions import (
         ACTION_MEANINGS,
         ACTIONS,
         COMMON_FIELDS,
@@ -51,7 +51,7 @@ def schema(ctx: typer.Context) -> None:
 def validate(
     ctx: typer.Context, file: Annotated[Path, typer.Argument(help="A policy in JSON.", show_default=False)]
 ) -> None:
-    """Check a policy; every error is told, with its path inside the tree."""
+    """Check a policy; every error is listed, with its path in the tree."""
     from labledger.console import print_answer
     from payment_simulator.policy.policies import load_policy
 

@@ -1,4 +1,4 @@
-"""How the result of an experiment is shown: as it ends, and later out of its file."""
+"""The result of an experiment as commands print it: at its end, and later from its file."""
 
 import os
 from pathlib import Path
@@ -14,9 +14,9 @@ FILE = "result.json"
 
 
 def result_path(target: str) -> Path | None:
-    """The result.json that `target` names, itself or its folder; None where it names neither.
+    """Return the result.json that `target` names, itself or its folder; None where it names neither.
 
-    Something else under that name is returned too: who reads it is told what it is.
+    Something else under that name is returned too: reading it raises the error.
     """
     path = Path(target)
     if os.path.lexists(path / FILE):
@@ -25,7 +25,7 @@ def result_path(target: str) -> Path | None:
 
 
 def load_result(path: Path) -> "ExperimentResult":
-    """The result at `path`; what there is to say of the file goes to standard error.
+    """Return the result at `path`; warnings of the file go to standard error.
 
     Raises:
         OSError, UnreadableFileError: as `ExperimentResult.from_json`.
@@ -38,7 +38,7 @@ def load_result(path: Path) -> "ExperimentResult":
 
 
 def result_as_json(result: "ExperimentResult") -> str:
-    """The result's document, and where it is saved."""
+    """Return the result's document as JSON text, with its path."""
     from labledger.documents import document_dict
 
     file = None if result.result_file is None else str(result.result_file)

@@ -36,7 +36,7 @@ def run(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Simulate a scenario once, and print what it cost each bank."""
+    """Simulate a scenario once, and print the costs of each bank."""
     import time
 
     from labledger.console import print_json
@@ -82,13 +82,13 @@ def _write(outcome: "Outcome", scenario: "Scenario", events: Path | None, plot: 
 
         write_events(outcome.events(), scenario, events)
     if plot is not None:
-        from payment_simulator.cli.plot import draw
+        from payment_simulator.plotting.run import draw
 
         draw(outcome, scenario, plot)
 
 
 def _check_outputs(events: Path | None, plot: Path | None) -> None:
-    """Before anything is computed: a file that cannot be written would cost the run."""
+    """Check output paths before anything is computed: one that cannot be written would cost the run."""
     from labledger.errors import ConfigError
     from payment_simulator.cli.outputs import check_picture, check_place
 
@@ -102,7 +102,7 @@ def _check_outputs(events: Path | None, plot: Path | None) -> None:
 
 
 def _check_apart(inputs: Sequence[Path], events: Path | None, plot: Path | None) -> None:
-    """No file is written over one that was read, nor over the other."""
+    """Refuse to write over a file that was read, or both outputs to one file."""
     from labledger.errors import ConfigError
     from payment_simulator.cli.outputs import check_apart, is_same
 

@@ -1,4 +1,4 @@
-"""Which database and which run a command reads, and how it says what it found."""
+"""The database and the run that a command reads, and the formats of its tables."""
 
 import os
 from pathlib import Path
@@ -21,7 +21,7 @@ FOLDER = Path("results")
 
 
 def open_database(given: Path | None) -> "ExperimentRepository":
-    """The database that is given, else that of the environment, else the only one in `results`.
+    """Open the database that is given, else that of the environment, else the only one in `results`.
 
     Raises:
         ConfigError: none is given, and there is none or more than one.
@@ -34,7 +34,7 @@ def open_database(given: Path | None) -> "ExperimentRepository":
 
 
 def load_run(target: str, db: Path | None) -> "StoredRun":
-    """The run that is named so.
+    """Return the run that `target` names.
 
     Raises:
         ConfigError, DatabaseError: as `open_database`; there is no such run, or more than one.
@@ -58,20 +58,20 @@ def _only_database() -> Path:
 
 
 def cents(value: int | None) -> str:
-    """Money in a table; nothing where there is none."""
+    """Return an amount as a table shows it; empty for None."""
     return "" if value is None else f"{value:,}"
 
 
 def gap(value: int | None, half_width: int | None) -> str:
-    """A Nash gap in a table, with what it is known to."""
+    """Return a Nash gap as a table shows it, with its half-width."""
     return cents(value) + (f" ± {half_width:,}" if half_width else "")
 
 
 def moment(record: "ExperimentRecord") -> str:
-    """When it began, to the minute."""
+    """Return the start of a run, to the minute."""
     return str(record.started_at)[:16].replace("T", " ")
 
 
 def truth(value: bool | None) -> str:
-    """Yes, no, or not known yet."""
+    """Return yes or no; empty where it is not known yet."""
     return {True: "yes", False: "no", None: ""}[value]

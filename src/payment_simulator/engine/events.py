@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labledger.errors import ConfigError
-from payment_simulator.engine.vocabulary import COSTS, ROW, EventKind, Skipped
+from payment_simulator.engine.vocabulary import COSTS, EventColumn, EventKind, Skipped
 
 if TYPE_CHECKING:
     import pyarrow
@@ -20,7 +20,7 @@ SCHEMA_VERSION = "1.0"
 
 
 def event_table(rows: NDArray[np.int64], arrivals: "Arrivals", agent_ids: Sequence[str]) -> "pyarrow.Table":
-    """The recorded `rows` (see `vocabulary.ROW`) with names in place of numbers; null where a column does not apply.
+    """The recorded `rows` (their columns: `EventColumn`) with names for numbers; null where a column does not apply.
 
     `payment` is the sender's id and the payment's place among the sender's, so it depends on nothing drawn elsewhere.
     `offset` numbers the offsets of a run: all payments of one settle at once, by their net. `priority`, `deadline` (a
@@ -28,7 +28,7 @@ def event_table(rows: NDArray[np.int64], arrivals: "Arrivals", agent_ids: Sequen
     """
     import pyarrow as pa
 
-    column = {name: rows[:, place] for place, name in enumerate(ROW)}
+    column = {column.name: rows[:, column] for column in EventColumn}
     kind, note, payment = column["event"], column["note"], column["payment"]
     arrives, paid = kind == EventKind.Arrival, payment >= 0
     ids = _payment_ids(arrivals, agent_ids)
@@ -97,7 +97,7 @@ def read_arrivals(path: Path, scenario: "Scenario") -> "Arrivals":
     """The payments that arrived in a recorded run, from its event table, as far as the scenario's ticks go.
 
     Raises:
-        ConfigError: the file is no event table, or has banks that the scenario has not.
+        ConfigError: the file is not an event table, or has banks that the scenario does not have.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -110,11 +110,13 @@ def read_arrivals(path: Path, scenario: "Scenario") -> "Arrivals":
         arrived = pq.read_table(path, columns=[*columns], filters=[("event", "==", "Arrival")]).to_pylist()
     except (OSError, pa.ArrowException, KeyError) as error:
         problem = str(error).splitlines()[0]
-        raise ConfigError(f"{path}: no event table of `payment-sim run --events`: {problem}") from error
+        raise ConfigError(f"{path}: not an event table of `payment-sim run --events`: {problem}") from error
     arrived = [row for row in arrived if row["tick"] < scenario.simulation.ticks]
     banks = {name: place for place, name in enumerate(scenario.agent_ids)}
     if strangers := {row[key] for row in arrived for key in ("agent", "counterparty")} - banks.keys():
-        raise ConfigError(f"{path}: {min(strangers)!r} is no bank of the scenario")
+        raise ConfigError(
+            f"{path}: unknown bank {min(strangers)!r}; take the scenario that the events were recorded with"
+        )
     for row in arrived:
         row["agent"], row["counterparty"] = banks[row["agent"]], banks[row["counterparty"]]
     return arrivals_from(scenario, {kept: [row[name] for row in arrived] for name, kept in columns.items()})

@@ -1,4 +1,4 @@
-"""How much may be paid in a run before a sum could pass what an int64 holds: worked out once, in exact numbers."""
+"""Limits on the payments of a run, so that no sum can pass what an int64 holds: worked out once, in exact numbers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 
 from labledger.errors import ConfigError
 from payment_simulator.engine.kernel.lowering import delay_rates, delay_unit
-from payment_simulator.engine.vocabulary import Cost
+from payment_simulator.engine.vocabulary import RATES_PER_DAY, RATES_PER_TICK, Cost
 from payment_simulator.policy.builtin import Policy, Trees
 from payment_simulator.policy.tree import Branch, Node
 from payment_simulator.scenario.arrivals import Arrivals
@@ -18,7 +18,7 @@ from payment_simulator.scenario.scenario_events import CollateralAdjustment
 from payment_simulator.scenario.schema import FixedPenalty, Penalty, RatePenalty, Scenario
 
 LARGEST = 2**63 - 1
-LARGEST_OF_A_KIND = LARGEST_CENTS // len(Cost)
+LARGEST_PER_KIND = LARGEST_CENTS // len(Cost)
 """No kind of cost may pass it, for all kinds are added up."""
 
 MOST_PAYMENTS = 2**40 - 1
@@ -42,7 +42,7 @@ class Limits:
             ConfigError: one could; the message names the rate or the amount to reduce.
             ValueError: they are not of this scenario: a bank or tick that it does not have, a deadline in the past.
         """
-        if len(arrivals) and not _is_of(scenario, arrivals):
+        if len(arrivals) and not _belong_to(scenario, arrivals):
             raise ValueError("these arrivals are not of this scenario")
         value, count = _largest_value(arrivals), int(np.diff(arrivals.bounds).max(initial=0))
         if value > self.value:
@@ -52,7 +52,7 @@ class Limits:
 
 
 def find_limits(scenario: Scenario, policies: Sequence[Policy]) -> Limits:
-    """What a scenario leaves for payments.
+    """The limits on payments that a scenario leaves.
 
     Raises:
         ConfigError: a sum could overflow whatever is paid; the message names the rate or the amount to reduce.
@@ -66,7 +66,7 @@ def find_limits(scenario: Scenario, policies: Sequence[Policy]) -> Limits:
     return Limits(*least, *min(_of_count(scenario, policies), key=itemgetter(0)))
 
 
-def _is_of(scenario: Scenario, arrivals: Arrivals) -> bool:
+def _belong_to(scenario: Scenario, arrivals: Arrivals) -> bool:
     banks = len(scenario.agents)
     lowest = min(arrivals.sender.min(), arrivals.receiver.min(), arrivals.tick.min())
     highest = max(arrivals.sender.max(), arrivals.receiver.max())
@@ -76,7 +76,7 @@ def _is_of(scenario: Scenario, arrivals: Arrivals) -> bool:
 
 
 def _largest_value(arrivals: Arrivals) -> int:
-    """Of the samples, in cents."""
+    """The largest value of all payments of a sample, in cents."""
     amounts = arrivals.amount
     if len(amounts) and int(amounts.max()) * len(amounts) > LARGEST:
         exact_sums = [sum(arrivals.sample(index).amount.tolist()) for index in range(arrivals.samples)]
@@ -88,7 +88,7 @@ def _largest_value(arrivals: Arrivals) -> int:
 def _of_money(scenario: Scenario) -> Iterator[tuple[int, str]]:
     """The most that all money may be, and what to reduce where it is more."""
     rates, ticks = scenario.cost_rates, scenario.simulation.ticks
-    for name in ("liquidity_cost_per_tick_bps", "overdraft_bps_per_tick", "collateral_cost_per_tick_bps"):
+    for name in ("liquidity_cost_per_tick_bps", *RATES_PER_TICK):
         if not (bps := getattr(rates, name)):
             continue
         limit = _largest_amount(exact(bps) / BPS * ticks)
@@ -106,7 +106,8 @@ def _of_payments(scenario: Scenario, policies: Sequence[Policy], money: int) -> 
     if any(isinstance(policy, Trees) for policy in policies):
         yield LARGEST_IN_A_TREE - money, "decision trees count to 2^53 cents only: reduce amounts, balances or credit"
     reduce = "it could overflow: reduce it, give it fewer digits, or reduce amounts"
-    yield _largest_amount(exact(rates.eod_borrowing_bps) / BPS * days), f"cost_rates.eod_borrowing_bps: {reduce}"
+    for name in RATES_PER_DAY:
+        yield _largest_amount(exact(getattr(rates, name)) / BPS * days), f"cost_rates.{name}: {reduce}"
     for name, times in (("deadline_penalty", 1), ("eod_penalty_per_transaction", days)):
         if isinstance(rule := getattr(rates, name), RatePenalty):
             yield _largest_amount(exact(rule.bps_per_event) / BPS * times), f"cost_rates.{name}: {reduce}"
@@ -128,16 +129,16 @@ def _of_count(scenario: Scenario, policies: Sequence[Policy]) -> Iterator[tuple[
     }
     yield MOST_PAYMENTS, "send fewer"
     for name, cents in fixed.items():
-        yield LARGEST_OF_A_KIND // max(cents, 1), f"cost_rates.{name}: it could overflow: reduce it, or send fewer"
+        yield LARGEST_PER_KIND // max(cents, 1), f"cost_rates.{name}: it could overflow: reduce it, or send fewer"
 
 
 def _largest_amount(rate: Fraction) -> int:
     """The most that may be charged a rate in all of a run."""
-    return min(LARGEST_OF_A_KIND * rate.denominator // rate.numerator, LARGEST_CENTS) if rate else LARGEST_CENTS
+    return min(LARGEST_PER_KIND * rate.denominator // rate.numerator, LARGEST_CENTS) if rate else LARGEST_CENTS
 
 
 def splits(node: Node) -> bool:
-    """Whether a tree may split a payment."""
+    """True where a decision tree may split a payment."""
     if isinstance(node, Branch):
         return splits(node.on_true) or splits(node.on_false)
     return node.name == "Split"

@@ -1,4 +1,4 @@
-"""What a simulation found, as arrays; banks are in the order of their ids."""
+"""The outcome of a simulation, as arrays; banks are in the order of their ids."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,14 +18,14 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one run an array has a value a bank, of a batch a row a sample. Money in cents, times in ticks.
+    """Figures of a run, arrays of a value per bank, or of a batch, a row per sample. Money in cents, times in ticks.
 
     `costs` has a column for each of `vocabulary.COSTS`. `arrived` and `settled` count whole payments; `delay_ticks` is
     the sum, over those settled, of the ticks from arrival to settlement. Peaks are over the states on which costs
     accrue: `peak_credit` of the balance below 0, `liquidity_used` of its fall below what the bank began with,
     `peak_queue1` and `peak_queue2` of the number waiting. `final_...` is what the last tick left. Of the whole run are
-    `settled_value`, `lsm_value` (the part that offsets settled), and `policy_faults` (divisions by zero in trees).
-    `rows` are the recorded events, None where none were.
+    `settled_value`, `lsm_value` (the part that offsets settled), and `policy_faults` (divisions by zero in decision
+    trees). `rows` are the recorded events, None where none were.
     """
 
     agent_ids: tuple[str, ...]
@@ -49,7 +49,7 @@ class Outcome:
 
     @property
     def total_cost(self) -> Ints:
-        """Of each bank."""
+        """The sum of all costs per bank, in cents."""
         found: Ints = self.costs.sum(axis=-1)
         return found
 
@@ -60,7 +60,7 @@ class Outcome:
         return int(np.sum(self.lsm_value)) / settled if settled else None
 
     def agents(self) -> dict[str, dict[str, Any]]:
-        """Of one run: each bank's figures by name, plain numbers; None where there is nothing to divide by."""
+        """Each bank's figures in one run by name, plain numbers; None where there is nothing to divide by."""
         return {name: self._agent(number) for number, name in enumerate(self.agent_ids)}
 
     def events(self) -> "pyarrow.Table":

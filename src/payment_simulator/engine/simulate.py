@@ -15,6 +15,7 @@ from payment_simulator.engine.kernel.lowering import CompiledScenario, compile_s
 from payment_simulator.engine.limits import Limits, find_limits
 from payment_simulator.engine.outcome import Ints, Outcome
 from payment_simulator.engine.reference.run import Run
+from payment_simulator.engine.vocabulary import EventColumn
 from payment_simulator.policy.builtin import Policy
 from payment_simulator.policy.policies import policies_of
 from payment_simulator.scenario.arrivals import Arrivals
@@ -24,8 +25,8 @@ Engine = Literal["auto", "reference", "kernel"]
 
 KERNEL = "payment_simulator.engine.kernel.run"
 REFERENCE_WORK = 80_000.0
-"""What this process may have `reference` do before it loads the kernel: about a second's work, see `Run.go`."""
-EVENTS_A_PAYMENT, EVENTS_A_BANK_TICK = 5, 2
+"""The work that this process may give to `reference` before it loads the kernel: about a second, see `Run.go`."""
+EVENTS_PER_PAYMENT, EVENTS_PER_BANK_TICK = 5, 2
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,12 @@ class Prepared:
 
     scenario: Scenario
     policies: tuple[Policy, ...]
-    game: CompiledScenario
+    compiled: CompiledScenario
     limits: Limits
 
 
 def prepare(scenario: Scenario, policies: Sequence[Policy] | None = None) -> Prepared:
-    """What of a simulation does not depend on the arrivals; `policies` None are the scenario's own.
+    """Work out what does not depend on the arrivals; `policies` None are the scenario's own.
 
     Raises:
         ConfigError: a policy is wrong, a sum of money or costs could pass what an int64 holds, or a rate has too many
@@ -58,7 +59,7 @@ def simulate(
     record_events: bool = False,
     engine: Engine = "auto",
 ) -> Outcome:
-    """Run one sample; `policies` (a bank each, in the order of ids) None are the scenario's own.
+    """Run one sample; `policies` (one per bank, in the order of ids) None are the scenario's own.
 
     Raises:
         ConfigError: a policy is wrong, a sum of money or costs could pass what an int64 holds, or the kernel that was
@@ -83,7 +84,7 @@ def simulate_batch(
 ) -> Outcome:
     """Run every sample of `arrivals`, over `threads` cores (None: all that this process may use).
 
-    Each array of the outcome has a row a sample; it is the same on any number of threads.
+    Each array of the outcome has a row per sample; it is the same on any number of threads.
     """
     prepared = _prepared(scenario, policies)
     if arrivals.samples < 1:
@@ -108,16 +109,16 @@ def _prepared(scenario: Scenario | Prepared, policies: Sequence[Policy] | None) 
     return scenario
 
 
-_patience = REFERENCE_WORK
+_work_budget = REFERENCE_WORK
 
 
 def is_slow_here(scenario: Scenario, arrivals: Arrivals) -> bool:
-    """Whether a run is large, and there is no numba to compile it with."""
+    """True where a run is large, and there is no numba to compile the engine with."""
     return not _has_kernel() and _least_work(scenario, arrivals) > REFERENCE_WORK
 
 
 def is_compiling() -> bool:
-    """Whether the kernel is being compiled, which takes some ten seconds, once for each version of it."""
+    """True while the kernel is being compiled, which takes some ten seconds, once for each version of it."""
     loaded = sys.modules.get(KERNEL)
     entries = [getattr(loaded, name) for name in ("run", "run_samples") if hasattr(loaded, name)]
     return any(sum(each.stats.cache_misses.values()) > len(each.signatures) for each in entries)
@@ -132,23 +133,32 @@ def _least_work(scenario: Scenario, arrivals: Arrivals) -> int:
 
 
 def _begins_with_kernel(engine: Engine, prepared: Prepared, arrivals: Arrivals) -> bool:
-    """Whether the kernel runs it from the start: it is asked for, or loaded, or the work is seen to be large."""
+    """True where the kernel runs it from the start: it is asked for, or loaded, or the work is seen to be large."""
     if engine == "kernel" and not _has_kernel():
         raise ConfigError(f"engine: kernel needs numba; run {install_command('payments')}")
     if engine != "auto":
         return engine == "kernel"
-    return _has_kernel() and (KERNEL in sys.modules or _least_work(prepared.scenario, arrivals) > _patience)
+    return _has_kernel() and (KERNEL in sys.modules or _least_work(prepared.scenario, arrivals) > _work_budget)
 
 
 def _by_kernel(prepared: Prepared, arrivals: Arrivals, record: bool) -> Outcome:
     from payment_simulator.engine.kernel import layout, run
 
-    game, table, count = prepared.game, arrivals.table, len(arrivals)
-    room = EVENTS_A_PAYMENT * count + EVENTS_A_BANK_TICK * game.banks * game.ticks + 100 if record else -1
+    compiled, table, count = prepared.compiled, arrivals.table, len(arrivals)
+    room = EVENTS_PER_PAYMENT * count + EVENTS_PER_BANK_TICK * compiled.banks * compiled.ticks + 100 if record else -1
     while True:
-        w = np.empty(_size(game, count, room), dtype=np.int64)
+        w = np.empty(_size(compiled, count, room), dtype=np.int64)
         found = run.run(
-            w, game.template, game.events, game.code, game.numbers.copy(), table, 0, count, game.ticks, room
+            w,
+            compiled.template,
+            compiled.events,
+            compiled.code,
+            compiled.numbers.copy(),
+            table,
+            0,
+            count,
+            compiled.ticks,
+            room,
         )
         if found <= room or not record:
             break
@@ -157,22 +167,32 @@ def _by_kernel(prepared: Prepared, arrivals: Arrivals, record: bool) -> Outcome:
     if record:
         begin = w[layout.ROWS_AT]
         rows = w[begin : begin + found * layout.ROW_WIDTH].reshape(-1, layout.ROW_WIDTH).copy()
-    return _outcome(prepared, w[: _kept(game)].copy(), rows, arrivals)
+    return _outcome(prepared, w[: _kept(compiled)].copy(), rows, arrivals)
 
 
 def _batch_by_kernel(prepared: Prepared, arrivals: Arrivals, threads: int) -> Outcome:
     from payment_simulator.engine.kernel import run
 
-    game, table, samples = prepared.game, arrivals.table, arrivals.samples
-    found = np.empty((samples, _kept(game)), dtype=np.int64)
+    compiled, table, samples = prepared.compiled, arrivals.table, arrivals.samples
+    found = np.empty((samples, _kept(compiled)), dtype=np.int64)
     largest = int(np.diff(arrivals.bounds).max(initial=0))
     edges = np.linspace(0, samples, min(threads, samples) + 1).astype(int).tolist()
 
     def part(begin: int, end: int) -> None:
-        w = np.empty(_size(game, largest, -1), dtype=np.int64)
-        numbers = game.numbers.copy()
+        w = np.empty(_size(compiled, largest, -1), dtype=np.int64)
+        numbers = compiled.numbers.copy()
         run.run_samples(
-            w, game.template, game.events, game.code, numbers, table, arrivals.bounds, begin, end, game.ticks, found
+            w,
+            compiled.template,
+            compiled.events,
+            compiled.code,
+            numbers,
+            table,
+            arrivals.bounds,
+            begin,
+            end,
+            compiled.ticks,
+            found,
         )
 
     if len(edges) == 2:
@@ -183,17 +203,19 @@ def _batch_by_kernel(prepared: Prepared, arrivals: Arrivals, threads: int) -> Ou
     return _outcome(prepared, found, None, arrivals)
 
 
-def _size(game: CompiledScenario, payments: int, room: int) -> int:
+def _size(compiled: CompiledScenario, payments: int, room: int) -> int:
     from payment_simulator.engine.kernel import workspace
 
-    return workspace.workspace_size(len(game.template), game.banks, payments, game.ticks, game.has_pairs, room)
+    return workspace.workspace_size(
+        len(compiled.template), compiled.banks, payments, compiled.ticks, compiled.has_pairs, room
+    )
 
 
-def _kept(game: CompiledScenario) -> int:
+def _kept(compiled: CompiledScenario) -> int:
     """The head and the rows of the banks: what comes of a run."""
     from payment_simulator.engine.kernel import layout
 
-    return int(layout.HEAD + game.banks * layout.BANK_COLUMNS)
+    return int(layout.HEAD + compiled.banks * layout.BANK_COLUMNS)
 
 
 def _outcome(prepared: Prepared, found: Any, rows: Any, arrivals: Arrivals) -> Outcome:
@@ -225,12 +247,12 @@ def _outcome(prepared: Prepared, found: Any, rows: Any, arrivals: Arrivals) -> O
 
 def _by_reference(prepared: Prepared, arrivals: Arrivals, record: bool, engine: Engine) -> Outcome | None:
     """None where it proves to be much work, and the kernel may start over: that gives the same."""
-    global _patience
+    global _work_budget
     scenario = prepared.scenario
     run = Run(scenario, arrivals, prepared.policies, record=record)
     if engine == "auto" and _has_kernel():
-        _patience = run.go(_patience)
-        if _patience < 0:
+        _work_budget = run.go(_work_budget)
+        if _work_budget < 0:
             return None
     else:
         run.go()
@@ -256,7 +278,7 @@ def _by_reference(prepared: Prepared, arrivals: Arrivals, record: bool, engine: 
         lsm_value=np.array(run.lsm_value, dtype=np.int64),
         policy_faults=np.array(run.faults.count, dtype=np.int64),
         engine="reference",
-        rows=np.array(run.rows, dtype=np.int64).reshape(-1, 8) if record else None,
+        rows=np.array(run.rows, dtype=np.int64).reshape(-1, len(EventColumn)) if record else None,
         arrivals=arrivals if record else None,
     )
 

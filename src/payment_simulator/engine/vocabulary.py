@@ -1,17 +1,6 @@
-"""What both engines count and record, by number: kinds of cost, kinds of event, and why an event was skipped."""
+"""Numbers that both engines share: kinds of cost, kinds of event, reasons why an event was skipped."""
 
 from enum import IntEnum
-
-COSTS = (
-    "liquidity",
-    "overdraft",
-    "collateral",
-    "delay",
-    "deadline_penalty",
-    "eod_penalty",
-    "eod_borrowing",
-    "split_friction",
-)
 
 
 class Cost(IntEnum):
@@ -25,6 +14,14 @@ class Cost(IntEnum):
     EOD_PENALTY = 5
     EOD_BORROWING = 6
     SPLIT_FRICTION = 7
+
+
+COSTS = tuple(kind.name.lower() for kind in Cost)
+
+RATES_PER_TICK = ("overdraft_bps_per_tick", "collateral_cost_per_tick_bps")
+"""Rates of `cost_rates` in bps per tick, on money that a bank has or uses."""
+RATES_PER_DAY = ("eod_borrowing_bps",)
+"""Rates of `cost_rates` in bps per day, on payments that are unsettled at its end."""
 
 
 class EventKind(IntEnum):
@@ -53,15 +50,24 @@ class EventKind(IntEnum):
 
 
 class Skipped(IntEnum):
-    """Why a scenario event did nothing."""
+    """Reasons why a scenario event did nothing."""
 
     CREDIT_FLOOR = 0
     CAPACITY = 1
 
 
-ROW = ("tick", "event", "agent", "counterparty", "payment", "piece", "amount", "note")
-"""Columns of a recorded event; -1 where one does not apply.
+class EventColumn(IntEnum):
+    """Columns of a recorded event; -1 where one does not apply.
 
-`payment` is the payment's place in the arrivals, `piece` its place among those of a split. `note` is the kind of cost,
-the new priority, the number of the offset within the run, or why it was skipped.
-"""
+    `payment` is the payment's place in the arrivals, `piece` its place among those of a split. `note` is the kind of
+    cost, the new priority, the number of the offset within the run, or why it was skipped.
+    """
+
+    tick = 0
+    event = 1
+    agent = 2
+    counterparty = 3
+    payment = 4
+    piece = 5
+    amount = 6
+    note = 7

@@ -1,1 +1,1 @@
-"""Experiments: policies proposed, priced and kept, step by step."""
+"""Experiments: policies proposed, evaluated and stored, step by step."""

@@ -1,4 +1,4 @@
-"""What differs between two stored runs, and whether their final costs do."""
+"""Comparison of two stored runs by their final costs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from payment_simulator.experiments.evaluator import Cents, Purpose
 from payment_simulator.experiments.stored_run import StoredRun
 
 WHERE_A_RUN_BEGINS = ("policy", "liquidity_allocation_fraction")
-"""Of a bank: what decides no payment, and may differ between runs that are priced on the same draws."""
+"""Keys of a bank that decide no payment, and may differ between runs that are evaluated on the same draws."""
 
 
 @dataclass(frozen=True)
 class CostDifference:
-    """The second run's final cost less the first's: cents, the mean over the draws that both were priced on."""
+    """The second run's final cost less the first's: cents, the mean over the draws that both were evaluated on."""
 
     mean: float
     low: float
@@ -28,14 +28,14 @@ class CostDifference:
 def final_differences(first: StoredRun, second: StoredRun, margin: float) -> dict[str | None, CostDifference] | None:
     """By bank, and of all together (None), how the final costs of two sampled runs differ.
 
-    Both final profiles are priced again on the draws of their final scores, the same for both: what is left is the
+    Both final profiles are evaluated again on the draws of their final scores, the same for both: what is left is the
     policies' difference, draw by draw. `same` is an interval within `margin`, a share of the first's mean cost;
     `different` is one without 0 in it; neither is `cannot tell`. None where the draws are not the same, or there are
     no final policies.
 
     Raises:
         UnreadableFileError: a run was stored without its scenario.
-        ConfigError: a profile cannot be priced.
+        ConfigError: a profile cannot be evaluated.
     """
     if not _share_draws(first, second):
         return None
@@ -72,8 +72,8 @@ def _payments(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 def _final_costs(run: StoredRun) -> Cents:
     """Cents by draw and bank."""
-    config, resolved = run.setting
-    costs = resolved.pricing(config).costs(run.record.final_policies or {}, Purpose.FINAL)
+    config, setup = run.setting
+    costs = setup.evaluator(config).costs(run.record.final_policies or {}, Purpose.FINAL)
     return np.asarray(costs.sum(axis=-1))
 
 

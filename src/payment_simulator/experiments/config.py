@@ -1,4 +1,4 @@
-"""What an experiment is: a scenario, how policies are priced, who proposes them, and when it ends."""
+"""The configuration of an experiment: its scenario, evaluation, proposer, convergence and output."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ from labledger.yaml_files import (
     read_text,
     read_yaml,
 )
-from payment_simulator.policy.fields import ACTIONS, FIELDS, STATE_PREFIX, TREE_KINDS
+from payment_simulator.policy.fields_and_actions import ACTIONS, FIELDS, STATE_PREFIX, TREE_KINDS
 from payment_simulator.policy.policies import FRACTION
 from payment_simulator.scenario.numbers import Flag, Share
 
@@ -28,7 +28,7 @@ PROVIDERS = ("anthropic", "openai", "google")
 MAX_PROMPT_BYTES = 1_000_000
 KEYS_WAY = "set it in the environment, as OPENAI_API_KEY"
 ALL_REGISTERS = f"{STATE_PREFIX}*"
-"""Among allowed fields: every register."""
+"""The allowed field that stands for every register."""
 
 Mode = Literal["deterministic", "monte_carlo", "bootstrap"]
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f/\\.][^\x00-\x1f\x7f/\\]*$")]
@@ -37,16 +37,16 @@ Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
 class Acceptance(Section):
-    """How sure a saving must be, when it is estimated from samples."""
+    """The confidence that a saving must have, when it is estimated from samples."""
 
     confidence: Annotated[float, Field(ge=0.5, lt=1, strict=True)] = 0.95
 
 
 class Evaluation(Section):
-    """On which payments policies are priced."""
+    """The payments that policies are evaluated on."""
 
     mode: Mode = "deterministic"
-    num_samples: Annotated[Count, Field(description="Draws that a price is the mean over.")] = 1
+    num_samples: Annotated[Count, Field(description="Draws that a cost is the mean over.")] = 1
     ticks: Annotated[Count | None, Field(description="Only the first so many, whole days. Default: all.")] = None
     observed: Annotated[
         str | None, Field(description="bootstrap: the day that is resampled, a file of `run --events`. Default: drawn.")
@@ -66,7 +66,7 @@ class Evaluation(Section):
 
 
 class Convergence(Section):
-    """When the loop ends. A threshold is a share of a bank's cost."""
+    """The conditions that end the loop. A threshold is a share of a bank's cost."""
 
     max_iterations: Count = 25
     stability_threshold: Share = 0.0
@@ -90,7 +90,7 @@ class Llm(Section):
     def _model_has_a_provider(self) -> Self:
         provider, _, name = self.model.partition(":")
         if provider not in PROVIDERS or not name:
-            raise ValueError(f"model: {self.model!r} is no provider:name; the providers are {', '.join(PROVIDERS)}")
+            raise ValueError(f"model: {self.model!r} is not provider:name; the providers are {', '.join(PROVIDERS)}")
         return self
 
     @model_validator(mode="after")
@@ -106,7 +106,7 @@ class Llm(Section):
         if self.base_url is not None and any(mark in self.base_url for mark in "@?#"):
             raise ValueError("base_url: should have no user, key or query: a key comes from the environment alone")
         if self.base_url is not None and not _is_address(self.base_url):
-            raise ValueError("base_url: is no address; write it as http://localhost:8000/v1")
+            raise ValueError("base_url: is not an address; write it as http://localhost:8000/v1")
         return self
 
 
@@ -149,7 +149,7 @@ class AllowedActions(Section):
 
 
 class PolicyConstraints(Section):
-    """What a proposed policy may be made of; what is not given is free."""
+    """The parameters, fields and actions that a proposed policy may have; a list that is not given allows all."""
 
     allowed_parameters: list[AllowedParameter] = Field(default_factory=list)
     allowed_fields: list[str] | None = None
@@ -176,18 +176,18 @@ class PolicyConstraints(Section):
         known = [*FIELDS["payment_tree"], ALL_REGISTERS]
         for index, name in enumerate(self.allowed_fields or ()):
             if name not in known and not name.startswith(STATE_PREFIX):
-                yield ("allowed_fields", index), f"{name!r} is no field{did_you_mean(name, known)}"
+                yield ("allowed_fields", index), f"unknown field {name!r}{did_you_mean(name, known)}"
 
     def _actions(self) -> Iterator[tuple[Location, str]]:
         for kind in TREE_KINDS:
             for index, name in enumerate(getattr(self.allowed_actions, kind) or ()):
                 if name not in ACTIONS[kind]:
                     hint = did_you_mean(name, list(ACTIONS[kind]))
-                    yield ("allowed_actions", kind, index), f"{name!r} is no action of a {kind}{hint}"
+                    yield ("allowed_actions", kind, index), f"unknown action {name!r} of a {kind}{hint}"
 
 
 class Output(Section):
-    """Where results go; without a database nothing is kept."""
+    """The folder and the database of results; without a database no step is stored."""
 
     directory: str | None = None
     database: str | None = None
@@ -225,12 +225,12 @@ class ExperimentConfig(Section):
             raise ValueError("llm: required by proposer: llm")
         names = self.optimized_agents or []
         if len(set(names)) < len(names):
-            raise ValueError("optimized_agents: one stands there twice")
+            raise ValueError("optimized_agents: a bank is listed twice")
         return self
 
     @classmethod
     def from_yaml(cls, path: Path | str) -> "ExperimentConfig":
-        """The experiment in a YAML file; a `system_prompt_file`, relative to its folder, is read in.
+        """Return the experiment in a YAML file; a `system_prompt_file`, relative to its folder, is read in.
 
         Raises:
             ConfigError: a file cannot be read, a key is written in it, or a value is wrong: `file:line: key: problem`,
@@ -255,21 +255,21 @@ class ExperimentConfig(Section):
 
     @property
     def nash_gap(self) -> Literal["every", "final", "off"]:
-        """When the Nash gap is worked out: a search shows it in every iteration unless told otherwise."""
+        """The iterations in which the Nash gap is computed; by default every one for a search, else the final one."""
         return self.evaluation.nash_gap or ("every" if self.proposer == "search" else "final")
 
     def place(self, *location: str | int) -> str:
-        """Where a value was written, as the beginning of a message: `file:line: key: `, or the key alone."""
+        """Return the place of a value, as the beginning of a message: `file:line: key: `, or the key alone."""
         where = "" if self._file is None else f"{self._file.place(location)}: "
         return f"{where}{'.'.join(map(str, location))}: "
 
     def to_dict(self) -> dict[str, Any]:
-        """The whole of it, defaults included, as JSON takes it."""
+        """Return the whole configuration, defaults included, as a dict of JSON values."""
         return self.model_dump(mode="json")
 
 
 def _with_prompt(file: YamlFile) -> dict[str, Any]:
-    """What the file says, the system prompt that it names in the place of its name."""
+    """Return the file's data, with the text of `system_prompt_file` as `system_prompt`."""
     llm = file.data.get("llm")
     if not isinstance(llm, dict) or not isinstance(llm.get("system_prompt_file"), str) or "system_prompt" in llm:
         return file.data

@@ -1,4 +1,4 @@
-"""What policies cost: profiles priced on draws of payments that no other question was asked on."""
+"""Costs of policies: profiles evaluated on draws of payments, each set of draws used for one purpose only."""
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
@@ -11,8 +11,8 @@ from labledger.errors import ConfigError
 from payment_simulator.engine.simulate import prepare, simulate_batch
 from payment_simulator.engine.vocabulary import COSTS
 from payment_simulator.experiments.config import Evaluation
-from payment_simulator.experiments.proposers.protocol import PolicyDocument
 from payment_simulator.policy.builtin import Policy
+from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.policy.policies import read_policy
 from payment_simulator.scenario.arrivals import Arrivals, draw_arrivals, resample_arrivals
 from payment_simulator.scenario.schema import Scenario
@@ -23,7 +23,7 @@ Cents = NDArray[np.int64]
 
 
 class Purpose(IntEnum):
-    """What draws are for; each has streams of its own. EVALUATION, NASH_GAP and FINAL have one set, whatever the
+    """The purposes of draws; each has streams of its own. EVALUATION, NASH_GAP and FINAL have one set, whatever the
     iteration, so that iterations can be compared.
     """
 
@@ -37,8 +37,8 @@ class Purpose(IntEnum):
 DRAWN_ANEW = (Purpose.PROPOSER, Purpose.ACCEPTANCE)
 
 
-class Pricing:
-    """Prices profiles of policies in one scenario."""
+class Evaluator:
+    """Evaluates profiles of policies in one scenario by simulation."""
 
     def __init__(self, scenario: Scenario, evaluation: Evaluation, seed: int, observed: Arrivals | None = None) -> None:
         self.scenario = scenario
@@ -50,10 +50,10 @@ class Pricing:
         self._draws: dict[Purpose, tuple[int, Arrivals]] = {}
 
     def costs(self, profile: Profile, purpose: Purpose, iteration: int = 0) -> Cents:
-        """Cents by sample, bank (in the order of ids) and kind of cost.
+        """Return costs in cents, int64 of shape (samples, banks in the order of ids, kinds of cost).
 
         Raises:
-            ConfigError: a policy is none, or what it could cost passes what is counted exactly.
+            ConfigError: a policy is invalid, or its cost could exceed the range that is counted exactly.
         """
         policies = [_read(profile[name], name) for name in self.scenario.agent_ids]
         found: Cents = simulate_batch(prepare(self.scenario, policies), self._arrivals(purpose, iteration)).costs
@@ -62,20 +62,20 @@ class Pricing:
     def own_costs(
         self, profile: Profile, agent_id: str, policies: Sequence[PolicyDocument], purpose: Purpose, iteration: int = 0
     ) -> Cents:
-        """What each of several policies costs the bank that has it, the others' fixed: cents by policy and sample."""
+        """Return one bank's own cost under each policy, the others' fixed: cents of shape (policies, samples)."""
         bank = self.scenario.agent_ids.index(agent_id)
         each = [self.costs({**profile, agent_id: policy}, purpose, iteration) for policy in policies]
         return np.array([costs[:, bank].sum(axis=-1) for costs in each])
 
     def means(self, costs: Cents) -> dict[str, dict[str, int]]:
-        """Of `costs`, every bank's mean over the draws, by kind, rounded half up."""
+        """Return each bank's mean of `costs` over the draws by kind, in cents, rounded half up."""
         return {
             name: dict(zip(COSTS, (mean_cents(kind) for kind in costs[:, bank].T), strict=True))
             for bank, name in enumerate(self.scenario.agent_ids)
         }
 
     def totals(self, costs: Cents) -> dict[str, int]:
-        """Of `costs`, every bank's mean over the draws, rounded half up."""
+        """Return each bank's mean of `costs` over the draws, in cents, rounded half up."""
         totals = costs.sum(axis=-1)
         return {name: mean_cents(totals[:, bank]) for bank, name in enumerate(self.scenario.agent_ids)}
 
@@ -98,7 +98,7 @@ class Pricing:
 
 
 def mean_cents(values: Cents) -> int:
-    """The mean, rounded half up."""
+    """Return the mean in cents, rounded half up."""
     total, count = int(sum(values.tolist())), len(values)
     return (2 * total + count) // (2 * count)
 

@@ -1,4 +1,4 @@
-"""How far a profile is from an equilibrium: the most that any one bank could still save by itself."""
+"""The Nash gap, a profile's distance from an equilibrium: the most that one bank could still save by itself."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ import numpy as np
 
 from labledger.intervals import mean_interval
 from payment_simulator.experiments.config import AllowedParameter
-from payment_simulator.experiments.evaluator import Cents, Pricing, Profile, Purpose, mean_cents
+from payment_simulator.experiments.evaluator import Cents, Evaluator, Profile, Purpose, mean_cents
 from payment_simulator.experiments.parameters import grid, value_of, with_value
-from payment_simulator.experiments.proposers.protocol import PolicyDocument
+from payment_simulator.policy.documents import PolicyDocument
 
 
 @dataclass(frozen=True, order=True)
@@ -21,27 +21,27 @@ class NashGap:
 
 
 def find_nash_gap(
-    pricing: Pricing, profile: Profile, agents: Sequence[str], parameters: Sequence[AllowedParameter], level: float
+    evaluator: Evaluator, profile: Profile, agents: Sequence[str], parameters: Sequence[AllowedParameter], level: float
 ) -> NashGap | None:
-    """The largest over `agents` of their own cost, less the least of it over a grid, the others' policies fixed.
+    """Return the largest over `agents` of own cost less its least over a grid, the others' policies fixed; cents.
 
     The grid is of 21 values of each parameter, one parameter at a time, and what it is now. When sampled, the best
-    response is chosen on the first half of the draws and priced on the other: chosen and priced on the same it would
-    look better than it is. None where no bank's policy has any of the parameters.
+    response is chosen on the first half of the draws and evaluated on the other: on the same draws it would look better
+    than it is. None where no bank's policy has any of the parameters.
     """
     gaps = []
     for agent_id in agents:
-        others = list(_deviations(pricing, profile, agent_id, parameters))
+        others = list(_deviations(evaluator, profile, agent_id, parameters))
         if others:
-            costs = pricing.own_costs(profile, agent_id, [profile[agent_id], *others], Purpose.NASH_GAP)
-            gaps.append(_gap(costs, level) if pricing.is_sampled else NashGap(int(costs[0, 0] - costs.min()), 0))
+            costs = evaluator.own_costs(profile, agent_id, [profile[agent_id], *others], Purpose.NASH_GAP)
+            gaps.append(_gap(costs, level) if evaluator.is_sampled else NashGap(int(costs[0, 0] - costs.min()), 0))
     return max(gaps, default=None)
 
 
 def _deviations(
-    pricing: Pricing, profile: Profile, agent_id: str, parameters: Sequence[AllowedParameter]
+    evaluator: Evaluator, profile: Profile, agent_id: str, parameters: Sequence[AllowedParameter]
 ) -> Iterator[PolicyDocument]:
-    agent = next(each for each in pricing.scenario.agents if each.id == agent_id)
+    agent = next(each for each in evaluator.scenario.agents if each.id == agent_id)
     for parameter in parameters:
         now = value_of(profile[agent_id], agent, parameter.name)
         if now is not None:

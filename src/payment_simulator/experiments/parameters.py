@@ -1,10 +1,10 @@
-"""The numbers of a policy that may be varied: what they are now, where they may lie, and a policy with others."""
+"""Parameters of a policy: their present values, their ranges, and a policy with other values."""
 
 from collections.abc import Iterator, Mapping
 
 from payment_simulator.experiments.config import AllowedParameter, PolicyConstraints
-from payment_simulator.experiments.proposers.protocol import PolicyDocument
 from payment_simulator.policy.builtin import Trees
+from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.policy.policies import BUILTIN_PARAMETERS, FRACTION, read_policy
 from payment_simulator.scenario.schema import Agent
 
@@ -18,7 +18,7 @@ def declared(constraints: PolicyConstraints) -> list[AllowedParameter]:
 
 
 def grid(parameter: AllowedParameter) -> list[float]:
-    """21 equally spaced values of a parameter's range, or all that are allowed, rising."""
+    """Return 21 equally spaced values of a parameter's range, or all that are allowed, rising."""
     if parameter.allowed_values is not None:
         return sorted(set(parameter.allowed_values))
     low, high = range_of(parameter)
@@ -26,18 +26,18 @@ def grid(parameter: AllowedParameter) -> list[float]:
 
 
 def range_of(parameter: AllowedParameter) -> tuple[float, float]:
-    """The least and the most that it may be."""
+    """Return its least and its greatest value."""
     ends = parameter.allowed_values or [end for end in (parameter.min_value, parameter.max_value) if end is not None]
     return min(ends), max(ends)
 
 
 def fitted(parameter: AllowedParameter, value: float) -> float:
-    """The value that the parameter may have nearest to one of its range: a whole one, or as it is to 12 digits."""
+    """Return the nearest value that the parameter may have: a whole number, or 12 significant digits."""
     return float(round(value)) if parameter.param_type == "int" else float(f"{value:.12g}")
 
 
 def written(policy: PolicyDocument) -> Iterator[tuple[str, str, float]]:
-    """Every number that a policy names: its path, its name, its value; of one named twice the later counts."""
+    """Yield path, name and value of every number in a policy; if a name stands twice, the later counts."""
     inside, own = policy.get("document"), BUILTIN_PARAMETERS.get(str(policy.get("type")), ())
     sections = (
         ("document.parameters.", inside.get("parameters") if isinstance(inside, dict) else None),
@@ -51,7 +51,7 @@ def written(policy: PolicyDocument) -> Iterator[tuple[str, str, float]]:
 
 
 def numbers_of(policy: PolicyDocument, agent: Agent) -> dict[str, float]:
-    """The numbers of a bank's policy, defaults too, the share of its pool that it borrows first; none of no policy."""
+    """Return the numbers of a policy, defaults too, the bank's share of its pool first; empty if it is invalid."""
     read, problems = read_policy(policy)
     if problems:
         return {}
@@ -64,12 +64,12 @@ def numbers_of(policy: PolicyDocument, agent: Agent) -> dict[str, float]:
 
 
 def value_of(policy: PolicyDocument, agent: Agent, name: str) -> float | None:
-    """What a parameter of a bank's policy is now; None where the policy has no such parameter."""
+    """Return the present value of a parameter of a bank's policy; None where the policy has no such parameter."""
     return numbers_of(policy, agent).get(name)
 
 
 def with_value(policy: PolicyDocument, name: str, value: float) -> PolicyDocument:
-    """The policy with another value of a parameter that it has."""
+    """Return the policy with another value of a parameter that it has."""
     number = int(value) if value == int(value) and name != FRACTION else value
     beside = BUILTIN_PARAMETERS.get(str(policy.get("type", "Fifo")), ())
     if name in beside and name in policy:

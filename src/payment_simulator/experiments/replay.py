@@ -1,25 +1,32 @@
-"""Whether a stored run is what the simulator gives: everything in it is worked out again, from the database alone."""
+"""Replay: every figure of a stored run computed again, from the database alone, and compared."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from labledger.errors import ConfigError
 from payment_simulator.experiments.config import ExperimentConfig
-from payment_simulator.experiments.evaluator import Pricing, Purpose, mean_cents
-from payment_simulator.experiments.nash_gap import find_nash_gap
-from payment_simulator.experiments.parameters import declared
+from payment_simulator.experiments.evaluator import Evaluator, Purpose, mean_cents
 from payment_simulator.experiments.persistence import EventRecord, IterationRecord
 from payment_simulator.experiments.runner import ExperimentState
+from payment_simulator.experiments.runner.ending import final_ending, gap_of
 from payment_simulator.experiments.stored_run import VERDICTS, StoredRun
 
 Part = Literal["costs", "policies", "Nash gap", "decisions", "course"]
-GAP = ("nash_gap", "nash_gap_half_width")
+TAKEN_FROM_THE_CLOCK = ("completed_at", "total_duration_seconds")
+FINAL_GAP = ("final_nash_gap", "final_nash_gap_half_width")
+PART_OF_FIELD: dict[str, Part] = {
+    "final_cost": "costs",
+    "final_costs_by_agent": "costs",
+    "final_policies": "policies",
+    **dict.fromkeys(FINAL_GAP, "Nash gap"),
+}
+"""The parts that fields of an ending belong to; all others are of the course."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """A value as it is stored, and as it was found again. `iteration` is None of the run as a whole."""
+    """A value as it is stored, and as it was computed again; `iteration` is None for the run as a whole."""
 
     iteration: int | None
     part: Part
@@ -29,22 +36,22 @@ class Check:
 
     @property
     def is_same(self) -> bool:
-        """Whether it is as it was stored."""
+        """True if both are equal."""
         return bool(self.stored == self.found)
 
 
 def replay(run: StoredRun) -> Iterator[Check]:
-    """Every stored value that can be worked out again, as it is done.
+    """Yield each stored value with the value computed again.
 
     The profile of the first iteration is the scenario's own; those that follow, and the final one, are what the
-    decisions that are stored make of it. It is what is priced, on the draws that were used.
+    stored decisions make of it. They are evaluated on the draws that were used.
 
     Raises:
         UnreadableFileError: what is stored cannot be run at all.
     """
-    config, resolved = run.setting
-    replayed = _Replay(run, config, resolved.pricing(config))
-    state = ExperimentState.of_start(config, resolved)
+    config, setup = run.setting
+    replayed = _Replay(run, config, setup.evaluator(config))
+    state = ExperimentState.of_start(config, setup)
     numbers = [iteration.iteration_number for iteration in run.iterations]
     yield Check(None, "course", "experiment_name", run.record.experiment_name, config.name)
     yield Check(None, "course", "iterations", numbers, list(range(1, len(numbers) + 1)))
@@ -61,65 +68,48 @@ def replay(run: StoredRun) -> Iterator[Check]:
 class _Replay:
     run: StoredRun
     config: ExperimentConfig
-    pricing: Pricing
+    evaluator: Evaluator
 
     def iteration(self, iteration: IterationRecord, state: ExperimentState) -> Iterator[Check]:
         number = iteration.iteration_number
         yield Check(number, "policies", "policies", iteration.policies, dict(state.policies))
-        costs = self.pricing.costs(state.policies, Purpose.EVALUATION)
-        totals = self.pricing.totals(costs)
+        costs = self.evaluator.costs(state.policies, Purpose.EVALUATION)
+        totals = self.evaluator.totals(costs)
         yield Check(number, "costs", "per_agent_costs", iteration.per_agent_costs, totals)
         yield Check(number, "costs", "total_cost", iteration.total_cost, sum(totals.values()))
         if self.config.nash_gap == "every" or iteration.nash_gap is not None:
-            stored = (iteration.nash_gap, iteration.nash_gap_half_width)
-            yield from self._gap(number, GAP, stored, state)
+            gap = gap_of(self.config, self.evaluator, state)
+            yield Check(number, "Nash gap", "nash_gap", iteration.nash_gap, gap.cents if gap else None)
+            found = gap.half_width if gap else None
+            yield Check(number, "Nash gap", "nash_gap_half_width", iteration.nash_gap_half_width, found)
         state.begin(number)
         for event in self.run.events_of(number):
             if event.event_type == "evaluation":
                 stored_costs = event.event_data.get("costs")
-                yield Check(number, "costs", "costs by kind", stored_costs, self.pricing.means(costs))
+                yield Check(number, "costs", "costs by kind", stored_costs, self.evaluator.means(costs))
             yield from self._decision(event, state)
             state.note(event.event_type, event.event_data)
 
     def ending(self, state: ExperimentState) -> Iterator[Check]:
-        """What a completed run has, whatever its row says of its status."""
+        """Yield the checks of the ending, if the run is completed by its events, whatever its row says."""
         record = self.run.record
         if not any(event.event_type == "experiment_completed" for event in self.run.events):
             yield Check(None, "course", "status", record.status, record.status.replace("completed", "not completed"))
             return
-        converged = state.is_stable(self.config.convergence.stability_window)
-        costs = self.pricing.totals(self.pricing.costs(state.policies, Purpose.FINAL))
-        found: list[tuple[Part, str, Any]] = [
-            ("course", "status", "completed"),
-            ("course", "num_iterations", len(self.run.iterations)),
-            ("course", "converged", converged),
-            ("course", "convergence_reason", "stability" if converged else "max_iterations"),
-            ("policies", "final_policies", dict(state.policies)),
-            ("costs", "final_costs_by_agent", costs),
-            ("costs", "final_cost", sum(costs.values())),
-        ]
-        for part, name, value in found:
-            yield Check(None, part, name, getattr(record, name), value)
-        names = [f"final_{name}" for name in GAP]
-        if self.config.nash_gap != "off" or record.final_nash_gap is not None:
-            stored = (record.final_nash_gap, record.final_nash_gap_half_width)
-            yield from self._gap(None, names, stored, state)
-
-    def _gap(
-        self, number: int | None, names: Sequence[str], stored: tuple[Any, Any], state: ExperimentState
-    ) -> Iterator[Check]:
-        level = self.config.evaluation.acceptance.confidence
-        parameters = declared(self.config.policy_constraints)
-        gap = find_nash_gap(self.pricing, state.policies, state.optimized, parameters, level)
-        found = (gap.cents, gap.half_width) if gap else (None, None)
-        for each in zip(names, stored, found, strict=True):
-            yield Check(number, "Nash gap", *each)
+        yield Check(None, "course", "status", record.status, "completed")
+        with_gap = self.config.nash_gap != "off" or record.final_nash_gap is not None
+        found = final_ending(self.config, self.evaluator, state, with_gap=with_gap)
+        for field in fields(found):
+            if field.name in TAKEN_FROM_THE_CLOCK or (field.name in FINAL_GAP and not with_gap):
+                continue
+            part = PART_OF_FIELD.get(field.name, "course")
+            yield Check(None, part, field.name, getattr(record, field.name), getattr(found, field.name))
 
     def _decision(self, event: EventRecord, state: ExperimentState) -> Iterator[Check]:
         data = event.event_data
         if event.event_type not in VERDICTS or data["old_cost"] is None:
             return
         agent_id, policies = data["agent_id"], [state.policies[data["agent_id"]], data["policy"]]
-        costs = self.pricing.own_costs(state.policies, agent_id, policies, Purpose.ACCEPTANCE, event.iteration)
+        costs = self.evaluator.own_costs(state.policies, agent_id, policies, Purpose.ACCEPTANCE, event.iteration)
         stored, found = [data["old_cost"], data["new_cost"]], [mean_cents(each) for each in costs]
         yield Check(event.iteration, "decisions", f"decision of {agent_id}", stored, found)

@@ -1,10 +1,11 @@
-"""What an experiment found, and the file that holds it."""
+"""The result of an experiment, and the file that holds it."""
 
 import re
 import warnings
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, JsonValue
 
@@ -12,6 +13,7 @@ from labledger.documents import Document, check_seal, dump_document, read_docume
 from labledger.files import claimed_directory, write_durably
 from labledger.regular_files import behind_link, read_regular
 from labledger.schema_versions import Known, SchemaVersionWarning, version_warning
+from payment_simulator.experiments.persistence.records import Ending
 from payment_simulator.policy.tree import MAX_DEPTH
 
 RESULT_VERSION = "1.0"
@@ -20,7 +22,7 @@ RERUN_COMMAND = "payment-sim experiment run CONFIG"
 
 
 class ExperimentResult(Document):
-    """The outcome of a run: the profile after its last decision, priced on draws that nothing was decided on. Cents.
+    """The outcome of a run: the profile after its last decision, evaluated on draws that no decision has used. Cents.
 
     A file that lacks a field gives None for it.
     """
@@ -46,7 +48,7 @@ class ExperimentResult(Document):
     final_costs_by_agent: dict[str, int] = Field(default_factory=dict)
     """Cents of each bank."""
     final_policies: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
-    """The policy of each bank, as a scenario says it."""
+    """The policy of each bank, as a scenario has it."""
     final_nash_gap: int | None
     """Cents that one bank could still save alone, at most; None if not asked for, or if no policy can be varied."""
     final_nash_gap_half_width: int | None
@@ -56,7 +58,14 @@ class ExperimentResult(Document):
     config: dict[str, JsonValue] = Field(default_factory=dict)
     """The whole configuration; keys of a model's server are never in it."""
     result_file: Path | None = Field(default=None, exclude=True)
-    """Where it is saved, None where it is not; the file itself does not say."""
+    """The path of its file, None where it is not saved; not in the file itself."""
+
+    @classmethod
+    def from_ending(cls, ending: Ending, experiment_id: str, name: str, config: dict[str, Any]) -> Self:
+        """Return the result of a run that ended so; it has every field of an ending but the moment."""
+        found = {name: value for name, value in asdict(ending).items() if name != "completed_at"}
+        found["final_costs"] = found.pop("final_cost")
+        return cls(experiment_id=experiment_id, experiment_name=name, config=config, **found)
 
     def save(self, output_dir: Path) -> Path:
         """Save to a new folder in `output_dir`, durably, and return the path of its result.json.

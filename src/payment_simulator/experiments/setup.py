@@ -1,4 +1,4 @@
-"""What an experiment runs on: its scenario, files inlined, and the day that it observed."""
+"""The setup of an experiment: its scenario, files inlined, and the day that it observed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +8,8 @@ from labledger.errors import ConfigError
 from labledger.yaml_files import Location, did_you_mean
 from payment_simulator.engine.events import read_arrivals
 from payment_simulator.experiments.config import ExperimentConfig
-from payment_simulator.experiments.evaluator import Pricing
-from payment_simulator.experiments.proposers.protocol import PolicyDocument
+from payment_simulator.experiments.evaluator import Evaluator
+from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.policy.policies import policies_of
 from payment_simulator.scenario.arrivals import COLUMNS, Arrivals, arrivals_from
 from payment_simulator.scenario.loader import read_scenario
@@ -17,14 +17,14 @@ from payment_simulator.scenario.schema import Scenario
 
 
 @dataclass(frozen=True)
-class Resolved:
-    """All that pricing needs beside the configuration. Nothing of it is in another file any more."""
+class ExperimentSetup:
+    """The inputs of an evaluation beside the configuration; none of it is in another file any more."""
 
     scenario: Scenario
     observed: Arrivals | None
 
     @classmethod
-    def load(cls, config: ExperimentConfig, config_dir: Path | None = None) -> "Resolved":
+    def load(cls, config: ExperimentConfig, config_dir: Path | None = None) -> "ExperimentSetup":
         """Read what `config` names: its paths are relative to `config_dir`, else to its own file, else to the folder.
 
         Raises:
@@ -42,47 +42,47 @@ class Resolved:
         return cls(scenario, None if observed is None else read_arrivals(folder / observed, scenario))
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "Resolved":
-        """What `to_dict` gave."""
+    def from_dict(cls, data: dict[str, Any]) -> "ExperimentSetup":
+        """Return the setup that `to_dict` wrote."""
         scenario, observed = Scenario.model_validate(data["scenario"]), data["observed"]
         return cls(scenario, None if observed is None else arrivals_from(scenario, observed))
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """Return the setup as a dict of JSON values."""
         observed = None
         if self.observed is not None:
             observed = {name: getattr(self.observed, name).tolist() for name in COLUMNS}
         return {"scenario": self.scenario.model_dump(mode="json"), "observed": observed}
 
-    def pricing(self, config: ExperimentConfig) -> Pricing:
-        """Prices profiles as the experiment does."""
-        return Pricing(self.scenario, config.evaluation, config.master_seed, self.observed)
+    def evaluator(self, config: ExperimentConfig) -> Evaluator:
+        """Return the evaluator of the experiment."""
+        return Evaluator(self.scenario, config.evaluation, config.master_seed, self.observed)
 
     def profile(self) -> dict[str, PolicyDocument]:
-        """The scenario's own policies, by bank."""
+        """Return the scenario's own policies, by bank."""
         return {agent.id: dict(agent.policy) or {"type": "Fifo"} for agent in self.scenario.agents_by_id()}
 
     def optimized(self, config: ExperimentConfig) -> list[str]:
-        """The banks whose policies are proposed, in the order in which they decide."""
+        """Return the banks whose policies are proposed, in the order in which they decide."""
         return list(config.optimized_agents or self.scenario.agent_ids)
 
 
 def first_ticks(scenario: Scenario, config: ExperimentConfig) -> Scenario:
-    """The scenario's first `evaluation.ticks`, without the events that come after them.
+    """Return the scenario's first `evaluation.ticks`, without the events that come after them.
 
     Raises:
-        ConfigError: they are no whole days, or more than the scenario has.
+        ConfigError: the ticks are not whole days, or more than the scenario has.
     """
-    wanted, a_day = config.evaluation.ticks, scenario.simulation.ticks_per_day
+    wanted, per_day = config.evaluation.ticks, scenario.simulation.ticks_per_day
     if wanted is None or wanted == scenario.simulation.ticks:
         return scenario
     here = config.place("evaluation", "ticks")
     if wanted > scenario.simulation.ticks:
         raise ConfigError(f"{here}{wanted} is more than the {scenario.simulation.ticks} of the scenario")
-    if wanted % a_day:
-        raise ConfigError(f"{here}{wanted} is no whole number of days, which have {a_day} ticks")
+    if wanted % per_day:
+        raise ConfigError(f"{here}{wanted} is not a multiple of {per_day}, the ticks per day")
     data = scenario.model_dump(mode="json")
-    data["simulation"]["num_days"] = wanted // a_day
+    data["simulation"]["num_days"] = wanted // per_day
     kept = zip(scenario.scenario_events, data["scenario_events"], strict=True)
     data["scenario_events"] = [written for event, written in kept if event.schedule.ticks(wanted)]
     return Scenario.model_validate(data)
@@ -94,7 +94,7 @@ def _check_names(config: ExperimentConfig, scenario: Scenario) -> None:
     named: list[tuple[Location, str]] = [(("optimized_agents", place), name) for place, name in enumerate(agents)]
     named += [(("prompt_customization", name), name) for name in config.prompt_customization if name != "all"]
     wrong = [
-        f"{config.place(*location)}{name!r} is no bank of the scenario{did_you_mean(name, known)}"
+        f"{config.place(*location)}unknown bank {name!r}{did_you_mean(name, known)}"
         for location, name in named
         if name not in known
     ]

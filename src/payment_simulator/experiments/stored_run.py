@@ -1,4 +1,4 @@
-"""A run as a database holds it, read: what was done, decided and found."""
+"""A run read from a database: its record, iterations, decisions and events."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from payment_simulator.experiments.persistence import (
     ExperimentRepository,
     IterationRecord,
 )
-from payment_simulator.experiments.proposers.protocol import PolicyDocument
 from payment_simulator.experiments.runner.state import by_iteration, tokens_of
-from payment_simulator.experiments.setup import Resolved
+from payment_simulator.experiments.setup import ExperimentSetup
+from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.policy.policies import read_policy
 
 LATEST = "latest"
@@ -29,7 +29,7 @@ VERDICTS = {"policy_accepted": True, "policy_rejected": False}
 
 @dataclass(frozen=True)
 class Decision:
-    """What was proposed for a bank, and what came of it. Costs are its own, in cents, None where it was not priced.
+    """A proposal for a bank, and the verdict. Costs are its own, in cents, None where it was not evaluated.
 
     `policy` is None of an answer that was no policy.
     """
@@ -88,44 +88,44 @@ class StoredRun:
 
     @property
     def tokens(self) -> int:
-        """What its models were paid for."""
+        """The tokens of its models, prompt and completion."""
         return sum(tokens_of(event.event_data) for event in self.events if event.event_type == "llm_interaction")
 
     @cached_property
-    def setting(self) -> tuple[ExperimentConfig, Resolved]:
-        """What it ran with, from the database alone.
+    def setting(self) -> tuple[ExperimentConfig, ExperimentSetup]:
+        """Its configuration and setup, from the database alone.
 
         Raises:
-            UnreadableFileError: it was stored without, or what is stored is none.
+            UnreadableFileError: it was stored without them, or they are invalid.
         """
         try:
             config = ExperimentConfig.model_validate(self.record.config)
-            return config, Resolved.from_dict(self.record.scenario or {})
+            return config, ExperimentSetup.from_dict(self.record.scenario or {})
         except ValidationError as error:
             found = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:3])
-            raise self.unreadable(f"its configuration or scenario is none: {found}") from error
+            raise self.unreadable(f"its configuration or scenario is invalid: {found}") from error
         except (KeyError, TypeError, ValueError, ConfigError) as error:
-            reason = "is not stored" if self.record.scenario is None else f"is none: {error!r}"
+            reason = "is not stored" if self.record.scenario is None else f"is invalid: {error!r}"
             raise self.unreadable(f"its scenario {reason}") from error
 
     def unreadable(self, problem: str) -> UnreadableFileError:
-        """The error of whoever finds that it cannot be used."""
+        """Return the error of a run that cannot be used."""
         return UnreadableFileError(f"{self.record.experiment_id}: {problem}")
 
     def parameters(self, agent_id: str, policy: PolicyDocument) -> dict[str, float]:
-        """The numbers of a bank's policy, the share of its pool that it borrows first.
+        """Return the numbers of a bank's policy, the share of its pool that it borrows first.
 
         Raises:
-            UnreadableFileError: as `setting`, or the policy is none.
+            UnreadableFileError: as `setting`, or the policy is invalid.
         """
         if problems := read_policy(policy)[1]:
             problem = ": ".join(filter(None, problems[0]))
-            raise self.unreadable(f"a policy of {agent_id} is none: {problem}; `replay` tells which")
+            raise self.unreadable(f"a policy of {agent_id} is invalid: {problem}; `replay` shows which one")
         return numbers_of(policy, next(each for each in self.setting[1].scenario.agents if each.id == agent_id))
 
 
 def policy_text(policy: PolicyDocument) -> str:
-    """A policy in a few words: its kind and its numbers, not its trees."""
+    """Return a policy in a few words: its kind and its numbers, not its trees."""
     inside = policy.get("document", policy)
     kind = policy.get("type", "FromJson" if "version" in inside else "Fifo")
     name = [str(inside["policy_id"])] if "policy_id" in inside else []

@@ -1,1 +1,1 @@
-"""When a bank pays: built-in policies, and decision trees."""
+"""Policies by which banks decide when to pay: built-in ones, and decision trees."""

@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Policy:
-    """How a bank decides. `fraction` is the share of its pool that it borrows; None leaves that to the bank."""
+    """The policy of a bank. `fraction` is the share of its pool that it borrows; None leaves that to the bank."""
 
     fraction: Fraction | None = None
 
@@ -34,7 +34,7 @@ class LiquidityAware(Policy):
 
 @dataclass(frozen=True)
 class Trees(Policy):
-    """Decides by trees, nodes of `policy.tree`; a tree that is None does nothing."""
+    """Decides by decision trees, nodes of `policy.tree`; a tree that is None does nothing."""
 
     payment_tree: Any = None
     bank_tree: Any = None

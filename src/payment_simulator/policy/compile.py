@@ -1,4 +1,4 @@
-"""From trees to a program for a stack machine: numbers in arrays, which compiled code can run.
+"""Compiling of decision trees to a program for a stack machine: numbers in arrays, which compiled code can run.
 
 An instruction is an operation and an argument. Conditions leave 1 or 0; `and` and `or` jump past what is not asked.
 """
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from payment_simulator.policy.builtin import Trees
-from payment_simulator.policy.fields import ACTIONS, FIELD_NUMBERS, TREE_KINDS, TreeKind
+from payment_simulator.policy.fields_and_actions import FIELD_NUMBERS, TREE_KINDS, ActionKind
 from payment_simulator.policy.tree import Branch, Compute, Constant, Expression, FieldValue, Node
 
 
 class Op(IntEnum):
-    """What an instruction does with the stack; see `engine.machine`."""
+    """Operations on the stack; `engine.kernel.policy_vm` carries them out."""
 
     CONSTANT = 0
     FIELD = 1
@@ -80,7 +80,7 @@ class Program:
             tree: Node | None = getattr(policy, kind)
             starts.append(-1 if tree is None else len(self.code))
             if tree is not None:
-                writer.node(tree, kind)
+                writer.node(tree)
         return (starts[0], starts[1], starts[2])
 
 
@@ -89,19 +89,19 @@ class _Writer:
     program: Program
     names: dict[str, int] = field(default_factory=dict)
 
-    def node(self, node: Node, kind: TreeKind) -> None:
+    def node(self, node: Node) -> None:
         if isinstance(node, Branch):
             self.expression(node.condition)
             to_false = self._emit(Op.JUMP_IF_FALSE)
-            self.node(node.on_true, kind)
+            self.node(node.on_true)
             self._land([to_false])
-            self.node(node.on_false, kind)
+            self.node(node.on_false)
             return
         for argument in node.arguments:
             self.expression(argument)
         if node.key is not None:
             self._emit(Op.CONSTANT, self._constant(self._register(node.key)))
-        self._emit(Op.ACT, list(ACTIONS[kind]).index(node.name))
+        self._emit(Op.ACT, ActionKind[node.name])
 
     def expression(self, expression: Expression) -> None:
         if isinstance(expression, Constant):
@@ -149,7 +149,7 @@ class _Writer:
         return len(self.program.code) - 1
 
     def _land(self, jumps: Sequence[int]) -> None:
-        """Let `jumps` lead here."""
+        """Make `jumps` lead here."""
         for place in jumps:
             self.program.code[place] = (self.program.code[place][0], len(self.program.code))
 

@@ -1,17 +1,20 @@
-"""A `Policy` that was built in Python, as a document."""
+"""Policies as documents, and a `Policy` that was built in Python as one."""
 
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 from payment_simulator.policy.builtin import Deadline, Fifo, LiquidityAware, Policy, Trees
-from payment_simulator.policy.fields import ACTIONS, COMPARISONS, MANY_SIDED, ONE_SIDED, TREE_KINDS
+from payment_simulator.policy.fields_and_actions import ACTIONS, COMPARISONS, MANY_SIDED, ONE_SIDED, TREE_KINDS
 from payment_simulator.policy.policies import BUILTIN_PARAMETERS, FRACTION
 from payment_simulator.policy.tree import LARGEST_NUMBER, MAX_DEPTH, Action, Branch, Compute, Constant, FieldValue
 
+PolicyDocument = dict[str, Any]
+"""A policy as a scenario writes it: `{type: Fifo, parameters: {…}}`, or a document of decision trees."""
+
 
 def document_of(policy: Policy) -> Any:
-    """What a scenario would say for it."""
+    """The document of `policy`, as a scenario would write it; what is no policy comes back as it is."""
     parameters = {} if policy.fraction is None else {"parameters": {FRACTION: _number(policy.fraction)}}
     if isinstance(policy, Trees):
         found = {kind: getattr(policy, kind) for kind in TREE_KINDS}

@@ -1,4 +1,4 @@
-"""From what a scenario or a proposer says of a policy to one that can be run, with every error at once."""
+"""Reading of policies, as a scenario or a proposer writes them, with every error at once."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from labledger.errors import ConfigError
 from labledger.yaml_files import did_you_mean
 from payment_simulator.policy.builtin import Deadline, Fifo, LiquidityAware, Policy, Trees
-from payment_simulator.policy.fields import TREE_KINDS
+from payment_simulator.policy.fields_and_actions import TREE_KINDS
 from payment_simulator.policy.tree import LARGEST_NUMBER, TreeReader
 from payment_simulator.scenario.loader import LoadedScenario, location_of, read_policy_file
 from payment_simulator.scenario.numbers import exact
@@ -21,7 +21,7 @@ BUILTIN_PARAMETERS = {
 }
 DOCUMENT_KEYS = ("version", "policy_id", "description", "parameters", *TREE_KINDS)
 DOCUMENT = "document."
-"""Where the document stands in a policy that has it under a key of its own."""
+"""The path of the document in a policy that has it under a key of its own."""
 HEAD_TYPES = (
     ("version", (str, int, float), "text or a number"),
     ("policy_id", (str,), "text"),
@@ -43,13 +43,13 @@ def policies_of(source: Scenario | LoadedScenario) -> list[Policy]:
     found = {}
     for index, agent in enumerate(loaded.scenario.agents):
         found[agent.id], problems = read_policy(agent.policy)
-        lines += [_told(loaded, index, path, text) for path, text in problems]
+        lines += [_format_problem(loaded, index, path, text) for path, text in problems]
     if lines:
         raise ConfigError("\n".join(lines))
     return [found[name] for name in loaded.scenario.agent_ids]
 
 
-def _told(loaded: LoadedScenario, index: int, path: str, text: str) -> str:
+def _format_problem(loaded: LoadedScenario, index: int, path: str, text: str) -> str:
     inside = [f"policy.{path}".rstrip(".")]
     where = loaded.place(("agents", index, *location_of(inside[0])))
     if index in loaded.policy_files and f"{path}.".startswith(DOCUMENT):
@@ -61,7 +61,8 @@ def load_policy(path: Path | str) -> Policy:
     """Return the policy in a JSON file.
 
     Raises:
-        ConfigError: it cannot be read, a key is written in it, or every error in it: `file: path inside: problem`, a line each.
+        ConfigError: it cannot be read, a key is written in it, or every error in it: `file: path inside: problem`, a
+            line each.
     """
     policy, problems = read_policy(read_policy_file(Path(path)))
     if problems:
@@ -70,14 +71,16 @@ def load_policy(path: Path | str) -> Policy:
 
 
 def read_policy(data: Any) -> tuple[Policy, Problems]:
-    """The policy that `data` says, and what is wrong with it, each with its path inside; Fifo of what is wrong."""
+    """The policy that `data` describes, and every problem with its path inside; Fifo where there is a problem."""
     if not isinstance(data, Mapping):
         return Fifo(), [("", f"should be a section with keys, found {type(data).__name__}")]
     kind = data.get("type", "Fifo" if not any(key in data for key in DOCUMENT_KEYS[:2] + TREE_KINDS) else "FromJson")
     if kind == "FromJson":
         return _from_document(data)
     if not isinstance(kind, str) or kind not in BUILTIN_PARAMETERS:
-        return Fifo(), [("type", f"{kind!r} is not known{did_you_mean(str(kind), [*BUILTIN_PARAMETERS, 'FromJson'])}")]
+        return Fifo(), [
+            ("type", f"unknown policy {kind!r}{did_you_mean(str(kind), [*BUILTIN_PARAMETERS, 'FromJson'])}")
+        ]
     return _builtin(str(kind), data)
 
 
@@ -102,7 +105,7 @@ def _builtin(kind: str, data: Mapping[str, Any]) -> tuple[Policy, Problems]:
 
 
 def _from_document(data: Mapping[str, Any]) -> tuple[Policy, Problems]:
-    """A document of trees, as it stands or under `document`; `parameters` beside it stand over its own."""
+    """A document of trees, as it stands or under `document`; `parameters` beside it override its own."""
     inside, over, prefix = data, {}, ""
     problems: Problems = []
     if "document" in data:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from labledger.yaml_files import did_you_mean
-from payment_simulator.policy.fields import (
+from payment_simulator.policy.fields_and_actions import (
     ACTIONS,
     COMPARISONS,
     FIELDS,
@@ -76,7 +76,7 @@ Node = Action | Branch
 
 @dataclass
 class Faults:
-    """How many divisions by zero there were."""
+    """A count of divisions by zero."""
 
     count: int = 0
 
@@ -170,14 +170,14 @@ class TreeReader:
         """A node and all below it; where it is wrong, something harmless in its place."""
         harmless = Action(next(iter(ACTIONS[self.kind])))
         if depth > MAX_DEPTH:
-            self._say(path, f"deeper than {MAX_DEPTH}")
+            self._add_problem(path, f"deeper than {MAX_DEPTH}")
             return harmless
         found = self._section(data, path)
         if found is None:
             return harmless
         kind = found.get("type")
         if not isinstance(found.get("node_id", ""), str):
-            self._say(f"{path}.node_id", f"should be text, found {_shown(found['node_id'])}")
+            self._add_problem(f"{path}.node_id", f"should be text, found {_shown(found['node_id'])}")
         if kind == "condition":
             self._only(found, ("type", "node_id", "condition", "on_true", "on_false"), path)
             return Branch(
@@ -187,7 +187,7 @@ class TreeReader:
             )
         if kind == "action":
             return self._action(found, path, depth, harmless)
-        self._say(f"{path}.type", f"should be condition or action, found {_shown(kind)}")
+        self._add_problem(f"{path}.type", f"should be condition or action, found {_shown(kind)}")
         self._beside(found, path, depth)
         return harmless
 
@@ -215,7 +215,7 @@ class TreeReader:
         if found is None or not self._shallow(path, depth):
             return _ZERO
         if len(found) != 1 or next(iter(found)) not in ("field", "param", "value", "compute"):
-            self._say(path, "should have one of field, param, value, compute")
+            self._add_problem(path, "should have one of field, param, value, compute")
             return _ZERO
         ((key, inside),) = found.items()
         here = f"{path}.{key}"
@@ -227,8 +227,9 @@ class TreeReader:
         if isinstance(inside, str) and (inside in known or (key == "field" and _is_register(inside))):
             return FieldValue(inside) if key == "field" else Constant(float(self.parameters[inside]))
         hint = did_you_mean(str(inside), known)
-        what = f"field of a {self.kind}" if key == "field" else "parameter of this policy"
-        self._say(here, f"{_shown(inside)} is no {what}{hint}")
+        shown = _shown(inside)
+        what = f"field {shown} of a {self.kind}" if key == "field" else f"parameter {shown} of this policy"
+        self._add_problem(here, f"unknown {what}{hint}")
         return _ZERO
 
     def _compute(self, data: Any, path: str, depth: int) -> Expression:
@@ -250,12 +251,14 @@ class TreeReader:
     def _no_operator(self, found: Mapping[str, Any], path: str, depth: int, known: list[str]) -> Expression:
         op = found.get("op")
         hint = did_you_mean(str(op), known)
-        self._say(f"{path}.op", f"{_shown(op)} is not known{hint}" if "op" in found else "required, and missing")
+        self._add_problem(
+            f"{path}.op", f"unknown operation {_shown(op)}{hint}" if "op" in found else "required, and missing"
+        )
         self._beside(found, path, depth)
         return _ZERO
 
     def _beside(self, found: Mapping[str, Any], path: str, depth: int) -> None:
-        """Read what stands beside a word that is not known, for its errors alone."""
+        """Read what stands beside an unknown word, for its errors alone."""
         readers: dict[str, Any] = {"on_true": self.node, "on_false": self.node, "condition": self.condition}
         readers |= dict.fromkeys(("left", "right", "value", "min", "max"), self.value)
         for name, read in readers.items():
@@ -276,7 +279,7 @@ class TreeReader:
         section = self._section(found.get("parameters", {}), here)
         if not isinstance(name, str) or name not in known:
             hint = did_you_mean(str(name), list(known))
-            self._say(f"{path}.action", f"{_shown(name)} is no action of a {self.kind}{hint}")
+            self._add_problem(f"{path}.action", f"unknown action {_shown(name)} of a {self.kind}{hint}")
             for each, value in (section or {}).items():
                 if each != "key":
                     self.value(value, f"{here}.{each}", depth + 1)
@@ -289,19 +292,19 @@ class TreeReader:
         arguments = tuple(self._required(section, each, here, self.value, depth) for each in names)
         pieces = arguments[0] if name == "Split" else _ZERO
         if isinstance(pieces, Constant) and pieces.value > MAX_PIECES:
-            self._say(f"{here}.num_splits", f"should be at most {MAX_PIECES:,}, found {pieces.value:,.0f}")
+            self._add_problem(f"{here}.num_splits", f"should be at most {MAX_PIECES:,}, found {pieces.value:,.0f}")
         return Action(name, arguments, key)
 
     def _key(self, section: Mapping[str, Any], path: str) -> str:
         key = section.get("key")
         if isinstance(key, str) and _is_register(key):
             return key
-        self._say(f"{path}.key", f"should be the name of a register, {STATE_PREFIX}..., found {_shown(key)}")
+        self._add_problem(f"{path}.key", f"should be the name of a register, {STATE_PREFIX}..., found {_shown(key)}")
         return STATE_PREFIX
 
     def _constant(self, value: Any, path: str) -> Constant:
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST_NUMBER:
-            self._say(path, f"should be a number, found {_shown(value)}")
+            self._add_problem(path, f"should be a number, found {_shown(value)}")
             return _ZERO
         return Constant(float(value))
 
@@ -309,14 +312,14 @@ class TreeReader:
         self, found: Mapping[str, Any], name: str, path: str, read: Any, depth: int, harmless: Any = None
     ) -> Any:
         if name not in found:
-            self._say(f"{path}.{name}", "required, and missing")
+            self._add_problem(f"{path}.{name}", "required, and missing")
             return _ZERO if harmless is None else harmless
         return read(found[name], f"{path}.{name}", depth + 1)
 
     def _list(self, found: Mapping[str, Any], name: str, path: str, read: Any, depth: int) -> Iterator[Expression]:
         items = found.get(name)
         if not isinstance(items, list) or not items:
-            self._say(f"{path}.{name}", "should be a list that is not empty")
+            self._add_problem(f"{path}.{name}", "should be a list that is not empty")
             return
         for index, item in enumerate(items):
             yield read(item, f"{path}.{name}.{index}", depth + 1)
@@ -324,20 +327,20 @@ class TreeReader:
     def _section(self, data: Any, path: str) -> Mapping[str, Any] | None:
         if isinstance(data, Mapping):
             return data
-        self._say(path, f"should be a section with keys, found {_shown(data)}")
+        self._add_problem(path, f"should be a section with keys, found {_shown(data)}")
         return None
 
     def _only(self, found: Mapping[str, Any], known: Sequence[str], path: str) -> None:
         for name in found:
             if name not in known:
-                self._say(f"{path}.{name}", f"unknown key{did_you_mean(str(name), list(known))}")
+                self._add_problem(f"{path}.{name}", f"unknown key{did_you_mean(str(name), list(known))}")
 
     def _shallow(self, path: str, depth: int) -> bool:
         if depth > MAX_DEPTH:
-            self._say(path, f"deeper than {MAX_DEPTH}")
+            self._add_problem(path, f"deeper than {MAX_DEPTH}")
         return depth <= MAX_DEPTH
 
-    def _say(self, path: str, text: str) -> None:
+    def _add_problem(self, path: str, text: str) -> None:
         self.problems.append((path, text))
 
 

@@ -1,1 +1,1 @@
-"""What is simulated: the YAML, its checks, and the payments that are drawn from it."""
+"""Scenarios: the YAML, its checks, and the payments that are drawn from it."""

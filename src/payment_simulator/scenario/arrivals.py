@@ -44,7 +44,7 @@ RESAMPLE = 1_000
 
 MAX_BLOCK = 64
 BLOCK_PAYMENTS = 2**20
-BYTES_A_PAYMENT = 200
+BYTES_PER_PAYMENT = 200
 """As it is drawn, sorted, and laid out for the engine."""
 
 MAX_DRAWN_AMOUNT = 2**53
@@ -57,7 +57,7 @@ Ints = NDArray[Any]
 class Arrivals:
     """Payments in *sequence*: by tick, then those of scenario events in file order, then drawn ones by sender and draw.
 
-    All columns have a value a payment. `sender` and `receiver` count banks in the order of their ids; `deadline` is
+    All columns have a value per payment. `sender` and `receiver` count banks in the order of their ids; `deadline` is
     the last tick in which a payment is not overdue. `bounds[s]` is where sample s begins.
     """
 
@@ -72,12 +72,12 @@ class Arrivals:
 
     @property
     def samples(self) -> int:
-        """How many samples there are."""
+        """The number of samples."""
         return len(self.bounds) - 1
 
     @cached_property
     def table(self) -> Ints:
-        """Eight int64 a payment, one after another: the columns, and (10 - priority) * 2^40."""
+        """Eight int64 per payment, flat: the columns, and (10 - priority) * 2^40."""
         found = np.empty((len(self), 8), dtype=np.int64)
         for place, name in enumerate(COLUMNS):
             found[:, place] = getattr(self, name)
@@ -85,7 +85,7 @@ class Arrivals:
         return found.ravel()
 
     def sample(self, index: int) -> "Arrivals":
-        """One sample of them."""
+        """Return one sample, as arrivals of their own."""
         first, last = self.bounds[index], self.bounds[index + 1]
         columns = {name: getattr(self, name)[first:last] for name in COLUMNS}
         return Arrivals(**columns, bounds=np.array([0, last - first]))
@@ -115,7 +115,7 @@ def draw_arrivals(
     first_sample: int = 0,
     samples: int = 1,
 ) -> Arrivals:
-    """The payments of `samples` samples, from `first_sample` on; `seed` None is the scenario's own.
+    """Return the payments of `samples` samples, from `first_sample` on; `seed` None is the scenario's own.
 
     Raises:
         ConfigError: it would draw too many payments or too large ones, or an event leaves a bank nobody to pay.
@@ -170,7 +170,7 @@ def _without(observed: Arrivals, written: Arrivals) -> dict[str, Ints]:
 
 
 def arrivals_from(scenario: Scenario, columns: dict[str, Sequence[int]]) -> Arrivals:
-    """Payments that are given, a list a column of `Arrivals`, in place of drawn ones."""
+    """Return given payments, a list per column of `Arrivals`, in place of drawn ones."""
     arrays: dict[str, Ints] = {name: np.asarray(columns[name], dtype=kind) for name, kind in COLUMNS.items()}
     order = np.argsort(arrays["tick"], kind="stable")
     return Arrivals(**{name: each[order] for name, each in arrays.items()}, bounds=np.array([0, len(order)]))
@@ -178,7 +178,7 @@ def arrivals_from(scenario: Scenario, columns: dict[str, Sequence[int]]) -> Arri
 
 def _check_room(expected: float) -> None:
     available = psutil.virtual_memory().available
-    if (needed := expected * BYTES_A_PAYMENT) > available:
+    if (needed := expected * BYTES_PER_PAYMENT) > available:
         raise ConfigError(
             f"{expected:.3g} payments to draw would take {needed / 1e9:,.0f} GB of memory, and {available / 1e9:,.0f} "
             "are free; reduce rate_per_tick, or the number of ticks or samples"
@@ -235,7 +235,7 @@ CHANGES = (*RATE_CHANGES, CounterpartyWeightChange, DeadlineWindowChange)
 
 @dataclass(frozen=True)
 class _Plan:
-    """What scenario events make of a configuration in each tick: how often it sends, until when, and to whom.
+    """A configuration as scenario events change it, per tick: rate, deadlines and counterparty weights.
 
     `deadlines` has a least and a most; `weights` are of all banks, one array each time that they differ, and `which`
     is the place of those that hold.
@@ -333,13 +333,13 @@ class _Bank:
         return found, which.ravel()
 
     def _left_alone(self, tick: int, events: Sequence[CounterpartyWeightChange]) -> ConfigError:
-        """What holds after all events of a tick counts; the last of them is named."""
+        """Check the state after all events of a tick; an error names the last of them."""
         last = [event for event in events if tick in event.schedule.ticks(self._ticks)][-1]
         place = next(place for place, event in enumerate(self._scenario.scenario_events) if event is last)
         return ConfigError(f"scenario_events.{place}: from tick {tick} on it leaves {self._agent.id} nobody to pay")
 
     def _in_force(self, events: Sequence[Event]) -> Ints:
-        """For each tick the place in `events` of the last that has happened, in file order within a tick; -1: none."""
+        """Return for each tick the index in `events` of the last that has happened, by file order in a tick; or -1."""
         happened = np.full(self._ticks, -1)
         if not events:
             return happened

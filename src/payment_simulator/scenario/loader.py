@@ -1,4 +1,4 @@
-"""From a YAML file, and what is set on the command line, to a scenario."""
+"""Loading of a scenario: a YAML file, and the changes that are set on the command line."""
 
 import json
 from collections import Counter
@@ -28,12 +28,12 @@ class LoadedScenario:
 
 
 def load_scenario(path: Path | str, changes: Sequence[str] = ()) -> Scenario:
-    """The scenario in a YAML file; see `read_scenario`."""
+    """Return the scenario in a YAML file; see `read_scenario`."""
     return read_scenario(Path(path), changes).scenario
 
 
 def read_scenario(path: Path, changes: Sequence[str] = ()) -> LoadedScenario:
-    """Read a YAML file; each of `changes` is `PATH=VALUE` and stands over it, as in `agents.BANK_A.unsecured_cap=5`.
+    """Read a YAML file; each of `changes` is `PATH=VALUE` and overrides it, as in `agents.BANK_A.unsecured_cap=5`.
 
     The files that policies name, relative to the scenario's folder, are read too and stand in their place.
 
@@ -60,10 +60,10 @@ def read_scenario(path: Path, changes: Sequence[str] = ()) -> LoadedScenario:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds.
+    """Return the value in a JSON file.
 
     Raises:
-        ConfigError: it cannot be read, is not JSON (the message has line and column), or says a key twice.
+        ConfigError: it cannot be read, is not JSON (the message has line and column), or has a key twice.
     """
     return parse_json(read_text(path, MAX_JSON_BYTES).removeprefix("\ufeff"), str(path))
 
@@ -88,10 +88,10 @@ def _refuse_keys(document: Any, place: Callable[[Location], str]) -> None:
 
 
 def parse_json(text: str, name: str) -> Any:
-    """What a JSON text, called `name` in messages, says.
+    """Return the value of a JSON text, called `name` in messages.
 
     Raises:
-        ConfigError: it is not JSON (the message has line and column), or says a key twice.
+        ConfigError: it is not JSON (the message has line and column), or has a key twice.
     """
     try:
         return json.loads(text, parse_constant=_no_number, object_pairs_hook=_section)
@@ -104,11 +104,11 @@ def parse_json(text: str, name: str) -> Any:
 
 
 def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 class _DoubledKeyError(ValueError):
-    """JSON that says a key twice: which of the two counts is for its writer to say."""
+    """JSON that has a key twice: only its writer can say which one counts."""
 
 
 def _section(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _section(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _apply(data: dict[str, Any], change: str) -> list[Location]:
-    """Set what `change` says in `data`; the location of it, and those of the sections that it made."""
+    """Apply `change` to `data`; return its location, and those of the sections that it made."""
     name, equals, text = change.partition("=")
     if not equals or not name:
         raise ConfigError(f"--set {change}: write PATH=VALUE, as in agents.BANK_A.unsecured_cap=100000")
@@ -150,7 +150,7 @@ def _location(data: dict[str, Any], name: str) -> Location:
         index = max(named, key=lambda i: len(ids[i]), default=None)
         if index is None:
             wanted = rest.partition(".")[0]
-            raise ConfigError(f"--set {name}: {wanted!r} is no bank{did_you_mean(wanted, ids)}")
+            raise ConfigError(f"--set {name}: unknown bank {wanted!r}{did_you_mean(wanted, ids)}")
         inside = rest[len(ids[index]) + 1 :]
         if not inside:
             raise ConfigError(f"--set {name}: name one of the bank's keys, as in {name}.unsecured_cap")

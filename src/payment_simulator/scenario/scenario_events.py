@@ -1,4 +1,4 @@
-"""What happens to the banks on the way: payments, transfers, collateral, and changes of what is drawn."""
+"""Scenario events: payments, transfers, collateral, and changes of the distributions that are drawn from."""
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, Self
@@ -27,19 +27,19 @@ class OneTime(Section):
     tick: Tick
 
     def ticks(self, total: int) -> range:
-        """When."""
+        """Return the ticks of a run of `total` ticks in which the event happens."""
         return range(self.tick, min(self.tick + 1, total))
 
 
 class Repeating(Section):
-    """From a tick on, every so many."""
+    """A schedule that repeats at equal intervals, from a tick on."""
 
     type: Literal["Repeating"]
     start_tick: Tick
     interval: Positive
 
     def ticks(self, total: int) -> range:
-        """When."""
+        """Return the ticks of a run of `total` ticks in which the event happens."""
         return range(self.start_tick, total, self.interval)
 
 
@@ -79,14 +79,14 @@ class CollateralAdjustment(Event):
 
 
 class GlobalArrivalRateChange(Event):
-    """From here on every bank sends so many times its base rate."""
+    """Every bank sends `multiplier` times its base rate, from this tick on."""
 
     type: Literal["GlobalArrivalRateChange"]
     multiplier: Annotated[float, Field(ge=0, le=1e6, strict=True)]
 
 
 class AgentArrivalRateChange(Event):
-    """From here on this bank sends so many times its base rate, instead of what was in force."""
+    """One bank sends `multiplier` times its base rate from this tick on; it replaces an earlier change."""
 
     type: Literal["AgentArrivalRateChange"]
     agent: str
@@ -94,7 +94,7 @@ class AgentArrivalRateChange(Event):
 
 
 class CounterpartyWeightChange(Event):
-    """From here on a bank pays a counterparty so often."""
+    """A bank pays a counterparty with this weight, from this tick on."""
 
     type: Literal["CounterpartyWeightChange"]
     agent: str
@@ -103,7 +103,7 @@ class CounterpartyWeightChange(Event):
 
 
 class DeadlineWindowChange(Event):
-    """From here on a bank's payments (all banks', if none is named) have this range of deadlines."""
+    """From this tick on a bank's payments (all banks', if none is named) have this range of deadlines."""
 
     type: Literal["DeadlineWindowChange"]
     agent: str | None = None
@@ -130,13 +130,13 @@ OTHER_SIDES = (("from_agent", "agent"), ("to_agent", "counterparty"))
 
 
 def problems_of_events(events: Sequence[ScenarioEvent], total: int, known: list[str]) -> Iterator[tuple[Location, str]]:
-    """What is wrong with events in a run of `total` ticks between the banks `known`, and where."""
+    """Yield the place and the problem of each invalid event in a run of `total` ticks between the banks `known`."""
     for index, event in enumerate(events):
         here: Location = ("scenario_events", index)
         for key in EVENT_AGENTS:
             name = getattr(event, key, None)
             if name is not None and name not in known:
-                yield (*here, key), f"{name!r} is no bank{did_you_mean(name, known)}"
+                yield (*here, key), f"unknown bank {name!r}{did_you_mean(name, known)}"
         if not event.schedule.ticks(total):
             yield (*here, "schedule"), f"it is past the end: the run has {total} ticks, counted from 0"
         first, second = (getattr(event, a, None) or getattr(event, b, None) for a, b in OTHER_SIDES)

@@ -31,7 +31,7 @@ PRIORITY_BANDS = {"urgent": (8, 10), "normal": (4, 7), "low": (0, 3)}
 
 
 class Simulation(Section):
-    """How long, and from which seed."""
+    """The length of a run, and its seed."""
 
     ticks_per_day: Positive
     num_days: Positive = 1
@@ -45,7 +45,7 @@ class Simulation(Section):
 
     @property
     def ticks(self) -> int:
-        """Of the whole run."""
+        """The ticks of the whole run."""
         return self.ticks_per_day * self.num_days
 
 
@@ -58,7 +58,7 @@ class Normal(Section):
 
 
 class LogNormal(Section):
-    """Amounts whose mean and standard deviation these are, not those of their logarithm."""
+    """Amounts of a log-normal distribution; mean and deviation are those of the amount, not of its logarithm."""
 
     type: Literal["LogNormal"]
     mean: PositiveFloat
@@ -66,7 +66,7 @@ class LogNormal(Section):
 
 
 class Uniform(Section):
-    """Every amount from `min` to `max` alike."""
+    """Amounts from `min` to `max`, all with the same probability."""
 
     type: Literal["Uniform"]
     min: Amount
@@ -90,7 +90,7 @@ AmountDistribution = Annotated[Normal | LogNormal | Uniform | Exponential, Field
 
 
 class EvenPriorities(Section):
-    """Every priority from `min` to `max` alike."""
+    """Priorities from `min` to `max`, all with the same probability."""
 
     type: Literal["Uniform"]
     min: Priority
@@ -104,7 +104,7 @@ class EvenPriorities(Section):
 
 
 class WeightedPriorities(Section):
-    """Each of `values` as often as its weight says."""
+    """Priorities from `values`, with probabilities in proportion to their weights."""
 
     type: Literal["Categorical"]
     values: Annotated[list[Priority], Field(min_length=1)]
@@ -163,7 +163,7 @@ class Agent(Section):
     id: AgentId
     opening_balance: Cents = 0
     unsecured_cap: Cents = Field(0, description="Credit without collateral.")
-    liquidity_pool: Cents = Field(0, description="What it may borrow for the run, at a cost a tick.")
+    liquidity_pool: Cents = Field(0, description="What it may borrow for the run, at a cost per tick.")
     liquidity_allocation_fraction: Share = Field(1.0, description="Share of the pool that it borrows.")
     posted_collateral: Cents = 0
     max_collateral_capacity: Cents = Field(0, description="Most that may be posted by events and policies.")
@@ -179,7 +179,7 @@ class Agent(Section):
         return self
 
     def arrivals(self) -> Iterator[tuple[Location, ArrivalConfig]]:
-        """Each of its arrival configurations, and where it stands in the bank."""
+        """Yield each of its arrival configurations, with its location in the bank."""
         if self.arrival_config is not None:
             yield ("arrival_config",), self.arrival_config
         for band in PRIORITY_BANDS if self.arrival_bands is not None else ():
@@ -188,14 +188,14 @@ class Agent(Section):
 
 
 class FixedPenalty(Section):
-    """So many cents."""
+    """A penalty of a fixed number of cents."""
 
     mode: Literal["fixed"]
     amount: Cents
 
 
 class RatePenalty(Section):
-    """A share of the payment."""
+    """A penalty in proportion to the payment."""
 
     mode: Literal["rate"]
     bps_per_event: Rate
@@ -218,7 +218,7 @@ Penalty = Annotated[
 
 
 class PriorityMultipliers(Section):
-    """Delay costs so many times as much for priorities 8-10, 4-7 and 0-3."""
+    """Multipliers of the cost of delay for priorities 8-10, 4-7 and 0-3."""
 
     urgent_multiplier: Rate = 1.0
     normal_multiplier: Rate = 1.0
@@ -226,7 +226,7 @@ class PriorityMultipliers(Section):
 
 
 class CostRates(Section):
-    """What liquidity and delay cost; rates are per tick unless their name says otherwise."""
+    """The costs of liquidity and delay, in cents or basis points per tick unless the name has another unit."""
 
     liquidity_cost_per_tick_bps: Rate = 0.0
     overdraft_bps_per_tick: Rate = 0.0
@@ -241,7 +241,7 @@ class CostRates(Section):
 
 
 class LsmConfig(Section):
-    """Liquidity-saving mechanism: which offsets the central queue looks for."""
+    """Liquidity-saving mechanism: the offsets that the central queue looks for."""
 
     enable_bilateral: Flag = False
     enable_cycles: Flag = False
@@ -269,11 +269,11 @@ class Scenario(Section):
 
     @property
     def agent_ids(self) -> list[str]:
-        """In the order in which banks take turns, whatever their places in the file."""
+        """The ids of the banks, sorted: the order in which they decide."""
         return sorted(agent.id for agent in self.agents)
 
     def agents_by_id(self) -> list[Agent]:
-        """The banks in that order."""
+        """Return the banks in the order of their ids."""
         return sorted(self.agents, key=lambda agent: agent.id)
 
     def _doubled(self) -> Iterator[tuple[Location, str]]:
@@ -284,7 +284,7 @@ class Scenario(Section):
             seen.add(agent.id)
 
     def _strangers(self) -> Iterator[tuple[Location, str]]:
-        """Counterparties that are no other bank, and banks that have none."""
+        """Yield the counterparties that are not another bank, and the banks that have none."""
         known = set(self.agent_ids)
         for index, agent in enumerate(self.agents):
             for place, config in agent.arrivals():
@@ -294,8 +294,8 @@ class Scenario(Section):
                 for name in config.counterparty_weights or {}:
                     if name == agent.id or name not in known:
                         hint = did_you_mean(name, sorted(known - {agent.id}))
-                        why = "is the bank itself" if name == agent.id else f"is no bank{hint}"
-                        yield (*here, "counterparty_weights", name), f"{name!r} {why}"
+                        problem = f"{name!r} is the bank itself" if name == agent.id else f"unknown bank {name!r}{hint}"
+                        yield (*here, "counterparty_weights", name), problem
 
 
 def _priorities(config: ArrivalConfig) -> list[int]:

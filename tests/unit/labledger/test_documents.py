@@ -44,7 +44,7 @@ def read(content, model=Sample):
 
 
 def outcome(content, model=Sample):
-    """What reading ends in: the class of what is returned or raised."""
+    """Return the class that reading returns or raises."""
     try:
         return type(read(content, model))
     except UnreadableFileError as error:

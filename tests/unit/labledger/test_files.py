@@ -5,7 +5,6 @@ import errno
 import hashlib
 import os
 import resource
-import shutil
 import signal
 import stat
 import subprocess
@@ -13,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from disks import mounted
 
 from labledger.files import claim_directory, claimed_directory, copy_durably, write_durably
 
@@ -60,22 +60,6 @@ def run_python(program: str, *arguments: object) -> subprocess.Popen:
     )
 
 
-@contextlib.contextmanager
-def mounted(folder: Path, options: str):
-    """A file system of its own at `folder`; skips where this user may not mount one."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    if shutil.which("mount") is None:
-        pytest.skip("no mount command here")
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
 @pytest.fixture
 def small_disk(tmp_path):
     with mounted(tmp_path / "disk", "size=64k") as folder:
@@ -110,7 +94,7 @@ def umask(mask: int):
 
 @pytest.fixture
 def system_calls(monkeypatch):
-    """What was synced (by inode) and renamed, in order; the calls themselves go through."""
+    """Record each sync (by inode) and rename, in order; the calls themselves go through."""
     calls = []
     fsync, replace = os.fsync, os.replace
 

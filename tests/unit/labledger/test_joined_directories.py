@@ -42,7 +42,7 @@ class Joiner:
         self._process.communicate()
 
     def has_joined(self, within_s=PATIENCE_S):
-        """Whether it holds the directory before so much time has passed."""
+        """Return True if it holds the directory before so much time has passed."""
         found, _, _ = select.select([self._process.stdout], [], [], within_s)
         return bool(found) and self._process.stdout.readline() == b"joined\n"
 

@@ -317,8 +317,12 @@ def test_prose_numbers_and_switches_are_no_keys(prose, number, switch):
 @given(
     st.recursive(st.text() | st.none(), lambda each: st.lists(each) | st.dictionaries(st.text(), each), max_leaves=20)
 )
-def test_no_document_makes_the_search_fail(document):
-    list(written_keys(document))
+def test_what_is_found_in_any_document_has_a_place_in_it_and_a_reason(document):
+    for location, reason in written_keys(document):
+        found = document
+        for step in location:
+            found = found[step]
+        assert reason
 
 
 def test_a_document_that_is_deeply_nested_is_searched_as_far_as_a_configuration_goes():

@@ -10,19 +10,19 @@ import time
 import psutil
 
 DEADLINE_S = 60.0
-TRIAL = "LLEM_TRIAL"
+MARK_VARIABLE = "LLEM_TEST_SERVER"
 
 PRELUDE = """
 import http.server, os, signal, socket, sys, time
 
-def tell():
+def note_pid():
     with open(os.path.join(os.path.dirname(__file__), "pids"), "a") as file:
         file.write(f"{os.getpid()}\\n")
 
 def fork(work):
     pid = os.fork()
     if pid == 0:
-        tell()
+        note_pid()
         work()
         os._exit(0)
     return pid
@@ -49,16 +49,16 @@ def serve(*statuses):
             self.end_headers()
     http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 
-tell()
+note_pid()
 """
 
 
-class Trial:
+class LaunchSite:
     """A folder with a server's script and log, a free port, and all processes that come from here."""
 
     def __init__(self, folder):
         self.folder = folder
-        self.log = folder / "results" / ".logs" / "trial.log"
+        self.log = folder / "results" / ".logs" / "server.log"
         self.token = f"{os.getpid()}-{time.monotonic_ns()}"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -66,32 +66,32 @@ class Trial:
         self.base_url = f"http://127.0.0.1:{self.port}/v1"
 
     def command(self, body):
-        """The command of a server that does this."""
+        """Return the command of a server that runs this body."""
         script = self.folder / "server.py"
         script.write_text(PRELUDE + textwrap.dedent(body))
         return [sys.executable, "-S", str(script), str(self.port)]
 
     def family(self, count):
-        """The server's processes, once there are so many."""
-        told = self.folder / "pids"
-        wait_until(lambda: told.exists() and told.read_text().count("\n") >= count)
+        """Return the server's processes, once there are `count`."""
+        noted = self.folder / "pids"
+        wait_until(lambda: noted.exists() and noted.read_text().count("\n") >= count)
         found = []
-        for pid in map(int, told.read_text().split()):
+        for pid in map(int, noted.read_text().split()):
             with contextlib.suppress(psutil.NoSuchProcess):
                 found.append(psutil.Process(pid))
         return found
 
     def left(self):
-        """What still runs of all that was started from here, the keeper included."""
+        """Return the processes that still run of all that were started from here, the supervisor included."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if process.pid != os.getpid() and process.environ().get(TRIAL) == self.token:
+                if process.pid != os.getpid() and process.environ().get(MARK_VARIABLE) == self.token:
                     found.append(process)
         return running(found)
 
     def port_is_free(self):
-        """Whether another server could have the port now."""
+        """Return True if another server could have the port now."""
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -102,7 +102,7 @@ class Trial:
 
 
 def running(processes):
-    """Those that run still; a number that another process has got since is not one of them."""
+    """Return those that still run; a number that another process has got since is not one of them."""
     found = []
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -116,5 +116,5 @@ def wait_until(is_so):
     deadline_s = time.monotonic() + DEADLINE_S
     while not is_so():
         if time.monotonic() > deadline_s:
-            raise TimeoutError("it has not come")
+            raise TimeoutError(f"not so within {DEADLINE_S:g} s")
         time.sleep(0.01)

@@ -13,7 +13,7 @@ def joules(power_w, start_s, end_s):
 
 
 def counter_trace(power_w, *, seconds, tick_s, bracket_s=0.0002, device="package-0"):
-    """Of a counter that is exact at its ticks: the last read before each tick, and the first after it."""
+    """The reads of a counter that is exact at its ticks: the last read before each tick, and the first after it."""
     power = power_w if callable(power_w) else lambda _: power_w
     reads, energy_j = [], 0.0
     for tick in range(1, round(seconds / tick_s)):

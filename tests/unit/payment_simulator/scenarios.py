@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from payment_simulator import Scenario, draw_arrivals, simulate
 from payment_simulator.engine.outcome import Outcome
-from payment_simulator.policy.fields import ACTIONS, COMPARISONS, FIELDS, MANY_SIDED, ONE_SIDED, TWO_SIDED
+from payment_simulator.policy.fields_and_actions import ACTIONS, COMPARISONS, FIELDS, MANY_SIDED, ONE_SIDED, TWO_SIDED
 from payment_simulator.policy.tree import MAX_PIECES
 from payment_simulator.scenario.arrivals import Arrivals
 
@@ -77,7 +77,7 @@ def settled(outcome):
 
 
 def charged(outcome, bank, kind):
-    """What a bank was charged of one kind of cost, by tick."""
+    """Return a bank's charges of one kind of cost, by tick."""
     rows = outcome.events().to_pylist()
     return {row["tick"]: row["amount"] for row in rows if row["agent"] == bank and row["cost"] == kind}
 
@@ -87,12 +87,37 @@ def costs_of(outcome, bank):
     return {kind: cents for kind, cents in outcome.agents()[bank]["costs"].items() if cents}
 
 
+def computed(op, *sides, **named):
+    """A value that a tree works out of its sides."""
+    names = ("left", "right") if len(sides) == 2 else ("value",)
+    return (
+        {"compute": {"op": op, **dict(zip(names, sides, strict=True)), **named}}
+        if sides
+        else {"compute": {"op": op, **named}}
+    )
+
+
+def trees(payment_tree=None, **further):
+    """A policy document with these decision trees."""
+    return {"version": "1", "policy_id": "a", "payment_tree": payment_tree or act("Release"), **further}
+
+
+def agents(policy, **fields):
+    """Two banks, of which A has this policy."""
+    return {"A": {"policy": policy, **fields}, "B": {}}
+
+
+def released(outcome):
+    """Every release: (tick, amount)."""
+    return [(row[0], row[4]) for row in happened(outcome, "Submitted")]
+
+
 # What events say
 
 
 @dataclass
 class Moment:
-    """What banks have at a moment of a run, as its events tell."""
+    """The banks' balances and queues at a moment of a run, from its events."""
 
     tick: int
     balance: dict[str, int]
@@ -124,7 +149,7 @@ def replayed(events, scenario):
 
 
 @dataclass(frozen=True)
-class CompiledScenario:
+class DrawnScenario:
     """A scenario, the document that says it, and three samples of its payments."""
 
     document: dict[str, Any]
@@ -315,8 +340,8 @@ OTHERS = ["GlobalArrivalRateChange", "AgentArrivalRateChange", "CounterpartyWeig
 
 
 @st.composite
-def games(draw):
-    """Any game that banks may play: every feature that there is, or not."""
+def drawn_scenarios(draw):
+    """Any scenario: every feature that there is, or not."""
     tight = draw(st.booleans())
     names = [f"B{number}" for number in range(draw(st.integers(3 if tight else 2, 5)))]
     ticks, days = draw(st.integers(1, 8)), draw(st.integers(1, 3))
@@ -346,11 +371,11 @@ def games(draw):
         },
     }
     scenario = Scenario.model_validate(document)
-    return CompiledScenario(document, scenario, draw_arrivals(scenario, samples=SAMPLES))
+    return DrawnScenario(document, scenario, draw_arrivals(scenario, samples=SAMPLES))
 
 
-def on_any_game(number):
-    """Let a test take a `game`, this many of them in any profile: the slow tests of games have twenty times as many."""
+def on_any_scenario(number):
+    """Give a test `drawn`, any scenario, this many of them in any profile: the slow tests have twenty times as many."""
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     limits = settings(max_examples=number, suppress_health_check=checks)
-    return lambda test: limits(given(game=games())(test))
+    return lambda test: limits(given(drawn=drawn_scenarios())(test))

@@ -15,13 +15,14 @@ from labledger.redaction import redactor
 from llenergymeasure.backends.openai.client.http import Client
 from llenergymeasure.backends.openai.client.probe import server_version, why_no_token
 from llenergymeasure.backends.openai.client.records import ServedRequest
-from llenergymeasure.backends.openai.client.request_body import Call, Target
+from llenergymeasure.backends.openai.client.request_body import RequestBody, RequestTemplate
 from llenergymeasure.backends.openai.load.arrivals import StopRule
-from llenergymeasure.backends.openai.load.collector import Intake
+from llenergymeasure.backends.openai.load.collector import ResponseCollector
 from llenergymeasure.backends.openai.load.driver import drive
-from llenergymeasure.backends.openai.load.token_times import load_tokenizer
+from llenergymeasure.backends.openai.load.tokenizer import load_tokenizer
 from llenergymeasure.backends.openai.server.server import Server
-from llenergymeasure.backends.openai.settings import api_key, run_keys, stop_rule, strategy, target
+from llenergymeasure.backends.openai.settings import api_key, request_template, run_keys, stop_rule, strategy
+from llenergymeasure.backends.protocol import RunContext
 from llenergymeasure.backends.pytorch.sources import hub_commit
 from llenergymeasure.config.datasets import SyntheticDataset
 from llenergymeasure.config.models import ExperimentConfig
@@ -31,85 +32,92 @@ from llenergymeasure.domain.requests import Batch, FailedRequest, Request
 from llenergymeasure.errors import BackendError, ConfigError
 
 SLICE_S = 0.25
-"""How long the load runs before what has ended is handed on, and signals are heeded."""
+"""Seconds between two looks at what has ended; a signal waits for so long at most."""
 
 GONE_AFTER = 20
 """Requests in a row that find no server: then there is none."""
 
 PROBE_EVERY_S = 1.0
-LOADS_STILL = 503
+STILL_LOADING = 503
+
+
+def build(config: ExperimentConfig, context: RunContext) -> "OpenaiBackend":
+    """Return the backend of one run; its server is not started."""
+    return OpenaiBackend(config, context.log, context.corpus, context.progress)
 
 
 class OpenaiBackend:
-    """See `backends.protocol.Backend`. The output of a server that is launched goes to `log`; `corpus` gives the text
-    that a random model's tokenizer is trained on; `progress` is told how long its start takes.
+    """Measures a server: see `backends.protocol.Backend`.
+
+    The output of a server that is launched goes to `log`; `corpus` returns the text that a random model's tokenizer is
+    trained on; `progress` shows how long the start takes.
     """
 
     def __init__(self, config: ExperimentConfig, log: Path, corpus: Callable[[], str], progress: Progress) -> None:
         self._config = config
         self._progress = progress
         self.server = Server(config, log, corpus)
-        self._target: Target = target(config, self.server.model_name)
+        self._template: RequestTemplate = request_template(config, self.server.model_name)
         self._keys = redactor(*run_keys(config).values())
         self._runner = asyncio.Runner()
         self._client: Client | None = None
         self._tokenizer: Any = None
         self._requests: list[Request] = []
-        self._calls: list[Call] = []
+        self._bodies: list[RequestBody] = []
         self._warmups = 0
-        self._plain: tuple[int, ...] = ()
-        self._intake = self._new_intake()
+        self._prompt_tokens: tuple[int, ...] = ()
+        self._collector = self._new_collector()
 
     def weight_files(self) -> tuple[Path, ...]:
-        """None: the server reads them, wherever it is."""
+        """Return none: the server reads them, wherever it is."""
         return ()
 
     def load(self) -> ModelFacts:
         """Start the server where it is to be launched, and have it give one token."""
         config, key = self._config, api_key(self._config)
-        self.server.start(self._waited)
-        self._target = target(config, self.server.model_name)
-        client = Client(self._target, key, self._keys)
+        self.server.start(self._show_wait)
+        self._template = request_template(config, self.server.model_name)
+        client = Client(self._template, key, self._keys)
         self._client = self._runner.run(client.__aenter__())
         probed = self._probe()
         if probed.failure is not None:
             raise BackendError(
-                why_no_token(probed, self._target.model, config.openai.base_url, key) + self.server.log_note()
+                why_no_token(probed, self._template.model, config.openai.base_url, key) + self.server.log_note()
             )
         synthetic = isinstance(config.dataset, SyntheticDataset)
         if synthetic or probed.answer.usage is None:
-            self._needed_tokenizer("synthetic prompts are made of its tokens" if synthetic else "no usage is sent")
-        self._plain = _plain_tokens(self._tokenizer) if synthetic else ()
+            self._required_tokenizer("synthetic prompts are made of its tokens" if synthetic else "no usage is sent")
+        self._prompt_tokens = _prompt_tokens(self._tokenizer) if synthetic else ()
         shape, shape_unknown = self._shape()
         return ModelFacts(
             device="server",
             device_name=config.openai.base_url,
             backend_version=server_version(config.openai.base_url, key),
             model_memory_mb=None,
-            prompt_tokens=self._plain,
+            prompt_tokens=self._prompt_tokens,
             shape=shape,
             shape_unknown=shape_unknown,
         )
 
     def prepare(self, requests: Sequence[Request]) -> list[str]:
-        """Make the body of each request."""
+        """Encode the body of each request."""
         self._requests = list(requests)
-        self._calls = [self._target.call(request) for request in requests]
+        self._bodies = [self._template.encode(request) for request in requests]
         return []
 
     def warmup(self) -> tuple[float, int]:
-        """A load of its own: as many requests as are in flight at a time or, of an open loop, come in a second; their
-        mean duration, and how many they were.
+        """Send a load of its own: as many requests as are in flight at a time or, of an open loop, come per second;
+        return their mean duration in seconds, and their number.
 
         Their prompts are those of the measurement with another beginning, so that no prefix cache knows them later.
         """
         load = self._config.load
         self._warmups += 1
         count = load.in_flight or max(1, round(load.request_rate or 1))
-        calls = [self._target.call(self._another(request)) for request in self._requests[:count]]
+        bodies = [self._template.encode(self._with_another_beginning(request)) for request in self._requests[:count]]
         ended: list[ServedRequest] = []
-        self._heeding_signals(
-            drive(self.client, calls, strategy(load, self._config.random_seed), StopRule(), ended.append)
+        self._interruptible(
+            drive(self.client, bodies, strategy(load, self._config.random_seed), StopRule(), ended.append)
         )
         if failures := [each.failure for each in ended if each.failure is not None]:
             raise BackendError(
@@ -122,52 +130,52 @@ class OpenaiBackend:
 
         What is in flight when this is interrupted, or gives up, ends as a failure of kind `cancelled`.
         """
-        load, intake = self._config.load, self._new_intake()
-        self._intake = intake
+        load, collector = self._config.load, self._new_collector()
+        self._collector = collector
         how = strategy(load, self._config.random_seed)
         driving = self._runner.get_loop().create_task(
-            drive(self.client, self._calls, how, stop_rule(load), intake.ended)
+            drive(self.client, self._bodies, how, stop_rule(load), collector.ended)
         )
         try:
             while not driving.done():
                 with uninterrupted():
                     self._runner.run(_wait(driving, SLICE_S))
-                yield from intake.records()
+                yield from collector.records()
                 self._check_server()
             driving.result()
         except BaseException as error:
             driving.cancel()
             self._runner.run(_wait(driving))
             if not isinstance(error, GeneratorExit):  # nobody takes any more
-                yield from intake.records()
-                yield from intake.late_records()
+                yield from collector.records()
+                yield from collector.late_records()
             raise
-        yield from intake.late_records()
-        if intake.failures.total() == intake.taken:
+        yield from collector.late_records()
+        if collector.failures.total() == collector.taken:
             raise BackendError(self._all_failed())
 
     def remarks(self) -> list[str]:
-        """What the last run's load was not as it should be."""
-        intake, duration_s, notes = self._intake, self._config.load.duration_s, []
-        if duration_s is not None and intake.taken >= len(self._calls):
+        """Return a line for each way in which the last run's load was not as asked for."""
+        collector, duration_s, notes = self._collector, self._config.load.duration_s, []
+        if duration_s is not None and collector.taken >= len(self._bodies):
             notes.append(
-                f"All {len(self._calls)} prompts were sent before duration_s = {duration_s:g} was over, and the load "
+                f"All {len(self._bodies)} prompts were sent before duration_s = {duration_s:g} was over, and the load "
                 "ended with them: raise num_prompts."
             )
-        if 0 < intake.tokenizer_counted < intake.taken:
-            notes.append(f"{intake.tokenizer_counted} answers had no usage; the tokenizer has counted their tokens.")
+        if 0 < collector.tokenizer_counted < collector.taken:
+            notes.append(f"{collector.tokenizer_counted} answers had no usage; the tokenizer has counted their tokens.")
         return notes
 
     def synchronize(self) -> None:
-        """Nothing: an answer has come when it is here."""
+        """Return at once: an answer that has come is complete."""
 
     def reset_peak_memory(self) -> None:
-        """The server's memory is not seen; but garbage is collected now, which takes its time, and not in a load."""
+        """Collect garbage, which takes its time, before the load; the server's memory is not seen."""
         gc.collect()
         gc.freeze()
 
     def peak_memory_mb(self) -> float | None:
-        """Unknown."""
+        """Return None: the server's memory is not seen."""
         return None
 
     def close(self) -> None:
@@ -193,7 +201,7 @@ class OpenaiBackend:
         return self._client
 
     def _shape(self) -> tuple[DecoderShape | None, str | None]:
-        """What the model computes for a token, by the config.json of the model's folder or of the local hub cache."""
+        """Return the shape by the config.json of the model's folder or of the local hub cache, or why it is unknown."""
         source = self.server.model
         if absent := missing("torch", "transformers"):
             are = "are" if len(absent) > 1 else "is"
@@ -204,15 +212,15 @@ class OpenaiBackend:
 
         return shape_of_config(source)
 
-    def _waited(self, waited_s: float) -> None:
+    def _show_wait(self, waited_s: float) -> None:
         limit_s = self._config.launch.ready_timeout_s if self._config.launch else 0.0
         self._progress.update(int(waited_s), int(limit_s), "seconds; the server does not answer yet")
 
-    def _another(self, request: Request) -> Request:
-        """The request with another beginning: what begins otherwise shares no prefix."""
+    def _with_another_beginning(self, request: Request) -> Request:
+        """Return the request with another beginning, so that it shares no prefix."""
         number = self._warmups
         if (ids := request.token_ids) is not None:
-            others = (self._plain[number % len(self._plain)], *self._plain)
+            others = (self._prompt_tokens[number % len(self._prompt_tokens)], *self._prompt_tokens)
             other = next(token for token in others if token != ids[0])
             return replace(request, token_ids=(other, *ids[1:]))
         if request.messages is not None:
@@ -220,11 +228,11 @@ class OpenaiBackend:
             return replace(request, messages=(replace(first, content=f"{number}. {first.content}"), *rest))
         return replace(request, prompt=f"{number}. {request.prompt}")
 
-    def _new_intake(self) -> Intake:
+    def _new_collector(self) -> ResponseCollector:
         in_chat = self._config.openai.endpoint == "chat"
-        return Intake(self._requests, lambda: self._needed_tokenizer("no usage is sent"), in_chat=in_chat)
+        return ResponseCollector(self._requests, lambda: self._required_tokenizer("no usage is sent"), in_chat=in_chat)
 
-    def _needed_tokenizer(self, why: str) -> Any:
+    def _required_tokenizer(self, why: str) -> Any:
         if self._tokenizer is None:
             source = self.server.model
             if missing("transformers"):
@@ -242,28 +250,29 @@ class OpenaiBackend:
         return self._tokenizer
 
     def _probe(self) -> ServedRequest:
-        """One request for one token; a server that we started may go on loading for as long as it may take."""
-        launch, patient = self._config.launch, self._target
-        patience_s = launch.ready_timeout_s if launch else 0.0
+        """Send one request for one token; a server that was launched may answer that it still loads until its start
+        times out."""
+        launch, template = self._config.launch, self._template
+        loading_s = launch.ready_timeout_s if launch else 0.0
         if launch is not None:
-            most_s = max(patient.timeout_s, patience_s)
-            patient = replace(patient, timeout_s=most_s, stall_s=most_s)
-        call = patient.call(Request(0, "Hello", None, 1))
-        until_s = time.monotonic() + patience_s
+            most_s = max(template.timeout_s, loading_s)
+            template = replace(template, timeout_s=most_s, stall_s=most_s)
+        body = template.encode(Request(0, "Hello", None, 1))
+        until_s = time.monotonic() + loading_s
         while True:
-            served: ServedRequest = self._heeding_signals(self._send_once(patient, call))
+            served: ServedRequest = self._interruptible(self._send_once(template, body))
             self._check_server()
-            loads_still = served.failure is not None and served.failure.status == LOADS_STILL
-            if not loads_still or time.monotonic() > until_s:
+            still_loading = served.failure is not None and served.failure.status == STILL_LOADING
+            if not still_loading or time.monotonic() > until_s:
                 return served
             time.sleep(PROBE_EVERY_S)
 
-    async def _send_once(self, patient: Target, call: Call) -> ServedRequest:
-        async with Client(patient, api_key(self._config), self._keys) as client:
-            return await client.send(call, time.monotonic())
+    async def _send_once(self, template: RequestTemplate, body: RequestBody) -> ServedRequest:
+        async with Client(template, api_key(self._config), self._keys) as client:
+            return await client.send(body, time.monotonic())
 
-    def _heeding_signals(self, coroutine: Any) -> Any:
-        """The coroutine's result; Ctrl-C and SIGTERM end it within a slice."""
+    def _interruptible(self, coroutine: Any) -> Any:
+        """Return the coroutine's result; Ctrl-C and SIGTERM end it within a slice."""
         task = self._runner.get_loop().create_task(coroutine)
         try:
             while not task.done():
@@ -276,21 +285,21 @@ class OpenaiBackend:
             raise
 
     def _check_server(self) -> None:
-        """Whether it is still there."""
+        """Raise BackendError if the server has ended, or many requests in a row found none."""
         if problem := self.server.problem():
             raise BackendError(problem)
-        if self._intake.refused_in_a_row >= GONE_AFTER:
+        if self._collector.refused_in_a_row >= GONE_AFTER:
             raise BackendError(
-                f"{self._config.openai.base_url} has gone: {self._intake.refused_in_a_row} requests in a row found no "
-                f"server ({self._intake.last_failure}){self.server.log_note()}"
+                f"{self._config.openai.base_url} has gone: {self._collector.refused_in_a_row} requests in a row found "
+                f"no server ({self._collector.last_failure}){self.server.log_note()}"
             )
 
     def _all_failed(self) -> str:
-        if not self._intake.taken:
+        if not self._collector.taken:
             return f"no request was due within duration_s = {self._config.load.duration_s:g}: measure for longer"
-        kinds = ", ".join(f"{count} {kind}" for kind, count in self._intake.failures.most_common())
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self._collector.failures.most_common())
         return (
-            f"all {self._intake.taken} requests failed ({kinds}); the last: {self._intake.last_failure}"
+            f"all {self._collector.taken} requests failed ({kinds}); the last: {self._collector.last_failure}"
             f"{self.server.log_note()}"
         )
 
@@ -299,7 +308,7 @@ async def _wait(task: "asyncio.Task[Any]", timeout_s: float | None = None) -> No
     await asyncio.wait({task}, timeout=timeout_s)
 
 
-def _plain_tokens(tokenizer: Any) -> tuple[int, ...]:
-    """The ids that a random prompt may be made of."""
+def _prompt_tokens(tokenizer: Any) -> tuple[int, ...]:
+    """Return the ids that a random prompt may be made of: all but special ones."""
     special = set(tokenizer.all_special_ids)
     return tuple(token for token in range(len(tokenizer)) if token not in special)

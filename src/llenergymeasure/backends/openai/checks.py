@@ -1,26 +1,38 @@
-"""What keeps a server from being measured, found before anything is started."""
+"""Checks of a run against a server, before anything is started."""
 
 import os
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 
 from labledger.extras import install_command, missing, require
 from labledger.redaction import key_problem
 from llenergymeasure.backends.openai.server.server import is_here
 from llenergymeasure.backends.openai.settings import api_key
+from llenergymeasure.backends.protocol import Gpus
 from llenergymeasure.config.datasets import SyntheticDataset
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig
 from llenergymeasure.config.paths import local_folder
-from llenergymeasure.domain.requests import Prompt
+from llenergymeasure.domain.requests import BatchSize, Prompt
 from llenergymeasure.errors import ConfigError
 
 
 def is_installed() -> bool:
-    """Whether what the backend needs is there."""
+    """Return True if the packages that the backend needs are installed."""
     return not missing("aiohttp")
 
 
-def problems(config: ExperimentConfig) -> Iterator[str]:
-    """Every problem: the key, the command and its model, a server that should be running and is not.
+def facts() -> list[str]:
+    """Return one line: aiohttp's version with the presets that can be started here, or what to install."""
+    if not is_installed():
+        return [f"not available: aiohttp not installed; run {install_command('server')}"]
+    from llenergymeasure.backends.openai.server.presets import runnable
+
+    here = ", ".join(runnable()) or "none"
+    return [f"available: aiohttp {version('aiohttp')}; presets whose server is installed here: {here}"]
+
+
+def problems(config: ExperimentConfig, gpus: Gpus) -> Iterator[str]:
+    """Yield every problem: the device, the key, the command and its model, a server that should be running and is not.
 
     Raises:
         ConfigError: packages are not installed.
@@ -33,6 +45,8 @@ def problems(config: ExperimentConfig) -> Iterator[str]:
         )
     if config.launch is not None and config.model == RANDOM_LLAMA:
         require(f"model: {RANDOM_LLAMA}", "torch", "transformers")
+    if config.device == "cuda" and not gpus.uuids:
+        yield f"device: cuda asked for, and no GPU is seen ({gpus.unavailable}); leave it out"
     name = config.openai.api_key_env
     if name is not None and not os.environ.get(name):
         yield f"openai.api_key_env: {name} is not set; export it, or remove api_key_env where no key is wanted"
@@ -46,19 +60,24 @@ def problems(config: ExperimentConfig) -> Iterator[str]:
 
 
 def prompt_problems(config: ExperimentConfig, prompts: Sequence[Prompt]) -> Iterator[str]:
-    """What keeps the prompts from being sent."""
+    """Yield a problem if the endpoint does not take these prompts."""
     if config.openai.endpoint == "completions" and any(not isinstance(prompt, str) for prompt in prompts):
         yield "dataset: it has conversations, which the chat endpoint takes: set openai: {endpoint: chat}"
+
+
+def size_problems(config: ExperimentConfig, batch: BatchSize, gpus: Gpus) -> Iterator[str]:
+    """Yield nothing: the server loads the model and makes its own batches."""
+    return iter(())
 
 
 def _attached_problems(config: ExperimentConfig) -> Iterator[str]:
     from llenergymeasure.backends.openai.client.probe import unreachable
 
-    source, (host, _) = config.energy.source, config.openai.address
+    energy, (host, _) = config.energy, config.openai.address
     if config.device != "auto" and not is_here(host):
         yield f"device: has no effect on a server on another machine ({host}); leave it out"
-    if source not in ("auto", "none") and not is_here(host):
-        yield f"energy.source: {source} reads this machine, and the server is on another ({host}); leave it out"
+    if energy.names_a_reader and not is_here(host):
+        yield f"energy.source: {energy.source} reads this machine, and the server is on another ({host}); leave it out"
     if problem := unreachable(config.openai.base_url, api_key(config)):
         yield f"openai.base_url: {problem}"
 

@@ -1,4 +1,4 @@
-"""What the configuration says, as the client, the load and the server want it."""
+"""From the configuration to the objects of the client, the load and the server."""
 
 import json
 import os
@@ -6,46 +6,46 @@ import os
 from pydantic import JsonValue
 
 from labledger.redaction import environment_keys
-from llenergymeasure.backends.openai.client.request_body import Target
+from llenergymeasure.backends.openai.client.request_body import RequestTemplate
 from llenergymeasure.backends.openai.load.arrivals import ClosedLoop, OpenLoop, StopRule
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.config.servers import LoadConfig
 
 
 def api_key(config: ExperimentConfig) -> str | None:
-    """The key in the variable that is named; None where none is named, or it is not set."""
+    """Return the key in the variable that is named; None where none is named, or it is not set."""
     name = config.openai.api_key_env
     return (os.environ.get(name) or None) if name is not None else None
 
 
 def run_keys(config: ExperimentConfig) -> dict[str, str]:
-    """The keys that a run knows, by their variables: the server's, and others that a launched server inherits."""
+    """Return the keys that a run knows, by their variables: the server's, and those that a launched one inherits."""
     name, key = config.openai.api_key_env, api_key(config)
     return environment_keys() | ({name: key} if name and key else {})
 
 
-def target(config: ExperimentConfig, model: str) -> Target:
-    """Where requests go, and what is in all of them."""
+def request_template(config: ExperimentConfig, model: str) -> RequestTemplate:
+    """Return the URL, the model and the fields that all requests have in common."""
     server = config.openai
-    return Target(
+    return RequestTemplate(
         base_url=server.base_url,
         model=model,
         endpoint=server.endpoint,
         timeout_s=server.timeout_s,
         stall_s=server.stall_s,
         limit_field=server.limit_field,
-        says_ignore_eos=not _takes_generation_config(config),
-        further={**_sampling(config), **config.passthrough_kwargs},
+        sends_ignore_eos=not _takes_generation_config(config),
+        extra_body={**_sampling(config), **config.passthrough_kwargs},
     )
 
 
 def _takes_generation_config(config: ExperimentConfig) -> bool:
-    """Whether the server is one that refuses further fields, and takes them as a generation config of its own."""
+    """Return True if the server refuses extra fields, and takes them in a `generation_config` field."""
     return config.launch is not None and config.launch.preset == "transformers"
 
 
 def _sampling(config: ExperimentConfig) -> dict[str, JsonValue]:
-    """Fields that not every server knows are sent only where they do something."""
+    """Return the body fields of the decoder; those that not every server knows only where they do something."""
     decoder = config.decoder
     if _takes_generation_config(config):
         own = decoder.model_dump(exclude={"ignore_eos"} | (set() if decoder.do_sample else set(decoder.without_effect)))
@@ -61,12 +61,12 @@ def _sampling(config: ExperimentConfig) -> dict[str, JsonValue]:
 
 
 def strategy(load: LoadConfig, seed: int) -> ClosedLoop | OpenLoop:
-    """When requests are sent."""
+    """Return when requests are sent."""
     if load.request_rate is None:
         return ClosedLoop(load.concurrency)
     return OpenLoop(load.request_rate, load.arrival, seed)
 
 
 def stop_rule(load: LoadConfig) -> StopRule:
-    """When no more are."""
+    """Return when no more requests are sent."""
     return StopRule(duration_s=load.duration_s, drain_s=load.drain_s)

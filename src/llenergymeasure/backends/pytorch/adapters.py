@@ -16,7 +16,8 @@ from llenergymeasure.backends.pytorch.safetensors_files import (
 )
 from llenergymeasure.backends.pytorch.skeleton import build_skeleton
 from llenergymeasure.backends.pytorch.weights import Misfit, first_line, problems_of, remarks_on
-from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig, LoraConfig, RandomModelConfig
+from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig, RandomModelConfig
+from llenergymeasure.config.pytorch import LoraConfig
 from llenergymeasure.errors import BackendError
 
 ADAPTER_CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -216,7 +217,7 @@ def _folder(lora: LoraConfig) -> Path:
 
 
 def adapter_remarks(found: Misfit, config: ExperimentConfig) -> tuple[str, ...]:
-    """Raise if an adapter's tensors are not those that its model takes; else what to say of it in the result.
+    """Raise if an adapter's tensors are not those that its model takes; else return remarks for the result.
 
     Raises:
         BackendError: every reason, a line each.

@@ -1,4 +1,4 @@
-"""The attention that a model is measured with: what was asked for, or where nothing was, what its class supports."""
+"""The attention that a model is measured with: the one asked for, else one that its class supports."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,13 +9,13 @@ EAGER = "eager"
 
 
 def attention_of(config: ExperimentConfig, model_class: type[Any] | None) -> str:
-    """The implementation that a model of `model_class` (None if it is not known) is loaded with."""
+    """Return the implementation that a model of `model_class` (None if it is not known) is loaded with."""
     chosen = config.pytorch.attn_implementation
     return EAGER if not _is_named(config) and not _supports(model_class, chosen) else chosen
 
 
 def attention_problems(config: ExperimentConfig, model_class: type[Any]) -> Iterator[str]:
-    """A line if the configuration names an implementation that models of this class do not have."""
+    """Yield a line if the configuration names an implementation that models of this class do not have."""
     chosen = config.pytorch.attn_implementation
     if _is_named(config) and not _supports(model_class, chosen):
         yield (

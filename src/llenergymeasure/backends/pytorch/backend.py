@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from llenergymeasure.backends.protocol import RunContext
 from llenergymeasure.backends.pytorch.clocks import CudaClock, HostClock, StepClock
 from llenergymeasure.backends.pytorch.decoder_shape import decoder_shape
 from llenergymeasure.backends.pytorch.encoding import token_ids
@@ -32,6 +33,11 @@ from llenergymeasure.domain.requests import Batch, Request
 from llenergymeasure.errors import BackendError, ConfigError, MemoryExhaustedError
 
 
+def build(config: ExperimentConfig, context: RunContext) -> "PytorchBackend":
+    """Return the backend of one process of a run."""
+    return PytorchBackend(config, context.corpus, process_index=context.process_index, processes=context.processes)
+
+
 class PytorchBackend:
     """See `backends.protocol.Backend`. Batches are padded on the left and run one after another.
 
@@ -42,6 +48,7 @@ class PytorchBackend:
     def __init__(
         self, config: ExperimentConfig, corpus: Callable[[], str], *, process_index: int = 0, processes: int = 1
     ) -> None:
+        self.server = None
         self._first, self._step = process_index, processes
         self._config = config
         self._corpus = corpus
@@ -50,12 +57,12 @@ class PytorchBackend:
         self._host_memory = HostMemory()
 
     def weight_files(self) -> tuple[Path, ...]:
-        """The safetensors files that are loaded of a local folder."""
+        """Return the safetensors files that are loaded of a local folder."""
         folder = local_folder(self._config.model)
         return loaded_files(folder) if folder else ()
 
     def load(self) -> ModelFacts:
-        """Load the model and tell what it is."""
+        """Load the model and return its facts."""
         loaded = self._loaded = load(self._config, self._corpus)
         return _facts(loaded, hub_commit(self._config), self._config)
 
@@ -89,7 +96,7 @@ class PytorchBackend:
             yield self._generate(number)
 
     def remarks(self) -> list[str]:
-        """Nothing: batches are as they were prepared."""
+        """Return none: batches are as they were prepared."""
         return []
 
     def synchronize(self) -> None:
@@ -101,7 +108,7 @@ class PytorchBackend:
                 torch.cuda.synchronize(self.loaded.device)
 
     def reset_peak_memory(self) -> None:
-        """On a GPU the allocator's own peak, on a CPU the process's resident memory."""
+        """Begin to watch the GPU allocator's peak or, on a CPU, the process's resident memory."""
         if self.loaded.device == "cpu":
             self._host_memory.reset()
         else:
@@ -109,7 +116,7 @@ class PytorchBackend:
                 reset_device_peak(self.loaded.device)
 
     def peak_memory_mb(self) -> float | None:
-        """The peak since the reset."""
+        """Return the peak since the reset."""
         if self.loaded.device == "cpu":
             return self._host_memory.peak_mb()
         with _device_errors():
@@ -140,7 +147,7 @@ class PytorchBackend:
 
     @property
     def _static_length(self) -> int | None:
-        """A static cache's length: that of the longest batch, for all of them, so that none resizes it."""
+        """The length of a static cache in tokens: that of the longest batch for all, so that none resizes it."""
         if self._config.pytorch.cache != "static":
             return None
         lengths = (max(len(each.token_ids) for each in batch) + longest_output(batch) for batch in self.batches)
@@ -201,7 +208,7 @@ class PytorchBackend:
 
 
 def _shorter(request: Request, room: int) -> str:
-    """What to do about a request whose prompt has only `room` positions."""
+    """Return what to do about a request whose prompt has only `room` positions."""
     if request.token_ids is not None:
         return "ask for a shorter input_len or output_len"
     return f"set max_input_tokens to {room} or less" if room > 0 else "generate fewer"
@@ -209,7 +216,7 @@ def _shorter(request: Request, room: int) -> str:
 
 @contextlib.contextmanager
 def _device_errors() -> Iterator[None]:
-    """What PyTorch raises of a device becomes a BackendError."""
+    """Raise what PyTorch raises of a device as a BackendError."""
     try:
         yield
     except Exception as error:
@@ -217,7 +224,7 @@ def _device_errors() -> Iterator[None]:
 
 
 def device_uuid(device: str) -> str:
-    """A GPU's UUID as its driver writes it; one that begins with MIG- is a slice's."""
+    """Return a GPU's UUID as its driver writes it; one that begins with MIG- is a slice's."""
     import torch
 
     kind = "MIG" if "MIG-" in os.environ.get("CUDA_VISIBLE_DEVICES", "") else "GPU"
@@ -249,7 +256,7 @@ def _facts(loaded: Loaded, revision: str | None, config: ExperimentConfig) -> Mo
 
 
 def _attention_taken(loaded: Loaded, config: ExperimentConfig) -> dict[str, JsonValue]:
-    """The pytorch section where it left the attention open, and the model does not have the usual one."""
+    """Return the pytorch section where it left the attention open, and the model does not have the usual one."""
     if loaded.attention == config.pytorch.attn_implementation:
         return {}
     return {"pytorch": {**config.pytorch.in_effect(), "attn_implementation": loaded.attention}}

@@ -1,27 +1,38 @@
-"""What keeps the pytorch backend from running, found without loading a model."""
+"""Checks of a run in this process, before a model is loaded."""
 
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from labledger.extras import require
+from labledger.extras import install_command, require
+from llenergymeasure.backends.protocol import Gpus
 from llenergymeasure.backends.pytorch.adapters import fit_problems, lora_problems
 from llenergymeasure.backends.pytorch.encoding import NO_CHAT_TEMPLATE
+from llenergymeasure.backends.pytorch.memory_estimate import memory_problems
 from llenergymeasure.backends.pytorch.sources import has_chat_template, model_folder, model_problems
 from llenergymeasure.backends.pytorch.weights import header_problems
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig
 from llenergymeasure.config.paths import local_folder
-from llenergymeasure.domain.requests import Prompt
+from llenergymeasure.domain.requests import BatchSize, Prompt
 
 REQUIRED = ("torch", "transformers", "accelerate")
 
 
 def versions() -> dict[str, str | None]:
-    """The version of each package that the backend needs, None where it is not installed; nothing is imported."""
+    """Return the version of each package that the backend needs, None where it is not installed; import none."""
     return {name: _version(name) for name in (*REQUIRED, "peft")}
 
 
-def problems(config: ExperimentConfig) -> Iterator[str]:
-    """Every problem: device, model, adapter.
+def facts() -> list[str]:
+    """Return the versions of the packages and the devices that PyTorch sees, or what to install."""
+    found = versions()
+    if absent := [name for name in REQUIRED if found[name] is None]:
+        return [f"not available: {' and '.join(absent)} not installed; run {install_command('pytorch')}"]
+    names = ", ".join(f"{name} {number or 'not installed (needed for lora)'}" for name, number in found.items())
+    return [f"available: {names}", _torch_devices()]
+
+
+def problems(config: ExperimentConfig, gpus: Gpus) -> Iterator[str]:
+    """Yield every problem of device, model and adapter; the GPUs are those that PyTorch sees.
 
     Raises:
         ConfigError: packages are not installed, without which nothing else can be checked.
@@ -36,7 +47,7 @@ def problems(config: ExperimentConfig) -> Iterator[str]:
 
 
 def prompt_problems(config: ExperimentConfig, prompts: Sequence[Prompt]) -> Iterator[str]:
-    """A dataset of conversations, and a model in a local folder that has no template for them."""
+    """Yield a problem if the dataset has conversations and the model's folder has no chat template for them."""
     folder = local_folder(config.model)
     rendered = config.chat_template == "always" or any(not isinstance(prompt, str) for prompt in prompts)
     if rendered and folder is not None and folder.is_dir() and not has_chat_template(folder):
@@ -44,12 +55,26 @@ def prompt_problems(config: ExperimentConfig, prompts: Sequence[Prompt]) -> Iter
 
 
 def weight_problems(config: ExperimentConfig) -> Iterator[str]:
-    """Yield the misfits of the model's and the adapter's files, by their headers; asked when all else is well."""
+    """Yield the misfits of the model's and the adapter's files, by their headers."""
     folder = None if config.model == RANDOM_LLAMA else model_folder(config)
     if folder is not None:
         for problem in header_problems(config, folder):
             yield f"model: {config.model}: {problem}"
     yield from fit_problems(config)
+
+
+def size_problems(config: ExperimentConfig, batch: BatchSize, gpus: Gpus) -> Iterator[str]:
+    """Yield the misfits of the weights, and a line if the model and its largest batch exceed the device's memory."""
+    yield from weight_problems(config)
+    yield from memory_problems(config, batch, gpus.uuids)
+
+
+def _torch_devices() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return f"PyTorch sees {torch.cuda.device_count()} GPU(s)"
+    return "PyTorch sees no GPU" + ("" if torch.version.cuda else " (it is built for CPU only)")
 
 
 def _device_problems(config: ExperimentConfig) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""When each token was there, without waiting for the device at each token."""
+"""Clocks of token times that do not wait for the device at each token."""
 
 import time
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ class StepClock(Protocol):
         """Begin; the device must have nothing left to do."""
 
     def step(self) -> None:
-        """A token has been chosen (on a GPU: its work is queued)."""
+        """Note that a token has been chosen (on a GPU: its work is queued)."""
 
     def step_times_s(self) -> tuple[float, ...]:
         """The time of each step; on a GPU the device must have finished them."""

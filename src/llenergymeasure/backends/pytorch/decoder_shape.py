@@ -1,4 +1,4 @@
-"""What a model computes for a token, or why it cannot be counted."""
+"""The shape of a decoder: what it computes per token, or why that cannot be counted."""
 
 import math
 from typing import Any
@@ -50,7 +50,7 @@ def decoder_shape(model: Any) -> tuple[DecoderShape | None, str | None]:
 
 
 def _weights_a_token(module: Any, config: Any) -> int:
-    """How many of a module's own weights multiply a token: of a layer's experts, those that the router chooses.
+    """Return how many of a module's own weights multiply a token: of a layer's experts, those that the router chooses.
 
     transformers keeps a layer's experts in one module, (experts, ., .) each weight, and every way that it has to
     run them gives an expert its own tokens alone. A router is a weight outside of torch's Linear.

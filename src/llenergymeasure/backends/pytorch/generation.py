@@ -20,7 +20,7 @@ class Encoded:
 
 
 def padded(batch: Sequence[Encoded], loaded: Loaded) -> dict[str, Any]:
-    """`input_ids` and `attention_mask`, (batch, longest prompt) int64 on the device, padded on the left."""
+    """Return `input_ids` and `attention_mask`, (batch, longest prompt) int64 on the device, padded on the left."""
     import torch
 
     width = max(len(each.token_ids) for each in batch)
@@ -34,14 +34,14 @@ def padded(batch: Sequence[Encoded], loaded: Loaded) -> dict[str, Any]:
 
 
 def longest_output(batch: Sequence[Encoded]) -> int:
-    """For how many tokens a batch goes on: a static batch computes every row until the last one is done."""
+    """Return the tokens that a batch generates: a static batch computes every row until the last one is done."""
     return max(each.request.max_output_tokens for each in batch)
 
 
 def generation_config(
     batch: Sequence[Encoded], config: ExperimentConfig, loaded: Loaded, static_length: int | None
 ) -> Any:
-    """transformers' settings for a batch, whose requests end at an end-of-sequence token all or none.
+    """Return transformers' settings for a batch, whose requests end at an end-of-sequence token all or none.
 
     Nothing that matters is inherited.
     """
@@ -69,7 +69,7 @@ def generation_config(
 
 
 def step_marker(clock: StepClock, rows: int, device: str) -> Any:
-    """A stopping criterion that stops nothing: `generate` calls it once for each token."""
+    """Return a stopping criterion that stops nothing: `generate` calls it once for each token."""
     import torch
     from transformers import StoppingCriteria
 
@@ -90,7 +90,7 @@ def request_records(
     step_times_s: tuple[float, ...],
     eos_ids: Sequence[int],
 ) -> tuple[RequestRecord, ...]:
-    """A record for each request: its tokens up to the one that ended it or its own limit, each with its step's time.
+    """Return a record for each request: its tokens up to its end or its own limit, each with its step's time.
 
     What a row computes after that, while others of its batch go on, is in the batch's steps and in no token count.
 
@@ -100,7 +100,7 @@ def request_records(
     # transformers may take one more step, whose token it drops, before it sees that every sequence has ended.
     if any(not 0 <= len(step_times_s) - len(tokens) <= 1 for tokens in output):
         raise BackendError(
-            f"{len(output[0])} tokens came in {len(step_times_s)} steps: decoding of several tokens a step cannot be "
+            f"{len(output[0])} tokens came in {len(step_times_s)} steps: decoding of several tokens per step cannot be "
             "timed; remove what turns it on from passthrough_kwargs"
         )
     records = []

@@ -1,4 +1,4 @@
-"""Bringing a model and its tokenizer to the device, as the configuration says."""
+"""Loading of a model and its tokenizer onto the device, as configured."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,9 +17,8 @@ from llenergymeasure.backends.pytorch.weights import (
 )
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig, RandomModelConfig
 from llenergymeasure.config.paths import local_folder
+from llenergymeasure.config.precision import DTYPES
 from llenergymeasure.errors import BackendError, MemoryExhaustedError
-
-DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def _random(config: ExperimentConfig, corpus: str, device: str, dtype: Any) -> t
 
 
 def _pretrained(config: ExperimentConfig, device: str, dtype: Any) -> tuple[Any, Any, str, tuple[str, ...]]:
-    """The model, its tokenizer, its attention, and what to say of its weights."""
+    """Return the model, its tokenizer, its attention, and remarks on its weights."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -140,7 +139,7 @@ def _pretrained(config: ExperimentConfig, device: str, dtype: Any) -> tuple[Any,
 
 
 def _model_class(origin: dict[str, Any]) -> type[Any] | None:
-    """The class that transformers has for a model; None where the model brings its own, or it has none."""
+    """Return the class that transformers has for a model; None where the model brings its own, or it has none."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     if origin["trust_remote_code"]:

@@ -1,4 +1,4 @@
-"""Whether a model can fit into its device's memory at all, told before it is loaded.
+"""A lower bound on a model's memory, compared with its device's before it is loaded.
 
 What is counted cannot be less: the weights in the precision that was asked for, and the keys and values of the
 largest batch. Activations, the allocator's reserve and a batch whose lengths are not known yet come on top. So a run
@@ -34,20 +34,20 @@ class Room:
 
 @dataclass(frozen=True)
 class Need:
-    """How many numbers the model is made of, and how many a token leaves in the key-value cache."""
+    """The numbers that the model is made of, and those that a token leaves in the key-value cache."""
 
     weights: int
-    cached_a_token: int
+    cached_per_token: int
 
     def bytes(self, size: int, tokens: int) -> int:
         """With numbers of `size` bytes and `tokens` in the cache."""
-        return (self.weights + self.cached_a_token * tokens) * size
+        return (self.weights + self.cached_per_token * tokens) * size
 
 
 def memory_problems(config: ExperimentConfig, batch: BatchSize, board_uuids: Sequence[str]) -> Iterator[str]:
-    """A line if weights and key-value cache alone, for `batch`, exceed the device's free memory.
+    """Yield a line if weights and key-value cache alone, for `batch`, exceed the device's free memory.
 
-    `board_uuids` are the GPUs that this process may see. Nothing is said where anything is unknown.
+    `board_uuids` are the GPUs that this process may see. No line where anything is unknown.
     """
     size, cached = BYTES[config.precision], batch.rows * (batch.tokens - 1)  # the last token is never fed back
     need = _from_files(config)
@@ -61,7 +61,7 @@ def memory_problems(config: ExperimentConfig, batch: BatchSize, board_uuids: Seq
     cache = f", KV cache {(total - weights) / GB:.1f} at batch_size {batch.rows} x {batch.tokens} tokens"
     yield (
         f"model: {config.model} needs at least {total / GB:.1f} GB in {config.precision} (weights {weights / GB:.1f}"
-        f"{cache if exact.cached_a_token else ''}), and {room.name} has {room.free / GB:.1f} GB free: "
+        f"{cache if exact.cached_per_token else ''}), and {room.name} has {room.free / GB:.1f} GB free: "
         f"{_advice(config, weights > room.free)}"
     )
 
@@ -72,14 +72,14 @@ def _advice(config: ExperimentConfig, weights_alone: bool) -> str:
 
 
 def _least_room(config: ExperimentConfig, board_uuids: Sequence[str]) -> float:
-    """The least that the run may have: a question to torch, which takes seconds to import, is asked only below it."""
+    """Return the least bytes that the run may have; torch, which takes seconds to import, is asked only below it."""
     gpu = _gpu_room(board_uuids) if config.device != "cpu" else None
     cpu = _cpu_room() if config.device != "cuda" else None
     return min((room.free for room in (gpu, cpu) if room is not None), default=math.inf)
 
 
 def _gpu_room(uuids: Sequence[str]) -> Room | None:
-    """The GPU with the most: which of several the run takes is CUDA's to say."""
+    """Return the GPU with the most free memory: which of several the run takes is up to CUDA."""
     import pynvml as nvml
 
     try:
@@ -102,22 +102,22 @@ def _cpu_room() -> Room:
 
 
 def _from_files(config: ExperimentConfig) -> Need | None:
-    """Of a random model, or as the files of a local folder have it; None where there are none.
+    """Return the need of a random model, or of the files of a local folder; None where there are none.
 
     They may hold more than is loaded, and config.json may leave out what has a default.
     """
     if config.model == RANDOM_LLAMA:
         shape = config.random_model or RandomModelConfig()
-        return Need(weight_count(shape), _cached_a_token({"model_type": "llama", **shape.model_dump()}))
+        return Need(weight_count(shape), _cached_per_token({"model_type": "llama", **shape.model_dump()}))
     folder = local_folder(config.model)
     counts = [_floats_in(file) for file in loaded_files(folder)] if folder else []
     if folder is None or not counts or None in counts:
         return None
-    return Need(sum(count or 0 for count in counts), _cached_a_token(saved_config(folder)))
+    return Need(sum(count or 0 for count in counts), _cached_per_token(saved_config(folder)))
 
 
 def _from_skeleton(config: ExperimentConfig, files: Need) -> Need | None:
-    """What the model takes of its files: some hold more, a vision tower or layers that are not used.
+    """Return the need of what the model takes of its files: some hold more, a vision tower or layers that are not used.
 
     None where transformers does not build it, or not without running code of its own.
     """
@@ -126,18 +126,18 @@ def _from_skeleton(config: ExperimentConfig, files: Need) -> Need | None:
     except Exception:  # transformers raises whatever its parts raise
         return None
     weights = sum(tensor.numel() for tensor in skeleton.parameters())
-    return Need(min(weights, files.weights), _cached_a_token(skeleton.config.to_dict()))
+    return Need(min(weights, files.weights), _cached_per_token(skeleton.config.to_dict()))
 
 
 def _floats_in(path: Path) -> int | None:
-    """How many floating-point numbers the header of a safetensors file describes."""
+    """Return how many floating-point numbers the header of a safetensors file describes."""
     tensors = stored_tensors(path)
     if tensors is None:
         return None
     return sum(math.prod(tensor.shape) for tensor in tensors.values() if tensor.dtype in FLOATS)
 
 
-def _cached_a_token(shape: Mapping[str, Any]) -> int:
+def _cached_per_token(shape: Mapping[str, Any]) -> int:
     """0 where the architecture is not known, or a layer may keep less than every token's keys and values."""
     if shape.get("model_type") not in COUNTED_ARCHITECTURES or shape.get("sliding_window") or "kv_lora_rank" in shape:
         return 0

@@ -1,4 +1,4 @@
-"""Safetensors files: which of a folder are loaded, and what their headers say of the tensors inside."""
+"""Safetensors files: those of a folder that are loaded, and the tensors that their headers describe."""
 
 import math
 import os
@@ -57,7 +57,7 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
 
 
 def loaded_files(folder: Path) -> tuple[Path, ...]:
-    """The files that transformers loads of a folder, which may hold the weights in another layout as well.
+    """Return the files that transformers loads of a folder, which may hold the weights in another layout as well.
 
     Empty where there is neither a single file nor an index that can be read.
     """
@@ -117,7 +117,7 @@ def index_problems(folder: Path) -> Iterator[str]:
 
 
 def stored_tensors(path: Path) -> dict[str, StoredTensor] | None:
-    """The tensors that a file's header describes, by name; None where it cannot be read."""
+    """Return the tensors that a file's header describes, by name; None where it cannot be read."""
     try:
         header, _, _ = _read_header(path)
         return {name: _described(name, entry)[0] for name, entry in header.items()}

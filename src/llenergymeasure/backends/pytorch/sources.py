@@ -1,4 +1,4 @@
-"""Where a model comes from, and what is wrong with it, found before anything is loaded."""
+"""The source of a model: its folder, its commit, and its problems, found before anything is loaded."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json", "tekken.json")
 
 
 def model_problems(config: ExperimentConfig) -> Iterator[str]:
-    """What keeps the model from being loaded."""
+    """Yield what keeps the model from being loaded."""
     if config.model == RANDOM_LLAMA:
         return
     folder = local_folder(config.model)
@@ -38,7 +38,7 @@ def model_problems(config: ExperimentConfig) -> Iterator[str]:
 
 
 def has_chat_template(folder: Path) -> bool:
-    """Whether the tokenizer of a model's folder has a chat template, or may have one that is not seen in its files."""
+    """Return True if the tokenizer in a folder has a chat template, or may have one that its files do not show."""
     if any((folder / name).is_file() for name in TEMPLATE_FILES):
         return True
     try:
@@ -59,7 +59,7 @@ def hub_commit(config: ExperimentConfig) -> str | None:
 
 
 def model_folder(config: ExperimentConfig) -> Path | None:
-    """The folder that the model is loaded from: a local one, or a hub model's in the cache; None if not here."""
+    """Return the folder that the model is loaded from: a local one, or a hub model's in the cache; None if not here."""
     if (folder := local_folder(config.model)) is not None:
         return folder
     path = _cached(config, "config.json")
@@ -128,7 +128,7 @@ def _weight_problems(folder: Path) -> Iterator[str]:
 
 
 def config_problems(model_config: Any, trust_remote_code: bool) -> Iterator[str]:
-    """Why a model whose config.json is `model_config` is refused."""
+    """Return why a model whose config.json is `model_config` is refused."""
     if not isinstance(model_config, dict):
         yield "its config.json holds no object"
         return

@@ -1,4 +1,4 @@
-"""Whether a model's weights are the ones on disk: all of them, none besides, in their shapes, and numbers.
+"""Checks that a model's weights are the ones on disk: all of them, none besides, in their shapes, and numbers.
 
 transformers loads what it finds: what a file lacks becomes random numbers, and what the model has no place for is left
 out, each with a line in a log. How it maps a file's names to a model's is its own to say, so it is asked: what it
@@ -31,7 +31,7 @@ from llenergymeasure.errors import BackendError
 ALLOW = "pytorch: {allow_missing_weights: true}"
 CHUNK = 1 << 28  # elements, fewer than a 32-bit index counts
 COMPUTED = re.compile(r"(^|\.)(inv_freq|original_inv_freq|position_ids|(attn|attention)\.(bias|masked_bias))$")
-"""What older files hold and a model computes for itself: positions, rotary frequencies, causal masks."""
+"""Tensors that older files hold and a model computes for itself: positions, rotary frequencies, causal masks."""
 
 NOT_CONVERTED = (
     "its files do not hold all that config.json describes: some tensors could not be put together (of a mixture of "
@@ -114,7 +114,7 @@ def header_problems(config: ExperimentConfig, folder: Path) -> Iterator[str]:
 
 
 def check_weights(model: Any, report: dict[str, Any], config: ExperimentConfig, folder: Path | None) -> tuple[str, ...]:
-    """Raise if a loaded model is not the one on disk, in `folder`; else what to say of it in the result.
+    """Raise if a loaded model is not the one on disk, in `folder`; else return remarks for the result.
 
     Raises:
         BackendError: every reason, a line each.
@@ -220,7 +220,7 @@ def _shape_problems(
 
 @contextlib.contextmanager
 def _transformers_silent() -> Iterator[None]:
-    """No progress bar and no table of tensors for a model that is not loaded."""
+    """Suppress the progress bar and the table of tensors for a model that is not loaded."""
     from transformers.utils import logging
 
     level, shows_progress = logging.get_verbosity(), logging.is_progress_bar_enabled()

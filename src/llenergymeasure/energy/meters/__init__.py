@@ -1,1 +1,1 @@
-"""The sources of energy, a file each, behind the interface in `base`."""
+"""Meters: from the samples of a source to the energy of any window, behind the interface in `base`."""

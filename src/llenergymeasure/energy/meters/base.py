@@ -1,4 +1,4 @@
-"""The one interface of every energy source."""
+"""The interface of every meter, and the meter that reads nothing."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Listener = Callable[[list[EnergySoFar]], None]
 class MeteredDevice:
     """A device that is metered: a GPU by its UUID, a CPU package or its memory by its name.
 
-    `index` is the driver's number of a GPU, `limit_w` the power limit in force; None where it is not told.
+    `index` is the driver's number of a GPU, `limit_w` the power limit in force; None where it is not known.
     """
 
     name: str
@@ -27,28 +27,28 @@ class MeteredDevice:
 
 
 class Meter(ABC):
-    """An energy source. Times are seconds on CLOCK_MONOTONIC.
+    """A reader of one energy source. Times are seconds on CLOCK_MONOTONIC.
 
-    Between `open` and `close` it watches; `mark` takes a reading at a moment that matters (a window's edge, a
-    batch's end) and is cheap. `energy` answers for any window inside, as often as asked, also after `close`.
+    Between `open` and `close` it watches; `mark` takes a sample at a moment that matters (a window's edge, a
+    batch's end) and is cheap. `energy` is of any window inside, as often as it is called, also after `close`.
     Used as a context manager it opens and closes; closing twice does nothing.
     """
 
     source: str
-    """The name that results give: "estimate", "none", …"""
+    """The name of the source in results."""
 
     measured_kinds: frozenset[DeviceKind] = frozenset()
-    """The kinds of device of which it reads a sensor; none where it estimates, or knows nothing."""
+    """The kinds of device whose sensors it reads; none where it estimates, or knows nothing."""
 
     _listener: Listener | None = None
 
     @property
     def is_measurement(self) -> bool:
-        """Whether it reads any sensor."""
+        """True where it reads a sensor."""
         return bool(self.measured_kinds)
 
     def adopt(self, pids: frozenset[int] | None) -> None:  # noqa: B027 - most look at no processes
-        """Before it opens: processes that are ours although we did not start them; None: whoever is there first."""
+        """Before it opens: count processes as our own that we did not start; None: those that are there first."""
 
     @abstractmethod
     def open(self) -> None:
@@ -56,11 +56,11 @@ class Meter(ABC):
 
     @abstractmethod
     def mark(self) -> None:
-        """Take a reading now."""
+        """Take a sample now."""
 
     @abstractmethod
     def energy(self, start_s: float, end_s: float) -> list[DeviceEnergy]:
-        """The energy of each device in the window; an `energy_j` of None is unknown, and no list is nothing known.
+        """Return the energy of each device in the window; an `energy_j` of None is unknown, an empty list no device.
 
         A sensor's answer waits, a second at the most, until its counter has ticked twice after the window.
 
@@ -69,32 +69,32 @@ class Meter(ABC):
         """
 
     def watch(self, start_s: float, end_s: float) -> list[DeviceWatch]:
-        """How well each device was watched in the window; none where there is no sensor."""
+        """Return how well each device was watched in the window; none where there is no sensor."""
         return []
 
     def samples(self, start_s: float, end_s: float) -> list[PowerSample]:
-        """The power of each device over the window, its times counted from the window's start, in order of time."""
+        """Return the power of each device over the window, in order of time, counted from the window's start."""
         return []
 
     def cross_check(self, start_s: float, end_s: float) -> list[DeviceEnergy]:
-        """What a second, independent reader found for the same devices; none where there is no such reader."""
+        """Return the energy of the same devices by a second, independent reader; none where there is no such reader."""
         return []
 
     def forget(self, before_s: float) -> None:  # noqa: B027 - most have nothing to give up
-        """No window will begin before then; what was read earlier may be given up."""
+        """Give up what was read before then, as far as no later window needs it."""
 
-    def tell(self, listener: Listener) -> None:
-        """Have `listener` called now, and from any thread whenever readings come, until it closes."""
+    def publish_to(self, listener: Listener) -> None:
+        """Call `listener` now, and from any thread whenever samples come, until the meter closes."""
         self._listener = listener
-        self._tell()
+        self._publish()
 
     def _so_far(self) -> list[EnergySoFar]:
-        """The joules of each device by its last reading."""
+        """Return the joules of each device by its last sample."""
         return []
 
-    def _tell(self) -> None:
-        if self._listener is not None and (readings := self._so_far()):
-            self._listener(readings)
+    def _publish(self) -> None:
+        if self._listener is not None and (totals := self._so_far()):
+            self._listener(totals)
 
     @abstractmethod
     def close(self) -> None:
@@ -116,14 +116,22 @@ class NoMeter(Meter):
     source = "none"
 
     def open(self) -> None:
-        """Nothing to open."""
+        """Do nothing."""
 
     def mark(self) -> None:
-        """Nothing to read."""
+        """Do nothing."""
 
     def energy(self, start_s: float, end_s: float) -> list[DeviceEnergy]:
-        """No device is known."""
+        """Return no device."""
         return []
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""
+
+
+def with_gain(
+    name: str, kind: DeviceKind, source: str, energy_j: float | None, *, gain_share: float, edge_j: float | None = None
+) -> DeviceEnergy:
+    """Return a device's energy with its bounds, the one on the gain being `gain_share` of the energy."""
+    gain_j = None if energy_j is None else abs(energy_j) * gain_share
+    return DeviceEnergy(device=name, kind=kind, source=source, energy_j=energy_j, edge_j=edge_j, gain_j=gain_j)

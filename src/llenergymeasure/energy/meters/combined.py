@@ -1,4 +1,4 @@
-"""GPU and CPU metered together, and reported apart."""
+"""Several meters as one: GPU and CPU metered together, and reported apart."""
 
 import contextlib
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ class CombinedMeter(Meter):
         self.measured_kinds = frozenset(kind for part in parts for kind in part.measured_kinds)
 
     def adopt(self, pids: frozenset[int] | None) -> None:
-        """Tell all."""
+        """Adopt them in all."""
         for meter in self._all:
             meter.adopt(pids)
 
@@ -37,31 +37,31 @@ class CombinedMeter(Meter):
             meter.mark()
 
     def energy(self, start_s: float, end_s: float) -> list[DeviceEnergy]:
-        """The devices of all parts."""
+        """Return the energy of the devices of all parts."""
         return [device for part in self._parts for device in part.energy(start_s, end_s)]
 
     def watch(self, start_s: float, end_s: float) -> list[DeviceWatch]:
-        """The devices of all parts."""
+        """Return how well the devices of all parts were watched."""
         return [watch for part in self._parts for watch in part.watch(start_s, end_s)]
 
     def samples(self, start_s: float, end_s: float) -> list[PowerSample]:
-        """The rows of all parts."""
+        """Return the rows of all parts."""
         rows = [row for part in self._parts for row in part.samples(start_s, end_s)]
         return sorted(rows, key=lambda row: row.timestamp_s)
 
     def cross_check(self, start_s: float, end_s: float) -> list[DeviceEnergy]:
-        """What the check found."""
+        """Return the energy by the check."""
         return self._check.energy(start_s, end_s) if self._check else []
 
     def forget(self, before_s: float) -> None:
-        """Tell all."""
+        """Forget in all."""
         for meter in self._all:
             meter.forget(before_s)
 
-    def tell(self, listener: Listener) -> None:
-        """Have it called by all parts, each of its own devices."""
+    def publish_to(self, listener: Listener) -> None:
+        """Have all parts call it, each with its own devices."""
         for part in self._parts:
-            part.tell(listener)
+            part.publish_to(listener)
 
     def close(self) -> None:
         """Close all."""

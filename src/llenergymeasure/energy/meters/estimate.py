@@ -1,4 +1,4 @@
-"""An estimate of CPU energy for a machine without a sensor: CPU seconds of our processes times watts a core.
+"""An estimate of CPU energy for a machine without a sensor: CPU seconds of our processes times watts per core.
 
 It is no measurement. It leaves out memory, the idle machine and everything that is not the processor, and
 takes a busy core's power from the user or from a guess; hence its bound.
@@ -20,7 +20,7 @@ DEFAULT_WATTS_PER_CORE = 10.0
 DEFAULT_BOUND_SHARE = 1.0
 STATED_BOUND_SHARE = 0.6
 CLOCK_TICK_S = 0.01
-"""The kernel tells other processes' CPU time in ticks, of this length wherever Linux is usual."""
+"""The kernel counts other processes' CPU time in ticks, of this length on any usual Linux."""
 
 CHILDREN_EVERY_S = 0.5  # finding them walks the process table, milliseconds on a busy machine
 
@@ -29,9 +29,9 @@ class CpuTimeEstimate(Meter):
     """CPU seconds of this process and its children, at `watts_per_core` (None: 10 W, with a bound of 100 %).
 
     With `of_all_processes` they are those of everything that runs on the machine; with `cpu_seconds` those that it
-    tells, never fewer than before.
+    returns, never fewer than before.
 
-    Readings are taken at the marks only; between two marks CPU time is taken to run evenly.
+    Samples are taken at the marks only; between two marks CPU time is taken to run evenly.
     """
 
     source = "estimate"
@@ -44,7 +44,7 @@ class CpuTimeEstimate(Meter):
         cpu_seconds: Callable[[], float] | None = None,
     ) -> None:
         self._spent_s = _machine_seconds if of_all_processes else cpu_seconds or self._own_seconds
-        self._grain_s = 0.0 if cpu_seconds is None else 2 * CLOCK_TICK_S  # of the first reading and of the last
+        self._grain_s = 0.0 if cpu_seconds is None else 2 * CLOCK_TICK_S  # of the first sample and of the last
         self._watts = watts_per_core if watts_per_core is not None else DEFAULT_WATTS_PER_CORE
         self._bound_share = STATED_BOUND_SHARE if watts_per_core is not None else DEFAULT_BOUND_SHARE
         self._process = psutil.Process()
@@ -53,13 +53,13 @@ class CpuTimeEstimate(Meter):
         self._children_seen_s = -CHILDREN_EVERY_S
 
     def open(self) -> None:
-        """Take the first reading."""
+        """Take the first sample."""
         self.mark()
 
     def mark(self) -> None:
         """Read the clock and the CPU seconds spent so far."""
         self._cpu_s.add(time.monotonic(), self._spent_s())
-        self._tell()
+        self._publish()
 
     def _so_far(self) -> list[EnergySoFar]:
         at_s, cpu_s = self._cpu_s.last
@@ -75,14 +75,24 @@ class CpuTimeEstimate(Meter):
         return time.process_time() + self._children_s
 
     def energy(self, start_s: float, end_s: float) -> list[DeviceEnergy]:
-        """One device, "cpu": the estimate, and its bound as `gain_j` (there is no edge to speak of)."""
+        """Return one device, "cpu": the estimate, and its bound as `gain_j`; it has no edge."""
         energy_j = self._watts * self._cpu_s.grown(start_s, end_s)
         bound_j = energy_j * self._bound_share + self._watts * self._grain_s
         return [DeviceEnergy(device="cpu", kind="cpu", source=self.source, energy_j=energy_j, gain_j=bound_j)]
 
     def close(self) -> None:
-        """Take the last reading."""
+        """Take the last sample."""
         self.mark()
+
+
+def accuracy(watts_per_core: float | None) -> str:
+    """Return the power of a core that an estimate takes, its bound and, for a guess, how to narrow it."""
+    if watts_per_core is not None:
+        return f"{watts_per_core:g} W per core as you set it, bound ±{STATED_BOUND_SHARE:.0%}"
+    return (
+        f"{DEFAULT_WATTS_PER_CORE:g} W per core, a guess, bound ±{DEFAULT_BOUND_SHARE:.0%}; set cpu_watts_per_core in "
+        "the user configuration to narrow it"
+    )
 
 
 def _machine_seconds() -> float:

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 
 from llenergymeasure.energy.meters.base import MeteredDevice
 from llenergymeasure.energy.meters.counter import CounterMeter, max_power_w
-from llenergymeasure.energy.sampler_process import SamplerProcess
-from llenergymeasure.energy.sensors.rapl import POLL_S, TICK_S, Domain, RaplSensor
+from llenergymeasure.energy.sampler import SamplerProcess
+from llenergymeasure.energy.sensors.rapl import POLL_S, RAPL_GAIN_SHARE, TICK_S, Domain, RaplSensor, sensor_spec
 from llenergymeasure.energy.ticklog import CounterSample
-
-RAPL_GAIN_SHARE = 0.05
 
 
 class Rapl(CounterMeter):
@@ -16,8 +14,8 @@ class Rapl(CounterMeter):
 
     def __init__(self, domains: Sequence[Domain], gain_share: float = RAPL_GAIN_SHARE) -> None:
         devices = [MeteredDevice(domain.name, domain.kind, limit_w=domain.limit_w) for domain in domains]
-        feed = SamplerProcess({"rapl": {"domains": [[domain.name, str(domain.counter)] for domain in domains]}})
-        super().__init__("rapl", devices, feed, gain_share, poll_s=POLL_S, max_tick_s=TICK_S)
+        feed = SamplerProcess(sensor_spec(domains))
+        super().__init__("rapl", devices, feed, gain_share, pace_s=POLL_S, max_tick_s=TICK_S)
         self._sensor = RaplSensor([(domain.name, domain.counter) for domain in domains])
         self._range_j = {domain.name: domain.range_j for domain in domains}
 
@@ -25,20 +23,20 @@ class Rapl(CounterMeter):
         """Read every domain now: a window's edge is then as sure as one tick."""
         self._recording.add(self._sensor.read())
 
-    def _rising(self, device: MeteredDevice, readings: list[CounterSample]) -> list[CounterSample]:
-        return unwrap(readings, self._range_j[device.name], max_power_w(device, readings))
+    def _rising(self, device: MeteredDevice, samples: list[CounterSample]) -> list[CounterSample]:
+        return unwrap(samples, self._range_j[device.name], max_power_w(device, samples))
 
 
-def unwrap(readings: Sequence[CounterSample], range_j: float, max_power_w: float) -> list[CounterSample]:
-    """Readings in order of time, of a counter that starts again at `range_j`, as one that goes on.
+def unwrap(samples: Sequence[CounterSample], range_j: float, max_power_w: float) -> list[CounterSample]:
+    """Return samples, in order of time, of a counter that starts again at `range_j`, as of one that goes on.
 
-    A fall is a wrap where the power that it stands for is possible. What no power explains is, of two readings by two
+    A fall is a wrap where the power that it stands for is possible. What no power explains is, of two samples by two
     readers at once, a matter of order, and the later one is left out; else a fall is a reset, and is left as one. So is
     a gap in which the counter could have gone all the way round.
     """
     rising: list[CounterSample] = []
     offset_j, previous = 0.0, None
-    for device, before_s, after_s, raw_j in readings:
+    for device, before_s, after_s, raw_j in samples:
         if previous is not None:
             _, last_before_s, last_after_s, last_j = previous
             most_j = max_power_w * (after_s - last_before_s + TICK_S)

@@ -6,16 +6,15 @@ from pathlib import Path
 from llenergymeasure.domain.choices import DeviceKind
 from llenergymeasure.energy.meters.base import MeteredDevice
 from llenergymeasure.energy.meters.counter import CounterMeter
-from llenergymeasure.energy.meters.nvml import NVML_GAIN_SHARE
-from llenergymeasure.energy.sampler_process import Heard
+from llenergymeasure.energy.sampler import Receiver
 from llenergymeasure.energy.samples import Recording, read_trace
-from llenergymeasure.energy.sensors.nvml import LONGEST_POLL_S
+from llenergymeasure.energy.sensors.nvml import LONGEST_POLL_S, NVML_GAIN_SHARE
 
 
 class Replay(CounterMeter):
-    """Plays the reads of `trace`, a recording or the path of a Parquet trace; its first read falls on `open`.
+    """Plays the samples of `trace`, a recording or the path of a Parquet trace; its first sample falls on `open`.
 
-    What the trace does not have is unknown, so a run that is longer than it has no energy.
+    Energy that the trace does not have is unknown, so a run that is longer than it has no energy.
 
     Raises:
         OSError: the trace cannot be read.
@@ -34,7 +33,7 @@ class Replay(CounterMeter):
             MeteredDevice(name, kind, index if kind == "gpu" else None, limit_w)
             for index, name in enumerate(recording.devices())
         ]
-        super().__init__("replay", devices, _Player(recording), gain_share, poll_s=LONGEST_POLL_S)
+        super().__init__("replay", devices, _Player(recording), gain_share, pace_s=LONGEST_POLL_S)
 
 
 class _Player:
@@ -43,13 +42,13 @@ class _Player:
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
 
-    def start(self, heard: Heard) -> None:
+    def start(self, receiver: Receiver) -> None:
         recording = self._recording
-        reads = [read for device in recording.devices() for read in recording.reads(device)]
+        samples = [sample for device in recording.devices() for sample in recording.samples(device)]
         states = [state for device in recording.devices() for state in recording.states(device)]
-        shift_s = time.monotonic() - min((read.before_s for read in reads), default=0.0)
-        heard(
-            [read._replace(before_s=read.before_s + shift_s, after_s=read.after_s + shift_s) for read in reads],
+        shift_s = time.monotonic() - min((sample.before_s for sample in samples), default=0.0)
+        receiver(
+            [each._replace(before_s=each.before_s + shift_s, after_s=each.after_s + shift_s) for each in samples],
             [state._replace(at_s=state.at_s + shift_s) for state in states],
         )
 
@@ -57,4 +56,4 @@ class _Player:
         return False
 
     def stop(self) -> None:
-        """Nothing runs."""
+        """Do nothing: no process runs."""

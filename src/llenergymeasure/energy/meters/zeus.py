@@ -1,4 +1,4 @@
-"""What the Zeus library finds for the same GPUs: a cross-check by other people's code."""
+"""The energy of the same GPUs by the Zeus library: a cross-check by other people's code."""
 
 import contextlib
 import time
@@ -9,9 +9,8 @@ from typing import Any
 from labledger.extras import install_command
 from llenergymeasure.domain.figures import DeviceEnergy
 from llenergymeasure.domain.power import EnergySoFar
-from llenergymeasure.energy.meters.base import Meter
-from llenergymeasure.energy.meters.nvml import NVML_GAIN_SHARE
-from llenergymeasure.energy.sensors.nvml import Board
+from llenergymeasure.energy.meters.base import Meter, with_gain
+from llenergymeasure.energy.sensors.nvml import NVML_GAIN_SHARE, Board
 from llenergymeasure.errors import MeterError
 from llenergymeasure.metrics.interpolation import Marks
 
@@ -60,29 +59,20 @@ class Zeus(Meter):
         for position, board in zip(self._monitor.gpu_indices, self._boards, strict=True):
             self._total_j[board.uuid] += found[position]
         self._begin()
-        self._tell()
+        self._publish()
 
     def _so_far(self) -> list[EnergySoFar]:
         return [EnergySoFar(uuid, "gpu", self.source, *marks.last) for uuid, marks in self._marks.items()]
 
     def energy(self, start_s: float, end_s: float) -> list[DeviceEnergy]:
-        """Each GPU's energy by Zeus."""
-        found = []
-        for uuid, marks in self._marks.items():
-            energy_j = marks.grown(start_s, end_s)
-            found.append(
-                DeviceEnergy(
-                    device=uuid,
-                    kind="gpu",
-                    source=self.source,
-                    energy_j=energy_j,
-                    gain_j=abs(energy_j) * self._gain_share,
-                )
-            )
-        return found
+        """Return each GPU's energy by Zeus."""
+        return [
+            with_gain(uuid, "gpu", self.source, marks.grown(start_s, end_s), gain_share=self._gain_share)
+            for uuid, marks in self._marks.items()
+        ]
 
     def close(self) -> None:
-        """Take the last reading."""
+        """Take the last sample."""
         self.mark()
         self._monitor = None
 

@@ -1,1 +1,1 @@
-"""How each kind of sensor is found and read. The sampler imports these: nothing heavy."""
+"""Sensors: how each is found and read."""

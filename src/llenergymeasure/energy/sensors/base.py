@@ -1,4 +1,8 @@
-"""What the sampler asks of a sensor."""
+"""The interface of a sensor to the sampler.
+
+A sensor is a module of this folder: how it is found (`probe`), and `open_sensor`, which the sampler calls by the
+module's name with the options of its spec. The sampler imports it, so it imports nothing heavy.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
@@ -17,4 +21,4 @@ class Sensor(Protocol):
     """Something that is read at its own pace."""
 
     def tasks(self) -> Iterator[Task]:
-        """What to read, and how often."""
+        """Yield what to read, each with its pace."""

@@ -1,4 +1,4 @@
-"""Running average power limit counters (Intel, AMD) in Linux's powercap tree."""
+"""RAPL counters (Intel, AMD) in Linux's powercap tree: the domains of this machine, and the sensor that reads them."""
 
 import os
 import time
@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from llenergymeasure.energy.samples import SensorSample
 from llenergymeasure.energy.sensors.base import Task
 
 POWERCAP = Path("/sys/class/powercap")
+RAPL_GAIN_SHARE = 0.05
 POLL_S = 0.050
 TICK_S = 0.002  # the counter ticks every millisecond
 
@@ -29,14 +30,14 @@ class Domain:
 
 @dataclass(frozen=True)
 class Probe:
-    """The domains to add up; `unavailable` says why there is none, and what to do."""
+    """The domains to add up; `unavailable` is the reason where there is none, and what to do."""
 
     domains: tuple[Domain, ...] = ()
     unavailable: str | None = None
 
 
 def probe(root: Path = POWERCAP) -> Probe:
-    """The packages and memory domains below `root`. Every one of them must be readable, or the sum would be short."""
+    """Find the packages and memory domains below `root`. All must be readable, or the sum would be short."""
     folders = sorted({path.name: path for path in _zones(root)}.items())
     domains = [domain for _, folder in folders if (domain := _domain(folder)) is not None]
     if not domains:
@@ -44,14 +45,24 @@ def probe(root: Path = POWERCAP) -> Probe:
     refused = [domain.counter for domain in domains if isinstance(_failure(domain.counter), PermissionError)]
     if refused:
         command = f"sudo chmod a+r {' '.join(map(str, refused))}"
-        why = f"RAPL is there and may not be read; what allows it until the next start of the machine: {command}"
+        why = f"the RAPL counters may not be read; to allow it until the machine restarts: {command}"
         return Probe(unavailable=why)
     broken = [(domain.counter, error) for domain in domains if (error := _failure(domain.counter)) is not None]
     if broken:
-        return Probe(unavailable=f"RAPL is there and cannot be read: {broken[0][0]}: {broken[0][1]}")
+        return Probe(unavailable=f"the RAPL counters cannot be read: {broken[0][0]}: {broken[0][1]}")
     if endless := [domain.counter.parent for domain in domains if not domain.range_j]:
-        return Probe(unavailable=f"RAPL is there and its range is not told: {endless[0]}/max_energy_range_uj")
+        return Probe(unavailable=f"RAPL has no counter range in {endless[0]}/max_energy_range_uj")
     return Probe(tuple(domains))
+
+
+def sensor_spec(domains: Sequence[Domain]) -> dict[str, Any]:
+    """Return what a sampler needs to read these domains, as JSON can hold it."""
+    return {"sensor": "rapl", "options": {"domains": [[domain.name, str(domain.counter)] for domain in domains]}}
+
+
+def open_sensor(domains: Sequence[tuple[str, str]]) -> "RaplSensor":
+    """Open the sensor of these domains, given as name and path."""
+    return RaplSensor([(name, Path(path)) for name, path in domains])
 
 
 class RaplSensor:
@@ -61,11 +72,11 @@ class RaplSensor:
         self._counters = [(name, _Counter(path)) for name, path in domains]
 
     def tasks(self) -> Iterator[Task]:
-        """One task: all domains."""
+        """Yield one task: all domains."""
         yield Task(self.read, lambda: POLL_S)
 
     def read(self) -> Iterator[SensorSample]:
-        """Every domain, now."""
+        """Read every domain now."""
         for name, counter in self._counters:
             before_s = time.monotonic()
             try:
@@ -83,7 +94,7 @@ class _Counter:
         self._file: FileIO | None = None
 
     def joules(self) -> float:
-        """What it says now.
+        """Return its value now, in joules.
 
         Raises:
             OSError: it cannot be read, or is gone.
@@ -98,7 +109,7 @@ class _Counter:
 
 
 def _zones(root: Path) -> Iterator[Path]:
-    """`intel-rapl:N` and `intel-rapl:N:M`, side by side as in sysfs or one in the other.
+    """Yield `intel-rapl:N` and `intel-rapl:N:M`, side by side as in sysfs or one in the other.
 
     `intel-rapl-mmio:` zones are a second way to the same package and would count it twice.
     """
@@ -107,7 +118,7 @@ def _zones(root: Path) -> Iterator[Path]:
 
 
 def _domain(folder: Path) -> Domain | None:
-    """A package or a memory domain; None for the parts of a package and for the platform, which holds them all."""
+    """Return a package or a memory domain; None for a part of a package and for the platform, which holds all."""
     name = _text(folder / "name") or ""
     if name.startswith("package"):
         kind: Literal["cpu", "dram"] = "cpu"

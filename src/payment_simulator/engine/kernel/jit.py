@@ -1,4 +1,4 @@
-"""How the kernel is compiled, and where that is kept.
+"""Compilation of the kernel by numba, and the cache of it.
 
 numba does not see that a function in another file was changed, so its cache has a folder for each state of the sources:
 of the engine with all its folders, and of the policies, whose limits are compiled in.
@@ -40,4 +40,4 @@ part: Any = numba.njit(  # type: ignore[call-overload]
 """A part of the kernel: called by compiled code alone."""
 
 entry: Any = numba.njit(nogil=True, error_model="numpy", cache=IS_KEPT)
-"""What Python calls."""
+"""A function of the kernel that Python calls."""

@@ -1,20 +1,44 @@
-"""How the kernel lays everything out in one array of int64: a head, a row a bank, then what waiting payments need.
+"""The layout of the kernel's one array of int64: a head, a row per bank, then what waiting payments need.
 
 One array of one type, and places in it that are constants, keep compilation short. A row of a bank begins at
 `bank * BANK_COLUMNS + HEAD`; `row + COLUMN` is where a value of it is. A row of a payment is written when the payment
 first waits: one that settles as it arrives has none.
+
+Kinds of cost and of event, operations and actions have no numbers here: compiled code takes those of `Cost`,
+`EventKind`, `Op` and `ActionKind` by name.
 """
 
 from collections.abc import Iterable
+from enum import IntEnum, auto
 
 import numpy as np
 
 from payment_simulator.engine.kernel.rates import LIMB_BITS
+from payment_simulator.engine.vocabulary import RATES_PER_DAY, RATES_PER_TICK, Cost, EventColumn
+from payment_simulator.policy.fields_and_actions import COST_FIELDS, FIELDS
+from payment_simulator.policy.tree import MAX_DEPTH
+from payment_simulator.scenario.arrivals import COLUMNS
 
 
 def _numbers(*values: int | Iterable[int]) -> list[np.int64]:
     """As int64: of a plain number numba would compile each function anew that it is given to."""
     return [np.int64(each) for value in values for each in ([value] if isinstance(value, int) else value)]
+
+
+class _Places:
+    """Places in a row, handed out one after another; what is unpacked into too few or too many names is refused."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+    def take(self, count: int) -> list[np.int64]:
+        """The next `count` places."""
+        self.size += count
+        return _numbers(range(self.size - count, self.size))
+
+    def take_room(self, size: int) -> np.int64:
+        """The first of the next `size` places."""
+        return self.take(size)[0]
 
 
 NONE, ZERO, ONE, NOTHING = _numbers(-1, 0, 1, 2**62)
@@ -23,77 +47,131 @@ NONE, ZERO, ONE, NOTHING = _numbers(-1, 0, 1, 2**62)
 KEY_SHIFT, KEY_MASK = _numbers(40, 2**40 - 1)
 """Queue order as one number: (10 - priority) * 2^40 + place in the sequence."""
 
+PRIORITIES = 11
 LIMB_SHIFT, LIMB_MASK, HALF = _numbers(LIMB_BITS, 2**LIMB_BITS - 1, 2 ** (LIMB_BITS - 1))
 
-# The head: what the scenario says. A rate is the place of its columns, behind the banks; a rule is cents, and the place
+# The head: what the scenario sets. A rate is the place of its columns, behind the banks; a rule is cents, and the place
 # of the rate that counts in their stead, or NONE; delay is charged at DELAY_RATE times what stands under DELAY_TIMES
 # for a priority, before and after the deadline
+_head = _Places()
 (
-    BANKS, TICKS_PER_DAY, DEFERRED, BILATERAL, CYCLES, MAX_CYCLE_LENGTH, MAX_CYCLES, FRICTION, OVERDRAFT_RATE,
-    COLLATERAL_RATE, BORROWING_RATE, DELAY_RATE,
-) = _numbers(range(12))  # fmt: skip
-DEADLINE_RULE, EOD_RULE, DELAY_TIMES = _numbers(12, 14, 16)
+    BANKS, TICKS_PER_DAY, DEFERRED, BILATERAL, CYCLES, MAX_CYCLE_LENGTH, MAX_CYCLES, FRICTION, DELAY_RATE,
+) = _head.take(9)  # fmt: skip
+RATE_PLACES = {name: _head.take_room(1) for name in (*RATES_PER_TICK, *RATES_PER_DAY)}
+DEADLINE_RULE, EOD_RULE = _head.take_room(2), _head.take_room(2)
+DELAY_TIMES = _head.take_room(2 * PRIORITIES)
 # then what a run counts, then where things begin
 (
     ROWS, SETTLED_VALUE, LSM_VALUE, OFFSETS, STAMP, TICK, CENTRAL_SIZE, LISTED, EDGES_LEFT, CYCLES_TRIED, FAULTS,
     IS_PREPARED, LAYER_SIZE, HAS_PAIRS, IS_DENSE, PAIR_COUNT, CALENDAR_SIZE, ROWS_ROOM, LISTED_AT, PAYMENTS_AT,
-    KNOWN_AT, PLACE_OF_AT, AT_PLACE_AT, LOWS_AT, READY_AT, DUE_AT, URGENT_AT, RELEASED_AT, HURRIED_AT, PAIRS_AT,
-    LASTS_AT, NEAR_AT, PATH_AT, ROWS_AT, SEARCHES,
-) = _numbers(range(38, 73))  # fmt: skip
-HEAD = 73
+    KNOWN_AT, PLACE_OF_AT, AT_PLACE_AT, SEGMENT_TREES_AT, READY_AT, DUE_AT, URGENT_AT, RELEASED_AT, URGENT_KEYS_AT,
+    PAIRS_AT, LASTS_AT, NEAR_AT, PATH_AT, ROWS_AT, SEARCHES,
+) = _head.take(35)  # fmt: skip
+HEAD = _head.size
 
-# A row a bank: what the scenario says of it; AFTER_HAIRCUT is a rate
+# A row per bank: what the scenario sets; AFTER_HAIRCUT is a rate
+_bank = _Places()
 (
     OPENING, CAP, CAPACITY, AFTER_HAIRCUT, POLICY, THRESHOLD, BUFFER, LIQUIDITY_COST, PAYMENT_TREE, BANK_TREE,
     COLLATERAL_TREE, ALLOCATED,
-) = _numbers(range(12))  # fmt: skip
-# and what it has at this moment
+) = _bank.take(12)  # fmt: skip
+# and what it has at this moment, last its costs, a column per kind
 (
     BALANCE, PENDING, POSTED, CREDIT, WEIGHT, UNSETTLED_VALUE, UNSETTLED_ITEMS, EOD_PENALTIES, COLLATERAL_COST,
     TICK_PENALTIES, TICK_FRICTION, BUDGET, QUEUE1_VALUE, QUEUE1_SIZE, QUEUE1_FIRST, QUEUE1_LAST, QUEUE2_VALUE,
-    QUEUE2_SIZE, CANDIDATE, CHANGED, PLACES, TREE, TREE_SIZE, PAIRS, DEGREE, ARRIVED, SETTLED_COUNT, DELAY_TICKS,
-    LIQUIDITY_USED, PEAK_CREDIT, PEAK_QUEUE1, PEAK_QUEUE2, SKIP_OF, SKIP, COSTS,
-) = _numbers(range(12, 47))  # fmt: skip
-BANK_COLUMNS = COSTS + 8
+    QUEUE2_SIZE, CANDIDATE, CHANGED, PLACES, SEGMENT_TREE, SEGMENT_TREE_SIZE, PAIRS, DEGREE, ARRIVED, SETTLED_COUNT,
+    DELAY_TICKS, LIQUIDITY_USED, PEAK_CREDIT, PEAK_QUEUE1, PEAK_QUEUE2, SKIP_OF, SKIP,
+) = _bank.take(34)  # fmt: skip
+COSTS = _bank.take_room(len(Cost))
+BANK_COLUMNS = _bank.size
 
-# Columns from COSTS on: kinds of cost
-LIQUIDITY, OVERDRAFT, COLLATERAL, DELAY, DEADLINE_PENALTY, EOD_PENALTY, EOD_BORROWING, SPLIT_FRICTION = _numbers(
-    range(8)
-)
-
-# A row a payment: `LEFT` pieces of `SIZE`, and a `REST`
+# A row per payment: `LEFT` pieces of `SIZE`, and a `REST`
+_payment = _Places()
 (
     STATE, SENDER, RECEIVER, PRIORITY, ARRIVAL_PRIORITY, ARRIVAL, DUE, DIVISIBLE, LEFT, SIZE, REST, PIECES, OVERDUE,
     WAITING, HELD, NEXT_DUE, NEXT_URGENT, BEFORE, AFTER, PAIR_BEFORE, PAIR_AFTER, PLACE, PAIR,
-) = _numbers(range(23))  # fmt: skip
-PAYMENT_COLUMNS = 23
+) = _payment.take(23)  # fmt: skip
+PAYMENT_COLUMNS = _payment.size
 IN_QUEUE1, IN_QUEUE2, SETTLED, DROPPED = _numbers(1, 2, 3, 4)
 
-# A row a pair of sender and receiver, and elsewhere its last payment of each priority, the most urgent first
-FIRST, VALUE, COUNT, PAIR_CHANGED, TRIED, BACK, TO, FRONT = _numbers(range(8))
-PAIR_COLUMNS, PRIORITIES = 8, 11
+# A row per pair of sender and receiver, and elsewhere its last payment of each priority, the most urgent first
+_pair = _Places()
+FIRST, VALUE, COUNT, PAIR_CHANGED, TRIED, BACK, TO, FRONT = _pair.take(8)
+PAIR_COLUMNS = _pair.size
 DENSE_PAIRS = 2**21
 """Up to so many pairs of banks each has a row of its own; beyond, those that have payments."""
 
-LAYERS = 12
-"""Trees of minima a bank: one for each priority in Queue 2, the most urgent first, and one for Queue 1."""
-(QUEUE1_LAYER,) = _numbers(11)
+# The path of a search for cycles, for each bank: the edge that leaves it, and its amount; the bank, how far its walk
+# is, where that ends, and whether the banks between it and the start can pay what they lose
+_path = _Places()
+PATH_ROOM = 6
+"""The longest has 5 banks, and comes back to its start."""
+PATH_EDGE, PATH_AMOUNT, PATH_BANK, PATH_WALK, PATH_END, PATH_FITS = (_path.take_room(PATH_ROOM) for _ in range(6))
+PATH_SIZE = _path.size
 
-# A row an arrival, in an array of its own
-A_TICK, A_SENDER, A_RECEIVER, A_AMOUNT, A_PRIORITY, A_DEADLINE, A_DIVISIBLE, A_KEY = _numbers(range(8))
-ARRIVAL_COLUMNS = 8
+LAYERS = PRIORITIES + 1
+"""Segment trees per bank: one for each priority in Queue 2, the most urgent first, and one for Queue 1."""
+(QUEUE1_LAYER,) = _numbers(PRIORITIES)
 
-# A row a recorded event
-ROW_WIDTH = 8
-(
-    E_ALLOCATED, E_ARRIVAL, E_TRANSFER, E_POSTED, E_WITHDRAWN, E_SKIPPED, E_HOLD, E_DROP, E_SPLIT, E_REPRIORITIZE,
-    E_SUBMITTED, E_IMMEDIATE, E_QUEUED, E_FROM_QUEUE, E_BILATERAL, E_CYCLE, E_CREDIT, E_OVERDUE, E_COST, E_END_OF_DAY,
-) = _numbers(range(20))  # fmt: skip
-SKIPPED_FLOOR, SKIPPED_CAPACITY = _numbers(0, 1)
+# A row per arrival, in an array of its own: the columns of `Arrivals`, then its key in queue order
+A_TICK, A_SENDER, A_RECEIVER, A_AMOUNT, A_PRIORITY, A_DEADLINE, A_DIVISIBLE, A_KEY = _numbers(
+    [*COLUMNS, "key"].index(name)
+    for name in ("tick", "sender", "receiver", "amount", "priority", "deadline", "divisible", "key")
+)
+ARRIVAL_COLUMNS = len(COLUMNS) + 1
+
+ROW_WIDTH = len(EventColumn)
 
 FIFO, DEADLINE, LIQUIDITY_AWARE, TREES = _numbers(range(4))
 
-# Numbers of trees, in an array of float64: fields, then the stack, then registers, then constants
-F_BANK, F_TIME, F_COST = 8, 19, 24
-STACK_AT = 33
-REGISTERS_AT = STACK_AT + 1024
+
+class TreeField(IntEnum):
+    """Places of the fields that change in a run; those of `COST_FIELDS` do not, and follow."""
+
+    amount = 0
+    remaining_amount = auto()
+    priority = auto()
+    is_divisible = auto()
+    ticks_to_deadline = auto()
+    is_overdue = auto()
+    arrival_tick = auto()
+    queue_age = auto()
+    balance = auto()
+    effective_liquidity = auto()
+    credit_used = auto()
+    unsecured_cap = auto()
+    posted_collateral = auto()
+    max_collateral_capacity = auto()
+    remaining_collateral_capacity = auto()
+    queue1_total_value = auto()
+    queue1_size = auto()
+    queue2_own_value = auto()
+    queue2_own_size = auto()
+    current_tick = auto()
+    current_day = auto()
+    system_tick_in_day = auto()
+    ticks_remaining_in_day = auto()
+    day_progress_fraction = auto()
+
+
+def check_same_order(kernel: Iterable[str], policies: Iterable[str]) -> None:
+    """Refuse a kernel whose fields are not those of the policies, in the same order.
+
+    Raises:
+        ImportError: they are not; the message names the first that differs.
+    """
+    pairs = zip([*kernel, None], [*policies, None], strict=False)
+    for ours, theirs in pairs:
+        if ours != theirs:
+            raise ImportError(
+                f"engine/kernel/layout.py: TreeField has {ours or 'no more'} where FIELDS of "
+                f"policy/fields_and_actions.py has {theirs or 'no more'}; give both the same fields in the same order"
+            )
+
+
+check_same_order([*TreeField.__members__, *COST_FIELDS], FIELDS["payment_tree"])
+
+# Numbers of decision trees, in an array of float64: fields, then the stack, then registers, then constants
+F_COST, STACK_AT, STACK_SIZE = len(TreeField), len(FIELDS["payment_tree"]), 4 * MAX_DEPTH
+"""An operation holds two values at the most while it works out another, and so does each one inside it."""
+REGISTERS_AT = STACK_AT + STACK_SIZE

@@ -3,37 +3,32 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labledger.errors import ConfigError
-from payment_simulator.engine.kernel import layout
+from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.rates import LARGEST_DENOMINATOR, columns, common_measure
-from payment_simulator.engine.reference.run import allocation, penalty_number
+from payment_simulator.engine.reference.banks import allocation
+from payment_simulator.engine.reference.costs import cost_fields
 from payment_simulator.engine.vocabulary import EventKind
 from payment_simulator.policy.builtin import Deadline, LiquidityAware, Policy, Trees
 from payment_simulator.policy.compile import Op, Program
-from payment_simulator.policy.fields import COST_FIELDS
+from payment_simulator.policy.fields_and_actions import COST_FIELDS
 from payment_simulator.scenario.numbers import BPS, LARGEST_CENTS, exact, half_up
 from payment_simulator.scenario.scenario_events import CollateralAdjustment, DirectTransfer
 from payment_simulator.scenario.schema import Agent, FixedPenalty, Penalty, RatePenalty, Scenario
 
 Ints = NDArray[np.int64]
 
-BPS_RATES = {
-    layout.OVERDRAFT_RATE: "overdraft_bps_per_tick",
-    layout.COLLATERAL_RATE: "collateral_cost_per_tick_bps",
-    layout.BORROWING_RATE: "eod_borrowing_bps",
-}
-PENALTIES = {layout.DEADLINE_RULE: "deadline_penalty", layout.EOD_RULE: "eod_penalty_per_transaction"}
-"""Where the head has what `cost_rates` names so."""
+PENALTIES = {L.DEADLINE_RULE: "deadline_penalty", L.EOD_RULE: "eod_penalty_per_transaction"}
+"""Places in the head of what `cost_rates` names so."""
 
 
 @dataclass(frozen=True)
 class CompiledScenario:
-    """What does not change from sample to sample.
+    """The part of a run that does not change from sample to sample.
 
     `template` is the head and the banks' rows as `layout` has them, and the columns of rates; `events` has five
     numbers for each transfer or adjustment of collateral: tick, kind, bank, other bank, amount; `code` and `numbers`
@@ -73,7 +68,7 @@ def compile_scenario(scenario: Scenario, policies: Sequence[Policy]) -> Compiled
 
 
 def delay_rates(scenario: Scenario) -> list[tuple[Fraction, Fraction]]:
-    """Cents a tick and cent of delay, for each priority from 0 to 10, before and after the deadline."""
+    """Rates of delay, in cents per tick and cent, for each priority from 0 to 10, before and after the deadline."""
     rates = scenario.cost_rates
     times, base = rates.priority_delay_multipliers, exact(rates.delay_cost_per_tick_per_cent)
     overdue = exact(rates.overdue_delay_multiplier)
@@ -86,7 +81,7 @@ class _Rates:
 
     def __init__(self, banks: int) -> None:
         self.columns: list[int] = []
-        self._begin = int(layout.HEAD + banks * layout.BANK_COLUMNS)
+        self._begin = int(L.HEAD + banks * L.BANK_COLUMNS)
 
     def add(self, rate: Fraction, name: str) -> int:
         """The place of its columns; `name` is what a refusal calls it."""
@@ -102,42 +97,42 @@ def delay_unit(scenario: Scenario) -> Fraction:
 
 
 def _head(scenario: Scenario, places: _Rates) -> Ints:
-    head = np.zeros(layout.HEAD, dtype=np.int64)
+    head = np.zeros(L.HEAD, dtype=np.int64)
     rates, lsm = scenario.cost_rates, scenario.lsm_config
-    head[layout.BANKS] = len(scenario.agents)
-    head[layout.TICKS_PER_DAY] = scenario.simulation.ticks_per_day
-    head[layout.DEFERRED] = scenario.deferred_crediting
-    head[layout.BILATERAL] = lsm.enable_bilateral
-    head[layout.CYCLES] = lsm.enable_cycles
-    head[layout.MAX_CYCLE_LENGTH] = lsm.max_cycle_length
-    head[layout.MAX_CYCLES] = lsm.max_cycles_per_tick
-    head[layout.FRICTION] = rates.split_friction_cost
-    for at, name in BPS_RATES.items():
+    head[L.BANKS] = len(scenario.agents)
+    head[L.TICKS_PER_DAY] = scenario.simulation.ticks_per_day
+    head[L.DEFERRED] = scenario.deferred_crediting
+    head[L.BILATERAL] = lsm.enable_bilateral
+    head[L.CYCLES] = lsm.enable_cycles
+    head[L.MAX_CYCLE_LENGTH] = lsm.max_cycle_length
+    head[L.MAX_CYCLES] = lsm.max_cycles_per_tick
+    head[L.FRICTION] = rates.split_friction_cost
+    for name, at in L.RATE_PLACES.items():
         head[at] = places.add(exact(getattr(rates, name)) / BPS, f"cost_rates.{name}")
     for at, name in PENALTIES.items():
         head[at : at + 2] = _rule(getattr(rates, name), f"cost_rates.{name}", places)
     delay = [rate for row in delay_rates(scenario) for rate in row]
     unit = delay_unit(scenario)
-    head[layout.DELAY_RATE] = places.add(unit, "cost_rates.delay_cost_per_tick_per_cent: with its multipliers it")
-    head[layout.DELAY_TIMES : layout.DELAY_TIMES + len(delay)] = [int(rate / unit) if unit else 0 for rate in delay]
+    head[L.DELAY_RATE] = places.add(unit, "cost_rates.delay_cost_per_tick_per_cent: with its multipliers it")
+    head[L.DELAY_TIMES : L.DELAY_TIMES + len(delay)] = [int(rate / unit) if unit else 0 for rate in delay]
     return head
 
 
 def _bank(scenario: Scenario, agent: Agent, policy: Policy, program: Program, rates: _Rates) -> Ints:
-    row = np.zeros(layout.BANK_COLUMNS, dtype=np.int64)
+    row = np.zeros(L.BANK_COLUMNS, dtype=np.int64)
     pool = allocation(agent, policy)
-    row[layout.OPENING] = agent.opening_balance + pool
-    row[layout.ALLOCATED] = pool
-    row[layout.CAP] = agent.unsecured_cap
-    row[layout.POSTED] = agent.posted_collateral
-    row[layout.CAPACITY] = agent.max_collateral_capacity
-    row[layout.AFTER_HAIRCUT] = rates.add(1 - exact(agent.collateral_haircut), f"{agent.id}: collateral_haircut")
-    row[layout.LIQUIDITY_COST] = half_up(pool * exact(scenario.cost_rates.liquidity_cost_per_tick_bps) / BPS)
-    row[layout.POLICY] = _policy_number(policy)
-    row[layout.THRESHOLD] = _clipped(getattr(policy, "urgency_threshold", 0), 2**40)
-    row[layout.BUFFER] = _clipped(getattr(policy, "target_buffer", 0), LARGEST_CENTS)
+    row[L.OPENING] = agent.opening_balance + pool
+    row[L.ALLOCATED] = pool
+    row[L.CAP] = agent.unsecured_cap
+    row[L.POSTED] = agent.posted_collateral
+    row[L.CAPACITY] = agent.max_collateral_capacity
+    row[L.AFTER_HAIRCUT] = rates.add(1 - exact(agent.collateral_haircut), f"{agent.id}: collateral_haircut")
+    row[L.LIQUIDITY_COST] = half_up(pool * exact(scenario.cost_rates.liquidity_cost_per_tick_bps) / BPS)
+    row[L.POLICY] = _policy_number(policy)
+    row[L.THRESHOLD] = _clipped(getattr(policy, "urgency_threshold", 0), 2**40)
+    row[L.BUFFER] = _clipped(getattr(policy, "target_buffer", 0), LARGEST_CENTS)
     starts = program.add(policy) if isinstance(policy, Trees) else (-1, -1, -1)
-    row[[layout.PAYMENT_TREE, layout.BANK_TREE, layout.COLLATERAL_TREE]] = starts
+    row[[L.PAYMENT_TREE, L.BANK_TREE, L.COLLATERAL_TREE]] = starts
     return row
 
 
@@ -158,15 +153,15 @@ def _events(scenario: Scenario) -> Ints:
 
 def _code(program: Program) -> Ints:
     """Operands are places in `numbers`: of fields, of registers, and of constants behind those."""
-    before = {Op.FIELD: 0, Op.REGISTER: layout.REGISTERS_AT, Op.CONSTANT: layout.REGISTERS_AT + program.registers}
+    before = {Op.FIELD: 0, Op.REGISTER: L.REGISTERS_AT, Op.CONSTANT: L.REGISTERS_AT + program.registers}
     code = [(op, argument + before.get(Op(op), 0)) for op, argument in program.code]
     return np.array(code, dtype=np.int64).ravel()
 
 
 def _numbers(scenario: Scenario, program: Program) -> NDArray[np.float64]:
-    numbers = np.zeros(layout.REGISTERS_AT + program.registers + len(program.constants))
-    numbers[layout.F_COST : layout.F_COST + len(COST_FIELDS)] = [_cost_field(scenario, name) for name in COST_FIELDS]
-    numbers[layout.REGISTERS_AT + program.registers :] = program.constants
+    numbers = np.zeros(L.REGISTERS_AT + program.registers + len(program.constants))
+    numbers[L.F_COST : L.F_COST + len(COST_FIELDS)] = [*cost_fields(scenario.cost_rates).values()]
+    numbers[L.REGISTERS_AT + program.registers :] = program.constants
     return numbers
 
 
@@ -177,17 +172,12 @@ def _rule(penalty: Penalty, name: str, places: _Rates) -> tuple[int, int]:
     return penalty.amount if isinstance(penalty, FixedPenalty) else penalty, -1
 
 
-def _cost_field(scenario: Scenario, name: str) -> float:
-    value: Any = getattr(scenario.cost_rates, name)
-    return penalty_number(value) if name in PENALTIES.values() else float(value)
-
-
 def _policy_number(policy: Policy) -> int:
     if isinstance(policy, Trees):
-        return int(layout.TREES)
+        return int(L.TREES)
     if isinstance(policy, LiquidityAware):
-        return int(layout.LIQUIDITY_AWARE)
-    return int(layout.DEADLINE if isinstance(policy, Deadline) else layout.FIFO)
+        return int(L.LIQUIDITY_AWARE)
+    return int(L.DEADLINE if isinstance(policy, Deadline) else L.FIFO)
 
 
 def _clipped(value: int, largest: int) -> int:

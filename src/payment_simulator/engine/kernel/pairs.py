@@ -1,61 +1,22 @@
-"""The kernel's pairs of sender and receiver: what of Queue 2 goes from one to the other, in queue order."""
+"""The kernel's pairs of sender and receiver: the payments of Queue 2 from one to the other, in queue order."""
 
+from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.jit import part
-from payment_simulator.engine.kernel.layout import (
-    BACK,
-    BANK_COLUMNS,
-    BANKS,
-    COUNT,
-    DEGREE,
-    FIRST,
-    FRONT,
-    HEAD,
-    IS_DENSE,
-    LASTS_AT,
-    LEFT,
-    NEAR_AT,
-    NONE,
-    PAIR,
-    PAIR_AFTER,
-    PAIR_BEFORE,
-    PAIR_CHANGED,
-    PAIR_COLUMNS,
-    PAIR_COUNT,
-    PAIRS,
-    PAIRS_AT,
-    PAYMENT_COLUMNS,
-    PAYMENTS_AT,
-    PRIORITIES,
-    PRIORITY,
-    RECEIVER,
-    REST,
-    SENDER,
-    SIZE,
-    STAMP,
-    TO,
-    TRIED,
-    VALUE,
-)  # fmt: skip
+from payment_simulator.engine.kernel.rows import bank_row, front, pair_row, payment_row, remaining
 
 
 @part
-def pair_row(w, number):  # type: ignore[no-untyped-def]
-    """Where the row of a pair begins."""
-    return w[PAIRS_AT] + number * PAIR_COLUMNS
-
-
-@part
-def find_pair(w, sender, receiver):  # type: ignore[no-untyped-def]
+def find_pair(w, sender, receiver):
     """The number of a pair that is there, in the order of senders, then receivers; else of the one that follows it."""
-    first = w[HEAD + sender * BANK_COLUMNS + PAIRS]
-    if w[IS_DENSE]:
+    first = w[bank_row(sender) + L.PAIRS]
+    if w[L.IS_DENSE]:
         return first + receiver
-    low, high = first, w[PAIR_COUNT]
-    if sender + 1 < w[BANKS]:
-        high = w[HEAD + (sender + 1) * BANK_COLUMNS + PAIRS]
+    low, high = first, w[L.PAIR_COUNT]
+    if sender + 1 < w[L.BANKS]:
+        high = w[bank_row(sender + 1) + L.PAIRS]
     while low < high:
         middle = (low + high) // 2
-        if w[pair_row(w, middle) + TO] < receiver:
+        if w[pair_row(w, middle) + L.TO] < receiver:
             low = middle + 1
         else:
             high = middle
@@ -63,116 +24,110 @@ def find_pair(w, sender, receiver):  # type: ignore[no-untyped-def]
 
 
 @part
-def link_pair(w, p, r):  # type: ignore[no-untyped-def]
+def link_pair(w, p, r):
     """Put a payment, whose row is `r`, into its pair's list."""
-    number = find_pair(w, w[r + SENDER], w[r + RECEIVER])
+    number = find_pair(w, w[r + L.SENDER], w[r + L.RECEIVER])
     pair = pair_row(w, number)
-    w[r + PAIR] = number
+    w[r + L.PAIR] = number
     before = _before(w, p, r, number)
-    after = w[pair + FIRST] if before == NONE else w[_row(w, before) + PAIR_AFTER]
-    w[r + PAIR_BEFORE] = before
-    w[r + PAIR_AFTER] = after
-    if before == NONE:
-        w[pair + FIRST] = p
-        w[pair + FRONT] = w[r + SIZE] if w[r + LEFT] > 0 else w[r + REST]
+    after = w[pair + L.FIRST] if before == L.NONE else w[payment_row(w, before) + L.PAIR_AFTER]
+    w[r + L.PAIR_BEFORE] = before
+    w[r + L.PAIR_AFTER] = after
+    if before == L.NONE:
+        w[pair + L.FIRST] = p
+        w[pair + L.FRONT] = front(w, r)
     else:
-        w[_row(w, before) + PAIR_AFTER] = p
-    if after != NONE:
-        w[_row(w, after) + PAIR_BEFORE] = p
-    w[pair + VALUE] += w[r + LEFT] * w[r + SIZE] + w[r + REST]
-    w[STAMP] += 1
-    w[pair + PAIR_CHANGED] = w[STAMP]
-    if w[pair + COUNT] == 0:
-        _add_near(w, w[r + SENDER], number)
-    w[pair + COUNT] += 1
+        w[payment_row(w, before) + L.PAIR_AFTER] = p
+    if after != L.NONE:
+        w[payment_row(w, after) + L.PAIR_BEFORE] = p
+    w[pair + L.VALUE] += remaining(w, r)
+    w[L.STAMP] += 1
+    w[pair + L.PAIR_CHANGED] = w[L.STAMP]
+    if w[pair + L.COUNT] == 0:
+        _add_near(w, w[r + L.SENDER], number)
+    w[pair + L.COUNT] += 1
 
 
 @part
-def _row(w, p):  # type: ignore[no-untyped-def]
-    return w[PAYMENTS_AT] + p * PAYMENT_COLUMNS
-
-
-@part
-def _before(w, p, r, number):  # type: ignore[no-untyped-def]
-    """After which payment one belongs: of its priority the last that is older, else the last that is more urgent."""
-    first = w[LASTS_AT] + number * PRIORITIES
-    last = first + 10 - w[r + PRIORITY]
+def _before(w, p, r, number):
+    """The payment that one belongs after: of its priority the last that is older, else the last that is more urgent."""
+    first = w[L.LASTS_AT] + number * L.PRIORITIES
+    last = first + 10 - w[r + L.PRIORITY]
     before = w[last]
-    if before == NONE or before < p:
+    if before == L.NONE or before < p:
         w[last] = p
-    while before > p and w[_row(w, before) + PRIORITY] == w[r + PRIORITY]:
-        before = w[_row(w, before) + PAIR_BEFORE]
-    while before == NONE and last > first:
+    while before > p and w[payment_row(w, before) + L.PRIORITY] == w[r + L.PRIORITY]:
+        before = w[payment_row(w, before) + L.PAIR_BEFORE]
+    while before == L.NONE and last > first:
         last -= 1
         before = w[last]
     return before
 
 
 @part
-def shrink_pair(w, p, r, amount, is_last):  # type: ignore[no-untyped-def]
-    """The first piece of a payment is settled, and it leaves its pair's list with its last."""
-    number = w[r + PAIR]
+def shrink_pair(w, p, r, amount, is_last):
+    """Take the settled first piece out of a pair; the payment leaves its pair's list with its last."""
+    number = w[r + L.PAIR]
     pair = pair_row(w, number)
-    w[pair + VALUE] -= amount
-    w[STAMP] += 1
-    w[pair + PAIR_CHANGED] = w[STAMP]
+    w[pair + L.VALUE] -= amount
+    w[L.STAMP] += 1
+    w[pair + L.PAIR_CHANGED] = w[L.STAMP]
     if not is_last:
-        if w[r + PAIR_BEFORE] == NONE:
-            w[pair + FRONT] = w[r + SIZE] if w[r + LEFT] > 0 else w[r + REST]
+        if w[r + L.PAIR_BEFORE] == L.NONE:
+            w[pair + L.FRONT] = front(w, r)
         return
-    before, after = w[r + PAIR_BEFORE], w[r + PAIR_AFTER]
-    if before == NONE:
-        w[pair + FIRST] = after
-        if after != NONE:
-            first = _row(w, after)
-            w[pair + FRONT] = w[first + SIZE] if w[first + LEFT] > 0 else w[first + REST]
+    before, after = w[r + L.PAIR_BEFORE], w[r + L.PAIR_AFTER]
+    if before == L.NONE:
+        w[pair + L.FIRST] = after
+        if after != L.NONE:
+            w[pair + L.FRONT] = front(w, payment_row(w, after))
     else:
-        w[_row(w, before) + PAIR_AFTER] = after
-    if after != NONE:
-        w[_row(w, after) + PAIR_BEFORE] = before
-    last = w[LASTS_AT] + number * PRIORITIES + 10 - w[r + PRIORITY]
+        w[payment_row(w, before) + L.PAIR_AFTER] = after
+    if after != L.NONE:
+        w[payment_row(w, after) + L.PAIR_BEFORE] = before
+    last = w[L.LASTS_AT] + number * L.PRIORITIES + 10 - w[r + L.PRIORITY]
     if w[last] == p:
-        is_alike = before != NONE and w[_row(w, before) + PRIORITY] == w[r + PRIORITY]
-        w[last] = before if is_alike else NONE
-    w[pair + COUNT] -= 1
-    if w[pair + COUNT] == 0:
-        _remove_near(w, w[r + SENDER], number)
+        is_alike = before != L.NONE and w[payment_row(w, before) + L.PRIORITY] == w[r + L.PRIORITY]
+        w[last] = before if is_alike else L.NONE
+    w[pair + L.COUNT] -= 1
+    if w[pair + L.COUNT] == 0:
+        _remove_near(w, w[r + L.SENDER], number)
 
 
 @part
-def _add_near(w, sender, number):  # type: ignore[no-untyped-def]
-    """A sender has something for one more receiver; its list is in their order."""
-    b = HEAD + sender * BANK_COLUMNS
-    first = w[NEAR_AT] + w[b + PAIRS]
-    at = first + w[b + DEGREE]
+def _add_near(w, sender, number):
+    """Add a receiver to its sender's list, which is in their order."""
+    b = bank_row(sender)
+    first = w[L.NEAR_AT] + w[b + L.PAIRS]
+    at = first + w[b + L.DEGREE]
     while at > first and w[at - 1] > number:
         w[at] = w[at - 1]
         at -= 1
     w[at] = number
-    w[b + DEGREE] += 1
+    w[b + L.DEGREE] += 1
 
 
 @part
-def _remove_near(w, sender, number):  # type: ignore[no-untyped-def]
-    b = HEAD + sender * BANK_COLUMNS
-    at = w[NEAR_AT] + w[b + PAIRS]
+def _remove_near(w, sender, number):
+    b = bank_row(sender)
+    at = w[L.NEAR_AT] + w[b + L.PAIRS]
     while w[at] != number:
         at += 1
-    w[b + DEGREE] -= 1
-    last = w[NEAR_AT] + w[b + PAIRS] + w[b + DEGREE]
+    w[b + L.DEGREE] -= 1
+    last = w[L.NEAR_AT] + w[b + L.PAIRS] + w[b + L.DEGREE]
     while at < last:
         w[at] = w[at + 1]
         at += 1
 
 
 @part
-def open_pair(w, number, to, back):  # type: ignore[no-untyped-def]
+def open_pair(w, number, to, back):
     """A pair without payments; `back` is the one the other way, or NONE."""
     pair = pair_row(w, number)
-    w[pair + FIRST] = NONE
-    w[pair + VALUE] = 0
-    w[pair + COUNT] = 0
-    w[pair + PAIR_CHANGED] = 0
-    w[pair + TRIED] = -1
-    w[pair + BACK] = back
-    w[pair + TO] = to
+    w[pair + L.FIRST] = L.NONE
+    w[pair + L.VALUE] = 0
+    w[pair + L.COUNT] = 0
+    w[pair + L.PAIR_CHANGED] = 0
+    w[pair + L.TRIED] = -1
+    w[pair + L.BACK] = back
+    w[pair + L.TO] = to

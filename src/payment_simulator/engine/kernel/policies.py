@@ -1,145 +1,86 @@
-"""What the kernel's banks decide: trees, and what a LiquidityAware bank can afford."""
+"""Decisions of the kernel's banks: by decision trees, and by what a LiquidityAware bank can afford."""
 
+from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.jit import part
-from payment_simulator.engine.kernel.layout import (
-    AFTER,
-    ARRIVAL,
-    AT_PLACE_AT,
-    BALANCE,
-    BANK_TREE,
-    BANKS,
-    BUDGET,
-    BUFFER,
-    CAP,
-    CAPACITY,
-    COLLATERAL_TREE,
-    CREDIT,
-    DIVISIBLE,
-    DROPPED,
-    DUE,
-    E_DROP,
-    E_HOLD,
-    E_REPRIORITIZE,
-    E_SPLIT,
-    F_BANK,
-    F_TIME,
-    FRICTION,
-    HELD,
-    HURRIED_AT,
-    KEY_MASK,
-    LEFT,
-    NONE,
-    NOTHING,
-    ONE,
-    OVERDUE,
-    PAYMENT_TREE,
-    PIECES,
-    PLACE,
-    PLACES,
-    POSTED,
-    PRIORITY,
-    QUEUE1_FIRST,
-    QUEUE1_LAYER,
-    QUEUE1_SIZE,
-    QUEUE1_VALUE,
-    QUEUE2_SIZE,
-    QUEUE2_VALUE,
-    REGISTERS_AT,
-    RELEASED_AT,
-    REST,
-    SIZE,
-    STACK_AT,
-    STATE,
-    TICK,
-    TICK_FRICTION,
-    TICKS_PER_DAY,
-    TREE_SIZE,
-    ZERO,
-)  # fmt: skip
-from payment_simulator.engine.kernel.policy_vm import run_tree, whole
+from payment_simulator.engine.kernel.policy_vm import run_decision_tree, whole
 from payment_simulator.engine.kernel.queues import (
-    bank_row,
     count_waiting,
-    is_ready,
+    has_segment_tree,
     leave_queue1,
-    payment_row,
-    queue_key,
+    record_piece_event,
     remove_queue1,
-    say_piece,
-    set_in_tree,
-    tree_at,
-)  # fmt: skip
+    segment_tree_at,
+    set_in_segment_tree,
+)
+from payment_simulator.engine.kernel.rows import bank_row, payment_row, queue_key
 from payment_simulator.engine.kernel.segment_tree import next_within
 from payment_simulator.engine.kernel.workspace import NO_BUDGET, credit_with, post
+from payment_simulator.engine.vocabulary import EventKind
+from payment_simulator.policy.fields_and_actions import ActionKind
 from payment_simulator.policy.tree import MAX_PIECES
-
-# Actions, as they stand in `policy.fields.ACTIONS`
-A_RELEASE, A_HOLD, A_DROP, A_SPLIT, A_REPRIORITIZE = range(5)
-A_BUDGET, A_SET, A_ADD = range(3)
-A_POST, A_WITHDRAW = range(2)
 
 
 @part
-def release_affordable(w, bank, begun, ended, count):  # type: ignore[no-untyped-def]
-    """In sequence, what leaves the buffer, and what is urgent: the hurried from `begun` to `ended`. How many in all."""
-    if not is_ready(w, bank, QUEUE1_LAYER):
+def release_affordable(w, bank, begun, ended, count):
+    """Release in sequence what leaves the buffer, and the urgent from `begun` to `ended`; the count of all releases."""
+    if not has_segment_tree(w, bank, L.QUEUE1_LAYER):
         return count
     b = bank_row(bank)
-    left, start = w[b + BALANCE] - w[b + BUFFER], ZERO
+    left, start = w[b + L.BALANCE] - w[b + L.BUFFER], L.ZERO
     while True:
-        place = next_within(w, tree_at(w, b, QUEUE1_LAYER), w[b + TREE_SIZE], start, left)
-        while begun < ended and _place_of_hurried(w, begun) < start:
+        place = next_within(w, segment_tree_at(w, b, L.QUEUE1_LAYER), w[b + L.SEGMENT_TREE_SIZE], start, left)
+        while begun < ended and _place_of_urgent(w, begun) < start:
             begun += 1
-        if begun < ended and (place < 0 or _place_of_hurried(w, begun) < place):
-            place = _place_of_hurried(w, begun)
+        if begun < ended and (place < 0 or _place_of_urgent(w, begun) < place):
+            place = _place_of_urgent(w, begun)
         if place < 0:
             return count
-        p = w[w[AT_PLACE_AT] + w[b + PLACES] + place]
-        left -= w[payment_row(w, p) + REST]
-        set_in_tree(w, p, QUEUE1_LAYER, NOTHING)
+        p = w[w[L.AT_PLACE_AT] + w[b + L.PLACES] + place]
+        left -= w[payment_row(w, p) + L.REST]
+        set_in_segment_tree(w, p, L.QUEUE1_LAYER, L.NOTHING)
         leave_queue1(w, p)
-        w[w[RELEASED_AT] + count] = queue_key(w, p)
+        w[w[L.RELEASED_AT] + count] = queue_key(w, p)
         count += 1
         start = place + 1
 
 
 @part
-def _place_of_hurried(w, index):  # type: ignore[no-untyped-def]
-    return w[payment_row(w, w[w[HURRIED_AT] + index] & KEY_MASK) + PLACE]
+def _place_of_urgent(w, index):
+    return w[payment_row(w, w[w[L.URGENT_KEYS_AT] + index] & L.KEY_MASK) + L.PLACE]
 
 
 @part
-def run_bank_trees(w, f, code):  # type: ignore[no-untyped-def]
+def run_bank_and_collateral_trees(w, f, code):
     """Steps 4 and 5: collateral of every bank, then budgets and registers."""
-    for bank in range(w[BANKS]):
+    for bank in range(w[L.BANKS]):
         b = bank_row(bank)
-        if w[b + COLLATERAL_TREE] >= 0:
+        if w[b + L.COLLATERAL_TREE] >= 0:
             _set_fields(w, f, b)
-            action = run_tree(w, f, code, w[b + COLLATERAL_TREE])
-            if action == A_POST:
-                post(w, bank, min(max(whole(f[STACK_AT]), 0), max(w[b + CAPACITY] - w[b + POSTED], 0)))
-            elif action == A_WITHDRAW:
-                post(w, bank, -min(max(whole(f[STACK_AT]), 0), max(w[b + POSTED] - _least_collateral(w, b), 0)))
-    for bank in range(w[BANKS]):
+            action = run_decision_tree(w, f, code, w[b + L.COLLATERAL_TREE])
+            if action == ActionKind.PostCollateral:
+                post(w, bank, min(max(whole(f[L.STACK_AT]), 0), max(w[b + L.CAPACITY] - w[b + L.POSTED], 0)))
+            elif action == ActionKind.WithdrawCollateral:
+                post(w, bank, -min(max(whole(f[L.STACK_AT]), 0), max(w[b + L.POSTED] - _least_collateral(w, b), 0)))
+    for bank in range(w[L.BANKS]):
         b = bank_row(bank)
-        if w[b + BANK_TREE] >= 0:
+        if w[b + L.BANK_TREE] >= 0:
             _set_fields(w, f, b)
-            action = run_tree(w, f, code, w[b + BANK_TREE])
-            if action == A_BUDGET:
-                w[b + BUDGET] = max(whole(f[STACK_AT]), 0)
-            elif action == A_SET:
-                f[REGISTERS_AT + int(f[STACK_AT + 1])] = f[STACK_AT]
-            elif action == A_ADD:
-                f[REGISTERS_AT + int(f[STACK_AT + 1])] += f[STACK_AT]
+            action = run_decision_tree(w, f, code, w[b + L.BANK_TREE])
+            if action == ActionKind.SetReleaseBudget:
+                w[b + L.BUDGET] = max(whole(f[L.STACK_AT]), 0)
+            elif action == ActionKind.SetState:
+                f[L.REGISTERS_AT + int(f[L.STACK_AT + 1])] = f[L.STACK_AT]
+            elif action == ActionKind.AddState:
+                f[L.REGISTERS_AT + int(f[L.STACK_AT + 1])] += f[L.STACK_AT]
 
 
 @part
-def _least_collateral(w, b):  # type: ignore[no-untyped-def]
+def _least_collateral(w, b):
     """The least that must stay posted for the credit in use."""
-    needed = max(-w[b + BALANCE], 0)
-    if needed <= w[b + CAP]:
+    needed = max(-w[b + L.BALANCE], 0)
+    if needed <= w[b + L.CAP]:
         return 0
-    low, high = ZERO, w[b + POSTED]
+    low, high = L.ZERO, w[b + L.POSTED]
     while low < high:
         middle = (low + high) // 2
         if credit_with(w, b, middle) < needed:
@@ -150,24 +91,25 @@ def _least_collateral(w, b):  # type: ignore[no-untyped-def]
 
 
 @part
-def ask_tree(w, f, code, bank, count):  # type: ignore[no-untyped-def]
-    """What a bank's tree says of each payment in its Queue 1, in sequence; how many are released in all."""
-    b, so_far = bank_row(bank), ZERO
+def decide_queue1(w, f, code, bank, count):
+    """Apply a bank's decision tree to its Queue 1, in sequence; the count of all releases."""
+    b, so_far = bank_row(bank), L.ZERO
     _set_fields(w, f, b)
-    p = w[b + QUEUE1_FIRST]
-    while p != NONE:
+    p = w[b + L.QUEUE1_FIRST]
+    while p != L.NONE:
         r = payment_row(w, p)
-        following, amount = w[r + AFTER], w[r + REST]
+        following, amount = w[r + L.AFTER], w[r + L.REST]
         _set_payment_fields(w, f, b, r, so_far)
-        action = run_tree(w, f, code, w[b + PAYMENT_TREE])
-        number = whole(f[STACK_AT]) if action >= A_SPLIT else 0
-        if action == A_SPLIT and (w[r + DIVISIBLE] == 0 or number < 2 or number > min(amount, MAX_PIECES)):
-            action = A_HOLD
-        releases = action in (A_RELEASE, A_SPLIT) and amount <= w[b + BUDGET]
+        action = run_decision_tree(w, f, code, w[b + L.PAYMENT_TREE])
+        has_number = action == ActionKind.Split or action == ActionKind.Reprioritize
+        number = whole(f[L.STACK_AT]) if has_number else 0
+        if action == ActionKind.Split and (w[r + L.DIVISIBLE] == 0 or number < 2 or number > min(amount, MAX_PIECES)):
+            action = ActionKind.Hold.value
+        releases = (action == ActionKind.Release or action == ActionKind.Split) and amount <= w[b + L.BUDGET]
         if releases:
             so_far += amount
-            _release(w, b, p, number if action == A_SPLIT else ONE)
-            w[w[RELEASED_AT] + count] = queue_key(w, p)
+            _release(w, b, p, number if action == ActionKind.Split else L.ONE)
+            w[w[L.RELEASED_AT] + count] = queue_key(w, p)
             count += 1
         else:
             _keep(w, p, action, number)
@@ -176,82 +118,82 @@ def ask_tree(w, f, code, bank, count):  # type: ignore[no-untyped-def]
 
 
 @part
-def _release(w, b, p, pieces):  # type: ignore[no-untyped-def]
-    """A payment leaves Queue 1, whole or as `pieces`: all but the last of the same amount, then the rest."""
+def _release(w, b, p, pieces):
+    """Take a payment out of Queue 1, whole or as `pieces`: all but the last of the same amount, then the rest."""
     r = payment_row(w, p)
-    amount = w[r + REST]
-    if w[b + BUDGET] != NO_BUDGET:
-        w[b + BUDGET] -= amount
+    amount = w[r + L.REST]
+    if w[b + L.BUDGET] != NO_BUDGET:
+        w[b + L.BUDGET] -= amount
     remove_queue1(w, p)
     leave_queue1(w, p)
     if pieces == 1:
         return
-    count_waiting(w, p, NONE)
-    w[r + PIECES] = pieces
-    w[r + LEFT] = pieces - 1
-    w[r + SIZE] = amount // pieces
-    w[r + REST] = amount - w[r + SIZE] * (pieces - 1)
-    count_waiting(w, p, ONE)
-    w[b + TICK_FRICTION] += w[FRICTION] * (pieces - 1)
-    say_piece(w, E_SPLIT, p, ZERO, amount, pieces)
+    count_waiting(w, p, L.NONE)
+    w[r + L.PIECES] = pieces
+    w[r + L.LEFT] = pieces - 1
+    w[r + L.SIZE] = amount // pieces
+    w[r + L.REST] = amount - w[r + L.SIZE] * (pieces - 1)
+    count_waiting(w, p, L.ONE)
+    w[b + L.TICK_FRICTION] += w[L.FRICTION] * (pieces - 1)
+    record_piece_event(w, EventKind.PolicySplit, p, L.ZERO, amount, pieces)
 
 
 @part
-def _keep(w, p, action, number):  # type: ignore[no-untyped-def]
-    """A payment is dropped, given another priority, or held."""
+def _keep(w, p, action, number):
+    """Drop a payment, give it another priority, or hold it."""
     r = payment_row(w, p)
-    if action == A_DROP:
+    if action == ActionKind.Drop:
         remove_queue1(w, p)
         leave_queue1(w, p)
-        w[r + STATE] = DROPPED
-        say_piece(w, E_DROP, p, ZERO, w[r + REST], NONE)
-    elif action == A_REPRIORITIZE:
+        w[r + L.STATE] = L.DROPPED
+        record_piece_event(w, EventKind.PolicyDrop, p, L.ZERO, w[r + L.REST], L.NONE)
+    elif action == ActionKind.Reprioritize:
         priority = min(max(number, 0), 10)
-        if priority != w[r + PRIORITY]:
-            w[r + PRIORITY] = priority
-            say_piece(w, E_REPRIORITIZE, p, ZERO, w[r + REST], priority)
-    elif w[r + HELD] == 0:  # held, or released beyond the budget
-        w[r + HELD] = 1
-        say_piece(w, E_HOLD, p, ZERO, w[r + REST], NONE)
+        if priority != w[r + L.PRIORITY]:
+            w[r + L.PRIORITY] = priority
+            record_piece_event(w, EventKind.PolicyReprioritize, p, L.ZERO, w[r + L.REST], priority)
+    elif w[r + L.HELD] == 0:  # held, or released beyond the budget
+        w[r + L.HELD] = 1
+        record_piece_event(w, EventKind.PolicyHold, p, L.ZERO, w[r + L.REST], L.NONE)
 
 
 @part
-def _set_fields(w, f, b):  # type: ignore[no-untyped-def]
-    """What trees may ask of a bank."""
-    tick, a_day = w[TICK], w[TICKS_PER_DAY]
-    _set_liquidity(w, f, b, ZERO)
-    f[F_BANK + 3] = w[b + CAP]
-    f[F_BANK + 4] = w[b + POSTED]
-    f[F_BANK + 5] = w[b + CAPACITY]
-    f[F_BANK + 6] = max(w[b + CAPACITY] - w[b + POSTED], 0)
-    f[F_BANK + 7] = w[b + QUEUE1_VALUE]
-    f[F_BANK + 8] = w[b + QUEUE1_SIZE]
-    f[F_BANK + 9] = w[b + QUEUE2_VALUE]
-    f[F_BANK + 10] = w[b + QUEUE2_SIZE]
-    f[F_TIME] = tick
-    f[F_TIME + 1] = tick // a_day
-    f[F_TIME + 2] = tick % a_day
-    f[F_TIME + 3] = a_day - 1 - tick % a_day
-    f[F_TIME + 4] = (tick % a_day) / a_day
+def _set_fields(w, f, b):
+    """Set the fields of a bank and of time."""
+    tick, ticks_per_day = w[L.TICK], w[L.TICKS_PER_DAY]
+    _set_liquidity(w, f, b, L.ZERO)
+    f[L.TreeField.unsecured_cap] = w[b + L.CAP]
+    f[L.TreeField.posted_collateral] = w[b + L.POSTED]
+    f[L.TreeField.max_collateral_capacity] = w[b + L.CAPACITY]
+    f[L.TreeField.remaining_collateral_capacity] = max(w[b + L.CAPACITY] - w[b + L.POSTED], 0)
+    f[L.TreeField.queue1_total_value] = w[b + L.QUEUE1_VALUE]
+    f[L.TreeField.queue1_size] = w[b + L.QUEUE1_SIZE]
+    f[L.TreeField.queue2_own_value] = w[b + L.QUEUE2_VALUE]
+    f[L.TreeField.queue2_own_size] = w[b + L.QUEUE2_SIZE]
+    f[L.TreeField.current_tick] = tick
+    f[L.TreeField.current_day] = tick // ticks_per_day
+    f[L.TreeField.system_tick_in_day] = tick % ticks_per_day
+    f[L.TreeField.ticks_remaining_in_day] = ticks_per_day - 1 - tick % ticks_per_day
+    f[L.TreeField.day_progress_fraction] = (tick % ticks_per_day) / ticks_per_day
 
 
 @part
-def _set_liquidity(w, f, b, released):  # type: ignore[no-untyped-def]
-    """Balance, headroom and credit in use, less what this step has released."""
-    f[F_BANK] = w[b + BALANCE] - released
-    f[F_BANK + 1] = w[b + BALANCE] + w[b + CREDIT] - released
-    f[F_BANK + 2] = max(released - w[b + BALANCE], 0)
+def _set_liquidity(w, f, b, released):
+    """Balance, spendable_liquidity and credit in use, less what this step has released."""
+    f[L.TreeField.balance] = w[b + L.BALANCE] - released
+    f[L.TreeField.effective_liquidity] = w[b + L.BALANCE] + w[b + L.CREDIT] - released
+    f[L.TreeField.credit_used] = max(released - w[b + L.BALANCE], 0)
 
 
 @part
-def _set_payment_fields(w, f, b, r, released):  # type: ignore[no-untyped-def]
-    """What a payment tree may ask of a payment."""
-    f[0] = w[r + REST]
-    f[1] = w[r + REST]
-    f[2] = w[r + PRIORITY]
-    f[3] = w[r + DIVISIBLE]
-    f[4] = w[r + DUE] - w[TICK]
-    f[5] = w[r + OVERDUE]
-    f[6] = w[r + ARRIVAL]
-    f[7] = w[TICK] - w[r + ARRIVAL]
+def _set_payment_fields(w, f, b, r, released):
+    """Set the fields of a payment."""
+    f[L.TreeField.amount] = w[r + L.REST]
+    f[L.TreeField.remaining_amount] = w[r + L.REST]
+    f[L.TreeField.priority] = w[r + L.PRIORITY]
+    f[L.TreeField.is_divisible] = w[r + L.DIVISIBLE]
+    f[L.TreeField.ticks_to_deadline] = w[r + L.DUE] - w[L.TICK]
+    f[L.TreeField.is_overdue] = w[r + L.OVERDUE]
+    f[L.TreeField.arrival_tick] = w[r + L.ARRIVAL]
+    f[L.TreeField.queue_age] = w[L.TICK] - w[r + L.ARRIVAL]
     _set_liquidity(w, f, b, released)

@@ -2,98 +2,106 @@
 
 import math
 
+from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.jit import part
-from payment_simulator.engine.kernel.layout import FAULTS, STACK_AT
+from payment_simulator.policy.compile import Op
 
 LARGEST = 4.611686018427388e18
 
 
 @part
-def run_tree(w, f, code, at):  # type: ignore[no-untyped-def]
+def run_decision_tree(w, f, code, at):
     """Run from instruction `at` to an action; its number, its values from `STACK_AT` on."""
-    top = STACK_AT
+    top = L.STACK_AT
     while True:
         op, argument = code[2 * at], code[2 * at + 1]
         at += 1
-        if op <= 2:  # all registers and constants have a place in `f`, too
+        if op == Op.CONSTANT or op == Op.FIELD or op == Op.REGISTER:  # each has a place in `f`
             f[top] = f[argument]
             top += 1
-        elif op == 3:
+        elif op == Op.JUMP:
             at = argument
-        elif op <= 5:
+        elif op == Op.JUMP_IF_FALSE or op == Op.JUMP_IF_TRUE:
             top -= 1
-            if (f[top] != 0.0) == (op == 5):
+            if (f[top] != 0.0) == (op == Op.JUMP_IF_TRUE):
                 at = argument
-        elif op == 6:
+        elif op == Op.ACT:
             return argument
-        elif op == 13 or (op >= 20 and op <= 23):
+        elif _is_one_sided(op):
             f[top - 1] = _one_sided(op, f[top - 1])
-        elif op == 24:
+        elif op == Op.CLAMP:
             top -= 2
             f[top - 1] = _clamp(f[top - 1], f[top], f[top + 1])
         else:
             top -= 1
-            if op == 17 and f[top] == 0.0:
-                w[FAULTS] += 1
+            if op == Op.DIVIDE and f[top] == 0.0:
+                w[L.FAULTS] += 1
             f[top - 1] = _two_sided(op, f[top - 1], f[top])
 
 
 @part
-def _clamp(value, low, high):  # type: ignore[no-untyped-def]
+def _is_one_sided(op):
+    return op == Op.NOT or op == Op.ABS or op == Op.FLOOR or op == Op.CEIL or op == Op.ROUND
+
+
+@part
+def _clamp(value, low, high):
     if high < value:
         value = high
     return low if value < low else value
 
 
 @part
-def _one_sided(op, value):  # type: ignore[no-untyped-def]
-    if op == 13:
+def _one_sided(op, value):
+    if op == Op.NOT:
         return 1.0 if value == 0.0 else 0.0
-    if op == 20:
+    if op == Op.ABS:
         return abs(value)
     below = math.floor(value) if abs(value) < LARGEST else value
-    if op == 21 or below == value:
+    if op == Op.FLOOR or below == value:
         return below * 1.0
-    if op == 22:
+    if op == Op.CEIL:
         return below + 1.0
     half = value - below
-    if half == 0.5:
+    if half == 0.5:  # Op.ROUND: a half to the even neighbour
         return below + (below % 2)
     return below + 1.0 if half > 0.5 else below * 1.0
 
 
 @part
-def _two_sided(op, a, b):  # type: ignore[no-untyped-def]
-    if op <= 12:
-        return 1.0 if _compares(op, a, b) else 0.0
-    if op == 14:
+def _two_sided(op, a, b):
+    if op == Op.ADD:
         return a + b
-    if op == 15:
+    if op == Op.SUBTRACT:
         return a - b
-    if op == 16:
+    if op == Op.MULTIPLY:
         return a * b
-    if op == 17:
+    if op == Op.DIVIDE:
         return a / b if b != 0.0 else 0.0
-    if op == 18:
+    if op == Op.MIN:
         return b if b < a else a
-    return b if b > a else a
+    if op == Op.MAX:
+        return b if b > a else a
+    return 1.0 if _compares(op, a, b) else 0.0
 
 
 @part
-def _compares(op, a, b):  # type: ignore[no-untyped-def]
-    if op == 7:
+def _compares(op, a, b):
+    if op == Op.EQ:
         return a == b
-    if op == 8:
+    if op == Op.NE:
         return a != b
-    if op == 9:
+    if op == Op.LT:
         return a < b
-    if op == 10:
+    if op == Op.LE:
         return a <= b
-    return a > b if op == 11 else a >= b
+    if op == Op.GT:
+        return a > b
+    return op == Op.GE and a >= b
 
 
 @part
-def whole(value):  # type: ignore[no-untyped-def]
+def whole(value):
     """Rounded down, within what an int64 holds; 0 of what is no number."""
     if math.isnan(value):
         return 0

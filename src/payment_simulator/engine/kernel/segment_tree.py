@@ -4,7 +4,7 @@ from payment_simulator.engine.kernel.jit import part
 
 
 @part
-def set_low(w, base, size, place, value):  # type: ignore[no-untyped-def]
+def set_minimum(w, base, size, place, value):
     """Put `value` at a place of the tree of `size` leaves that begins at `base`."""
     node = size + place
     w[base + node] = value
@@ -19,7 +19,7 @@ def set_low(w, base, size, place, value):  # type: ignore[no-untyped-def]
 
 
 @part
-def next_within(w, base, size, start, limit):  # type: ignore[no-untyped-def]
+def next_within(w, base, size, start, limit):
     """The first place from `start` on with a value of at most `limit`; -1 for none."""
     if start >= size or w[base + 1] > limit:
         return -1

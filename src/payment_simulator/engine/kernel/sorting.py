@@ -1,11 +1,11 @@
-"""Sorting in place."""
+"""Sorting of numbers in place."""
 
+from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.jit import part
-from payment_simulator.engine.kernel.layout import ZERO
 
 
 @part
-def sort_keys(w, base, count):  # type: ignore[no-untyped-def]
+def sort_keys(w, base, count):
     """Ascending, the `count` numbers from `base` on; mostly they are so already, and then one look is all."""
     for at in range(base + 1, base + count):
         if w[at] < w[at - 1]:
@@ -14,16 +14,16 @@ def sort_keys(w, base, count):  # type: ignore[no-untyped-def]
 
 
 @part
-def _heap_sort(w, base, count):  # type: ignore[no-untyped-def]
+def _heap_sort(w, base, count):
     for root in range(count // 2 - 1, -1, -1):
         _sift_down(w, base, root, count)
     for end in range(count - 1, 0, -1):
         w[base], w[base + end] = w[base + end], w[base]
-        _sift_down(w, base, ZERO, end)
+        _sift_down(w, base, L.ZERO, end)
 
 
 @part
-def _sift_down(w, base, root, end):  # type: ignore[no-untyped-def]
+def _sift_down(w, base, root, end):
     value = w[base + root]
     while 2 * root + 1 < end:
         child = 2 * root + 1

@@ -1,174 +1,142 @@
 """The kernel's workspace: how large it is, and where each part of it begins; and the collateral of banks."""
 
+from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.fixed_point import product, share
 from payment_simulator.engine.kernel.jit import part
-from payment_simulator.engine.kernel.layout import (
-    A_RECEIVER,
-    A_SENDER,
-    AFTER_HAIRCUT,
-    ARRIVAL_COLUMNS,
-    AT_PLACE_AT,
-    BACK,
-    BANKS,
-    BILATERAL,
-    CALENDAR_SIZE,
-    CAP,
-    COLLATERAL_COST,
-    COLLATERAL_RATE,
-    CREDIT,
-    CYCLES,
-    DENSE_PAIRS,
-    DUE_AT,
-    E_POSTED,
-    E_WITHDRAWN,
-    HAS_PAIRS,
-    HURRIED_AT,
-    IS_DENSE,
-    IS_PREPARED,
-    KNOWN_AT,
-    LASTS_AT,
-    LAYER_SIZE,
-    LAYERS,
-    LOWS_AT,
-    NEAR_AT,
-    NONE,
-    PAIR_COLUMNS,
-    PAIR_COUNT,
-    PAIRS,
-    PAIRS_AT,
-    PAYMENT_COLUMNS,
-    PAYMENTS_AT,
-    PLACE_OF_AT,
-    PLACES,
-    POSTED,
-    PRIORITIES,
-    READY_AT,
-    TO,
-    TREE,
-    TREE_SIZE,
-    URGENT_AT,
-    ZERO,
-)  # fmt: skip
-from payment_simulator.engine.kernel.pairs import find_pair, open_pair, pair_row
-from payment_simulator.engine.kernel.queues import bank_row, raise_headroom, say
+from payment_simulator.engine.kernel.pairs import find_pair, open_pair
+from payment_simulator.engine.kernel.queues import note_more_liquidity, record_event
+from payment_simulator.engine.kernel.rows import bank_row, pair_row
 from payment_simulator.engine.kernel.sorting import sort_keys
+from payment_simulator.engine.vocabulary import EventKind
 
 NO_BUDGET = 2**62
+COLLATERAL_RATE = L.RATE_PLACES["collateral_cost_per_tick_bps"]
 
 
 def workspace_size(head: int, banks: int, payments: int, ticks: int, has_pairs: bool, room: int) -> int:
-    """How many numbers a run needs at the most; the system gives memory only to those that are written."""
-    pairs = 0 if not has_pairs else banks * banks if banks * banks <= DENSE_PAIRS else payments
-    waiting = payments * (PAYMENT_COLUMNS + 3) + 2 * ticks + LAYERS * (banks + 4 * payments + 2 * banks)
-    return head + banks + 40 + 8 * max(room, 0) + 2 * payments + waiting + pairs * (PAIR_COLUMNS + PRIORITIES + 1) + 64
+    """The most numbers (int64) that a run needs; the system gives memory only to those that are written."""
+    pairs = 0 if not has_pairs else banks * banks if banks * banks <= L.DENSE_PAIRS else payments
+    waiting = payments * (L.PAYMENT_COLUMNS + 3) + 2 * ticks + L.LAYERS * (banks + 4 * payments + 2 * banks)
+    pair_columns = L.PAIR_COLUMNS + L.PRIORITIES + 1
+    rows = L.ROW_WIDTH * max(room, 0)
+    return head + banks + L.PATH_SIZE + rows + 2 * payments + waiting + pairs * pair_columns + 64
 
 
 @part
-def credit_with(w, b, posted):  # type: ignore[no-untyped-def]
-    """How far below 0 a bank's balance may go with so much collateral."""
-    return w[b + CAP] + product(w, posted, w[b + AFTER_HAIRCUT], ZERO)
+def credit_with(w, b, posted):
+    """The cents that a bank's balance may go below 0 with `posted` cents of collateral."""
+    return w[b + L.CAP] + product(w, posted, w[b + L.AFTER_HAIRCUT], L.ZERO)
 
 
 @part
-def set_posted(w, b, posted):  # type: ignore[no-untyped-def]
-    """A bank has so much collateral posted."""
-    w[b + POSTED] = posted
-    w[b + CREDIT] = credit_with(w, b, posted)
-    w[b + COLLATERAL_COST] = share(w, posted, w[COLLATERAL_RATE])
+def set_posted(w, b, posted):
+    """Set a bank's posted collateral, and what follows from it."""
+    w[b + L.POSTED] = posted
+    w[b + L.CREDIT] = credit_with(w, b, posted)
+    w[b + L.COLLATERAL_COST] = share(w, posted, w[COLLATERAL_RATE])
 
 
 @part
-def post(w, bank, amount):  # type: ignore[no-untyped-def]
-    """Post so much more collateral; below 0, withdraw it."""
+def post(w, bank, amount):
+    """Post `amount` more cents of collateral; below 0, withdraw them."""
     if amount == 0:
         return
-    say(w, E_POSTED if amount > 0 else E_WITHDRAWN, bank, NONE, NONE, NONE, abs(amount), NONE)
+    record_event(
+        w,
+        EventKind.CollateralPosted if amount > 0 else EventKind.CollateralWithdrawn,
+        bank,
+        L.NONE,
+        L.NONE,
+        L.NONE,
+        abs(amount),
+        L.NONE,
+    )
     b = bank_row(bank)
-    set_posted(w, b, w[b + POSTED] + amount)
-    raise_headroom(w, bank)
+    set_posted(w, b, w[b + L.POSTED] + amount)
+    note_more_liquidity(w, bank)
 
 
 @part
-def prepare(w, a, first, last, ticks):  # type: ignore[no-untyped-def]
-    """Make what waiting payments need: rows, places in trees, calendars and, for offsets, pairs."""
-    count, banks = last - first, w[BANKS]
-    at = w[HURRIED_AT] + count
-    w[PAYMENTS_AT] = at
-    w[KNOWN_AT] = at = at + count * PAYMENT_COLUMNS
-    w[PLACE_OF_AT] = at = at + count
-    w[AT_PLACE_AT] = at = at + count
-    w[DUE_AT] = at = at + count
-    w[URGENT_AT] = at = at + ticks
-    w[READY_AT] = at = at + ticks
-    w[PAIRS_AT] = at + banks * LAYERS
-    w[CALENDAR_SIZE] = ticks
+def prepare(w, a, first, last, ticks):
+    """Make what waiting payments need: rows, places in segment trees, calendars and, for offsets, pairs."""
+    count, banks = last - first, w[L.BANKS]
+    at = w[L.URGENT_KEYS_AT] + count
+    w[L.PAYMENTS_AT] = at
+    w[L.KNOWN_AT] = at = at + count * L.PAYMENT_COLUMNS
+    w[L.PLACE_OF_AT] = at = at + count
+    w[L.AT_PLACE_AT] = at = at + count
+    w[L.DUE_AT] = at = at + count
+    w[L.URGENT_AT] = at = at + ticks
+    w[L.READY_AT] = at = at + ticks
+    w[L.PAIRS_AT] = at + banks * L.LAYERS
+    w[L.CALENDAR_SIZE] = ticks
     for index in range(count):
-        w[w[KNOWN_AT] + index] = 0
+        w[w[L.KNOWN_AT] + index] = 0
     for index in range(2 * ticks):
-        w[w[DUE_AT] + index] = NONE
-    for index in range(banks * LAYERS):
-        w[w[READY_AT] + index] = 0
-    w[PAIR_COUNT] = 0
-    w[HAS_PAIRS] = 1 if w[BILATERAL] or w[CYCLES] else 0
-    w[NEAR_AT] = w[PAIRS_AT]
-    if w[HAS_PAIRS]:
+        w[w[L.DUE_AT] + index] = L.NONE
+    for index in range(banks * L.LAYERS):
+        w[w[L.READY_AT] + index] = 0
+    w[L.PAIR_COUNT] = 0
+    w[L.HAS_PAIRS] = 1 if w[L.BILATERAL] or w[L.CYCLES] else 0
+    w[L.NEAR_AT] = w[L.PAIRS_AT]
+    if w[L.HAS_PAIRS]:
         _make_pairs(w, a, first, count)
-    w[LOWS_AT] = w[NEAR_AT] + w[PAIR_COUNT] + 1
+    w[L.SEGMENT_TREES_AT] = w[L.NEAR_AT] + w[L.PAIR_COUNT] + 1
     _make_places(w, a, first, count)
-    w[IS_PREPARED] = 1
+    w[L.IS_PREPARED] = 1
 
 
 @part
-def _make_places(w, a, first, count):  # type: ignore[no-untyped-def]
-    """A place in its sender's trees for each payment, in sequence."""
-    for bank in range(w[BANKS]):
-        w[bank_row(bank) + TREE_SIZE] = 0
+def _make_places(w, a, first, count):
+    """Give each payment a place in its sender's segment trees, in sequence."""
+    for bank in range(w[L.BANKS]):
+        w[bank_row(bank) + L.SEGMENT_TREE_SIZE] = 0
     for p in range(count):
-        b = bank_row(a[(first + p) * ARRIVAL_COLUMNS + A_SENDER])
-        w[w[PLACE_OF_AT] + p] = w[b + TREE_SIZE]
-        w[b + TREE_SIZE] += 1
-    places = trees = 0
-    for bank in range(w[BANKS]):
+        b = bank_row(a[(first + p) * L.ARRIVAL_COLUMNS + L.A_SENDER])
+        w[w[L.PLACE_OF_AT] + p] = w[b + L.SEGMENT_TREE_SIZE]
+        w[b + L.SEGMENT_TREE_SIZE] += 1
+    places = nodes = 0
+    for bank in range(w[L.BANKS]):
         b = bank_row(bank)
-        w[b + PLACES] = places
-        w[b + TREE] = trees
+        w[b + L.PLACES] = places
+        w[b + L.SEGMENT_TREE] = nodes
         size = 1
-        while size < w[b + TREE_SIZE]:
+        while size < w[b + L.SEGMENT_TREE_SIZE]:
             size *= 2
-        places += w[b + TREE_SIZE]
-        w[b + TREE_SIZE] = size
-        trees += 2 * size
+        places += w[b + L.SEGMENT_TREE_SIZE]
+        w[b + L.SEGMENT_TREE_SIZE] = size
+        nodes += 2 * size
     for p in range(count):
-        b = bank_row(a[(first + p) * ARRIVAL_COLUMNS + A_SENDER])
-        w[w[AT_PLACE_AT] + w[b + PLACES] + w[w[PLACE_OF_AT] + p]] = p
-    w[LAYER_SIZE] = trees
+        b = bank_row(a[(first + p) * L.ARRIVAL_COLUMNS + L.A_SENDER])
+        w[w[L.AT_PLACE_AT] + w[b + L.PLACES] + w[w[L.PLACE_OF_AT] + p]] = p
+    w[L.LAYER_SIZE] = nodes
 
 
 @part
-def _make_pairs(w, a, first, count):  # type: ignore[no-untyped-def]
-    banks = w[BANKS]
-    w[IS_DENSE] = 1 if banks * banks <= DENSE_PAIRS else 0
-    if w[IS_DENSE]:
-        w[PAIR_COUNT] = banks * banks
+def _make_pairs(w, a, first, count):
+    banks = w[L.BANKS]
+    w[L.IS_DENSE] = 1 if banks * banks <= L.DENSE_PAIRS else 0
+    if w[L.IS_DENSE]:
+        w[L.PAIR_COUNT] = banks * banks
         for sender in range(banks):
-            w[bank_row(sender) + PAIRS] = sender * banks
+            w[bank_row(sender) + L.PAIRS] = sender * banks
             for receiver in range(banks):
                 open_pair(w, sender * banks + receiver, receiver, receiver * banks + sender)
     else:
         _make_sparse_pairs(w, a, first, count)
-    w[LASTS_AT] = w[PAIRS_AT] + w[PAIR_COUNT] * PAIR_COLUMNS
-    w[NEAR_AT] = w[LASTS_AT] + w[PAIR_COUNT] * PRIORITIES
-    for at in range(w[LASTS_AT], w[NEAR_AT]):
-        w[at] = NONE
+    w[L.LASTS_AT] = w[L.PAIRS_AT] + w[L.PAIR_COUNT] * L.PAIR_COLUMNS
+    w[L.NEAR_AT] = w[L.LASTS_AT] + w[L.PAIR_COUNT] * L.PRIORITIES
+    for at in range(w[L.LASTS_AT], w[L.NEAR_AT]):
+        w[at] = L.NONE
 
 
 @part
-def _make_sparse_pairs(w, a, first, count):  # type: ignore[no-untyped-def]
-    """Those that have payments, by sender, then receiver."""
-    banks, keys = w[BANKS], w[HURRIED_AT]
+def _make_sparse_pairs(w, a, first, count):
+    """Open the pairs that have payments, by sender, then receiver."""
+    banks, keys = w[L.BANKS], w[L.URGENT_KEYS_AT]
     for p in range(count):
-        at = (first + p) * ARRIVAL_COLUMNS
-        w[keys + p] = a[at + A_SENDER] * banks + a[at + A_RECEIVER]
+        at = (first + p) * L.ARRIVAL_COLUMNS
+        w[keys + p] = a[at + L.A_SENDER] * banks + a[at + L.A_RECEIVER]
     sort_keys(w, keys, count)
     sender = 0
     for index in range(count):
@@ -176,17 +144,17 @@ def _make_sparse_pairs(w, a, first, count):  # type: ignore[no-untyped-def]
         if index > 0 and key == w[keys + index - 1]:
             continue
         while sender <= key // banks:
-            w[bank_row(sender) + PAIRS] = w[PAIR_COUNT]
+            w[bank_row(sender) + L.PAIRS] = w[L.PAIR_COUNT]
             sender += 1
-        open_pair(w, w[PAIR_COUNT], key % banks, key // banks)
-        w[PAIR_COUNT] += 1
+        open_pair(w, w[L.PAIR_COUNT], key % banks, key // banks)
+        w[L.PAIR_COUNT] += 1
     while sender < banks:
-        w[bank_row(sender) + PAIRS] = w[PAIR_COUNT]
+        w[bank_row(sender) + L.PAIRS] = w[L.PAIR_COUNT]
         sender += 1
-    for number in range(w[PAIR_COUNT]):  # until now each pair's BACK was its sender
+    for number in range(w[L.PAIR_COUNT]):  # until now each pair's BACK was its sender
         pair = pair_row(w, number)
-        back = find_pair(w, w[pair + TO], w[pair + BACK])
-        is_there = back < w[PAIR_COUNT] and w[pair_row(w, back) + TO] == w[pair + BACK]
-        is_there = is_there and back >= w[bank_row(w[pair + TO]) + PAIRS]
-        following = w[PAIR_COUNT] if w[pair + TO] + 1 == banks else w[bank_row(w[pair + TO] + 1) + PAIRS]
-        w[pair + BACK] = back if is_there and back < following else NONE
+        back = find_pair(w, w[pair + L.TO], w[pair + L.BACK])
+        is_there = back < w[L.PAIR_COUNT] and w[pair_row(w, back) + L.TO] == w[pair + L.BACK]
+        is_there = is_there and back >= w[bank_row(w[pair + L.TO]) + L.PAIRS]
+        following = w[L.PAIR_COUNT] if w[pair + L.TO] + 1 == banks else w[bank_row(w[pair + L.TO] + 1) + L.PAIRS]
+        w[pair + L.BACK] = back if is_there and back < following else L.NONE

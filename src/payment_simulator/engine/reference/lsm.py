@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from payment_simulator.engine.reference.payments import Item
 
-MAX_EDGES_A_TICK = 10_000
+MAX_EDGES_PER_TICK = 10_000
 
 
 @dataclass
@@ -14,11 +14,11 @@ class CycleSearch:
 
     max_length: int
     cycles_left: int
-    edges_left: int = MAX_EDGES_A_TICK
+    edges_left: int = MAX_EDGES_PER_TICK
 
     @property
     def goes_on(self) -> bool:
-        """Whether it may settle and visit more."""
+        """True while it may settle and visit more."""
         return self.cycles_left > 0 and self.edges_left > 0
 
     def find(

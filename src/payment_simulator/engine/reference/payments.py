@@ -1,6 +1,10 @@
 """Payments as the reference engine moves them."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from payment_simulator.scenario.arrivals import Arrivals
 
 
 @dataclass(eq=False)
@@ -22,7 +26,7 @@ class Payment:
 
 @dataclass(eq=False)
 class Item:
-    """What is settled at once: a payment, or a piece of one that was split."""
+    """A unit of settlement: a payment, or a piece of one that was split."""
 
     payment: Payment
     piece: int
@@ -33,3 +37,15 @@ class Item:
     def queue_key(self) -> tuple[int, int, int]:
         """Queue order: priority, most urgent first, then sequence, then place among the pieces."""
         return (-self.payment.priority, self.payment.index, self.piece)
+
+
+def payments_by_tick(arrivals: Arrivals) -> dict[int, list[Payment]]:
+    """The payments of one sample, in sequence."""
+    found: dict[int, list[Payment]] = defaultdict(list)
+    columns = (arrivals.sender, arrivals.receiver, arrivals.amount, arrivals.priority, arrivals.tick, arrivals.deadline)
+    rows: Iterable[tuple[int, ...]] = zip(*(column.tolist() for column in columns), strict=True)
+    for index, (row, divisible) in enumerate(zip(rows, arrivals.divisible.tolist(), strict=True)):
+        sender, receiver, amount, priority, tick, deadline = row
+        payment = Payment(index, sender, receiver, amount, priority, priority, tick, deadline, divisible)
+        found[tick].append(payment)
+    return found

@@ -2,62 +2,25 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from fractions import Fraction
 
-from payment_simulator.engine.reference.lsm import MAX_EDGES_A_TICK, CycleSearch
-from payment_simulator.engine.reference.payments import Item, Payment
+from payment_simulator.engine.reference.banks import Bank, least_collateral, open_bank
+from payment_simulator.engine.reference.costs import cost_fields, delay_of, penalty_of, share, total
+from payment_simulator.engine.reference.decisions import bank_fields, decide_payment, tree_of
+from payment_simulator.engine.reference.lsm import MAX_EDGES_PER_TICK, CycleSearch
+from payment_simulator.engine.reference.payments import Item, payments_by_tick
 from payment_simulator.engine.vocabulary import Cost, EventKind, Skipped
-from payment_simulator.policy.builtin import Deadline, LiquidityAware, Policy, Trees
-from payment_simulator.policy.tree import MAX_PIECES, Faults, Node, decide, whole
+from payment_simulator.policy.builtin import Policy, Trees
+from payment_simulator.policy.tree import MAX_PIECES, Faults, decide, whole
 from payment_simulator.scenario.arrivals import Arrivals
-from payment_simulator.scenario.numbers import BPS, exact, half_up
+from payment_simulator.scenario.numbers import half_up
 from payment_simulator.scenario.scenario_events import CollateralAdjustment, DirectTransfer
-from payment_simulator.scenario.schema import Agent, FixedPenalty, Penalty, RatePenalty, Scenario
+from payment_simulator.scenario.schema import Scenario
 
-LOOK, LOOKS_AN_EDGE, LOOKS_AT_HEADROOM = 0.003, 30, 20
-"""Of the work of a payment that waits a tick, what it is to look at one in a queue; an edge and a headroom are more."""
-
-
-@dataclass(eq=False)
-class Bank:
-    """One bank and what it has at this moment. Money in cents."""
-
-    agent: Agent
-    policy: Policy
-    pool: int
-    balance: int
-    posted: int
-    pending: int = 0
-    queue1: list[Item] = field(default_factory=list)
-    dropped: list[Item] = field(default_factory=list)
-    budget: int | None = None
-    registers: dict[str, float] = field(default_factory=dict)
-    costs: list[int] = field(default_factory=lambda: [0] * len(Cost))
-    this_tick: list[int] = field(default_factory=lambda: [0] * len(Cost))
-    arrived: int = 0
-    settled: int = 0
-    delay_ticks: int = 0
-    opened_with: int = 0
-    liquidity_used: int = 0
-    peak_credit: int = 0
-    peak_queue1: int = 0
-    peak_queue2: int = 0
-
-    def credit(self, posted: int) -> int:
-        """How far below 0 the balance may go with so much collateral."""
-        return self.agent.unsecured_cap + int(posted * (1 - exact(self.agent.collateral_haircut)) // 1)
-
-    @property
-    def headroom(self) -> int:
-        """The most that it can pay now."""
-        return self.balance + self.credit(self.posted)
-
-    @property
-    def credit_used(self) -> int:
-        """What the balance is below 0."""
-        return max(0, -self.balance)
+LOOK, LOOKS_PER_EDGE, LOOKS_PER_LIQUIDITY_CHECK = 0.003, 30, 20
+"""The work of a look at a payment in a queue, as a share of one that waits a tick; an edge and a check of liquidity
+are so many looks."""
 
 
 class Run:
@@ -65,7 +28,7 @@ class Run:
 
     def __init__(self, scenario: Scenario, arrivals: Arrivals, policies: Sequence[Policy], *, record: bool) -> None:
         self.scenario = scenario
-        self.banks = [_opened(agent, policy) for agent, policy in zip(scenario.agents_by_id(), policies, strict=True)]
+        self.banks = [open_bank(agent, policy) for agent, policy in zip(scenario.agents_by_id(), policies, strict=True)]
         self.queue2: list[Item] = []
         self.settled_value = self.lsm_value = 0
         self.faults = Faults()
@@ -73,26 +36,27 @@ class Run:
         self._record = record
         self._tick = 0
         self._offsets = self._looks = 0
-        self._arriving = _payments_by_tick(arrivals)
-        self._happening = _events_by_tick(scenario)
+        self._arriving = payments_by_tick(arrivals)
+        self._scenario_events = _events_by_tick(scenario)
         self._number = {name: number for number, name in enumerate(scenario.agent_ids)}
+        self._cost_fields = cost_fields(scenario.cost_rates)
         self._unsettled: list[Item] = []
 
-    def go(self, patience: float = math.inf) -> float:
-        """All ticks, one after another; of the `patience` what is left, below 0 where it ended before the last tick.
+    def go(self, work_budget: float = math.inf) -> float:
+        """Run tick after tick; return what is left of `work_budget`, below 0 where it ended before the last tick.
 
-        Patience is counted in payments that wait a tick, and banks in a tick, some ten microseconds each.
+        The budget counts payments that wait a tick, and banks in a tick: some ten microseconds each.
         """
-        a_day = self.scenario.simulation.ticks_per_day
+        ticks_per_day = self.scenario.simulation.ticks_per_day
         for number, bank in enumerate(self.banks):
             if bank.pool:
-                self._say(EventKind.LiquidityAllocated, number, amount=bank.pool)
+                self._record_event(EventKind.LiquidityAllocated, number, amount=bank.pool)
         for tick in range(self.scenario.simulation.ticks):
             self._tick = tick
-            if self._tick % a_day == 0:
+            if self._tick % ticks_per_day == 0:
                 for bank in self.banks:
                     bank.budget = None
-            self._scenario_events()
+            self._apply_scenario_events()
             self._arrivals()
             self._collateral_trees()
             self._bank_trees()
@@ -102,14 +66,14 @@ class Run:
             self._cycles()
             self._apply_credits()
             self._accrue_costs()
-            if self._tick % a_day == a_day - 1:
+            if self._tick % ticks_per_day == ticks_per_day - 1:
                 self._end_day()
-            if (patience := patience - self._work_of_tick()) < 0:
+            if (work_budget := work_budget - self._work_of_tick()) < 0:
                 break
-        return patience
+        return work_budget
 
     def _work_of_tick(self) -> float:
-        """What waits is walked for its costs, and looked through for each bank, and for offsets again and again."""
+        """The work of this tick: what waits is walked for costs, and looked through per bank and for each offset."""
         banks, payments = len(self.banks), len(self._unsettled) + len(self._arriving.get(self._tick, ()))
         work = banks + payments + LOOK * (self._looks + banks * payments)
         self._looks = 0
@@ -117,14 +81,16 @@ class Run:
 
     # Steps 2 to 5
 
-    def _scenario_events(self) -> None:
-        for event in self._happening.get(self._tick, ()):
+    def _apply_scenario_events(self) -> None:
+        for event in self._scenario_events.get(self._tick, ()):
             if isinstance(event, DirectTransfer):
                 sender, receiver = self._number[event.from_agent], self._number[event.to_agent]
-                if event.amount > self.banks[sender].headroom:
-                    self._say(EventKind.EventSkipped, sender, receiver, amount=event.amount, note=Skipped.CREDIT_FLOOR)
+                if event.amount > self.banks[sender].spendable_liquidity:
+                    self._record_event(
+                        EventKind.EventSkipped, sender, receiver, amount=event.amount, note=Skipped.CREDIT_FLOOR
+                    )
                     continue
-                self._say(EventKind.Transfer, sender, receiver, amount=event.amount)
+                self._record_event(EventKind.Transfer, sender, receiver, amount=event.amount)
                 self._pay({sender: event.amount}, {receiver: event.amount})
             else:
                 self._adjust_collateral(self._number[event.agent], event.delta)
@@ -138,16 +104,16 @@ class Run:
         elif bank.balance + bank.credit(posted) < 0:
             reason = Skipped.CREDIT_FLOOR
         if reason is not None:
-            self._say(EventKind.EventSkipped, number, amount=delta, note=reason)
+            self._record_event(EventKind.EventSkipped, number, amount=delta, note=reason)
         else:
             self._post(number, delta)
 
     def _post(self, number: int, delta: int) -> None:
-        """Post so much collateral, or withdraw it."""
+        """Post `delta` cents of collateral; below 0, withdraw them."""
         self.banks[number].posted += delta
         if delta:
             kind = EventKind.CollateralPosted if delta > 0 else EventKind.CollateralWithdrawn
-            self._say(kind, number, amount=abs(delta))
+            self._record_event(kind, number, amount=abs(delta))
 
     def _arrivals(self) -> None:
         for payment in self._arriving.get(self._tick, ()):
@@ -155,49 +121,40 @@ class Run:
             self.banks[payment.sender].queue1.append(item)
             self.banks[payment.sender].arrived += 1
             self._unsettled.append(item)
-            self._say_item(EventKind.Arrival, item)
+            self._record_item(EventKind.Arrival, item)
 
     def _collateral_trees(self) -> None:
         for number, bank in enumerate(self.banks):
-            if (found := self._decide(bank, "collateral_tree", self._bank_fields(bank))) is None:
+            if (tree := tree_of(bank, "collateral_tree")) is None:
                 continue
-            (name, _), arguments = found
+            action, arguments = decide(tree, self._bank_fields(bank, bank.queue1), self.faults)
             wanted = max(whole(arguments[0]), 0) if arguments else 0
-            if name == "PostCollateral":
+            if action.name == "PostCollateral":
                 self._post(number, min(wanted, max(bank.agent.max_collateral_capacity - bank.posted, 0)))
-            elif name == "WithdrawCollateral":
-                self._post(number, -min(wanted, max(bank.posted - _least_collateral(bank), 0)))
+            elif action.name == "WithdrawCollateral":
+                self._post(number, -min(wanted, max(bank.posted - least_collateral(bank), 0)))
 
     def _bank_trees(self) -> None:
         for bank in self.banks:
-            if (found := self._decide(bank, "bank_tree", self._bank_fields(bank))) is None:
+            if (tree := tree_of(bank, "bank_tree")) is None:
                 continue
-            (name, key), arguments = found
-            if name == "SetReleaseBudget":
+            action, arguments = decide(tree, self._bank_fields(bank, bank.queue1), self.faults)
+            key = str(action.key)
+            if action.name == "SetReleaseBudget":
                 bank.budget = max(whole(arguments[0]), 0)
-            elif name == "SetState":
-                bank.registers[str(key)] = arguments[0]
-            elif name == "AddState":
-                bank.registers[str(key)] = bank.registers.get(str(key), 0.0) + arguments[0]
-
-    def _decide(
-        self, bank: Bank, kind: str, fields: Callable[[], dict[str, float]]
-    ) -> tuple[tuple[str, str | None], tuple[float, ...]] | None:
-        """What a tree of the bank says: the action, its register, its arguments; None where it has no such tree."""
-        tree: Node | None = getattr(bank.policy, kind) if isinstance(bank.policy, Trees) else None
-        if tree is None:
-            return None
-        action, arguments = decide(tree, fields(), self.faults)
-        return (action.name, action.key), arguments
+            elif action.name == "SetState":
+                bank.registers[key] = arguments[0]
+            elif action.name == "AddState":
+                bank.registers[key] = bank.registers.get(key, 0.0) + arguments[0]
 
     # Step 6
 
     def _decisions(self) -> list[Item]:
-        """What all banks release. None of them sees what another decides."""
+        """The items that all banks release. None of them sees what another decides."""
         released: list[Item] = []
         for bank in self.banks:
             waiting, bank.queue1 = bank.queue1, []
-            fields = self._bank_fields(bank, waiting)() if isinstance(bank.policy, Trees) else {}
+            fields = self._bank_fields(bank, waiting) if isinstance(bank.policy, Trees) else {}
             so_far = 0
             for item in waiting:
                 pieces = self._one_decision(bank, item, so_far, fields)
@@ -207,7 +164,7 @@ class Run:
 
     def _one_decision(self, bank: Bank, item: Item, released: int, fields: dict[str, float]) -> list[Item]:
         """The items that come of a payment; a payment that is kept goes back to Queue 1."""
-        name, number = self._ask(bank, item, released, fields)
+        name, number = decide_payment(bank, item, self._tick, released, fields, self.faults)
         within = bank.budget is None or item.amount <= bank.budget
         if name == "Split" and not (item.payment.divisible and 2 <= number <= min(item.amount, MAX_PIECES)):
             name = "Hold"
@@ -217,29 +174,15 @@ class Run:
             return [item] if name == "Release" else self._split(bank, item, number)
         if name == "Drop":
             bank.dropped.append(item)
-            self._say_item(EventKind.PolicyDrop, item)
+            self._record_item(EventKind.PolicyDrop, item)
             return []
         bank.queue1.append(item)
         if name == "Reprioritize":
             self._reprioritize(item, min(max(number, 0), 10))
         elif not item.payment.was_held:
             item.payment.was_held = True
-            self._say_item(EventKind.PolicyHold, item)
+            self._record_item(EventKind.PolicyHold, item)
         return []
-
-    def _ask(self, bank: Bank, item: Item, released: int, fields: dict[str, float]) -> tuple[str, int]:
-        """The action, and its number where it has one."""
-        policy, left = bank.policy, item.payment.deadline - self._tick
-        if isinstance(policy, Trees):
-            own = self._payment_fields(bank, item, released)
-            action, arguments = decide(policy.payment_tree, fields | own, self.faults)
-            return action.name, whole(arguments[0]) if arguments else 0
-        if isinstance(policy, Deadline):
-            return ("Release" if left <= policy.urgency_threshold else "Hold"), 0
-        if isinstance(policy, LiquidityAware):
-            affords = bank.balance - released - item.amount >= policy.target_buffer
-            return ("Release" if affords or left <= policy.urgency_threshold else "Hold"), 0
-        return "Release", 0
 
     def _split(self, bank: Bank, item: Item, count: int) -> list[Item]:
         """`count` - 1 pieces of the same amount, then the rest."""
@@ -250,30 +193,32 @@ class Run:
         place = self._unsettled.index(item)
         self._unsettled[place : place + 1] = pieces
         bank.this_tick[Cost.SPLIT_FRICTION] += self.scenario.cost_rates.split_friction_cost * (count - 1)
-        self._say_item(EventKind.PolicySplit, item, note=count)
+        self._record_item(EventKind.PolicySplit, item, note=count)
         return pieces
 
     def _reprioritize(self, item: Item, priority: int) -> None:
         if priority != item.payment.priority:
             item.payment.priority = priority
-            self._say_item(EventKind.PolicyReprioritize, item, note=priority)
+            self._record_item(EventKind.PolicyReprioritize, item, note=priority)
 
     # Steps 7 to 9
 
     def _settle_releases(self, released: list[Item]) -> None:
         for item in sorted(released, key=lambda item: item.queue_key):
-            self._say_item(EventKind.Submitted, item)
-            if item.amount <= self.banks[item.payment.sender].headroom:
+            self._record_item(EventKind.Submitted, item)
+            if item.amount <= self.banks[item.payment.sender].spendable_liquidity:
                 self._settle([item], EventKind.SettledImmediately)
             else:
                 self.queue2.append(item)
-                self._say_item(EventKind.Queued, item)
+                self._record_item(EventKind.Queued, item)
         self.queue2.sort(key=lambda item: item.queue_key)
 
     def _retry_queue2(self) -> None:
-        self._looks += LOOKS_AT_HEADROOM * len(self.queue2)
-        while fitting := next((i for i in self.queue2 if i.amount <= self.banks[i.payment.sender].headroom), None):
-            self._looks += LOOKS_AT_HEADROOM * len(self.queue2)
+        self._looks += LOOKS_PER_LIQUIDITY_CHECK * len(self.queue2)
+        while fitting := next(
+            (i for i in self.queue2 if i.amount <= self.banks[i.payment.sender].spendable_liquidity), None
+        ):
+            self._looks += LOOKS_PER_LIQUIDITY_CHECK * len(self.queue2)
             self.queue2.remove(fitting)
             self._settle([fitting], EventKind.SettledFromQueue)
 
@@ -287,15 +232,15 @@ class Run:
     def _offset_pair(self, first: int, second: int) -> None:
         sides = {first: self._queued(first, second), second: self._queued(second, first)}
         while sides[first] and sides[second]:
-            net = _total(sides[first]) - _total(sides[second])
+            net = total(sides[first]) - total(sides[second])
             payer = first if net > 0 else second
-            if abs(net) <= self.banks[payer].headroom:
+            if abs(net) <= self.banks[payer].spendable_liquidity:
                 self._offset([*sides[first], *sides[second]], EventKind.LsmBilateralOffset)
                 return
             sides[payer].pop()
 
     def _queued(self, sender: int, receiver: int) -> list[Item]:
-        """What is in Queue 2 from one bank to another, in queue order."""
+        """The items in Queue 2 from one bank to another, in queue order."""
         self._looks += len(self.queue2)
         return [i for i in self.queue2 if i.payment.sender == sender and i.payment.receiver == receiver]
 
@@ -308,7 +253,7 @@ class Run:
             while search.goes_on and (cycle := search.find(start, self._edges(), self._covers)):
                 search.cycles_left -= 1
                 self._offset(cycle, EventKind.LsmCycleSettlement)
-        self._looks += LOOKS_AN_EDGE * (MAX_EDGES_A_TICK - search.edges_left)
+        self._looks += LOOKS_PER_EDGE * (MAX_EDGES_PER_TICK - search.edges_left)
 
     def _edges(self) -> dict[int, dict[int, Item]]:
         """From each sender to each receiver, the first payment in Queue 2."""
@@ -319,9 +264,9 @@ class Run:
         return edges
 
     def _covers(self, cycle: Sequence[Item]) -> bool:
-        """Whether every bank in it can pay what it loses in it."""
+        """True where every bank of a cycle can pay what it loses in it."""
         return all(
-            item.amount - before.amount <= self.banks[item.payment.sender].headroom
+            item.amount - before.amount <= self.banks[item.payment.sender].spendable_liquidity
             for before, item in zip([cycle[-1], *cycle], cycle, strict=False)
         )
 
@@ -330,7 +275,7 @@ class Run:
             self.queue2.remove(item)
         self._settle(items, kind, self._offsets)
         self._offsets += 1
-        self.lsm_value += _total(items)
+        self.lsm_value += total(items)
 
     # Steps 10 to 12
 
@@ -338,7 +283,7 @@ class Run:
         for number, bank in enumerate(self.banks):
             if bank.pending:
                 bank.balance += bank.pending
-                self._say(EventKind.CreditApplied, number, amount=bank.pending)
+                self._record_event(EventKind.CreditApplied, number, amount=bank.pending)
                 bank.pending = 0
         for number, bank in enumerate(self.banks):
             bank.liquidity_used = max(bank.liquidity_used, bank.opened_with - bank.balance)
@@ -351,46 +296,34 @@ class Run:
         for item in self._unsettled:
             if self._tick > item.payment.deadline and not item.is_overdue:
                 item.is_overdue = True
-                self._say_item(EventKind.WentOverdue, item)
-                penalty = _penalty(rates.deadline_penalty, item.amount)
+                self._record_item(EventKind.WentOverdue, item)
+                penalty = penalty_of(rates.deadline_penalty, item.amount)
                 self.banks[item.payment.sender].this_tick[Cost.DEADLINE_PENALTY] += penalty
         for number, bank in enumerate(self.banks):
             mine = [item for item in self._unsettled if item.payment.sender == number]
             tick = bank.this_tick
-            tick[Cost.LIQUIDITY] = _share(bank.pool, rates.liquidity_cost_per_tick_bps)
-            tick[Cost.OVERDRAFT] = _share(bank.credit_used, rates.overdraft_bps_per_tick)
-            tick[Cost.COLLATERAL] = _share(bank.posted, rates.collateral_cost_per_tick_bps)
-            tick[Cost.DELAY] = half_up(sum((self._delay(item) for item in mine), Fraction(0)))
+            tick[Cost.LIQUIDITY] = share(bank.pool, rates.liquidity_cost_per_tick_bps)
+            tick[Cost.OVERDRAFT] = share(bank.credit_used, rates.overdraft_bps_per_tick)
+            tick[Cost.COLLATERAL] = share(bank.posted, rates.collateral_cost_per_tick_bps)
+            tick[Cost.DELAY] = half_up(sum((delay_of(rates, item) for item in mine), Fraction(0)))
             self._charge(number, bank)
-
-    def _delay(self, item: Item) -> Fraction:
-        """What one tick of waiting costs, exactly."""
-        rates, priority = self.scenario.cost_rates, item.payment.arrival_priority
-        times = rates.priority_delay_multipliers
-        band = (
-            times.urgent_multiplier
-            if priority >= 8
-            else times.normal_multiplier
-            if priority >= 4
-            else times.low_multiplier
-        )
-        overdue = exact(rates.overdue_delay_multiplier) if item.is_overdue else 1
-        return item.amount * exact(rates.delay_cost_per_tick_per_cent) * exact(band) * overdue
 
     def _end_day(self) -> None:
         rates = self.scenario.cost_rates
         for number, bank in enumerate(self.banks):
             mine = [item for item in self._unsettled if item.payment.sender == number]
-            self._say(EventKind.EndOfDay, number, amount=_total(mine), note=len(mine))
-            bank.this_tick[Cost.EOD_PENALTY] = sum(_penalty(rates.eod_penalty_per_transaction, i.amount) for i in mine)
-            bank.this_tick[Cost.EOD_BORROWING] = _share(_total(mine), rates.eod_borrowing_bps)
+            self._record_event(EventKind.EndOfDay, number, amount=total(mine), note=len(mine))
+            bank.this_tick[Cost.EOD_PENALTY] = sum(
+                penalty_of(rates.eod_penalty_per_transaction, i.amount) for i in mine
+            )
+            bank.this_tick[Cost.EOD_BORROWING] = share(total(mine), rates.eod_borrowing_bps)
             self._charge(number, bank)
 
     def _charge(self, number: int, bank: Bank) -> None:
         for kind, amount in enumerate(bank.this_tick):
             bank.costs[kind] += amount
             if amount:
-                self._say(EventKind.CostAccrual, number, amount=amount, note=kind)
+                self._record_event(EventKind.CostAccrual, number, amount=amount, note=kind)
         bank.this_tick = [0] * len(Cost)
 
     # What several steps do
@@ -403,7 +336,7 @@ class Run:
             net[payment.sender] -= item.amount
             net[payment.receiver] += item.amount
             self._unsettled.remove(item)
-            self._say_item(kind, item, note=note)
+            self._record_item(kind, item, note=note)
             self.settled_value += item.amount
             payment.pieces_left -= 1
             if payment.pieces_left == 0:
@@ -420,70 +353,17 @@ class Run:
             else:
                 self.banks[number].balance += amount
 
-    def _bank_fields(self, bank: Bank, queue1: Sequence[Item] | None = None) -> Callable[[], dict[str, float]]:
-        """What trees may ask of a bank, worked out if one does."""
+    def _bank_fields(self, bank: Bank, queue1: Sequence[Item]) -> dict[str, float]:
+        number = self._number[bank.agent.id]
+        own = [item for item in self.queue2 if item.payment.sender == number]
+        found = bank_fields(bank, queue1, own, self._tick, self.scenario.simulation.ticks_per_day)
+        return found | self._cost_fields
 
-        def fields() -> dict[str, float]:
-            number = self._number[bank.agent.id]
-            own1 = bank.queue1 if queue1 is None else queue1
-            own2 = [item for item in self.queue2 if item.payment.sender == number]
-            a_day = self.scenario.simulation.ticks_per_day
-            in_day = self._tick % a_day
-            rates = self.scenario.cost_rates
-            values = {
-                "balance": bank.balance,
-                "effective_liquidity": bank.headroom,
-                "credit_used": bank.credit_used,
-                "unsecured_cap": bank.agent.unsecured_cap,
-                "posted_collateral": bank.posted,
-                "max_collateral_capacity": bank.agent.max_collateral_capacity,
-                "remaining_collateral_capacity": max(bank.agent.max_collateral_capacity - bank.posted, 0),
-                "queue1_total_value": _total(own1),
-                "queue1_size": len(own1),
-                "queue2_own_value": _total(own2),
-                "queue2_own_size": len(own2),
-                "current_tick": self._tick,
-                "current_day": self._tick // a_day,
-                "system_tick_in_day": in_day,
-                "ticks_remaining_in_day": a_day - 1 - in_day,
-                "day_progress_fraction": in_day / a_day,
-                "liquidity_cost_per_tick_bps": rates.liquidity_cost_per_tick_bps,
-                "overdraft_bps_per_tick": rates.overdraft_bps_per_tick,
-                "collateral_cost_per_tick_bps": rates.collateral_cost_per_tick_bps,
-                "delay_cost_per_tick_per_cent": rates.delay_cost_per_tick_per_cent,
-                "overdue_delay_multiplier": rates.overdue_delay_multiplier,
-                "deadline_penalty": penalty_number(rates.deadline_penalty),
-                "eod_penalty_per_transaction": penalty_number(rates.eod_penalty_per_transaction),
-                "eod_borrowing_bps": rates.eod_borrowing_bps,
-                "split_friction_cost": rates.split_friction_cost,
-            }
-            return {name: float(value) for name, value in values.items()} | bank.registers
-
-        return fields
-
-    def _payment_fields(self, bank: Bank, item: Item, released: int) -> dict[str, float]:
-        """What a payment tree may ask of a payment, and of the bank less what it has `released` in this step."""
+    def _record_item(self, kind: EventKind, item: Item, note: int = -1) -> None:
         payment = item.payment
-        values = {
-            "amount": payment.amount,
-            "remaining_amount": item.amount,
-            "priority": payment.priority,
-            "is_divisible": payment.divisible,
-            "ticks_to_deadline": payment.deadline - self._tick,
-            "is_overdue": item.is_overdue,
-            "arrival_tick": payment.arrival,
-            "queue_age": self._tick - payment.arrival,
-            "balance": bank.balance - released,
-            "effective_liquidity": bank.headroom - released,
-            "credit_used": max(0, released - bank.balance),
-        }
-        return {name: float(value) for name, value in values.items()}
+        self._record_event(kind, payment.sender, payment.receiver, payment.index, item.piece, item.amount, note)
 
-    def _say_item(self, kind: EventKind, item: Item, note: int = -1) -> None:
-        payment = item.payment
-        self._say(kind, payment.sender, payment.receiver, payment.index, item.piece, item.amount, note)
-
-    def _say(
+    def _record_event(
         self,
         kind: EventKind,
         agent: int,
@@ -493,32 +373,9 @@ class Run:
         amount: int = -1,
         note: int = -1,
     ) -> None:
-        """Record an event; see `vocabulary.ROW`."""
+        """Record an event; see `vocabulary.EventColumn`."""
         if self._record:
             self.rows.append((self._tick, kind, agent, other, payment, piece, amount, note))
-
-
-def allocation(agent: Agent, policy: Policy) -> int:
-    """What a bank borrows of its pool: the policy's fraction of it, else the bank's own."""
-    fraction = exact(agent.liquidity_allocation_fraction) if policy.fraction is None else policy.fraction
-    return int(agent.liquidity_pool * fraction // 1)
-
-
-def _opened(agent: Agent, policy: Policy) -> Bank:
-    pool = allocation(agent, policy)
-    balance = agent.opening_balance + pool
-    return Bank(agent, policy, pool, balance, agent.posted_collateral, opened_with=balance)
-
-
-def _payments_by_tick(arrivals: Arrivals) -> dict[int, list[Payment]]:
-    found: dict[int, list[Payment]] = defaultdict(list)
-    columns = (arrivals.sender, arrivals.receiver, arrivals.amount, arrivals.priority, arrivals.tick, arrivals.deadline)
-    rows: Iterable[tuple[int, ...]] = zip(*(column.tolist() for column in columns), strict=True)
-    for index, (row, divisible) in enumerate(zip(rows, arrivals.divisible.tolist(), strict=True)):
-        sender, receiver, amount, priority, tick, deadline = row
-        payment = Payment(index, sender, receiver, amount, priority, priority, tick, deadline, divisible)
-        found[tick].append(payment)
-    return found
 
 
 def _events_by_tick(scenario: Scenario) -> dict[int, list[DirectTransfer | CollateralAdjustment]]:
@@ -529,32 +386,3 @@ def _events_by_tick(scenario: Scenario) -> dict[int, list[DirectTransfer | Colla
             for tick in event.schedule.ticks(scenario.simulation.ticks):
                 found[tick].append(event)
     return found
-
-
-def _least_collateral(bank: Bank) -> int:
-    """The least that must stay posted for the credit in use."""
-    needed = bank.credit_used - bank.agent.unsecured_cap
-    if needed <= 0:
-        return 0
-    return int(-(-needed // (1 - exact(bank.agent.collateral_haircut))))
-
-
-def _share(amount: int, bps: float) -> int:
-    return half_up(amount * exact(bps) / BPS)
-
-
-def _penalty(penalty: Penalty, amount: int) -> int:
-    if isinstance(penalty, RatePenalty):
-        return _share(amount, penalty.bps_per_event)
-    return penalty.amount if isinstance(penalty, FixedPenalty) else penalty
-
-
-def penalty_number(penalty: Penalty) -> float:
-    """A penalty as trees see it: cents, or bps of the payment."""
-    if isinstance(penalty, RatePenalty):
-        return penalty.bps_per_event
-    return float(penalty.amount if isinstance(penalty, FixedPenalty) else penalty)
-
-
-def _total(items: Iterable[Item]) -> int:
-    return sum(item.amount for item in items)

@@ -13,7 +13,12 @@ from payment_simulator.experiments.persistence.database import (
     DatabaseError,
     UnusableDatabaseError,
 )
-from payment_simulator.experiments.persistence.records import EventRecord, ExperimentRecord, IterationRecord
+from payment_simulator.experiments.persistence.records import (
+    Ending,
+    EventRecord,
+    ExperimentRecord,
+    IterationRecord,
+)
 from payment_simulator.experiments.persistence.repository import ExperimentRepository
 from payment_simulator.experiments.persistence.tables import RecordError
 from payment_simulator.experiments.persistence.writes import Step
@@ -22,6 +27,7 @@ __all__ = [
     "Database",
     "DatabaseBusyError",
     "DatabaseError",
+    "Ending",
     "EventRecord",
     "ExperimentRecord",
     "ExperimentRepository",

@@ -1,15 +1,25 @@
-"""How each field of a record is kept in its column: what is refused, and how it comes back exactly."""
+"""Columns: the SQL type of each field of a record, and its conversion to a stored value and exactly back."""
 
 import json
 import math
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from functools import reduce
+from operator import or_
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from labledger.json_text import dump_json
 from labledger.schema_versions import refuse_unstorable
-from payment_simulator.experiments.persistence.records import EventRecord, ExperimentRecord, IterationRecord
+from payment_simulator.experiments.persistence.records import (
+    Ending,
+    EventRecord,
+    ExperimentRecord,
+    IterationRecord,
+    Moment,
+    Owner,
+)
 
 R = TypeVar("R", ExperimentRecord, IterationRecord, EventRecord)
 
@@ -18,8 +28,9 @@ BIGINT_MAX = 2**63 - 1
 
 @dataclass(frozen=True)
 class Column:
-    """`keep(name, value)` is what the database gets, or an exception; `back` turns it into what it was."""
+    """A column's SQL type; `keep(name, value)` returns the stored value, or raises; `back` reverses it."""
 
+    sql_type: str
     keep: Callable[[str, Any], Any]
     back: Callable[[Any], Any] = lambda stored: stored
 
@@ -59,7 +70,7 @@ def _json(name: str, value: Any) -> str:
 
 def _owner(name: str, value: Any) -> str:
     text = _json(name, value)
-    if set(value) != {"host", "pid", "pid_started_at"}:
+    if set(value) != set(Owner.__annotations__):
         raise TypeError(f"{name}: has {', '.join(value)}, not host, pid and pid_started_at")
     _integer(f"{name}.pid", value["pid"])
     _moment(f"{name}.pid_started_at", value["pid_started_at"])
@@ -67,7 +78,7 @@ def _owner(name: str, value: Any) -> str:
 
 
 def _refuse_odd_keys(name: str, value: Any) -> None:
-    """JSON would turn them into text."""
+    """Raise TypeError for a key that is not text: JSON would turn it into text."""
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
@@ -88,7 +99,7 @@ def _seconds(name: str, value: Any) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise TypeError(f"{name}: {value!r} is not a number")
     if not math.isfinite(value):
-        raise ValueError(f"{name}: {value} is not a number of seconds; None says that it is unknown")
+        raise ValueError(f"{name}: {value} is not a number of seconds; use None where it is unknown")
     return float(value)
 
 
@@ -106,61 +117,40 @@ def _iso(stored: datetime) -> str:
     return stored.astimezone(UTC).isoformat()
 
 
-TEXT = Column(_text)
-INTEGER = Column(_integer)
-TRUTH = Column(_truth)
-SECONDS = Column(_seconds)
-COSTS = Column(_costs, json.loads)
-JSON = Column(_json, json.loads)
-OWNER = Column(_owner, json.loads)
-MOMENT = Column(_moment, _iso)
-
-COLUMNS: dict[type, dict[str, Column]] = {
-    ExperimentRecord: {
-        "experiment_id": TEXT,
-        "experiment_name": TEXT,
-        "experiment_type": TEXT,
-        "config": JSON,
-        "started_at": MOMENT,
-        "scenario": JSON,
-        "environment": JSON,
-        "owner": OWNER,
-        "schema_version": INTEGER,
-        "status": TEXT,
-        "completed_at": MOMENT,
-        "converged": TRUTH,
-        "convergence_reason": TEXT,
-        "num_iterations": INTEGER,
-        "final_cost": INTEGER,
-        "final_costs_by_agent": COSTS,
-        "final_policies": JSON,
-        "final_nash_gap": INTEGER,
-        "final_nash_gap_half_width": INTEGER,
-        "total_duration_seconds": SECONDS,
-    },
-    IterationRecord: {
-        "experiment_id": TEXT,
-        "iteration_number": INTEGER,
-        "total_cost": INTEGER,
-        "per_agent_costs": COSTS,
-        "policies": JSON,
-        "timestamp": MOMENT,
-        "nash_gap": INTEGER,
-        "nash_gap_half_width": INTEGER,
-    },
-    EventRecord: {
-        "experiment_id": TEXT,
-        "iteration": INTEGER,
-        "event_type": TEXT,
-        "event_data": JSON,
-        "timestamp": MOMENT,
-        "event_id": INTEGER,
-    },
+COLUMN_OF_TYPE: dict[Any, Column] = {
+    str: Column("VARCHAR", _text),
+    int: Column("BIGINT", _integer),
+    bool: Column("BOOLEAN", _truth),
+    float: Column("DOUBLE", _seconds),
+    dict[str, int]: Column("JSON", _costs, json.loads),
+    dict[str, Any]: Column("JSON", _json, json.loads),
+    Owner: Column("JSON", _owner, json.loads),
+    Moment: Column("TIMESTAMPTZ", _moment, _iso),
 }
 
 
-def to_row(record: ExperimentRecord | IterationRecord | EventRecord) -> dict[str, Any]:
-    """What the database gets for each column.
+def columns_of(kind: type) -> dict[str, Column]:
+    """Return the column of each field of a record, by name, in the order of the fields.
+
+    Raises:
+        KeyError: a field has a type that is not in `COLUMN_OF_TYPE`.
+    """
+    hints = get_type_hints(kind)
+    return {field.name: COLUMN_OF_TYPE[_without_none(hints[field.name])] for field in fields(kind)}
+
+
+def _without_none(hint: Any) -> Any:
+    known = [each for each in get_args(hint) if each is not NoneType]
+    return reduce(or_, known) if NoneType in get_args(hint) else hint
+
+
+COLUMNS: dict[type, dict[str, Column]] = {
+    kind: columns_of(kind) for kind in (ExperimentRecord, Ending, IterationRecord, EventRecord)
+}
+
+
+def to_row(record: ExperimentRecord | Ending | IterationRecord | EventRecord) -> dict[str, Any]:
+    """Return the stored value of each column, by name.
 
     Raises:
         TypeError: a value of a wrong type: a cost that is not an `int`, a key that is not text.
@@ -175,7 +165,7 @@ def to_row(record: ExperimentRecord | IterationRecord | EventRecord) -> dict[str
 
 
 def to_record(kind: type[R], row: tuple[Any, ...]) -> R:
-    """The record of a row whose columns are in the order of `COLUMNS`."""
+    """Return the record of a row whose columns are in the order of `COLUMNS`."""
     columns = COLUMNS[kind].items()
     pairs = zip(columns, row, strict=True)
     values: dict[str, Any] = {name: None if value is None else column.back(value) for (name, column), value in pairs}

@@ -1,9 +1,9 @@
 """DuckDB as a good neighbour: one file that many processes write to and read, each for a moment.
 
-DuckDB gives a file to one writing process alone. Here a process takes the file when its turn comes, for a short lease,
+DuckDB gives a file to one writing process alone. Here a process takes the file under a fair lock, for a short lease,
 because to open and close a file costs about as much as ten commits. It gives the file back by itself, between two
-transactions: soon when others wait or nothing is written, after `LEASE_S` in any case. Who only reads gives it back at
-once. A process that does not know of turns, such as a `duckdb` shell, succeeds whenever no lease is held; while it has
+transactions: soon when others wait or nothing is written, after `LEASE_S` in any case. A reader gives it back at
+once. A process that does not use the lock, such as a `duckdb` shell, succeeds whenever no lease is held; while it has
 the file, we wait for it as for any other.
 
 What `write` has returned from survives `kill -9`: DuckDB syncs its log at each commit, and what a killed process left
@@ -31,7 +31,13 @@ from labledger.extras import install_command
 from labledger.files import copy_durably, joined_directory, uninterrupted
 from labledger.regular_files import A_REGULAR_FILE, kind_of
 from payment_simulator.experiments.persistence import schema
-from payment_simulator.experiments.persistence.file_lock import DatabaseBusyError, DatabaseError, Turn, Turns, Wait
+from payment_simulator.experiments.persistence.file_lock import (
+    DatabaseBusyError,
+    DatabaseError,
+    FileLock,
+    HeldLock,
+    LockWait,
+)
 from payment_simulator.experiments.persistence.statements import fetch
 
 if TYPE_CHECKING:
@@ -42,7 +48,7 @@ __all__ = ["Database", "DatabaseBusyError", "DatabaseError", "UnusableDatabaseEr
 LEASE_S = 0.4
 UNUSED_S = 0.05  # a lease is given back when it was not used for so long, or when others wait and it has lasted so long
 LOOK_EVERY_S = 0.002  # whether another thread of ours still uses the connection
-TRY_EVERY_S = 0.05  # to open the file while one has it who does not take turns: each try takes some 10 ms
+TRY_EVERY_S = 0.05  # to open the file while a process has it that does not use our lock: each try takes some 10 ms
 PATIENCE_S = 30.0
 NO_ROOM = os.strerror(errno.ENOSPC)
 MAGIC, MAGIC_AT = b"DUCK", 8
@@ -79,7 +85,7 @@ class Database:
 
     Raises:
         ConfigError: DuckDB is not installed.
-        UnusableDatabaseError: as it says.
+        UnusableDatabaseError: see there.
         DatabaseBusyError: someone else has had the file for `patience_s`.
         DatabaseError: the file could not be made, read or brought to the present schema.
     """
@@ -87,7 +93,7 @@ class Database:
     def __init__(self, path: Path | str, *, must_exist: bool = False, patience_s: float = PATIENCE_S) -> None:
         _warm_up(_duckdb())
         self.path = Path(os.path.realpath(path))
-        self._turns = Turns(self.path, patience_s)
+        self._file_lock = FileLock(self.path, patience_s)
         self._busy = threading.Lock()
         self._user: int | None = None  # the thread that is inside of `write` or `read`
         self._lease: _Lease | None = None
@@ -107,9 +113,9 @@ class Database:
 
     @contextlib.contextmanager
     def write(self) -> Iterator["DuckDBPyConnection"]:
-        """A transaction, committed and safe when the block has ended; after an exception nothing of it is there.
+        """Return a context with a transaction: committed when the block ends, rolled back after an exception.
 
-        Ctrl-C waits until then. What is inside should be short, for others wait.
+        Ctrl-C waits until then. Keep it short, for others wait.
 
         Raises:
             DatabaseBusyError: someone else has had the file for longer than we wait.
@@ -122,7 +128,7 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator["DuckDBPyConnection"]:
-        """What is in the file now. What is inside should be short, for others wait.
+        """Return a context with a connection that reads the file as it is now. Keep it short, for others wait.
 
         Raises:
             DatabaseBusyError: someone else has had the file for longer than we wait.
@@ -142,7 +148,7 @@ class Database:
     def _make(self) -> None:
         """Put an empty database at the path, whole."""
         try:
-            with joined_directory(self.path.parent), self._turns.turn(self._turns.wait()):
+            with joined_directory(self.path.parent), self._file_lock.acquired(self._file_lock.wait()):
                 if self._is_there():
                     return
                 with tempfile.TemporaryDirectory() as folder:
@@ -157,7 +163,7 @@ class Database:
     def _connection(self, *, read_only: bool) -> Iterator["DuckDBPyConnection"]:
         """A connection that nobody else uses meanwhile, and nobody again after an exception."""
         self._refuse_inside()
-        wait = self._turns.wait()
+        wait = self._file_lock.wait()
         with contextlib.ExitStack() as mine:
             wait.until(lambda: self._enter(mine), LOOK_EVERY_S)
             try:
@@ -187,27 +193,27 @@ class Database:
         self._user = None
         self._busy.release()
 
-    def _take(self, wait: Wait, *, read_only: bool) -> _Lease:
+    def _take(self, wait: LockWait, *, read_only: bool) -> _Lease:
         with contextlib.ExitStack() as held:
-            turn = held.enter_context(self._turns.turn(wait, to_read=read_only))
-            wait.until(lambda: self._lend(held, turn, read_only=read_only), TRY_EVERY_S)
+            held_lock = held.enter_context(self._file_lock.acquired(wait, to_read=read_only))
+            wait.until(lambda: self._lend(held, held_lock, read_only=read_only), TRY_EVERY_S)
         assert self._lease is not None  # noqa: S101 - it was lent
         return self._lease
 
-    def _lend(self, held: contextlib.ExitStack, turn: Turn, *, read_only: bool) -> bool:
-        connection = self._connect(turn, read_only=read_only)
+    def _lend(self, held: contextlib.ExitStack, held_lock: HeldLock, *, read_only: bool) -> bool:
+        connection = self._connect(held_lock, read_only=read_only)
         if connection is None:
             return False
-        turn.tell()
-        turn.call_next()
+        held_lock.publish()
+        held_lock.call_next()
         self._lease = _Lease(connection, held.pop_all(), read_only)
         if not read_only:
             # No daemon: a process that ends gives the file back first.
             threading.Thread(target=self._watch, args=[self._lease]).start()
         return True
 
-    def _connect(self, turn: Turn, *, read_only: bool) -> "DuckDBPyConnection | None":
-        """None: someone who does not know of turns has the file."""
+    def _connect(self, held_lock: HeldLock, *, read_only: bool) -> "DuckDBPyConnection | None":
+        """Return a connection; None while a program has the file that does not use the lock."""
         duckdb = _duckdb()
         if not self._is_there():
             raise self._missing()
@@ -216,7 +222,7 @@ class Database:
             connection: DuckDBPyConnection = duckdb.connect(str(self.path), read_only=read_only, config=SETTINGS)
         except duckdb.Error as error:
             if holder := re.search(r"Conflicting lock is held in (.*?\(PID \d+\))", str(error)):
-                turn.tell_of(holder[1])
+                held_lock.publish_other(holder[1])
                 return None
             if not _is_duckdb(self.path):
                 raise self._no_duckdb() from error
@@ -247,15 +253,15 @@ class Database:
             raise UnusableDatabaseError(f"{spilled}: is a symbolic link, where DuckDB makes a folder; move it away")
         if not read_only and self.path.stat().st_nlink > 1:
             raise UnusableDatabaseError(
-                f"{self.path}: has another name too (a hard link), and who writes under one of two names does not see "
-                "the log beside the other; copy it, and name the copy"
+                f"{self.path}: has another name too (a hard link), and a process that writes under one of "
+                "two names does not see the log beside the other; copy it, and name the copy"
             )
 
     def _is_there(self) -> bool:
         """Return False if there is nothing at the path.
 
         Raises:
-            UnusableDatabaseError: there is something that is no regular file, or that cannot be told.
+            UnusableDatabaseError: there is something that is no regular file, or its kind cannot be read.
         """
         try:
             found = kind_of(self.path)
@@ -299,7 +305,7 @@ class Database:
 
     def _is_over(self, lease: _Lease) -> bool:
         lasted_s = time.monotonic() - lease.began_s
-        return lease.read_only or lasted_s > LEASE_S or (lasted_s > UNUSED_S and self._turns.is_awaited())
+        return lease.read_only or lasted_s > LEASE_S or (lasted_s > UNUSED_S and self._file_lock.is_awaited())
 
     def _give_back(self) -> None:
         lease, self._lease = self._lease, None

@@ -1,9 +1,9 @@
-"""Whose turn it is with a file: processes and threads take turns, and each knows who has it now.
+"""A fair lock on a file, for processes and threads: first come, first served, and each can read who holds it now.
 
-Two lock files stand beside the file, with names that begin with a dot. Who holds the first has the file, and writes
-into it who that is. Who holds the second is next; so whoever has just given the file back cannot take it again before
-those who wait. Only the first keeps others out: the second is a courtesy, and who is next but does not take the file
-though nobody has it (a process that was stopped) is passed over.
+Two lock files stand beside the file, with names that begin with a dot. The holder of the first has the file, and writes
+its own name into it. The holder of the second is next, so a process that has just released the file cannot take it
+again before those that wait. Only the first keeps others out. The second gives the order only: a process that is next
+but does not take the free file (it was stopped) is passed over.
 
 The kernel frees both when a process ends, however it ends. Neither is ever removed: a process may be about to lock it.
 What somebody else has placed under their names (a link, a pipe, a file with something in it) is neither locked nor
@@ -30,10 +30,10 @@ from labledger.regular_files import open_regular
 HOLDER_BYTES = 512
 WHO_BYTES = 430  # the rest is for the moment
 WRITTEN_BY_US = re.compile(rb".+ since \d{4}-\d\d-\d\dT[\d:.]+\+00:00\n *", re.DOTALL)
-NO_TURNS = ", which does not take turns, at least"
+OTHER_PROGRAM = ", which does not take turns, at least"
 NOBODY = "nobody"
-LOOKS = 10  # in the time of a waiter's patience, at who has the file
-COURTESY_S = 0.1  # between two looks at whether the file is left to who is next; a turn is taken in some 10 ms
+LOOKS = 10  # at the holder of the file, in `patience_s`
+COURTESY_S = 0.1  # between two looks at whether the file is left to who is next; a lock is taken in some 10 ms
 
 
 class DatabaseError(LabledgerError):
@@ -41,79 +41,79 @@ class DatabaseError(LabledgerError):
 
 
 class DatabaseBusyError(DatabaseError):
-    """One and the same has had the database for longer than we wait."""
+    """One process has held the database for longer than we wait."""
 
 
-class Turns:
-    """The turns with the file at `path`. Who waits while one and the same has it for `patience_s` is told who that is.
+class FileLock:
+    """A lock on the file at `path`. A wait fails, and names the holder, when one holder has kept it for `patience_s`.
 
-    Others that come before us cost no patience: the kernel keeps the order, so our turn comes, on a busy machine later.
+    Others that come before us do not count: the kernel keeps the order, so our turn comes, on a busy machine later.
     """
 
     def __init__(self, path: Path, patience_s: float) -> None:
         self._path = path
         self._patience_s = patience_s
-        self._taken = path.with_name(f".{path.name}.lock")
-        self._next = path.with_name(f".{path.name}.next")
+        self._held_path = path.with_name(f".{path.name}.lock")
+        self._next_path = path.with_name(f".{path.name}.next")
         self._places: dict[Path, _Place] = {}
 
     @contextlib.contextmanager
-    def turn(self, wait: "Wait", *, to_read: bool = False) -> Iterator["Turn"]:
-        """It is our turn.
+    def acquired(self, wait: "LockWait", *, to_read: bool = False) -> Iterator["HeldLock"]:
+        """Return a context in which we hold the lock.
 
         Raises:
             DatabaseBusyError: somebody kept the file for too long.
             DatabaseError: there can be no lock file; a reader does without, for DuckDB has a lock of its own.
         """
         with contextlib.ExitStack() as held, contextlib.ExitStack() as in_line:
-            self._lock(self._next, in_line, wait.until_next, to_read=to_read)
-            turn = Turn(self, self._lock(self._taken, held, wait.until_granted, to_read=to_read), in_line)
-            if NO_TURNS not in self.holder():  # else that one may have the file still, and not we
-                turn.tell()
+            self._lock(self._next_path, in_line, wait.until_next, to_read=to_read)
+            held_lock = HeldLock(self, self._lock(self._held_path, held, wait.until_granted, to_read=to_read), in_line)
+            if OTHER_PROGRAM not in self.holder():  # else that one may have the file still, and not we
+                held_lock.publish()
             try:
-                yield turn
+                yield held_lock
             finally:
-                turn.tell_of_nobody()
+                held_lock.publish_release()
 
     def is_awaited(self) -> bool:
-        """Whether somebody is next."""
+        """Return True if a process or thread waits for the lock."""
         try:
-            with _opened(self._next) as file:
+            with _opened(self._next_path) as file:
                 return not lock(file.fileno(), exclusive=True, wait=False)
         except OSError:
             return False
 
-    def wait(self) -> "Wait":
-        """A wait that begins when it is first asked about."""
-        return Wait(self, self._patience_s)
+    def wait(self) -> "LockWait":
+        """Return a wait that begins when it is first asked about."""
+        return LockWait(self, self._patience_s)
 
     def holder(self) -> str:
-        """Who has told that they have the file, and since when; nothing where that is not known.
+        """Return the published holder of the file, and since when; empty where that is not known.
 
-        Nobody is told of from the end of a turn to the next one. A process that was killed is told of for as long.
+        After a release it is "nobody" until the next holder. A process that was killed stays published for as long.
         """
         try:
-            with open(open_regular(self._taken, os.O_RDONLY), "rb") as file:
+            with open(open_regular(self._held_path, os.O_RDONLY), "rb") as file:
                 text = file.read(HOLDER_BYTES).decode(errors="replace").strip(" \0\n")
         except OSError:
             return ""
         return "".join(each if each.isprintable() else "�" for each in text)
 
     def left(self) -> str | None:
-        """The last words on who had the file; None where someone has it now.
+        """Return the published last holder of a free file; None where the file is held now.
 
-        To look keeps nobody out who looks as well, and who comes for the file waits no longer than a look takes.
+        A look keeps no other look out, and a process that wants the file waits no longer than a look takes.
         """
         try:
-            with _opened(self._taken) as file:
+            with _opened(self._held_path) as file:
                 return self.holder() if lock(file.fileno(), exclusive=False, wait=False) else None
         except OSError as error:
-            return str(error)  # the turn itself will say so
+            return str(error)  # acquiring the lock raises it
 
     def busy(self) -> DatabaseBusyError:
-        """The error of a waiter whose patience has run out."""
+        """Return the error of a wait in which one holder kept the file for too long."""
         holder = self.holder()
-        who = "someone unknown" if not holder or holder.startswith(NOBODY) else holder  # it has not told us yet
+        who = "someone unknown" if not holder or holder.startswith(NOBODY) else holder  # not published yet
         waited = f"in use for the last {self._patience_s:g} s, now by {who}"
         return DatabaseBusyError(f"{self._path}: {waited}; try again when that has ended")
 
@@ -130,7 +130,7 @@ class Turns:
         except OSError as error:
             if to_read:
                 return None
-            raise DatabaseError(f"{path}: {error.strerror}; whoever writes needs this file") from error
+            raise DatabaseError(f"{path}: {error.strerror}; a process that writes needs this file") from error
         return file
 
     def _in_line(self, path: Path) -> tuple[BinaryIO, "_Place | None"]:
@@ -145,7 +145,7 @@ class Turns:
 class _Place:
     """A place in the line for a lock, which the kernel grants in the order in which it was asked for.
 
-    It cannot be told for how long to wait, so a thread waits, with the lock file opened once more. The place is kept
+    The kernel takes no time limit, so a thread waits, with the lock file opened once more. The place is kept
     for as long as that takes, and may be joined again; a lock that is granted when nobody has joined is free at once.
     """
 
@@ -184,11 +184,11 @@ def _leave_all() -> None:
 os.register_at_fork(after_in_child=_leave_all)
 
 
-class Wait:
-    """One's wait for one's turn, which goes on for as long as the file changes hands."""
+class LockWait:
+    """A wait for the lock, which goes on for as long as the file changes hands."""
 
-    def __init__(self, turns: Turns, patience_s: float) -> None:
-        self._turns = turns
+    def __init__(self, file_lock: FileLock, patience_s: float) -> None:
+        self._file_lock = file_lock
         self._every_s = patience_s / LOOKS
         self._looks_left = LOOKS
         self._next_look_s = 0.0
@@ -227,7 +227,7 @@ class Wait:
         """
         left_before = None
         while not place.granted.is_set():
-            left = self._turns.left()
+            left = self._file_lock.left()
             if left is None:
                 self._look()
             elif left == left_before:
@@ -236,56 +236,56 @@ class Wait:
             place.granted.wait(min(self._every_s, COURTESY_S))
 
     def _look(self) -> None:
-        """Spend patience where the file has not changed hands since the last look.
+        """Count a look at which the file has not changed hands since the last one.
 
         Looks are counted, not time: a process that was stopped, or came to nothing on a busy machine, has not waited.
         """
         now_s = time.monotonic()
         if now_s < self._next_look_s:
             return
-        self._next_look_s, before, self._holder = now_s + self._every_s, self._holder, self._turns.holder()
+        self._next_look_s, before, self._holder = now_s + self._every_s, self._holder, self._file_lock.holder()
         self._looks_left = self._looks_left - 1 if self._holder == before else LOOKS
         if not self._looks_left:
-            raise self._turns.busy()
+            raise self._file_lock.busy()
 
 
-class Turn:
-    """Our turn, and the lock file in which we tell the others about it; we are `in_line` still."""
+class HeldLock:
+    """A lock that we hold, and its file, in which we publish that; we are `in_line` still."""
 
-    def __init__(self, turns: Turns, file: BinaryIO | None, in_line: contextlib.ExitStack) -> None:
-        self._turns = turns
+    def __init__(self, file_lock: FileLock, file: BinaryIO | None, in_line: contextlib.ExitStack) -> None:
+        self._file_lock = file_lock
         self._file = file
         self._in_line = in_line
 
     def call_next(self) -> None:
         """Let another be next.
 
-        Not at the very moment at which our turn comes: whoever has just ended theirs, and wants another one, would come
-        before those who have waited all the while.
+        Not at the very moment at which we get the lock: a process that has just released it, and wants it again, would
+        come before those that have waited all the while.
         """
         self._in_line.close()
 
-    def tell(self) -> None:
-        """Let those who wait know that we have the file, from now on."""
+    def publish(self) -> None:
+        """Publish that this process holds the file, from now on."""
         self._write(f"process {os.getpid()} on {platform.node()}")
 
-    def tell_of_nobody(self) -> None:
-        """Let those who wait know that our turn has ended, unless one has the file still who takes no turns."""
-        if NO_TURNS not in self._turns.holder():
+    def publish_release(self) -> None:
+        """Publish that nobody holds the file, unless another program has it still that does not use this lock."""
+        if OTHER_PROGRAM not in self._file_lock.holder():
             self._write(NOBODY)
 
-    def tell_of(self, other: str) -> None:
-        """Let those who wait know that another has the file, who takes no turns.
+    def publish_other(self, other: str) -> None:
+        """Publish that another program has the file, which does not use this lock.
 
-        It stays told since when, through the turns of all that wait for the same one: the file has not changed hands.
+        The moment stays, while one process after another waits for the same program: the file has not changed hands.
         """
-        if not self._turns.holder().startswith(other + NO_TURNS):
-            self._write(other + NO_TURNS)
+        if not self._file_lock.holder().startswith(other + OTHER_PROGRAM):
+            self._write(other + OTHER_PROGRAM)
 
     def _write(self, who: str) -> None:
         if self._file is None:
             return
-        since = datetime.now(UTC).isoformat(timespec="milliseconds")  # no two turns begin at the same
+        since = datetime.now(UTC).isoformat(timespec="milliseconds")  # no two holders begin at the same
         text = who.encode()[-WHO_BYTES:] + f" since {since}\n".encode()
         with contextlib.suppress(OSError):  # a full disk, or a file that we may only read: they do not learn it
             os.pwrite(self._file.fileno(), text.ljust(HOLDER_BYTES), 0)
@@ -315,7 +315,7 @@ def _once_more(file: BinaryIO) -> BinaryIO:
 
 
 def _refuse_foreign(file: BinaryIO, path: Path) -> None:
-    """Refuse a file that holds what no turn has written; to be asked by who has locked it.
+    """Refuse a file that holds something that no lock has written; for a caller that has locked it.
 
     Raises:
         OSError: it is such a file.

@@ -1,20 +1,30 @@
-"""What is kept of an experiment: data only.
+"""Records of an experiment as a database holds them: data only.
 
 Money is in cents, as `int`. Moments are ISO 8601 text or datetimes, naive ones in local time; what is read back is ISO
-text in UTC.
+text in UTC. The type of a field decides how it is stored (see `columns`).
 """
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
+
+Moment = str | datetime
+
+
+class Owner(TypedDict):
+    """The process that runs an experiment."""
+
+    host: str
+    pid: int
+    pid_started_at: str
 
 
 @dataclass(frozen=True)
-class ExperimentRecord:
-    """One run of an experiment.
+class ExperimentStart:
+    """The facts of a run that are known when it begins.
 
-    `status` is running, completed, failed or interrupted; a run whose process has gone without a word reads as
-    interrupted. `scenario` is resolved: files inlined, seeds included. `owner` is the process that runs it, and with
+    `status` is running, completed, failed or interrupted; a run whose process has ended without storing an ending reads
+    as interrupted. `scenario` is resolved: files inlined, seeds included. `owner` is the process that runs it, and with
     `schema_version` is filled in when the record is saved.
     """
 
@@ -22,13 +32,22 @@ class ExperimentRecord:
     experiment_name: str
     experiment_type: str
     config: dict[str, Any]
-    started_at: str | datetime
+    started_at: Moment
     scenario: dict[str, Any] | None = None
     environment: dict[str, Any] | None = None
-    owner: dict[str, Any] | None = None
+    owner: Owner | None = None
     schema_version: int | None = None
     status: str = "running"
-    completed_at: str | datetime | None = None
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The facts of a run that are known when it has ended; None is what is not known.
+
+    This is the one list of them: the record below, the columns, the table and `ExperimentResult` follow it.
+    """
+
+    completed_at: Moment | None = None
     converged: bool | None = None
     convergence_reason: str | None = None
     num_iterations: int | None = None
@@ -41,15 +60,20 @@ class ExperimentRecord:
 
 
 @dataclass(frozen=True)
+class ExperimentRecord(Ending, ExperimentStart):
+    """One run of an experiment: how it began and, field by field, how it ended."""
+
+
+@dataclass(frozen=True)
 class IterationRecord:
-    """The policies that an iteration had, and what they cost."""
+    """The policies of an iteration and their costs."""
 
     experiment_id: str
     iteration_number: int
     total_cost: int
     per_agent_costs: dict[str, int]
     policies: dict[str, Any]
-    timestamp: str | datetime
+    timestamp: Moment
     nash_gap: int | None = None
     nash_gap_half_width: int | None = None
 
@@ -62,5 +86,5 @@ class EventRecord:
     iteration: int
     event_type: str
     event_data: dict[str, Any]
-    timestamp: str | datetime
+    timestamp: Moment
     event_id: int | None = None

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 class ExperimentRepository(Writes):
     """The experiments in the file at `path`, which is made if it is not there, unless it `must_exist`.
 
-    Any number of threads and processes may use the same file at the same time. Each call waits for its turn, for at
-    most `patience_s`. What a call that stores something has returned from is safe from `kill -9`. After `close`
-    everything still works; it only gives the file back at once, where else that takes a moment.
+    Any number of threads and processes may use the same file at the same time. Each call waits for the file,
+    as long as no one holder keeps it for `patience_s`. Whatever a call has stored when it returns survives `kill -9`.
+    After `close` everything still works; it only gives the file back at once, where else that takes a moment.
 
     Raises:
         ConfigError: DuckDB is not installed.
@@ -62,7 +62,7 @@ class ExperimentRepository(Writes):
     def list_experiments(
         self, *, status: str | None = None, name: str | None = None, limit: int | None = None
     ) -> list[ExperimentRecord]:
-        """The experiments, the last to be started first: of a status, of a name, at most so many.
+        """Return the experiments, the last to be started first: of a status, of a name, at most `limit`.
 
         Raises:
             DatabaseError: they could not be read.
@@ -74,7 +74,7 @@ class ExperimentRepository(Writes):
         return found[:limit]
 
     def load_experiment(self, experiment_id: str) -> ExperimentRecord:
-        """The experiment of that id.
+        """Return the experiment of that id.
 
         Raises:
             RecordError: there is none.
@@ -84,7 +84,7 @@ class ExperimentRepository(Writes):
             return load(connection, self.path, experiment_id)
 
     def get_iterations(self, experiment_id: str) -> list[IterationRecord]:
-        """An experiment's iterations, in their order.
+        """Return an experiment's iterations, in their order.
 
         Raises:
             RecordError: there is no such experiment.
@@ -99,7 +99,7 @@ class ExperimentRepository(Writes):
     def get_events(
         self, experiment_id: str, iteration: int | None = None, event_type: str | None = None
     ) -> list[EventRecord]:
-        """An experiment's events, in their order: of an iteration, of a type.
+        """Return an experiment's events, in their order: of an iteration, of a type.
 
         Raises:
             RecordError: there is no such experiment.

@@ -1,17 +1,22 @@
-"""The tables of a database of experiments, and how a file comes from one version of them to the next.
+"""The tables of a database of experiments, and the migration of a file from one version of them to the next.
 
-Version n is what the first n of `MIGRATIONS` make of an empty file. They are only ever added to.
+Version n is the result of the first n of `MIGRATIONS` on an empty file. They are only ever added to: a file that has
+version 1 keeps the columns that it has, so a field that `Ending` gains comes with a migration of its own.
 """
 
 from typing import TYPE_CHECKING
 
+from payment_simulator.experiments.persistence.columns import COLUMNS
+from payment_simulator.experiments.persistence.records import Ending
 from payment_simulator.experiments.persistence.statements import fetch
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+ENDING_COLUMNS = ", ".join(f"{name} {column.sql_type}" for name, column in COLUMNS[Ending].items())
+
 MIGRATIONS = (
-    """
+    f"""
     CREATE TABLE experiments (
         experiment_id VARCHAR PRIMARY KEY,
         experiment_name VARCHAR NOT NULL,
@@ -23,16 +28,7 @@ MIGRATIONS = (
         schema_version BIGINT NOT NULL,
         status VARCHAR NOT NULL,
         started_at TIMESTAMPTZ NOT NULL,
-        completed_at TIMESTAMPTZ,
-        converged BOOLEAN,
-        convergence_reason VARCHAR,
-        num_iterations BIGINT,
-        final_cost BIGINT,
-        final_costs_by_agent JSON,
-        final_policies JSON,
-        final_nash_gap BIGINT,
-        final_nash_gap_half_width BIGINT,
-        total_duration_seconds DOUBLE
+        {ENDING_COLUMNS}
     );
     CREATE TABLE iterations (
         experiment_id VARCHAR,
@@ -59,7 +55,7 @@ MIGRATIONS = (
 
 
 def version_of(connection: "DuckDBPyConnection") -> int | None:
-    """The version of a file's tables; 0 of a file without tables, None of one that has others than ours."""
+    """Return the version of a file's tables; 0 of a file without tables, None of one that has others than ours."""
     tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
     if "schema_versions" not in tables:
         return None if tables else 0

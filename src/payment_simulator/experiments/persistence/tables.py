@@ -29,7 +29,7 @@ class RecordError(DatabaseError):
 
 
 def insert(connection: "DuckDBPyConnection", kind: type, rows: Sequence[dict[str, Any]]) -> bool:
-    """Whether the rows are stored: False where one of the same key is there already, then maybe not all are."""
+    """Insert rows; return False where one of the same key is there already, then maybe not all are stored."""
     if not rows:
         return True
     names = COLUMNS[kind]
@@ -40,7 +40,7 @@ def insert(connection: "DuckDBPyConnection", kind: type, rows: Sequence[dict[str
 
 
 def update(connection: "DuckDBPyConnection", experiment_id: str, row: dict[str, Any]) -> bool:
-    """Whether there is such an experiment; the columns of `row` are replaced."""
+    """Replace the columns of `row`; return False if there is no such experiment."""
     changes = ", ".join(f"{name} = ?" for name in row)
     statement = f"UPDATE experiments SET {changes} WHERE experiment_id = ?"  # noqa: S608
     return bool(fetch(connection, statement, [*row.values(), experiment_id])[0][0])
@@ -49,21 +49,21 @@ def update(connection: "DuckDBPyConnection", experiment_id: str, row: dict[str, 
 def select(
     connection: "DuckDBPyConnection", kind: type[R], rest: str, values: Sequence[Value]
 ) -> list[tuple[Any, ...]]:
-    """The rows of a kind of record that the `rest` of a SELECT chooses, for `to_record`."""
+    """Return the rows of a kind of record that the `rest` of a SELECT chooses, for `to_record`."""
     names = [ITERATIONS if name == "num_iterations" else name for name in COLUMNS[kind]]
     statement = f"SELECT {', '.join(names)} FROM {TABLES[kind]} {rest}"  # noqa: S608
     return fetch(connection, statement, values)
 
 
 def to_experiment(row: tuple[Any, ...]) -> ExperimentRecord:
-    """The record of a row; one that runs, and whose process is gone, is interrupted."""
+    """Return the record of a row; one that runs, and whose process is gone, is interrupted."""
     record = to_record(ExperimentRecord, row)
     gone = record.status == "running" and record.owner is not None and is_gone(record.owner)
     return dataclasses.replace(record, status="interrupted") if gone else record
 
 
 def load(connection: "DuckDBPyConnection", path: Path, experiment_id: str) -> ExperimentRecord:
-    """The experiment of that id.
+    """Return the experiment of that id.
 
     Raises:
         RecordError: there is none.
@@ -75,7 +75,7 @@ def load(connection: "DuckDBPyConnection", path: Path, experiment_id: str) -> Ex
 
 
 def last_event(connection: "DuckDBPyConnection", path: Path, experiment_id: str) -> int:
-    """The number of an experiment's last event; 0 where it has none.
+    """Return the number of an experiment's last event; 0 where it has none.
 
     Raises:
         RecordError: there is no such experiment.
@@ -96,7 +96,7 @@ def require(connection: "DuckDBPyConnection", path: Path, experiment_id: str) ->
 
 
 def unknown(connection: "DuckDBPyConnection", path: Path, experiment_id: str) -> RecordError:
-    """The error of whoever asks for an experiment that is not there."""
+    """Return the error for an experiment that is not there."""
     statement = "SELECT experiment_id FROM experiments ORDER BY started_at DESC, experiment_id LIMIT ?"
     names = [name for (name,) in fetch(connection, statement, [NAMED_WHEN_UNKNOWN])]
     return RecordError(f"{path}: there is no experiment {experiment_id}{did_you_mean(str(experiment_id), names)}")

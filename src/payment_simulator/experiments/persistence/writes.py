@@ -1,16 +1,15 @@
-"""What can be stored of an experiment, each thing in a transaction: one of its own, or one shared with others."""
+"""Writes to a database of experiments, each in a transaction: one of its own, or one shared with others."""
 
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from payment_simulator.experiments.persistence.columns import COLUMNS, to_row
 from payment_simulator.experiments.persistence.owner import describe, this_process
-from payment_simulator.experiments.persistence.records import EventRecord, ExperimentRecord, IterationRecord
+from payment_simulator.experiments.persistence.records import Ending, EventRecord, ExperimentRecord, IterationRecord
 from payment_simulator.experiments.persistence.schema import MIGRATIONS
 from payment_simulator.experiments.persistence.tables import (
     RecordError,
@@ -25,20 +24,7 @@ from payment_simulator.experiments.persistence.tables import (
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-Ending = Literal["completed", "failed", "interrupted"]
-
-ENDING = (
-    "completed_at",
-    "converged",
-    "convergence_reason",
-    "num_iterations",
-    "final_cost",
-    "final_costs_by_agent",
-    "final_policies",
-    "final_nash_gap",
-    "final_nash_gap_half_width",
-    "total_duration_seconds",
-)
+EndStatus = Literal["completed", "failed", "interrupted"]
 
 
 class Writes(ABC):
@@ -58,8 +44,8 @@ class Writes(ABC):
             TypeError, ValueError: a value cannot be stored (see `columns.to_row`).
             DatabaseError: it could not be written.
         """
-        if record.status not in ("running", *get_args(Ending)):
-            raise ValueError(f"status: {record.status!r} is not one of running, {', '.join(get_args(Ending))}")
+        if record.status not in ("running", *get_args(EndStatus)):
+            raise ValueError(f"status: {record.status!r} is not one of running, {', '.join(get_args(EndStatus))}")
         owner = this_process() if record.owner is None else record.owner
         row = to_row(dataclasses.replace(record, owner=owner, schema_version=len(MIGRATIONS)))
         with self._writing() as connection:
@@ -70,45 +56,27 @@ class Writes(ABC):
                 )
 
     def update_experiment_completion(
-        self,
-        experiment_id: str,
-        completed_at: str | datetime,
-        converged: bool | None,
-        convergence_reason: str | None,
-        final_cost: int | None,
-        total_duration_seconds: float | None,
-        *,
-        status: Ending = "completed",
-        num_iterations: int | None = None,
-        final_costs_by_agent: dict[str, int] | None = None,
-        final_policies: dict[str, Any] | None = None,
-        final_nash_gap: int | None = None,
-        final_nash_gap_half_width: int | None = None,
+        self, experiment_id: str, *, status: EndStatus = "completed", **ending: Any
     ) -> None:
-        """Store how an experiment ended and what it found; None is what is not known.
+        """Store an ending whose fields are keywords; see `save_ending`.
+
+        Raises:
+            TypeError: a keyword is not a field of `Ending`.
+            RecordError, TypeError, ValueError, DatabaseError: as `save_ending`.
+        """
+        self.save_ending(experiment_id, status, Ending(**ending))
+
+    def save_ending(self, experiment_id: str, status: EndStatus, ending: Ending) -> None:
+        """Store how an experiment ended and what it found.
 
         Raises:
             RecordError: there is no such experiment.
             TypeError, ValueError: a value cannot be stored (see `columns.to_row`).
             DatabaseError: it could not be written.
         """
-        if status not in get_args(Ending):
-            raise ValueError(f"status: {status!r} is not one of {', '.join(get_args(Ending))}")
-        ending = {
-            "status": status,
-            "completed_at": completed_at,
-            "converged": converged,
-            "convergence_reason": convergence_reason,
-            "final_cost": final_cost,
-            "total_duration_seconds": total_duration_seconds,
-            "num_iterations": num_iterations,
-            "final_costs_by_agent": final_costs_by_agent,
-            "final_policies": final_policies,
-            "final_nash_gap": final_nash_gap,
-            "final_nash_gap_half_width": final_nash_gap_half_width,
-        }
-        columns = COLUMNS[ExperimentRecord]
-        row = {name: None if value is None else columns[name].keep(name, value) for name, value in ending.items()}
+        if status not in get_args(EndStatus):
+            raise ValueError(f"status: {status!r} is not one of {', '.join(get_args(EndStatus))}")
+        row = {"status": status, **to_row(ending)}
         with self._writing() as connection:
             if not update(connection, experiment_id, row):
                 raise unknown(connection, self.path, experiment_id)
@@ -116,7 +84,7 @@ class Writes(ABC):
     def take_over(self, experiment_id: str) -> ExperimentRecord:
         """Make this process the owner of an experiment that was interrupted or failed: it is running again.
 
-        What its ending had stored is taken back. Of several processes that try at once, one succeeds.
+        Its stored ending is cleared. Of several processes that try at once, one succeeds.
 
         Raises:
             RecordError: there is no such experiment, it is completed, or its owner runs it still.
@@ -131,7 +99,7 @@ class Writes(ABC):
                     f"{self.path}: {experiment_id} is run by {describe(record.owner)}; resume it when that has ended"
                 )
             owner = COLUMNS[ExperimentRecord]["owner"].keep("owner", this_process())
-            update(connection, experiment_id, dict.fromkeys(ENDING) | {"status": "running", "owner": owner})
+            update(connection, experiment_id, {"status": "running", "owner": owner, **to_row(Ending())})
             return load(connection, self.path, experiment_id)
 
     def save_iteration(self, record: IterationRecord) -> None:
@@ -180,7 +148,7 @@ class Writes(ABC):
 
 
 class Step(Writes):
-    """What is stored together: in full when the transaction ends, or not at all."""
+    """Writes that are stored together: in full when the transaction ends, or not at all."""
 
     def __init__(self, connection: "DuckDBPyConnection", path: Path) -> None:
         self.path = path

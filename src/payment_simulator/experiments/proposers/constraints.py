@@ -12,10 +12,10 @@ from typing import Any
 from labledger.yaml_files import did_you_mean
 from payment_simulator.experiments.config import ALL_REGISTERS, AllowedParameter, PolicyConstraints
 from payment_simulator.experiments.parameters import written
-from payment_simulator.experiments.proposers.protocol import PolicyDocument, UnusableAnswerError
+from payment_simulator.experiments.proposers.protocol import UnusableAnswerError
 from payment_simulator.policy.builtin import Policy
-from payment_simulator.policy.documents import document_of
-from payment_simulator.policy.fields import (
+from payment_simulator.policy.documents import PolicyDocument, document_of
+from payment_simulator.policy.fields_and_actions import (
     ACTIONS,
     FIELDS,
     STATE_PREFIX,
@@ -25,7 +25,7 @@ from payment_simulator.policy.policies import BUILTIN_PARAMETERS, read_policy
 from payment_simulator.policy.tree import LARGEST_NUMBER, MAX_DEPTH
 
 MAX_VALUES = 5_000
-"""Of an answer, every section, list, number and text counted; some 500 questions."""
+"""Values of an answer, every section, list, number and text counted; some 500 questions."""
 MAX_TEXT = 100_000
 MAX_KEY = 100
 MAX_NESTING = 3 * MAX_DEPTH + 20
@@ -44,17 +44,17 @@ def stored_policy(answer: Any, constraints: PolicyConstraints) -> PolicyDocument
     """
     document = document_of(answer) if isinstance(answer, Policy) else answer
     if problem := _no_plain_json(document):
-        raise UnusableAnswerError(_told([problem]))
+        raise UnusableAnswerError(_format_problems([problem]))
     plain: PolicyDocument = json.loads(json.dumps(document))
     policy, problems = read_policy(plain)
     paths = {path for path, _ in problems}
     problems += [found for found in _not_allowed(plain, policy, constraints) if found[0] not in paths]
     if problems:
-        raise UnusableAnswerError(_told(problems))
+        raise UnusableAnswerError(_format_problems(problems))
     return plain
 
 
-def _told(problems: Problems) -> str:
+def _format_problems(problems: Problems) -> str:
     lines = [": ".join(_short(part) for part in problem if part) for problem in problems[:MAX_PROBLEMS]]
     more = len(problems) - len(lines)
     return "\n".join([*lines, *([f"and {more} more"] if more else [])])
@@ -69,7 +69,7 @@ def _short(text: str) -> str:
 
 
 def _no_plain_json(answer: Any) -> tuple[str, str] | None:
-    """What forbids to read an answer at all; shared and cyclic parts count as often as they are met."""
+    """Return the problem that forbids reading an answer, or None; shared and cyclic parts count at each visit."""
     if not isinstance(answer, dict):
         return "", f"a policy should be a section with keys, found {_kind(answer)}"
     values, text = 1, 0
@@ -105,13 +105,13 @@ def _bad_key(section: dict[Any, Any]) -> str | None:
 
 def _bad_scalar(value: Any) -> str | None:
     if isinstance(value, float):
-        return None if math.isfinite(value) else f"{value} is no number that JSON has"
+        return None if math.isfinite(value) else f"JSON has no number {value}"
     if isinstance(value, int):  # true and false are read later
         return None if abs(value) < LARGEST_NUMBER else f"the number is larger than {LARGEST_NUMBER:g}"
     if isinstance(value, str):
         plain = value.replace("\n", " ").replace("\t", " ")
         return None if plain.isprintable() else "the text has a character that cannot be printed"
-    return None if value is None or isinstance(value, dict | list | tuple) else f"{_kind(value)} is no JSON"
+    return None if value is None or isinstance(value, dict | list | tuple) else f"{_kind(value)} is not a JSON value"
 
 
 def _kind(value: Any) -> str:

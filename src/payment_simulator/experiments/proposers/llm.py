@@ -19,9 +19,9 @@ from payment_simulator.experiments.proposers.protocol import (
     DecisionContext,
     EndpointError,
     Interaction,
-    PolicyDocument,
     UnusableAnswerError,
 )
+from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.scenario.loader import parse_json
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ MAX_ERROR = 1_000
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 60.0
 """Before a request is sent again, whatever a server asks for."""
-SENT_AGAIN = (408, 409, 429)
+RETRIED_STATUS = (408, 409, 429)
 ENDINGS = {
     "length": "the answer was cut off at the model's limit of tokens; make it shorter",
     "content_filter": "the model or its provider withheld the answer",
@@ -47,14 +47,14 @@ ENDINGS = {
 
 
 class Answer(BaseModel):
-    """What a model is asked for."""
+    """The JSON object that a model is asked for."""
 
     policy: dict[str, Any]
     reasoning: str = ""
 
 
 class LlmProposer:
-    """Asks a model for a policy, once a call; the key is read from the environment and said nowhere.
+    """Asks a model for a policy, once per call; the key is read from the environment and appears nowhere else.
 
     Raises:
         EndpointError: the environment has no key for the model, or one that cannot be sent.
@@ -72,7 +72,7 @@ class LlmProposer:
     async def generate_policy(
         self, *, agent_id: str, prompt: str, current_policy: PolicyDocument, context: DecisionContext
     ) -> PolicyDocument:
-        """The policy in the model's answer to `prompt`; it is not checked here.
+        """Return the policy in the model's answer to `prompt`; it is not checked here.
 
         Each request may take `timeout_seconds` as a whole. One that fails in a way that may pass (no connection, no
         answer in time, too many requests, a server's error) is sent again, at most `max_retries` times.
@@ -101,11 +101,11 @@ class LlmProposer:
             raise UnusableAnswerError(f"{ending} ({error})" if ending else str(error)) from None
 
     def get_last_interaction(self) -> Interaction | None:
-        """What the last call was answered, and what that cost; None before an answer."""
+        """Return the last answer with its cost; None before an answer."""
         return self._last
 
     async def _ask(self, prompt: str) -> "tuple[ModelResponse, float]":
-        """The answer, and the seconds from its request to its end."""
+        """Return the answer, and the seconds from its request to its end."""
         from pydantic_ai.direct import model_request
         from pydantic_ai.exceptions import AgentRunError, UserError
         from pydantic_ai.messages import ModelRequest, SystemPromptPart, UserPromptPart
@@ -133,7 +133,7 @@ class LlmProposer:
             attempt += 1
 
     def _described(self, error: Exception) -> str:
-        """What is wrong, in the words of the server or of the transport, and what may help."""
+        """Return the message of an error: the server's or the transport's own, and a hint."""
         status = getattr(error, "status_code", None)
         words = self._redactor.quoted(_words_of(error), MAX_ERROR)
         where = f"{self._llm.model} at {self._llm.base_url}" if self._llm.base_url else self._llm.model
@@ -147,7 +147,7 @@ class LlmProposer:
 
 
 def policy_in(text: str) -> PolicyDocument:
-    """The policy in a model's answer, whatever it says around the one JSON object.
+    """Return the policy in a model's answer, whatever text surrounds the one JSON object.
 
     Raises:
         UnusableAnswerError: there is none, or the object has another shape.
@@ -168,12 +168,12 @@ def policy_in(text: str) -> PolicyDocument:
 
 
 def _wait_s(error: Exception, attempt: int) -> float | None:
-    """How long to wait before the request is sent again; None where that would change nothing."""
+    """Return the seconds to wait before a retry; None where a retry would change nothing."""
     from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, ModelQuotaExceededError
 
     if not isinstance(error, ModelAPIError) or isinstance(error, ModelQuotaExceededError):
         return None
-    if isinstance(error, ModelHTTPError) and error.status_code < 500 and error.status_code not in SENT_AGAIN:
+    if isinstance(error, ModelHTTPError) and error.status_code < 500 and error.status_code not in RETRIED_STATUS:
         return None
     asked_s: float | None = error.retry_after  # of the header, seconds or a date
     return min(FIRST_WAIT_S * 2**attempt if asked_s is None else asked_s, LONGEST_WAIT_S)

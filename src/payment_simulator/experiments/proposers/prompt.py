@@ -1,4 +1,4 @@
-"""What a language model is told before it proposes a policy for a bank."""
+"""The prompt that a language model gets before it proposes a policy for a bank."""
 
 import json
 import math
@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from payment_simulator.experiments.config import ALL_REGISTERS, AllowedParameter, PolicyConstraints
-from payment_simulator.experiments.proposers.protocol import Attempt, DecisionContext, PolicyDocument
-from payment_simulator.policy.fields import (
+from payment_simulator.experiments.proposers.protocol import Attempt, DecisionContext
+from payment_simulator.policy.documents import PolicyDocument
+from payment_simulator.policy.fields_and_actions import (
     ACTION_MEANINGS,
     ACTIONS,
     COMPARISONS,
@@ -27,7 +28,7 @@ from payment_simulator.scenario.schema import Scenario
 MAX_ATTEMPTS = 12
 MAX_REJECTED = 5
 MAX_ROWS = 25
-"""Of the other banks, and of the events that are known."""
+"""The greatest number of other banks, and of events, that are listed."""
 MAX_POLICY = 20_000
 MAX_ATTEMPT = 1_200
 MAX_TEXT = 3_000
@@ -53,11 +54,11 @@ a payment when balance - amount >= target_buffer, or when it is that urgent."""
 
 
 def prompt_for(context: DecisionContext, customization: Mapping[str, str]) -> str:
-    """The question that a context asks; `customization` has what the experimenter adds, for `all` and by bank."""
+    """Return the prompt of a context; `customization` has what the experimenter adds, for `all` and by bank."""
     bank, scenario = context.agent_id, context.scenario
     added = [customization[key] for key in ("all", bank) if key in customization]
     sections = {
-        "The game": _game(bank, scenario),
+        "The game": _scenario(bank, scenario),
         "Costs under the policies that hold now": _costs(bank, context.costs),
         "What is charged": _rates(scenario),
         "Your policy now": [_cut(_json(context.policies[bank]), MAX_POLICY)],
@@ -71,7 +72,7 @@ def prompt_for(context: DecisionContext, customization: Mapping[str, str]) -> st
     return "\n\n".join(f"# {title}\n{text}" for title, text in written.items() if text)
 
 
-def _game(bank: str, scenario: Scenario) -> Iterator[str]:
+def _scenario(bank: str, scenario: Scenario) -> Iterator[str]:
     simulation, lsm = scenario.simulation, scenario.lsm_config
     yield f"You decide for {bank}, one of {len(scenario.agents)} banks that pay each other."
     yield "Money is in cents. A cost is that of a whole run, a mean where payments are drawn at random."
@@ -101,7 +102,7 @@ def _game(bank: str, scenario: Scenario) -> Iterator[str]:
 
 
 def _concerns(event: ScenarioEvent, bank: str) -> bool:
-    """Whether it names this bank, or none."""
+    """Return True if an event names this bank, or none."""
     named = {getattr(event, key, None) for key in EVENT_AGENTS} - {None}
     return not named or bank in named
 
@@ -131,8 +132,8 @@ def _history(history: Sequence[Attempt]) -> Iterator[str]:
         yield f"The latest {MAX_ATTEMPTS} of {len(history)} proposals for your bank, oldest first."
     for attempt in history[-MAX_ATTEMPTS:]:
         what = "accepted" if attempt.accepted else "rejected"
-        prices = [f"{cents:,}" for cents in (attempt.old_cost, attempt.new_cost) if cents is not None]
-        cost = f"; your cost {' -> '.join(prices)}" if prices else ""
+        costs = [f"{cents:,}" for cents in (attempt.old_cost, attempt.new_cost) if cents is not None]
+        cost = f"; your cost {' -> '.join(costs)}" if costs else ""
         policy = "no policy" if attempt.policy is None else _cut(_json(attempt.policy), MAX_ATTEMPT)
         yield f"- iteration {attempt.iteration}, {what}: {_cut(attempt.reason, MAX_ATTEMPT)}{cost}; {policy}"
 

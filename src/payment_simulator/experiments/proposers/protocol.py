@@ -1,4 +1,4 @@
-"""What the loop asks of a proposer, and what it tells one."""
+"""The interface of a proposer, and the data that the loop gives to it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,14 +6,12 @@ from typing import Any, Protocol
 
 from labledger.errors import LabledgerError
 from payment_simulator.experiments.config import PolicyConstraints
+from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.scenario.schema import Scenario
-
-PolicyDocument = dict[str, Any]
-"""A policy as a scenario says it: `{type: Fifo, parameters: {…}}`, or a document of trees."""
 
 
 class UnusableAnswerError(LabledgerError):
-    """An answer that is no policy: what is wrong with it goes back to the proposer."""
+    """An answer that is no policy: its problems go back to the proposer."""
 
 
 class EndpointError(LabledgerError):
@@ -22,7 +20,7 @@ class EndpointError(LabledgerError):
 
 @dataclass(frozen=True)
 class Interaction:
-    """One answer of a model: what it cost, and what was said. Tokens as the provider counts them, None if silent."""
+    """One answer of a model: its text, its cost and its latency. Tokens are the provider's count, None without one."""
 
     prompt_tokens: int | None
     completion_tokens: int | None
@@ -34,7 +32,7 @@ class Interaction:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What was proposed for a bank before, and what came of it; costs in cents, None where it was not priced."""
+    """An earlier proposal for a bank and its verdict; costs in cents, None where it was not evaluated."""
 
     iteration: int
     policy: PolicyDocument | None
@@ -46,10 +44,10 @@ class Attempt:
 
 @dataclass(frozen=True)
 class DecisionContext:
-    """What a proposer may know as it decides for one bank. Costs are means over the draws, in cents.
+    """The facts that a proposer may use as it decides for one bank. Costs are means over the draws, in cents.
 
-    `price` gives the bank's own cost of each of several policies, the other banks' fixed, on draws that are the
-    proposer's own. `costs` has them by kind, for every bank, under the policies that hold now. `rejected` are the
+    `evaluate` gives the bank's own cost of each of several policies, the other banks' fixed, on draws that are the
+    proposer's own. `costs` has them by kind, for every bank, under the policies in force. `rejected` are the
     answers to this very question that were refused, oldest first, each with the reason.
     """
 
@@ -59,7 +57,7 @@ class DecisionContext:
     constraints: PolicyConstraints
     policies: Mapping[str, PolicyDocument]
     costs: Mapping[str, Mapping[str, int]]
-    price: Callable[[Sequence[PolicyDocument]], list[float]]
+    evaluate: Callable[[Sequence[PolicyDocument]], list[float]]
     history: Sequence[Attempt] = ()
     rejected: Sequence[tuple[str, str]] = field(default=())
 
@@ -79,5 +77,5 @@ class Proposer(Protocol):
         ...
 
     def get_last_interaction(self) -> Interaction | None:
-        """What the last answer cost; None where no model was asked."""
+        """Return the cost and text of the last answer; None where no model was asked."""
         ...

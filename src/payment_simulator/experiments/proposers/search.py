@@ -5,14 +5,15 @@ from collections.abc import Iterable, Iterator
 
 from payment_simulator.experiments.config import AllowedParameter
 from payment_simulator.experiments.parameters import declared, fitted, grid, range_of, value_of, with_value
-from payment_simulator.experiments.proposers.protocol import DecisionContext, PolicyDocument
+from payment_simulator.experiments.proposers.protocol import DecisionContext
+from payment_simulator.policy.documents import PolicyDocument
 
 COARSEST, FINEST = 40, 1_000
 """Around the best of the grid it is searched in steps of these parts of the range: from half the grid's on, halved."""
 
 
 class SearchProposer:
-    """Prices a grid of each parameter, one at a time, then closer and closer around the best; always the same."""
+    """Evaluates a grid of each parameter, one at a time, then closer and closer around the best; always the same."""
 
     async def generate_policy(
         self, *, agent_id: str, prompt: str, current_policy: PolicyDocument, context: DecisionContext
@@ -23,7 +24,7 @@ class SearchProposer:
             ConfigError: a policy could cost more than is counted exactly.
         """
         agent = next(each for each in context.scenario.agents if each.id == agent_id)
-        best, least = current_policy, context.price([current_policy])[0]
+        best, least = current_policy, context.evaluate([current_policy])[0]
         for parameter in declared(context.constraints):
             values: Iterable[float] = grid(parameter)
             for step in _steps(parameter):
@@ -35,7 +36,7 @@ class SearchProposer:
                     low, high = range_of(parameter)
                     values = [fitted(parameter, each) for each in (at - step, at + step) if low <= each <= high]
                 policies = [with_value(best, parameter.name, value) for value in values]
-                costs = context.price(policies)
+                costs = context.evaluate(policies)
                 if costs and min(costs) < least:
                     least = min(costs)
                     best = policies[costs.index(least)]

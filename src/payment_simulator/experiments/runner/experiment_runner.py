@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -12,16 +12,15 @@ from labledger.errors import ConfigError, LabledgerError
 from labledger.host import read_host
 from labledger.written_keys import refuse_written_keys
 from payment_simulator.experiments.config import KEYS_WAY, ExperimentConfig
-from payment_simulator.experiments.evaluator import Purpose
-from payment_simulator.experiments.nash_gap import NashGap
-from payment_simulator.experiments.persistence import EventRecord, ExperimentRecord, ExperimentRepository
+from payment_simulator.experiments.persistence import Ending, EventRecord, ExperimentRecord, ExperimentRepository
 from payment_simulator.experiments.proposers.protocol import Proposer
 from payment_simulator.experiments.proposers.search import SearchProposer
 from payment_simulator.experiments.result import ExperimentResult
+from payment_simulator.experiments.runner.ending import final_ending
 from payment_simulator.experiments.runner.optimization import OptimizationLoop
 from payment_simulator.experiments.runner.state import ExperimentState, by_iteration
 from payment_simulator.experiments.runner.verbose import RunLog, VerboseConfig
-from payment_simulator.experiments.setup import Resolved
+from payment_simulator.experiments.setup import ExperimentSetup
 
 EXPERIMENT_TYPE = "generic"
 
@@ -72,12 +71,12 @@ class GenericExperimentRunner:
 
     @property
     def database(self) -> Path | None:
-        """Where it is kept, if it is."""
+        """The path of its database; None without one."""
         return None if self._repository is None else self._repository.path
 
     @property
     def is_resumable(self) -> bool:
-        """Whether the run has begun and not ended by itself."""
+        """True if the run has begun and is stored, so that it can be resumed."""
         return self._is_stored
 
     async def run(self) -> ExperimentResult:
@@ -85,10 +84,10 @@ class GenericExperimentRunner:
 
         Raises:
             ConfigError: what the configuration names cannot be read or used; nothing is stored.
-            LabledgerError: it failed, and is stored as failed: the model's server, a policy's price, the database.
+            LabledgerError: it failed, and is stored as failed: the model's server, a policy's evaluation, the database.
             KeyboardInterrupt, asyncio.CancelledError: it was interrupted, and is stored as interrupted.
         """
-        resolved = Resolved.load(self._config, self._config_dir)
+        setup = ExperimentSetup.load(self._config, self._config_dir)
         started_at = _now()
         if self._repository is not None:
             record = ExperimentRecord(
@@ -97,13 +96,13 @@ class GenericExperimentRunner:
                 experiment_type=EXPERIMENT_TYPE,
                 config=self._config.to_dict(),
                 started_at=started_at,
-                scenario=resolved.to_dict(),
+                scenario=setup.to_dict(),
                 environment=asdict(read_host()),
             )
             with self._repository.transaction() as step:
                 step.save_experiment(record)
                 step.save_event(self._event("experiment_started", {"name": self._config.name}, 0))
-        return await self._go(resolved, ExperimentState.of_start(self._config, resolved))
+        return await self._go(setup, ExperimentState.of_start(self._config, setup))
 
     async def resume(self) -> ExperimentResult:
         """Go on with the run `run_id` where it was left; it ends as one that was left alone.
@@ -117,8 +116,8 @@ class GenericExperimentRunner:
             raise ConfigError("output.database: nothing was stored that could be resumed")
         stored = self._repository.load_experiment(self._run_id)
         _check_same(stored.config, self._config.to_dict())
-        resolved = Resolved.from_dict(stored.scenario or {})
-        state = ExperimentState.of_start(self._config, resolved)
+        setup = ExperimentSetup.from_dict(stored.scenario or {})
+        state = ExperimentState.of_start(self._config, setup)
         with self._repository.transaction() as step:
             step.take_over(self._run_id)
             step.save_event(self._event("experiment_resumed", {}, stored.num_iterations or 0))
@@ -127,33 +126,29 @@ class GenericExperimentRunner:
             state.begin(iteration.iteration_number)
             for event in events.get(iteration.iteration_number, ()):
                 state.note(event.event_type, event.event_data)
-        return await self._go(resolved, state)
+        return await self._go(setup, state)
 
-    async def _go(self, resolved: Resolved, state: ExperimentState) -> ExperimentResult:
+    async def _go(self, setup: ExperimentSetup, state: ExperimentState) -> ExperimentResult:
         self._began_s = time.monotonic()
         self._is_stored = self._repository is not None
         try:
             loop = OptimizationLoop(
                 self._config,
-                resolved.pricing(self._config),
+                setup.evaluator(self._config),
                 self._made_proposer(),
                 state,
                 self._repository,
                 self._run_id,
                 RunLog(self._verbose, self._config.convergence.max_iterations),
             )
-            converged = await loop.run()
-            return self._complete(resolved, state, converged, loop.find_gap() if self._wants_gap else None)
+            await loop.run()
+            return self._complete(setup, state)
         except (KeyboardInterrupt, asyncio.CancelledError) as error:
             self._end_early(state, "interrupted", error)
             raise
         except Exception as error:
             self._end_early(state, "failed", error)
             raise
-
-    @property
-    def _wants_gap(self) -> bool:
-        return self._config.nash_gap != "off"
 
     def _made_proposer(self) -> Proposer:
         if self._llm_client is not None:
@@ -164,66 +159,44 @@ class GenericExperimentRunner:
 
         return LlmProposer(self._config.llm)
 
-    def _complete(
-        self, resolved: Resolved, state: ExperimentState, converged: bool, gap: NashGap | None
-    ) -> ExperimentResult:
+    def _complete(self, setup: ExperimentSetup, state: ExperimentState) -> ExperimentResult:
         """Score the profile, and store what was found."""
-        pricing = resolved.pricing(self._config)
-        costs = pricing.totals(pricing.costs(state.policies, Purpose.FINAL))
-        result = ExperimentResult(
-            experiment_id=self._run_id,
-            experiment_name=self._config.name,
-            converged=converged,
-            convergence_reason="stability" if converged else "max_iterations",
-            num_iterations=state.iteration,
-            final_costs=sum(costs.values()),
-            final_costs_by_agent=costs,
-            final_policies=dict(state.policies),
-            final_nash_gap=gap.cents if gap else None,
-            final_nash_gap_half_width=gap.half_width if gap else None,
-            total_duration_seconds=time.monotonic() - self._began_s,
-            config=self._config.to_dict(),
-        )
+        evaluator = setup.evaluator(self._config)
+        found = final_ending(self._config, evaluator, state, with_gap=self._config.nash_gap != "off")
+        ending = replace(found, completed_at=_now(), total_duration_seconds=time.monotonic() - self._began_s)
+        result = ExperimentResult.from_ending(ending, self._run_id, self._config.name, self._config.to_dict())
         if self._directory is not None:
             result = result.model_copy(update={"result_file": result.save(self._directory)})
         if self._repository is not None:
             with self._repository.transaction() as step:
-                if converged:
+                if ending.converged:
                     step.save_event(self._event("converged", {"reason": "stability"}, state.iteration))
                 file = None if result.result_file is None else str(result.result_file)
                 step.save_event(self._event("experiment_completed", {"result_file": file}, state.iteration))
-                step.update_experiment_completion(
-                    self._run_id,
-                    _now(),
-                    converged,
-                    result.convergence_reason,
-                    result.final_costs,
-                    result.total_duration_seconds,
-                    num_iterations=state.iteration,
-                    final_costs_by_agent=costs,
-                    final_policies=result.final_policies,
-                    final_nash_gap=result.final_nash_gap,
-                    final_nash_gap_half_width=result.final_nash_gap_half_width,
-                )
+                step.save_ending(self._run_id, "completed", ending)
         return result
 
     def _end_early(
         self, state: ExperimentState, status: Literal["failed", "interrupted"], error: BaseException
     ) -> None:
-        """Store that it ended and why; what was stored before it stays, and what went wrong first is what is told."""
+        """Store that it ended and why; what was stored before stays, and the first error is the one reported."""
         if self._repository is None:
             return
         words = str(error) if isinstance(error, LabledgerError) else repr(error)
         message = {"message": status if status == "interrupted" else words}
-        duration_s = time.monotonic() - self._began_s
+        ending = Ending(
+            completed_at=_now(),
+            converged=False,
+            convergence_reason=status,
+            num_iterations=state.iteration,
+            total_duration_seconds=time.monotonic() - self._began_s,
+        )
         try:
             with self._repository.transaction() as step:
                 step.save_event(self._event(f"experiment_{status}", message, state.iteration))
-                step.update_experiment_completion(
-                    self._run_id, _now(), False, status, None, duration_s, status=status, num_iterations=state.iteration
-                )
+                step.save_ending(self._run_id, status, ending)
         except LabledgerError as second:
-            error.add_note(f"that the run ended so could not be stored: {second}")
+            error.add_note(f"the ending of the run could not be stored: {second}")
 
     def _event(self, kind: str, data: dict[str, Any], iteration: int) -> EventRecord:
         return EventRecord(self._run_id, iteration, kind, data, _now())
@@ -233,7 +206,7 @@ ExperimentRunner = GenericExperimentRunner
 
 
 def _check_same(stored: dict[str, Any], given: dict[str, Any]) -> None:
-    """What only says where results go may differ."""
+    """Raise ConfigError for a changed key; `output`, the place of results, may differ."""
     changed = [key for key in given if key != "output" and stored.get(key) != given[key]]
     if changed:
         raise ConfigError(

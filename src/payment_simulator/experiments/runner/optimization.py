@@ -1,4 +1,4 @@
-"""The loop: price the profile, store it, stop if nothing moves any more, else let one bank after another decide."""
+"""The loop: evaluate the profile, store it, stop if nothing moves any more, else let each bank decide in turn."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,28 +9,27 @@ from typing import Any
 from labledger.errors import ConfigError, LabledgerError
 from labledger.intervals import mean_interval
 from payment_simulator.experiments.config import ExperimentConfig
-from payment_simulator.experiments.evaluator import Pricing, Purpose, mean_cents
-from payment_simulator.experiments.nash_gap import NashGap, find_nash_gap
-from payment_simulator.experiments.parameters import declared
+from payment_simulator.experiments.evaluator import Evaluator, Purpose, mean_cents
 from payment_simulator.experiments.persistence import EventRecord, ExperimentRepository, IterationRecord
 from payment_simulator.experiments.proposers.constraints import stored_policy
 from payment_simulator.experiments.proposers.prompt import prompt_for
 from payment_simulator.experiments.proposers.protocol import (
     DecisionContext,
     Interaction,
-    PolicyDocument,
     Proposer,
     UnusableAnswerError,
 )
 from payment_simulator.experiments.proposers.search import SearchProposer
+from payment_simulator.experiments.runner.ending import gap_of
 from payment_simulator.experiments.runner.state import Answer, ExperimentState
 from payment_simulator.experiments.runner.verbose import RunLog
+from payment_simulator.policy.documents import PolicyDocument
 
 RETRIES = 3
-"""Of a proposer that is no configured model."""
+"""Number of retries of a proposer that is not a configured model."""
 
 MAX_WORDS = 2_000
-"""Of a refused answer, to be shown again."""
+"""Characters of a refused answer that is shown again."""
 
 Events = list[tuple[str, dict[str, Any]]]
 
@@ -41,7 +40,7 @@ class TokensSpentError(LabledgerError):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the acceptance draws say of a proposal: its bank's own costs, and whether it saves enough."""
+    """The verdict on a proposal by the acceptance draws: its bank's own costs in cents, and whether it is accepted."""
 
     old_cost: int
     new_cost: int
@@ -56,7 +55,7 @@ class OptimizationLoop:
     def __init__(
         self,
         config: ExperimentConfig,
-        pricing: Pricing,
+        evaluator: Evaluator,
         proposer: Proposer,
         state: ExperimentState,
         repository: ExperimentRepository | None,
@@ -64,7 +63,7 @@ class OptimizationLoop:
         log: RunLog,
     ) -> None:
         self._config = config
-        self._pricing = pricing
+        self._evaluator = evaluator
         self._proposer = proposer
         self._state = state
         self._repository = repository
@@ -73,10 +72,10 @@ class OptimizationLoop:
         self._retries = config.llm.max_retries if config.llm else RETRIES
 
     async def run(self) -> bool:
-        """Go on until nothing moves any more, or all iterations are done; whether it converged.
+        """Go on until nothing moves any more, or all iterations are done; return True if it converged.
 
         Raises:
-            LabledgerError: a proposer cannot be used, a profile cannot be priced, or a step cannot be stored.
+            LabledgerError: a proposer cannot be used, a profile cannot be evaluated, or a step cannot be stored.
         """
         window = self._config.convergence.stability_window
         while True:
@@ -91,19 +90,13 @@ class OptimizationLoop:
                     await self._decide(agent_id)
         return self._state.is_stable(window)
 
-    def find_gap(self) -> NashGap | None:
-        """Of the policies that hold now."""
-        parameters = declared(self._config.policy_constraints)
-        level = self._config.evaluation.acceptance.confidence
-        return find_nash_gap(self._pricing, self._state.policies, self._state.optimized, parameters, level)
-
     async def _evaluate(self) -> None:
-        """Steps 1 and 2."""
+        """Evaluate the profile and store it with its costs (steps 1 and 2)."""
         await asyncio.sleep(0)  # here an interrupt is heard
         state, number = self._state, self._state.iteration + 1
-        costs = self._pricing.costs(state.policies, Purpose.EVALUATION)
-        totals = self._pricing.totals(costs)
-        gap = self.find_gap() if self._config.nash_gap == "every" else None
+        costs = self._evaluator.costs(state.policies, Purpose.EVALUATION)
+        totals = self._evaluator.totals(costs)
+        gap = gap_of(self._config, self._evaluator, self._state) if self._config.nash_gap == "every" else None
         if self._repository is not None:
             record = IterationRecord(
                 self._experiment_id,
@@ -117,12 +110,12 @@ class OptimizationLoop:
             )
             with self._repository.transaction() as step:
                 step.save_iteration(record)
-                step.save_events(self._records([("evaluation", {"costs": self._pricing.means(costs)})], number))
+                step.save_events(self._records([("evaluation", {"costs": self._evaluator.means(costs)})], number))
         state.begin(number)
         self._log.iteration(number, totals, gap.cents if gap else None, state.tokens)
 
     async def _decide(self, agent_id: str) -> None:
-        """Step 4, of one bank: ask until there is a policy that can be priced, price it, and store what came of it."""
+        """Decide for one bank (step 4): ask until a policy can be evaluated, evaluate it, and store the verdict."""
         events: Events = []
         rejected: list[tuple[str, str]] = []
         for _ in range(self._retries + 1):
@@ -131,7 +124,7 @@ class OptimizationLoop:
             if answer.policy is not None:
                 events.append(("policy_proposed", {"agent_id": agent_id, "policy": answer.policy}))
                 try:
-                    verdict = self._priced(agent_id, answer.policy)
+                    verdict = self._evaluated(agent_id, answer.policy)
                 except ConfigError as error:
                     problem = str(error)
                 else:
@@ -146,7 +139,7 @@ class OptimizationLoop:
         self._log.decision(agent_id, kind == "policy_accepted", data["reason"])
 
     async def _answer(self, agent_id: str, rejected: Sequence[tuple[str, str]]) -> Answer:
-        """A stored answer that was not acted on, else a new one; a model's is stored before it is acted on.
+        """Return a stored answer that was not acted on, else a new one; a model's is stored before it is acted on.
 
         It is a policy as it is stored, or a problem.
         """
@@ -165,7 +158,7 @@ class OptimizationLoop:
             found = Answer(None, str(error), "")
         if (interaction := self._proposer.get_last_interaction()) is None:
             return found
-        self._store([("llm_interaction", _told(agent_id, interaction, found))])
+        self._store([("llm_interaction", _interaction_event(agent_id, interaction, found))])
         return self._state.answers.pop()
 
     def _check_budget(self) -> None:
@@ -179,31 +172,31 @@ class OptimizationLoop:
     def _context(self, agent_id: str, rejected: Sequence[tuple[str, str]]) -> DecisionContext:
         state, number = self._state, self._state.iteration
 
-        def price(policies: Sequence[PolicyDocument]) -> list[float]:
-            costs = self._pricing.own_costs(state.policies, agent_id, policies, Purpose.PROPOSER, number)
+        def evaluate(policies: Sequence[PolicyDocument]) -> list[float]:
+            costs = self._evaluator.own_costs(state.policies, agent_id, policies, Purpose.PROPOSER, number)
             return [float(each) for each in costs.mean(axis=1)] if len(policies) else []
 
         return DecisionContext(
             agent_id=agent_id,
             iteration=number,
-            scenario=self._pricing.scenario,
+            scenario=self._evaluator.scenario,
             constraints=self._config.policy_constraints,
             policies=dict(state.policies),
-            costs=self._pricing.means(self._pricing.costs(state.policies, Purpose.EVALUATION)),
-            price=price,
+            costs=self._evaluator.means(self._evaluator.costs(state.policies, Purpose.EVALUATION)),
+            evaluate=evaluate,
             history=tuple(state.attempts.get(agent_id, ())),
             rejected=tuple(rejected),
         )
 
-    def _priced(self, agent_id: str, policy: PolicyDocument) -> Verdict:
-        """Old and new policy on the same draws."""
+    def _evaluated(self, agent_id: str, policy: PolicyDocument) -> Verdict:
+        """Return the verdict on a policy, old and new evaluated on the same draws."""
         held = self._state.policies[agent_id]
-        old, new = self._pricing.own_costs(
+        old, new = self._evaluator.own_costs(
             self._state.policies, agent_id, [held, policy], Purpose.ACCEPTANCE, self._state.iteration
         )
         saving, enough = float((old - new).mean()), self._config.convergence.improvement_threshold * float(old.mean())
         level = self._config.evaluation.acceptance.confidence
-        interval = mean_interval((old - new).tolist(), level=level) if self._pricing.is_sampled else None
+        interval = mean_interval((old - new).tolist(), level=level) if self._evaluator.is_sampled else None
         reason = f"saves {saving:,.0f} cents"
         if interval is not None:
             reason += f" ({level:.0%} interval {interval.low:,.0f} to {interval.high:,.0f})"
@@ -241,8 +234,8 @@ def _decision(
     }
 
 
-def _told(agent_id: str, interaction: Interaction, answer: Answer) -> dict[str, Any]:
-    """An interaction as the event has it; of a client of one's own only the counts and the latency are sure."""
+def _interaction_event(agent_id: str, interaction: Interaction, answer: Answer) -> dict[str, Any]:
+    """Return the data of an `llm_interaction`; a custom client has at least the counts and the latency."""
     words = {name: getattr(interaction, name, None) for name in ("model", "prompt", "response")}
     return {
         "agent_id": agent_id,

@@ -1,4 +1,4 @@
-"""Where a run stands: what its stored iterations and events come to, folded in their order.
+"""The state of a run: its stored iterations and events, folded in their order.
 
 A run that goes on and one that is resumed build it alike, so they decide alike.
 """
@@ -10,13 +10,14 @@ from typing import Any, Self
 
 from payment_simulator.experiments.config import ExperimentConfig
 from payment_simulator.experiments.persistence import EventRecord
-from payment_simulator.experiments.proposers.protocol import Attempt, PolicyDocument
-from payment_simulator.experiments.setup import Resolved
+from payment_simulator.experiments.proposers.protocol import Attempt
+from payment_simulator.experiments.setup import ExperimentSetup
+from payment_simulator.policy.documents import PolicyDocument
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a proposer answered: a policy as it is stored, or what is wrong with it; and its words."""
+    """A proposer's answer: a policy as it is stored, or the problem with it; and its text."""
 
     policy: PolicyDocument | None
     problem: str | None
@@ -24,7 +25,7 @@ class Answer:
 
 
 def by_iteration(events: Iterable[EventRecord]) -> dict[int, list[EventRecord]]:
-    """Events of each iteration, in their order."""
+    """Return the events of each iteration, in their order."""
     found: dict[int, list[EventRecord]] = {}
     for event in events:
         found.setdefault(event.iteration, []).append(event)
@@ -32,16 +33,16 @@ def by_iteration(events: Iterable[EventRecord]) -> dict[int, list[EventRecord]]:
 
 
 def tokens_of(interaction: Mapping[str, Any]) -> int:
-    """What a model was paid for, as its `llm_interaction` says; none where its provider was silent."""
+    """Return the tokens of an `llm_interaction`, prompt and completion; 0 where the provider gave none."""
     return (interaction.get("prompt_tokens") or 0) + (interaction.get("completion_tokens") or 0)
 
 
 @dataclass
 class ExperimentState:
-    """`policies` hold now; `decided` are the banks that have had their turn in `iteration`, 0 before the first.
+    """`policies` are in force; `decided` are the banks that have decided in `iteration`, 0 before the first.
 
-    `quiet` tells for each finished iteration whether nothing moved in it; `answers` are those of a model to the bank
-    whose turn it is that were stored and not acted on yet.
+    `quiet` is True for each finished iteration in which nothing moved; `answers` are a model's for the bank that
+    decides now, stored and not acted on yet.
     """
 
     policies: dict[str, PolicyDocument]
@@ -54,31 +55,31 @@ class ExperimentState:
     answers: deque[Answer] = field(default_factory=deque)
     tokens: int = 0
     _moved: bool = False
-    _priced: set[str] = field(default_factory=set)
+    _evaluated: set[str] = field(default_factory=set)
 
     @classmethod
-    def of_start(cls, config: ExperimentConfig, resolved: Resolved) -> Self:
-        """Before the first iteration, with the scenario's own policies."""
-        return cls(resolved.profile(), resolved.optimized(config), config.convergence.stability_threshold)
+    def of_start(cls, config: ExperimentConfig, setup: ExperimentSetup) -> Self:
+        """Return the state before the first iteration, with the scenario's own policies."""
+        return cls(setup.profile(), setup.optimized(config), config.convergence.stability_threshold)
 
     @property
     def is_complete(self) -> bool:
-        """Whether every bank has had its turn in this iteration."""
+        """True if every bank has decided in this iteration."""
         return self.iteration == 0 or self.decided >= set(self.optimized)
 
     def is_stable(self, window: int) -> bool:
-        """Whether the last `window` finished iterations were quiet."""
+        """Return True if the last `window` finished iterations were quiet."""
         return len(self.quiet) >= window and all(self.quiet[-window:])
 
     def begin(self, iteration: int) -> None:
-        """An iteration's profile was priced, and stored."""
+        """Enter an iteration whose profile was evaluated and stored."""
         self.iteration = iteration
         self.decided.clear()
-        self._priced.clear()
+        self._evaluated.clear()
         self._moved = False
 
     def note(self, event_type: str, data: Mapping[str, Any]) -> None:
-        """An event was stored."""
+        """Apply an event that was stored."""
         if event_type == "llm_interaction":
             self.tokens += tokens_of(data)
             self.answers.append(Answer(data["policy"], data["problem"], data["response"] or str(data["policy"])))
@@ -90,7 +91,7 @@ class ExperimentState:
         attempt = Attempt(self.iteration, data["policy"], accepted, data["reason"], old, new)
         self.attempts.setdefault(agent_id, []).append(attempt)
         if old is not None:
-            self._priced.add(agent_id)
+            self._evaluated.add(agent_id)
         if accepted:
             self.policies[agent_id] = data["policy"]
             self._moved = self._moved or old - new > self.stability_threshold * old
@@ -98,4 +99,4 @@ class ExperimentState:
             self.answers.clear()
             self.decided.add(agent_id)
             if self.is_complete:
-                self.quiet.append(not self._moved and self._priced >= set(self.optimized))
+                self.quiet.append(not self._moved and self._evaluated >= set(self.optimized))

@@ -14,20 +14,21 @@ import torch
 import transformers
 from pydantic import BaseModel
 from replays import RecordedWarmup, SteadyGpu
-from test_server_config_reaches import PROOFS as PROOFS_OF_SERVERS
+from server_proofs import PROOFS as PROOFS_OF_SERVERS
 from tiny import TINY_SHAPE, save_adapter, tiny_config
 
 import warm
 from labledger.console import Silent
 from labledger.yaml_files import models_in
+from llenergymeasure.backends.protocol import Gpus
 from llenergymeasure.backends.pytorch import checks
 from llenergymeasure.backends.pytorch.backend import PytorchBackend
 from llenergymeasure.backends.pytorch.loading import load
 from llenergymeasure.config.models import EnergyConfig, ExperimentConfig, UserConfig
 from llenergymeasure.energy.idle import idle_power, watch_idle
-from llenergymeasure.energy.selection import choose_meter, find_sources
+from llenergymeasure.energy.sources import choose_meter, find_sources
 from llenergymeasure.metrics.energy import ReportedDevices
-from llenergymeasure.metrics.window import choose_window
+from llenergymeasure.metrics.steady_state import choose_window
 from llenergymeasure.run.warmup import run_warmup
 from llenergymeasure.workload.prompts import build_requests, builtin_text, load_prompts
 
@@ -108,7 +109,7 @@ def proves_precision(monkeypatch, tmp_path, folder):
 def proves_device(monkeypatch, tmp_path, folder):
     assert load(tiny_config(device="cpu"), builtin_text).device == "cpu"
     if not torch.cuda.is_available():
-        assert any("device: cuda asked for" in each for each in checks.problems(tiny_config(device="cuda")))
+        assert any("device: cuda asked for" in each for each in checks.problems(tiny_config(device="cuda"), Gpus()))
 
 
 def proves_dataset(monkeypatch, tmp_path, folder):
@@ -267,7 +268,7 @@ def proves_energy_source(gpus):
 
 def proves_sampling_hz(gpus):
     slow, fast = (metered(gpus, source="nvml_power", sampling_hz=hz)[0] for hz in (5.0, 50.0))
-    assert len(fast.recording.reads("GPU-1")) > 3 * len(slow.recording.reads("GPU-1"))
+    assert len(fast.recording.samples("GPU-1")) > 3 * len(slow.recording.samples("GPU-1"))
 
 
 def proves_sensor_gain(gpus):
@@ -323,9 +324,9 @@ def proves_torch_compile(monkeypatch, tmp_path, folder):
 def proves_trust_remote_code(monkeypatch, tmp_path, folder):
     path = folder_with_code(folder, tmp_path / "own-code")
     config = {"model": str(path), "random_model": None}
-    assert any("trust_remote_code" in each for each in checks.problems(tiny_config(**config)))
+    assert any("trust_remote_code" in each for each in checks.problems(tiny_config(**config), Gpus()))
     trusting = tiny_config(**config, pytorch={"trust_remote_code": True})
-    assert not list(checks.problems(trusting))
+    assert not list(checks.problems(trusting, Gpus()))
     assert type(load(trusting, builtin_text).model).__name__ == "OwnLlama"
 
 

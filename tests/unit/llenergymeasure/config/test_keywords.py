@@ -46,7 +46,9 @@ def keywords_of(model):
     return getattr(keywords, model.__name__.removesuffix("Config") + "Fields")
 
 
-@pytest.mark.parametrize("model", sections(ExperimentConfig, []), ids=lambda model: model.__name__)
+@pytest.mark.parametrize(
+    "model", sorted(sections(ExperimentConfig, []), key=lambda model: model.__name__), ids=lambda model: model.__name__
+)
 def test_the_keywords_of_a_section_are_its_fields_with_their_types(model):
     typed = keywords_of(model)
     hints = get_type_hints(typed)

@@ -20,8 +20,8 @@ from llenergymeasure.energy.meters.estimate import CpuTimeEstimate
 from llenergymeasure.energy.meters.rapl import Rapl
 from llenergymeasure.energy.meters.replay import Replay
 from llenergymeasure.energy.samples import SensorSample
-from llenergymeasure.energy.selection import choose_meter, find_sources
 from llenergymeasure.energy.sensors.rapl import probe
+from llenergymeasure.energy.sources import choose_meter, find_sources
 from llenergymeasure.metrics.energy import ReportedDevices
 from warm import without_interpreter
 
@@ -75,7 +75,7 @@ def total(devices):
     return sum(device.energy_j for device in devices)
 
 
-def test_it_has_a_name_and_says_whether_it_measures(meter):
+def test_it_has_a_name_and_shows_if_it_measures(meter):
     assert meter.source
     assert meter.is_measurement in (True, False)
 
@@ -126,15 +126,15 @@ def test_what_it_watched_and_sampled_is_of_its_own_devices_in_order_of_time(mete
     assert moments_s == sorted(moments_s)
 
 
-def test_while_it_is_open_it_tells_the_joules_so_far_of_each_of_its_devices(meter):
-    told = []
+def test_while_it_is_open_it_publishes_the_joules_so_far_of_each_of_its_devices(meter):
+    published = []
     with meter:
-        meter.tell(told.append)
+        meter.publish_to(published.append)
         time.sleep(0.1)
         meter.mark()
         now_s = time.monotonic()
     found = {(device.device, device.kind, device.source) for device in meter.energy(now_s - 0.05, now_s)}
-    rows = [reading for readings in told for reading in readings]
+    rows = [reading for readings in published for reading in readings]
     assert {(row.device, row.kind, row.source) for row in rows} == found
     for device in {row.device for row in rows}:
         values_j = [row.energy_j for row in rows if row.device == device]
@@ -186,16 +186,16 @@ class LateFeed:
         pass
 
 
-def test_a_windows_energy_is_the_same_however_much_was_heard_after_it():
+def test_a_windows_energy_is_the_same_however_much_was_received_after_it():
     feed = LateFeed()
-    with CounterMeter("late", [MeteredDevice("GPU-1", "gpu", 0, 700.0)], feed, 0.0, poll_s=0.02) as meter:
+    with CounterMeter("late", [MeteredDevice("GPU-1", "gpu", 0, 700.0)], feed, 0.0, pace_s=0.02) as meter:
         start_s, end_s = feed.began_s + 0.55, feed.began_s + 1.0 - 0.001
         first = meter.energy(start_s, end_s)
     assert meter.energy(end_s, end_s + 1.0)[0].energy_j is not None
     assert meter.energy(start_s, end_s) == first
 
 
-class ToldFeed:
+class FeedOfParts:
     """Reads of a counter (moment, joules; None is a device that is never read), passed in so many parts."""
 
     def __init__(self, *parts):
@@ -222,12 +222,14 @@ class ToldFeed:
     ],
     ids=["steps up", "two readers in turn", "begun again", "never read"],
 )
-def test_what_a_counter_tells_is_all_of_its_steps_up_or_unknown(parts, so_far):
-    told = []
-    with CounterMeter("told", [MeteredDevice("GPU-1", "gpu", 0, 700.0)], ToldFeed(*parts), 0.0, poll_s=0.02) as meter:
-        meter.tell(told.append)
-    ((reading,),) = told
-    assert (reading.device, reading.kind, reading.source) == ("GPU-1", "gpu", "told")
+def test_the_joules_that_a_counter_publishes_are_all_of_its_steps_up_or_unknown(parts, so_far):
+    published = []
+    with CounterMeter(
+        "published", [MeteredDevice("GPU-1", "gpu", 0, 700.0)], FeedOfParts(*parts), 0.0, pace_s=0.02
+    ) as meter:
+        meter.publish_to(published.append)
+    ((reading,),) = published
+    assert (reading.device, reading.kind, reading.source) == ("GPU-1", "gpu", "published")
     assert reading.energy_j == (so_far if so_far is None else pytest.approx(so_far))
     if parts[0]:
         assert reading.at_s == pytest.approx(max(at_s for part in parts for at_s, _ in part))
@@ -239,7 +241,8 @@ class LongFeed:
     def start(self, heard):
         trace, began_s = counter_trace(100.0, seconds=300.0, tick_s=0.1, device="GPU-1"), time.monotonic()
         heard(
-            [read._replace(before_s=began_s + read[1], after_s=began_s + read[2]) for read in trace.reads("GPU-1")], []
+            [read._replace(before_s=began_s + read[1], after_s=began_s + read[2]) for read in trace.samples("GPU-1")],
+            [],
         )
 
     def flush(self):
@@ -250,7 +253,7 @@ class LongFeed:
 
 
 def test_many_windows_of_a_long_log_are_found_at_once():
-    with CounterMeter("long", [MeteredDevice("GPU-1", "gpu", 0, 200.0)], LongFeed(), 0.0, poll_s=0.02) as meter:
+    with CounterMeter("long", [MeteredDevice("GPU-1", "gpu", 0, 200.0)], LongFeed(), 0.0, pace_s=0.02) as meter:
         opened_s, before_s = time.monotonic(), time.process_time()
         found = [meter.energy(opened_s + second, opened_s + second + 0.5)[0] for second in range(1, 290)]
         assert time.process_time() - before_s < 1.0
@@ -270,14 +273,14 @@ def test_the_estimate_is_cpu_seconds_times_the_power_of_a_core():
     assert estimated(20.0, 0.3).energy_j == pytest.approx(6.0, rel=0.1)
 
 
-def test_the_estimate_tells_what_it_finds_at_each_mark():
-    told = []
+def test_the_estimate_publishes_its_joules_at_each_mark():
+    published = []
     with CpuTimeEstimate(6.5) as meter:
-        meter.tell(told.append)
+        meter.publish_to(published.append)
         work(0.05)
         worked_s = time.monotonic()
         meter.mark()
-    (first,), (last,) = told[:2]
+    (first,), (last,) = published[:2]
     assert last.at_s >= worked_s
     (found,) = meter.energy(first.at_s, last.at_s)
     assert last.energy_j - first.energy_j == pytest.approx(found.energy_j)

@@ -10,8 +10,7 @@ from recorded import joules
 
 from llenergymeasure import measure_energy
 from llenergymeasure.config.models import EnergyConfig, UserConfig
-from llenergymeasure.energy.meters.nvml import NvmlCounter
-from llenergymeasure.energy.selection import ORDER, choose_meter, find_sources
+from llenergymeasure.energy.sources import SOURCES, choose_meter, find_sources, nvml_counter
 from warm import without_interpreter
 
 WINDOWS_S = ((0.0, 1.7), (0.123, 1.156), (1.05, 1.65))
@@ -60,17 +59,17 @@ def test_the_energy_of_any_window_is_within_its_bound_of_the_truth(gpus, source)
 
 
 @pytest.mark.parametrize("source", ["nvml_counter", "nvml_power"])
-def test_what_a_meter_tells_while_it_runs_rises_by_what_it_finds(gpus, source):
+def test_the_joules_that_a_meter_publishes_rise_by_the_energy_of_the_window(gpus, source):
     gpus(gpus.board(steady, uuid="GPU-a"), gpus.board(stepping, uuid="GPU-b"))
-    told = []
+    published = []
     with chosen(source).meter as meter:
-        meter.tell(told.append)
-        assert [reading.device for reading in told[0]] == ["GPU-a", "GPU-b"]
+        meter.publish_to(published.append)
+        assert [reading.device for reading in published[0]] == ["GPU-a", "GPU-b"]
         until_s = time.monotonic() + 30.0
-        while told[-1][0].at_s < told[0][0].at_s + 1.5 and time.monotonic() < until_s:
+        while published[-1][0].at_s < published[0][0].at_s + 1.5 and time.monotonic() < until_s:
             time.sleep(0.05)
         time.sleep(0.2)  # so that there are ticks after the last
-    for first, last in zip(told[0], told[-1], strict=True):
+    for first, last in zip(published[0], published[-1], strict=True):
         found = {device.device: device for device in meter.energy(first.at_s, last.at_s)}[first.device]
         assert last.energy_j - first.energy_j == pytest.approx(found.energy_j, abs=2 * found.edge_j + 65.0)
         assert (last.kind, last.source) == ("gpu", source)
@@ -87,7 +86,7 @@ def test_the_energy_of_a_power_that_is_averaged_is_within_its_bound_of_the_truth
     assert abs(device.energy_j - (1.1 * 100.0 + 1.1 * 600.0)) <= device.edge_j
 
 
-def test_a_gpus_gain_is_13_percent_or_what_a_calibration_states(gpus):
+def test_a_gpus_gain_is_13_percent_or_that_of_a_calibration(gpus):
     gpus(gpus.board())
     with (
         measure_energy(source="nvml_counter") as published,
@@ -103,7 +102,7 @@ def test_a_gpus_gain_is_13_percent_or_what_a_calibration_states(gpus):
     [({}, "each sample is instantaneous"), ({"no_instant": True}, "each sample is the average of its last second")],
     ids=["instantaneous", "average"],
 )
-def test_the_result_says_which_power_was_sampled(gpus, board, says):
+def test_the_result_names_the_power_field_that_was_sampled(gpus, board, says):
     gpus(gpus.board(400.0, **board))
     with measure_energy(source="nvml_power") as window:
         time.sleep(0.3)
@@ -141,7 +140,7 @@ def test_only_boards_that_cuda_visible_devices_names_are_metered(gpus, monkeypat
 
 
 @pytest.mark.parametrize("named", ["", "-1", "7", "GPU-c", "NoDevFiles"])
-def test_where_cuda_visible_devices_leaves_no_board_the_reason_is_told(gpus, monkeypatch, named):
+def test_where_cuda_visible_devices_leaves_no_board_the_reason_names_it(gpus, monkeypatch, named):
     gpus(gpus.board(uuid="GPU-a1", seconds=1.0))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
     choice = chosen()
@@ -150,7 +149,7 @@ def test_where_cuda_visible_devices_leaves_no_board_the_reason_is_told(gpus, mon
 
 
 @pytest.mark.parametrize(("order", "seen"), [(None, 2), ("FASTEST_FIRST", 2), ("PCI_BUS_ID", 1)])
-def test_a_number_tells_boards_of_different_models_apart_only_in_the_order_of_the_bus(gpus, monkeypatch, order, seen):
+def test_a_number_identifies_boards_of_different_models_only_in_the_order_of_the_bus(gpus, monkeypatch, order, seen):
     gpus(gpus.board(uuid="GPU-a", seconds=1.0), gpus.board(uuid="GPU-b", seconds=1.0, name="NVIDIA T4"))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     if order is not None:
@@ -158,7 +157,7 @@ def test_a_number_tells_boards_of_different_models_apart_only_in_the_order_of_th
     assert len(find_sources().nvml.boards) == seen
 
 
-def test_boards_of_different_models_are_told_apart_by_uuid(gpus, monkeypatch):
+def test_boards_of_different_models_are_identified_by_uuid(gpus, monkeypatch):
     gpus(gpus.board(uuid="GPU-a", seconds=1.0), gpus.board(uuid="GPU-b", seconds=1.0, name="NVIDIA T4"))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-b")
     assert [board.uuid for board in find_sources().nvml.boards] == ["GPU-b"]
@@ -189,14 +188,14 @@ def test_auto_takes_the_best_gpu_source_and_the_best_cpu_source(gpus, powercap, 
     gpus(gpus.board(seconds=1.0, **board))
     sources = find_sources(powercap=powercap if with_rapl else tmp_path / "none")
     choice = choose_meter(EnergyConfig(), UserConfig(), sources)
-    assert set(ORDER) - set(choice.not_used) == taken
+    assert set(SOURCES) - {"none"} - set(choice.not_used) == taken
 
 
 @pytest.mark.parametrize("source", ["auto", "nvml_counter", "nvml_power", "estimate", "none"])
-def test_of_every_source_that_is_not_taken_one_sentence_says_why(gpus, source):
+def test_every_source_that_is_not_taken_has_a_reason(gpus, source):
     gpus(gpus.board(seconds=1.0))
     not_used = chosen(source).not_used
-    assert set(not_used) | {source, "nvml_counter", "rapl", "estimate"} >= set(ORDER)
+    assert set(not_used) | {source, "nvml_counter", "rapl", "estimate"} >= set(SOURCES) - {"none"}
     assert source not in not_used
     assert [why for why in not_used.values() if not why or "\n" in why] == []
 
@@ -259,7 +258,7 @@ def test_zeus_finds_the_same_joules_within_a_tick(gpus, monkeypatch, visible):
 def test_a_sampler_that_is_held_up_for_a_while_goes_on(gpus):
     gpus(gpus.board())
     (board,) = find_sources().nvml.boards
-    with NvmlCounter([board], sampling_hz=10.0) as meter:
+    with nvml_counter([board], sampling_hz=10.0) as meter:
         (sampler,) = without_interpreter(psutil.Process().children())
         sampler.suspend()
         held_s = time.monotonic()

@@ -1,4 +1,4 @@
-"""What the log says of phases: windows of each where one batch runs at a time, else slices that add up to the whole."""
+"""The energy of phases: a window for each where one batch runs at a time, else slices that add up to the whole."""
 
 import itertools
 
@@ -28,7 +28,7 @@ def played(tick_s):
     trace = counter_trace(power_w, seconds=TRACE_S, tick_s=tick_s, device="GPU-1")
     meter = Replay(trace, limit_w=700.0)
     meter.open()
-    return meter, meter.recording.reads("GPU-1")[0].before_s
+    return meter, meter.recording.samples("GPU-1")[0].before_s
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from powercap_trees import RANGE_UJ, TWO_PACKAGES, Processor, tree, zone
 
+from llenergymeasure.energy.meters.counter import POWER_MARGIN, UNLIMITED_FACTOR
 from llenergymeasure.energy.meters.rapl import Rapl, unwrap
-from llenergymeasure.energy.meters.sampled import POWER_MARGIN, UNLIMITED_FACTOR
 from llenergymeasure.energy.sensors.rapl import TICK_S, probe
 from llenergymeasure.energy.ticklog import TickLog
 from llenergymeasure.metrics.energy import ReportedDevices, run_energy
@@ -62,7 +62,7 @@ def test_packages_and_their_memory_are_counted_once_and_parts_and_the_platform_a
 
 
 @pytest.mark.parametrize("name", ["core", "psys"])
-def test_a_machine_without_a_package_has_no_rapl_and_says_why(tmp_path, name):
+def test_a_machine_without_a_package_has_no_rapl_and_the_reason_is_given(tmp_path, name):
     zone(tmp_path / "intel-rapl:0", name)
     for root in (tmp_path, tmp_path / "none"):
         assert probe(root).domains == ()
@@ -97,7 +97,7 @@ def test_a_counter_that_gives_no_number_is_a_reason_and_not_a_short_sum(tmp_path
     assert f"cannot be read: {broken / 'energy_uj'}" in found.unavailable
 
 
-def test_a_package_whose_range_is_not_told_is_a_reason_and_not_a_short_sum(tmp_path):
+def test_a_package_without_a_range_is_a_reason_and_not_a_short_sum(tmp_path):
     zone(tmp_path / "intel-rapl:0", "package-0")
     (zone(tmp_path / "intel-rapl:1", "package-1") / "max_energy_range_uj").unlink()
     found = probe(tmp_path)
@@ -110,7 +110,7 @@ from pathlib import Path
 
 import pynvml
 from llenergymeasure.config.models import EnergyConfig, UserConfig
-from llenergymeasure.energy.selection import choose_meter, find_sources, problems
+from llenergymeasure.energy.sources import choose_meter, find_sources, problems
 
 find_sources(powercap=Path(sys.argv[1]))  # imports what it needs, while Python's own files can be read
 os.setgroups([])
@@ -134,7 +134,7 @@ def open_folder():
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user without rights")
 @pytest.mark.parametrize("refused", [["intel-rapl:0"], ["intel-rapl:0", "intel-rapl:0:2"]], ids=["one", "two"])
-def test_a_user_who_may_not_read_it_is_told_the_command_that_makes_it_readable(open_folder, refused):
+def test_a_user_who_may_not_read_it_gets_the_command_that_makes_it_readable(open_folder, refused):
     for number in ("intel-rapl:0", "intel-rapl:0:2"):
         zone(open_folder / number, TWO_PACKAGES[number])
     counters = [open_folder / number / "energy_uj" for number in refused]
@@ -207,18 +207,18 @@ def test_a_mark_makes_an_edge_as_sure_as_a_tick(tmp_path):
 def test_a_counter_that_starts_again_during_a_window_goes_on(tmp_path):
     range_j = 40.0
     counters = tree(tmp_path, range_uj=int(range_j * 1e6))
-    told = []
+    published = []
     with Processor(dict.fromkeys(counters, 100.0), range_j=range_j) as processor, metered(tmp_path) as meter:
-        meter.tell(told.append)
+        meter.publish_to(published.append)
         meter.mark()
         start_s = time.monotonic()
         processor.wait_for(1.5 * range_j)
         end_s = time.monotonic()
         meter.mark()
         found = meter.energy(start_s, end_s)
-        while told[-1][0].at_s < end_s:
+        while published[-1][0].at_s < end_s:
             time.sleep(0.01)
-    for counter, first, last in zip(counters, told[0], told[-1], strict=True):
+    for counter, first, last in zip(counters, published[0], published[-1], strict=True):
         truth_j, unsure_j = processor.truth(counter, first.at_s, last.at_s)
         assert truth_j > range_j
         assert last.energy_j - first.energy_j == pytest.approx(truth_j, abs=unsure_j + 1.0)
@@ -303,7 +303,7 @@ def reading(before_s, after_s, joules):
 
 
 def raw(joules):
-    """What a counter of microjoules says."""
+    """Return the value of a counter of microjoules."""
     return int(joules * 1e6) % int(RANGE_J * 1e6) / 1e6
 
 

@@ -14,12 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llenergymeasure.energy.meters.nvml import NvmlCounter
-from llenergymeasure.energy.sampler import Outbox
-from llenergymeasure.energy.sampler_process import SamplerProcess
+from llenergymeasure.energy.sampler import Outbox, SamplerProcess
 from llenergymeasure.energy.samples import SensorSample, State
 from llenergymeasure.energy.sensors.nvml import LONGEST_POLL_S, SHORTEST_POLL_S, NvmlSensor, probe
 from llenergymeasure.energy.sensors.rapl import RaplSensor
+from llenergymeasure.energy.sources import nvml_counter
 from llenergymeasure.energy.ticklog import TickLog
 from llenergymeasure.errors import MeterError
 from properties import examples
@@ -30,7 +29,7 @@ HEAVY = {"numpy", "pydantic", "torch", "scipy", "pyarrow", "psutil", "pandas"}
 
 
 def eventually(holds):
-    """Whether it comes to hold before patience ends."""
+    """Return True if it comes to hold before the timeout."""
     until_s = time.monotonic() + PATIENCE_S
     while not holds():
         if time.monotonic() > until_s:
@@ -40,7 +39,7 @@ def eventually(holds):
 
 
 def nvml(*uuids, counter=True):
-    return {"nvml": {"uuids": uuids, "counter": counter, "sampling_hz": 10}}
+    return {"sensor": "nvml", "options": {"uuids": uuids, "counter": counter, "sampling_hz": 10}}
 
 
 @pytest.fixture
@@ -53,9 +52,10 @@ def package(tmp_path):
 
 @pytest.fixture(params=["rapl", "nvml"])
 def spec(request, gpus, package):
-    """What a sampler is asked to read: one device, called GPU-1."""
+    """The specification of a sampler: one device, called GPU-1."""
     gpus(gpus.board())
-    return nvml("GPU-1") if request.param == "nvml" else {"rapl": {"domains": [["GPU-1", str(package)]]}}
+    rapl = {"sensor": "rapl", "options": {"domains": [["GPU-1", str(package)]]}}
+    return nvml("GPU-1") if request.param == "nvml" else rapl
 
 
 def command(spec):
@@ -83,10 +83,10 @@ def ask(child):
     return message
 
 
-def test_it_says_that_it_is_ready_and_then_what_it_reads(spec):
+def test_it_writes_that_it_is_ready_and_then_its_samples(spec):
     with sampler(spec) as child:
         message = json.loads(child.stdout.readline())
-        reads = [SensorSample(*row) for row in message["reads"]]
+        reads = [SensorSample(*row) for row in message["samples"]]
         assert child.first == {"ready": True}
         assert {read.device for read in reads} == {"GPU-1"}
         assert all(read.before_s <= read.after_s <= time.monotonic() for read in reads)
@@ -111,7 +111,7 @@ def test_it_ends_when_its_standard_input_closes(spec):
         assert child.wait(PATIENCE_S) == 0
 
 
-def test_it_ends_when_nobody_hears_it(spec):
+def test_it_ends_when_its_standard_output_closes(spec):
     with sampler(spec) as child:
         child.stdout.close()
         child.stdout = None
@@ -120,7 +120,7 @@ def test_it_ends_when_nobody_hears_it(spec):
 
 PARENT = """
 import os, sys, time, json
-from llenergymeasure.energy.sampler_process import SamplerProcess
+from llenergymeasure.energy.sampler import SamplerProcess
 
 sampler = SamplerProcess(json.loads(sys.argv[1]))
 sampler.start(lambda reads, states: None)
@@ -179,13 +179,13 @@ def heard(spec):
         process.stop()
 
 
-def test_what_a_sampler_has_read_is_heard_when_it_is_asked_for_it(spec):
+def test_the_samples_of_a_sampler_are_received_on_a_flush(spec):
     with heard(spec) as (process, reads, _):
         moment_s = time.monotonic()
         assert eventually(lambda: process.flush() and reads and reads[-1].before_s > moment_s)
 
 
-def test_clocks_temperature_and_processes_of_a_gpu_are_heard_beside_its_counter(gpus):
+def test_clocks_temperature_and_processes_of_a_gpu_are_received_beside_its_counter(gpus):
     gpus(gpus.board(300.0, temperature_c=51.0, throttle=[[0.0, 1e9, 0x20 | 0x40]], processes=[[0.0, 1e9, 77]]))
     with heard(nvml("GPU-1")) as (process, reads, states):
         assert eventually(lambda: process.flush() and reads and states)
@@ -224,7 +224,7 @@ def test_a_sampler_that_cannot_start_is_an_error(monkeypatch, spec, executable):
 
 def test_a_sampler_that_is_killed_leaves_the_window_unknown_and_what_was_before_it_known(gpus):
     library = gpus(gpus.board(400.0))
-    with NvmlCounter(probe(library, {}).boards, 10) as meter:
+    with nvml_counter(probe(library, {}).boards, 10) as meter:
         start_s = time.monotonic()
         time.sleep(0.3)
         middle_s = time.monotonic()
@@ -266,15 +266,15 @@ def test_of_repeated_values_only_the_first_and_the_last_are_passed_on():
     values_j = (1.0, 1.0, 1.0, 1.0, 2.0, 3.0, 3.0, 3.0)
     reads = [read_of(value_j, at_s) for at_s, value_j in enumerate(values_j)]
     outbox.put(reads)
-    assert outbox.take() == {"reads": [reads[i] for i in (0, 3, 4, 5, 7)], "states": []}
-    assert outbox.take() == {"reads": [], "states": []}
+    assert outbox.take() == {"samples": [reads[i] for i in (0, 3, 4, 5, 7)], "states": []}
+    assert outbox.take() == {"samples": [], "states": []}
 
 
 def test_a_value_that_is_repeated_after_it_was_passed_on_is_passed_on_again():
     outbox, passed = Outbox(), []
     for at_s in range(3):
         outbox.put([read_of(1.0, at_s)])
-        passed += outbox.take()["reads"]
+        passed += outbox.take()["samples"]
     assert [read.before_s for read in passed] == [0, 1, 2]
 
 
@@ -290,7 +290,7 @@ def test_power_states_and_other_devices_are_all_passed_on():
     outbox = Outbox()
     outbox.put(rows)
     taken = outbox.take()
-    assert (taken["reads"], taken["states"]) == ([rows[i] for i in (0, 1, 2, 4)], [rows[3], rows[5]])
+    assert (taken["samples"], taken["states"]) == ([rows[i] for i in (0, 1, 2, 4)], [rows[3], rows[5]])
 
 
 polls = st.tuples(
@@ -309,18 +309,18 @@ shares = st.floats(0.0, 1.0)
     st.sampled_from([None, 0.002]),
     st.sampled_from([0.0, 0.01]),
 )
-def test_a_tick_log_of_what_is_passed_on_gives_the_windows_of_all_reads(polled, pairs, max_tick_s, lag_s):
+def test_a_tick_log_of_the_samples_passed_on_gives_the_windows_of_all_samples(polled, pairs, max_tick_s, lag_s):
     outbox, every, passed = Outbox(), [], []
     now_s, energies_j = 0.0, {"GPU-1": 5000.0, "GPU-2": 7000.0}
     for device, pause_s, risen_j, what in polled:
         now_s += pause_s
         energies_j[device] = max(energies_j[device] + risen_j, 0.0)
         if what == "take":
-            passed += outbox.take()["reads"]
+            passed += outbox.take()["samples"]
         elif what == "read":
             every.append(read_of(energies_j[device], now_s, device))
             outbox.put(every[-1:])
-    passed += outbox.take()["reads"]
+    passed += outbox.take()["samples"]
     whole, part = (
         TickLog([row[:4] for row in rows], 770.0, lag_s=lag_s, max_tick_s=max_tick_s) for rows in (every, passed)
     )

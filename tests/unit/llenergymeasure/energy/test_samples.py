@@ -1,4 +1,4 @@
-"""What sensors gave: kept in columns, written to a trace, read and played back."""
+"""Sensor samples: kept in columns, written to a trace, read and played back."""
 
 import math
 import re
@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from recorded import counter_trace
 
+from llenergymeasure.energy.meters.counter import POWER_MARGIN
 from llenergymeasure.energy.meters.replay import Replay
-from llenergymeasure.energy.meters.sampled import POWER_MARGIN
 from llenergymeasure.energy.samples import Recording, SensorSample, State, read_trace, write_trace
 from llenergymeasure.energy.ticklog import TickLog
 
@@ -32,17 +32,17 @@ def trace(tmp_path):
     return write_trace(Recording(READS), tmp_path / "trace.parquet")
 
 
-def test_reads_of_each_device_stay_as_they_came_and_what_was_not_read_is_none():
+def test_samples_of_each_device_stay_as_they_came_and_what_was_not_read_is_none():
     recording = Recording(READS[:1])
     recording.add(READS[1:3])
     recording.add(READS[3:])
     assert recording.devices() == ["GPU-a", "GPU-b"]
-    assert [recording.reads(device) for device in ("GPU-a", "GPU-b")] == [own("GPU-a"), own("GPU-b")]
+    assert [recording.samples(device) for device in ("GPU-a", "GPU-b")] == [own("GPU-a"), own("GPU-b")]
 
 
 def test_a_device_without_a_read_has_nothing():
     recording = Recording(READS)
-    assert (recording.reads("GPU-c"), recording.counter("GPU-c"), recording.states("GPU-c")) == ([], [], [])
+    assert (recording.samples("GPU-c"), recording.counter("GPU-c"), recording.states("GPU-c")) == ([], [], [])
     assert [len(column) for column in recording.series("GPU-c", "power_w")] == [0, 0]
     assert (recording.changes("GPU-c"), recording.last_change_s("GPU-c")) == (0, -math.inf)
 
@@ -73,11 +73,11 @@ def test_a_change_is_a_new_energy_and_not_a_repeated_one():
     assert (recording.changes("GPU-a"), recording.last_change_s("GPU-a")) == (2, 2)  # of the last but one
 
 
-def test_what_is_forgotten_is_what_was_read_before():
+def test_samples_from_before_a_moment_are_forgotten():
     recording = Recording(READS)
     recording.add([], [State("GPU-a", 1.1), State("GPU-a", 1.3)])
     recording.forget(1.2)
-    assert (recording.reads("GPU-a"), recording.reads("GPU-b")) == (own("GPU-a")[1:], [])
+    assert (recording.samples("GPU-a"), recording.samples("GPU-b")) == (own("GPU-a")[1:], [])
     assert recording.states("GPU-a") == [State("GPU-a", 1.3)]
 
 
@@ -94,12 +94,12 @@ def test_reads_that_threads_add_at_once_are_all_kept_and_whole():
     while any(thread.is_alive() for thread in threads):
         recording.series("a", "power_w")
     for name in ("a", "b"):
-        reads = recording.reads(name)
+        reads = recording.samples(name)
         assert len(reads) == 1000
         assert all(set(read[1:]) == {read.before_s} for read in reads)
 
 
-def test_a_trace_holds_a_row_for_each_read_with_null_for_what_was_not_read(trace):
+def test_a_trace_holds_a_row_per_sample_with_null_for_what_was_not_read(trace):
     table = pq.read_table(trace)
     assert [(field.name, field.type) for field in table.schema] == [
         ("device", pa.string()),
@@ -112,7 +112,7 @@ def test_a_trace_holds_a_row_for_each_read_with_null_for_what_was_not_read(trace
 @pytest.mark.parametrize("reads", [READS, []], ids=["reads", "none"])
 def test_a_trace_that_was_written_is_read_back_as_it_was(tmp_path, reads):
     found = read_trace(write_trace(Recording(reads), tmp_path / "trace.parquet"))
-    assert {device: found.reads(device) for device in found.devices()} == {
+    assert {device: found.samples(device) for device in found.devices()} == {
         read.device: own(read.device, reads) for read in reads
     }
 
@@ -165,13 +165,13 @@ def recording():
     """Two boards with 50 ms ticks: one steady, one that steps."""
     steady = counter_trace(200.0, seconds=3.0, tick_s=0.05, device="GPU-a")
     stepping = counter_trace(lambda at_s: 50.0 if at_s < 1.5 else 350.0, seconds=3.0, tick_s=0.05, device="GPU-b")
-    return Recording([*steady.reads("GPU-a"), *stepping.reads("GPU-b")])
+    return Recording([*steady.samples("GPU-a"), *stepping.samples("GPU-b")])
 
 
 def played(recording, trace, start_s, end_s):
-    """What a replay gives for a window of the recording's own time."""
+    """Return the energy of a replay for a window of the recording's own time."""
     with Replay(trace, limit_w=LIMIT_W) as meter:
-        first_s, played_s = (reads.reads("GPU-a")[0].before_s for reads in (recording, meter.recording))
+        first_s, played_s = (reads.samples("GPU-a")[0].before_s for reads in (recording, meter.recording))
         shift_s = played_s - first_s
         return {device.device: device for device in meter.energy(start_s + shift_s, end_s + shift_s)}
 

@@ -7,14 +7,14 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from shares import OPENED_S, gpu_energy, measurement, share, together
+from measurements import OPENED_S, gpu_energy, make_part, merged, process_measurement
 
 from llenergymeasure import ExperimentResult
 from llenergymeasure.domain.power import DeviceWatch
 from llenergymeasure.domain.requests import Batch, RequestRecord
 from llenergymeasure.energy.meters.base import MeteredDevice
 from llenergymeasure.energy.meters.counter import CounterMeter
-from llenergymeasure.energy.meters.nvml import NvmlPower
+from llenergymeasure.energy.meters.nvml_power import NvmlPower
 from llenergymeasure.energy.samples import Recording, SensorSample
 from llenergymeasure.energy.sensors.nvml import Board
 from llenergymeasure.metrics import latency
@@ -57,7 +57,7 @@ def test_fifty_thousand_requests_are_summed_up_and_saved_in_a_hundred_and_fifty_
     batches = served(MANY)
     slices = [Slice(OPENED_S + second, OPENED_S + second + 1, [gpu_energy(0, 5.0)]) for second in range(100)]
     energy = {"slices": slices, "watches": [DeviceWatch("GPU-0", ticks=99)]}
-    one = measurement(0, batches=batches, gpu=0, devices=[gpu_energy(0, 500.0, edge_j=1.0)], energy=energy)
+    one = process_measurement(0, batches=batches, gpu=0, devices=[gpu_energy(0, 500.0, edge_j=1.0)], energy=energy)
     with within(megabytes=150):
         result = summarise(one)
         path = result.save(tmp_path)
@@ -68,7 +68,7 @@ def test_fifty_thousand_requests_are_summed_up_and_saved_in_a_hundred_and_fifty_
 
 def test_the_journal_of_many_requests_is_read_in_the_memory_that_its_columns_take(tmp_path):
     begun = Begun(
-        raw=raw_result(measurement(0)).model_copy(update={"requests": None, "per_request_latencies_ms": []}),
+        raw=raw_result(process_measurement(0)).model_copy(update={"requests": None, "per_request_latencies_ms": []}),
         share=3_000,
         on_accelerator=False,
         device_uuids=[],
@@ -78,7 +78,7 @@ def test_the_journal_of_many_requests_is_read_in_the_memory_that_its_columns_tak
     with contextlib.closing(journal):
         journal.open()
         journal.begun(begun)
-        journal.opened(measurement(0).opened_at, OPENED_S)
+        journal.opened(process_measurement(0).opened_at, OPENED_S)
         for batch in served(3_000):
             journal.take(batch)
     tracemalloc.start()
@@ -99,8 +99,8 @@ def test_intervals_that_there_is_no_memory_for_are_unknown_with_the_reason_and_t
         raise error
 
     monkeypatch.setattr(latency, "bootstrap_means", runs_out)
-    parts = [share(index, batches=served(40)) for index in (0, 1)]
-    for result in (parts[0], together(*parts), aggregate_results(parts[0].process_results, "e1", "0123456789abcdef")):
+    parts = [make_part(index, batches=served(40)) for index in (0, 1)]
+    for result in (parts[0], merged(*parts), aggregate_results(parts[0].process_results, "e1", "0123456789abcdef")):
         assert result.confidence_intervals == {}
         assert result.latency_stats.e2e_ms.n in (40, 80)
         assert [each for each in result.measurement_warnings if "not enough memory" in each] != []
@@ -124,7 +124,7 @@ print(save_result(aggregate_results([raw], "e1", "0123456789abcdef"), Path(sys.a
 
 def test_a_process_without_memory_for_the_intervals_ends_and_saves_the_result_without_them(tmp_path):
     kept = tmp_path / "raw.json"
-    kept.write_text(share(0, batches=served(40)).process_results[0].model_dump_json())
+    kept.write_text(make_part(0, batches=served(40)).process_results[0].model_dump_json())
     ended = subprocess.run(
         [sys.executable, "-c", WITHOUT_MEMORY, kept, tmp_path], capture_output=True, text=True, timeout=300, check=False
     )
@@ -136,9 +136,9 @@ def test_a_process_without_memory_for_the_intervals_ends_and_saves_the_result_wi
 
 @pytest.mark.slow
 def test_two_hundred_thousand_requests_of_two_processes_take_five_hundred_megabytes(tmp_path):
-    measured = [measurement(index, batches=served(100_000)) for index in (0, 1)]
+    measured = [process_measurement(index, batches=served(100_000)) for index in (0, 1)]
     with within(megabytes=500):
-        result = together(*map(summarise, measured))
+        result = merged(*map(summarise, measured))
         assert ExperimentResult.from_json(result.save(tmp_path)) == result
     assert result.confidence_intervals["latency_stats.e2e_ms.mean"].n == 200_000
 
@@ -166,7 +166,7 @@ class Recorded:
 
 METERS = {
     "counter": lambda feed: CounterMeter(
-        "nvml_counter", [MeteredDevice("GPU-0", "gpu", 0, limit_w=700.0)], feed, 0.1, poll_s=0.01
+        "nvml_counter", [MeteredDevice("GPU-0", "gpu", 0, limit_w=700.0)], feed, 0.1, pace_s=0.01
     ),
     "power": lambda feed: NvmlPower([Board("GPU-0", 0, "A GPU", 700.0, False, "instant", False)], 100.0, feed=feed),
 }

@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from measurements import NO_IDLE, SHAPE, gpu_energy, measurement
 from scipy import stats
-from shares import SHAPE
-from test_summary import UNKNOWN, gpu, measurement
 
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.requests import Batch, RequestRecord
 from llenergymeasure.metrics.measurement import Slice
 from llenergymeasure.metrics.phase_regression import phase_costs
+from llenergymeasure.metrics.steady_state import Window
 from llenergymeasure.metrics.summary import summarise
-from llenergymeasure.metrics.window import Window
 
 PREFILL_J, DECODE_J, IDLE_J = 0.02, 0.3, 120.0
 DRAWS = 300
@@ -36,7 +35,7 @@ def independent(draw, slices):
 
 
 def carried_over(draw, slices):
-    """What a slice has too much its neighbour has too little of, or goes on in it."""
+    """Errors of slices, each of which its neighbour has with the other sign, or goes on with."""
     fresh = draw.normal(0.0, 20.0, slices + 1)
     return fresh[1:] + 0.5 * fresh[:-1]
 
@@ -171,11 +170,11 @@ def served(batches, seconds=40, *, noise_j=0.0, unreadable=None, costs=(PREFILL_
         for prefilled, generated in tokens
     ]
     slices = [
-        Slice(*edge, [gpu(None if number == unreadable else energy_j)])
+        Slice(*edge, [gpu_energy(1, None if number == unreadable else energy_j)])
         for number, (edge, energy_j) in enumerate(zip(itertools.pairwise(edges_s), joules, strict=True))
     ]
-    whole = gpu(sum(joules), edge_j=1.0, gain_j=gain_share * sum(joules))
-    energy = {"slices": slices, "loaded_idle": UNKNOWN}
+    whole = gpu_energy(1, sum(joules), edge_j=1.0, gain_j=gain_share * sum(joules))
+    energy = {"slices": slices, "loaded_idle": NO_IDLE}
     window = Window("windowed", edges_s[0], edges_s[-1])
     result = summarise(measurement(batches, window=window, devices=[whole], model=SERVED, energy=energy))
     return result, np.sum(tokens, axis=0)

@@ -1,60 +1,21 @@
 """From what was collected to the result, on figures worked out by hand."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-from tiny import tiny_config
+from measurements import OPENED_AT, measurement, model_facts, nth_batch
 
 from llenergymeasure.cli.presentation import print_result
 from llenergymeasure.config.models import UserConfig
 from llenergymeasure.domain.environment import EnvironmentSnapshot, GpuInfo
 from llenergymeasure.domain.figures import DeviceEnergy, MultiGPUMetrics, WarmupResult
-from llenergymeasure.domain.model import DecoderShape, ModelFacts
 from llenergymeasure.domain.power import DeviceWatch, IdlePower, PowerSample
-from llenergymeasure.domain.requests import Batch, RequestRecord
 from llenergymeasure.metrics.energy import ReportedDevices, run_energy
-from llenergymeasure.metrics.measurement import Measurement, WindowEnergyReport
+from llenergymeasure.metrics.steady_state import Window, choose_window, full_batches_span
 from llenergymeasure.metrics.summary import summarise
-from llenergymeasure.metrics.window import Window, choose_window, full_batches_span
 
-OPENED_AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-SHAPE = DecoderShape(matmul_parameters=1000, head_parameters=100, layers=1, attention_width=8)
-
-
-def model(device="cpu", shape=SHAPE):
-    return ModelFacts(
-        device, device, "transformers 5, torch 2", 1.0, range(9), shape, None if shape else "not counted: x"
-    )
-
-
-def batch(number, rows=2, full=True):
-    """Two seconds long, three tokens a request, ten input tokens each."""
-    start_s = 100.0 + 2 * number
-    times = (start_s + 0.5, start_s + 1.0, start_s + 2.0)
-    requests = tuple(RequestRecord(number, 10, 3, start_s, times, "length") for _ in range(rows))
-    return Batch(start_s, start_s + 2, requests, 10, times, full)
-
-
-UNKNOWN = IdlePower(None, unknown="no baseline: nobody looked")
-CPU, GPU = ReportedDevices(on_accelerator=False), ReportedDevices(on_accelerator=True)
-
-
-def measurement(batches, window=None, devices=(), on="cpu", source="steady", energy=None, **changes):
-    end_s = batches[-1].end_s
-    return Measurement(
-        experiment_id="e",
-        config=tiny_config(),
-        user=changes.pop("user", UserConfig()),
-        model=changes.pop("model", model(on)),
-        batches=batches,
-        opened_at=OPENED_AT,
-        opened_s=100.0,
-        window=window or Window("total", 100.0, end_s),
-        energy=WindowEnergyReport(source, devices, {}, **({"loaded_idle": UNKNOWN} | (energy or {}))),
-        peak_memory_mb=None,
-        **changes,
-    )
+CPU = ReportedDevices(on_accelerator=False)
 
 
 def cpu(energy_j, **parts):
@@ -66,7 +27,7 @@ def gpu(energy_j, **parts):
 
 
 def test_throughput_and_energy_are_over_the_window():
-    result = summarise(measurement([batch(0), batch(1)], devices=[cpu(60.0, edge_j=1.0, gain_j=3.0)]))
+    result = summarise(measurement([nth_batch(0), nth_batch(1)], devices=[cpu(60.0, edge_j=1.0, gain_j=3.0)]))
     assert (result.input_tokens, result.output_tokens, result.total_tokens) == (40, 12, 52)
     assert result.total_inference_time_sec == 4.0
     assert (result.avg_tokens_per_second, result.output_tokens_per_second) == (13.0, 3.0)
@@ -81,7 +42,7 @@ def test_throughput_and_energy_are_over_the_window():
 
 def test_the_steady_state_leaves_the_last_partial_batch_out_of_every_figure():
     converged = WarmupResult(converged=True, final_cv=0.01, iterations_completed=5, target_cv=0.05, max_prompts=20)
-    batches = [batch(0), batch(1), batch(2, rows=1, full=False)]
+    batches = [nth_batch(0), nth_batch(1), nth_batch(2, rows=1, full=False)]
     window = choose_window(None, converged, full_batches_span(batches), 100.0, 106.5)
     whole = summarise(measurement(batches))
     steady = summarise(measurement(batches, window=window, warmup=converged))
@@ -94,7 +55,7 @@ def test_the_steady_state_leaves_the_last_partial_batch_out_of_every_figure():
 
 
 def test_a_window_counts_tokens_by_their_time():
-    result = summarise(measurement([batch(0), batch(1)], window=Window("windowed", 100.75, 102.75)))
+    result = summarise(measurement([nth_batch(0), nth_batch(1)], window=Window("windowed", 100.75, 102.75)))
     assert result.output_tokens == 2 * 3  # two of the first batch's steps, one of the second's
     assert result.input_tokens == 20  # the second prefill ended inside
     assert result.latency_stats.e2e_ms is None  # no request is wholly inside
@@ -102,7 +63,7 @@ def test_a_window_counts_tokens_by_their_time():
 
 
 def test_cpu_joules_do_not_stand_in_for_a_gpus():
-    result = summarise(measurement([batch(0)], devices=[cpu(60.0)], on="cuda:0"))
+    result = summarise(measurement([nth_batch(0)], devices=[cpu(60.0)], on="cuda:0"))
     assert result.total_energy_j is None
     assert result.energy_per_output_token_j is None
     assert result.device_energy[0].energy_j == 60.0
@@ -110,7 +71,7 @@ def test_cpu_joules_do_not_stand_in_for_a_gpus():
 
 
 def test_a_gpu_runs_energy_is_its_gpus_alone():
-    result = summarise(measurement([batch(0)], devices=[cpu(60.0), gpu(10.0), gpu(20.0)], on="cuda:0"))
+    result = summarise(measurement([nth_batch(0)], devices=[cpu(60.0), gpu(10.0), gpu(20.0)], on="cuda:0"))
     assert (result.total_energy_j, result.energy_scope, result.energy_per_device_j) == (30.0, "gpu", [10.0, 20.0])
 
 
@@ -134,21 +95,21 @@ def test_a_part_of_the_bound_that_does_not_apply_is_left_out_of_it():
 def test_the_adjusted_energy_is_less_the_idle_and_may_be_negative():
     def adjusted(idle_w):
         idle = {"loaded_idle": IdlePower(idle_w)}
-        return summarise(measurement([batch(0)], devices=[cpu(60.0)], energy=idle)).energy_adjusted_j
+        return summarise(measurement([nth_batch(0)], devices=[cpu(60.0)], energy=idle)).energy_adjusted_j
 
     assert (adjusted(10.0), adjusted(50.0)) == (40.0, -40.0)
 
 
 def test_an_estimate_has_no_power_and_says_that_it_is_one():
     estimate = DeviceEnergy(device="cpu", kind="cpu", source="estimate", energy_j=1.0, gain_j=1.0)
-    found = summarise(measurement([batch(0)], devices=[estimate], source="estimate"))
+    found = summarise(measurement([nth_batch(0)], devices=[estimate], energy={"source": "estimate"}))
     assert (found.mean_power_w, found.verdict) == (None, "not_measured")
     assert any("estimate from CPU time" in warning for warning in found.measurement_warnings)
 
 
 def test_the_adjusted_energys_bound_is_widened_by_what_the_idle_power_varies():
     idle = {"loaded_idle": IdlePower(10.0, spread_w=3.0), "bare_idle": IdlePower(8.0, spread_w=0.5)}
-    found = summarise(measurement([batch(0)], devices=[cpu(60.0, edge_j=1.0, gain_j=2.0)], energy=idle))
+    found = summarise(measurement([nth_batch(0)], devices=[cpu(60.0, edge_j=1.0, gain_j=2.0)], energy=idle))
     assert (found.baseline_power_w, found.baseline_power_spread_w) == (10.0, 3.0)
     assert (found.idle_power_w, found.idle_power_spread_w) == (8.0, 0.5)
     assert found.energy_adjusted_uncertainty_j == 3.0 + 2 * 3.0
@@ -156,14 +117,14 @@ def test_the_adjusted_energys_bound_is_widened_by_what_the_idle_power_varies():
 
 def test_a_gpu_run_counts_the_gpu_that_ran_and_no_other():
     other = DeviceEnergy(device="GPU-2", kind="gpu", source="steady", energy_j=1000.0)
-    ran = replace(model("cuda:0"), device_uuids=("GPU-1",))
-    found = summarise(measurement([batch(0)], devices=[other, gpu(10.0)], model=ran))
+    ran = model_facts(1)
+    found = summarise(measurement([nth_batch(0)], devices=[other, gpu(10.0)], model=ran))
     assert (found.total_energy_j, found.energy_per_device_j) == (10.0, [1000.0, 10.0])
 
 
 def test_a_gpu_that_ran_and_is_not_metered_leaves_the_energy_unknown():
-    ran = replace(model("cuda:0"), device_uuids=("GPU-9",))
-    found = summarise(measurement([batch(0)], devices=[gpu(10.0)], model=ran))
+    ran = model_facts(9)
+    found = summarise(measurement([nth_batch(0)], devices=[gpu(10.0)], model=ran))
     assert found.total_energy_j is None
     assert "GPU-9" in found.verdict_reasons[0]
 
@@ -174,9 +135,11 @@ def on_two_gpus(*energies_j):
         DeviceEnergy(device=f"GPU-{number}", kind="gpu", source="steady", energy_j=energy_j)
         for number, energy_j in enumerate([*energies_j, 1000.0], 1)
     ]
-    ran = replace(model("cuda"), device_uuids=("GPU-1", "GPU-2"), effective={"device": "cuda"})
+    ran = replace(model_facts(device="cuda"), device_uuids=("GPU-1", "GPU-2"), effective={"device": "cuda"})
     gpus = [GpuInfo(index=number - 1, uuid=f"GPU-{number}", name="NVIDIA H200") for number in (1, 2, 3)]
-    return summarise(measurement([batch(0)], devices=devices, model=ran, environment=EnvironmentSnapshot(gpus=gpus)))
+    return summarise(
+        measurement([nth_batch(0)], devices=devices, model=ran, environment=EnvironmentSnapshot(gpus=gpus))
+    )
 
 
 def test_one_process_on_several_gpus_has_the_joules_of_each_and_of_all():
@@ -198,11 +161,11 @@ def test_one_of_several_gpus_that_cannot_be_read_is_among_them():
 
 
 def test_a_process_on_one_gpu_of_several_or_on_an_unknown_one_has_no_figures_of_several():
-    ran = replace(model("cuda:0"), device_uuids=("GPU-1",))
+    ran = model_facts(1)
     other = DeviceEnergy(device="GPU-2", kind="gpu", source="steady", energy_j=1000.0)
-    assert summarise(measurement([batch(0)], devices=[gpu(10.0), other], model=ran)).multi_gpu is None
-    unknown = model("cuda:0")
-    assert summarise(measurement([batch(0)], devices=[gpu(10.0), other], model=unknown)).multi_gpu is None
+    assert summarise(measurement([nth_batch(0)], devices=[gpu(10.0), other], model=ran)).multi_gpu is None
+    unknown = model_facts(device="cuda:0")
+    assert summarise(measurement([nth_batch(0)], devices=[gpu(10.0), other], model=unknown)).multi_gpu is None
 
 
 def test_every_gpu_that_ran_is_named_to_the_reader(capsys):
@@ -214,7 +177,9 @@ def test_every_gpu_that_ran_is_named_to_the_reader(capsys):
 def test_counter_and_power_that_disagree_widen_the_bound_and_warn_with_both():
     watch = DeviceWatch("GPU-1", ticks=99, power_integral_j=90.0)
     energy = {"watches": [watch]}
-    found = summarise(measurement([batch(0)], devices=[gpu(100.0, edge_j=1.0, gain_j=5.0)], on="cuda:0", energy=energy))
+    found = summarise(
+        measurement([nth_batch(0)], devices=[gpu(100.0, edge_j=1.0, gain_j=5.0)], on="cuda:0", energy=energy)
+    )
     assert found.energy_uncertainty.disagreement_j == 10.0
     assert found.energy_uncertainty_j == 16.0
     (warning,) = (each for each in found.measurement_warnings if "apart" in each)
@@ -225,13 +190,13 @@ def test_counter_and_power_that_disagree_widen_the_bound_and_warn_with_both():
 @pytest.mark.parametrize(("limit_w", "warns"), [(100.0, True), (700.0, False)])
 def test_an_idle_device_may_disagree_more(limit_w, warns):
     energy = {"watches": [DeviceWatch("GPU-1", ticks=99, power_integral_j=93.0, limit_w=limit_w)]}
-    found = summarise(measurement([batch(0)], devices=[gpu(100.0)], on="cuda:0", energy=energy))
+    found = summarise(measurement([nth_batch(0)], devices=[gpu(100.0)], on="cuda:0", energy=energy))
     assert any("apart" in warning for warning in found.measurement_warnings) == warns
 
 
 def test_phases_are_known_where_their_bound_is_under_half():
     energy = {"prefill": [gpu(10.0, edge_j=3.0, gain_j=2.5)], "decode": [gpu(90.0, edge_j=3.0, gain_j=9.0)]}
-    found = summarise(measurement([batch(0)], devices=[gpu(100.0)], on="cuda:0", energy=energy))
+    found = summarise(measurement([nth_batch(0)], devices=[gpu(100.0)], on="cuda:0", energy=energy))
     assert (found.energy_prefill_j, found.energy_prefill_uncertainty_j) == (None, None)
     assert (found.energy_decode_j, found.energy_decode_uncertainty_j) == (90.0, 12.0)
     (note,) = (each for each in found.measurement_warnings if "prefill" in each)
@@ -240,7 +205,7 @@ def test_phases_are_known_where_their_bound_is_under_half():
 
 @pytest.mark.parametrize(("mixed", "is_known"), [(1, True), (2, False)])
 def test_phases_are_unknown_where_the_decode_has_begun_with_the_first_text_of_over_one_percent(mixed, is_known):
-    batches = [batch(number) for number in range(100)]
+    batches = [nth_batch(number) for number in range(100)]
     for number in range(mixed):
         first, *others = batches[number].requests
         batches[number] = replace(batches[number], requests=(replace(first, first_tokens=2), *others))
@@ -253,7 +218,7 @@ def test_phases_are_unknown_where_the_decode_has_begun_with_the_first_text_of_ov
 
 def test_emissions_take_the_grid_and_the_building_and_are_unknown_without_the_grid():
     def emissions(**user):
-        return summarise(measurement([batch(0)], devices=[cpu(3.6e6)], user=UserConfig(**user))).emissions_kg_co2
+        return summarise(measurement([nth_batch(0)], devices=[cpu(3.6e6)], user=UserConfig(**user))).emissions_kg_co2
 
     assert emissions() is None
     assert emissions(grid_carbon_intensity=400.0) == pytest.approx(0.4)
@@ -275,19 +240,21 @@ def test_peak_power_is_of_the_devices_that_ran_within_the_window():
     ]
     energy = {"samples": samples, "watches": [DeviceWatch("GPU-1", index=0, ticks=99)]}
     window = Window("windowed", 101.0, 103.0)
-    found = summarise(measurement([batch(0), batch(1)], window=window, devices=[gpu(10.0)], on="cuda:0", energy=energy))
+    found = summarise(
+        measurement([nth_batch(0), nth_batch(1)], window=window, devices=[gpu(10.0)], on="cuda:0", energy=energy)
+    )
     assert found.peak_power_w == 300.0
 
 
 def test_operations_that_cannot_be_counted_are_unknown_with_the_reason():
-    found = summarise(measurement([batch(0)], model=model(shape=None)))
+    found = summarise(measurement([nth_batch(0)], model=model_facts(shape=None)))
     assert found.total_flops is None
     assert found.process_results[0].compute_metrics.flops_method == "not counted: x"
 
 
 def test_intervals_are_given_from_thirty_batches_on():
-    few = summarise(measurement([batch(number) for number in range(29)]))
-    enough = summarise(measurement([batch(number) for number in range(30)]))
+    few = summarise(measurement([nth_batch(number) for number in range(29)]))
+    enough = summarise(measurement([nth_batch(number) for number in range(30)]))
     assert few.confidence_intervals == {}
     interval = enough.confidence_intervals["latency_stats.ttft_ms.mean"]
     assert interval.n == 30
@@ -295,24 +262,25 @@ def test_intervals_are_given_from_thirty_batches_on():
 
 
 def test_a_short_window_and_few_requests_are_warned_of():
-    warnings = " ".join(summarise(measurement([batch(0)])).measurement_warnings)
+    warnings = " ".join(summarise(measurement([nth_batch(0)])).measurement_warnings)
     assert "under 60 s" in warnings
     assert "under 30" in warnings
-    long = " ".join(summarise(measurement([batch(number) for number in range(40)])).measurement_warnings)
+    long = " ".join(summarise(measurement([nth_batch(number) for number in range(40)])).measurement_warnings)
     assert "under" not in long
 
 
 def test_a_warmup_that_did_not_converge_is_warned_of():
     warmup = WarmupResult(converged=False, final_cv=0.3, iterations_completed=20, target_cv=0.05, max_prompts=20)
     assert any(
-        "did not converge" in each for each in summarise(measurement([batch(0)], warmup=warmup)).measurement_warnings
+        "did not converge" in each
+        for each in summarise(measurement([nth_batch(0)], warmup=warmup)).measurement_warnings
     )
 
 
-def test_settings_of_the_gpu_that_ran_are_warned_of_with_the_command_that_mends_them():
+def test_settings_of_the_gpu_that_ran_are_warned_of_with_the_command_that_fixes_them():
     gpus = [GpuInfo(index=index, uuid=f"GPU-{index}", persistence_mode=False, ecc_enabled=False) for index in (2, 3)]
-    on_third = replace(model("cuda:0"), device_uuids=("GPU-3",))
-    found = summarise(measurement([batch(0)], model=on_third, environment=EnvironmentSnapshot(gpus=gpus)))
+    on_third = model_facts(3)
+    found = summarise(measurement([nth_batch(0)], model=on_third, environment=EnvironmentSnapshot(gpus=gpus)))
     warnings = " ".join(found.measurement_warnings)
     assert "nvidia-smi -i 3 -pm 1" in warnings
     assert "nvidia-smi -i 3 -e 1" in warnings
@@ -321,7 +289,7 @@ def test_settings_of_the_gpu_that_ran_are_warned_of_with_the_command_that_mends_
 
 
 def test_a_windows_request_rate_counts_every_request_that_ended_in_it():
-    batches = [batch(number) for number in range(4)]
+    batches = [nth_batch(number) for number in range(4)]
     found = summarise(measurement(batches, window=Window("windowed", 101.0, 107.0), devices=[cpu(60.0)]))
     assert found.requests_per_second == 1.0
     assert found.energy_per_request_j == 10.0
@@ -331,19 +299,19 @@ def test_a_windows_request_rate_counts_every_request_that_ended_in_it():
 
 def test_a_warmup_of_one_latency_is_warned_of_without_a_figure():
     warmup = WarmupResult(converged=False, final_cv=None, iterations_completed=1, target_cv=0.05, max_prompts=20)
-    found = summarise(measurement([batch(0)], warmup=warmup))
+    found = summarise(measurement([nth_batch(0)], warmup=warmup))
     assert any("CV unknown after 1 calls" in warning for warning in found.measurement_warnings)
 
 
 def test_an_unknown_energy_says_why_in_the_verdict():
-    found = summarise(measurement([batch(0)], devices=[cpu(60.0)], on="cuda:0", source="estimate"))
+    found = summarise(measurement([nth_batch(0)], devices=[cpu(60.0)], on="cuda:0", energy={"source": "estimate"}))
     assert found.verdict_reasons == ["energy is unknown: no source reads the GPU"]
     assert not any("estimate" in warning for warning in found.measurement_warnings)
 
 
 def test_other_work_on_the_machine_is_warned_of_with_its_share():
-    busy = summarise(measurement([batch(0)], cpu_wait_share=0.4, cpu_steal_share=0.25)).measurement_warnings
+    busy = summarise(measurement([nth_batch(0)], cpu_wait_share=0.4, cpu_steal_share=0.25)).measurement_warnings
     assert any("waited for a core in 40% of the run" in warning for warning in busy)
     assert any("took 25% of this one's processor time" in warning for warning in busy)
-    quiet = summarise(measurement([batch(0)], cpu_wait_share=0.02, cpu_steal_share=0.0)).measurement_warnings
+    quiet = summarise(measurement([nth_batch(0)], cpu_wait_share=0.02, cpu_steal_share=0.0)).measurement_warnings
     assert not any("core" in warning or "processor" in warning for warning in quiet)

@@ -1,4 +1,4 @@
-"""What makes an energy invalid or uncertain, each thing provoked where it happens: on a board."""
+"""Reasons for an invalid or uncertain energy, each provoked where it happens: on a board."""
 
 import os
 import re
@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import psutil
 import pytest
+from measurements import OPENED_S, batch, gpu_energy, measurement, model_facts
 from recorded import counter_trace
-from test_summary import batch, gpu, measurement, model
 from tiny import tiny_config
 
 from labledger.console import Silent
@@ -156,8 +156,8 @@ def test_a_counter_and_a_power_that_disagree_are_a_warning_with_both_figures_and
         row[2] *= 0.5
     gpus(board)
     found = measured(1.0)
-    (said,) = one_of(found.warnings, "energy counter of GPU-1 says")
-    counter_j, power_j = map(float, re.findall(r"([\d.]+) J[,:]", said))
+    (warning,) = one_of(found.warnings, "energy counter of GPU-1 has")
+    counter_j, power_j = map(float, re.findall(r"([\d.]+) J[,:]", warning))
     assert counter_j == pytest.approx(found.energy_j, rel=1e-3)
     assert power_j == pytest.approx(counter_j / 2, rel=0.1)
     assert found.energy_uncertainty.disagreement_j == pytest.approx(counter_j - power_j, rel=1e-2)
@@ -170,9 +170,11 @@ def test_a_slice_of_a_gpu_is_a_warning_because_its_sensors_are_of_the_whole_boar
 
 
 def test_a_run_on_a_slice_of_a_gpu_is_warned(gpus):
-    sliced = replace(model("cuda:0"), device_uuids=("MIG-5c4e",))
+    sliced = replace(model_facts(device="cuda:0"), device_uuids=("MIG-5c4e",))
     environment = EnvironmentSnapshot(gpus=[GpuInfo(index=0, uuid="GPU-1", mig_enabled=True)])
-    result = summarise(measurement([batch(0)], devices=[gpu(60.0)], model=sliced, environment=environment))
+    result = summarise(
+        measurement([batch(OPENED_S)], devices=[gpu_energy(1, 60.0)], model=sliced, environment=environment)
+    )
     assert result.total_energy_j == 60.0
     assert one_of(result.measurement_warnings, "MIG slices")
 

@@ -1,4 +1,4 @@
-"""One result of several processes."""
+"""One result from the raw results of several processes, and the runs that are recovered so."""
 
 import json
 import shutil
@@ -96,7 +96,7 @@ def test_a_shared_gpu_counts_once_and_is_warned_of():
     assert not once.aggregation.gpu_attribution_verified
 
 
-def test_each_gpu_of_known_joules_is_told_with_the_headline_of_all():
+def test_each_gpu_of_known_joules_is_reported_with_the_headline_of_all():
     found = aggregated(raw(0, energy_j=60.0), raw(1, energy_j=30.0)).multi_gpu
     assert (found.num_gpus, found.energy_per_gpu_j, found.gpu_uuids) == (2, [60.0, 30.0], None)
     assert (found.energy_total_j, found.energy_per_output_token_j) == (90.0, 90.0 / 80)
@@ -159,7 +159,8 @@ def test_results_of_two_schema_versions_in_memory_are_warned_of_once_with_what_o
 def test_results_of_one_schema_version_are_not_warned_of_again(version):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        aggregated(*(raw(index).model_copy(update={"schema_version": version}) for index in (0, 1)))
+        found = aggregated(*(raw(index).model_copy(update={"schema_version": version}) for index in (0, 1)))
+    assert [each.schema_version for each in found.process_results] == [version, version]
 
 
 def test_what_the_caller_knows_stands_over_what_is_computed():

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shares import gpu_energy, share, together
+from measurements import gpu_energy, make_part, merged
 
 from llenergymeasure import ExperimentResult
 from llenergymeasure.domain.experiment import RawProcessResult, RequestColumns
@@ -94,9 +94,9 @@ def test_joules_power_emissions_and_gpus_go_by_the_same_devices_each_counted_onc
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.none() | st.just(8.0), st.none() | st.integers(0, 5)), min_size=1))
-def test_no_gpu_comes_twice_whatever_the_processes_say_of_each_other(told):
-    found = aggregated(*(raw(index, gpu, energy_j, metered_by=by) for index, (gpu, energy_j, by) in enumerate(told)))
-    gpus = len({gpu for gpu, _, _ in told})
+def test_no_gpu_comes_twice_whatever_the_processes_say_of_each_other(claims):
+    found = aggregated(*(raw(index, gpu, energy_j, metered_by=by) for index, (gpu, energy_j, by) in enumerate(claims)))
+    gpus = len({gpu for gpu, _, _ in claims})
     assert found.total_energy_j in (None, 8.0 * gpus)
     assert (found.mean_power_w is None) == (found.emissions_kg_co2 is None) == (found.total_energy_j is None)
     assert found.multi_gpu is None or found.multi_gpu.num_gpus == gpus
@@ -104,15 +104,15 @@ def test_no_gpu_comes_twice_whatever_the_processes_say_of_each_other(told):
 
 def test_parts_of_a_gpu_whose_joules_one_process_has_alone_keep_its_power_bound_and_device():
     of_gpu = {"gpu": 0}
-    first = share(0, devices=[gpu_energy(0, 60.0, edge_j=0.5, gain_j=3.0)], **of_gpu)
-    found = together(first, share(1, devices=[gpu_energy(0, None)], **of_gpu))
+    first = make_part(0, devices=[gpu_energy(0, 60.0, edge_j=0.5, gain_j=3.0)], **of_gpu)
+    found = merged(first, make_part(1, devices=[gpu_energy(0, None)], **of_gpu))
     assert (found.total_energy_j, found.energy_uncertainty_j) == (60.0, 3.5)
     assert found.mean_power_w == pytest.approx(60.0 / found.total_inference_time_sec)
     assert [device.energy_j for device in found.device_energy] == [60.0]
 
 
 def test_parts_of_which_nobody_metered_any_device_make_a_result_of_unknown_energy():
-    found = together(*(share(index, gpu=0, metered_by=7) for index in (0, 1)))
+    found = merged(*(make_part(index, gpu=0, metered_by=7) for index in (0, 1)))
     assert (found.total_energy_j, found.mean_power_w, found.multi_gpu) == (None, None, None)
 
 
@@ -166,7 +166,7 @@ BROKEN = {
     ),
     "columns": (raw(1, requests=columns(first_tokens=[1])), {}, "requests of process 1: .* e2e_ms 3, .*first_tokens 1"),
     "time zones": (raw(1, start=datetime(2026, 11, 21)), {}, "timestamps of process 1 have no time zone"),
-    "seed": (raw(1), {"effective_config": {"random_seed": -1}}, "effective_config.random_seed: -1 is no seed"),
+    "seed": (raw(1), {"effective_config": {"random_seed": -1}}, "effective_config.random_seed: -1 is not a seed"),
     "a field": (raw(1), {"verdict": "splendid"}, "verdict: Input should be"),
 }
 

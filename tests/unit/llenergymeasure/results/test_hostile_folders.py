@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hostile_folders import llem
-from test_persistence import make_raw_result, make_samples
 
 from hostile_places import KINDS, NO_FILES, Outside, deadline, names_below, place
 from llenergymeasure import ExperimentResult, load_results, results_table
@@ -20,7 +19,7 @@ from llenergymeasure.errors import ExperimentError
 from llenergymeasure.parallel.meeting import Meeting
 from llenergymeasure.results.persistence import save_raw_result
 from llenergymeasure.results.timeseries import write_timeseries_parquet
-from small_result import make_result
+from small_result import make_raw_result, make_result, make_samples
 
 RUN_FILES = (
     *("process_0.json", "process_0.jsonl", "process_0.recovered.json", "part_0.json", "timeseries_0.parquet"),

@@ -3,12 +3,11 @@
 import re
 
 import pytest
-from test_persistence import make_raw_result
 
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results.catalog import result_files
 from llenergymeasure.results.persistence import save_raw_result
-from small_result import make_result
+from small_result import make_raw_result, make_result
 
 HOSTILE = {
     "upwards": "../../x",

@@ -1,88 +1,37 @@
-"""What a process journals while it measures, and what is made of it once that was killed."""
+"""The journal of a process while it measures, and the raw result that is recovered from it."""
 
-import contextlib
 import math
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from unfinished_runs import OPENED_AT, OPENED_S, POWER_W, RUN, answer, begun, joules, leave_journal, writing
 
 from llenergymeasure.domain.experiment import RawProcessResult
-from llenergymeasure.domain.figures import ComputeMetrics, EnergyMetrics, Timestamps
 from llenergymeasure.domain.power import EnergySoFar
-from llenergymeasure.domain.requests import Batch, FailedRequest, RequestRecord
+from llenergymeasure.domain.requests import FailedRequest
 from llenergymeasure.metrics.process_metrics import inference_metrics
 from llenergymeasure.results import recovery
-from llenergymeasure.results.journal import Begun, open_journal
+from llenergymeasure.results.journal import open_journal
 from llenergymeasure.results.journal_recovery import read_journal
 from llenergymeasure.results.persistence import save_raw_result, save_result
 from llenergymeasure.results.recovery import find_leftovers, remove
 from small_result import make_result
 
-RUN = "20261121-100000-0123abcd"
-OPENED_AT = datetime(2026, 11, 21, 10, tzinfo=UTC)
-OPENED_S = 1000.0
-POWER_W = 300.0
-
-
-def begun(**changes):
-    nothing = RawProcessResult(
-        experiment_id=RUN,
-        process_index=0,
-        gpu_id=0,
-        config_name=None,
-        model_name="a-model",
-        timestamps=Timestamps.from_times(OPENED_AT, OPENED_AT),
-        inference_metrics=inference_metrics(0, 0, 0.0, []),
-        energy_metrics=EnergyMetrics(total_energy_j=None, duration_sec=0.0),
-        compute_metrics=ComputeMetrics(flops_total=0.0, model_memory_mb=68.0, flops_method="analytic"),
-    )
-    fields = {"raw": nothing, "share": 100, "on_accelerator": True, "device_uuids": ["GPU-a"], "source": "nvml_counter"}
-    return Begun(**{**fields, **changes})
-
-
-@contextlib.contextmanager
-def writing(folder, begins_with=None):
-    with contextlib.closing(open_journal(folder, begins_with or begun())) as journal:
-        yield journal
-
-
-def answer(index, start_s, end_s, tokens=4):
-    times_s = tuple(start_s + (end_s - start_s) * (token + 1) / tokens for token in range(tokens))
-    record = RequestRecord(index, 10 + index, tokens, OPENED_S + start_s, tuple(OPENED_S + t for t in times_s), "stop")
-    return Batch(OPENED_S + start_s, OPENED_S + end_s, (record,), 10 + index, record.token_times_s, False)
-
-
-def joules(at_s, device="GPU-a", kind="gpu", power_w=POWER_W):
-    """A counter that began at 5 J two seconds before the measurement."""
-    return EnergySoFar(device, kind, "nvml_counter", OPENED_S + at_s, 5.0 + power_w * (at_s + 2.0))
-
-
 FAILED = FailedRequest(2, OPENED_S + 2.0, OPENED_S + 2.5, "http_429", "status 429: slow down")
 
 
-def journalled(folder, *told, **changes):
-    """The journal of a process that was killed after it had told so much."""
-    with writing(folder, begun(**changes)) as journal:
-        journal.energy([joules(-0.1)])
-        journal.opened(OPENED_AT, OPENED_S)
-        for each in told:
-            journal.energy(each) if isinstance(each, list) else journal.take(each)
-    return journal.path
-
-
-def recovered(folder, *told, **changes):
-    found = read_journal(journalled(folder, *told, **changes))
+def recovered(folder, *written, **changes):
+    found = read_journal(leave_journal(folder, *written, **changes))
     assert found.broken_lines == 0
     return found.raw
 
 
 def test_what_was_told_comes_back(tmp_path):
-    told = [answer(0, 0.0, 2.0), answer(1, 0.5, 3.0), FAILED, [joules(4.0)]]
-    raw = recovered(tmp_path, *told)
+    written = [answer(0, 0.0, 2.0), answer(1, 0.5, 3.0), FAILED, [joules(4.0)]]
+    raw = recovered(tmp_path, *written)
     assert (raw.experiment_id, raw.process_index, raw.model_name, raw.gpu_id) == (RUN, 0, "a-model", 0)
     assert raw.is_partial
     assert raw.requests.input_tokens == [10, 11]
@@ -113,10 +62,12 @@ def test_figures_are_of_the_time_in_which_the_energy_is_known(tmp_path):
     known_s=st.floats(0.5, 20.0),
 )
 def test_tokens_are_counted_by_their_time(tmp_path_factory, spans, known_s):
-    told = [answer(index, start_s, start_s + lasts_s, tokens) for index, (start_s, lasts_s, tokens) in enumerate(spans)]
-    raw = recovered(tmp_path_factory.mktemp("run"), *told, [joules(known_s)])
+    written = [
+        answer(index, start_s, start_s + lasts_s, tokens) for index, (start_s, lasts_s, tokens) in enumerate(spans)
+    ]
+    raw = recovered(tmp_path_factory.mktemp("run"), *written, [joules(known_s)])
     last_s = min(known_s, max(start_s + lasts_s for start_s, lasts_s, _ in spans))
-    truth = sum(at_s - OPENED_S <= last_s for one in told for at_s in one.step_times_s)
+    truth = sum(at_s - OPENED_S <= last_s for one in written for at_s in one.step_times_s)
     assert raw.inference_metrics.inference_time_sec == pytest.approx(last_s)
     assert abs(raw.inference_metrics.output_tokens - truth) <= len(spans) + 1  # one each may be on its way
 
@@ -147,8 +98,8 @@ def test_a_run_that_had_served_everything_is_not_partial(tmp_path, share, is_par
 
 
 def test_emissions_are_those_of_the_stated_grid(tmp_path):
-    told = [answer(0, 0.0, 3.6), [joules(4.0)]]
-    raw = recovered(tmp_path, *told, grid_carbon_intensity=500.0, datacenter_pue=1.2)
+    written = [answer(0, 0.0, 3.6), [joules(4.0)]]
+    raw = recovered(tmp_path, *written, grid_carbon_intensity=500.0, datacenter_pue=1.2)
     assert raw.energy_metrics.emissions_kg_co2 == pytest.approx(POWER_W * 3.6 / 3.6e6 * 1.2 * 0.5)
 
 
@@ -176,8 +127,8 @@ def test_the_total_is_of_the_devices_that_ran(tmp_path, changes, total_j, cpu_j)
 def whole(tmp_path_factory):
     """The journal of eight answers, each with the joules after it."""
     answers = [answer(index, index, index + 1.5) for index in range(8)]
-    told = [each for one in answers for each in (one, [joules(one.end_s - OPENED_S + 0.1)])]
-    path = journalled(tmp_path_factory.mktemp("whole"), *told)
+    written = [each for one in answers for each in (one, [joules(one.end_s - OPENED_S + 0.1)])]
+    path = leave_journal(tmp_path_factory.mktemp("whole"), *written)
     return path, path.read_bytes()
 
 
@@ -187,12 +138,12 @@ def test_a_journal_that_ends_anywhere_has_what_was_told_before(whole, share):
     cut = content[: round(share * len(content))]
     path.write_bytes(cut)
     found = read_journal(path)
-    told = math.ceil(max(cut.count(b"\n") - 3, 0) / 2)
-    assert (0 if found is None else len(found.raw.requests.e2e_ms)) == told
+    written = math.ceil(max(cut.count(b"\n") - 3, 0) / 2)
+    assert (0 if found is None else len(found.raw.requests.e2e_ms)) == written
 
 
 def test_a_journal_in_which_no_request_ended_is_nothing(tmp_path):
-    assert read_journal(journalled(tmp_path, FAILED, [joules(3.0)])) is None
+    assert read_journal(leave_journal(tmp_path, FAILED, [joules(3.0)])) is None
 
 
 @pytest.mark.parametrize(
@@ -207,9 +158,9 @@ def test_a_journal_in_which_no_request_ended_is_nothing(tmp_path):
     ids=["hole", "no JSON", "no object", "ragged", "a wrong type"],
 )
 def test_a_broken_line_is_left_out_and_counted(tmp_path, line):
-    path = journalled(tmp_path, answer(0, 0.0, 2.0))
+    path = leave_journal(tmp_path, answer(0, 0.0, 2.0))
     path.write_bytes(path.read_bytes() + line + b"\n")
-    other = journalled(tmp_path / "other", answer(1, 0.5, 3.0)).read_bytes().splitlines(keepends=True)[3]
+    other = leave_journal(tmp_path / "other", answer(1, 0.5, 3.0)).read_bytes().splitlines(keepends=True)[3]
     path.write_bytes(path.read_bytes() + other)
     found = read_journal(path)
     assert (len(found.raw.requests.e2e_ms), found.broken_lines) == (2, 1)
@@ -218,7 +169,7 @@ def test_a_broken_line_is_left_out_and_counted(tmp_path, line):
 
 
 def test_what_a_newer_version_adds_is_no_hindrance(tmp_path):
-    path = journalled(tmp_path, answer(0, 0.0, 2.0))
+    path = leave_journal(tmp_path, answer(0, 0.0, 2.0))
     newer = b'{"energy":[{"device":"npu","kind":"npu","source":"x","at_s":1001.0,"energy_j":1.0,"new":1}],"also":2}\n'
     path.write_bytes(path.read_bytes() + newer)
     found = read_journal(path)
@@ -245,15 +196,15 @@ def test_without_a_place_to_write_nothing_is_kept_and_nothing_said(tmp_path):
 
 
 def test_a_line_that_was_cut_by_a_full_disk_is_the_last(tmp_path, monkeypatch):
-    told = [answer(0, 0.0, 2.0), answer(1, 0.5, 3.0), answer(2, 0.6, 3.0)]
+    written = [answer(0, 0.0, 2.0), answer(1, 0.5, 3.0), answer(2, 0.6, 3.0)]
     with writing(tmp_path, begun()) as journal:
         journal.opened(OPENED_AT, OPENED_S)
-        journal.take(told[0])
+        journal.take(written[0])
         write = os.write
         monkeypatch.setattr(os, "write", lambda descriptor, line: write(descriptor, line[:20]))
-        journal.take(told[1])
+        journal.take(written[1])
         monkeypatch.undo()
-        journal.take(told[2])
+        journal.take(written[2])
     assert journal.path.read_bytes().count(b"\n") == 3
     assert len(read_journal(journal.path).raw.requests.e2e_ms) == 1
     assert journal.requests == 1
@@ -327,7 +278,7 @@ def test_a_living_process_is_no_leftover(tmp_path):
 
 
 def test_the_journal_of_a_killed_process_is_read_as_its_raw_result_and_stays(tmp_path):
-    path = journalled(tmp_path, answer(0, 0.0, 2.0), [joules(2.5)])
+    path = leave_journal(tmp_path, answer(0, 0.0, 2.0), [joules(2.5)])
     before, raw = path.read_bytes(), read_journal(path).raw
     for _ in range(2):
         (leftover,) = find_leftovers(tmp_path)
@@ -340,7 +291,7 @@ def test_the_journal_of_a_killed_process_is_read_as_its_raw_result_and_stays(tmp
 
 
 def test_what_a_process_has_left_itself_is_taken_and_not_its_journal(tmp_path):
-    path = journalled(tmp_path, answer(0, 0.0, 2.0))
+    path = leave_journal(tmp_path, answer(0, 0.0, 2.0))
     raw = read_journal(path).raw
     save_raw_result(raw.model_copy(update={"per_request_latencies_ms": [1.0, 2.0, 3.0]}), tmp_path)
     (leftover,) = find_leftovers(tmp_path)
@@ -348,14 +299,14 @@ def test_what_a_process_has_left_itself_is_taken_and_not_its_journal(tmp_path):
 
 
 def test_a_run_that_was_killed_once_its_result_was_saved_is_told_as_such(tmp_path):
-    journalled(tmp_path, answer(0, 0.0, 2.0))
+    leave_journal(tmp_path, answer(0, 0.0, 2.0))
     saved = save_result(make_result(experiment_id=RUN), tmp_path)
     (leftover,) = find_leftovers(tmp_path)
     assert leftover.what == f"1 finished requests of 1 process(es); its result is in {saved.parent}"
 
 
 def test_a_broken_journal_is_told_stays_and_hides_no_other(tmp_path):
-    path = journalled(tmp_path, answer(0, 0.0, 2.0))
+    path = leave_journal(tmp_path, answer(0, 0.0, 2.0))
     raw = read_journal(path).raw
     path.write_bytes(b"{]\n" + path.read_bytes())
     (leftover,) = find_leftovers(tmp_path)
@@ -367,7 +318,7 @@ def test_a_broken_journal_is_told_stays_and_hides_no_other(tmp_path):
 
 
 def test_a_journal_on_a_disk_that_cannot_be_written_is_read(tmp_path, monkeypatch):
-    journalled(tmp_path, answer(0, 0.0, 2.0))
+    leave_journal(tmp_path, answer(0, 0.0, 2.0))
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")
@@ -378,7 +329,7 @@ def test_a_journal_on_a_disk_that_cannot_be_written_is_read(tmp_path, monkeypatc
 
 
 def test_others_may_begin_a_run_while_a_journal_is_read(tmp_path, monkeypatch):
-    journalled(tmp_path, answer(0, 0.0, 2.0))
+    leave_journal(tmp_path, answer(0, 0.0, 2.0))
     began = []
 
     def reads(path):

@@ -1,15 +1,15 @@
-"""What a run leaves in `.state/` says its kind, and is recovered as well from before there were any."""
+"""Files of a run in `.state/` have a kind; those from before there were kinds are recovered too."""
 
 import json
 import re
 
 import pytest
-from shares import share
+from measurements import make_part
 
 from llenergymeasure.results import recovery
 from llenergymeasure.results.aggregation import expect_processes
 from llenergymeasure.results.journal import Begun, open_journal
-from llenergymeasure.results.merging import save_part
+from llenergymeasure.results.parts import save_part
 from llenergymeasure.results.persistence import load_result
 
 KINDS = {
@@ -25,7 +25,7 @@ KINDS = {
 def state(tmp_path):
     """The folder of a run of two processes that were killed as they had finished, and the journal of a third."""
     expect_processes("e1", 2, tmp_path)
-    parts = [share(index, late_s=0.1 * index) for index in range(2)]
+    parts = [make_part(index, late_s=0.1 * index) for index in range(2)]
     for part in parts:
         save_part(part, [], tmp_path)
     third = parts[0].process_results[0].model_copy(update={"process_index": 2, "requests": None})
@@ -55,7 +55,7 @@ def test_a_run_is_made_a_result_of(state, tmp_path, are_old):
     assert [raw.model_dump().get("kind") for raw in result.process_results] == [None, None]
 
 
-def test_a_file_of_another_kind_in_the_place_of_a_processs_is_told_as_broken(state, tmp_path):
+def test_a_file_of_another_kind_in_the_place_of_a_raw_result_is_named_as_broken(state, tmp_path):
     document = json.loads((state / "process_1.json").read_text())
     (state / "process_1.json").write_text(json.dumps(document | {"kind": "payments.experiment"}))
     (leftover,) = recovery.find_leftovers(tmp_path)

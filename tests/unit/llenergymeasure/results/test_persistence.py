@@ -15,38 +15,11 @@ import pytest
 from labledger.errors import UnreadableFileError
 from labledger.schema_versions import SchemaVersionWarning, parse_record
 from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
-from llenergymeasure.domain.figures import ComputeMetrics, EnergyMetrics, InferenceMetrics, Timestamps
 from llenergymeasure.domain.power import PowerSample
 from llenergymeasure.errors import ExperimentError
 from llenergymeasure.results.persistence import UnsavedResultError, save_or_keep, save_raw_result
 from llenergymeasure.results.timeseries import load_timeseries_parquet, write_timeseries_parquet
-from small_result import make_result
-
-
-def make_raw_result(experiment_id: str) -> RawProcessResult:
-    moment = datetime(2026, 2, 26, 14, 0)
-    return RawProcessResult(
-        experiment_id=experiment_id,
-        process_index=0,
-        gpu_id=None,
-        config_name=None,
-        model_name="gpt2",
-        timestamps=Timestamps.from_times(moment, moment),
-        inference_metrics=InferenceMetrics(
-            total_tokens=2,
-            input_tokens=1,
-            output_tokens=1,
-            inference_time_sec=1.0,
-            tokens_per_second=2.0,
-            latency_per_token_ms=None,
-        ),
-        energy_metrics=EnergyMetrics(total_energy_j=None, duration_sec=None),
-        compute_metrics=ComputeMetrics(flops_total=None),
-    )
-
-
-def make_samples(count: int = 300) -> list[PowerSample]:
-    return [PowerSample(n * 0.1, 100.0 + n * 1.37, 50.0 + n / 7, 0) for n in range(count)]
+from small_result import make_raw_result, make_result, make_samples
 
 
 @pytest.fixture
@@ -95,7 +68,7 @@ def warnings_of_loading(path: Path) -> list[warnings.WarningMessage]:
 
 
 def change_is_noticed(path: Path) -> bool:
-    """Whether loading warns that a digest differs, or refuses the file."""
+    """Return True if loading warns that a digest differs, or refuses the file."""
     try:
         return any("a digest differs" in str(each.message) for each in warnings_of_loading(path))
     except UnreadableFileError:

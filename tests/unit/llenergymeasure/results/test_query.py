@@ -3,13 +3,12 @@
 import warnings
 
 import pytest
-from test_persistence import make_samples
 
 from llenergymeasure.errors import ConfigError
 from llenergymeasure.results import timeseries
 from llenergymeasure.results.flat import flat_row
 from llenergymeasure.results.query import query_results
-from small_result import make_result
+from small_result import make_result, make_samples
 
 ASKING = [
     "FROM timeseries SELECT count(*)",
@@ -58,10 +57,10 @@ def test_a_query_that_does_not_ask_for_the_timeseries_reads_none(folders, query)
 def test_rows_of_timeseries_are_bounded_for_a_whole_folder_and_what_is_left_out_is_named(folders, monkeypatch):
     monkeypatch.setattr(timeseries, "MAX_ROWS", 7)
     query = "SELECT experiment_id, count(*) FROM timeseries GROUP BY ALL ORDER BY ALL"
-    with pytest.warns(UserWarning, match="3 rows, after 6 of other files, and at most 7 are read; left out") as told:
+    with pytest.warns(UserWarning, match="3 rows, after 6 of other files, and at most 7 are read; left out") as caught:
         _, found = query_results(query, *folders)
     assert found == [("a", 3), ("b", 3)]
-    assert [str(each.message).startswith(str(folders[0][2])) for each in told] == [True]
+    assert [str(each.message).startswith(str(folders[0][2])) for each in caught] == [True]
 
 
 def test_the_ids_beside_the_timeseries_are_text(folders):

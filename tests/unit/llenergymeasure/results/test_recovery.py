@@ -8,10 +8,9 @@ import pytest
 from hostile_folders import llem
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shares import share
-from test_journal import RUN, answer, joules, journalled
-from test_parts import left, rows, two_gpus
+from measurements import make_part, two_gpus
 from tiny import tiny_config
+from unfinished_runs import RUN, answer, joules, leave_journal, leave_parts, power_samples
 
 from hostile_places import KINDS, NO_FILES, Outside, names_below, place
 from labledger import files
@@ -19,10 +18,10 @@ from labledger.errors import LabledgerError
 from labledger.files import joined_directory, lock, opened_directory
 from llenergymeasure.backends.openai.server.launch import ServerLog
 from llenergymeasure.domain.experiment import RawProcessResult
-from llenergymeasure.energy.selection import find_sources
+from llenergymeasure.energy.sources import find_sources
 from llenergymeasure.errors import BackendError, ExperimentError, PreFlightError
 from llenergymeasure.results import complete_runs, recovery
-from llenergymeasure.results.merging import save_part
+from llenergymeasure.results.parts import save_part
 from llenergymeasure.results.persistence import server_log, state_folder
 from llenergymeasure.results.recovery import aggregate, find_leftovers, remove
 from llenergymeasure.results.state import discard_run
@@ -45,7 +44,7 @@ def results(tmp_path):
 
 
 def recover(results, *options):
-    """What the command prints; it ends well."""
+    """The output of the command, which must succeed."""
     code, shown = llem("results", "recover", results, *options)
     assert code == 0, shown
     return shown
@@ -55,9 +54,9 @@ def recover(results, *options):
 
 
 def test_all_that_killed_runs_have_left_is_removed(results):
-    left(results, two_gpus(), (rows(0, 1.0), rows(1, 1.0)))
+    leave_parts(results, two_gpus(), (power_samples(0, 1.0), power_samples(1, 1.0)))
     (state_folder(results, "e1") / ".completed_1").unlink()
-    journalled(results, answer(0, 0.0, 2.0), [joules(2.5)])
+    leave_journal(results, answer(0, 0.0, 2.0), [joules(2.5)])
     (results / HALF).mkdir()
     for folder in (results, results / ".state", state_folder(results, RUN), results / HALF):
         (folder / ".0123456789abcdef.tmp").write_bytes(b"half")
@@ -86,7 +85,7 @@ def test_a_folder_below_state_that_is_not_ours_stays_and_is_named(results):
 
 @pytest.mark.parametrize("name", ["notes.txt", "process_0.jsonl.bak", "process_x.json", "PROCESS_1.JSON", ".hidden"])
 def test_a_run_with_a_file_of_others_among_its_own_stays_whole_and_says_so(results, name):
-    run = journalled(results, answer(0, 0.0, 2.0)).parent
+    run = leave_journal(results, answer(0, 0.0, 2.0)).parent
     (run / name).write_text("mine")
     recover(results)
     before = names_below(results)
@@ -141,7 +140,7 @@ def test_what_cannot_be_removed_is_said_and_the_rest_goes_on(results, monkeypatc
 
 @pytest.mark.parametrize("place_of", [lambda results: results / ".state", lambda results: state_folder(results, RUN)])
 def test_a_run_that_is_replaced_by_a_link_after_it_was_listed_is_not_removed_behind_it(results, outside, place_of):
-    journalled(results, answer(0, 0.0, 2.0))
+    leave_journal(results, answer(0, 0.0, 2.0))
     (leftover,) = find_leftovers(results)
     folder = place_of(results)
     shutil.rmtree(folder)
@@ -154,7 +153,7 @@ def test_a_run_that_is_replaced_by_a_link_after_it_was_listed_is_not_removed_beh
 
 
 def test_a_run_that_has_come_to_life_is_left_alone(results):
-    run = journalled(results, answer(0, 0.0, 2.0)).parent
+    run = leave_journal(results, answer(0, 0.0, 2.0)).parent
     (leftover,) = find_leftovers(results)
     with joined_directory(run):
         assert remove(leftover) == "a process works on it"
@@ -162,7 +161,7 @@ def test_a_run_that_has_come_to_life_is_left_alone(results):
 
 
 def test_a_complete_run_with_a_file_of_others_is_saved_and_stays_and_says_so(results):
-    run = left(results, two_gpus())
+    run = leave_parts(results, two_gpus())
     (run / "notes.txt").write_text("mine")
     for _ in range(2):
         shown = recover(results)
@@ -173,7 +172,7 @@ def test_a_complete_run_with_a_file_of_others_is_saved_and_stays_and_says_so(res
 
 
 def test_the_end_of_a_run_takes_away_its_own_folder_only_where_all_in_it_is_its_own(results, outside):
-    run = left(results, two_gpus())
+    run = leave_parts(results, two_gpus())
     (run / "notes.txt").write_text("mine")
     before = names_below(results)
     assert discard_run(run) == ["notes.txt"]
@@ -224,7 +223,7 @@ def test_nothing_but_regular_files_of_our_names_alone_in_their_folders_is_ever_r
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_listing_writes_a_recovered_result_through_nothing(results, outside, kind):
-    run = journalled(results, answer(0, 0.0, 2.0)).parent
+    run = leave_journal(results, answer(0, 0.0, 2.0)).parent
     path = place(kind, run / "process_0.recovered.json", outside)
     assert "1 finished requests of 1 process(es)" in recover(results)
     assert outside.is_unharmed()
@@ -242,7 +241,7 @@ def test_a_run_is_refused_where_one_of_its_folders_is_something_else(results, ou
         preflight.check(tiny_config(), find_sources(), results)
     log = ServerLog(server_log(results, "e1"), [])
     with pytest.raises((OSError, BackendError), match=name):
-        save_part(share(0), [], results) if name == ".state" else log.open()
+        save_part(make_part(0), [], results) if name == ".state" else log.open()
     assert outside.is_unharmed()
 
 
@@ -261,16 +260,16 @@ def test_a_process_replaces_what_stands_in_the_place_of_its_files_or_says_why_no
         place(kind, state_folder(results, "e1") / name, outside)
     if kind == "folder":
         with pytest.raises(IsADirectoryError):
-            save_part(share(0), rows(0, 1.0), results)
+            save_part(make_part(0), power_samples(0, 1.0), results)
     else:
-        save_part(share(0), rows(0, 1.0), results)
+        save_part(make_part(0), power_samples(0, 1.0), results)
         assert all(path.is_file() and not path.is_symlink() for path in state_folder(results, "e1").iterdir())
     assert outside.is_unharmed()
 
 
 def test_a_results_folder_that_is_a_link_of_the_users_own_works_as_any(results, tmp_path):
     (tmp_path / "link").symlink_to(results)
-    left(tmp_path / "link", two_gpus())
+    leave_parts(tmp_path / "link", two_gpus())
     assert "complete; saved in " in recover(tmp_path / "link")
     assert [path.name for path in names_below(results) if path.is_file()] == ["result.json"]
 
@@ -278,17 +277,17 @@ def test_a_results_folder_that_is_a_link_of_the_users_own_works_as_any(results, 
 # What the files say.
 
 
-@pytest.mark.parametrize("said", ["9" * 5000, "10001", "99999999999999999999"])
-def test_a_run_that_says_it_has_more_processes_than_there_can_be_is_broken(results, said):
-    run = left(results, two_gpus())
-    (run / ".expected").write_text(said)
+@pytest.mark.parametrize("count", ["9" * 5000, "10001", "99999999999999999999"])
+def test_a_run_of_more_processes_than_there_can_be_is_broken(results, count):
+    run = leave_parts(results, two_gpus())
+    (run / ".expected").write_text(count)
     assert "broken: " in recover(results)
-    assert f".expected: says {said[:20]} processes; a run has 10000 at most" in recover(results)
+    assert f".expected: {count[:20]} processes; a run has 10000 at most" in recover(results)
 
 
 @pytest.mark.parametrize("changed", [{"start_s": [1e308]}, {"output_tokens": [10**400]}, {"e2e_ms": [1e300]}])
 def test_a_journal_of_impossible_numbers_is_broken(results, changed):
-    path = journalled(results, answer(0, 0.0, 2.0))
+    path = leave_journal(results, answer(0, 0.0, 2.0))
     text = path.read_text()
     for name, values in changed.items():
         before = text[text.index(f'"{name}":') :]
@@ -299,7 +298,7 @@ def test_a_journal_of_impossible_numbers_is_broken(results, changed):
 
 
 def test_files_that_do_not_fit_together_are_an_error_and_stay(results):
-    run = left(results, two_gpus())
+    run = leave_parts(results, two_gpus())
     path = run / "process_1.json"
     path.write_text(path.read_text().replace("Z", ""))  # times without a zone beside times with one
     (leftover,) = find_leftovers(results)
@@ -310,7 +309,7 @@ def test_files_that_do_not_fit_together_are_an_error_and_stay(results):
 
 
 def test_a_timeseries_of_other_columns_is_an_error_and_stays(results):
-    run = left(results, two_gpus(), (rows(0, 1.0), rows(1, 1.0)))
+    run = leave_parts(results, two_gpus(), (power_samples(0, 1.0), power_samples(1, 1.0)))
     make_result().to_parquet(run / "timeseries_1.parquet")
     (leftover,) = find_leftovers(results)
     with pytest.raises(LabledgerError, match=r"timeseries_1\.parquet: other columns than a timeseries"):
@@ -322,7 +321,7 @@ def test_a_timeseries_of_other_columns_is_an_error_and_stays(results):
 
 
 def test_a_complete_run_that_cannot_be_saved_stays_also_where_others_are_removed(results, monkeypatch):
-    run = left(results, two_gpus())
+    run = leave_parts(results, two_gpus())
     names = sorted(path.name for path in run.iterdir())
 
     def full_disk(*arguments):
@@ -338,7 +337,7 @@ def test_a_complete_run_that_cannot_be_saved_stays_also_where_others_are_removed
 
 
 def test_a_run_that_another_process_recovers_first_is_told_as_such(results):
-    left(results, two_gpus())
+    leave_parts(results, two_gpus())
     (first,), (second,) = find_leftovers(results), find_leftovers(results)
     assert aggregate(first, results) is not None
     assert aggregate(second, results) is None
@@ -346,7 +345,7 @@ def test_a_run_that_another_process_recovers_first_is_told_as_such(results):
 
 
 def test_where_a_stopped_process_begins_a_run_recover_ends_with_an_error_and_does_not_wait(results, monkeypatch):
-    left(results, two_gpus())
+    leave_parts(results, two_gpus())
     monkeypatch.setattr(files, "LOCK_TIMEOUT_S", 0.1)
     with opened_directory(results / ".state") as descriptor:
         assert lock(descriptor, exclusive=False)

@@ -2,16 +2,25 @@
 
 from dataclasses import replace
 
-import pytest
-from shares import ENVIRONMENT, OPENED_AT, batch, cpu_energy, gpu_energy, measurement, model_facts, share, together
+from measurements import (
+    ENVIRONMENT,
+    OPENED_AT,
+    batch,
+    cpu_energy,
+    gpu_energy,
+    make_part,
+    merged,
+    model_facts,
+    process_measurement,
+)
 
 from llenergymeasure.config.models import UserConfig
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.figures import DeviceEnergy, WarmupResult
 from llenergymeasure.domain.power import DeviceWatch, IdlePower, PowerSample
 from llenergymeasure.domain.requests import FailedRequest
+from llenergymeasure.metrics.steady_state import Window
 from llenergymeasure.metrics.summary import summarise
-from llenergymeasure.metrics.window import Window
 
 SAVED = "named when the result is saved with its sidecar"
 NOT_SET_BY_ONE_PROCESS = {"timeseries": SAVED}
@@ -19,7 +28,7 @@ NOT_SET_BY_TWO_PROCESSES = {
     "timeseries": SAVED,
     "client_lateness_ms": "only requests to a server are due at a time, and one process measures a server",
 }
-DIFFERENT_OF_ONE_THAT_IS_PUT_TOGETHER = {
+DIFFERENT_OF_ONE_THAT_IS_MERGED = {
     "aggregation": "it says how",
     "latency_stats": "a process's result keeps no gaps between tokens, so ITL is unknown",
     "client_lateness_ms": "nor how late each request was",
@@ -59,7 +68,7 @@ def with_everything(index, **changes):
         "environment": IN_A_CONTAINER,
         "notes": ["3 prompts were cut."],
     }
-    one = measurement(index, **(fields | changes))
+    one = process_measurement(index, **(fields | changes))
     reading = replace(one.energy, not_used={"rapl": "not asked for"})
     return summarise(replace(one, energy=reading))
 
@@ -67,11 +76,11 @@ def with_everything(index, **changes):
 def late():
     batches = [batch(100.0)]
     requests = tuple(replace(request, lateness_s=0.01) for request in batches[0].requests)
-    return share(0, batches=[replace(batches[0], requests=requests)])
+    return make_part(0, batches=[replace(batches[0], requests=requests)])
 
 
 def on_two_gpus():
-    one = measurement(0, gpu=0, devices=[gpu_energy(number, 60.0) for number in (0, 1)])
+    one = process_measurement(0, gpu=0, devices=[gpu_energy(number, 60.0) for number in (0, 1)])
     return summarise(replace(one, model=replace(model_facts(0), device_uuids=("GPU-0", "GPU-1"))))
 
 
@@ -82,7 +91,7 @@ def on_one_cpu():
         "watches": [DeviceWatch("package-0", ticks=99)],
         "samples": [PowerSample(at_s, cpu_power_w=20.0) for at_s in (0.5, 1.5, 2.5)],
     }
-    return [share(0, devices=[cpu_energy(90.0, edge_j=0.5)], energy=energy), share(1, metered_by=0)]
+    return [make_part(0, devices=[cpu_energy(90.0, edge_j=0.5)], energy=energy), make_part(1, metered_by=0)]
 
 
 def never_set(results):
@@ -99,27 +108,27 @@ def test_each_field_is_set_by_a_run_of_one_process_or_stands_here_with_the_reaso
 
 
 def test_each_field_is_set_by_a_run_of_two_processes_or_stands_here_with_the_reason():
-    results = [together(with_everything(0), with_everything(1)), together(*on_one_cpu())]
+    results = [merged(with_everything(0), with_everything(1)), merged(*on_one_cpu())]
     assert never_set(results) == set(NOT_SET_BY_TWO_PROCESSES)
 
 
-@pytest.mark.parametrize(
-    "part",
-    [with_everything(0), share(0), share(0, devices=[cpu_energy(90.0)]), late()],
-    ids=["all", "none", "cpu", "late"],
-)
-def test_one_process_that_is_put_together_alone_keeps_every_figure(part):
-    result = together(part)
-    differing = {name for name in ExperimentResult.model_fields if getattr(result, name) != getattr(part, name)}
-    assert differing <= set(DIFFERENT_OF_ONE_THAT_IS_PUT_TOGETHER)
+def test_one_process_that_is_merged_alone_keeps_every_figure_or_the_reason_stands_here():
+    parts = [with_everything(0), make_part(0), make_part(0, devices=[cpu_energy(90.0)]), late(), on_two_gpus()]
+    differing = {
+        name
+        for part in parts
+        for name in ExperimentResult.model_fields
+        if getattr(merged(part), name) != getattr(part, name)
+    }
+    assert differing == set(DIFFERENT_OF_ONE_THAT_IS_MERGED)
 
 
 def test_how_prefill_and_decode_were_told_apart_is_said_of_two_processes_too():
     first, second = with_everything(0), with_everything(1)
     assert first.phase_energy_method == "windows of the counter"
-    assert together(first, second).phase_energy_method == "windows of the counter"
+    assert merged(first, second).phase_energy_method == "windows of the counter"
     regression = second.model_copy(update={"phase_energy_method": "regression over 40 slices of time"})
-    told = "windows of the counter; regression over 40 slices of time"
-    assert together(first, regression).phase_energy_method == told
+    methods = "windows of the counter; regression over 40 slices of time"
+    assert merged(first, regression).phase_energy_method == methods
     unknown = dict.fromkeys(("energy_prefill_j", "energy_decode_j", "phase_energy_method"))
-    assert together(first, second.model_copy(update=unknown)).phase_energy_method is None
+    assert merged(first, second.model_copy(update=unknown)).phase_energy_method is None

@@ -48,7 +48,7 @@ def test_run_experiment_gives_a_result_and_writes_nothing(tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_run_experiment_saves_where_it_is_told(tmp_path):
+def test_run_experiment_saves_into_its_output_directory(tmp_path):
     result = run_experiment(tiny_config(), output_dir=tmp_path / "out")
     (path,) = (tmp_path / "out").glob("*/result.json")
     assert ExperimentResult.from_json(path) == result
@@ -143,7 +143,7 @@ def test_a_failure_before_anything_was_measured_leaves_nothing(tmp_path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_reason_that_a_run_cannot_start_is_told_at_once(tmp_path):
+def test_every_reason_that_a_run_cannot_start_is_reported_at_once(tmp_path):
     file = tmp_path / "a file"
     file.write_text("")
     config = tiny_config(

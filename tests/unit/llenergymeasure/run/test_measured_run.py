@@ -11,7 +11,7 @@ from llenergymeasure import ExperimentResult, api
 from llenergymeasure.config.models import UserConfig
 from llenergymeasure.energy.meters.replay import Replay
 from llenergymeasure.energy.samples import SensorSample
-from llenergymeasure.energy.selection import find_sources
+from llenergymeasure.energy.sources import find_sources
 from llenergymeasure.run import harness
 
 pytestmark = pytest.mark.usefixtures("small_heap")

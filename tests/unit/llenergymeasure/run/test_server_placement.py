@@ -1,4 +1,4 @@
-"""Where a server is, what meters it, and on which devices it is found."""
+"""The place of a server, its meter, and the devices that it is found on."""
 
 import inspect
 import os
@@ -16,8 +16,8 @@ from llenergymeasure.api import run_experiment
 from llenergymeasure.backends.openai.server.server import Server, is_here, listeners
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.domain.model import ModelFacts
-from llenergymeasure.energy.selection import ORDER, find_sources
-from llenergymeasure.run.server_placement import ServerSite
+from llenergymeasure.energy.sources import SOURCES, find_sources
+from llenergymeasure.run.server_placement import ServerPlacement
 from standins import streaming_server
 from standins.streaming_server import StreamingServer
 
@@ -80,7 +80,9 @@ def site(tmp_path):
         config = {"model": "m", "backend": "openai", "openai": {"base_url": f"http://{host}:8000/v1"}, **fields}
         if server.is_launched:
             config["launch"] = ["serve"]
-        return ServerSite(ExperimentConfig.model_validate(config), server, find_sources(powercap=tmp_path / "none"))
+        return ServerPlacement(
+            ExperimentConfig.model_validate(config), server, find_sources(powercap=tmp_path / "none")
+        )
 
     return site
 
@@ -111,13 +113,13 @@ def stranger():
 # What meters it
 
 
-def test_nothing_here_meters_a_server_on_another_machine_and_every_source_says_so(site, gpus):
+def test_no_source_meters_a_server_on_another_machine_and_each_has_the_reason(site, gpus):
     boards(gpus, [ELSEWHERE])
     there = site(SomeServer(), "192.0.2.7")
     choice, facts = there.choose_meter(UserConfig()), there.placed(FACTS)
     assert choice.meter.source == "none"
     reason = "the server is on another machine (192.0.2.7): nothing here can meter it"
-    assert choice.not_used == dict.fromkeys(ORDER, reason)
+    assert choice.not_used == {name: reason for name in SOURCES if name != "none"}
     assert (facts.device, facts.device_uuids, facts.unmetered) == ("remote", (), reason)
     assert facts.effective == {"device": "remote"}
     assert there.why_not_bare() is not None
@@ -237,7 +239,7 @@ def test_a_server_that_ran_before_with_other_numbers_is_on_the_boards_of_process
     assert "several GPUs have some" in site(SomeServer({os.getpid()})).placed(FACTS).unmetered
 
 
-def test_a_server_whose_processes_cannot_be_told_is_on_the_boards_that_have_any(site, gpus, monkeypatch):
+def test_a_server_whose_processes_are_unknown_is_on_the_boards_that_have_any(site, gpus, monkeypatch):
     boards(gpus, [], [os.getppid()], [ELSEWHERE])
     facts = site(SomeServer(None)).placed(FACTS)
     assert facts.device_uuids == ("GPU-2", "GPU-3")
@@ -266,7 +268,7 @@ def test_a_device_that_is_named_is_believed(site, gpus):
 
 
 def foreign(site):
-    """What a meter tells of others on each board after a while."""
+    """Return the foreign processes that a meter finds on each board after a while."""
     meter = site.choose_meter(UserConfig()).meter
     with meter:
         start_s = time.monotonic()
@@ -284,7 +286,7 @@ def test_processes_of_a_server_that_ran_before_are_not_foreign_and_others_are(si
     assert f"(process {os.getppid()})" in other
 
 
-def test_what_is_there_first_is_taken_for_a_server_that_cannot_be_told(site, gpus, stranger):
+def test_the_first_processes_seen_are_taken_for_a_server_whose_processes_are_unknown(site, gpus, stranger):
     gpus(gpus.board(processes=[[*ALWAYS, stranger[0]], [*ALWAYS, ELSEWHERE], [0.9, 1e9, os.getppid()]]))
     meter = site(SomeServer(None)).choose_meter(UserConfig()).meter
     with meter:
@@ -345,7 +347,7 @@ def test_a_process_that_a_listening_one_has_started_is_one_of_the_servers(tmp_pa
     assert found == {process.pid, children[0].pid}
 
 
-def test_processes_behind_a_containers_port_cannot_be_told(tmp_path):
+def test_processes_behind_a_containers_port_are_unknown(tmp_path):
     forwards = tmp_path / "docker-proxy"
     forwards.symlink_to(os.path.realpath(sys.executable))
     code = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); input()"

@@ -12,12 +12,12 @@ def warm(latencies_s, *, thermal_wait=True, **warmup):
     return run_warmup(RecordedWarmup(latencies_s), config, Silent(), thermal_wait=thermal_wait, sleep=lambda s: None)
 
 
-def test_a_warmup_in_which_every_call_failed_is_a_failure_that_says_why():
+def test_a_warmup_in_which_every_call_failed_is_an_error_with_the_last_reason():
     with pytest.raises(ExperimentError, match=r"every warm-up call failed \(3\).*generation failed"):
         warm([None], iterations=3)
 
 
-def test_calls_that_failed_beside_some_that_did_not_are_told():
+def test_failed_calls_beside_successful_ones_are_noted():
     found = warm([None, 1.0], iterations=3)
     assert found.result.iterations_completed == 2
     assert found.notes == ("1 of 3 warm-up calls failed; the last: generation failed in batch 1",)

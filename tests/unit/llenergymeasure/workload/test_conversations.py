@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 from llenergymeasure.api import run_experiment
 from llenergymeasure.backends.pytorch.backend import PytorchBackend
 from llenergymeasure.domain.requests import Message
-from llenergymeasure.energy.selection import find_sources
+from llenergymeasure.energy.sources import find_sources
 from llenergymeasure.errors import ConfigError, PreFlightError
 from llenergymeasure.run import preflight
 from llenergymeasure.workload.conversations import parse_prompt

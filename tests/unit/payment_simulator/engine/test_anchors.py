@@ -26,7 +26,7 @@ THREE_TICKS = [
 
 
 def game_of(ticks, *, deferred=True, borrowing_bps=None):
-    """Castro et al. (2025): two ticks at r_c = 0.1 a day, or three at 333 bps a tick; r_d = 0.2."""
+    """Castro et al. (2025): two ticks at r_c = 0.1 a day, or three at 333 bps per tick; r_d = 0.2."""
     bps = {2: 500, 3: 333}[ticks]
     borrowing = {2: 2000, 3: 0}[ticks] if borrowing_bps is None else borrowing_bps
     costs = {
@@ -40,7 +40,7 @@ def game_of(ticks, *, deferred=True, borrowing_bps=None):
 
 
 def costs_at(scenario, fractions, engine):
-    """What both banks pay when they borrow these shares of their pools."""
+    """Return the costs of both banks when they borrow these shares of their pools."""
     policies = [Fifo(exact(share)) for share in fractions]
     return tuple(simulate(scenario, draw_arrivals(scenario), policies, engine=engine).total_cost.tolist())
 

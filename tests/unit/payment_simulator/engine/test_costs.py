@@ -1,4 +1,4 @@
-"""What each thing costs, worked by hand: to the cent, half a cent up, per bank, kind and tick."""
+"""Each kind of cost, worked by hand: to the cent, half a cent up, per bank, kind and tick."""
 
 import pytest
 from scenarios import act, ask, charged, costs_of, happened, make_scenario, once, pay, play

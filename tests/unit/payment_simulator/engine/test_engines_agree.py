@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scenarios import SAMPLES, act, ask, make_scenario, on_any_game, pay, play
+from scenarios import SAMPLES, act, ask, make_scenario, on_any_scenario, pay, play
 
 from payment_simulator import Scenario, draw_arrivals, simulate, simulate_batch
 from payment_simulator.engine.outcome import Ints, Outcome
@@ -23,26 +23,26 @@ def differences(one, other, sample=...):
 
 @TIMES
 def test_the_kernel_equals_the_reference_in_every_figure_and_every_event(times):
-    @on_any_game(150 * times)
-    def holds(game):
-        found = game.play("kernel")
+    @on_any_scenario(150 * times)
+    def holds(drawn):
+        found = drawn.play("kernel")
         assert found.engine == "kernel"
-        assert differences(game.play("reference"), found) == []
+        assert differences(drawn.play("reference"), found) == []
 
     holds()
 
 
 @TIMES
 def test_a_batch_equals_its_samples_one_by_one_on_any_number_of_threads(times):
-    @on_any_game(40 * times)
-    def holds(game):
+    @on_any_scenario(40 * times)
+    def holds(drawn):
         batches = {
-            threads: simulate_batch(game.scenario, game.arrivals, engine="kernel", threads=threads)
+            threads: simulate_batch(drawn.scenario, drawn.arrivals, engine="kernel", threads=threads)
             for threads in (1, 2, 7)
         }
-        batches["reference"] = simulate_batch(game.scenario, game.arrivals, engine="reference")
+        batches["reference"] = simulate_batch(drawn.scenario, drawn.arrivals, engine="reference")
         for sample in range(SAMPLES):
-            alone = simulate(game.scenario, game.arrivals.sample(sample), engine="kernel")
+            alone = simulate(drawn.scenario, drawn.arrivals.sample(sample), engine="kernel")
             assert {name: differences(alone, batch, sample) for name, batch in batches.items()} == {
                 1: [],
                 2: [],
@@ -55,24 +55,24 @@ def test_a_batch_equals_its_samples_one_by_one_on_any_number_of_threads(times):
 
 @TIMES
 def test_the_place_of_a_bank_in_the_file_changes_nothing(times):
-    @on_any_game(40 * times)
-    def holds(game):
-        agents = game.document["agents"]
-        moved = len(game.arrivals) % len(agents)
-        other = Scenario.model_validate({**game.document, "agents": agents[moved::-1] + agents[:moved:-1]})
+    @on_any_scenario(40 * times)
+    def holds(drawn):
+        agents = drawn.document["agents"]
+        moved = len(drawn.arrivals) % len(agents)
+        other = Scenario.model_validate({**drawn.document, "agents": agents[moved::-1] + agents[:moved:-1]})
         for engine in ("reference", "kernel"):
             shuffled = simulate(other, draw_arrivals(other), record_events=True, engine=engine)
-            assert differences(game.play(engine), shuffled) == []
+            assert differences(drawn.play(engine), shuffled) == []
 
     holds()
 
 
 def test_a_run_with_events_costs_what_a_run_without_costs(engine):
-    @on_any_game(20)
-    def holds(game):
-        silent = simulate(game.scenario, game.arrivals.sample(0), engine=engine)
+    @on_any_scenario(20)
+    def holds(drawn):
+        silent = simulate(drawn.scenario, drawn.arrivals.sample(0), engine=engine)
         assert silent.rows is None
-        assert differences(silent, game.play(engine)) == []
+        assert differences(silent, drawn.play(engine)) == []
 
     holds()
 

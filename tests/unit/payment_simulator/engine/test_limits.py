@@ -1,4 +1,4 @@
-"""What could pass an int64 is refused when it is loaded, or on the drawn payments, never computed wrongly."""
+"""A sum that could pass an int64 is refused when it is loaded, or on the drawn payments, never computed wrongly."""
 
 import pytest
 from hypothesis import given
@@ -176,7 +176,7 @@ RATES = [
 
 
 def refusal_if_any(scenario):
-    """What is said of a scenario that is refused; nothing of one that is run."""
+    """Return the message of a scenario that is refused; an empty one if it runs."""
     try:
         simulate(scenario, draw_arrivals(scenario))
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""What a proposer is told, for tests."""
+"""The context of a proposer, for tests."""
 
 from scenarios import make_scenario, pay
 
@@ -25,7 +25,7 @@ def make_context(bank="A", scenario=None, constraints=None, **further):
     told = {
         "policies": {agent.id: fifo for agent in scenario.agents},
         "costs": {agent.id: {"liquidity": 4_500, "delay": 321} for agent in scenario.agents},
-        "price": lambda policies: [0.0 for _ in policies],
+        "evaluate": lambda policies: [0.0 for _ in policies],
         **further,
     }
     return DecisionContext(

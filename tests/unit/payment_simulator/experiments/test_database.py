@@ -23,7 +23,7 @@ from payment_simulator.experiments.persistence import (
     UnusableDatabaseError,
     schema,
 )
-from payment_simulator.experiments.persistence.file_lock import Turns
+from payment_simulator.experiments.persistence.file_lock import FileLock
 from small_experiment import event, experiment, iteration
 
 HOLD = """
@@ -298,7 +298,7 @@ def test_a_duckdb_shell_that_keeps_the_file_is_named_and_waited_for(path):
     repository.save_experiment(experiment())
 
 
-def test_all_who_wait_for_the_same_shell_are_told_since_when_it_has_the_file(path):
+def test_every_wait_for_a_shell_reports_since_when_the_shell_has_the_file(path):
     repositories, told = [ExperimentRepository(path, patience_s=0.3) for _ in range(3)], []
 
     def save(repository):
@@ -317,24 +317,26 @@ def test_all_who_wait_for_the_same_shell_are_told_since_when_it_has_the_file(pat
 
 
 def test_patience_lasts_for_as_long_as_the_file_changes_hands(path):
-    turns, served = Turns(path, patience_s=0.1), iter([False] * 40 + [True])
-    with turns.turn(turns.wait()) as turn:
+    file_lock, served = FileLock(path, patience_s=0.1), iter([False] * 40 + [True])
+    with file_lock.acquired(file_lock.wait()) as held_lock:
 
         def attempt():
-            turn.tell()  # as the next one that has it does
+            held_lock.publish()  # as the next one that has it does
             return next(served)
 
-        turns.wait().until(attempt, every_s=0.005)
+        file_lock.wait().until(attempt, every_s=0.005)
+    assert list(served) == []
 
 
 def test_a_waiter_that_was_stopped_has_not_spent_its_patience(path):
-    turns, served = Turns(path, patience_s=0.1), iter([False] * 4 + [True])
+    file_lock, served = FileLock(path, patience_s=0.1), iter([False] * 4 + [True])
 
     def attempt():
         time.sleep(0.11)  # the machine does something else
         return next(served)
 
-    turns.wait().until(attempt, every_s=0)
+    file_lock.wait().until(attempt, every_s=0)
+    assert list(served) == []
 
 
 def test_who_waits_for_a_shell_gets_in_when_it_ends(path):

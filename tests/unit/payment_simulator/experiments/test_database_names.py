@@ -1,4 +1,4 @@
-"""What somebody else has placed beside a database, or under its name, is neither written nor led to."""
+"""A file that somebody else has placed beside a database, or under its name, is neither written nor followed."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from payment_simulator.experiments.persistence import (
     ExperimentRepository,
     UnusableDatabaseError,
 )
-from payment_simulator.experiments.persistence.file_lock import Turns
+from payment_simulator.experiments.persistence.file_lock import FileLock
 from small_experiment import experiment, iteration
 
 LOCKS = [".exp1.db.lock", ".exp1.db.next"]
@@ -63,12 +63,13 @@ def kept(home):
 
 @pytest.mark.parametrize("name", LOCKS)
 @pytest.mark.parametrize("kind", [*KINDS, "a file with something in it"])
-def test_a_foreign_lock_file_is_not_written_when_the_database_is_read_and_refused_to_a_writer(path, kind, name):
+def test_a_foreign_lock_file_is_never_written_and_a_writer_refuses_it(path, kind, name):
     home = path.parents[1] / "home"
     place(kind, path.with_name(name), home)
     repository = ExperimentRepository(path, must_exist=True)
     assert [each.experiment_id for each in repository.list_experiments()] == ["run-1"]
-    with pytest.raises(DatabaseError, match=rf"{re.escape(name)}: is .*; move it away; whoever writes needs this file"):
+    advice = "move it away; a process that writes needs this file"
+    with pytest.raises(DatabaseError, match=rf"{re.escape(name)}: is .*; {advice}"):
         repository.save_iteration(iteration())
     assert kept(home)
     assert (path.parent / name).is_symlink() == ("link" in kind and "hard" not in kind)
@@ -103,6 +104,7 @@ def test_a_lock_file_of_a_process_that_is_gone_keeps_nobody_out(path, left):
         path.with_name(name).write_bytes(left)
     with ExperimentRepository(path) as repository:
         repository.save_iteration(iteration())
+        assert [each.iteration_number for each in repository.get_iterations("run-1")] == [1]
 
 
 @pytest.mark.parametrize("kind", ["a symbolic link", "a named pipe"])
@@ -152,7 +154,7 @@ def test_a_database_with_two_names_is_read_and_not_written(path):
         repository.save_iteration(iteration())
 
 
-def test_a_link_of_ones_own_to_a_database_takes_turns_beside_the_database_itself(path):
+def test_a_link_to_a_database_is_locked_beside_the_database_itself(path):
     link = path.parents[1] / "home" / "mine.db"
     link.symlink_to(path)
     with ExperimentRepository(link) as repository:
@@ -174,7 +176,7 @@ def test_the_only_database_in_a_folder_is_none_that_a_link_leads_to(path, monkey
 
 def test_what_an_error_repeats_of_a_lock_file_is_printable(path):
     path.with_name(".exp1.db.lock").write_text(f"\x1b[2J\x07 {WROTE}".ljust(512))
-    told = str(Turns(path, patience_s=1).busy())
+    told = str(FileLock(path, patience_s=1).busy())
     assert f"now by �[2J� {WROTE.strip()}; try again" in told
-    assert isinstance(Turns(path, patience_s=1).busy(), DatabaseBusyError)
+    assert isinstance(FileLock(path, patience_s=1).busy(), DatabaseBusyError)
     assert told.isprintable()

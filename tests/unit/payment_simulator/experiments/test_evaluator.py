@@ -1,4 +1,4 @@
-"""What profiles cost: which draws a question is asked on, and how they are added up."""
+"""The costs of profiles: the draws of each purpose, and their sums."""
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,7 +11,7 @@ from labledger.errors import ConfigError
 from payment_simulator import draw_arrivals
 from payment_simulator.engine.events import read_arrivals, write_events
 from payment_simulator.experiments.config import Evaluation, ExperimentConfig
-from payment_simulator.experiments.evaluator import Pricing, Purpose, mean_cents
+from payment_simulator.experiments.evaluator import Evaluator, Purpose, mean_cents
 from payment_simulator.experiments.setup import first_ticks
 from payment_simulator.scenario.arrivals import COLUMNS, resample_arrivals
 from properties import examples
@@ -39,34 +39,34 @@ def scenario():
     return make_scenario(banks, pay("A", "B", 50, tick=3), ticks=8, costs={"delay_cost_per_tick_per_cent": 0.01})
 
 
-def costs(pricing, purpose, iteration=0):
-    return pricing.costs(PROFILE, purpose, iteration).tolist()
+def costs(evaluator, purpose, iteration=0):
+    return evaluator.costs(PROFILE, purpose, iteration).tolist()
 
 
-def test_a_deterministic_price_is_that_of_the_run_with_the_same_seed(scenario):
-    pricing = Pricing(scenario, Evaluation(), 11)
+def test_a_deterministic_cost_is_that_of_the_run_with_the_same_seed(scenario):
+    evaluator = Evaluator(scenario, Evaluation(), 11)
     of_the_run = play(
         scenario.model_copy(update={"simulation": scenario.simulation.model_copy(update={"rng_seed": 11})})
     )
-    assert pricing.costs(PROFILE, Purpose.EVALUATION).tolist() == [of_the_run.costs.tolist()]
-    alike = [costs(pricing, purpose, iteration) for purpose in Purpose for iteration in (0, 1, 9)]
+    assert evaluator.costs(PROFILE, Purpose.EVALUATION).tolist() == [of_the_run.costs.tolist()]
+    alike = [costs(evaluator, purpose, iteration) for purpose in Purpose for iteration in (0, 1, 9)]
     assert all(each == alike[0] for each in alike)
 
 
 @pytest.mark.parametrize("mode", ["monte_carlo", "bootstrap"])
 def test_each_purpose_has_draws_of_its_own_and_only_two_have_new_ones_in_each_iteration(scenario, mode):
-    pricing = Pricing(scenario, Evaluation(mode=mode, num_samples=6), 11)
-    first = {purpose: costs(pricing, purpose, 1) for purpose in Purpose}
+    evaluator = Evaluator(scenario, Evaluation(mode=mode, num_samples=6), 11)
+    first = {purpose: costs(evaluator, purpose, 1) for purpose in Purpose}
     assert len({str(each) for each in first.values()}) == len(Purpose)
-    renewed = {purpose for purpose in Purpose if costs(pricing, purpose, 2) != first[purpose]}
+    renewed = {purpose for purpose in Purpose if costs(evaluator, purpose, 2) != first[purpose]}
     assert renewed == {Purpose.PROPOSER, Purpose.ACCEPTANCE}
-    again = Pricing(scenario, Evaluation(mode=mode, num_samples=6), 11)
+    again = Evaluator(scenario, Evaluation(mode=mode, num_samples=6), 11)
     assert {purpose: costs(again, purpose, 1) for purpose in Purpose} == first
 
 
 def test_policies_are_compared_on_the_same_draws(scenario):
-    pricing = Pricing(scenario, Evaluation.model_validate(SAMPLED), 11)
-    one, other = pricing.own_costs(PROFILE, "A", [FIFO, dict(FIFO)], Purpose.ACCEPTANCE, 3)
+    evaluator = Evaluator(scenario, Evaluation.model_validate(SAMPLED), 11)
+    one, other = evaluator.own_costs(PROFILE, "A", [FIFO, dict(FIFO)], Purpose.ACCEPTANCE, 3)
     assert one.tolist() == other.tolist()
     assert len(set(one.tolist())) > 1
 
@@ -80,11 +80,11 @@ def test_a_mean_is_rounded_half_up_and_exact_however_large(values):
 
 
 def test_means_by_kind_and_totals_are_of_all_draws(scenario):
-    pricing = Pricing(scenario, Evaluation.model_validate(SAMPLED), 11)
-    found = pricing.costs(PROFILE, Purpose.EVALUATION)
+    evaluator = Evaluator(scenario, Evaluation.model_validate(SAMPLED), 11)
+    found = evaluator.costs(PROFILE, Purpose.EVALUATION)
     assert found.shape == (6, 2, 8)
-    assert pricing.totals(found) == {name: mean_cents(found[:, bank].sum(axis=1)) for bank, name in enumerate("AB")}
-    assert pricing.means(found)["B"]["delay"] == mean_cents(found[:, 1, 3])
+    assert evaluator.totals(found) == {name: mean_cents(found[:, bank].sum(axis=1)) for bank, name in enumerate("AB")}
+    assert evaluator.means(found)["B"]["delay"] == mean_cents(found[:, 1, 3])
 
 
 def payments(arrivals, sample=0):
@@ -122,15 +122,15 @@ def test_an_observed_day_is_read_from_the_events_of_a_run(scenario, tmp_path):
 def test_a_file_that_is_no_observed_day_is_refused(scenario, tmp_path):
     path = tmp_path / "day.parquet"
     path.write_text("no parquet")
-    with pytest.raises(ConfigError, match=r"day\.parquet: no event table"):
+    with pytest.raises(ConfigError, match=r"day\.parquet: not an event table"):
         read_arrivals(path, scenario)
-    with pytest.raises(ConfigError, match="no event table"):
+    with pytest.raises(ConfigError, match="not an event table"):
         read_arrivals(tmp_path / "nosuch.parquet", scenario)
     write_events(play(scenario).events(), scenario, path)
-    with pytest.raises(ConfigError, match="'B' is no bank of the scenario"):
+    with pytest.raises(ConfigError, match="unknown bank 'B'"):
         read_arrivals(path, make_scenario({"A": {}, "C": {}}, ticks=8))
     pq.write_table(pq.read_table(path).drop(["deadline"]), path)
-    with pytest.raises(ConfigError, match="no event table"):
+    with pytest.raises(ConfigError, match="not an event table"):
         read_arrivals(path, scenario)
 
 
@@ -146,7 +146,7 @@ def test_the_first_days_are_those_of_the_whole_without_what_comes_after():
     assert [event.amount for event in shortened(scenario, 4).scenario_events] == [10]
     assert shortened(scenario, 12) == scenario
     assert len(shortened(scenario, 8).scenario_events) == 2
-    for ticks, words in ((6, "no whole number of days, which have 4 ticks"), (16, "more than the 12 of the scenario")):
+    for ticks, words in ((6, "not a multiple of 4, the ticks per day"), (16, "more than the 12 of the scenario")):
         with pytest.raises(ConfigError, match=f"evaluation.ticks: {ticks} is {words}"):
             shortened(scenario, ticks)
 

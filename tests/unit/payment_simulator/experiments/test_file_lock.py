@@ -1,4 +1,4 @@
-"""Turns with a file: one after the other, though one who waits is stopped, killed, or has given up."""
+"""The lock of a database file: one holder after the other, though one that waits is stopped, killed, or gives up."""
 
 import contextlib
 import os
@@ -12,15 +12,15 @@ import time
 import pytest
 
 from payment_simulator.experiments.persistence import DatabaseBusyError
-from payment_simulator.experiments.persistence.file_lock import Turns
+from payment_simulator.experiments.persistence.file_lock import FileLock
 
 WAIT = """
 import sys
 from pathlib import Path
-from payment_simulator.experiments.persistence.file_lock import Turns
-turns = Turns(Path(sys.argv[1]), patience_s=60)
-with turns.turn(turns.wait()) as turn:
-    turn.call_next()
+from payment_simulator.experiments.persistence.file_lock import FileLock
+file_lock = FileLock(Path(sys.argv[1]), patience_s=60)
+with file_lock.acquired(file_lock.wait()) as held_lock:
+    held_lock.call_next()
     print("has it", flush=True)
     sys.stdin.read()
 """
@@ -35,11 +35,11 @@ def path(tmp_path):
 @pytest.fixture
 def stopped(path):
     """A process that is next, and was stopped when another had the file; the file is left to it."""
-    with taken(Turns(path, PATIENCE_S)) as turn:
+    with taken(FileLock(path, PATIENCE_S)) as held_lock:
         command, pipe = [sys.executable, "-c", WAIT, path], subprocess.PIPE
         process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
-        turn.call_next()
-        wait_until(Turns(path, PATIENCE_S).is_awaited)
+        held_lock.call_next()
+        wait_until(FileLock(path, PATIENCE_S).is_awaited)
         process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED)
     with process:
@@ -48,9 +48,9 @@ def stopped(path):
 
 
 @contextlib.contextmanager
-def taken(turns):
-    with turns.turn(turns.wait()) as turn:
-        yield turn
+def taken(file_lock):
+    with file_lock.acquired(file_lock.wait()) as held_lock:
+        yield held_lock
 
 
 def wait_until(condition):
@@ -60,46 +60,46 @@ def wait_until(condition):
         time.sleep(0.005)
 
 
-def test_who_is_next_and_stopped_keeps_nobody_out_and_has_its_turn_when_it_goes_on(path, stopped):
-    others = Turns(path, patience_s=0.5)
+def test_a_stopped_process_that_is_next_keeps_nobody_out_and_gets_the_lock_when_it_goes_on(path, stopped):
+    others = FileLock(path, patience_s=0.5)
     for _ in range(3):
-        with taken(others) as turn:
-            turn.call_next()
+        with taken(others) as held_lock:
+            held_lock.call_next()
     assert others.is_awaited()
     stopped.send_signal(signal.SIGCONT)
     assert stopped.stdout.readline() == "has it\n"
     wait_until(lambda: not others.is_awaited())
 
 
-def test_who_waits_behind_a_stopped_one_is_told_who_has_the_file_now(path, stopped):
-    impatient = Turns(path, patience_s=0.1)
-    with taken(Turns(path, PATIENCE_S)) as turn:
-        turn.tell_of("another (PID 5)")
+def test_a_wait_behind_a_stopped_process_names_the_holder_of_the_file(path, stopped):
+    impatient = FileLock(path, patience_s=0.1)
+    with taken(FileLock(path, PATIENCE_S)) as held_lock:
+        held_lock.publish_other("another (PID 5)")
         with pytest.raises(DatabaseBusyError, match=r"now by another \(PID 5\)"), taken(impatient):
             pass
-        turn.tell()
+        held_lock.publish()
         with pytest.raises(DatabaseBusyError, match=f"now by process {os.getpid()} on"), taken(impatient):
             pass
     with taken(impatient):
         pass
 
 
-def test_an_ended_turn_is_told_of_as_nobodys(path):
-    turns = Turns(path, patience_s=0.1)
-    with taken(turns):
-        assert turns.holder().startswith(f"process {os.getpid()} on ")
-    assert re.fullmatch(r"nobody since 20\d\d-\S+", turns.holder())
-    assert "now by someone unknown; try" in str(turns.busy())
+def test_a_released_lock_is_published_as_nobodys(path):
+    file_lock = FileLock(path, patience_s=0.1)
+    with taken(file_lock):
+        assert file_lock.holder().startswith(f"process {os.getpid()} on ")
+    assert re.fullmatch(r"nobody since 20\d\d-\S+", file_lock.holder())
+    assert "now by someone unknown; try" in str(file_lock.busy())
 
 
 def test_many_who_pass_over_a_stopped_one_have_the_file_one_at_a_time(path, stopped):
     has, most, served = [], [], []
 
     def take(number):
-        turns = Turns(path, patience_s=5)
+        file_lock = FileLock(path, patience_s=5)
         for _ in range(3):
-            with taken(turns) as turn:
-                turn.call_next()
+            with taken(file_lock) as held_lock:
+                held_lock.call_next()
                 has.append(number)
                 time.sleep(0.001)
                 most.append(len(has))
@@ -119,37 +119,37 @@ def test_many_who_pass_over_a_stopped_one_have_the_file_one_at_a_time(path, stop
 
 
 def test_to_wait_behind_a_stopped_one_often_costs_one_thread_and_no_files(path, stopped):
-    turns, counted = Turns(path, patience_s=0.2), set()
+    file_lock, counted = FileLock(path, patience_s=0.2), set()
     for _ in range(4):
-        with taken(turns) as turn:
-            turn.call_next()
+        with taken(file_lock) as held_lock:
+            held_lock.call_next()
         counted.add((threading.active_count(), len(os.listdir("/dev/fd"))))
     assert len(counted) == 1
 
 
 def test_to_give_up_often_costs_one_thread_and_no_files(path):
-    turns, counted = Turns(path, patience_s=0.05), set()
-    with taken(Turns(path, PATIENCE_S)) as turn:
-        turn.call_next()
+    file_lock, counted = FileLock(path, patience_s=0.05), set()
+    with taken(FileLock(path, PATIENCE_S)) as held_lock:
+        held_lock.call_next()
         for _ in range(4):
-            with pytest.raises(DatabaseBusyError), taken(turns):
+            with pytest.raises(DatabaseBusyError), taken(file_lock):
                 pass
             counted.add((threading.active_count(), len(os.listdir("/dev/fd"))))
     assert len(counted) == 1
-    with taken(turns):
+    with taken(file_lock):
         pass
 
 
 def test_a_child_that_was_forked_while_one_waited_keeps_no_place_in_the_line(path, stopped):
-    turns = Turns(path, patience_s=0.5)
-    with taken(turns):
+    file_lock = FileLock(path, patience_s=0.5)
+    with taken(file_lock):
         pass
     go_on, say_so = os.pipe()
     if (child := os.fork()) == 0:
         code = 1
         with contextlib.suppress(BaseException):
             stopped.stdin.close()
-            with taken(turns):  # with a place of its own
+            with taken(file_lock):  # with a place of its own
                 pass
             os.close(say_so)
             os.read(go_on, 1)
@@ -158,7 +158,7 @@ def test_a_child_that_was_forked_while_one_waited_keeps_no_place_in_the_line(pat
     stopped.send_signal(signal.SIGCONT)
     assert stopped.stdout.readline() == "has it\n"
     stopped.stdin.close()
-    wait_until(lambda: not turns.is_awaited())  # though the child lives
+    wait_until(lambda: not file_lock.is_awaited())  # though the child lives
     os.close(say_so)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     os.close(go_on)

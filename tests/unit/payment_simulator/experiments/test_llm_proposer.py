@@ -98,7 +98,7 @@ def test_what_a_model_says_around_its_answer_does_not_matter(around):
         ('{"reasoning": "none"}', "policy: required, and missing"),
         ('{"policy": "Fifo", "reasoning": "r"}', "policy: should be"),
         ('{"policy": {}, "reasoning": 7}', "reasoning: should be"),
-        ('{"policy": {"x": NaN}}', "NaN is no JSON number"),
+        ('{"policy": {"x": NaN}}', "NaN is not a JSON number"),
         ('{"policy": {"x": ' + "9" * 10_000 + "}}", "the answer: "),
         ('{"policy": {"a": 1, "a": 2}}', "'a' stands twice"),
         ('{"a":' * 20_000 + "}", "nested too deeply"),
@@ -243,7 +243,7 @@ def test_what_would_fail_again_ends_at_once_in_the_servers_words(reply, said):
 
 
 @pytest.mark.parametrize("body", [b"<html>a login page</html>", b"{}", b"null"])
-def test_a_server_that_speaks_another_protocol_is_told(body):
+def test_a_server_that_speaks_another_protocol_is_reported(body):
     with ModelServer(Reply(body=body)) as server, pytest.raises(EndpointError, match="openai:stand-in at http"):
         ask(proposer(server))
 
@@ -262,7 +262,7 @@ def test_after_a_stall_a_good_answer_counts():
         assert ask(proposer(server, timeout_seconds=0.5, max_retries=1)) == POLICY
 
 
-def test_a_server_that_is_not_there_is_told():
+def test_a_server_that_is_not_there_is_reported():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"

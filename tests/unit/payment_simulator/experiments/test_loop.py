@@ -151,7 +151,7 @@ def test_a_saving_must_be_more_than_the_improvement_threshold(run):
     assert decisions(events)[0] == (1, "BANK_A", "accepted")
 
 
-def test_an_iteration_without_a_priced_proposal_is_not_quiet(run):
+def test_an_iteration_without_an_evaluated_proposal_is_not_quiet(run):
     nothing = Scripted(BANK_A=[UnusableAnswerError("no policy")], BANK_B=[borrow(0.5)])
     result, _, events = run(nothing, iterations=4, window=2)
     assert not result.converged
@@ -170,7 +170,7 @@ def test_a_small_accepted_saving_is_quiet_under_the_stability_threshold(run):
         assert (1, "BANK_A", "accepted") in decisions(events)
 
 
-def test_what_was_tried_and_what_came_of_it_is_told_to_the_proposer(run):
+def test_the_proposer_gets_the_earlier_proposals_and_their_verdicts(run):
     proposer = Scripted(BANK_A=[borrow(0.9), borrow(0.0)], BANK_B=[borrow(0.5)])
     run(proposer, iterations=2)
     (attempt,) = proposer.contexts[2].history
@@ -186,7 +186,7 @@ def test_a_policy_whose_cost_cannot_be_counted_is_refused_and_the_run_goes_on(ru
     assert result.final_costs == 2_000
     refused = next(event.event_data for event in events if event.event_type == "policy_rejected")
     assert (refused["final"], refused["old_cost"]) == (False, None)
-    assert "'Fly' is no action of a payment_tree" in refused["reason"]
+    assert "unknown action 'Fly' of a payment_tree" in refused["reason"]
 
 
 def test_the_gap_is_worked_out_when_it_is_asked_for(run):
@@ -218,13 +218,13 @@ def test_costs_past_two_to_the_31_are_kept_exactly(run, tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"optimized_agents": ["BANK_C"]}, r"optimized_agents.0: 'BANK_C' is no bank of the scenario \(did you mean"),
-        ({"prompt_customization": {"BANK_Z": ""}}, "prompt_customization.BANK_Z: 'BANK_Z' is no bank"),
+        ({"optimized_agents": ["BANK_C"]}, r"optimized_agents.0: unknown bank 'BANK_C' \(did you mean"),
+        ({"prompt_customization": {"BANK_Z": ""}}, "prompt_customization.BANK_Z: unknown bank 'BANK_Z'"),
         ({"evaluation": {"ticks": 5}}, "evaluation.ticks: 5 is more than the 2 of the scenario"),
         ({"name": "nosuch"}, "scenario: .*nosuch.yaml: no such file"),
     ],
 )
-def test_what_does_not_fit_the_scenario_is_told_before_anything_is_stored(run, tmp_path, wrong, words):
+def test_what_does_not_fit_the_scenario_is_reported_before_anything_is_stored(run, tmp_path, wrong, words):
     with pytest.raises(ConfigError, match=words):
         run(**wrong)
     assert not list(tmp_path.glob("*/result.json"))

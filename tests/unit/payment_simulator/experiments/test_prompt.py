@@ -1,4 +1,4 @@
-"""What a language model is told."""
+"""The prompt of a language model."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from scenarios import make_scenario, once, pay
 from payment_simulator.experiments.proposers.constraints import stored_policy
 from payment_simulator.experiments.proposers.prompt import prompt_for
 from payment_simulator.experiments.proposers.protocol import Attempt
-from payment_simulator.policy.fields import ACTIONS, FIELDS
+from payment_simulator.policy.fields_and_actions import ACTIONS, FIELDS
 
 
 def section(prompt, title):
@@ -68,7 +68,7 @@ def test_a_bank_sees_what_is_charged_and_what_is_not():
     charged, multiplied, free = (
         section(prompt_for(make_context(scenario=scenario), {}), "What is charged")[index] for index in (0, 2, 3)
     )
-    assert charged == "- overdraft_bps_per_tick = 0.8 (bps a tick): of credit_used"
+    assert charged == "- overdraft_bps_per_tick = 0.8 (bps per tick): of credit_used"
     assert '"urgent_multiplier": 2.0' in multiplied
     assert "liquidity_cost_per_tick_bps, " in free
     assert "overdraft" not in free

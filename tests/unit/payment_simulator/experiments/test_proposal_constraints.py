@@ -1,4 +1,4 @@
-"""What of a proposer's answer is stored as a policy, and what is refused."""
+"""A proposer's answer is stored as a policy, or refused with a reason."""
 
 import json
 import time
@@ -128,7 +128,7 @@ def test_an_action_that_is_not_allowed_is_refused_in_its_kind_of_tree():
     assert stored_policy(answer, constrained(allowed_actions={"payment_tree": ["Release", "Hold"]})) == answer
 
 
-def test_every_violation_is_told_at_once_those_of_the_grammar_too():
+def test_every_violation_is_reported_at_once_those_of_the_grammar_too():
     tree = ask("ballance", "<", 0, act("Relese"), act("Drop"))
     lines = refused(
         trees(tree, parameters={FRACTION: 0.9, "x": 1}, verison="1"),
@@ -138,8 +138,8 @@ def test_every_violation_is_told_at_once_those_of_the_grammar_too():
     )
     assert lines == [
         "verison: unknown key (did you mean version?)",
-        "payment_tree.condition.left.field: 'ballance' is no field of a payment_tree (did you mean balance?)",
-        "payment_tree.on_true.action: 'Relese' is no action of a payment_tree (did you mean Release?)",
+        "payment_tree.condition.left.field: unknown field 'ballance' of a payment_tree (did you mean balance?)",
+        "payment_tree.on_true.action: unknown action 'Relese' of a payment_tree (did you mean Release?)",
         f"parameters.{FRACTION}: should be from 0.1 to 0.6, found 0.9",
         f"parameters.x: the parameter 'x' is not allowed (known: {FRACTION})",
         "payment_tree.on_false.action: the action 'Drop' is not allowed (known: Release, Hold)",
@@ -342,7 +342,7 @@ def test_anything_at_all_is_a_policy_that_can_be_run_or_refused(answer):
 # The constraints themselves
 
 
-def test_names_in_constraints_that_are_not_known_are_told_with_their_lines_when_an_experiment_is_read(tmp_path):
+def test_unknown_names_in_constraints_are_reported_with_their_lines_when_an_experiment_is_read(tmp_path):
     file = tmp_path / "e.yaml"
     file.write_text(
         "name: e\nscenario: s.yaml\npolicy_constraints:\n"
@@ -358,15 +358,15 @@ def test_names_in_constraints_that_are_not_known_are_told_with_their_lines_when_
     assert str(raised.value).splitlines() == [
         f"{file}:5: {where}.allowed_parameters.0: {FRACTION} is from 0 to 1",
         f"{file}:6: {where}.allowed_parameters.1.name: '{FRACTION}' stands twice",
-        f"{file}:8: {where}.allowed_fields.0: 'ballance' is no field (did you mean balance?)",
-        f"{file}:13: {where}.allowed_actions.payment_tree.0: 'Relase' is no action of a payment_tree "
+        f"{file}:8: {where}.allowed_fields.0: unknown field 'ballance' (did you mean balance?)",
+        f"{file}:13: {where}.allowed_actions.payment_tree.0: unknown action 'Relase' of a payment_tree "
         "(did you mean Release?)",
-        f"{file}:14: {where}.allowed_actions.bank_tree.0: 'Hold' is no action of a bank_tree "
+        f"{file}:14: {where}.allowed_actions.bank_tree.0: unknown action 'Hold' of a bank_tree "
         "(known: SetReleaseBudget, SetState, AddState, NoAction)",
     ]
 
 
-def test_a_kind_of_tree_that_is_not_known_is_told(tmp_path):
+def test_a_kind_of_tree_that_is_not_known_is_reported(tmp_path):
     file = tmp_path / "e.yaml"
     file.write_text("name: e\nscenario: s.yaml\npolicy_constraints: {allowed_actions: {payments_tree: [Hold]}}\n")
     with pytest.raises(ConfigError, match=r"unknown key \(did you mean payment_tree\?\)"):
@@ -379,9 +379,9 @@ def test_a_kind_of_tree_that_is_not_known_is_told(tmp_path):
         ("{model: 'anthropic:c', base_url: 'http://h/v1'}", "base_url: is of an OpenAI-compatible server"),
         ("{model: 'openai:c', base_url: 'http://me:hunter2@h/v1'}", "base_url: holds a password in a URL"),
         ("{model: 'openai:c', base_url: 'http://h/v1?key=hunter2'}", "base_url: should have no user, key or query"),
-        ("{model: 'openai:c', base_url: 'http://h:port/v1'}", "base_url: is no address"),
-        ("{model: 'openai:c', base_url: 'http://[h/v1'}", "base_url: is no address"),
-        ("{model: 'openai:c', base_url: 'http:///v1'}", "base_url: is no address"),
+        ("{model: 'openai:c', base_url: 'http://h:port/v1'}", "base_url: is not an address"),
+        ("{model: 'openai:c', base_url: 'http://[h/v1'}", "base_url: is not an address"),
+        ("{model: 'openai:c', base_url: 'http:///v1'}", "base_url: is not an address"),
     ],
 )
 def test_a_models_address_is_checked_when_an_experiment_is_read_and_has_no_key_in_it(settings_, problem, tmp_path):

@@ -1,4 +1,4 @@
-"""What is stored of an experiment comes back as it was, and what would not is refused."""
+"""Every stored part of an experiment comes back as it was; one that would not is refused."""
 
 import json
 import os
@@ -331,7 +331,7 @@ def test_a_running_experiment_is_owned_by_the_process_that_saved_it(stored):
     assert record.schema_version == 1
 
 
-def test_a_run_whose_process_is_gone_reads_as_interrupted_and_the_file_says_what_it_said(path, repository):
+def test_a_run_whose_process_has_ended_reads_as_interrupted_and_the_file_is_unchanged(path, repository):
     gone = owner_of_a_process_that_has_ended()
     elsewhere = gone | {"host": "another-machine"}
     reused = gone | {"pid": os.getpid()}

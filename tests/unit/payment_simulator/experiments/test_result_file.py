@@ -58,7 +58,7 @@ def test_what_is_saved_is_loaded_without_a_word_and_equal(saved):
     assert re.fullmatch(r"game_\d{4}-\d\d-\d\dT\d\d-\d\d", saved.parent.name)
 
 
-def test_the_file_says_its_kind_first_and_its_seal_last(saved):
+def test_the_file_has_its_kind_first_and_its_seal_last(saved):
     document = json.loads(saved.read_text())
     names = list(document)
     assert (names[:2], document["kind"]) == (["kind", "schema_version"], "payments.experiment")
@@ -100,7 +100,7 @@ def test_a_file_of_a_newer_version_keeps_what_is_not_understood(saved):
     assert json.loads(result.to_json())["joules"] == 3
 
 
-def test_a_file_of_another_kind_is_told_with_what_reads_it(saved):
+def test_the_error_for_a_file_of_another_kind_names_the_command_that_reads_it(saved):
     with pytest.raises(OtherKindError, match=r"its kind is llem\.result, which `llem results show` reads"):
         ExperimentResult.from_json(GOLDEN / "2.0_with_kind" / "result.json")
     with pytest.raises(OtherKindError, match="names no kind"):
@@ -125,7 +125,7 @@ def test_a_result_is_strict_when_it_is_built():
 
 
 @pytest.mark.parametrize("name", ["../../away", "/etc/away", "..", ".hidden", "a\\b\n"])
-def test_a_name_that_a_file_tells_leads_nowhere_else(saved, tmp_path, name):
+def test_a_name_in_a_file_leads_nowhere_else(saved, tmp_path, name):
     foreign = ExperimentResult.from_json(rewritten(saved, experiment_name=name))
     path = foreign.save(tmp_path / "here")
     assert path.parent.parent == tmp_path / "here"

@@ -1,4 +1,4 @@
-"""What a bank may still save alone: the Nash gap, and the search that closes it."""
+"""The saving that is left to each bank alone: the Nash gap, and the search that closes it."""
 
 import asyncio
 from pathlib import Path
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from payment_simulator import load_scenario
 from payment_simulator.experiments.config import AllowedParameter, Evaluation, PolicyConstraints
-from payment_simulator.experiments.evaluator import Pricing, Purpose
+from payment_simulator.experiments.evaluator import Evaluator, Purpose
 from payment_simulator.experiments.nash_gap import NashGap, find_nash_gap
 from payment_simulator.experiments.parameters import ANY_FRACTION, grid, value_of, with_value
 from payment_simulator.experiments.proposers.protocol import DecisionContext
@@ -37,8 +37,8 @@ def borrow(fraction):
     return {"type": "Fifo", "parameters": {FRACTION: fraction}}
 
 
-def pricing_of(name, **evaluation):
-    return Pricing(load_scenario(EXAMPLES / f"{name}.yaml"), Evaluation.model_validate(evaluation), 42)
+def evaluator_of(name, **evaluation):
+    return Evaluator(load_scenario(EXAMPLES / f"{name}.yaml"), Evaluation.model_validate(evaluation), 42)
 
 
 @pytest.mark.parametrize(
@@ -53,27 +53,27 @@ def pricing_of(name, **evaluation):
 )
 def test_the_gap_is_the_most_that_one_bank_could_save_alone(name, fractions, cents):
     profile = dict(zip(BANKS, map(borrow, fractions), strict=True))
-    gap = find_nash_gap(pricing_of(name), profile, BANKS, [ANY_FRACTION], 0.95)
+    gap = find_nash_gap(evaluator_of(name), profile, BANKS, [ANY_FRACTION], 0.95)
     assert gap == NashGap(cents, 0)
 
 
 def test_the_gap_is_over_the_banks_and_the_range_that_are_asked_for():
-    pricing, profile = pricing_of("castro_exp1"), dict.fromkeys(BANKS, borrow(0.5))
-    assert find_nash_gap(pricing, profile, ["BANK_B"], [ANY_FRACTION], 0.95) == NashGap(3_000, 0)
+    evaluator, profile = evaluator_of("castro_exp1"), dict.fromkeys(BANKS, borrow(0.5))
+    assert find_nash_gap(evaluator, profile, ["BANK_B"], [ANY_FRACTION], 0.95) == NashGap(3_000, 0)
     narrow = AllowedParameter(name=FRACTION, min_value=0.4, max_value=0.5)
-    assert find_nash_gap(pricing, profile, BANKS, [narrow], 0.95) == NashGap(1_000, 0)
+    assert find_nash_gap(evaluator, profile, BANKS, [narrow], 0.95) == NashGap(1_000, 0)
     outside = AllowedParameter(name=FRACTION, min_value=0.9, max_value=1.0)
-    assert find_nash_gap(pricing, profile, BANKS, [outside], 0.95) == NashGap(0, 0)
+    assert find_nash_gap(evaluator, profile, BANKS, [outside], 0.95) == NashGap(0, 0)
     other = AllowedParameter(name="reserve", min_value=0, max_value=9)
-    assert find_nash_gap(pricing, profile, BANKS, [other], 0.95) is None
+    assert find_nash_gap(evaluator, profile, BANKS, [other], 0.95) is None
 
 
-def test_when_sampled_the_best_response_is_chosen_on_one_half_of_the_draws_and_priced_on_the_other():
-    pricing = pricing_of("castro_exp2", mode="monte_carlo", num_samples=40)
+def test_when_sampled_the_best_response_is_chosen_on_one_half_of_the_draws_and_evaluated_on_the_other():
+    evaluator = evaluator_of("castro_exp2", mode="monte_carlo", num_samples=40)
     profile = dict.fromkeys(BANKS, borrow(0.11))
-    gap = find_nash_gap(pricing, profile, ["BANK_A"], [ANY_FRACTION], 0.95)
+    gap = find_nash_gap(evaluator, profile, ["BANK_A"], [ANY_FRACTION], 0.95)
     tried = [borrow(0.11), *(borrow(step / 20) for step in range(21))]
-    costs = pricing.own_costs(profile, "BANK_A", tried, Purpose.NASH_GAP)
+    costs = evaluator.own_costs(profile, "BANK_A", tried, Purpose.NASH_GAP)
     best = int(np.argmin(costs[:, :20].mean(axis=1)))
     savings = costs[0, 20:] - costs[best, 20:]
     assert gap.cents == max(int(np.floor(savings.mean() + 0.5)), 0)
@@ -120,18 +120,18 @@ def test_a_parameter_is_read_and_set_wherever_a_policy_has_it(policy, name, now)
     assert value_of(policy, agent, "nosuch") is None
 
 
-def found_by_search(pricing, profile, agent_id, **constraints):
-    def price(policies):
-        return pricing.own_costs(profile, agent_id, policies, Purpose.PROPOSER, 1).mean(axis=1).tolist()
+def found_by_search(evaluator, profile, agent_id, **constraints):
+    def evaluate(policies):
+        return evaluator.own_costs(profile, agent_id, policies, Purpose.PROPOSER, 1).mean(axis=1).tolist()
 
     context = DecisionContext(
         agent_id=agent_id,
         iteration=1,
-        scenario=pricing.scenario,
+        scenario=evaluator.scenario,
         constraints=PolicyConstraints.model_validate(constraints),
         policies=profile,
         costs={},
-        price=price,
+        evaluate=evaluate,
     )
     search = SearchProposer()
     answer = search.generate_policy(agent_id=agent_id, prompt="", current_policy=profile[agent_id], context=context)
@@ -139,28 +139,30 @@ def found_by_search(pricing, profile, agent_id, **constraints):
 
 
 def test_a_search_finds_the_best_response_and_keeps_what_is_best():
-    pricing = pricing_of("castro_exp1")
+    evaluator = evaluator_of("castro_exp1")
     half = dict.fromkeys(BANKS, borrow(0.5))
-    assert found_by_search(pricing, half, "BANK_A") == borrow(0.0)
+    assert found_by_search(evaluator, half, "BANK_A") == borrow(0.0)
     best = {"BANK_A": borrow(0.0), "BANK_B": borrow(0.2)}
-    assert found_by_search(pricing, best, "BANK_B") == best["BANK_B"]
+    assert found_by_search(evaluator, best, "BANK_B") == best["BANK_B"]
 
 
 def test_a_search_looks_closer_around_the_best_of_its_grid():
     """Between the grid's values the cost falls further."""
-    pricing = pricing_of("castro_exp2", mode="monte_carlo", num_samples=60)
+    evaluator = evaluator_of("castro_exp2", mode="monte_carlo", num_samples=60)
     half = dict.fromkeys(BANKS, borrow(0.5))
-    found = found_by_search(pricing, half, "BANK_A")
-    assert found == found_by_search(pricing, half, "BANK_A")
-    costs = pricing.own_costs(half, "BANK_A", [found, *(borrow(step / 20) for step in range(21))], Purpose.PROPOSER, 1)
+    found = found_by_search(evaluator, half, "BANK_A")
+    assert found == found_by_search(evaluator, half, "BANK_A")
+    costs = evaluator.own_costs(
+        half, "BANK_A", [found, *(borrow(step / 20) for step in range(21))], Purpose.PROPOSER, 1
+    )
     assert costs[0].mean() < costs[1:].mean(axis=1).min()
 
 
 def test_a_search_stays_in_the_range_and_passes_over_what_the_policy_has_not():
-    pricing = pricing_of("castro_exp1")
+    evaluator = evaluator_of("castro_exp1")
     half = dict.fromkeys(BANKS, borrow(0.5))
     allowed = [
         {"name": "reserve", "min_value": 0, "max_value": 9},
         {"name": FRACTION, "min_value": 0.3, "max_value": 0.6},
     ]
-    assert found_by_search(pricing, half, "BANK_A", allowed_parameters=allowed) == borrow(0.3)
+    assert found_by_search(evaluator, half, "BANK_A", allowed_parameters=allowed) == borrow(0.3)

@@ -235,7 +235,7 @@ def test_a_bank_cannot_be_left_with_nobody_to_pay():
         draw_arrivals(scenario)
 
 
-def test_only_what_holds_after_all_events_of_a_tick_leaves_a_bank_nobody_to_pay():
+def test_a_bank_without_anybody_to_pay_is_found_after_all_events_of_a_tick():
     leaves = once("CounterpartyWeightChange", 1, agent="A", counterparty="B", weight=0)
     comes = once("CounterpartyWeightChange", 1, agent="A", counterparty="C", weight=1)
     banks = {"A": sends(20.0, counterparty_weights={"B": 1}), "B": {}, "C": {}}

@@ -84,13 +84,13 @@ def test_a_scenario_is_read_with_its_defaults(tmp_path):
         (
             "to_agent: BANK_B",
             "to_agent: BANK_C",
-            ["15: scenario_events.0.to_agent: 'BANK_C' is no bank (did you mean BANK_"],
+            ["15: scenario_events.0.to_agent: unknown bank 'BANK_C' (did you mean BANK_"],
         ),
         ("to_agent: BANK_B", "to_agent: BANK_A", ["13: scenario_events.0: BANK_A cannot be its own counterparty"]),
         (
             "      deadline_range",
             "      counterparty_weights: {BANK_X: 1}\n      deadline_range",
-            ["8: agents.0.arrival_config.counterparty_weights.BANK_X: 'BANK_X' is no bank"],
+            ["8: agents.0.arrival_config.counterparty_weights.BANK_X: unknown bank 'BANK_X'"],
         ),
         (
             "      deadline_range",
@@ -198,14 +198,14 @@ def test_a_scenario_is_read_with_its_defaults(tmp_path):
         ),
     ],
 )
-def test_a_problem_is_told_with_file_line_and_key(tmp_path, old, new, lines):
+def test_a_problem_is_reported_with_file_line_and_key(tmp_path, old, new, lines):
     text = GOOD.replace(old, new, 1)
     assert text != GOOD
     found = refusal(written(tmp_path, text))
     assert [any(line.startswith(f"scenario.yaml:{start}") for line in found) for start in lines] == [True]
 
 
-def test_every_problem_is_told_at_once(tmp_path):
+def test_every_problem_is_reported_at_once(tmp_path):
     text = GOOD.replace("opening_balance: 100", "opening_balance: -1").replace("deadline_penalty", "deadline_penalti")
     found = refusal(written(tmp_path, text))
     assert [line.split(": ")[0] for line in found] == ["scenario.yaml:4", "scenario.yaml:11"]
@@ -267,7 +267,7 @@ def test_a_banks_id_may_have_dots(tmp_path, first):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("agents.BANK_X.unsecured_cap=5", "--set agents.BANK_X.unsecured_cap: 'BANK_X' is no bank (did you mean BANK_"),
+        ("agents.BANK_X.unsecured_cap=5", "--set agents.BANK_X.unsecured_cap: unknown bank 'BANK_X' (did you mean"),
         (
             "agents.BANK_A.unsecured_cup=5",
             "--set agents.BANK_A.unsecured_cup: unknown key (did you mean unsecured_cap?)",
@@ -297,7 +297,7 @@ def test_a_banks_id_may_have_dots(tmp_path, first):
         ("=5", "--set =5: write PATH=VALUE"),
     ],
 )
-def test_a_change_that_cannot_be_is_told_as_the_change(tmp_path, change, message):
+def test_a_change_that_cannot_be_is_reported_as_the_change(tmp_path, change, message):
     assert refusal(written(tmp_path), [change])[0].startswith(message)
 
 
@@ -321,8 +321,8 @@ def test_a_policys_file_is_found_beside_the_scenario(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"policy_id": NaN}', "policy.json: NaN is no JSON number"),
-        ('{"policy_id": -Infinity}', "policy.json: -Infinity is no JSON number"),
+        ('{"policy_id": NaN}', "policy.json: NaN is not a JSON number"),
+        ('{"policy_id": -Infinity}', "policy.json: -Infinity is not a JSON number"),
         ('{"policy_id": }', "policy.json:1:15: not JSON: Expecting value"),
         ("", "policy.json:1:1: not JSON: Expecting value"),
         ('{"policy_id": "p", "policy_id": "q"}', "policy.json: the key 'policy_id' stands twice in one section"),
@@ -333,12 +333,12 @@ def test_a_policys_file_is_found_beside_the_scenario(tmp_path):
         ("[" * 10_000, "policy.json: nested too deeply to be read"),
     ],
 )
-def test_a_policys_file_that_is_no_json_is_told_with_both_places(tmp_path, text, message):
+def test_a_policys_file_that_is_no_json_is_reported_with_both_places(tmp_path, text, message):
     (line,) = refusal(with_policy(tmp_path, text))
     assert line == f"scenario.yaml:4: {message}"
 
 
-def test_a_policys_file_that_is_not_there_is_told_with_the_scenarios_line(tmp_path):
+def test_a_policys_file_that_is_not_there_is_reported_with_the_scenarios_line(tmp_path):
     (line,) = refusal(with_policy(tmp_path, "{}", name="other.json"))
     assert line.startswith("scenario.yaml:4: policy.json: no such file")
 
@@ -354,7 +354,7 @@ def test_a_problem_inside_a_policys_file_names_the_scenarios_line_the_file_and_t
     path = with_policy(tmp_path, json.dumps(POLICY).replace("Hold", "Hodl"))
     assert policy_refusal(path) == [
         "scenario.yaml:4: BANK_A: policy.json: payment_tree.action: "
-        "'Hodl' is no action of a payment_tree (did you mean Hold?)"
+        "unknown action 'Hodl' of a payment_tree (did you mean Hold?)"
     ]
     (tmp_path / "policy.json").write_text("[1]")
     assert policy_refusal(path) == ["scenario.yaml:4: BANK_A: policy.json: should be a section with keys"]
@@ -370,12 +370,12 @@ def test_a_problem_of_a_parameter_beside_a_policys_file_is_the_scenarios(tmp_pat
 def test_a_problem_of_a_policy_in_the_scenario_points_to_its_own_line(tmp_path):
     policy = "    policy:\n      policy_id: p\n      payment_tree:\n        type: action\n        action: Hodl\n"
     (line,) = policy_refusal(written(tmp_path, GOOD.replace("    opening_balance: 100\n", policy)))
-    assert line.startswith("scenario.yaml:8: BANK_A: policy.payment_tree.action: 'Hodl' is no action")
+    assert line.startswith("scenario.yaml:8: BANK_A: policy.payment_tree.action: unknown action 'Hodl'")
 
 
 def test_a_problem_of_a_policy_that_was_set_names_the_argument(tmp_path):
     (line,) = policy_refusal(written(tmp_path), ["agents.BANK_A.policy.type=Fito"])
-    assert line.startswith("--set agents.BANK_A.policy.type: BANK_A: policy.type: 'Fito' is not known")
+    assert line.startswith("--set agents.BANK_A.policy.type: BANK_A: policy.type: unknown policy 'Fito'")
 
 
 @pytest.mark.parametrize(
@@ -431,7 +431,7 @@ def test_a_file_of_100_mb_is_refused_unread(tmp_path):
         (GOOD + "agents: []\n", 'scenario.yaml:18: found duplicate key "agents"'),
     ],
 )
-def test_a_file_that_is_no_yaml_mapping_is_told_with_its_line(tmp_path, text, message):
+def test_a_file_that_is_no_yaml_mapping_is_reported_with_its_line(tmp_path, text, message):
     (line,) = refusal(written(tmp_path, text))
     assert line.startswith(message)
 
@@ -443,7 +443,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path):
     assert load_scenario(path).agents[0].policy["document"] == POLICY
 
 
-def test_a_policys_file_whose_name_cannot_be_is_told_with_the_scenarios_line(tmp_path):
+def test_a_policys_file_whose_name_cannot_be_is_reported_with_the_scenarios_line(tmp_path):
     path = with_policy(tmp_path, json.dumps(POLICY))
     path.write_text(path.read_text().replace("policy.json", '"a\\0b"'))
     (line,) = refusal(path)
@@ -455,6 +455,6 @@ def test_a_directory_is_no_scenario(tmp_path):
         load_scenario(tmp_path)
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path):
+def test_a_file_that_is_not_there_is_reported(tmp_path):
     with pytest.raises(ConfigError, match="no such file"):
         load_scenario(tmp_path / "gone.yaml")

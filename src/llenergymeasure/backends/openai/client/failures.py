@@ -1,4 +1,4 @@
-"""Why a request has no whole answer, in words that need no knowledge of the HTTP library."""
+"""From statuses and connection errors to failures, in words that need no knowledge of the HTTP library."""
 
 import errno
 
@@ -14,20 +14,20 @@ CLOSED = (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED)
 
 
 async def refusal(response: aiohttp.ClientResponse, keys: Redactor) -> Failure:
-    """A status that is no success, with what the server says of it."""
+    """Return the failure of a status other than 200, with the server's own message."""
     status = response.status
     try:
-        body = await _start(response)
-        said = error_text(body[:LONGEST_REFUSAL], keys, is_cut=len(body) >= LONGEST_REFUSAL)
+        body = await _first_bytes(response)
+        text = error_text(body[:LONGEST_REFUSAL], keys, is_cut=len(body) >= LONGEST_REFUSAL)
     except (aiohttp.ClientError, OSError):
-        said = "its text was cut short"
+        text = "its text was cut short"
     if 300 <= status < 400:
-        said = elsewhere(response.headers.get("Location"), keys)
-    return Failure(_status_kind(status), f"status {status}: {said}", status)
+        text = elsewhere(response.headers.get("Location"), keys)
+    return Failure(_status_kind(status), f"status {status}: {text}", status)
 
 
 def connection_failure(error: aiohttp.ClientError | OSError, keys: Redactor) -> Failure:
-    """What has become of the connection. An error that is not common has its type's name."""
+    """Return the failure of a connection error; an uncommon one has its type's name."""
     if isinstance(error, aiohttp.ClientConnectorError):
         return Failure("refused", f"no connection to {_address(error)} ({_reason(error)})")
     if isinstance(error, aiohttp.ClientResponseError):  # the rest of its text is what was read, cut anywhere
@@ -52,12 +52,12 @@ def _reason(error: aiohttp.ClientConnectorError) -> str:
     return plain_reason(error.os_error)
 
 
-async def _start(response: aiohttp.ClientResponse) -> bytes:
-    """All that a refusal says, or enough of it: the connection of one that goes on is closed when it is let go of."""
-    said = b""
-    while len(said) < LONGEST_REFUSAL and (piece := await response.content.readany()):
-        said += piece
-    return said
+async def _first_bytes(response: aiohttp.ClientResponse) -> bytes:
+    """Return a refusal's text or its first bytes; the connection of a longer one is closed when it is released."""
+    text = b""
+    while len(text) < LONGEST_REFUSAL and (piece := await response.content.readany()):
+        text += piece
+    return text
 
 
 def _status_kind(status: int) -> FailureKind:

@@ -12,7 +12,7 @@ from aiohttp.connector import Connection
 from labledger.redaction import Redactor, key_problem, redactor
 from llenergymeasure.backends.openai.client.failures import connection_failure, refusal
 from llenergymeasure.backends.openai.client.records import Failure, FailureKind, ServedRequest
-from llenergymeasure.backends.openai.client.request_body import Call, Target
+from llenergymeasure.backends.openai.client.request_body import RequestBody, RequestTemplate
 from llenergymeasure.backends.openai.client.responses import AnswerReader
 from llenergymeasure.backends.openai.client.timestamped_sockets import TimedSockets
 from llenergymeasure.errors import ConfigError
@@ -24,17 +24,17 @@ ENOUGH_SOCKETS = 65_536
 class Client:
     """Sends to one server, with as many connections as there are requests in flight; an async context manager.
 
-    The key is sent to the server, and stands in no record and no message; no more do the others that `keys` hides.
+    The key is sent to the server and is in no record and no message; nor are the others that `keys` hides.
 
     Raises:
         ConfigError: the key has a character that HTTP cannot carry.
         RuntimeError: entered in another event loop than asyncio's own, which would not use its timed sockets.
     """
 
-    def __init__(self, target: Target, api_key: str | None = None, keys: Redactor | None = None) -> None:
+    def __init__(self, template: RequestTemplate, api_key: str | None = None, keys: Redactor | None = None) -> None:
         if api_key and (problem := key_problem(api_key)):
             raise ConfigError(problem)
-        self._target = target
+        self._template = template
         self._key = api_key
         self._keys = keys or redactor(api_key)
         self._sockets = TimedSockets()
@@ -62,26 +62,26 @@ class Client:
     ) -> None:
         await self._session.close()
 
-    async def send(self, call: Call, due_s: float) -> ServedRequest:
+    async def send(self, body: RequestBody, due_s: float) -> ServedRequest:
         """Send one request that was due at `due_s`, and give its record when it has ended, in whatever way.
 
         A failure does not raise: it is in the record. Neither does cancelling the task that runs this: what had come
         until then is in the record.
         """
         reader = AnswerReader(self._keys)
-        watchdog = _Watchdog(self._target)
+        watchdog = _Watchdog(self._template)
         try:
-            failure = await self._exchange(call, reader, watchdog)
+            failure = await self._exchange(body, reader, watchdog)
         except asyncio.CancelledError:
             failure = watchdog.effect() or Failure("cancelled", "cancelled before the answer was whole")
         except (aiohttp.ClientError, OSError) as error:
             failure = connection_failure(error, self._keys)
         finally:
             watchdog.stop()
-        return ServedRequest(call.index, due_s, watchdog.sent_s, time.monotonic(), reader.answer(failure))
+        return ServedRequest(body.index, due_s, watchdog.sent_s, time.monotonic(), reader.answer(failure))
 
-    async def _exchange(self, call: Call, reader: AnswerReader, watchdog: "_Watchdog") -> Failure | None:
-        async with self._session.post(self._target.url, data=call.body, allow_redirects=False) as response:
+    async def _exchange(self, body: RequestBody, reader: AnswerReader, watchdog: "_Watchdog") -> Failure | None:
+        async with self._session.post(self._template.url, data=body.data, allow_redirects=False) as response:
             sock = self._sockets.find(cast(_Response, response).transport)
             watchdog.sent_s, watchdog.last_byte_s = sock.sent_s, sock.arrived_s
             if response.status != 200:
@@ -105,24 +105,24 @@ class _Response(aiohttp.ClientResponse):
 
 
 class _Watchdog:
-    """Cancels the current task when its request takes too long, at the cost of no timer a chunk."""
+    """Cancels the current task when its request takes too long, without a timer per chunk."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, template: RequestTemplate) -> None:
         self._task = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
-        self._target = target
+        self._template = template
         self.sent_s = self.last_byte_s = time.monotonic()
-        self._deadline_s = self.sent_s + target.timeout_s
+        self._deadline_s = self.sent_s + template.timeout_s
         self._expired: Failure | None = None
         self._look()
 
     def _look(self) -> None:
         now_s = time.monotonic()
-        stalled_s = self.last_byte_s + self._target.stall_s
+        stalled_s = self.last_byte_s + self._template.stall_s
         if now_s >= self._deadline_s:
-            self._expire("timeout", f"no whole answer within {self._target.timeout_s:g} s")
+            self._expire("timeout", f"no whole answer within {self._template.timeout_s:g} s")
         elif now_s >= stalled_s:
-            self._expire("stalled", f"no byte for {self._target.stall_s:g} s")
+            self._expire("stalled", f"no byte for {self._template.stall_s:g} s")
         else:
             self._timer = self._loop.call_later(min(self._deadline_s, stalled_s) - now_s, self._look)
 
@@ -132,13 +132,13 @@ class _Watchdog:
             self._task.cancel()
 
     def effect(self) -> Failure | None:
-        """What it has cancelled the task for; None where another did."""
+        """Return the failure for which it has cancelled the task; None if it has not."""
         if self._expired is not None and self._task is not None:
             self._task.uncancel()
         return self._expired
 
     def stop(self) -> None:
-        """The request has ended."""
+        """End the watch: the request has ended."""
         self._timer.cancel()
 
 

@@ -1,4 +1,4 @@
-"""What a server is asked before it is measured: whether it answers, which models it has, and for one token."""
+"""Probes of a server before it is measured: is it healthy, which models it has, does it give one token."""
 
 import contextlib
 import http.client
@@ -23,7 +23,7 @@ from llenergymeasure.errors import BackendError
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-PATIENCE_S = 10.0
+TIMEOUT_S = 10.0
 MOST_NAMES = 5
 LONGEST_ANSWER = 1_000_000
 
@@ -36,22 +36,22 @@ class Reply(NamedTuple):
     location: str | None = None
 
 
-def get(url: str, api_key: str | None, patience_s: float = PATIENCE_S) -> Reply:
+def get(url: str, api_key: str | None, timeout_s: float = TIMEOUT_S) -> Reply:
     """Ask, without a proxy; a redirection is not followed, for the key is for this host alone.
 
-    All of it, the last byte included, has `patience_s`; but for the look-up of the host, which cannot be interrupted.
+    All of it, the last byte included, has `timeout_s`; but for the look-up of the host, which cannot be interrupted.
 
     Raises:
         OSError: nothing answers, or not with HTTP; the text is for the user.
     """
     if api_key and (problem := key_problem(api_key)):
         raise OSError(problem)
-    until_s = time.monotonic() + patience_s
+    until_s = time.monotonic() + timeout_s
     try:
         with contextlib.closing(_connected(url, until_s)) as sock:
             return _asked(sock, url, api_key, until_s)
     except TimeoutError as error:
-        raise OSError(f"no answer within {patience_s:g} s") from error
+        raise OSError(f"no answer within {timeout_s:g} s") from error
     except OSError as error:
         raise OSError(plain_reason(error)) from error
     except http.client.HTTPException as error:
@@ -61,7 +61,7 @@ def get(url: str, api_key: str | None, patience_s: float = PATIENCE_S) -> Reply:
 
 
 def _connected(url: str, until_s: float) -> socket.socket:
-    """To the first of the host's addresses that takes the connection; each has its part of the time that is left."""
+    """Return a socket to the first of the host's addresses that takes it; each has its part of the time left."""
     host, port = address_of(url)
     addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     failure = OSError("its host has no address")
@@ -103,15 +103,15 @@ class _TimedReader(io.RawIOBase):
         self._until_s = until_s
 
     def makefile(self, _: str) -> io.BufferedReader:
-        """What http.client asks a socket for."""
+        """Return a buffered reader, as http.client asks of a socket."""
         return io.BufferedReader(self)
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        """What there is, once there is some."""
+        """Read the bytes that there are, once there are some, within the time left."""
         self._sock.settimeout(_left_s(self._until_s))
         return self._sock.recv_into(buffer)
 
@@ -124,7 +124,7 @@ def _left_s(until_s: float) -> float:
 
 
 def unreachable(base_url: str, api_key: str | None) -> str | None:
-    """Why a server that should be running cannot be used; None where it answers, in whatever way but elsewhere."""
+    """Return why a server that should be running cannot be used; None where it answers with no redirection."""
     try:
         reply = get(f"{base_url}/models", api_key)
     except OSError as error:
@@ -135,12 +135,12 @@ def unreachable(base_url: str, api_key: str | None) -> str | None:
 
 
 def elsewhere(location: str | None, keys: Redactor) -> str:
-    """What to do about a redirection."""
+    """Return what to do about a redirection."""
     return f"it points to {keys.quoted(str(location))}: name that in base_url"
 
 
 def why_refused(status: int | None, api_key: str | None) -> str | None:
-    """What to do about a status that is about the key; None of another."""
+    """Return what to do about a status that concerns the key; None of another."""
     if status not in (401, 403):
         return None
     if api_key is None:
@@ -149,7 +149,7 @@ def why_refused(status: int | None, api_key: str | None) -> str | None:
 
 
 def model_names(base_url: str, api_key: str | None) -> list[str]:
-    """The models that the server lists; none where it does not."""
+    """Return the models that the server lists; none where it does not."""
     try:
         body = get(f"{base_url}/models", api_key).body
     except OSError:
@@ -160,7 +160,7 @@ def model_names(base_url: str, api_key: str | None) -> list[str]:
 
 
 def server_version(base_url: str, api_key: str | None) -> str | None:
-    """What the server says of its version at /version, as vLLM and its kin do; None where it does not."""
+    """Return the version that the server gives at /version, as vLLM does; None where it gives none."""
     parts = urlsplit(base_url)
     try:
         body = get(f"{parts.scheme}://{parts.netloc}/version", api_key).body
@@ -171,22 +171,22 @@ def server_version(base_url: str, api_key: str | None) -> str | None:
 
 
 def why_no_token(served: ServedRequest, model: str, base_url: str, api_key: str | None) -> str:
-    """What a server's refusal of one token means, with what to do."""
+    """Return the reason why a server gave no token, with what to do."""
     failure = served.failure
     message = failure.message if failure else "it sent nothing"
     status = failure.status if failure else None
     if why := why_refused(status, api_key):
         return f"{why}: {message}"
-    said = f"{base_url} does not give one token of {model!r}: {message}"
+    problem = f"{base_url} does not give one token of {model!r}: {message}"
     names = model_names(base_url, api_key)
     if status in (400, 404, 422) and names and model not in names:
         more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-        return f"{said}; it has {', '.join(names[:MOST_NAMES])}{more}: name one in openai.model"
-    return said
+        return f"{problem}; it has {', '.join(names[:MOST_NAMES])}{more}: name one in openai.model"
+    return problem
 
 
 def plain_reason(error: OSError) -> str:
-    """Why there is no connection, without the names that libraries give it."""
+    """Return why there is no connection, without the names that libraries give it."""
     if isinstance(error, socket.gaierror):
         return "its host is not known"
     if isinstance(error, ssl.SSLError):
@@ -203,12 +203,12 @@ def _json(body: bytes) -> Any:
         return None
 
 
-CONNECT_PATIENCE_S = 2.0
+CONNECT_TIMEOUT_S = 2.0
 ANSWERS = (200, 401, 403)  # one that asks for a key answers
 
 
 class HealthCheck:
-    """Of the server at `base_url`."""
+    """Asks the server at `base_url` whether it is ready."""
 
     def __init__(self, base_url: str) -> None:
         parts = urlsplit(base_url)
@@ -226,7 +226,7 @@ class HealthCheck:
             BackendError: something listens there, or there is no such address.
         """
         try:
-            with socket.create_connection((self._host, self._port), CONNECT_PATIENCE_S):
+            with socket.create_connection((self._host, self._port), CONNECT_TIMEOUT_S):
                 pass
         except socket.gaierror as error:
             raise BackendError(f"openai.base_url: {self._host}: {error.strerror}") from error
@@ -237,7 +237,7 @@ class HealthCheck:
             " in openai.base_url"
         )
 
-    def problem(self, patience_s: float, interrupt: int) -> str | None:
+    def problem(self, timeout_s: float, interrupt: int) -> str | None:
         """Ask whether it is healthy or, where it knows no such question, for its models: None where it is ready, else
         what came instead.
 
@@ -245,10 +245,10 @@ class HealthCheck:
         comes in at the descriptor `interrupt`.
         """
         try:
-            health = self._status("/health", patience_s, interrupt)
+            health = self._status("/health", timeout_s, interrupt)
             if health == 200 or (health is not None and health >= 500):
                 return None if health == 200 else f"status {health} of /health"
-            status = health and self._status(self._path, patience_s, interrupt)
+            status = health and self._status(self._path, timeout_s, interrupt)
         except OSError as error:
             return plain_reason(error)
         except http.client.HTTPException as error:
@@ -257,19 +257,19 @@ class HealthCheck:
             return "no answer"
         return None if status in ANSWERS else f"status {status} of {self._path}"
 
-    def _status(self, path: str, patience_s: float, interrupt: int) -> int | None:
-        """Of the answer to a GET; None where it does not come."""
+    def _status(self, path: str, timeout_s: float, interrupt: int) -> int | None:
+        """Return the status of the answer to a GET; None where none comes."""
         make = http.client.HTTPSConnection if self._is_secure else http.client.HTTPConnection
-        with contextlib.closing(make(self._host, self._port, timeout=patience_s)) as connection:
+        with contextlib.closing(make(self._host, self._port, timeout=timeout_s)) as connection:
             connection.request("GET", path, headers={"Connection": "close"})
-            if not _comes(connection.sock, interrupt, patience_s):
+            if not _comes(connection.sock, interrupt, timeout_s):
                 return None
             return int(connection.getresponse().status)
 
 
-def _comes(answer: socket.socket, interrupt: int, patience_s: float) -> bool:
-    """Whether the answer comes before the time is over or the interruption is there."""
+def _comes(answer: socket.socket, interrupt: int, timeout_s: float) -> bool:
+    """Return True if the answer comes before the time is over or the interruption is there."""
     poll = select.poll()
     for descriptor in (answer.fileno(), interrupt):
         poll.register(descriptor, select.POLLIN)
-    return any(descriptor == answer.fileno() for descriptor, _ in poll.poll(patience_s * 1000))
+    return any(descriptor == answer.fileno() for descriptor, _ in poll.poll(timeout_s * 1000))

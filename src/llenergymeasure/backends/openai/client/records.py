@@ -1,6 +1,6 @@
-"""What became of each request that was sent to a server. Data only.
+"""Records of the requests that were sent to a server: answers and failures. Data only.
 
-Times are seconds on CLOCK_MONOTONIC. A chunk's parts lie in columns, not in an object a chunk: a run has millions of
+Times are seconds on CLOCK_MONOTONIC. A chunk's parts lie in columns, not in one object per chunk: a run has millions of
 chunks, which the garbage collector would visit one by one while the load runs.
 """
 
@@ -28,7 +28,7 @@ FailureKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a request has no whole answer.
+    """A failure: the reason why a request has no whole answer.
 
     `refused`: no connection; `timeout`: longer than a request may take; `http_...`: the server's status; `stalled`:
     no byte for too long; `cut`: the answer ended before it was finished; `malformed`: an answer of another shape than
@@ -56,7 +56,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server has said, in chunks of non-empty text, reasoning included.
+    """A server's answer, in chunks of non-empty text, reasoning included.
 
     `chunk_tokens` has None for a chunk whose tokens the server did not count. `finish_reason` is an open text, bounded,
     printable and without the key; `finished_s` is when it came. `usage` is None where the server sent none. `streamed`
@@ -91,7 +91,7 @@ class ServedRequest:
 
     @property
     def failure(self) -> Failure | None:
-        """None where the answer is whole."""
+        """The failure; None where the answer is whole."""
         return self.answer.failure
 
     @property

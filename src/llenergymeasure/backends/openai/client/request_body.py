@@ -1,4 +1,4 @@
-"""Where requests go, and what they are as they are sent."""
+"""Request bodies: what every request to a server has in common, and each one encoded."""
 
 import json
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from llenergymeasure.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Target:
-    """A server's model, and how long to wait for it.
+class RequestTemplate:
+    """The common part of all requests to a server: its URL, its model, how long to wait, and fields of its body.
 
     `timeout_s` is for a whole request, `stall_s` for the next byte, the first one included. `limit_field` is the name
-    of the limit on output tokens; `says_ignore_eos` is False for a server that refuses that field, and is told in
-    another. `further` are fields that go into every request's body as they are.
+    of the limit on output tokens; `sends_ignore_eos` is False for a server that refuses that field, and takes
+    another. `extra_body` are fields that go into every request's body as they are.
     """
 
     base_url: str
@@ -26,16 +26,16 @@ class Target:
     timeout_s: float = 600.0
     stall_s: float = 120.0
     limit_field: str = "max_tokens"
-    says_ignore_eos: bool = True
-    further: Mapping[str, JsonValue] = field(default_factory=dict)
+    sends_ignore_eos: bool = True
+    extra_body: Mapping[str, JsonValue] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
-        """Where requests go."""
+        """The URL of the endpoint."""
         return f"{self.base_url.rstrip('/')}/{'chat/completions' if self.endpoint == 'chat' else 'completions'}"
 
-    def call(self, request: Request) -> "Call":
-        """The request as it is sent.
+    def encode(self, request: Request) -> "RequestBody":
+        """Return the body of a request, as JSON.
 
         Raises:
             ConfigError: it has token ids, and the chat endpoint takes text; or a conversation, which it alone takes.
@@ -46,7 +46,7 @@ class Target:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        if request.ignore_eos and self.says_ignore_eos:  # an extension: it is not sent to servers that may not know it
+        if request.ignore_eos and self.sends_ignore_eos:  # an extension: it is not sent to servers that may not know it
             body["ignore_eos"] = True
         if request.messages is not None:
             if self.endpoint == "completions":
@@ -58,12 +58,12 @@ class Target:
             body["messages"] = [{"role": "user", "content": request.prompt}]
         else:
             raise ConfigError("the chat endpoint takes text, and the dataset has token ids: use endpoint: completions")
-        return Call(request.index, json.dumps(body | dict(self.further)).encode())
+        return RequestBody(request.index, json.dumps(body | dict(self.extra_body)).encode())
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """A request's body, made before the load so that nothing is encoded inside it."""
+class RequestBody:
+    """The body of request `index`, encoded before the load so that no time of it is spent on that."""
 
     index: int
-    body: bytes
+    data: bytes

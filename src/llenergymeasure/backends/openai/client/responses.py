@@ -25,7 +25,7 @@ class EventSplitter:
         self._after_return = False
 
     def feed(self, piece: bytes) -> list[Event]:
-        """The events that end in this piece."""
+        """Return the events that end in this piece."""
         if self._after_return and piece.startswith(b"\n"):
             piece = piece[1:]
             self._after_return = False
@@ -45,7 +45,7 @@ class EventSplitter:
         return [event for block in blocks if (event := _event(block)) is not None]
 
     def rest(self) -> Event | None:
-        """An event that the stream's end has cut off before its blank line."""
+        """Return an event that the stream's end has cut off before its blank line."""
         return _event(bytes(self._rest))
 
     @property
@@ -88,10 +88,10 @@ LONGEST = 16_777_216
 class AnswerReader:
     """Takes an answer's bytes as they come. Text that it gives is `chat`'s or `completions`', streamed or whole.
 
-    An answer is whole once the server has said why it finished: whatever then becomes of the connection does not
-    matter. [DONE] alone will do where the connection ends as it should: llama.cpp's server says it to a request that
-    it drops for the next one, too. `keys` hides what no text that is kept may have. `gives_up` says that the rest of
-    the answer need not be read: a part of it is longer than any.
+    An answer is whole once the server has sent a finish reason: whatever then becomes of the connection does not
+    matter. [DONE] alone will do where the connection ends as it should: llama.cpp's server sends it to a request that
+    it drops for the next one, too. `keys` hides what no text that is kept may have. `gives_up`: the rest of
+    the answer is not read: a part of it is longer than any.
     """
 
     def __init__(self, keys: Redactor | None = None) -> None:
@@ -142,7 +142,7 @@ class AnswerReader:
             self._fail("malformed", f"neither events nor JSON: {start}")
 
     def answer(self, failure: Failure | None) -> Answer:
-        """All that was read; `failure` is what has become of the connection, None where it ended as it should."""
+        """Return all that was read; `failure` is the connection's, None where it ended as it should."""
         if self._failure is not None:
             failure = self._failure
         elif self._finish_reason is not None:
@@ -198,8 +198,8 @@ class AnswerReader:
         if not choices:
             return  # usage alone, or a server's own ping
         choice = _typed(choices[0], dict, "the choice")
-        said = choice if "text" in choice else choice.get("delta", choice.get("message"))
-        reasoning, text = _texts({} if said is None else _typed(said, dict, "delta"))
+        delta = choice if "text" in choice else choice.get("delta", choice.get("message"))
+        reasoning, text = _texts({} if delta is None else _typed(delta, dict, "delta"))
         self._count(usage, choice, bool(reasoning or text))
         if reasoning or text:
             self._add_chunk(at_s, reasoning + text)
@@ -210,7 +210,7 @@ class AnswerReader:
             self._finished_s = self._finished_s or at_s
 
     def _count(self, usage: Usage | None, choice: dict[str, Any], has_text: bool) -> None:
-        """Count the tokens up to this event, in whichever way the server tells them: so far in all, or one by one."""
+        """Count the tokens up to this event, in either way that servers give it: in all so far, or per event."""
         if usage is not None:
             self._counted = usage.output_tokens
             return
@@ -229,7 +229,7 @@ class AnswerReader:
 
 
 def error_text(body: bytes, keys: Redactor, *, is_cut: bool = False) -> str:
-    """The message in a server's account of an error, in any of the shapes that servers give it; else its start."""
+    """Return the message of a server's error, in any of the shapes that servers give it; else the start of its text."""
     try:
         found = from_json(body)
     except ValueError:
@@ -254,7 +254,7 @@ def _is_error(message: dict[str, Any]) -> bool:
 
 def _typed(value: Any, kind: type[T], name: str) -> T:
     if not isinstance(value, kind):
-        raise ValueError(f"{name} is no {kind.__name__}")
+        raise ValueError(f"{name} is not a {kind.__name__}")
     return value
 
 
@@ -263,9 +263,9 @@ def _usage(sent: Any) -> Usage | None:
         return None
     counts = _typed(sent, dict, "usage")
     details = _typed(counts.get("completion_tokens_details") or {}, dict, "completion_tokens_details")
-    asked, answered = _token_count(counts, "prompt_tokens"), _token_count(counts, "completion_tokens")
+    prompt, output = _token_count(counts, "prompt_tokens"), _token_count(counts, "completion_tokens")
     reasoned = _token_count(details, "reasoning_tokens")
-    return None if asked is None or answered is None else Usage(asked, answered, reasoned or 0)
+    return None if prompt is None or output is None else Usage(prompt, output, reasoned or 0)
 
 
 def _token_count(counts: dict[str, Any], name: str) -> int | None:
@@ -276,14 +276,15 @@ def _token_count(counts: dict[str, Any], name: str) -> int | None:
     return count
 
 
-def _texts(said: dict[str, Any]) -> tuple[str, str]:
-    """The reasoning and the answer that a delta, a message or a completion's choice holds."""
-    reasoning, text = said.get("reasoning_content") or said.get("reasoning"), said.get("content") or said.get("text")
+def _texts(delta: dict[str, Any]) -> tuple[str, str]:
+    """Return the reasoning and the answer that a delta, a message or a completion's choice holds."""
+    reasoning = delta.get("reasoning_content") or delta.get("reasoning")
+    text = delta.get("content") or delta.get("text")
     return _typed(reasoning or "", str, "reasoning"), _typed(text or "", str, "content")
 
 
 def _listed_tokens(choice: dict[str, Any]) -> int | None:
-    """How many tokens this event lists, where the server was asked to list them."""
+    """Return the number of tokens that this event lists; None where it lists none."""
     listed = choice.get("token_ids")
     if listed is None and choice.get("logprobs") is not None:
         logprobs = _typed(choice["logprobs"], dict, "logprobs")

@@ -72,7 +72,7 @@ class TimedSockets:
         self._by_number: dict[int, TimedSocket] = {}
 
     def make(self, address: tuple[Any, ...]) -> TimedSocket:
-        """A socket for this address, as `getaddrinfo` gives it."""
+        """Return a new socket for this address, as `getaddrinfo` gives it."""
         family, kind, protocol, *_ = address
         made = TimedSocket(family, kind, protocol)
         made.setblocking(False)
@@ -81,5 +81,5 @@ class TimedSockets:
         return made
 
     def find(self, transport: Any) -> TimedSocket:
-        """The socket that this transport uses."""
+        """Return the socket that this transport uses."""
         return self._by_number[transport.get_extra_info("socket").fileno()]

@@ -1,4 +1,4 @@
-"""When requests are sent, and when no more are: two questions, answered apart."""
+"""Arrivals: when requests are sent; and stop rules: when no more are."""
 
 import itertools
 import random
@@ -9,23 +9,23 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class ClosedLoop:
-    """So many requests in flight: each that ends makes room for the next, which is due at that moment."""
+    """`concurrency` requests in flight: each that ends makes room for the next, which is due at that moment."""
 
     concurrency: int
 
 
 @dataclass(frozen=True)
 class OpenLoop:
-    """So many requests a second on average, whatever the server does."""
+    """`request_rate` requests per second on average, whatever the server does."""
 
     request_rate: float
     arrival: Literal["poisson", "constant"] = "poisson"
     seed: int = 42
 
     def due_times_s(self) -> Iterator[float]:
-        """When each request is due, in seconds after the load begins: `constant` begins at once, `poisson` with a gap.
+        """Yield, without end, when each request is due in seconds after the load begins.
 
-        Endless.
+        `constant` begins at once, `poisson` with a gap.
         """
         if self.arrival == "constant":
             yield from (number / self.request_rate for number in itertools.count())
@@ -38,7 +38,7 @@ class OpenLoop:
 
 @dataclass(frozen=True)
 class StopRule:
-    """No request is sent after `requests` of them or after `duration_s`, whichever comes first; None is no limit.
+    """The end of a load: after `requests` requests or `duration_s` seconds none is sent; None is no limit.
 
     What is in flight then may end: after a `duration_s`, for up to `drain_s`.
     """

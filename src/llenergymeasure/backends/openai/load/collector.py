@@ -1,22 +1,23 @@
-"""From what became of each request to the records of the run: tokens counted, failures apart."""
+"""Responses collected as requests end, and their records: tokens with their times, or a failure."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 from llenergymeasure.backends.openai.client.records import ServedRequest, Usage
-from llenergymeasure.backends.openai.load.token_times import counted_usage, request_record
-from llenergymeasure.domain.requests import Batch, FailedRequest, Request
+from llenergymeasure.backends.openai.load.tokenizer import counted_usage
+from llenergymeasure.domain.requests import Batch, FailedRequest, Request, RequestRecord
 from llenergymeasure.errors import BackendError, ConfigError
 
 GIVEN_UP = ("abort", "aborted", "error", "cancelled")
-"""Reasons for an end that are none of an answer's."""
+"""Finish reasons with which a server has given a request up."""
 
 MOST_OVER_LIMIT, LEAST_ABSURD = 100, 10_000
-"""So many more tokens than were asked for no server sends; hidden reasoning may be many."""
+"""A usage of more than `MOST_OVER_LIMIT` * limit + `LEAST_ABSURD` tokens is no count; hidden reasoning may be long."""
 
 
-class Intake:
+class ResponseCollector:
     """Takes each request as it ends (`ended`), and gives its record later, when there is time for it.
 
     `tokenizer` is asked for only where a server counts no tokens; it raises BackendError where there is none. It counts
@@ -36,11 +37,11 @@ class Intake:
         self.refused_in_a_row = 0
 
     def ended(self, served: ServedRequest) -> None:
-        """A request has ended."""
+        """Take a request that has ended."""
         self._waiting.append(served)
 
     def records(self) -> Iterator[Batch | FailedRequest]:
-        """The records of those that have ended since the last time, but for answers that the server did not count."""
+        """Yield the records of requests that have ended since the last call, except those still to be counted."""
         while self._waiting:
             served = self._waiting.popleft()
             self.taken += 1
@@ -56,7 +57,7 @@ class Intake:
                 yield _batch(served, served.answer.usage)
 
     def late_records(self) -> Iterator[Batch | FailedRequest]:
-        """The records of those answers, as the tokenizer counts them; without one they are of no use."""
+        """Yield the records of the answers left, counted by the tokenizer; without one each is a failure."""
         uncounted, self._uncounted = self._uncounted, []
         for served in uncounted:
             try:
@@ -69,7 +70,7 @@ class Intake:
             yield _batch(served, counted_usage(tokenizer, request, served, in_chat=self._in_chat))
 
     def _problem(self, served: ServedRequest) -> tuple[str, str] | None:
-        """What is wrong with an answer that came whole: the kind of its failure, and its message."""
+        """Return the kind and the message of a failure that a whole answer has in it; None of a good one."""
         answer, limit = served.answer, self._requests[served.index].max_output_tokens
         if answer.finish_reason in GIVEN_UP:
             return "server_error", f"the server gave up: finish_reason {answer.finish_reason}"
@@ -84,7 +85,7 @@ class Intake:
 
 
 def _batch(served: ServedRequest, usage: Usage) -> Batch:
-    """One request as a batch of its own: what the server computed together is not known here.
+    """Return one request as a batch of its own: what the server computed together is not known here.
 
     An answer without a token took one pass, that of its prompt.
     """
@@ -96,4 +97,70 @@ def _batch(served: ServedRequest, usage: Usage) -> Batch:
         padded_input_tokens=record.input_tokens,
         step_times_s=record.token_times_s or (record.end_s,),
         full=False,
+    )
+
+
+class TokenTimes(NamedTuple):
+    """A time in seconds for each token; `first` came with the first text; `exact`: each later one has its own."""
+
+    times_s: tuple[float, ...]
+    first: int
+    exact: bool
+
+
+def token_times(served: ServedRequest, usage: Usage) -> TokenTimes:
+    """Return the times of the tokens of a whole answer.
+
+    Tokens that were counted as reasoning and not shown came before the first text. Where the server counted the tokens
+    of each chunk they have their chunk's time, and so has one per chunk; an end-of-sequence token, which has no text,
+    has the time of the finish reason. Otherwise tokens are taken to come in equal numbers with each chunk.
+    """
+    answer, end_s = served.answer, answer_end_s(served)
+    times_s = answer.chunk_times_s
+    if not times_s or not answer.streamed:
+        return TokenTimes((end_s,) * usage.output_tokens, usage.output_tokens, False)
+    hidden = min(usage.hidden_tokens, usage.output_tokens)
+    shown = usage.output_tokens - hidden
+    counts, exact = _tokens_per_chunk(served, shown)
+    placed = tuple(at_s for at_s, count in zip(times_s, counts, strict=True) for _ in range(count))
+    placed = (times_s[0],) * hidden + placed + (end_s,) * (shown - len(placed))
+    return TokenTimes(placed, max(hidden + counts[0], 1), exact)
+
+
+def _tokens_per_chunk(served: ServedRequest, tokens: int) -> tuple[list[int], bool]:
+    """Return the tokens of each chunk, and True if that was one each; those that are left came with the end."""
+    answer = served.answer
+    chunks, ends = len(answer.chunk_times_s), int(answer.finish_reason == "stop")
+    if 0 <= tokens - chunks <= ends:
+        return [1] * chunks, True
+    counted = [count for count in answer.chunk_tokens if count is not None]
+    if len(counted) == chunks and 0 <= tokens - sum(counted) <= 1:
+        return counted, False
+    edges = [-(-place * tokens // chunks) for place in range(chunks + 1)]
+    return [after - before for before, after in pairwise(edges)], False
+
+
+def answer_end_s(served: ServedRequest) -> float:
+    """Return when the answer was whole: with the reason for its end, or else with its last text."""
+    answer = served.answer
+    moments_s = [*answer.chunk_times_s[-1:], *([] if answer.finished_s is None else [answer.finished_s])]
+    return max(moments_s, default=served.end_s)
+
+
+def request_record(served: ServedRequest, usage: Usage) -> RequestRecord:
+    """Return the record of a request whose answer is whole; `usage` is the server's or the tokenizer's."""
+    placed = token_times(served, usage)
+    return RequestRecord(
+        index=served.index,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        start_s=served.sent_s,
+        token_times_s=placed.times_s,
+        finish_reason=served.answer.finish_reason or "not given",
+        ended_s=answer_end_s(served),
+        times_are_exact=placed.exact,
+        first_tokens=placed.first,
+        first_seen=bool(served.answer.chunk_times_s) and served.answer.streamed,
+        lateness_s=served.lateness_s,
+        counted_by="tokenizer" if served.answer.usage is None else "server",
     )

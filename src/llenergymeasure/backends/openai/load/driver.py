@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 
 from llenergymeasure.backends.openai.client.http import Client
 from llenergymeasure.backends.openai.client.records import ServedRequest
-from llenergymeasure.backends.openai.client.request_body import Call
+from llenergymeasure.backends.openai.client.request_body import RequestBody
 from llenergymeasure.backends.openai.load.arrivals import ClosedLoop, OpenLoop, StopRule
 
-REST_S = 0.1  # after a failure: a server that refuses would be asked, and refuse, thousands of times a second
+REST_S = 0.1  # after a failure: a server that refuses would be asked, and refuse, thousands of times per second
 COLLECT_EVERY = 50_000  # objects
 
 
 @dataclass(frozen=True)
 class LoadSpan:
-    """When a load began, when the last request could be sent, and when the last answer had ended.
+    """The times when a load began, when the last request could be sent, and when the last answer had ended.
 
     `closed_s` is the end of the duration; of a load that ended before it, or has none, the end of its last answer.
     """
@@ -31,12 +31,12 @@ class LoadSpan:
 
 async def drive(
     client: Client,
-    calls: Iterable[Call],
+    bodies: Iterable[RequestBody],
     strategy: ClosedLoop | OpenLoop,
     stop: StopRule,
     finished: Callable[[ServedRequest], None],
 ) -> LoadSpan:
-    """Send the calls, in their order, and hand each record to `finished` as soon as it is there.
+    """Send the bodies, in their order, and hand each record to `finished` as soon as it is there.
 
     A warm-up is a load of its own before, through the same client, whose connections it opens. Requests that the end
     of the duration finds in flight are marked as drained, and cancelled when they take longer than `drain_s`.
@@ -44,12 +44,12 @@ async def drive(
     CancelledError goes on.
 
     Raises:
-        ExceptionGroup: what `finished` has raised, or taking the next call; a request's own failure never does.
+        ExceptionGroup: what `finished` has raised, or taking the next body; a request's own failure never does.
     """
     with _rare_collections():
         opened_s = time.monotonic()
         closes_s = None if stop.duration_s is None else opened_s + stop.duration_s
-        load = _Load(client, itertools.islice(calls, stop.requests), closes_s, finished)
+        load = _Load(client, itertools.islice(bodies, stop.requests), closes_s, finished)
         with contextlib.suppress(TimeoutError):  # of the drain
             async with (
                 asyncio.timeout_at(None if closes_s is None else closes_s + stop.drain_s),
@@ -67,14 +67,14 @@ async def drive(
 @dataclass
 class _Load:
     client: Client
-    calls: Iterator[Call]
+    bodies: Iterator[RequestBody]
     closes_s: float | None
     finished: Callable[[ServedRequest], None]
 
     async def keep_sending(self, due_s: float) -> None:
-        """One request after another, each due when the one before has ended."""
-        while (call := self._next_call()) is not None:
-            served = await self._send(call, due_s)
+        """Send one request after another, each due when the one before has ended."""
+        while (body := self._next_body()) is not None:
+            served = await self._send(body, due_s)
             if _is_cancelled():
                 return
             due_s = served.end_s
@@ -83,24 +83,24 @@ class _Load:
                 await asyncio.sleep(REST_S)
 
     async def send_when_due(self, opened_s: float, due_times_s: Iterator[float], group: asyncio.TaskGroup) -> None:
-        """Each request at its time, those that are late at once."""
+        """Send each request at its time, those that are late at once."""
         for due_s in (opened_s + after_s for after_s in due_times_s):
             if self.closes_s is not None and due_s >= self.closes_s:
                 await asyncio.sleep(max(0.0, self.closes_s - time.monotonic()))
                 return
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
-            call = self._next_call()
-            if call is None:
+            body = self._next_body()
+            if body is None:
                 return
-            group.create_task(self._send(call, due_s))
+            group.create_task(self._send(body, due_s))
 
-    def _next_call(self) -> Call | None:
+    def _next_body(self) -> RequestBody | None:
         if self.closes_s is not None and time.monotonic() >= self.closes_s:
             return None
-        return next(self.calls, None)
+        return next(self.bodies, None)
 
-    async def _send(self, call: Call, due_s: float) -> ServedRequest:
-        served = await self.client.send(call, due_s)
+    async def _send(self, body: RequestBody, due_s: float) -> ServedRequest:
+        served = await self.client.send(body, due_s)
         if self.closes_s is not None and served.end_s > self.closes_s:
             served = replace(served, drained=True)
         self.finished(served)

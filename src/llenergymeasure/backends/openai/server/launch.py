@@ -1,13 +1,12 @@
-"""A server that we start, and that ends with us: with the run, at Ctrl-C, and when we are killed.
+"""A server that we start, and that ends with us: with the run, at Ctrl-C, and when we are killed; and its log.
 
-Its parent is a process of its own, the keeper, which holds a pipe from here: when that closes, for whatever reason, it
-ends the server and all that the server has started.
+Its parent is a process of its own, the supervisor, which holds a pipe from here: when that closes, for whatever
+reason, it ends the server and all that the server has started.
 """
 
 import contextlib
 import json
 import os
-import re
 import secrets
 import select
 import signal
@@ -32,7 +31,7 @@ KILL_PATIENCE_S = 20.0
 LOOK_EVERY_S = 0.25
 ANSWER_PATIENCE_S = 10.0
 MARK = "LLEM_SERVER"
-"""An environment variable that tells the server's processes from all others."""
+"""An environment variable that marks the server's processes."""
 
 
 class LaunchedServer:
@@ -55,13 +54,13 @@ class LaunchedServer:
         self._log = ServerLog(log, keys)
         self._grace_s = grace_s
         self._mark = secrets.token_hex(16)
-        self._heard = b""
+        self._unread = b""
         self._code: int | None = None
         self._is_closed = False
         self._cpu_s = 0.0
         self.pid = -1  # until it is known: no session has this number
         with self._log.open() as file:
-            self._keeper = subprocess.Popen(
+            self._supervisor = subprocess.Popen(
                 [sys.executable, "-P", "-m", "llenergymeasure.backends.openai.server.supervisor"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -85,7 +84,7 @@ class LaunchedServer:
         self.close()
 
     def wait_until_ready(self, timeout_s: float, waited: Callable[[float], None] | None = None) -> None:
-        """Return when the server answers `GET base_url/models`; meanwhile `waited` is told the seconds so far.
+        """Return when the server answers `GET base_url/models`; meanwhile `waited` is called with the seconds so far.
 
         Raises:
             BackendError: it has ended, or does not answer within `timeout_s`.
@@ -107,19 +106,19 @@ class LaunchedServer:
             self._listen(min(LOOK_EVERY_S, timeout_s - waited_s))
 
     def problem(self) -> str | None:
-        """How the server has ended, with the last lines of its log; None while it runs. It costs microseconds then."""
+        """Return how the server has ended, with the last lines of its log; None, after microseconds, while it runs."""
         end = self._end()
         return None if end is None else f"{end}; {self._log.quoted()}"
 
     def pids(self) -> list[int]:
-        """All of its processes that run."""
+        """Return the numbers of all of its processes that run."""
         try:
             return [process.pid for process in live_descendants(self._tree)]
         except psutil.NoSuchProcess:
             return []
 
     def cpu_seconds(self) -> float:
-        """CPU seconds of all of its processes so far, those that have ended and were waited for too; never falls."""
+        """Return the CPU seconds of all of its processes so far, ended ones included; it never falls."""
         with contextlib.suppress(psutil.NoSuchProcess):
             self._cpu_s = max(self._cpu_s, started_cpu_s(self._tree))
         return self._cpu_s
@@ -138,22 +137,22 @@ class LaunchedServer:
             self.cpu_seconds()
             self._let_go()
         except KeyboardInterrupt:
-            _stream(self._keeper.stdin).close()
-            self._keeper.terminate()
+            _stream(self._supervisor.stdin).close()
+            self._supervisor.terminate()
             self._let_go()
             raise
 
     def _start(self, command: list[str]) -> int:
-        self._tree = psutil.Process(self._keeper.pid)
+        self._tree = psutil.Process(self._supervisor.pid)
         os.set_blocking(self._reports, False)
         with contextlib.suppress(BrokenPipeError):  # it has ended; see below
             task = {"command": command, "grace_s": self._grace_s, "log": self._log.arguments}
-            _stream(self._keeper.stdin).write(json.dumps(task).encode() + b"\n")
+            _stream(self._supervisor.stdin).write(json.dumps(task).encode() + b"\n")
         first: dict[str, Any] = {}
-        while not first and self._keeper.returncode is None:  # which is known once it has nothing more to say
+        while not first and self._supervisor.returncode is None:  # which is known once it has nothing more to say
             first = next(iter(self._listen(None)), {})
         if "pid" not in first:
-            why = first.get("error", "its keeper has ended")
+            why = first.get("error", "its supervisor has ended")
             raise BackendError(f"{command[0]} cannot be started: {why}; {self._log.quoted()}")
         return int(first["pid"])
 
@@ -163,54 +162,54 @@ class LaunchedServer:
 
     @property
     def _reports(self) -> int:
-        return int(_stream(self._keeper.stdout).fileno())
+        return int(_stream(self._supervisor.stdout).fileno())
 
     def _end(self) -> str | None:
-        """How it has ended; None while it runs."""
+        """Return how the server has ended; None while it runs."""
         if self._is_closed:
             return "the server has been stopped"
-        keeper_has_ended = self._keeper.poll() is not None
+        supervisor_has_ended = self._supervisor.poll() is not None
         self._listen(0)
         if self._code is not None:
-            return f"the server {_how(self._code)}"
-        if keeper_has_ended or self._keeper.returncode is not None:
+            return f"the server {_ending(self._code)}"
+        if supervisor_has_ended or self._supervisor.returncode is not None:
             self._end_what_is_left()
-            return f"the server was killed: its keeper {_how(self._keeper.returncode)}"
+            return f"the server was killed: its supervisor {_ending(self._supervisor.returncode)}"
         return None
 
     def _listen(self, wait_s: float | None) -> list[dict[str, Any]]:
-        """What the keeper has reported since the last time."""
+        """Return what the supervisor has reported since the last call; wait up to `wait_s` for it, None without end."""
         poll = select.poll()
         poll.register(self._reports, select.POLLIN)
         if not poll.poll(None if wait_s is None else wait_s * 1000):
             return []
         if not (piece := os.read(self._reports, 4096)):
-            self._keeper.wait()  # it is about to end
-        *lines, self._heard = (self._heard + piece).split(b"\n")
+            self._supervisor.wait()  # it is about to end
+        *lines, self._unread = (self._unread + piece).split(b"\n")
         reports = [json.loads(line) for line in lines]
         for report in reports:
             self._code = report.get("code", self._code)
         return reports
 
     def _let_go(self) -> None:
-        """Close the pipe, and wait until the keeper has ended everything."""
-        _stream(self._keeper.stdin).close()
+        """Close the pipe, and wait until the supervisor has ended everything."""
+        _stream(self._supervisor.stdin).close()
         try:
-            self._keeper.wait(self._grace_s + KILL_PATIENCE_S)
+            self._supervisor.wait(self._grace_s + KILL_PATIENCE_S)
         except subprocess.TimeoutExpired:
             if left := ", ".join(map(str, self.pids())):
                 raise BackendError(
                     f"the server's processes {left} do not end, though killed; {self._log.quoted()}"
                 ) from None
-            self._keeper.wait()  # it overwrites the keys in a long log
-        if self._keeper.returncode != 0:
+            self._supervisor.wait()  # it overwrites the keys in a long log
+        if self._supervisor.returncode != 0:
             self._end_what_is_left()
             self._log.overwrite_keys()
-        _stream(self._keeper.stdout).close()
+        _stream(self._supervisor.stdout).close()
         self._is_closed = True
 
     def _end_what_is_left(self) -> None:
-        """Kill what the keeper, killed itself, could not."""
+        """Kill what the supervisor, killed itself, could not."""
         until_s = time.monotonic() + KILL_PATIENCE_S
         while left := [process for process in psutil.process_iter() if self._is_of_server(process)]:
             if time.monotonic() >= until_s:
@@ -221,22 +220,22 @@ class LaunchedServer:
             psutil.wait_procs(left, timeout=LOOK_EVERY_S)
 
     def _is_of_server(self, process: psutil.Process) -> bool:
-        """Whether it is in the server's session or has its mark; one may have left the first and wiped the other."""
+        """Return True if it is in the server's session or has its mark; a process may lose either."""
         with contextlib.suppress(psutil.Error, OSError):
-            if process.pid != self._keeper.pid and process.status() != psutil.STATUS_ZOMBIE:
+            if process.pid != self._supervisor.pid and process.status() != psutil.STATUS_ZOMBIE:
                 return os.getsid(process.pid) == self.pid or process.environ().get(MARK) == self._mark
         return False
 
 
 def _executable(name: str) -> str:
-    """Where the program is. Raises BackendError where it is not."""
+    """Return the path of a program; raise BackendError where there is none."""
     found = find_program(name)
     if found is None:
         raise BackendError(missing_program(name) or name)
     return found
 
 
-def _how(code: int) -> str:
+def _ending(code: int) -> str:
     if code >= 0:
         return f"ended with exit code {code}"
     try:
@@ -248,9 +247,3 @@ def _how(code: int) -> str:
 def _stream(pipe: Any) -> Any:
     assert pipe is not None  # noqa: S101 - it is a pipe
     return pipe
-
-
-QUOTED_LINES = 5
-QUOTED_LETTERS = 300  # of a line
-READ_BYTES = 16_384
-ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)")

@@ -13,11 +13,12 @@ import platformdirs
 from labledger.extras import install_command
 from llenergymeasure.backends.pytorch import random_llama
 from llenergymeasure.config.models import ExperimentConfig
+from llenergymeasure.config.precision import DTYPES
 from llenergymeasure.errors import BackendError, ConfigError
 
 
 def random_model_folder(config: ExperimentConfig, corpus: Callable[[], str]) -> Path:
-    """The folder of the model that the configuration describes, with its tokenizer; made once, in the user's cache.
+    """Return the folder of the configured model, with its tokenizer; it is made once, in the user's cache.
 
     Raises:
         BackendError: it cannot be written.
@@ -48,8 +49,6 @@ def random_model_folder(config: ExperimentConfig, corpus: Callable[[], str]) -> 
 
 def _save(config: ExperimentConfig, corpus: str, folder: Path) -> None:
     import torch
-
-    from llenergymeasure.backends.pytorch.loading import DTYPES
 
     assert config.random_model is not None  # noqa: S101 - see above
     tokenizer = random_llama.build_tokenizer(corpus, config.random_model.vocab_size)

@@ -1,6 +1,6 @@
 """Presets: the commands that start well-known servers. They only build the command and its flags.
 
-A user's further flags are a mapping from a flag's long name, as the server has it but without the dashes, to its value:
+A user's own flags are a mapping from a flag's long name, as the server has it but without the dashes, to its value:
 `max-model-len: 4096` is `--max-model-len 4096`, `true` is the flag alone, a list is the flag with several values.
 """
 
@@ -13,22 +13,19 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Literal
 
 from pydantic import JsonValue
 
 from labledger.secret_rules import is_secret_name
 from labledger.written_keys import WRITTEN_DOWN
+from llenergymeasure.config.precision import DTYPES, Precision
 from llenergymeasure.errors import ConfigError
 
-Precision = Literal["fp32", "fp16", "bf16"]
-
-DTYPES: dict[Precision, str] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 FLAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 PYTHON = re.compile(r"python(3(\.\d+)?)?")
 LACKS_PACKAGE = 77
 HAS_PACKAGE = f"import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None and {LACKS_PACKAGE})"
-PATIENCE_S = 20.0
+PROBE_S = 20.0
 PLACEHOLDER = re.compile(r"\{(model|host|port)\}")
 
 
@@ -47,12 +44,12 @@ class Preset:
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Other spellings of the flags above."""
     package: str | None = None
-    """What the program needs, of one that Python runs."""
+    """The package that the program needs, if Python runs it."""
     install: str = ""
     """The way to get it, in words."""
 
     def own_flags(self) -> dict[str, str]:
-        """The flags that the preset sets, each with the field of the configuration to use instead."""
+        """Return the flags that the preset sets, each with the field of the configuration to use instead."""
         fields = {
             self.model: "model",
             self.served_name: "openai.model",
@@ -109,7 +106,7 @@ def preset_command(
     seed: int | None = None,
     flags: Mapping[str, JsonValue] | None = None,
 ) -> list[str]:
-    """The command that serves `model`, a hub id or what lies on disk, as `served_name` at `host` and `port`.
+    """Return the command that serves `model`, a hub id or what lies on disk, as `served_name` at `host` and `port`.
 
     What is None is left to the server.
 
@@ -139,7 +136,7 @@ def preset_problems(
     seed: int | None = None,
     flags: Mapping[str, JsonValue] | None = None,
 ) -> Iterator[str]:
-    """What the server's command line cannot say, a line each; `precision` and `seed` are None where nobody asked."""
+    """Yield what the server's command line cannot take, a line each; None of `precision` and `seed`: not asked for."""
     chosen = PRESETS[preset]
     if precision is not None and chosen.dtype is None:
         yield f"precision: {preset} takes it from the model's files; leave it out"
@@ -149,7 +146,7 @@ def preset_problems(
     for name, value in (flags or {}).items():
         plain = name.replace("_", "-").lower()
         if not FLAG.fullmatch(name):
-            yield f"flags: {name!a} is no flag: write its long name without dashes, as in max-model-len"
+            yield f"flags: {name!a} is not a flag: write its long name without dashes, as in max-model-len"
         elif plain in own:
             yield f"flags.{name}: the preset sets it; use {own[plain]}"
         elif is_secret_name(name):
@@ -159,12 +156,12 @@ def preset_problems(
 
 
 def request_name(preset: str, *, model: str, served_name: str | None) -> str:
-    """The name by which requests ask for the model: `served_name` where the server can be told one."""
+    """Return the name by which requests ask for the model: `served_name` where the server takes one."""
     return model if served_name is None or PRESETS[preset].served_name is None else served_name
 
 
 def runnable() -> list[str]:
-    """The presets whose program is here; of one that Python runs, whose package is."""
+    """Return the presets whose program is here; of one that Python runs, whose package is."""
     return [
         name
         for name, preset in PRESETS.items()
@@ -173,7 +170,7 @@ def runnable() -> list[str]:
 
 
 def find_program(name: str) -> str | None:
-    """Where a program is: on the PATH, or beside this Python, whose environment need not be activated."""
+    """Return the path of a program on the PATH, or beside this Python, whose environment need not be activated."""
     return shutil.which(name) or shutil.which(name, path=os.path.dirname(sys.executable))
 
 
@@ -194,7 +191,7 @@ def _missing_package(command: Sequence[str]) -> str | None:
     package = arguments[1].partition(".")[0]
     asked = [find_program(program) or program, "-c", HAS_PACKAGE, package]
     try:
-        ended = subprocess.run(asked, capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE_S, check=False)  # noqa: S603 - a Python that the user names
+        ended = subprocess.run(asked, capture_output=True, stdin=subprocess.DEVNULL, timeout=PROBE_S, check=False)  # noqa: S603 - a Python that the user names
     except (OSError, subprocess.TimeoutExpired):
         return None  # to start it shows what is wrong
     if ended.returncode != LACKS_PACKAGE:
@@ -203,10 +200,10 @@ def _missing_package(command: Sequence[str]) -> str | None:
 
 
 def missing_program(name: str) -> str | None:
-    """What to do about a program that is not there; None where it is."""
+    """Return what to do about a program that is not there; None where it is."""
     if find_program(name) is not None:
         return None
-    where = "is no program that can be run" if os.path.dirname(name) else "is not on the PATH"
+    where = "is not a program that can be run" if os.path.dirname(name) else "is not on the PATH"
     return f"launch: {name} {where}: install it, or name its full path"
 
 
@@ -236,7 +233,7 @@ def _value_problem(name: str, value: JsonValue) -> str | None:
     if value is None or value is False:
         return f"{json.dumps(value)} is not passed on: leave it out, or write no-{name}: true where the server has that"
     if isinstance(value, dict):
-        return "a mapping is no flag's value: write it as JSON in quotes"
+        return "a mapping is not a flag's value: write it as JSON in quotes"
     if isinstance(value, list) and (not value or any(isinstance(each, bool | list | dict | None) for each in value)):
         return "a list holds one or more numbers and texts"
     if any("\0" in each for each in _values(value)):

@@ -20,7 +20,7 @@ FORWARDERS = ("docker-proxy", "rootlessport")
 
 
 class Server:
-    """Where the server is, which processes it has, and how it ended if it did.
+    """The server of a run: its address, its processes, and how it has ended.
 
     `log` takes what a launched one prints; `corpus` is the text for a random model's tokenizer.
     """
@@ -35,7 +35,7 @@ class Server:
 
     @property
     def is_launched(self) -> bool:
-        """Whether it is started here."""
+        """True if it is started here."""
         return self._config.launch is not None
 
     @property
@@ -67,22 +67,22 @@ class Server:
         self._launched.wait_until_ready(launch.ready_timeout_s, waited)
 
     def problem(self) -> str | None:
-        """How a launched server has ended; None while it runs, and of one that was there before."""
+        """Return how a launched server has ended; None while it runs, and of one that was there before."""
         return self._launched.problem() if self._launched is not None else None
 
     def log_note(self) -> str:
-        """Where a launched server's own words are, to be put behind an error."""
+        """Return the place of a launched server's log, to end an error with."""
         return f"; its log is {self._log}" if self._launched is not None else ""
 
     def pids(self) -> frozenset[int] | None:
-        """Its processes on this machine; None where they cannot be told, and none of a server elsewhere."""
+        """Return its processes on this machine: None where they are unknown, none of a server elsewhere."""
         if self._launched is not None:
             return frozenset(self._launched.pids())
         host, port = self._config.openai.address
         return listeners(port) if is_here(host) else frozenset()
 
     def cpu_seconds(self) -> float:
-        """CPU seconds that a launched server has spent so far; 0 before it is started."""
+        """Return the CPU seconds that a launched server has spent so far; 0 before it is started."""
         if self._launched is not None:
             self._cpu_s = self._launched.cpu_seconds()
         return self._cpu_s
@@ -113,7 +113,7 @@ class Server:
 
 
 def is_here(host: str) -> bool:
-    """Whether a host is this machine. One whose name is not known is not."""
+    """Return True if a host is this machine; False of an unknown name."""
     try:
         found = {str(entry[4][0]).partition("%")[0] for entry in socket.getaddrinfo(host, None)}
     except OSError:
@@ -123,8 +123,8 @@ def is_here(host: str) -> bool:
 
 
 def listeners(port: int) -> frozenset[int] | None:
-    """The processes that listen on a port, with their descendants; None where they are another's, or not to be seen, as
-    those of a container."""
+    """Return the processes that listen on a port, with their descendants; None where they cannot be seen, as those of
+    another user or a container."""
     try:
         connections = psutil.net_connections(kind="tcp")
     except (psutil.Error, OSError):
@@ -146,14 +146,14 @@ def listeners(port: int) -> frozenset[int] | None:
 
 
 def _is_of_every_machine(address: str) -> bool:
-    """Whether it means the machine that uses it: 127.0.0.1, ::1, and 0.0.0.0, which connects to the same."""
+    """Return True if every machine means itself by this address: 127.0.0.1, ::1, and 0.0.0.0."""
     found = ipaddress.ip_address(address)
     found = getattr(found, "ipv4_mapped", None) or found
     return found.is_loopback or found.is_unspecified
 
 
 def _given_name(model: str) -> str:
-    """What a server is given as its model: a folder's or file's whole path, or a hub id as it is."""
+    """Return the model as a server is given it: a folder's or file's whole path, or a hub id as it is."""
     folder = local_folder(model)
     if folder is not None:
         return str(folder.absolute())

@@ -1,4 +1,4 @@
-"""What a launched server has printed: a file that is added to, quoted in errors and never removed; the keys in it are
+"""The log of a launched server: a file that is added to, quoted in errors and never removed; the keys in it are
 overwritten at the end.
 """
 
@@ -51,7 +51,7 @@ class ServerLog:
         return file
 
     def quoted(self) -> str:
-        """Where the log is, with its last lines as far as they can be printed."""
+        """Return where the log is, with its last lines, printable and without the keys."""
         try:
             lines = self._last_lines()
         except OSError as error:

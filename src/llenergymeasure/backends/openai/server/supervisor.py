@@ -1,4 +1,4 @@
-"""The keeper: a process of its own that starts a server, and ends it with all that it has started.
+"""The supervisor: a process of its own that starts a server, and ends it with all that it has started.
 
 `python -m llenergymeasure.backends.openai.server.supervisor`: standard input has a line of JSON,
 `{"command", "grace_s", "log"}`, and stays open while the server is to run. Standard output gets lines of JSON:
@@ -31,29 +31,29 @@ from llenergymeasure.backends.openai.server.server_log import ServerLog
 
 LOOK_EVERY_S = 1.0  # whether the parent lives: a copy of it, made by a fork, may still hold the pipe
 KILL_EVERY_S = 0.05  # what is killed may just have started others
-HURRY = 2  # a pipe that closes and a SIGTERM, or two of these
+STOPS_TO_KILL = 2  # a pipe that closes and a SIGTERM, or two of these
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 STDIN, STDOUT, STDERR = 0, 1, 2
 
 
 def main() -> None:
-    """Start the server, keep it, end it."""
+    """Start the server, wait for its end, end all of its processes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     line = sys.stdin.buffer.readline()
     if not line:  # the parent has gone
         return
     task = json.loads(line)
-    keeper = Keeper(task["grace_s"])
-    if keeper.start(task["command"]):
-        keeper.wait_for_the_end()
-        keeper.stop()
+    supervisor = Supervisor(task["grace_s"])
+    if supervisor.start(task["command"]):
+        supervisor.wait_for_the_end()
+        supervisor.stop()
     log = task["log"]
     ServerLog(Path(log["path"]), log["keys"], log["began"]).overwrite_keys()
 
 
-class Keeper:
-    """Of one server; a process has one keeper at most."""
+class Supervisor:
+    """Starts one server and ends it with all of its processes; a process has at most one."""
 
     def __init__(self, grace_s: float) -> None:
         self._grace_s = grace_s
@@ -68,7 +68,7 @@ class Keeper:
             signal.signal(number, self._hear)
 
     def start(self, command: Sequence[str]) -> bool:
-        """Whether the server was started."""
+        """Start the server; return False where it cannot be started, which is reported."""
         if self._prctl is not None:
             self._prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         try:
@@ -80,9 +80,9 @@ class Keeper:
                 preexec_fn=self._prepare,
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
-            _say({"error": getattr(error, "strerror", None) or str(error)})
+            _report({"error": getattr(error, "strerror", None) or str(error)})
             return False
-        _say({"pid": self._server.pid})
+        _report({"pid": self._server.pid})
         return True
 
     def wait_for_the_end(self) -> None:
@@ -95,20 +95,20 @@ class Keeper:
         """End every process; return when none is left."""
         self._signal_all(signal.SIGTERM)
         until_s = time.monotonic() + self._grace_s
-        while self._reap() and self._stops_heard < HURRY and (left_s := until_s - time.monotonic()) > 0:
+        while self._reap() and self._stops_heard < STOPS_TO_KILL and (left_s := until_s - time.monotonic()) > 0:
             self._wait(left_s)
         while self._reap():
             self._signal_all(signal.SIGKILL)
             self._wait(KILL_EVERY_S)
 
     def _prepare(self) -> None:
-        """In the server's process, before its program: signals as for any program, and an end with the keeper's."""
+        """Run in the server's process before its program: reset SIGINT, and have it killed when the supervisor ends."""
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         if self._prctl is not None:
             self._prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
     def _reap(self) -> bool:
-        """Whether any process is left, once those that have ended are taken."""
+        """Wait for the processes that have ended, without blocking; return True if others are left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -118,7 +118,7 @@ class Keeper:
                 return True
             if pid == self._server.pid:
                 self._server.returncode = os.waitstatus_to_exitcode(status)
-                _say({"code": self._server.returncode})
+                _report({"code": self._server.returncode})
 
     def _signal_all(self, number: signal.Signals) -> None:
         for process in psutil.Process().children(recursive=True):
@@ -129,7 +129,7 @@ class Keeper:
                 os.killpg(self._server.pid, number)
 
     def _wait(self, for_s: float, *descriptors: int) -> list[int]:
-        """Those of `descriptors` that something came in at; a signal ends the waiting too."""
+        """Return those of `descriptors` that have something to read within `for_s` seconds; a signal ends the wait."""
         ready, _, _ = select.select([self._woken, *descriptors], [], [], for_s)
         with contextlib.suppress(BlockingIOError):
             while os.read(self._woken, 1024):
@@ -140,7 +140,7 @@ class Keeper:
         self._stops_heard += number != signal.SIGCHLD
 
 
-def _say(message: dict[str, Any]) -> None:
+def _report(message: dict[str, Any]) -> None:
     with contextlib.suppress(BrokenPipeError):  # nobody is left to hear it
         os.write(STDOUT, (json.dumps(message) + "\n").encode())
 

@@ -13,7 +13,7 @@ import pytest
 
 from llenergymeasure.backends.openai.client.http import Client
 from llenergymeasure.backends.openai.client.records import Answer, ServedRequest
-from llenergymeasure.backends.openai.client.request_body import Call, Target
+from llenergymeasure.backends.openai.client.request_body import RequestBody, RequestTemplate
 from llenergymeasure.backends.openai.load.arrivals import ClosedLoop, OpenLoop, StopRule
 from llenergymeasure.backends.openai.load.driver import REST_S, drive
 from llenergymeasure.domain.requests import Request
@@ -35,13 +35,13 @@ def load(server):
     """Drive a load whose requests are answered to a plan: the records, in the order of their ends, and the span."""
 
     def load(strategy, stop, *, root=None, **plan):
-        target = Target(root or server.url, "stand-in", further={"standin": plan})
-        calls = (target.call(Request(index, "Hi", None, 8)) for index in itertools.count())
+        template = RequestTemplate(root or server.url, "stand-in", extra_body={"standin": plan})
+        bodies = (template.encode(Request(index, "Hi", None, 8)) for index in itertools.count())
         served = []
 
         async def run():
-            async with Client(target) as client:
-                return await drive(client, calls, strategy, stop, served.append)
+            async with Client(template) as client:
+                return await drive(client, bodies, strategy, stop, served.append)
 
         return served, asyncio.run(run())
 
@@ -49,7 +49,7 @@ def load(server):
 
 
 def in_flight(served):
-    """How many requests were in flight after each sending and each end."""
+    """Return how many requests were in flight after each sending and each end."""
     steps = [(each.sent_s, 1) for each in served] + [(each.end_s, -1) for each in served]
     return list(itertools.accumulate(step for _, step in sorted(steps)))
 
@@ -61,20 +61,20 @@ class FakeClient:
         self.latency_s = latency_s
         self.now = self.most = 0
 
-    async def send(self, call, due_s):
+    async def send(self, body, due_s):
         loop = asyncio.get_running_loop()
         self.now += 1
         self.most = max(self.most, self.now)
         sent_s = loop.time()
-        await asyncio.sleep(self.latency_s(call.index))
+        await asyncio.sleep(self.latency_s(body.index))
         self.now -= 1
-        return ServedRequest(call.index, due_s, sent_s, loop.time(), NOTHING)
+        return ServedRequest(body.index, due_s, sent_s, loop.time(), NOTHING)
 
 
 def test_a_closed_loop_keeps_its_concurrency_and_never_exceeds_it():
     client, served = FakeClient(lambda index: 0.001 * (index % 7)), []
-    calls = (Call(index, b"") for index in range(300))
-    asyncio.run(drive(client, calls, ClosedLoop(8), StopRule(requests=200), served.append))
+    bodies = (RequestBody(index, b"") for index in range(300))
+    asyncio.run(drive(client, bodies, ClosedLoop(8), StopRule(requests=200), served.append))
     assert client.most == 8
     assert sorted(each.index for each in served) == list(range(200))
     before_the_last = in_flight(served)[8:-16]
@@ -123,7 +123,9 @@ def test_a_load_ends_after_its_number_of_requests_or_when_there_are_no_more(load
     assert span.closed_s == span.drained_s >= max(each.end_s for each in served)
     client, served = FakeClient(lambda index: 0), []
     for strategy in (ClosedLoop(2), OpenLoop(1e6)):
-        asyncio.run(drive(client, [Call(0, b""), Call(1, b"")], strategy, StopRule(requests=5), served.append))
+        asyncio.run(
+            drive(client, [RequestBody(0, b""), RequestBody(1, b"")], strategy, StopRule(requests=5), served.append)
+        )
     assert len(served) == 4
 
 
@@ -159,10 +161,10 @@ def test_a_server_that_refuses_is_not_hammered(load):
 
 
 def test_cancelling_a_load_hands_over_what_was_finished_and_what_was_in_flight(server):
-    target = Target(server.url, "m", further={"standin": {"ttft_s": 0.02, "tokens": 1}})
-    endless = Target(server.url, "m", further={"standin": {"ttft_s": 60.0}})
+    template = RequestTemplate(server.url, "m", extra_body={"standin": {"ttft_s": 0.02, "tokens": 1}})
+    endless = RequestTemplate(server.url, "m", extra_body={"standin": {"ttft_s": 60.0}})
     request = Request(0, "Hi", None, 8)
-    calls = itertools.chain([target.call(request)] * 20, itertools.repeat(endless.call(request)))
+    bodies = itertools.chain([template.encode(request)] * 20, itertools.repeat(endless.encode(request)))
     served = []
 
     async def run():
@@ -171,8 +173,8 @@ def test_cancelling_a_load_hands_over_what_was_finished_and_what_was_in_flight(s
             if len(served) == 20:
                 task.cancel()
 
-        async with Client(target) as client:
-            task = asyncio.create_task(drive(client, calls, ClosedLoop(4), StopRule(), finished))
+        async with Client(template) as client:
+            task = asyncio.create_task(drive(client, bodies, ClosedLoop(4), StopRule(), finished))
             await task
 
     with pytest.raises(asyncio.CancelledError):
@@ -186,11 +188,11 @@ def test_cancelling_a_load_hands_over_what_was_finished_and_what_was_in_flight(s
 INTERRUPTED = """
 import asyncio, itertools, sys
 from llenergymeasure.backends.openai.load.arrivals import ClosedLoop, StopRule
-from llenergymeasure.backends.openai.client.http import Client, Target
+from llenergymeasure.backends.openai.client.http import Client, RequestTemplate
 from llenergymeasure.backends.openai.load.driver import drive
 from llenergymeasure.domain.requests import Request
 
-target = Target(sys.argv[1], "m", further={"standin": {"itl_s": 0.01}})
+template = RequestTemplate(sys.argv[1], "m", extra_body={"standin": {"itl_s": 0.01}})
 served = []
 
 def finished(each):
@@ -199,9 +201,9 @@ def finished(each):
         print("ten", flush=True)
 
 async def run():
-    calls = itertools.repeat(target.call(Request(0, "Hi", None, 8)))
-    async with Client(target) as client:
-        await drive(client, calls, ClosedLoop(4), StopRule(), finished)
+    bodies = itertools.repeat(template.encode(Request(0, "Hi", None, 8)))
+    async with Client(template) as client:
+        await drive(client, bodies, ClosedLoop(4), StopRule(), finished)
 
 try:
     asyncio.run(run())

@@ -102,7 +102,7 @@ def test_an_answer_without_a_token_is_one_and_leaves_the_energy_as_it_is(measure
     assert result.energy_per_output_token_j is None
 
 
-def test_energy_of_an_attached_server_is_unknown_and_says_why(measure):
+def test_energy_of_an_attached_server_is_unknown_with_the_reason(measure):
     result = measure()
     assert result.total_energy_j is None
     assert result.verdict == "not_measured"
@@ -225,7 +225,7 @@ def test_a_duration_ends_the_window_and_what_was_in_flight_is_drained(measure):
     assert result.requests_per_second == pytest.approx(sum(end_s <= 1.0 for end_s in ended_s))
 
 
-def test_prompts_that_run_out_before_the_duration_are_told_of(measure):
+def test_prompts_that_run_out_before_the_duration_are_reported(measure):
     result = measure(plans={"tokens": 1}, num_prompts=3, load={"concurrency": 1, "duration_s": 30.0})
     assert any("All 3 prompts were sent before duration_s = 30 was over" in w for w in result.measurement_warnings)
 
@@ -294,7 +294,7 @@ def test_a_key_is_sent_and_written_nowhere(measure, monkeypatch, tmp_path):
     assert KEY not in text
 
 
-def test_a_key_that_is_missing_or_wrong_is_told_of(measure, monkeypatch):
+def test_a_key_that_is_missing_or_wrong_is_reported(measure, monkeypatch):
     with pytest.raises(PreFlightError, match=r"openai\.api_key_env: THE_KEY is not set"):
         measure(openai={"api_key_env": "THE_KEY"})
     with pytest.raises(BackendError, match="the server wants a key"):
@@ -306,7 +306,7 @@ def test_a_key_that_is_missing_or_wrong_is_told_of(measure, monkeypatch):
 
 
 @pytest.mark.parametrize("broken", [f"{KEY}\n", f"{KEY[:9]}\r\nX-Other: {KEY[9:]}", f"{KEY}\u20ac", f"\x7f{KEY}"])
-def test_a_key_that_http_cannot_carry_is_told_of_without_it(measure, monkeypatch, broken):
+def test_a_key_that_http_cannot_carry_is_reported_without_it(measure, monkeypatch, broken):
     monkeypatch.setenv("THE_KEY", broken)
     with pytest.raises(PreFlightError, match=r"^openai\.api_key_env: THE_KEY: .* holds a line break") as caught:
         measure(openai={"api_key_env": "THE_KEY"})
@@ -320,7 +320,7 @@ def test_where_no_server_is_nothing_is_begun(measure):
         measure(base_url=url)
 
 
-def test_a_model_that_the_server_has_not_is_told_with_those_it_has(measure):
+def test_a_model_that_the_server_lacks_is_an_error_that_names_those_it_has(measure):
     plans = {"status": 404, "events": ['{"error": {"message": "no model m"}}'], "content_type": "application/json"}
     with pytest.raises(BackendError, match=r"'m': status 404: no model m; it has stand-in: name one in openai.model"):
         measure(model="m", plans=plans)
@@ -346,7 +346,7 @@ def test_a_model_that_the_server_has_not_is_told_with_those_it_has(measure):
         ({"launch": {"preset": "vllm", "command": ["x"]}}, "name either a command"),
         ({"launch": {"command": ["x"], "flags": {"a": 1}}}, "flags: has no effect on a command"),
         ({"launch": "llamacpp", "precision": "fp16"}, "precision: has no effect with launch.preset: llamacpp"),
-        ({"openai": {"base_url": "localhost:8000"}}, "is no URL of a server"),
+        ({"openai": {"base_url": "localhost:8000"}}, "is not the URL of a server"),
         ({"openai": {"base_url": "http://me:secret@host/v1"}}, "holds a password in a URL"),
         ({"openai": {"base_url": "http://host/v1?key=1"}}, "goes on after the path"),
         ({"openai": {"api_key_env": "sk-1234"}}, "api_key_env"),
@@ -365,9 +365,9 @@ import importlib.util, sys
 found = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *rest: None if name == "aiohttp" else found(name, *rest)
 sys.modules["aiohttp"] = None
-from llenergymeasure.cli.doctor import _server_fact
+from llenergymeasure.backends.registry import BACKENDS
 from llenergymeasure import run_experiment
-print(_server_fact()[1])
+print(BACKENDS["openai"].checks().facts()[0])
 try:
     run_experiment(model="m", backend="openai")
 except Exception as error:
@@ -451,7 +451,7 @@ def test_an_open_loops_window_is_its_duration(measure):
     assert len(result.process_results[0].requests.start_s) in (4, 5)  # a busy client may miss the last
 
 
-def test_a_load_that_sends_nothing_says_so(measure):
+def test_a_load_that_sends_nothing_is_an_error(measure):
     with pytest.raises(BackendError, match=r"no request was due within duration_s = 0\.05: measure"):
         measure(load={"request_rate": 0.1, "duration_s": 0.05})
 

@@ -46,7 +46,7 @@ ADDRESS = ["--host", "127.0.0.1", "--port", "8000"]
         ("transformers", ["transformers", "serve", MODEL, *ADDRESS, "--dtype", "bfloat16", "--default-seed", "7"]),
     ],
 )
-def test_a_preset_is_the_command_with_all_that_the_server_can_be_told(preset, expected):
+def test_a_preset_is_the_command_with_all_flags_that_the_server_takes(preset, expected):
     has = PRESETS[preset]
     command = preset_command(
         preset, **AT, served_name="m", precision="bf16" if has.dtype else None, seed=7 if has.seed else None
@@ -64,7 +64,7 @@ def test_a_precision_has_the_servers_name(precision, dtype):
     assert preset_command("vllm", **AT, precision=precision)[-2:] == ["--dtype", dtype]
 
 
-def test_what_a_server_cannot_be_told_is_refused():
+def test_flags_that_a_server_does_not_take_are_refused():
     assert list(preset_problems("tensorrt", precision="fp16", seed=1)) == [
         "precision: tensorrt takes it from the model's files; leave it out",
         "random_seed: tensorrt has no flag for it; leave it out",
@@ -113,14 +113,14 @@ def test_a_flag_that_the_preset_sets_is_refused_with_the_field_to_use(preset, fl
     [
         ({"x": False}, "flags.x: false is not passed on: leave it out, or write no-x: true where the server has that"),
         ({"x": None}, "flags.x: null is not passed on: leave it out, or write no-x: true where the server has that"),
-        ({"x": {"a": 1}}, "flags.x: a mapping is no flag's value: write it as JSON in quotes"),
+        ({"x": {"a": 1}}, "flags.x: a mapping is not a flag's value: write it as JSON in quotes"),
         ({"x": []}, "flags.x: a list holds one or more numbers and texts"),
         ({"x": ["a", True]}, "flags.x: a list holds one or more numbers and texts"),
         ({"x": ["a", None]}, "flags.x: a list holds one or more numbers and texts"),
         ({"x": ["a", ["b"]]}, "flags.x: a list holds one or more numbers and texts"),
         ({"x": "a\0b"}, "flags.x: it has a NUL character"),
-        ({"--x": 1}, "flags: '--x' is no flag: write its long name without dashes, as in max-model-len"),
-        ({"x y": 1}, "flags: 'x y' is no flag: write its long name without dashes, as in max-model-len"),
+        ({"--x": 1}, "flags: '--x' is not a flag: write its long name without dashes, as in max-model-len"),
+        ({"x y": 1}, "flags: 'x y' is not a flag: write its long name without dashes, as in max-model-len"),
         (
             {"api_key": "sk-1"},
             "flags.api_key: a key that is written down is no secret, and results would keep it; give it to the server "
@@ -132,7 +132,7 @@ def test_flags_that_cannot_be_passed_on_are_refused(flags, problem):
     assert list(preset_problems("vllm", flags=flags)) == [problem]
 
 
-def test_all_problems_are_told_at_once():
+def test_all_problems_are_reported_at_once():
     with pytest.raises(ConfigError) as caught:
         preset_command("tensorrt", **AT, precision="fp16", flags={"x": None, "port": 1})
     assert len(str(caught.value).splitlines()) == 3
@@ -177,7 +177,7 @@ def test_the_configuration_knows_the_presets_and_which_of_them_take_no_precision
         (["no-such-server", "-m", "json"], "launch: no-such-server is not on the PATH: install it"),
     ],
 )
-def test_a_server_that_a_python_would_run_and_does_not_have_is_told_beforehand(command, problem):
+def test_a_server_that_a_python_would_run_and_does_not_have_is_reported_beforehand(command, problem):
     found = missing_server(command, None)
     assert found is None if problem is None else problem in found
 
@@ -185,7 +185,7 @@ def test_a_server_that_a_python_would_run_and_does_not_have_is_told_beforehand(c
 @pytest.mark.parametrize(
     ("preset", "install"), [("vllm", "(pip install vllm)"), ("llamacpp", "(it is part of llama.cpp)")]
 )
-def test_a_preset_whose_program_is_absent_says_how_to_get_it(monkeypatch, tmp_path, preset, install):
+def test_a_preset_whose_program_is_absent_names_the_way_to_get_it(monkeypatch, tmp_path, preset, install):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     assert missing_server(None, preset).endswith(install)

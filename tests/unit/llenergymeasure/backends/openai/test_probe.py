@@ -1,4 +1,4 @@
-"""What a server is asked before it is measured: one GET, of that host alone, that ends in time."""
+"""The probe of a server before it is measured: one GET, to that host alone, that ends in time."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ from llenergymeasure.errors import PreFlightError
 
 KEY = "sk-test-4b1d0c77aa"
 OK = b"HTTP/1.1 200 OK\r\n"
-PATIENCE_S = 0.6
+TIMEOUT_S = 0.6
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_what_is_no_json_is_none(listen, body):
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirection_is_told_of_and_the_key_goes_to_no_other_host(listen, monkeypatch, status):
+def test_a_redirection_is_reported_and_the_key_goes_to_no_other_host(listen, monkeypatch, status):
     other, asked = listen(OK + b"\r\n{}")
     url, _ = listen(redirecting(status, f"{other}/models?by={KEY}"))
     monkeypatch.setenv("THE_KEY", KEY)
@@ -85,8 +85,8 @@ def test_a_server_that_drips_is_left_in_time(listen, pieces):
     url, _ = listen(*pieces or [b""], apart_s=0.1 if pieces else 5.0)
     began_s = time.monotonic()
     with pytest.raises(OSError, match=r"no answer within 0\.6 s"):
-        get(url, None, patience_s=PATIENCE_S)
-    assert PATIENCE_S - 0.01 <= time.monotonic() - began_s < 2.0
+        get(url, None, timeout_s=TIMEOUT_S)
+    assert TIMEOUT_S - 0.01 <= time.monotonic() - began_s < 2.0
 
 
 def test_a_server_that_takes_no_connection_is_left_in_time():
@@ -101,7 +101,7 @@ def test_a_server_that_takes_no_connection_is_left_in_time():
                 waiting.connect_ex(address)
             began_s = time.monotonic()
             with pytest.raises(OSError, match=r"no answer within 0\.6 s"):
-                get(f"http://127.0.0.1:{address[1]}/v1", None, patience_s=PATIENCE_S)
+                get(f"http://127.0.0.1:{address[1]}/v1", None, timeout_s=TIMEOUT_S)
     assert time.monotonic() - began_s < 2.0
 
 
@@ -118,12 +118,12 @@ def test_an_endless_answer_is_not_read_to_its_end(listen):
         ([OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"], "it does not speak HTTP"),
     ],
 )
-def test_what_does_not_speak_http_is_told_of(listen, pieces, reason):
+def test_what_does_not_speak_http_is_reported(listen, pieces, reason):
     url, _ = listen(*pieces)
     assert reason in unreachable(url, None)
 
 
-def test_a_host_that_is_not_known_is_told_of():
+def test_a_host_that_is_not_known_is_reported():
     assert "its host is not known" in unreachable("http://no-such-host.invalid/v1", None)
 
 
@@ -139,7 +139,7 @@ def test_a_version_is_as_a_result_can_hold_it(listen):
     assert server_version(url, KEY) == "1.2\ufffd (the key)" + "." * (199 - 14) + "…"
 
 
-def test_the_models_that_a_server_lists_are_told_without_the_key_and_printable(listen):
+def test_the_models_that_a_server_lists_are_named_without_the_key_and_printable(listen):
     said = json.dumps({"data": [{"id": f"m\x1b[2J {KEY}"}, {"id": "x" * 5000}, {"id": 5}, "no model"]})
     url, _ = listen(OK + b"\r\n" + said.encode())
     assert model_names(url, KEY) == ["m\ufffd[2J (the key)", "x" * 199 + "…"]

@@ -111,13 +111,13 @@ def test_the_tokens_of_a_chunk_are_known_where_the_server_counts_them_up():
     assert read(*pieces).chunk_tokens == (1, 3)
 
 
-def test_a_count_at_the_end_alone_says_nothing_about_the_chunks():
+def test_a_count_at_the_end_alone_leaves_the_chunks_uncounted():
     last = event(choices=[{"delta": {"content": "c"}, "finish_reason": "stop"}], usage=usage(5, 3))
     assert read(said("a"), said("b"), last).chunk_tokens == (None, None, None)
 
 
 @pytest.mark.parametrize("message", [{"content": "All of it"}, {"content": "All of it", "role": "assistant"}])
-def test_an_answer_in_one_piece_is_one_chunk_and_said_to_be_no_stream(message):
+def test_an_answer_in_one_piece_is_one_chunk_and_marked_as_not_streamed(message):
     whole = json.dumps({"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage(4, 3)}, indent=1)
     answer = read(whole[:30], whole[30:])
     assert (answer.chunk_texts, answer.chunk_times_s, answer.chunk_tokens) == (("All of it",), (3.0,), (3,))
@@ -148,7 +148,7 @@ def test_every_way_of_writing_the_same_stream_is_read_as_the_same_text(stream):
 
 @pytest.mark.parametrize("lost", [None, CUT])
 @pytest.mark.parametrize("stream", ["", said("x"), said("x") + 'data: {"choices": [{"de', ": only a comment\n\n"])
-def test_a_stream_that_ends_before_it_was_finished_is_cut_and_keeps_what_it_said(stream, lost):
+def test_a_stream_that_ends_before_it_was_finished_is_cut_and_keeps_its_text(stream, lost):
     answer = read(stream, failure=lost)
     assert answer.failure is not None
     assert answer.failure.kind == "cut"
@@ -248,7 +248,7 @@ def test_an_error_in_place_of_an_answer_is_the_servers_with_its_words(error):
     assert read(error).failure == Failure("server_error", "out of blocks")
 
 
-def test_an_error_in_midst_of_a_stream_keeps_what_was_said():
+def test_an_error_within_a_stream_keeps_the_text_before_it():
     answer = read(said("x"), event(error={"message": "out of blocks"}), DONE)
     assert answer.failure == Failure("server_error", "out of blocks")
     assert answer.chunk_texts == ("x",)
@@ -331,9 +331,11 @@ def test_the_packets_that_a_stream_is_cut_into_make_no_difference(ending, length
     start=st.integers(0, len(STREAM.encode())),
     length=st.integers(0, len(STREAM.encode())),
 )
-def test_no_bytes_make_the_reader_raise(noise, start, length):
+def test_of_any_bytes_the_reader_makes_an_answer_with_a_time_for_each_chunk(noise, start, length):
     stream = STREAM.encode()
     reader = AnswerReader()
     reader.feed(1.0, stream[:start] + noise + stream[start + length :])
     reader.end(2.0)
-    reader.answer(None)
+    answer = reader.answer(None)
+    assert len(answer.chunk_times_s) == len(answer.chunk_texts) == len(answer.chunk_tokens)
+    assert set(answer.chunk_times_s) <= {1.0, 2.0}

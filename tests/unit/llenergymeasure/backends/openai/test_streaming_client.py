@@ -20,7 +20,7 @@ import pytest
 
 from llenergymeasure.backends.openai.client.http import Client
 from llenergymeasure.backends.openai.client.records import Failure
-from llenergymeasure.backends.openai.client.request_body import Target
+from llenergymeasure.backends.openai.client.request_body import RequestTemplate
 from llenergymeasure.backends.openai.client.responses import AnswerReader
 from llenergymeasure.backends.openai.client.timestamped_sockets import TimedSocket, TimedSockets
 from llenergymeasure.domain.requests import Request
@@ -41,14 +41,16 @@ def server():
 def send(server):
     """Send requests, answered to a plan, at once; their records."""
 
-    def send(*, at_once=1, key=None, target=None, busy_s=0.0, **plan):
-        target = target or Target(server.url, "stand-in", timeout_s=20.0, stall_s=10.0, further={"standin": plan})
-        call = target.call(Request(3, "Two words", None, 8))
+    def send(*, at_once=1, key=None, template=None, busy_s=0.0, **plan):
+        template = template or RequestTemplate(
+            server.url, "stand-in", timeout_s=20.0, stall_s=10.0, extra_body={"standin": plan}
+        )
+        body = template.encode(Request(3, "Two words", None, 8))
 
         async def run():
-            async with Client(target, key) as client:
+            async with Client(template, key) as client:
                 busy = asyncio.create_task(hold_the_loop(busy_s))
-                served = await asyncio.gather(*(client.send(call, time.monotonic()) for _ in range(at_once)))
+                served = await asyncio.gather(*(client.send(body, time.monotonic()) for _ in range(at_once)))
                 await busy
                 return served
 
@@ -69,7 +71,7 @@ async def hold_the_loop(seconds):
 
 
 def clock_errors_s(served):
-    """How much later than the server wrote it each chunk has its time."""
+    """Return how much later than the server wrote it each chunk has its time."""
     written = [written_s(text)[0] for text in served.answer.chunk_texts]
     return [read - wrote for read, wrote in zip(served.answer.chunk_times_s, written, strict=True)]
 
@@ -77,7 +79,9 @@ def clock_errors_s(served):
 @pytest.mark.parametrize("endpoint", ["chat", "completions"])
 def test_a_servers_known_times_and_counts_come_back_within_a_millisecond(server, send, endpoint):
     plan = {"ttft_s": 0.1, "itl_s": 0.02, "tokens": 10, "jitter_s": 0.01, "seed": 7}
-    served = send(at_once=20, target=Target(server.url, "stand-in", endpoint=endpoint, further={"standin": plan}))
+    served = send(
+        at_once=20, template=RequestTemplate(server.url, "stand-in", endpoint=endpoint, extra_body={"standin": plan})
+    )
     ttft_errors_s, itl_errors_s = [], []
     for each in served:
         assert each.failure is None
@@ -134,13 +138,13 @@ def test_a_wall_clock_that_is_set_between_arrival_and_reading_leaves_the_times_i
 TLS_CLIENT = """
 import asyncio, sys
 from llenergymeasure.backends.openai.client.http import Client
-from llenergymeasure.backends.openai.client.request_body import Target
+from llenergymeasure.backends.openai.client.request_body import RequestTemplate
 from llenergymeasure.domain.requests import Request
 
 async def run():
-    target = Target(sys.argv[1], "m")
-    async with Client(target) as client:
-        served = await client.send(target.call(Request(0, "Hi", None, 4)), 0.0)
+    template = RequestTemplate(sys.argv[1], "m")
+    async with Client(template) as client:
+        served = await client.send(template.encode(Request(0, "Hi", None, 4)), 0.0)
     if served.failure is not None:
         sys.exit(f"{served.failure.kind}: {served.failure.message}")
     print(served.answer.chunk_times_s[0] - float(served.answer.chunk_texts[0]))
@@ -213,15 +217,15 @@ def test_an_answer_in_one_piece_has_a_time_and_is_no_stream(send):
 
 
 def test_connections_are_used_again(server):
-    target = Target(server.url, "stand-in")
-    call = target.call(Request(0, "Hi", None, 4))
+    template = RequestTemplate(server.url, "stand-in")
+    body = template.encode(Request(0, "Hi", None, 4))
 
     async def run():
-        async with Client(target) as client:
+        async with Client(template) as client:
             made = []
             make, client._sockets.make = client._sockets.make, lambda address: made.append(1) or make(address)
             for _ in range(5):
-                assert (await client.send(call, 0.0)).failure is None
+                assert (await client.send(body, 0.0)).failure is None
             return made
 
     assert len(asyncio.run(run())) <= 1
@@ -280,9 +284,9 @@ def test_an_answer_without_end_is_left_and_its_connection_closed(head, kind, wor
 
     async def run():
         async with await asyncio.start_server(answer, "127.0.0.1", 0) as other:
-            target = Target(f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}/v1", "m", timeout_s=20.0)
-            async with Client(target) as client:
-                served = await client.send(target.call(Request(0, "Hi", None, 4)), 0.0)
+            template = RequestTemplate(f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}/v1", "m", timeout_s=20.0)
+            async with Client(template) as client:
+                served = await client.send(template.encode(Request(0, "Hi", None, 4)), 0.0)
                 await asyncio.sleep(0.1)
                 return served
 
@@ -292,7 +296,7 @@ def test_an_answer_without_end_is_left_and_its_connection_closed(head, kind, wor
     assert sent < (40_000_000 if kind == "malformed" else 20_000_000)
 
 
-def test_what_a_cut_stream_had_said_is_kept(send):
+def test_the_text_of_a_cut_stream_is_kept(send):
     served = send(tokens=9, stop_after=3, ending="reset", itl_s=0.01)
     assert len(served.answer.chunk_times_s) == 3
 
@@ -301,13 +305,13 @@ def test_what_a_cut_stream_had_said_is_kept(send):
 def test_a_server_that_is_not_there_is_refused(send, host):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    failure = send(target=Target(f"http://{host}:{port}/v1", "m")).failure
+    failure = send(template=RequestTemplate(f"http://{host}:{port}/v1", "m")).failure
     assert failure.kind == "refused"
     assert re.fullmatch(rf"no connection to {re.escape(host)}:{port} \([A-Z][a-z ]+\)", failure.message)
 
 
 def test_a_host_that_is_not_known_is_refused(send):
-    failure = send(target=Target("http://no-such-host.invalid:8000/v1", "m")).failure
+    failure = send(template=RequestTemplate("http://no-such-host.invalid:8000/v1", "m")).failure
     assert failure == Failure("refused", "no connection to no-such-host.invalid:8000 (its host is not known)")
 
 
@@ -320,7 +324,7 @@ def test_a_host_that_is_not_known_is_refused(send):
     ],
     ids=["another_protocol", "long_header", "half_a_header"],
 )
-def test_an_answer_that_is_no_http_is_told_of_without_what_it_was(answer, kind, words):
+def test_an_answer_that_is_not_http_is_reported_without_its_bytes(answer, kind, words):
     async def serve(reader, writer):
         await reader.readuntil(b"}")
         writer.write(answer)
@@ -328,9 +332,9 @@ def test_an_answer_that_is_no_http_is_told_of_without_what_it_was(answer, kind, 
 
     async def run():
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as other:
-            target = Target(f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}/v1", "m", timeout_s=10.0)
-            async with Client(target, KEY) as client:
-                return await client.send(target.call(Request(0, "Hi", None, 4)), 0.0)
+            template = RequestTemplate(f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}/v1", "m", timeout_s=10.0)
+            async with Client(template, KEY) as client:
+                return await client.send(template.encode(Request(0, "Hi", None, 4)), 0.0)
 
     failure = asyncio.run(run()).failure
     assert failure.kind == kind
@@ -341,7 +345,7 @@ def test_an_answer_that_is_no_http_is_told_of_without_what_it_was(answer, kind, 
 @pytest.mark.parametrize(("plan", "chunks"), [({"ending": "mute"}, 0), ({"stop_after": 3, "ending": "hang"}, 3)])
 @pytest.mark.parametrize(("kind", "limits"), [("stalled", {"stall_s": 0.2}), ("timeout", {"timeout_s": 0.2})])
 def test_a_server_that_falls_silent_is_left(server, send, plan, chunks, kind, limits):
-    served = send(target=Target(server.url, "m", further={"standin": plan}, **limits))
+    served = send(template=RequestTemplate(server.url, "m", extra_body={"standin": plan}, **limits))
     assert served.failure.kind == kind
     assert "0.2 s" in served.failure.message
     assert len(served.answer.chunk_times_s) == chunks
@@ -350,16 +354,16 @@ def test_a_server_that_falls_silent_is_left(server, send, plan, chunks, kind, li
 
 def test_a_slow_stream_that_never_falls_silent_is_no_stall(server, send):
     plan = {"tokens": 10, "itl_s": 0.1}
-    assert send(target=Target(server.url, "m", stall_s=0.5, further={"standin": plan})).failure is None
+    assert send(template=RequestTemplate(server.url, "m", stall_s=0.5, extra_body={"standin": plan})).failure is None
 
 
 def test_a_whole_answer_is_whole_though_the_server_forgets_to_end_it(server, send):
-    served = send(target=Target(server.url, "m", stall_s=0.2, further={"standin": {"ending": "hang"}}))
+    served = send(template=RequestTemplate(server.url, "m", stall_s=0.2, extra_body={"standin": {"ending": "hang"}}))
     assert served.failure is None
 
 
 def test_cancelling_gives_a_record_of_what_had_come(server, monkeypatch):
-    target = Target(server.url, "m", further={"standin": {"stop_after": 3, "ending": "hang"}})
+    template = RequestTemplate(server.url, "m", extra_body={"standin": {"stop_after": 3, "ending": "hang"}})
 
     class Watched(AnswerReader):
         def feed(self, at_s, piece):
@@ -371,8 +375,8 @@ def test_cancelling_gives_a_record_of_what_had_come(server, monkeypatch):
 
     async def run():
         nonlocal task
-        async with Client(target) as client:
-            task = asyncio.create_task(client.send(target.call(Request(0, "Hi", None, 4)), 0.0))
+        async with Client(template) as client:
+            task = asyncio.create_task(client.send(template.encode(Request(0, "Hi", None, 4)), 0.0))
             return await task
 
     task = None
@@ -389,7 +393,7 @@ def test_the_key_reaches_the_server_and_stands_nowhere_else(send, caplog, recwar
         send(key=KEY, events=[f"data: {KEY}\n\n"]),
         send(key=KEY, events=[KEY]),
         send(key=KEY),
-        send(key=KEY, target=Target("http://127.0.0.1:1/v1", "m")),
+        send(key=KEY, template=RequestTemplate("http://127.0.0.1:1/v1", "m")),
     ]
     assert [each.failure is None for each in seen] == [False, False, False, False, True, False]
     assert "(the key)" in seen[0].failure.message
@@ -428,19 +432,19 @@ def test_no_part_of_a_key_that_the_end_of_a_message_divides_is_shown(send, echo,
 
 def test_a_key_that_http_cannot_carry_is_refused_before_anything_is_sent():
     with pytest.raises(ConfigError, match="line break") as raised:
-        Client(Target("http://127.0.0.1:1/v1", "m"), KEY + "\n")
+        Client(RequestTemplate("http://127.0.0.1:1/v1", "m"), KEY + "\n")
     assert KEY not in str(raised.value)
 
 
-def test_the_body_says_what_the_endpoint_takes():
-    chat = Target("http://x/v1/", "m", further={"temperature": 0})
-    asked = json.loads(chat.call(Request(0, "Hi", None, 4)).body)
+def test_the_body_has_the_fields_that_the_endpoint_takes():
+    chat = RequestTemplate("http://x/v1/", "m", extra_body={"temperature": 0})
+    asked = json.loads(chat.encode(Request(0, "Hi", None, 4)).data)
     assert asked["messages"] == [{"role": "user", "content": "Hi"}]
     assert (asked["max_tokens"], asked["temperature"], asked["stream_options"]) == (4, 0, {"include_usage": True})
     assert "ignore_eos" not in asked
-    completions = Target("http://x/v1", "m", endpoint="completions")
-    asked = json.loads(completions.call(Request(0, None, (5, 6), 4, ignore_eos=True)).body)
+    completions = RequestTemplate("http://x/v1", "m", endpoint="completions")
+    asked = json.loads(completions.encode(Request(0, None, (5, 6), 4, ignore_eos=True)).data)
     assert (asked["prompt"], asked["ignore_eos"]) == ([5, 6], True)
     assert (chat.url, completions.url) == ("http://x/v1/chat/completions", "http://x/v1/completions")
     with pytest.raises(ConfigError, match="endpoint: completions"):
-        chat.call(Request(0, None, (5, 6), 4))
+        chat.encode(Request(0, None, (5, 6), 4))

@@ -9,6 +9,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from tiny import save_adapter, tiny_config
 
+from llenergymeasure.backends.protocol import Gpus
 from llenergymeasure.backends.pytorch.backend import PytorchBackend
 from llenergymeasure.backends.pytorch.checks import problems, weight_problems
 from llenergymeasure.backends.pytorch.loading import load
@@ -66,13 +67,13 @@ def cached(tmp_path, monkeypatch):
 
 def test_an_adapter_beside_the_model_is_refused_and_the_way_to_measure_it_is_named(both):
     config = config_of(both)
-    for (line,) in (list(problems(config)), refused_by_loading(config)):
+    for (line,) in (list(problems(config, Gpus())), refused_by_loading(config)):
         assert line.startswith(f"model: {both}: holds an adapter beside the model (adapter_config.json)")
         assert "set lora: {path: THAT FOLDER}" in line
 
 
 def test_an_adapter_in_place_of_a_model_is_refused_and_its_base_is_named(adapter, model_folder):
-    (line,) = problems(config_of(adapter))
+    (line,) = problems(config_of(adapter), Gpus())
     assert line == (
         f"model: {adapter}: is an adapter (adapter_config.json), not a model; set model to its base, {model_folder}, "
         f"and lora.path to {adapter}"
@@ -82,19 +83,19 @@ def test_an_adapter_in_place_of_a_model_is_refused_and_its_base_is_named(adapter
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"base_model_name_or_path": null}'])
 def test_an_adapter_in_place_of_a_model_may_not_know_its_base(adapter, text):
     (adapter / "adapter_config.json").write_text(text)
-    (line,) = problems(config_of(adapter))
+    (line,) = problems(config_of(adapter), Gpus())
     assert "set model to its base and lora.path to" in line
 
 
 def test_a_hub_model_with_an_adapter_of_its_own_is_refused_likewise(both, cached):
     config = config_of(cached(both))
-    for (line,) in (list(problems(config)), refused_by_loading(config)):
+    for (line,) in (list(problems(config, Gpus())), refused_by_loading(config)):
         assert line.startswith("model: someone/tiny: holds an adapter beside the model (adapter_config.json)")
         assert "download it (hf download someone/tiny --local-dir FOLDER)" in line
 
 
 def test_a_hub_repository_that_is_only_an_adapter_is_refused_likewise(adapter, cached):
-    (line,) = problems(config_of(cached(adapter)))
+    (line,) = problems(config_of(cached(adapter)), Gpus())
     assert line.startswith(
         "model: someone/tiny: is an adapter (adapter_config.json), not a model; set model to its base,"
     )
@@ -192,7 +193,7 @@ def test_an_adapter_that_is_no_part_of_the_models_layers_is_refused(model_folder
 @pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
 def test_an_adapter_of_quantised_numbers_is_refused(model_folder, adapter, dtype):
     change_weights(adapter, lambda tensors: {name: each.to(dtype) for name, each in tensors.items()})
-    (line,) = problems(config_of(model_folder, lora={"path": str(adapter)}))
+    (line,) = problems(config_of(model_folder, lora={"path": str(adapter)}), Gpus())
     assert line.startswith(
         f"lora.path: {adapter}/adapter_model.safetensors: stores 4 tensors as other numbers than floating-point ones ("
     )
@@ -227,7 +228,7 @@ SETTINGS = {
 @pytest.mark.parametrize(("text", "words"), SETTINGS.values(), ids=SETTINGS)
 def test_an_adapter_config_that_is_none_is_refused_by_its_path(model_folder, adapter, text, words):
     (adapter / "adapter_config.json").write_text(text)
-    (line,) = problems(config_of(model_folder, lora={"path": str(adapter)}))
+    (line,) = problems(config_of(model_folder, lora={"path": str(adapter)}), Gpus())
     assert line.startswith(f"lora.path: {adapter}/adapter_config.json: {words}")
 
 
@@ -235,7 +236,7 @@ def test_an_adapter_config_that_is_none_is_refused_by_its_path(model_folder, ada
     ("change", "words"),
     [({"r": 0}, "`r` should be a positive integer"), ({"target_modules": ["x"]}, "{'x'} not found")],
 )
-def test_what_peft_refuses_of_an_adapter_is_said_of_the_adapter(model_folder, adapter, change, words):
+def test_what_peft_refuses_of_an_adapter_is_reported_as_the_adapters_problem(model_folder, adapter, change, words):
     settings = json.loads((adapter / "adapter_config.json").read_text())
     (adapter / "adapter_config.json").write_text(json.dumps({**settings, **change}))
     config = config_of(model_folder, lora={"path": str(adapter)})

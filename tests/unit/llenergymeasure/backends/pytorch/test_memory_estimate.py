@@ -13,7 +13,7 @@ from tiny import TINY_SHAPE, tiny_config
 from llenergymeasure.backends.pytorch.memory_estimate import memory_problems
 from llenergymeasure.backends.pytorch.skeleton import build_skeleton
 from llenergymeasure.domain.requests import BatchSize
-from llenergymeasure.energy.selection import find_sources
+from llenergymeasure.energy.sources import find_sources
 from llenergymeasure.errors import PreFlightError
 from llenergymeasure.run import preflight
 from llenergymeasure.workload.prompts import build_requests
@@ -33,7 +33,7 @@ def sized(weight_bytes, *, size=4):
 
 
 def checked(**changes):
-    """What preflight says, a line each."""
+    """Return the problems that preflight finds, a line each."""
     try:
         preflight.check(tiny_config(**changes), find_sources(), None)
     except PreFlightError as error:
@@ -124,14 +124,14 @@ def test_a_gpu_is_asked_how_much_it_has_free(gpus, share, refused):
     assert all("and the GPU has 149.0 GB free: take a smaller model" in each for each in found)
 
 
-def test_nothing_is_said_of_a_gpu_that_cannot_be_asked(gpus):
+def test_a_gpu_that_cannot_be_asked_has_no_memory_problem(gpus):
     gpus(gpus.board(seconds=0.1))
     config = tiny_config(device="cuda", random_model=sized(10 * BOARD_FREE))
     assert list(memory_problems(config, BatchSize(1, 2), [])) == []
     assert list(memory_problems(config, BatchSize(1, 2), ["GPU-9"])) == []
 
 
-def test_nothing_is_said_of_a_model_that_is_not_here():
+def test_a_model_that_is_not_here_has_no_memory_problem():
     config = tiny_config(model="someone/not-here", random_model=None)
     assert list(memory_problems(config, BatchSize(10**9, 10**9), [])) == []
 

@@ -9,6 +9,7 @@ from tiny import TINY_SHAPE, tiny_config
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoTokenizer
 
+from llenergymeasure.backends.protocol import Gpus
 from llenergymeasure.backends.pytorch.backend import PytorchBackend
 from llenergymeasure.backends.pytorch.checks import problems
 from llenergymeasure.backends.pytorch.generation import Encoded, request_records
@@ -103,7 +104,7 @@ def test_sampling_is_repeated_by_its_seed_and_changed_by_another(model_folder, p
     assert lengths(1) != lengths(2)
 
 
-def test_prompts_that_are_cut_are_told():
+def test_prompts_that_are_cut_are_reported():
     _, _, notes = ready(tiny_config(max_input_tokens=3))
     assert notes == ["4 prompts were cut to max_input_tokens = 3."]
 
@@ -147,7 +148,7 @@ def test_quantised_weights_are_refused_before_they_are_loaded(model_folder, tmp_
     folder = shutil.copytree(model_folder, tmp_path / "quantised")
     config = json.loads((folder / "config.json").read_text()) | {"quantization_config": {"quant_method": "gptq"}}
     (folder / "config.json").write_text(json.dumps(config))
-    (problem,) = problems(tiny_config(model=str(folder), random_model=None))
+    (problem,) = problems(tiny_config(model=str(folder), random_model=None), Gpus())
     assert "weights are quantised" in problem
 
 
@@ -160,7 +161,7 @@ def test_a_pad_token_beyond_the_embedding_is_not_used(model_folder, prompts_file
     assert len(records(config)) == 4
 
 
-def test_shapes_that_may_compile_inside_the_window_are_told():
+def test_shapes_that_may_compile_inside_the_window_are_reported():
     _, _, notes = ready(tiny_config(num_prompts=3, pytorch={"torch_compile": True}))
     assert "2 different shapes" in notes[-1]
 

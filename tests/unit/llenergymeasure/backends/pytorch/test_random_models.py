@@ -14,7 +14,7 @@ def folder(tmp_path_factory):
 
 
 def generated(folder, prompt):
-    """What the folder's model says greedily: its tokens and their text."""
+    """Return the tokens that the folder's model generates greedily, and their text."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -24,7 +24,7 @@ def generated(folder, prompt):
     return tokens, tokenizer.decode(tokens)
 
 
-def test_a_folders_model_says_as_many_tokens_as_are_asked_for_in_plain_text(folder):
+def test_a_folders_model_generates_as_many_tokens_as_are_asked_for_in_plain_text(folder):
     tokens, text = generated(folder, PROMPT)
     assert len(tokens) == TOKENS
     assert len(set(tokens.tolist())) > 5

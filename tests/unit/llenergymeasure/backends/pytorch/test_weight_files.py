@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from tiny import tiny_config
 
 from llenergymeasure.api import run_experiment
+from llenergymeasure.backends.protocol import Gpus
 from llenergymeasure.backends.pytorch.checks import problems, weight_problems
 from llenergymeasure.backends.pytorch.loading import load
 from llenergymeasure.errors import BackendError
@@ -49,10 +50,10 @@ def config_of(folder, **changes):
     return tiny_config(**{"model": str(folder), "random_model": None, **changes})
 
 
-def said(folder, **changes):
-    """What is said before anything is loaded, a line each."""
+def found_before_loading(folder, **changes):
+    """Return the problems found before anything is loaded, a line each."""
     config = config_of(folder, **changes)
-    return list(problems(config)) or list(weight_problems(config))
+    return list(problems(config, Gpus())) or list(weight_problems(config))
 
 
 def refused_by_loading(folder, **changes):
@@ -89,7 +90,7 @@ def write(folder, tensors, file=WEIGHTS):
 def test_a_buffer_that_is_saved_with_the_weights_is_checked_like_them(folder, number):
     tensors = save_new(folder, "glm4_moe", n_routed_experts=4, first_k_dense_replace=1, n_group=1, topk_group=1)
     (name,) = [name for name in tensors if name.endswith("e_score_correction_bias")]
-    assert said(folder) == []
+    assert found_before_loading(folder) == []
     assert load(config_of(folder), builtin_text).remarks == ()
     tensors[name][1] = number
     write(folder, tensors)
@@ -99,10 +100,10 @@ def test_a_buffer_that_is_saved_with_the_weights_is_checked_like_them(folder, nu
 @pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
 def test_fused_experts_and_biases_of_quantised_numbers_are_refused(folder, dtype):
     tensors = save_new(folder, "gpt_oss", num_local_experts=4)
-    assert said(folder) == []
+    assert found_before_loading(folder) == []
     low = [name for name in tensors if name.endswith(("gate_up_proj", "q_proj.bias"))]
     write(folder, {name: each.to(dtype) if name in low else each for name, each in tensors.items()})
-    (line,) = said(folder)
+    (line,) = found_before_loading(folder)
     assert line.startswith(f"model: {folder}: its files store 4 tensors as ")
     assert line in refused_by_loading(folder)
 
@@ -160,7 +161,7 @@ SHARDS = {
 @pytest.mark.parametrize(("spoil", "words"), SHARDS.values(), ids=SHARDS)
 def test_shards_that_are_not_as_their_index_says_are_refused_by_their_headers(shards, spoil, words):
     spoil(shards)
-    assert words in "\n".join(said(shards))
+    assert words in "\n".join(found_before_loading(shards))
 
 
 def test_shards_that_are_not_all_here_yet_are_left_to_loading(shards):
@@ -178,7 +179,7 @@ def test_shards_may_lie_where_their_index_says(shards, place):
         index["weight_map"] = {name: place + file for name, file in index["weight_map"].items()}
 
     reindex(shards, change)
-    assert said(shards) == []
+    assert found_before_loading(shards) == []
     assert load(config_of(shards), builtin_text).remarks == ()
 
 
@@ -208,7 +209,7 @@ HEADERS = {
 @pytest.mark.parametrize(("text", "words"), HEADERS.values(), ids=HEADERS)
 def test_a_header_that_describes_no_tensors_is_refused_with_the_tensor_and_the_file(folder, text, words):
     (folder / WEIGHTS).write_bytes(struct.pack("<Q", len(text)) + text.encode() + bytes(16))
-    (line,) = problems(config_of(folder))
+    (line,) = problems(config_of(folder), Gpus())
     assert line.startswith(f"model: {folder}/{WEIGHTS}: ")
     assert words in line
 
@@ -227,19 +228,19 @@ CONFIGS = {
 @pytest.mark.parametrize(("changes", "words"), CONFIGS.values(), ids=CONFIGS)
 def test_a_config_with_which_nothing_can_be_computed_is_refused_with_the_field(folder, changes, words):
     configure(folder, **changes)
-    (line,) = problems(config_of(folder, pytorch={"allow_missing_weights": True}))
+    (line,) = problems(config_of(folder, pytorch={"allow_missing_weights": True}), Gpus())
     assert line.startswith(f"model: {folder}: ")
     assert words in line
 
 
 def test_a_limit_may_be_infinite(folder):
     configure(folder, time_step_limit=[0.0, float("inf")])
-    assert said(folder) == []
+    assert found_before_loading(folder) == []
 
 
 def test_a_config_that_is_nested_too_deep_is_refused(folder):
     (folder / "config.json").write_text('{"a":' * 20_000)
-    (line,) = problems(config_of(folder))
+    (line,) = problems(config_of(folder), Gpus())
     assert line == f"model: {folder}/config.json: cannot be read as JSON: it is nested too deep"
 
 
@@ -247,7 +248,7 @@ def test_a_config_that_is_nested_too_deep_is_refused(folder):
 def test_a_named_pipe_among_a_models_files_is_refused_and_not_waited_for(folder, name):
     (folder / name).unlink(missing_ok=True)
     os.mkfifo(folder / name)
-    assert list(problems(config_of(folder))) == [
+    assert list(problems(config_of(folder), Gpus())) == [
         f"model: {folder}/{name}: is a named pipe, not a regular file; fetch it again"
     ]
 
@@ -255,19 +256,19 @@ def test_a_named_pipe_among_a_models_files_is_refused_and_not_waited_for(folder,
 def test_a_link_that_leads_to_itself_is_refused(folder):
     (folder / WEIGHTS).unlink()
     (folder / WEIGHTS).symlink_to(WEIGHTS)
-    (line,) = said(folder)
+    (line,) = found_before_loading(folder)
     assert line == f"model: {folder}/{WEIGHTS}: is a symbolic link, not a regular file; fetch it again"
 
 
 def test_a_file_of_another_variant_alone_is_refused_by_its_name(folder):
     (folder / WEIGHTS).rename(folder / "model.fp16.safetensors")
-    (line,) = said(folder)
+    (line,) = found_before_loading(folder)
     assert "and only those are loaded (found: model.fp16.safetensors)" in line
 
 
 def test_a_class_without_sdpa_is_measured_with_eager_attention_unless_sdpa_was_named(folder):
     save_new(folder, "gemma2", query_pre_attn_scalar=16)
-    assert said(folder) == []
+    assert found_before_loading(folder) == []
     assert run_experiment(config_of(folder)).effective_config["pytorch"]["attn_implementation"] == "eager"
-    (line,) = said(folder, pytorch={"attn_implementation": "sdpa"})
+    (line,) = found_before_loading(folder, pytorch={"attn_implementation": "sdpa"})
     assert "pytorch.attn_implementation: sdpa is not there for Gemma2ForCausalLM; set it to eager" in line

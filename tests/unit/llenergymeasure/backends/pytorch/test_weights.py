@@ -11,7 +11,7 @@ from tiny import tiny_config
 
 from llenergymeasure.api import run_experiment
 from llenergymeasure.backends.pytorch.loading import load
-from llenergymeasure.energy.selection import find_sources
+from llenergymeasure.energy.sources import find_sources
 from llenergymeasure.errors import BackendError, PreFlightError
 from llenergymeasure.run import preflight
 from llenergymeasure.workload.prompts import builtin_text
@@ -48,7 +48,7 @@ def config_of(folder, **changes):
 
 
 def checked(config):
-    """What is said before anything is loaded, a line each."""
+    """Return the problems found before anything is loaded, a line each."""
     try:
         preflight.check(config, find_sources(), None)
     except PreFlightError as error:
@@ -230,7 +230,7 @@ def test_an_index_that_is_none_is_refused(folder, text):
     assert line.startswith(f"model: {folder}/model.safetensors.index.json: cannot be read: ")
 
 
-def test_an_index_beside_a_single_file_is_not_heeded(folder):
+def test_an_index_beside_a_single_file_is_ignored(folder):
     (folder / "model.safetensors.index.json").write_text('{"weight_map": {"x": "gone.safetensors"}}')
     assert checked(config_of(folder)) == []
     assert load(config_of(folder), builtin_text).remarks == ()

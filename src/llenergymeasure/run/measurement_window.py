@@ -1,4 +1,4 @@
-"""The measurement window: what is gathered while it is open, so that whatever ends it loses nothing."""
+"""The measurement window: it is filled while it is open, so that nothing is lost whatever ends it."""
 
 import os
 import time
@@ -13,12 +13,12 @@ from llenergymeasure.energy.meters.base import Meter
 from llenergymeasure.results.journal import Journal
 
 MARK_EVERY_S = 0.1
-"""Where requests overlap, the end of one is no edge of a phase, and so many marks are enough."""
+"""Seconds between marks where requests overlap: the end of one is then not the edge of a phase."""
 
 
 @dataclass
 class MeasurementWindow:
-    """What the window has gathered so far."""
+    """Everything that was measured so far."""
 
     opened_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     opened_s: float = field(default_factory=time.monotonic)
@@ -30,7 +30,7 @@ class MeasurementWindow:
     contention: tuple[CpuContention, CpuContention] | None = None
 
     def contention_shares(self) -> dict[str, float | None]:
-        """The share of the run in which tasks waited for a core, and of the cores' time that went to other machines."""
+        """Return the share of the run in which tasks waited for a core, and of the cores' time that others took."""
         if self.contention is None or self.closed_s is None:
             return {}
         before, after = self.contention
@@ -45,10 +45,10 @@ class MeasurementWindow:
         }
 
 
-def collect(
-    collected: MeasurementWindow, backend: Backend, meter: Meter, journal: Journal, progress: Progress, total: int
+def run_window(
+    window: MeasurementWindow, backend: Backend, meter: Meter, journal: Journal, progress: Progress, total: int
 ) -> None:
-    """Run the window into `collected` and `journal`: it opens and closes when the device has nothing left to do.
+    """Run the backend and fill `window` and `journal`; the window opens and closes when the device is idle.
 
     When something ends it before, Ctrl-C say, the backend still hands over what it has.
     """
@@ -56,44 +56,44 @@ def collect(
     backend.reset_peak_memory()
     meter.mark()
     before = read_cpu_contention()
-    collected.opened_at, collected.opened_s = datetime.now(UTC), time.monotonic()
-    journal.opened(collected.opened_at, collected.opened_s)
-    taking = _Taking(collected, meter, journal, progress, total)
+    window.opened_at, window.opened_s = datetime.now(UTC), time.monotonic()
+    journal.opened(window.opened_at, window.opened_s)
+    collector = _Collector(window, meter, journal, progress, total)
     parts = backend.run()
     try:
         for part in parts:
-            taking.take(part)
+            collector.take(part)
     except BaseException as error:
         rest = parts.throw(error)  # raises it again, at once where it was the backend's own
         while True:
-            taking.take(rest)
+            collector.take(rest)
             rest = next(parts)
-    collected.notes = backend.remarks()
+    window.notes = backend.remarks()
     backend.synchronize()
     closed_s = time.monotonic()
     meter.mark()
-    collected.closed_s = closed_s  # not before the mark: an interrupt here must find the window inside of the marks
-    collected.contention = (before, read_cpu_contention())
-    collected.peak_memory_mb = backend.peak_memory_mb()
+    window.closed_s = closed_s  # not before the mark: an interrupt here must find the window inside of the marks
+    window.contention = (before, read_cpu_contention())
+    window.peak_memory_mb = backend.peak_memory_mb()
 
 
-class _Taking:
-    """Takes what the backend hands over, and shows how far it is."""
+class _Collector:
+    """Adds each part that the backend hands over to the window and the journal, and shows the progress."""
 
     def __init__(
-        self, collected: MeasurementWindow, meter: Meter, journal: Journal, progress: Progress, total: int
+        self, window: MeasurementWindow, meter: Meter, journal: Journal, progress: Progress, total: int
     ) -> None:
-        self._collected, self._meter, self._journal = collected, meter, journal
+        self._window, self._meter, self._journal = window, meter, journal
         self._progress, self._total = progress, total
         self._done = self._tokens = 0
-        self._last_end_s = self._marked_s = collected.opened_s
+        self._last_end_s = self._marked_s = window.opened_s
 
     def take(self, part: Batch | FailedRequest) -> None:
-        collected = self._collected
+        window = self._window
         if isinstance(part, FailedRequest):
-            collected.failed.append(part)
+            window.failed.append(part)
         else:
-            collected.batches.append(part)
+            window.batches.append(part)
             self._done += len(part.requests)
             self._tokens += sum(request.output_tokens for request in part.requests)
         if part.start_s >= self._last_end_s or time.monotonic() >= self._marked_s + MARK_EVERY_S:
@@ -101,6 +101,6 @@ class _Taking:
             self._marked_s = time.monotonic()
         self._journal.take(part)
         self._last_end_s = max(self._last_end_s, part.end_s)
-        failed = f", {len(collected.failed)} failed" if collected.failed else ""
-        rate = self._tokens / (part.end_s - collected.opened_s)
+        failed = f", {len(window.failed)} failed" if window.failed else ""
+        rate = self._tokens / (part.end_s - window.opened_s)
         self._progress.update(self._done, self._total, f"{rate:.0f} output tokens/s{failed}")

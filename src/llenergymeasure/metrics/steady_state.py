@@ -1,17 +1,19 @@
-"""Which part of the run the figures are of."""
+"""The window that the figures of a run are of: all of it, its steady state, or the one that was asked for."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
+from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.domain.choices import MeasurementMethodology
 from llenergymeasure.domain.figures import WarmupResult
-from llenergymeasure.domain.requests import Batch
+from llenergymeasure.domain.requests import Batch, FailedRequest
 
 
 @dataclass(frozen=True)
 class Window:
-    """From `start_s` to `end_s` on CLOCK_MONOTONIC; `note` says where it is not what was asked for."""
+    """From `start_s` to `end_s` on CLOCK_MONOTONIC; `note` gives the reason where it is not what was asked for."""
 
     methodology: MeasurementMethodology
     start_s: float
@@ -20,7 +22,7 @@ class Window:
 
     @property
     def duration_s(self) -> float:
-        """How long it is."""
+        """Its length in seconds."""
         return self.end_s - self.start_s
 
 
@@ -30,15 +32,15 @@ def derive_measurement_methodology(warmup: WarmupResult | None) -> MeasurementMe
 
 
 def full_batches_span(batches: Sequence[Batch]) -> tuple[float, float] | str:
-    """The steady state of static batches: from the first one's start to the end of the last full one; a text says why
-    there is none."""
+    """The steady state of static batches: from the first one's start to the end of the last full one; a text is the
+    reason why there is none."""
     full_ends = [batch.end_s for batch in batches if batch.full]
     return (batches[0].start_s, max(full_ends)) if full_ends else "no batch was full"
 
 
 def in_flight_span(requests: Iterable[tuple[float, float]], concurrency: int | None) -> tuple[float, float] | str:
     """The steady state of a server: from when `concurrency` requests are first in flight to the last time they are; a
-    text says why there is none.
+    text is the reason why there is none.
 
     `requests` are the start and the end of each, failed ones too; a `concurrency` of None is an open loop's.
     """
@@ -51,6 +53,41 @@ def in_flight_span(requests: Iterable[tuple[float, float]], concurrency: int | N
         if in_flight >= concurrency:
             full.append((moment_s, next_s))
     return (full[0][0], full[-1][1]) if full else f"there were never {concurrency} requests in flight"
+
+
+class Steady(NamedTuple):
+    """The end of the measurement and, within it, the span of its steady state or the reason why it has none."""
+
+    closed_s: float
+    span: tuple[float, float] | str
+
+
+def batches_window(
+    config: ExperimentConfig,
+    batches: Sequence[Batch],
+    failed: Sequence[FailedRequest],
+    opened_s: float,
+    closed_s: float,
+) -> Steady:
+    """Return the steady state of static batches run one after another."""
+    return Steady(closed_s, full_batches_span(batches))
+
+
+def load_window(
+    config: ExperimentConfig,
+    batches: Sequence[Batch],
+    failed: Sequence[FailedRequest],
+    opened_s: float,
+    closed_s: float,
+) -> Steady:
+    """Return the steady state of a server under a load, which ends with its last answer or before its drain."""
+    ended: list[Batch | FailedRequest] = [*batches, *failed]
+    closed_s = max((each.end_s for each in ended), default=closed_s)  # what this process does after is not counted
+    if config.load.duration_s is not None:  # what comes later is the drain
+        over_s = opened_s + config.load.duration_s
+        closed_s = over_s if len(ended) < config.num_prompts else min(closed_s, over_s)
+    sent = [(min(each.start_s, closed_s), min(each.end_s, closed_s)) for each in ended]
+    return Steady(closed_s, in_flight_span(sent, config.load.in_flight))
 
 
 def choose_window(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from llenergymeasure.domain.figures import WarmupResult
 from llenergymeasure.domain.requests import Batch
-from llenergymeasure.metrics.window import (
+from llenergymeasure.metrics.steady_state import (
     choose_window,
     derive_measurement_methodology,
     full_batches_span,

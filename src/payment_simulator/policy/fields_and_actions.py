@@ -1,5 +1,6 @@
-"""What a tree may ask: every field, with its unit, and every action, with its parameters."""
+"""Fields that decision trees see, each with its unit, and their actions, each with its parameters."""
 
+from enum import IntEnum
 from typing import Literal, NamedTuple
 
 TreeKind = Literal["payment_tree", "bank_tree", "collateral_tree"]
@@ -48,15 +49,15 @@ TIME_FIELDS = {
 }
 
 COST_FIELDS = {
-    "liquidity_cost_per_tick_bps": Field("bps a tick", "of the allocated pool"),
-    "overdraft_bps_per_tick": Field("bps a tick", "of credit_used"),
-    "collateral_cost_per_tick_bps": Field("bps a tick", "of posted collateral"),
-    "delay_cost_per_tick_per_cent": Field("cents a tick and cent", "of what is unsettled"),
+    "liquidity_cost_per_tick_bps": Field("bps per tick", "of the allocated pool"),
+    "overdraft_bps_per_tick": Field("bps per tick", "of credit_used"),
+    "collateral_cost_per_tick_bps": Field("bps per tick", "of posted collateral"),
+    "delay_cost_per_tick_per_cent": Field("cents per tick and cent", "of what is unsettled"),
     "overdue_delay_multiplier": Field("times", "of delay, once overdue"),
     "deadline_penalty": Field("cents, or bps", "once, in the tick in which a payment becomes overdue"),
-    "eod_penalty_per_transaction": Field("cents, or bps", "a payment unsettled at the day's end"),
-    "eod_borrowing_bps": Field("bps a day", "of the value unsettled at the day's end"),
-    "split_friction_cost": Field("cents", "each extra piece of a split"),
+    "eod_penalty_per_transaction": Field("cents, or bps", "per payment unsettled at the day's end"),
+    "eod_borrowing_bps": Field("bps per day", "of the value unsettled at the day's end"),
+    "split_friction_cost": Field("cents", "per extra piece of a split"),
 }
 
 COMMON_FIELDS = {**BANK_FIELDS, **TIME_FIELDS, **COST_FIELDS}
@@ -66,6 +67,24 @@ FIELDS: dict[TreeKind, dict[str, Field]] = {
     "collateral_tree": COMMON_FIELDS,
 }
 FIELD_NUMBERS = {name: number for number, name in enumerate(FIELDS["payment_tree"])}
+
+
+class ActionKind(IntEnum):
+    """Every action by number, as compiled code knows it."""
+
+    Release = 0
+    Hold = 1
+    Drop = 2
+    Split = 3
+    Reprioritize = 4
+    SetReleaseBudget = 5
+    SetState = 6
+    AddState = 7
+    NoAction = 8
+    PostCollateral = 9
+    WithdrawCollateral = 10
+    HoldCollateral = 11
+
 
 ACTIONS: dict[TreeKind, dict[str, tuple[str, ...]]] = {
     "payment_tree": {
@@ -101,6 +120,11 @@ ACTION_MEANINGS = {
     "WithdrawCollateral": "withdraw so many cents, as far as the credit in use allows",
     "HoldCollateral": "do nothing",
 }
+
+if {name for actions in ACTIONS.values() for name in actions} ^ {*ActionKind.__members__} | {*ACTION_MEANINGS} ^ {
+    *ActionKind.__members__
+}:
+    raise ImportError("policy/fields.py: ACTIONS, ACTION_MEANINGS and ActionKind differ; give each the same actions")
 
 COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
 TWO_SIDED = ("+", "-", "*", "/")

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shares import OPENED_S, batch, measurement
+from measurements import OPENED_S, batch, process_measurement
 
 from labledger.schema_versions import parse_record
 from llenergymeasure.domain.experiment import RawProcessResult
@@ -18,8 +18,8 @@ from llenergymeasure.metrics.latency import (
     tpot_ms,
     ttft_ms,
 )
+from llenergymeasure.metrics.steady_state import Window, choose_window, full_batches_span
 from llenergymeasure.metrics.summary import latency_intervals, raw_result, summarise, totals
-from llenergymeasure.metrics.window import Window, choose_window, full_batches_span
 from llenergymeasure.results.aggregation import aggregate_results
 from properties import examples
 
@@ -62,7 +62,7 @@ def measurements(draw, counts, index=0):
         asked = (start_ms / 1e3, (start_ms + draw(st.integers(10, 3000))) / 1e3)
     warmup = draw(st.sampled_from([None, SETTLED]))
     window = choose_window(asked, warmup, full_batches_span(found), opened_s, closed_s)
-    return measurement(index, late_s=opened_s - OPENED_S, batches=found, window=window)
+    return process_measurement(index, late_s=opened_s - OPENED_S, batches=found, window=window)
 
 
 @given(measurements(st.integers(1, 8)))
@@ -110,7 +110,7 @@ def test_intervals_of_the_columns_are_those_of_the_requests(one):
     ids=["all", "whole batches", "a batch cut at the start", "nothing whole"],
 )
 def test_each_kind_of_window_counts_what_ended_in_it_and_takes_latencies_of_what_began_there_too(window, ended, inside):
-    one = measurement(0, batches=[batch(100.0 + 2 * number) for number in range(4)], window=window)
+    one = process_measurement(0, batches=[batch(100.0 + 2 * number) for number in range(4)], window=window)
     requests = served(kept(one))
     assert (sum(each.ended_inside for each in requests), sum(each.inside for each in requests)) == (ended, inside)
 
@@ -125,12 +125,12 @@ def test_each_kind_of_window_counts_what_ended_in_it_and_takes_latencies_of_what
     ids=["within a microsecond", "begun before", "ended after"],
 )
 def test_the_edges_of_a_window_are_sure_to_a_microsecond(start_s, end_s, inside):
-    one = measurement(0, batches=[batch(100.0, rows=1)], window=Window("windowed", start_s, end_s))
+    one = process_measurement(0, batches=[batch(100.0, rows=1)], window=Window("windowed", start_s, end_s))
     assert [request.inside for request in served(kept(one))] == [inside]
 
 
 def test_each_request_has_its_latencies():
-    one = measurement(0, batches=[batch(100.0, rows=1), batch(102.0, rows=1, tokens_s=(0.25,))])
+    one = process_measurement(0, batches=[batch(100.0, rows=1), batch(102.0, rows=1, tokens_s=(0.25,))])
     requests = [request for each in one.batches for request in each.requests]
     assert [(each.ttft_ms, each.e2e_ms, each.tpot_ms) for each in served(kept(one))] == [
         (ttft_ms(request), e2e_ms(request), tpot_ms(request)) for request in requests
@@ -139,7 +139,7 @@ def test_each_request_has_its_latencies():
 
 
 def test_requests_of_a_result_that_does_not_say_when_its_window_began_are_all_in_it():
-    raw = kept(measurement(0, window=Window("windowed", 103.0, 103.5)))
+    raw = kept(process_measurement(0, window=Window("windowed", 103.0, 103.5)))
     assert not any(request.ended_inside for request in served(raw))
     unknown = served(raw.model_copy(update={"window_start_s": None}))
     assert len(unknown) == 4
@@ -151,7 +151,7 @@ def test_batches_of_two_processes_that_began_at_the_same_moment_are_two():
     def process(index, slower_s):
         return [batch(100.0 + 2 * n, tokens_s=(0.5, 1.0, 1.5 + slower_s + n / 100)) for n in range(15)]
 
-    raws = [kept(measurement(index, batches=process(index, index / 10))) for index in (0, 1)]
+    raws = [kept(process_measurement(index, batches=process(index, index / 10))) for index in (0, 1)]
     requests = [request for raw in raws for request in served(raw)]
     assert latency_intervals_of(requests, SEED)["latency_stats.e2e_ms.mean"].n == 30
     assert latency_intervals_of(served(raws[0]), SEED) == {}

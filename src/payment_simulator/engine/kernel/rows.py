@@ -1,0 +1,52 @@
+"""Rows of banks, payments and pairs: where each begins, and what follows from its columns."""
+
+from payment_simulator.engine.kernel import layout as L
+from payment_simulator.engine.kernel.jit import part
+
+
+@part
+def bank_row(bank):
+    """The place where the row of a bank begins."""
+    return L.HEAD + bank * L.BANK_COLUMNS
+
+
+@part
+def payment_row(w, p):
+    """The place where the row of a payment begins."""
+    return w[L.PAYMENTS_AT] + p * L.PAYMENT_COLUMNS
+
+
+@part
+def pair_row(w, number):
+    """The place where the row of a pair begins."""
+    return w[L.PAIRS_AT] + number * L.PAIR_COLUMNS
+
+
+@part
+def spendable_liquidity(w, b):
+    """The most that a bank can pay now, in cents."""
+    return w[b + L.BALANCE] + w[b + L.CREDIT]
+
+
+@part
+def remaining(w, r):
+    """The unsettled amount of a payment, in cents."""
+    return w[r + L.LEFT] * w[r + L.SIZE] + w[r + L.REST]
+
+
+@part
+def front(w, r):
+    """The amount of a payment's first unsettled piece, in cents."""
+    return w[r + L.SIZE] if w[r + L.LEFT] > 0 else w[r + L.REST]
+
+
+@part
+def front_place(w, r):
+    """The place of a payment's first unsettled piece among all."""
+    return w[r + L.PIECES] - 1 - w[r + L.LEFT]
+
+
+@part
+def queue_key(w, p):
+    """Queue order as one number."""
+    return ((10 - w[payment_row(w, p) + L.PRIORITY]) << L.KEY_SHIFT) | p
