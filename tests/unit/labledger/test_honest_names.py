@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from labledger.redaction import environment_keys
 from labledger.secret_rules import without_shapes
 from labledger.written_keys import written_keys
 
@@ -170,3 +171,9 @@ def test_a_document_is_searched_as_deeply_as_a_policy_may_be_nested():
     for _ in range(320):
         document = {"on_true": document}
     assert list(written_keys(document))
+
+
+@pytest.mark.parametrize("placeholder", ["EMPTY", "lm-studio", "llama.cpp", "vllm", "no-key-required"])
+def test_a_placeholder_in_a_secrets_variable_is_not_masked(monkeypatch, placeholder):
+    monkeypatch.setenv("OPENAI_API_KEY", placeholder)
+    assert "OPENAI_API_KEY" not in environment_keys()
