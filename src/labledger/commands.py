@@ -110,7 +110,7 @@ def printing_warnings(name: str) -> Iterator[None]:
         yield
     for warning in caught:
         of_all = issubclass(warning.category, SchemaVersionWarning)
-        text = str(warning.message) if of_all else clean(f"warning: {name}: {warning.message}")
+        text = without_keys(str(warning.message) if of_all else clean(f"warning: {name}: {warning.message}"))
         if text not in _printed:
             print_answer(text, to_stderr=True)
             _printed.add(text)

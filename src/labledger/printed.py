@@ -5,7 +5,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from labledger.redaction import environment_keys, redactor
+from labledger.redaction import HIDDEN, environment_keys, redactor
+from labledger.secret_rules import without_shapes
 from labledger.untrusted_text import clean_lines
 from labledger.written_keys import written_keys
 
@@ -13,8 +14,12 @@ _format_record = logging.Handler.format
 
 
 def without_keys(text: str) -> str:
-    """`text` without the environment's keys and those that the command line holds, as `clean_lines` leaves it."""
-    return clean_lines(redactor(*environment_keys().values(), *_argument_keys()).hide(text))
+    """`text` without the environment's keys, those that the command line holds, and what has a key's shape.
+
+    It is as `clean_lines` leaves it.
+    """
+    hidden = redactor(*environment_keys().values(), *_argument_keys()).hide(text)
+    return clean_lines(without_shapes(hidden, HIDDEN))
 
 
 def clean_logs() -> None:

@@ -22,8 +22,11 @@ def show(
 ) -> None:
     """Print an experiment as it resolves: defaults, then the user configuration, then the YAML."""
     from llenergymeasure.config.loading import load_config
+    from llenergymeasure.run.preflight import refuse_environment_keys
 
-    print_config(load_config(config), as_json=False)
+    loaded = load_config(config)
+    refuse_environment_keys(loaded.experiment)
+    print_config(loaded, as_json=False)
 
 
 @config_app.command()

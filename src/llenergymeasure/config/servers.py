@@ -39,6 +39,10 @@ OWN_BODY_KEYS = frozenset(
 """Fields of a request's body that have a field of their own or that the measurement depends on."""
 
 
+NO_PASSWORD = re.compile(r"(?:[A-Za-z]+:/*)?[\w.-]*(?::\d{0,5})?(?:/[\w./-]*)?")
+"""What may be repeated of a URL that is wrong: host, port and path, and nothing that may be a user's."""
+
+
 def _url(text: str) -> str:
     try:
         parts = urlsplit(text)
@@ -46,7 +50,8 @@ def _url(text: str) -> str:
     except ValueError:
         fits = False
     if not fits or re.search(r"[\s\x00-\x1f]", text):
-        raise ValueError(f"{text!r} is not the URL of a server; write http://host:port/v1")
+        shown = f"{text!r} " if NO_PASSWORD.fullmatch(text) and not is_random(text) else ""
+        raise ValueError(f"{shown}is not the URL of a server; write http://host:port/v1")
     if parts.username or parts.password:
         raise ValueError("holds a user name or password, which results would keep; name a key with api_key_env")
     if parts.query or parts.fragment:

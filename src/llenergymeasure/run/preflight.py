@@ -53,6 +53,16 @@ def check(config: ExperimentConfig, sources: Sources, output_dir: Path | None) -
     return prompts
 
 
+def refuse_environment_keys(config: ExperimentConfig) -> None:
+    """Refuse a configuration that holds what a variable of the environment keeps secret.
+
+    Raises:
+        PreFlightError: it does; every field, a line each.
+    """
+    if problems := [*_key_problems(config)]:
+        raise PreFlightError("\n".join(problems))
+
+
 def _key_problems(config: ExperimentConfig) -> Iterator[str]:
     """Yield a line for each field that holds a secret of the environment: the result would keep it."""
     fields = config.in_effect()

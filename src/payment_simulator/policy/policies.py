@@ -9,7 +9,7 @@ from labledger.yaml_files import did_you_mean
 from payment_simulator.policy.builtin import Deadline, Fifo, LiquidityAware, Policy, Trees
 from payment_simulator.policy.fields_and_actions import TREE_KINDS
 from payment_simulator.policy.tree import LARGEST_NUMBER, TreeReader
-from payment_simulator.scenario.loader import LoadedScenario, location_of, read_json
+from payment_simulator.scenario.loader import LoadedScenario, location_of, read_policy_file
 from payment_simulator.scenario.numbers import exact
 from payment_simulator.scenario.schema import Scenario
 
@@ -61,9 +61,10 @@ def load_policy(path: Path | str) -> Policy:
     """Return the policy in a JSON file.
 
     Raises:
-        ConfigError: it cannot be read, or every error in it: `file: path inside: problem`, a line each.
+        ConfigError: it cannot be read, a key is written in it, or every error in it: `file: path inside: problem`, a
+            line each.
     """
-    policy, problems = read_policy(read_json(Path(path)))
+    policy, problems = read_policy(read_policy_file(Path(path)))
     if problems:
         raise ConfigError("\n".join(": ".join(filter(None, (str(path), inside, text))) for inside, text in problems))
     return policy

@@ -10,10 +10,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from labledger.errors import ConfigError
+from labledger.written_keys import WrittenKeyError, refuse_written_keys
 from labledger.yaml_files import Location, describe_errors, did_you_mean, has, read_text, read_yaml
 from payment_simulator.scenario.schema import Scenario
 
 MAX_JSON_BYTES = 10_000_000
+NO_KEY = "leave it out: nothing here takes a key"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ def read_scenario(path: Path, changes: Sequence[str] = ()) -> LoadedScenario:
     The files that policies name, relative to the scenario's folder, are read too and stand in their place.
 
     Raises:
-        ConfigError: a file cannot be read, or a value is wrong: `file:line: key: problem`, a line each.
+        ConfigError: a file cannot be read, a key is written in it, or a value is wrong: `file:line: key: problem`, a
+            line each.
     """
     file = read_yaml(path)
     data = file.data
@@ -48,6 +51,7 @@ def read_scenario(path: Path, changes: Sequence[str] = ()) -> LoadedScenario:
         ours = (location[:end] for end in range(len(location), 0, -1))
         return next((set_by[part] for part in ours if part in set_by), None) or file.place(location)
 
+    _refuse_keys(data, place)
     policy_files = _inline_policies(data, path.parent, place)
     try:
         return LoadedScenario(Scenario.model_validate(data), place, policy_files)
@@ -62,6 +66,25 @@ def read_json(path: Path) -> Any:
         ConfigError: it cannot be read, is not JSON (the message has line and column), or has a key twice.
     """
     return parse_json(read_text(path, MAX_JSON_BYTES).removeprefix("\ufeff"), str(path))
+
+
+def read_policy_file(path: Path) -> Any:
+    """Return the JSON of a policy's file.
+
+    Raises:
+        ConfigError: it cannot be read, or a key is written in it.
+    """
+    document = read_json(path)
+    _refuse_keys(document, lambda _: str(path))
+    return document
+
+
+def _refuse_keys(document: Any, place: Callable[[Location], str]) -> None:
+    """Refuse what results and databases would keep."""
+    try:
+        refuse_written_keys(document, NO_KEY)
+    except WrittenKeyError as error:
+        raise error.placed(place) from None
 
 
 def parse_json(text: str, name: str) -> Any:
@@ -157,7 +180,7 @@ def _inline_policies(data: dict[str, Any], folder: Path, place: Callable[[Locati
         if isinstance(policy, dict) and policy.get("type") == "FromJson" and "json_path" in policy:
             try:
                 files[index] = folder / _path_alone(policy)
-                document = read_json(files[index])
+                document = read_policy_file(files[index])
             except ConfigError as error:
                 where = place(("agents", index, "policy", "json_path"))
                 raise ConfigError(f"{where}: {error}") from error

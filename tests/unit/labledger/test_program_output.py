@@ -55,6 +55,12 @@ def test_warnings_errors_tracebacks_and_usage_have_no_command_for_a_terminal(pro
     assert arguments not in ([], ["--debug"]) or "and (the key)" in err
 
 
+def test_no_warning_of_a_file_has_what_has_the_shape_of_a_key(capsys):
+    with printing_warnings("folder"):
+        warnings.warn(f"nobody knows hf_{'a1B2' * 9} here", UserWarning, stacklevel=1)
+    assert capsys.readouterr().err == "warning: folder: nobody knows (the key) here\n"
+
+
 def test_a_warning_is_printed_as_a_warning_and_not_as_an_error(capsys):
     versions = "Warning: A file is of a version that nobody knows."
     with printing_warnings("folder"):

@@ -163,3 +163,37 @@ def test_an_error_of_python_does_not_repeat_what_was_given():
     with pytest.raises((ConfigError, ValidationError)) as caught:
         ExperimentConfig(model="m", backend="openai", openai={"timeout_s": KEY})
     assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("htp:/user:{}@h/v1", "user:{}@host:8000/v1", "//user:{}@h/v1", "http:\\\\user:{}@h", "https://h:8000:{}/v1"),
+        *("user:{}@host", "{}@host"),
+    ],
+)
+@pytest.mark.parametrize("password", ["S3cr3tP4ssw0rdXyz", "hunter", "swordfish"])
+def test_a_url_that_is_wrong_is_refused_without_what_may_be_its_password(tmp_path, url, password):
+    path = tmp_path / "x.yaml"
+    path.write_text(f"model: m\nbackend: openai\nopenai: {{base_url: '{url.format(password)}'}}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert password not in str(caught.value)
+
+
+def test_a_url_that_is_wrong_and_has_no_user_is_repeated(tmp_path):
+    with pytest.raises(ValidationError, match="'localhost:8000/v1' is not the URL of a server"):
+        ExperimentConfig(model="m", backend="openai", openai={"base_url": "localhost:8000/v1"})
+
+
+def test_a_value_that_a_variable_keeps_secret_is_not_shown_either(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "x.yaml"
+    path.write_text("model: Zk3mQp9xT7vLw2Rb\n")
+    monkeypatch.setenv("WANDB_API_KEY", "Zk3mQp9xT7vLw2Rb")
+    monkeypatch.setattr(sys, "argv", ["llem", "config", "show", str(path)])
+    with pytest.raises(SystemExit) as ended:
+        run_program(app)
+    out, err = capsys.readouterr()
+    assert ended.value.code != 0
+    assert "model: holds the value of WANDB_API_KEY" in err
+    assert "Zk3m" not in out + err
