@@ -24,7 +24,7 @@ import signal
 import stat
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -229,14 +229,16 @@ def lock(descriptor: int, *, exclusive: bool, wait: bool = True) -> bool:
 
 
 @contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[Callable[[], None]]:
     """Let Ctrl-C, SIGTERM and SIGHUP wait until the end; a second one does not wait, but for a further SIGHUP.
     Outside of the main thread nothing waits.
+
+    The block gets a function that delivers at once what has come so far, to be called where it may end.
 
     What has to be whole or not there would else be cut between any two lines.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: None
         return
     came: list[tuple[int, FrameType | None]] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, *ENDING) if not is_ignored(number)}
@@ -251,15 +253,18 @@ def uninterrupted() -> Iterator[None]:
         number, frame = came.pop()
         _hand_to(before[signal.Signals(number)], number, frame)
 
-    for number in before:
-        signal.signal(number, wait)
+    def heed() -> None:
+        if came:
+            deliver()
+
     try:
-        yield
+        for number in before:
+            signal.signal(number, wait)
+        yield heed
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if came:
-        deliver()
+    heed()
 
 
 def _hand_to(handler: Any, number: int, frame: FrameType | None) -> None:

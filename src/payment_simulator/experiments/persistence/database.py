@@ -121,7 +121,7 @@ class Database:
             DatabaseBusyError: someone else has had the file for longer than we wait.
             DatabaseError: DuckDB refused something inside, or the commit: the disk is full.
         """
-        with self._connection(read_only=False) as connection, uninterrupted():
+        with self._connection(read_only=False) as connection:
             connection.begin()
             yield connection
             connection.commit()
@@ -129,6 +129,8 @@ class Database:
     @contextlib.contextmanager
     def read(self) -> Iterator["DuckDBPyConnection"]:
         """Return a context with a connection that reads the file as it is now. Keep it short, for others wait.
+
+        Ctrl-C waits until its end.
 
         Raises:
             DatabaseBusyError: someone else has had the file for longer than we wait.
@@ -142,13 +144,17 @@ class Database:
     def close(self) -> None:
         """Give the file back now, and not in a moment."""
         self._refuse_inside()
-        with self._busy:
+        with uninterrupted(), self._busy:
             self._give_back()
 
     def _make(self) -> None:
         """Put an empty database at the path, whole."""
         try:
-            with joined_directory(self.path.parent), self._file_lock.acquired(self._file_lock.wait()):
+            with (
+                uninterrupted() as heed,
+                joined_directory(self.path.parent),
+                self._file_lock.acquired(self._file_lock.wait(heed)),
+            ):
                 if self._is_there():
                     return
                 with tempfile.TemporaryDirectory() as folder:
@@ -161,10 +167,13 @@ class Database:
 
     @contextlib.contextmanager
     def _connection(self, *, read_only: bool) -> Iterator["DuckDBPyConnection"]:
-        """A connection that nobody else uses meanwhile, and nobody again after an exception."""
+        """A connection that nobody else uses meanwhile, and nobody again after an exception.
+
+        Ctrl-C ends a wait for it; later it waits until all is given back, which else could be cut between two lines.
+        """
         self._refuse_inside()
-        wait = self._file_lock.wait()
-        with contextlib.ExitStack() as mine:
+        with uninterrupted() as heed, contextlib.ExitStack() as mine:
+            wait = self._file_lock.wait(heed)
             wait.until(lambda: self._enter(mine), LOOK_EVERY_S)
             try:
                 lease = self._lease or self._take(wait, read_only=read_only)

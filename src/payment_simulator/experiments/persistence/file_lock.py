@@ -83,9 +83,9 @@ class FileLock:
         except OSError:
             return False
 
-    def wait(self) -> "LockWait":
-        """Return a wait that begins when it is first asked about."""
-        return LockWait(self, self._patience_s)
+    def wait(self, heed: Callable[[], None] = lambda: None) -> "LockWait":
+        """Return a wait that begins when it is first asked about; `heed` raises where the wait is to end."""
+        return LockWait(self, self._patience_s, heed)
 
     def holder(self) -> str:
         """Return the published holder of the file, and since when; empty where that is not known.
@@ -187,8 +187,9 @@ os.register_at_fork(after_in_child=_leave_all)
 class LockWait:
     """A wait for the lock, which goes on for as long as the file changes hands."""
 
-    def __init__(self, file_lock: FileLock, patience_s: float) -> None:
+    def __init__(self, file_lock: FileLock, patience_s: float, heed: Callable[[], None]) -> None:
         self._file_lock = file_lock
+        self._heed = heed
         self._every_s = patience_s / LOOKS
         self._looks_left = LOOKS
         self._next_look_s = 0.0
@@ -215,7 +216,7 @@ class LockWait:
         """
         while not place.granted.is_set():
             self._look()
-            place.granted.wait(self._every_s)
+            place.granted.wait(min(self._every_s, COURTESY_S))
 
     def until_next(self, place: "_Place") -> None:
         """Return when the lock of who is next is ours, or that one leaves the file to us.
@@ -227,6 +228,7 @@ class LockWait:
         """
         left_before = None
         while not place.granted.is_set():
+            self._heed()
             left = self._file_lock.left()
             if left is None:
                 self._look()
@@ -240,6 +242,7 @@ class LockWait:
 
         Looks are counted, not time: a process that was stopped, or came to nothing on a busy machine, has not waited.
         """
+        self._heed()
         now_s = time.monotonic()
         if now_s < self._next_look_s:
             return
