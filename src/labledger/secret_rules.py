@@ -45,7 +45,7 @@ SWITCHING = SWITCHES | _words("force hide ignore mask redact show")
 USES = SWITCHES | _words("use using with")
 """A name with one of these is a switch as a rule; `use_auth_token` took a token once."""
 REFERENCES = re.compile(r"(?:^|-)existing-|-pull-secrets?$")
-"""What takes the name of a secret that is kept elsewhere: `existingSecret`, `imagePullSecrets`."""
+"""Names of settings that take the name of a secret which is kept elsewhere: `existingSecret`, `imagePullSecrets`."""
 COUNTS = _words("budget count len length limit max min n num per size total ttl")
 PLACES = _words(
     "cmd column command dir directory env extension field file files folder format header helper index level method"

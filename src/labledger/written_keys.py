@@ -58,7 +58,7 @@ URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/\s?#]*)([^\s?#]*)")
 QUERY = re.compile(r"[?&;#]([\w.%-]+)=([^&;#\s]+)")
 URL_FIELD = re.compile(r"(?:.*[_-])?(?:url|uri|endpoint|proxy)", re.IGNORECASE)
 PASSWORD = re.compile(r"[^\s/\\@:]*:([^\s/@]+)@")
-"""What stands before the host of a URL, also of one whose beginning is miswritten."""
+"""The part before the host of a URL, also of one whose beginning is miswritten."""
 NAMES_A_VARIABLE = re.compile(r"-e|--env|-u|--unset")
 """Flags that take `NAME=value`, or a name alone, whose value is the environment's."""
 

@@ -40,7 +40,7 @@ OWN_BODY_KEYS = frozenset(
 
 
 NO_PASSWORD = re.compile(r"(?:[A-Za-z]+:/*)?[\w.-]*(?::\d{0,5})?(?:/[\w./-]*)?")
-"""What may be repeated of a URL that is wrong: host, port and path, and nothing that may be a user's."""
+"""The parts of a wrong URL that may be repeated: host, port and path, and nothing that may be a user's."""
 
 
 def _url(text: str) -> str:
