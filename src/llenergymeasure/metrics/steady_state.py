@@ -111,16 +111,23 @@ def choose_window(
 
 def _windowed(asked: tuple[float, float], whole: Window) -> Window:
     length_s = whole.duration_s
-    if asked[0] >= length_s:
+    start_s, end_s = whole.start_s + asked[0], min(whole.start_s + asked[1], whole.end_s)
+    if start_s >= whole.end_s:
         late = (
             f"measurement.window starts at {asked[0]:g} s and the run took {length_s:.1f} s; figures are of the "
             "whole run: name an earlier window or send more prompts."
         )
         return Window("total", whole.start_s, whole.end_s, late)
+    if start_s >= end_s:
+        short = (
+            f"measurement.window is {asked[1] - asked[0]:g} s long, less than the clock can tell; figures are of the "
+            "whole run: name a longer window."
+        )
+        return Window("total", whole.start_s, whole.end_s, short)
     note: str | None = None
     if asked[1] > length_s:
         note = (
             f"measurement.window ends at {asked[1]:g} s and the run took {length_s:.1f} s; the window ends with it: "
             "send more prompts to fill it."
         )
-    return Window("windowed", whole.start_s + asked[0], min(whole.start_s + asked[1], whole.end_s), note)
+    return Window("windowed", start_s, end_s, note)

@@ -1,7 +1,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from llenergymeasure.domain.figures import WarmupResult
@@ -107,3 +107,14 @@ def test_a_server_that_was_never_full_has_no_steady_state_and_the_result_says_so
     window = choose_window(None, warmup(True), in_flight_span([(100.0, 101.0)], 2), 100.0, 109.0)
     assert window.methodology == "total"
     assert "there were never 2 requests in flight, so there is no steady state" in window.note
+
+
+@given(st.floats(0, 1e9), st.floats(1e-9, 100), st.floats(0, 100), st.floats(1e-9, 100))
+def test_a_window_has_a_length_whatever_is_lost_in_rounding(opened_s, lasted_s, first_s, further_s):
+    assume(opened_s + lasted_s > opened_s)
+    assert choose_window((first_s, first_s + further_s), None, "", opened_s, opened_s + lasted_s).duration_s > 0
+
+
+def test_a_window_that_begins_where_the_run_ends_is_all_of_the_run():
+    window = choose_window((0.001, 0.011), None, "", 64.0, 64.001)  # 64.001 - 64 is over 0.001
+    assert (window.methodology, window.start_s, window.end_s) == ("total", 64.0, 64.001)
