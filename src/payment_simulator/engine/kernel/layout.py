@@ -21,7 +21,7 @@ from payment_simulator.scenario.arrivals import COLUMNS
 
 
 def _numbers(*values: int | Iterable[int]) -> list[np.int64]:
-    """As int64: of a plain number numba would compile each function anew that it is given to."""
+    """Return them as int64: numba would compile a function anew for each plain number that it is given."""
     return [np.int64(each) for value in values for each in ([value] if isinstance(value, int) else value)]
 
 

@@ -118,3 +118,10 @@ def test_a_window_has_a_length_whatever_is_lost_in_rounding(opened_s, lasted_s, 
 def test_a_window_that_begins_where_the_run_ends_is_all_of_the_run():
     window = choose_window((0.001, 0.011), None, "", 64.0, 64.001)  # 64.001 - 64 is over 0.001
     assert (window.methodology, window.start_s, window.end_s) == ("total", 64.0, 64.001)
+    assert window.note.startswith("measurement.window starts at 0.001 s")
+
+
+def test_a_window_that_is_shorter_than_the_clock_can_tell_is_all_of_the_run():
+    window = choose_window((0.0, 1e-9), None, "", 16777216.0, 16777217.0)
+    assert (window.methodology, window.duration_s) == ("total", 1.0)
+    assert window.note.startswith("measurement.window is 1e-09 s long")
