@@ -1,11 +1,12 @@
 """Check the meter on a real GPU, in one command.
 
-    python benchmarks/gpu_meter.py [--out build/gpu_meter] [--small]
+    python benchmarks/gpu_meter.py [--out build/gpu_meter] [--small | --sensors]
 
 It prints: the counter's tick and lag; counter beside integrated instantaneous power at idle, at load and under a 100 ms
 square wave; idle power bare, with a CUDA context and with a model loaded; J/token at batch 1, 8, 64 and 256 for a bf16
 model of the shape of Llama-3.1-8B with random weights; and Zeus's joules for the same windows where Zeus is installed.
-The samples of each part are kept in `--out` as traces. `--small` takes a small model, to try the script.
+The samples of each part are kept in `--out` as traces. `--small` takes a small model, to try the script; `--sensors`
+leaves the models out.
 """
 
 import argparse
@@ -74,13 +75,15 @@ def recorded(board: nvml.Board, work: Callable[[], Any], out: Path, name: str) -
 def line(name: str, meter: CounterMeter, start_s: float, end_s: float) -> None:
     """Print counter and integrated power of a window."""
     (device,), (watch,) = meter.energy(start_s, end_s), meter.watch(start_s, end_s)
-    if device.energy_j is None or watch.power_integral_j is None:
+    if device.energy_j is None:
         print(f"{name:22} unknown")
         return
-    difference = (watch.power_integral_j - device.energy_j) / device.energy_j
+    power = "power not compared: its sensor sees a part of the time"
+    if watch.power_integral_j is not None:
+        difference = (watch.power_integral_j - device.energy_j) / device.energy_j
+        power = f"power {watch.power_integral_j:10.1f} J ({difference:+.2%})"
     print(
-        f"{name:22} counter {device.energy_j:10.1f} ± {device.edge_j:5.1f} J   power {watch.power_integral_j:10.1f} J "
-        f"({difference:+.2%})   "
+        f"{name:22} counter {device.energy_j:10.1f} ± {device.edge_j:5.1f} J   {power}   "
         f"mean {device.energy_j / (end_s - start_s):6.1f} W   tick {1e3 * (watch.tick_s or 0):.1f} ms"
     )
 
@@ -153,6 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("build/gpu_meter"))
     parser.add_argument("--small", action="store_true")
+    parser.add_argument("--sensors", action="store_true")
     options = parser.parse_args()
     import pynvml
 
@@ -164,7 +168,7 @@ def main() -> None:
     print(f"{machine()}\npressure: {pressure()}\n")
     sensors(board, options.out)
     print()
-    for batch in BATCHES:
+    for batch in () if options.sensors else BATCHES:
         tokens(board, batch, options.small)
 
 

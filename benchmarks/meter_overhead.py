@@ -25,6 +25,7 @@ from llenergymeasure.energy.sensors import nvml, rapl
 from llenergymeasure.workload.prompts import build_requests, builtin_text
 
 STANDIN = Path(__file__).resolve().parent.parent / "tests" / "standins" / "nvml"
+TICK_S = 0.1
 SYSFS_COUNTERS = [f"/sys/class/net/lo/statistics/{name}_bytes" for name in ("rx", "tx")]
 MARKS = 2000
 
@@ -39,20 +40,20 @@ def rapl_spec() -> tuple[dict, str]:
 
 
 def nvml_spec(folder: Path) -> tuple[dict, str]:
-    """Return the same for one GPU counter, every tenth of a 100 ms tick, with power and temperature at 10 Hz."""
+    """Return the same for one GPU counter, every tenth of a 100 ms tick, power as often, and temperature at 10 Hz."""
     import pynvml
 
     boards = nvml.probe(pynvml).boards
     if boards:
         name = boards[0].name
-        return nvml.sensor_spec(boards[:1], 10.0, counter=True), f"the counter of {name}"
+        return nvml.sensor_spec(boards[:1], 10.0, counter=True, power_period_s=TICK_S), f"the counter of {name}"
     rows = [[tick / 10, tick * 40.0, 400.0, 45.0] for tick in range(36000)]
     file = folder / "board.json"
     board = {"uuid": "GPU-1", "name": "stand-in", "limit_w": 700.0, "rows": rows}
     file.write_text(json.dumps({"began_s": time.monotonic(), "boards": [board]}))
     os.environ |= {"NVML_STANDIN": str(file), "PYTHONPATH": str(STANDIN)}
-    options = {"uuids": ["GPU-1"], "counter": True, "sampling_hz": 10.0}
-    return {"sensor": "nvml", "options": options}, "a stand-in counter of 100 ms ticks"
+    options = {"fields": {"GPU-1": "instant"}, "counter": True, "sampling_hz": 10.0, "power_every_s": TICK_S / 10}
+    return {"sensor": "nvml", "options": options, "repeat_s": TICK_S / 2}, "a stand-in counter of 100 ms ticks"
 
 
 def sampler_share(spec: dict, seconds: float) -> tuple[float, int]:

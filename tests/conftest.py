@@ -19,18 +19,19 @@ STEPS_A_TICK = 20
 
 
 def recorded_board(power_w=400.0, *, uuid="GPU-1", seconds=120.0, tick_s=TICK_S, temperature_c=45.0, **further):
-    """A board's rows: a counter that ticks every `tick_s` and is exact then, and instantaneous power.
+    """A board's rows: a counter that ticks every `tick_s` and is exact then, and the mean power since the last tick.
 
     `power_w` is a number or a function of time; `temperature_c` too. `further` are keys of the stand-in's board.
     """
     power = power_w if callable(power_w) else lambda _: power_w
     temperature = temperature_c if callable(temperature_c) else lambda _: temperature_c
-    rows, joules, step_s = [], 1000.0, tick_s / STEPS_A_TICK
+    rows, joules, watts, step_s = [], 1000.0, power(0.0), tick_s / STEPS_A_TICK
     for tick in range(int(seconds / tick_s)):
         start_s = tick * tick_s
-        rows.append([start_s, joules, power(start_s), temperature(start_s)])
-        joules += sum(power(start_s + (step + 0.5) * step_s) for step in range(STEPS_A_TICK)) * step_s
-    return {"uuid": uuid, "name": "NVIDIA H200", "limit_w": 700.0, "rows": rows, **further}
+        rows.append([start_s, joules, watts, temperature(start_s)])
+        watts = sum(power(start_s + (step + 0.5) * step_s) for step in range(STEPS_A_TICK)) / STEPS_A_TICK
+        joules += watts * tick_s
+    return {"uuid": uuid, "name": "NVIDIA L40S", "limit_w": 700.0, "rows": rows, **further}
 
 
 @pytest.fixture
@@ -38,10 +39,10 @@ def gpus(tmp_path, monkeypatch):
     """Put recorded boards in the place of NVIDIA's: `gpus(gpus.board(...), ...)`; their time begins at `began_s`."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
-    def install(*boards):
+    def install(*boards, **further):
         file = tmp_path / "nvml_standin.json"
         install.began_s = time.monotonic()
-        file.write_text(json.dumps({"began_s": install.began_s, "boards": boards}))
+        file.write_text(json.dumps({"began_s": install.began_s, "boards": boards, **further}))
         monkeypatch.setenv("NVML_STANDIN", str(file))
         monkeypatch.setenv("PYTHONPATH", str(STANDIN))
         spec = importlib.util.spec_from_file_location("pynvml", STANDIN / "pynvml.py")

@@ -34,6 +34,7 @@ def test_help_names_every_command():
         "run",
         "meter",
         "doctor",
+        "calibrate",
         "config",
         "config show",
         "config schema",

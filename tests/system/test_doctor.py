@@ -37,11 +37,14 @@ def boards(gpus):
 def test_gpus_and_the_sources_that_read_them_are_shown(doctor, gpus, boards):
     shown = doctor(**boards(gpus.board(uuid="GPU-a", seconds=1.0), gpus.board(uuid="GPU-b", seconds=1.0)), **CONTAINER)
     assert "NVIDIA driver 580.00, CUDA 13.0" in shown
-    assert "GPU 0 NVIDIA H200," in shown
+    assert "GPU 0 NVIDIA L40S," in shown
     assert "limit 700 W, GPU-a" in shown
     assert "limit 700 W, GPU-b" in shown
     assert "nvml_counter available: 2 GPU(s), bound on the gain ±13%" in shown
-    assert "nvml_power available: 2 GPU(s) (instantaneous power), bound on the gain ±13%" in shown
+    assert "nvml_power available: 2 GPU(s), bound on the gain ±13% and 20 W" in shown
+    sees = "field instant, a value every 100 ms, the mean of the last 100 ms (by published measurements of such boards)"
+    assert f"power of GPU 1 {sees}" in shown
+    assert "not calibrated; llem calibrate --gpu 1 finds its sensors out" in shown
     assert "in kubernetes" in shown
     assert IN_A_CONTAINER not in shown
     if CPU_SENSOR is not None:
@@ -53,7 +56,7 @@ def test_a_board_that_lacks_a_sensor_is_named(doctor, gpus, boards):
     old = gpus.board(name="Tesla P100", seconds=1.0, no_counter=True, no_instant=True)
     shown = doctor(**boards(old))
     assert "nvml_counter not available: Tesla P100 has no energy counter (Volta and later have one)" in shown
-    assert "nvml_power available: 1 GPU(s) (average power)" in shown
+    assert "power of GPU 0 field draw, a value every 20 ms, the mean of the last 10 ms (by published" in shown
 
 
 def test_without_nvidias_library_every_gpu_source_says_so_and_in_a_container_what_to_do(doctor):

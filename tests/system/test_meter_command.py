@@ -101,6 +101,7 @@ def test_a_commands_energy_power_time_bound_and_verdict_are_printed_beside_its_o
     assert re.search(r"(39|40)\d W, \d{3} W", rows["mean, peak power"])
     assert re.search(r"0\.5\d* s", rows["duration"])
     assert re.search(r"edge [\d.]+ J, disagreement [\d.e-]+ J, gain [\d.]+ J", rows["bound"])
+    assert "a value every 100 ms, the mean of the last 100 ms (table)" in rows["power sensor"]
     assert "invalid: the window's edges are sure to" in rows["verdict"]
     assert "(exit 0)" in rows["command"]
 
@@ -111,8 +112,12 @@ def test_with_json_standard_output_is_json_alone(user, board):
     assert (ended.code, ended.stderr) == (3, "out\n")
     assert (found["command"][0], found["exit_code"]) == ("sh", 3)
     assert found["energy_j"] == pytest.approx(400.0 * found["duration_s"], rel=0.2)
-    assert found["energy_uncertainty_j"] == pytest.approx(sum(found["energy_uncertainty"].values()))
+    assert found["energy_uncertainty_j"] == pytest.approx(
+        sum(part_j or 0.0 for part_j in found["energy_uncertainty"].values())
+    )
     assert (found["verdict"], found["energy_source"]) == ("invalid", "nvml_counter")
+    assert found["sensor"] == {"period_ms": 100.0, "window_ms": 100.0, "shape": "boxcar", "source": "table"}
+    assert found["calibration"] is None
     assert [device["device"] for device in found["devices"] if device["kind"] == "gpu"] == ["GPU-1"]
     assert set(found["sources_not_used"]) >= {"nvml_power", "zeus"}
 

@@ -60,7 +60,18 @@ def _energy_facts(user: "UserConfig", host: "Host") -> Facts:
     for name, source in SOURCES.items():
         why = found.unavailable(name)
         facts.append((name, f"not available: {why}" if why else f"available: {source.describe(found, user)}"))
-    return [*facts, *_costs(found, host)]
+    return [*facts, *_sensor_facts(found), *_costs(found, host)]
+
+
+def _sensor_facts(sources: "Sources") -> Facts:
+    """Return the power sensor of each board: its fields, the one that sees most of the time first."""
+    from llenergymeasure.energy.power_sensors import board_lines
+
+    facts: Facts = []
+    for board in sources.nvml.boards:
+        first, *more = board_lines(board, sources.calibrations[board.uuid])
+        facts += [(f"power of GPU {board.index}", first), *(("", line) for line in more)]
+    return facts
 
 
 def _costs(sources: "Sources", host: "Host") -> Facts:

@@ -77,7 +77,7 @@ def _facts(command: list[str], code: int, found: "MeteredEnergy") -> list[tuple[
     import shlex
     import textwrap
 
-    from llenergymeasure.cli.presentation import number
+    from llenergymeasure.cli.presentation import number, sensor_rows
 
     facts = [
         ("command", f"{textwrap.shorten(shlex.join(command), SHOWN_COMMAND, placeholder=' …')} (exit {code})"),
@@ -88,6 +88,7 @@ def _facts(command: list[str], code: int, found: "MeteredEnergy") -> list[tuple[
         facts.append(("mean, peak power", f"{number(found.mean_power_w)} W, {number(found.peak_power_w)} W"))
     if parts := _parts(found):
         facts.append(("bound", parts))
+    facts += sensor_rows(found.sensor, found.calibration)
     if len(found.devices) > 1:
         facts += [(_name(device), _joules(device)) for device in found.devices]
     return [*facts, ("verdict", f"{found.verdict}: {'; '.join(found.verdict_reasons)}".rstrip(": "))]
@@ -111,7 +112,7 @@ def _parts(found: "MeteredEnergy") -> str:
     parts = found.energy_uncertainty
     if parts is None:
         return ""
-    named = (("edge", parts.edge_j), ("disagreement", parts.disagreement_j), ("gain", parts.gain_j))
+    named = ((name.removesuffix("_j"), getattr(parts, name)) for name in type(parts).model_fields)
     return ", ".join(f"{name} {number(value)} J" for name, value in named if value is not None)
 
 
@@ -123,7 +124,11 @@ def _show_live(window: "EnergyWindow", *, as_json: bool) -> None:
         try:
             for powers in window.powers(EVERY_S):
                 if as_json:
-                    print_json(dump_json([{"seconds": s, **device.model_dump()} for device, s in powers], indent=None))
+                    print_json(
+                        dump_json(
+                            [{"seconds": s, **device.model_dump(mode="json")} for device, s in powers], indent=None
+                        )
+                    )
                 else:
                     print_answer("   ".join(f"{_name(device)} {_watts(device, s)}" for device, s in powers))
         except KeyboardInterrupt as error:
@@ -140,8 +145,7 @@ def _joules(device: "DeviceEnergy") -> str:
 
     if device.energy_j is None:
         return f"unknown ({device.source})"
-    bound_j = (device.edge_j or 0.0) + (device.gain_j or 0.0)
-    return f"{number(device.energy_j)} ± {number(bound_j)} J ({device.source})"
+    return f"{number(device.energy_j)} ± {number(device.bound_j)} J ({device.source})"
 
 
 def _watts(device: "DeviceEnergy", seconds: float) -> str:
@@ -149,8 +153,7 @@ def _watts(device: "DeviceEnergy", seconds: float) -> str:
 
     if device.energy_j is None:
         return f"unknown ({device.source})"
-    bound_j = (device.edge_j or 0.0) + (device.gain_j or 0.0)
-    return f"{number(device.energy_j / seconds)} ± {number(bound_j / seconds)} W ({device.source})"
+    return f"{number(device.energy_j / seconds)} ± {number(device.bound_j / seconds)} W ({device.source})"
 
 
 class CommandError(LabledgerError):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from labledger.console import print_answer, print_facts, print_line
 from llenergymeasure.domain.experiment import ExperimentResult
-from llenergymeasure.domain.figures import Distribution
+from llenergymeasure.domain.figures import Distribution, PowerSensor, UsedCalibration
 
 
 def print_result(result: ExperimentResult, path: Path | None) -> None:
@@ -26,6 +26,7 @@ def print_result(result: ExperimentResult, path: Path | None) -> None:
         ("TPOT", _mean_and_p99(latency.tpot_ms if latency else None)),
         ("energy/output token", energy_per_token(result)),
         *_energy_rows(result),
+        *sensor_rows(result.sensor, result.calibration),
         ("FLOPs", _flops(result)),
         *_memory(result),
         ("verdict", f"{result.verdict}: {'; '.join(result.verdict_reasons)}".rstrip(": ")),
@@ -80,6 +81,16 @@ def _energy_rows(result: ExperimentResult) -> list[tuple[str, str]]:
         idle = f"{number(result.baseline_power_w)} ± {number(result.baseline_power_spread_w)} W"
         above = f"{number(result.energy_adjusted_j)} ± {number(result.energy_adjusted_uncertainty_j)} J"
         rows.append(("above idle", f"{above} (idle {idle})"))
+    return rows
+
+
+def sensor_rows(sensor: PowerSensor | None, calibration: UsedCalibration | None) -> list[tuple[str, str]]:
+    """Return the power sensor that was read, and the calibration that the figures rest on."""
+    rows = []
+    if sensor is not None:
+        rows.append(("power sensor", f"{sensor.described} ({sensor.source})"))
+    if calibration is not None and calibration.measured_at is not None:
+        rows.append(("calibration", f"{calibration.measured_at:%Y-%m-%d %H:%M} UTC ({', '.join(calibration.used)})"))
     return rows
 
 

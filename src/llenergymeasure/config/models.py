@@ -112,7 +112,8 @@ class EnergyConfig(Section):
         "auto", description=f"auto, or one of {'; '.join(f'{n}: {s.summary}' for n, s in ENERGY_SOURCES.items())}."
     )
     sampling_hz: Annotated[float, Field(gt=0, le=100, strict=True)] = Field(
-        10.0, description="Reads of a GPU's power and temperature per second; its energy counter has its own pace."
+        10.0,
+        description="Reads of a GPU's temperature per second; its energy counter and its power have their own pace.",
     )
     sensor_gain: Annotated[float, Field(ge=0, lt=1, strict=True)] | None = Field(
         None, description="Bound on the sensor's gain as a share, from a calibration; default 0.13 (NVML), 0.05 (RAPL)."

@@ -23,10 +23,13 @@ from llenergymeasure.domain.figures import (
     InferenceMetrics,
     LatencyStats,
     MultiGPUMetrics,
+    PowerSensor,
     ThermalThrottleInfo,
     Timestamps,
+    UsedCalibration,
     WarmupResult,
 )
+from llenergymeasure.domain.request_columns import FailedRequestColumns, RequestColumns
 
 if TYPE_CHECKING:
     import pyarrow
@@ -39,38 +42,6 @@ REPRODUCIBILITY_NOTES = (
     "Where the energy source is NVML, its gain is what limits accuracy: published board tests found -7.9 % to "
     "+12.7 % (the maker states 5 %); every figure, whatever its source, varies with thermal state and system load."
 )
-
-
-class RequestColumns(Record):
-    """Every finished request of a process, in the window or not: one list per quantity, in the same order."""
-
-    input_tokens: list[int] = Field(default_factory=list)
-    """Tokens of each prompt, without padding."""
-    output_tokens: list[int] = Field(default_factory=list)
-    """Tokens generated for each, the end-of-sequence token included and nothing after it."""
-    start_s: list[float] = Field(default_factory=list)
-    """Seconds from the start of the measurement to the submission of each."""
-    ttft_ms: list[float | None] = Field(default_factory=list)
-    """Milliseconds from submission to the first token; None where nobody saw it: no text, or all of it at once."""
-    e2e_ms: list[float] = Field(default_factory=list)
-    """Milliseconds from submission to the last token."""
-    first_tokens: list[int] = Field(default_factory=list)
-    """Output tokens that came with the first, itself and hidden ones included; none in files that lack it: one."""
-    finish_reason: list[str] = Field(default_factory=list)
-    """stop (the end-of-sequence token came), length (the limit on output tokens), or a server's own (64 characters)."""
-
-
-class FailedRequestColumns(Record):
-    """Every request of a process that has no whole answer: one list per quantity, in the same order."""
-
-    start_s: list[float] = Field(default_factory=list)
-    """Seconds from the start of the measurement to the submission of each."""
-    end_s: list[float] = Field(default_factory=list)
-    """Seconds from the start of the measurement to the end of each."""
-    kind: list[str] = Field(default_factory=list)
-    """Kind of each failure, as in `request_failures`."""
-    message: list[str] = Field(default_factory=list)
-    """The same, in the words of the server or of the network."""
 
 
 class RawProcessResult(Document):
@@ -196,6 +167,10 @@ class ExperimentResult(Document):
     """Bound in joules on the error of `total_energy_j`: the sum of the parts in `energy_uncertainty`."""
     energy_uncertainty: EnergyUncertainty | None = None
     """The parts of that bound; None where the total is unknown."""
+    sensor: PowerSensor | None = None
+    """Power sensor of the devices of the total, read as the source or beside a counter; None where theirs differ."""
+    calibration: UsedCalibration | None = None
+    """Calibration of the devices of the total that the figures rest on; None without one, or where theirs differ."""
     avg_energy_per_token_j: float | None
     """`total_energy_j` over `total_tokens`; None where the energy is unknown or there is no token."""
     energy_per_output_token_j: float | None = None

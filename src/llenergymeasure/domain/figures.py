@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field
 
 from labledger.schema_versions import Known, OpenWhenRead, Record, Timestamp
-from llenergymeasure.domain.choices import DeviceKind
+from llenergymeasure.domain.choices import DeviceKind, SensorModelSource, SensorShape
 
 
 class Distribution(Record):
@@ -75,6 +75,44 @@ class EnergyBreakdown(Record):
     """Seconds since then, of an idle power kept from an earlier run; None of one that this run measured."""
 
 
+class PowerSensor(Record):
+    """Model of a power sensor: how often it publishes a value, and what time that value is the mean of."""
+
+    period_ms: float | None
+    """Milliseconds from one value to the next."""
+    window_ms: float | None
+    """Milliseconds that a value is the mean of; of a low-pass, its time constant."""
+    shape: Annotated[SensorShape | None, OpenWhenRead()]
+    """boxcar (the mean of the window) or low_pass."""
+    source: Annotated[SensorModelSource | None, OpenWhenRead()]
+    """table (published measurements of such boards), measured (by `llem calibrate`) or assumed (neither has it)."""
+
+    @property
+    def described(self) -> str:
+        """It in words: `a value every 100 ms, the mean of the last 25 ms`."""
+        of = "a low-pass of time constant" if self.shape == "low_pass" else "the mean of the last"
+        period, window = (
+            f"{value:.4g} ms" if value is not None else "unknown" for value in (self.period_ms, self.window_ms)
+        )
+        return f"a value every {period}, {of} {window}"
+
+    @property
+    def seen(self) -> str | None:
+        """`25 of every 100 ms` of a sensor that is blind for a part of each period; None of others."""
+        if self.shape != "boxcar" or self.window_ms is None or self.period_ms is None:
+            return None
+        return f"{self.window_ms:.4g} of every {self.period_ms:.4g} ms" if self.window_ms < self.period_ms else None
+
+
+class UsedCalibration(Record):
+    """The calibration of a board (`llem calibrate`) that a figure rests on."""
+
+    measured_at: Timestamp
+    """Moment of the calibration, in UTC."""
+    used: list[str] = Field(default_factory=list)
+    """The parts of it that were used: sensor (the model of the power sensor), scale (gain and offset, by a meter)."""
+
+
 class DeviceEnergy(Record):
     """Energy of one device in the window, with the parts of its bound in joules."""
 
@@ -88,8 +126,19 @@ class DeviceEnergy(Record):
     """Joules in the window; None where it could not be read throughout."""
     edge_j: float | None = None
     """Bound in joules on the error at the window's edges; None where the source gives none."""
+    coverage_j: float | None = None
+    """Bound in joules on what the sensor did not see, blind for a part of the time; 0 of one that sees all of it."""
     gain_j: float | None = None
     """Bound in joules on the error of the sensor's scale; of an estimate, its whole bound."""
+    sensor: PowerSensor | None = None
+    """Model of the power sensor that was read, as the source or beside a counter; None where none was."""
+    calibration: UsedCalibration | None = None
+    """Calibration that the energy or its bound rests on; None where there is none."""
+
+    @property
+    def bound_j(self) -> float:
+        """The linear sum of the parts of its bound that apply."""
+        return sum(part or 0.0 for part in (self.edge_j, self.coverage_j, self.gain_j))
 
 
 class EnergyUncertainty(Record):
@@ -97,10 +146,17 @@ class EnergyUncertainty(Record):
 
     edge_j: float | None = None
     """Joules at the window's edges, summed over the devices."""
+    coverage_j: float | None = None
+    """Joules that part-time sensors may have missed, summed over the devices; None where no power was the source."""
     disagreement_j: float | None = None
     """Joules between counter and integrated power, summed over the devices that have both."""
     gain_j: float | None = None
     """Joules that the sensors' scale may be off, summed over the devices; of an estimate, its whole bound."""
+
+    @property
+    def sum_j(self) -> float:
+        """The linear sum of the parts that apply."""
+        return sum(getattr(self, name) or 0.0 for name in type(self).model_fields)
 
 
 class MultiGPUMetrics(Record):

@@ -40,8 +40,9 @@ class DeviceWatch:
     """The watch of one device over a window: gaps, throttling, temperatures, and other processes on it.
 
     `index`: the driver's number of a GPU. `tick_s`: the median time between two values of its sensor;
-    `longest_gap_s` the longest, and `gap_limit_s` what that may be. `power_integral_j`: instantaneous power,
-    integrated, where it stands beside a counter. `limit_w`: the power limit in force. `throttled`: the share of the
+    `longest_gap_s` the longest, and `gap_limit_s` what that may be. `power_integral_j`: the energy by the power that is
+    read beside a counter, where its sensor sees all of the time, and `power_integral_bound_j` the bound on its edges.
+    `limit_w`: the power limit in force. `throttled`: the share of the
     window in which each reason held. `temperatures_c`: seconds from the window's start, and degrees. `notes`:
     sentences for the result.
     """
@@ -54,6 +55,7 @@ class DeviceWatch:
     gap_limit_s: float | None = None
     was_reset: bool = False
     power_integral_j: float | None = None
+    power_integral_bound_j: float | None = None
     limit_w: float | None = None
     foreign_processes: tuple[str, ...] = ()
     throttled: dict[str, float] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from statistics import fmean, median
 from typing import NamedTuple, Self
 
 from llenergymeasure.config.energy_sources import basis_of
@@ -16,6 +17,7 @@ from llenergymeasure.metrics.measurement import Slice, WindowEnergyReport
 SHORTEST_SLICE_S = 1.0
 TICKS_PER_SLICE = 10
 MOST_SLICES = 1000
+MOST_LOOKED_AT = 1000
 
 
 class Phases(NamedTuple):
@@ -41,6 +43,16 @@ def phase_energy(meter: Meter, batches: Sequence[Batch], start_s: float, end_s: 
     prefills = (inside(batch.start_s, batch.step_times_s[0]) for batch in batches)
     decodes = (inside(batch.step_times_s[0], batch.step_times_s[-1]) for batch in batches)
     return Phases(_sum_by_device(prefills), _sum_by_device(decodes))
+
+
+def load_periods_s(batches: Sequence[Batch]) -> tuple[float, ...]:
+    """Return the seconds after which a load of these batches repeats itself: from batch to batch, and from one forward
+    pass to the next, the median and the mean of each. A load that does not repeat has none."""
+    starts_s = sorted(batch.start_s for batch in batches)
+    some = batches[:: max(len(batches) // MOST_LOOKED_AT, 1)]
+    steps_s = [later_s - step_s for batch in some for step_s, later_s in pairwise(batch.step_times_s)]
+    cycles_s = [later_s - start_s for start_s, later_s in pairwise(starts_s)]
+    return tuple(period_s for gaps_s in (cycles_s, steps_s) if gaps_s for period_s in {median(gaps_s), fmean(gaps_s)})
 
 
 def overlap(batches: Sequence[Batch]) -> bool:
@@ -74,7 +86,7 @@ def _plus(one: DeviceEnergy, other: DeviceEnergy) -> DeviceEnergy:
     def added(quantity: str) -> float | None:
         return sum_of_all([getattr(one, quantity), getattr(other, quantity)])
 
-    return one.model_copy(update={name: added(name) for name in ("energy_j", "edge_j", "gain_j")})
+    return one.model_copy(update={name: added(name) for name in ("energy_j", "edge_j", "coverage_j", "gain_j")})
 
 
 class Spans(NamedTuple):
@@ -107,6 +119,8 @@ def read_energy(
     loaded, bare = idle
     if not batches:
         return WindowEnergyReport(meter.source, [], not_used, loaded, bare)
+
+    meter.expect_periods(load_periods_s(batches))
 
     def span_of(device: DeviceEnergy) -> tuple[float, float]:
         return spans.own if basis_of(device.source) == "estimate" else spans.shared.get(str(device.kind), spans.own)

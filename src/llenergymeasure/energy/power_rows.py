@@ -25,15 +25,18 @@ def counter_rows(
         row
         for device in devices
         if device.kind == "gpu"
-        for row in _gpu_rows(log.ticks(device.name), recording, device, start_s, end_s)
+        for row in gpu_rows(log.ticks(device.name), recording, device, start_s, end_s)
     ]
     return rows + (_cpu_rows([log.ticks(cpu.name) for cpu in cpus], start_s, end_s, cpu_spacing_s) if cpus else [])
 
 
-def _gpu_rows(
+def gpu_rows(
     stretches: Sequence[Ticks], recording: Recording, device: MeteredDevice, start_s: float, end_s: float
 ) -> list[PowerSample]:
+    """Return a row per tick of a GPU, its power the mean since the row before, corrected where its scale is known."""
     rows = [row for ticks in stretches for row in mean_powers(ticks, start_s, end_s, 0.0)]
+    if (scale := device.scale) is not None:
+        rows = [(at_s, None if power_w is None else scale.corrected_j(power_w, 1.0)) for at_s, power_w in rows]
     temperatures_c = temperatures_at(recording, device.name, [moment_s for moment_s, _ in rows])
     return [
         PowerSample(moment_s - start_s, gpu_power_w=power_w, gpu_temperature_c=temperature_c, gpu_index=device.index)

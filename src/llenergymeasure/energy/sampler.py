@@ -1,11 +1,11 @@
 """The sampler: a process of its own that reads a sensor at its own pace, and the run's end of the pipe to it.
 
 `python -m llenergymeasure.energy.sampler SPEC`, SPEC being JSON: `{"sensor": NAME, "options": {...}}`, where NAME is a
-module of `sensors/` whose `open_sensor` takes the options. It writes lines of JSON to standard output:
-`{"ready": true}` or `{"error": text}` first, then `{"samples": [...], "states": [...]}` every second and at once for
-each byte on standard input, with `"flush": n` once n of them have come. It ignores SIGINT and SIGHUP, and ends when
-standard input closes or its parent is gone: a run that is interrupted still gets its last samples, and a run that is
-killed leaves nothing behind.
+module of `sensors/` whose `open_sensor` takes the options; `repeat_s` may stand beside them, for the `Outbox`. It
+writes lines of JSON to standard output: `{"ready": true}` or `{"error": text}` first, then `{"samples": [...],
+"states": [...]}` every second and at once for each byte on standard input, with `"flush": n` once n of them have come.
+It ignores SIGINT and SIGHUP, and ends when standard input closes or its parent is gone: a run that is interrupted still
+gets its last samples, and a run that is killed leaves nothing behind.
 """
 
 import contextlib
@@ -30,6 +30,8 @@ START_TIMEOUT_S = 20.0
 FLUSH_TIMEOUT_S = 1.0
 STOP_TIMEOUT_S = 2.0
 PIPE_BYTES = 1 << 20
+
+_Column = tuple[str, str]
 
 Receiver = Callable[[list[SensorSample], list[State]], None]
 
@@ -148,20 +150,21 @@ def main(arguments: list[str]) -> None:
         signal.signal(number, signal.SIG_IGN)
     parent = os.getppid()
     try:
-        tasks = list(_sensor(json.loads(arguments[0])).tasks())
+        spec = json.loads(arguments[0])
+        tasks = list(_sensor(spec).tasks())
     except Exception as error:  # whatever it is, the parent has to know
         _write({"error": f"{type(error).__name__}: {error}"})
         return
     _write({"ready": True})
     try:
-        sample(tasks, parent)
+        sample(tasks, parent, Outbox(spec.get("repeat_s", 0.0)))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def sample(tasks: list[Task], parent: int) -> None:
+def sample(tasks: list[Task], parent: int, outbox: "Outbox") -> None:
     """Run each task when it is due, and pass on what it reads, while `parent` lives."""
-    outbox, asked = Outbox(), 0
+    asked = 0
     due_s = [time.monotonic()] * len(tasks)
     pass_on_s = time.monotonic()
     while True:
@@ -182,38 +185,49 @@ class Outbox:
     """Samples and states that are not passed on yet.
 
     Of the samples that give one value of a counter, only the first and the last are passed on, and no tick is lost by
-    it: the tick came before the first, and the next one after the last.
+    it: the tick came before the first, and the next one after the last. Samples of power alone are thinned alike, but
+    one each `repeat_s` stays, so that a time without any is one in which power was not read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, repeat_s: float = 0.0) -> None:
+        self._repeat_s = repeat_s
         self._samples: list[SensorSample] = []
         self._states: list[State] = []
-        self._values: dict[str, float] = {}
-        self._repeats: dict[str, SensorSample] = {}
+        self._passed: dict[_Column, SensorSample] = {}
+        self._repeats: dict[_Column, SensorSample] = {}
 
     def put(self, rows: Iterable[SensorSample | State]) -> None:
         """Take what a task has read."""
         for row in rows:
             if isinstance(row, State):
                 self._states.append(row)
-            elif row.joules is None:
+            elif row.joules is None and (row.power_w is None or row.temperature_c is not None):
                 self._samples.append(row)
-            elif row.joules == self._values.get(row.device):
-                self._repeats[row.device] = row
             else:
-                self._values[row.device] = row.joules
-                self._samples += [*self._repeats_of(row.device), row]
+                self._put_value(row)
+
+    def _put_value(self, row: SensorSample) -> None:
+        column = (row.device, "power_w" if row.joules is None else "joules")
+        passed = self._passed.get(column)
+        if passed is None or (passed.joules, passed.power_w) != (row.joules, row.power_w):
+            self._samples += self._repeats_of(column)
+        elif row.joules is not None or row.before_s < passed.before_s + self._repeat_s:
+            self._repeats[column] = row
+            return
+        self._repeats.pop(column, None)
+        self._passed[column] = row
+        self._samples.append(row)
 
     def take(self) -> dict[str, list[Any]]:
         """Return everything up to now."""
-        for device in list(self._repeats):
-            self._samples += self._repeats_of(device)
+        for column in list(self._repeats):
+            self._samples += self._repeats_of(column)
         taken: dict[str, list[Any]] = {"samples": self._samples, "states": self._states}
         self._samples, self._states = [], []
         return taken
 
-    def _repeats_of(self, device: str) -> list[SensorSample]:
-        repeat = self._repeats.pop(device, None)
+    def _repeats_of(self, column: _Column) -> list[SensorSample]:
+        repeat = self._repeats.pop(column, None)
         return [] if repeat is None else [repeat]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import numpy as np
 
+    from llenergymeasure.energy.sampled_power import PowerReading
     from llenergymeasure.energy.ticklog import CounterSample
 
 
@@ -79,6 +80,13 @@ class Recording:
             own = self._devices.get(device) or _Columns()
             rows = zip(own.before_s, own.after_s, own.joules, strict=True)
             return [(device, before_s, after_s, j) for before_s, after_s, j in rows if not math.isnan(j)]
+
+    def power(self, device: str) -> "list[PowerReading]":
+        """Return the samples that have power, as `SampledPower` takes them."""
+        with self._lock:
+            own = self._devices.get(device) or _Columns()
+            rows = zip(own.before_s, own.after_s, own.power_w, strict=True)
+            return [(device, before_s, after_s, w) for before_s, after_s, w in rows if not math.isnan(w)]
 
     def series(self, device: str, quantity: str) -> "tuple[np.ndarray, np.ndarray]":
         """Return moments (the middle of a sample) and values of "power_w" or "temperature_c": n of each, in order of

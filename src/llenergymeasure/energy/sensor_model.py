@@ -26,3 +26,18 @@ class SensorModel:
     def is_part_time(self) -> bool:
         """True where the sensor is blind for a part of each period."""
         return self.shape == "boxcar" and self.window_s < self.period_s
+
+    @property
+    def blind_share(self) -> float:
+        """The share of a load's swing that a sensor cannot see at the worst: a part-time one what falls into its blind
+        time, a low-pass the ripple that is left of a load of its own period, which it always meets at one phase."""
+        if self.shape == "low_pass":
+            return self.period_s / (8 * self.window_s)
+        return 1 - self.window_s / self.period_s if self.is_part_time else 0.0
+
+    @property
+    def delay_s(self) -> float:
+        """The seconds by which the sum of values x period is behind the energy: the lag and, where a value is the mean
+        of more than its own period, the delay of that mean over the mean of one period."""
+        mean_delay_s = self.window_s if self.shape == "low_pass" else self.window_s / 2
+        return self.lag_s + max(mean_delay_s - self.period_s / 2, 0.0)

@@ -5,7 +5,7 @@ A new sensor is a file in `sensors/`, an entry of `SOURCES` here with its probe 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,13 +14,15 @@ from labledger.errors import ConfigError
 from labledger.extras import install_command
 from llenergymeasure.config.energy_sources import ENERGY_SOURCES, SourceName, basis_of, sources_of
 from llenergymeasure.config.models import EnergyConfig, UserConfig
-from llenergymeasure.energy.meters.base import Meter, MeteredDevice, NoMeter
+from llenergymeasure.energy.meters.base import Meter, NoMeter
 from llenergymeasure.energy.meters.combined import CombinedMeter
 from llenergymeasure.energy.meters.counter import CounterMeter
 from llenergymeasure.energy.meters.estimate import CpuTimeEstimate, accuracy
 from llenergymeasure.energy.meters.nvml_power import NvmlPower
 from llenergymeasure.energy.meters.rapl import Rapl
 from llenergymeasure.energy.meters.zeus import Zeus
+from llenergymeasure.energy.power_sensors import BoardCalibration, Calibrations, counted_board, find_calibration
+from llenergymeasure.energy.sampled_power import GAIN_SHARE, GAIN_WATTS
 from llenergymeasure.energy.sampler import SamplerProcess
 from llenergymeasure.energy.sensors import nvml, rapl
 from llenergymeasure.energy.sensors.nvml import LONGEST_POLL_S, NVML_GAIN_SHARE, Board
@@ -29,11 +31,13 @@ from llenergymeasure.energy.sensors.rapl import RAPL_GAIN_SHARE
 
 @dataclass(frozen=True)
 class Sources:
-    """The sensors that were found on this machine, and the sources whose library is not installed."""
+    """The sensors that were found on this machine, the sources whose library is not installed, and the calibrations of
+    boards, by UUID."""
 
     nvml: nvml.Probe
     rapl: rapl.Probe
     not_installed: frozenset[SourceName] = frozenset()
+    calibrations: Calibrations = field(default_factory=dict)
 
     def unavailable(self, source: SourceName) -> str | None:
         """Return why a source cannot be taken, and what to do; None where it can."""
@@ -80,14 +84,28 @@ class EnergySource:
     not_automatic: str | None = None
 
 
-def nvml_counter(boards: Sequence[Board], sampling_hz: float, gain_share: float = NVML_GAIN_SHARE) -> CounterMeter:
-    """Return a meter of the boards' energy counters; beside them it reads power and temperature at `sampling_hz`.
+def nvml_counter(
+    boards: Sequence[Board],
+    sampling_hz: float,
+    gain_share: float | None = None,
+    calibrations: Calibrations | None = None,
+) -> CounterMeter:
+    """Return a meter of the boards' energy counters; beside them it reads power, and temperature at `sampling_hz`.
 
-    The counter's lag behind the truth is taken as 0: no board's has been measured for this project yet.
+    Power that is compared with the counter is read every tenth of its period: read as seldom as it comes, values are
+    missed, and the comparison bounds nothing. Power of part-time sensors is read with the temperature.
+    `gain_share` is the user's bound on their scale; None: that of a board's calibration, else the published one. The
+    counter's lag behind the truth is taken as 0: no board's has been measured for this project yet.
     """
-    devices = [MeteredDevice(board.uuid, "gpu", board.index, board.limit_w) for board in boards]
-    feed = SamplerProcess(nvml.sensor_spec(boards, sampling_hz, counter=True))
-    return CounterMeter("nvml_counter", devices, feed, gain_share, pace_s=LONGEST_POLL_S)
+    known = calibrations or {}
+    devices = [
+        counted_board(board, known.get(board.uuid, BoardCalibration()), scaled=gain_share is None) for board in boards
+    ]
+    periods_s = [each.sensor.period_s for each in devices if each.sensor is not None and not each.sensor.is_part_time]
+    spec = nvml.sensor_spec(boards, sampling_hz, counter=True, power_period_s=min(periods_s, default=None))
+    feed = SamplerProcess(spec)
+    share = NVML_GAIN_SHARE if gain_share is None else gain_share
+    return CounterMeter("nvml_counter", devices, feed, share, pace_s=LONGEST_POLL_S)
 
 
 def _no_counter(sources: Sources) -> str | None:
@@ -98,7 +116,7 @@ def _no_counter(sources: Sources) -> str | None:
 
 
 def _no_power(sources: Sources) -> str | None:
-    lacking = [board.name for board in sources.nvml.boards if board.power_field is None]
+    lacking = [board.name for board in sources.nvml.boards if not board.power_fields]
     return sources.nvml.unavailable or (f"{lacking[0]} reports no power" if lacking else None)
 
 
@@ -108,8 +126,7 @@ def _no_zeus(sources: Sources) -> str | None:
 
 
 def _describe_power(sources: Sources, user: UserConfig) -> str:
-    fields = sorted({board.power_field for board in sources.nvml.boards if board.power_field})
-    return f"{len(sources.nvml.boards)} GPU(s) ({' and '.join(fields)} power), bound on the gain ±{NVML_GAIN_SHARE:.0%}"
+    return f"{len(sources.nvml.boards)} GPU(s), bound on the gain ±{GAIN_SHARE:.0%} and {GAIN_WATTS:.0f} W"
 
 
 def _describe_rapl(sources: Sources, user: UserConfig) -> str:
@@ -120,12 +137,16 @@ def _describe_rapl(sources: Sources, user: UserConfig) -> str:
 SOURCES: Mapping[SourceName, EnergySource] = {
     "nvml_counter": EnergySource(
         unavailable=_no_counter,
-        meter=lambda found, to: nvml_counter(found.nvml.boards, to.energy.sampling_hz, to.gain_share(NVML_GAIN_SHARE)),
+        meter=lambda found, to: nvml_counter(
+            found.nvml.boards, to.energy.sampling_hz, to.energy.sensor_gain, found.calibrations
+        ),
         describe=lambda found, _: f"{len(found.nvml.boards)} GPU(s), bound on the gain ±{NVML_GAIN_SHARE:.0%}",
     ),
     "nvml_power": EnergySource(
         unavailable=_no_power,
-        meter=lambda found, to: NvmlPower(found.nvml.boards, to.energy.sampling_hz, to.gain_share(NVML_GAIN_SHARE)),
+        meter=lambda found, to: NvmlPower(
+            found.nvml.boards, to.energy.sampling_hz, to.energy.sensor_gain, calibrations=found.calibrations
+        ),
         describe=_describe_power,
     ),
     "rapl": EnergySource(
@@ -158,10 +179,12 @@ def find_sources(library: Any = None, powercap: Path = rapl.POWERCAP) -> Sources
     """Look at this machine; `library` takes the place of pynvml."""
     import pynvml
 
+    found = nvml.probe(library or pynvml)
     return Sources(
-        nvml.probe(library or pynvml),
+        found,
         rapl.probe(powercap),
         frozenset(name for name, source in SOURCES.items() if source.extra and find_spec(source.extra) is None),
+        {board.uuid: find_calibration(board) for board in found.boards},
     )
 
 
@@ -171,11 +194,11 @@ def problems(config: EnergyConfig, sources: Sources) -> list[str]:
     Raises:
         ConfigError: its library is not installed.
     """
-    for field in ("source", "cross_check"):
-        if (name := getattr(config, field)) in sources.not_installed:
+    for setting in ("source", "cross_check"):
+        if (name := getattr(config, setting)) in sources.not_installed:
             besides = f", on a machine with a GPU ({sources.nvml.unavailable})" if sources.nvml.unavailable else ""
             command = install_command(str(SOURCES[name].extra))
-            raise ConfigError(f"energy.{field}: {name} is not installed; run {command}{besides}")
+            raise ConfigError(f"energy.{setting}: {name} is not installed; run {command}{besides}")
     found = []
     if config.source != "auto" and (why := sources.unavailable(config.source)):
         found.append(f"energy.source: {config.source} cannot be read; auto takes what is available: {why}")

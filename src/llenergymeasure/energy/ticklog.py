@@ -15,8 +15,8 @@ the brackets. Times are seconds on one monotonic clock.
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ CounterSample = tuple[str, float, float, float]
 """`(device, before_s, after_s, joules)`: a counter's value, and the clock before and after it was read."""
 
 TICKS_EACH_SIDE = 2
+
+T = TypeVar("T")
 
 
 class WindowEnergy(NamedTuple):
@@ -38,6 +40,17 @@ class Ticks(NamedTuple):
 
     moment_s: np.ndarray
     energy_j: np.ndarray
+
+
+class BracketedTicks(NamedTuple):
+    """Ticks without a reset between them: the energy at each, in order, and the earliest and latest moment at which it
+    came (arrays of one length, none of them falling); `first_s` and `last_s` are the moments that they tell about."""
+
+    energy_j: np.ndarray
+    earliest_s: np.ndarray
+    latest_s: np.ndarray
+    first_s: float
+    last_s: float
 
 
 class TickLog:
@@ -61,15 +74,25 @@ class TickLog:
         self._stretches = {
             device: [
                 _Stretch(
-                    part,
-                    max_power_w=_of(max_power_w, device),
-                    lag_s=_of(lag_s, device),
-                    max_tick_s=math.inf if max_tick_s is None else _of(max_tick_s, device),
+                    _bracketed(
+                        part,
+                        lag_s=of_device(lag_s, device),
+                        max_tick_s=math.inf if max_tick_s is None else of_device(max_tick_s, device),
+                    ),
+                    of_device(max_power_w, device),
                 )
                 for part in _between_resets(sorted(own, key=lambda sample: sample[1:]))
             ]
             for device, own in by_device.items()
         }
+
+    @classmethod
+    def of_ticks(cls, ticks: Mapping[str, Sequence[BracketedTicks]], max_power_w: float | Mapping[str, float]) -> Self:
+        """Return the log of ticks whose brackets are known: for each device its stretches without a reset."""
+        log = cls([], max_power_w)
+        for device, parts in ticks.items():
+            log._stretches[device] = [_Stretch(part, of_device(max_power_w, device)) for part in parts]
+        return log
 
     def window(self, start_s: float, end_s: float) -> dict[str, WindowEnergy]:
         """Return the energy of each device from `start_s` to `end_s`.
@@ -95,20 +118,9 @@ class TickLog:
 class _Stretch:
     """The ticks between two resets."""
 
-    def __init__(self, samples: list[CounterSample], *, max_power_w: float, lag_s: float, max_tick_s: float) -> None:
-        self.first_s, self.last_s = samples[0][1], samples[-1][2]
+    def __init__(self, ticks: BracketedTicks, max_power_w: float) -> None:
+        self._energy_j, self._earliest_s, self._latest_s, self.first_s, self.last_s = ticks
         self._max_power_w = max_power_w
-        energies: list[float] = []
-        earliest: list[float] = []
-        latest: list[float] = []
-        last_old_s = -math.inf  # of the first value nobody saw the old one
-        for _, before_s, after_s, joules in samples:
-            if not energies or joules > energies[-1]:
-                energies.append(joules)
-                earliest.append(max(last_old_s, before_s - max_tick_s) - lag_s)
-                latest.append(after_s)
-            last_old_s = before_s
-        self._energy_j, self._earliest_s, self._latest_s = map(np.array, (energies, earliest, latest))
         self._middle_s = (self._earliest_s + self._latest_s) / 2
 
     @property
@@ -137,6 +149,21 @@ class _Stretch:
         return float(self._energy_j[after - 1] + share * (self._energy_j[after] - self._energy_j[after - 1]))
 
 
+def _bracketed(samples: list[CounterSample], *, lag_s: float, max_tick_s: float) -> BracketedTicks:
+    """Return the ticks of a counter that was sampled, in order of time and without a reset."""
+    energies: list[float] = []
+    earliest: list[float] = []
+    latest: list[float] = []
+    last_old_s = -math.inf  # of the first value nobody saw the old one
+    for _, before_s, after_s, joules in samples:
+        if not energies or joules > energies[-1]:
+            energies.append(joules)
+            earliest.append(max(last_old_s, before_s - max_tick_s) - lag_s)
+            latest.append(after_s)
+        last_old_s = before_s
+    return BracketedTicks(np.array(energies), np.array(earliest), np.array(latest), samples[0][1], samples[-1][2])
+
+
 def _refuse_backwards(start_s: float, end_s: float) -> None:
     if end_s < start_s:
         raise ValueError(f"a window from {start_s} s to {end_s} s ends before it starts")
@@ -160,5 +187,6 @@ def _between_resets(samples: list[CounterSample]) -> list[list[CounterSample]]:
     return parts
 
 
-def _of(value: float | Mapping[str, float], device: str) -> float:
+def of_device(value: T | Mapping[str, T], device: str) -> T:
+    """Return a device's own value where there is one per device, else the one value for all."""
     return value[device] if isinstance(value, Mapping) else value

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from llenergymeasure.config.models import EnergyConfig, UserConfig
 from llenergymeasure.domain.choices import Verdict
-from llenergymeasure.domain.figures import DeviceEnergy, EnergyUncertainty
+from llenergymeasure.domain.figures import DeviceEnergy, EnergyUncertainty, PowerSensor, UsedCalibration
 from llenergymeasure.energy.sources import choose_meter, find_sources, problems
 from llenergymeasure.errors import MeterError
 from llenergymeasure.metrics.advice import energy_warnings, mig_warning
@@ -23,7 +23,9 @@ class MeteredEnergy:
     """The energy of a window in joules, its power in watts; unknown is None.
 
     `energy_j` is the sum over all visible GPUs; without one, over CPU package and memory (`energy_scope` says which).
-    `devices` has every device apart, those that are no part of the sum too.
+    `sensor` is the power sensor that was read, as the source or beside a counter, and `calibration` what the figures
+    rest on; each None where there is none, or the summed devices have different ones. `devices` has every device apart,
+    those that are no part of the sum too.
     """
 
     started_at: datetime
@@ -35,6 +37,8 @@ class MeteredEnergy:
     energy_scope: str | None
     mean_power_w: float | None
     peak_power_w: float | None
+    sensor: PowerSensor | None
+    calibration: UsedCalibration | None
     devices: tuple[DeviceEnergy, ...]
     verdict: Verdict
     verdict_reasons: tuple[str, ...]
@@ -46,8 +50,11 @@ class MeteredEnergy:
         return {
             **asdict(self),
             "started_at": self.started_at.isoformat(),
-            "energy_uncertainty": self.energy_uncertainty.model_dump() if self.energy_uncertainty else None,
-            "devices": [device.model_dump() for device in self.devices],
+            **{
+                name: record.model_dump(mode="json") if (record := getattr(self, name)) else None
+                for name in ("energy_uncertainty", "sensor", "calibration")
+            },
+            "devices": [device.model_dump(mode="json") for device in self.devices],
         }
 
 
@@ -145,6 +152,16 @@ class EnergyWindow:
         return self.found.peak_power_w
 
     @property
+    def sensor(self) -> PowerSensor | None:
+        """The power sensor that was read, as the source or beside a counter; None where none was, or they differ."""
+        return self.found.sensor
+
+    @property
+    def calibration(self) -> UsedCalibration | None:
+        """The calibration that the figures rest on; None where there is none, or they differ."""
+        return self.found.calibration
+
+    @property
     def devices(self) -> tuple[DeviceEnergy, ...]:
         """The energy of each device, also of those that are no part of `energy_j`."""
         return self.found.devices
@@ -199,6 +216,8 @@ class EnergyWindow:
             energy_scope=energy.scope,
             mean_power_w=energy.total_j / duration_s if energy.total_j is not None and known else None,
             peak_power_w=peak_power_w(samples, energy.watches, 0.0, duration_s) if known else None,
+            sensor=energy.sensor,
+            calibration=energy.calibration,
             devices=tuple(devices),
             verdict=judged,
             verdict_reasons=tuple(reasons),

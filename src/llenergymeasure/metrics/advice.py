@@ -6,7 +6,7 @@ from llenergymeasure.config.energy_sources import basis_of, sources_of
 from llenergymeasure.domain.environment import GpuInfo
 from llenergymeasure.domain.figures import WarmupResult
 from llenergymeasure.domain.power import DeviceWatch, IdlePower
-from llenergymeasure.metrics.energy import RunEnergy
+from llenergymeasure.metrics.energy import RunEnergy, difference_warnings
 from llenergymeasure.metrics.power import temperature_drift_c
 
 MIN_DURATION_S = 60.0
@@ -58,6 +58,10 @@ def energy_warnings(energy: RunEnergy, duration_s: float, not_used: Mapping[str,
     if not energy.devices and basis_of(energy.source) != "nothing":
         why = not_used.get(sources_of("gpu")[0], "see sources_not_used")
         yield f"The GPU's energy is unknown ({why}), and CPU energy does not stand in for it."
+    yield from difference_warnings(
+        sensor=[device.sensor for device in energy.devices],
+        calibration=[device.calibration for device in energy.devices],
+    )
     for watch in energy.watches:
         yield from watch.notes
         if watch.ticks < MIN_TICKS:
@@ -95,12 +99,12 @@ def _disagreement_warnings(watch: DeviceWatch, energy: RunEnergy, duration_s: fl
         return
     idles = watch.limit_w is not None and counter_j / duration_s < IDLE_SHARE_OF_LIMIT * watch.limit_w
     allowed = MAX_IDLE_DISAGREEMENT_SHARE if idles else MAX_DISAGREEMENT_SHARE
-    share = abs(counter_j - integral_j) / counter_j
-    if share > allowed:
+    apart_j, sure_j = abs(counter_j - integral_j), watch.power_integral_bound_j or 0.0
+    if apart_j - sure_j > allowed * counter_j:
         yield (
-            f"The energy counter of {watch.device} has {counter_j:.4g} J, its power, integrated, {integral_j:.4g} J: "
-            f"{share:.1%} apart, over {allowed:.0%}. The difference is in the bound; power that moves faster than it "
-            "is sampled is one cause (energy.sampling_hz)."
+            f"The energy counter of {watch.device} has {counter_j:.4g} J, its power, integrated, {integral_j:.4g} J, "
+            f"sure to ±{sure_j:.2g} J; they are {apart_j / counter_j:.1%} apart, over {allowed:.0%}. The difference is "
+            "in the bound."
         )
 
 

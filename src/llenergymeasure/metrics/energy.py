@@ -1,14 +1,23 @@
 """From the joules of each device to the energy of a run, with its bound."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from llenergymeasure.config.energy_sources import basis_of
-from llenergymeasure.domain.figures import DeviceEnergy, EnergyUncertainty, MultiGPUMetrics
+from llenergymeasure.domain.figures import (
+    DeviceEnergy,
+    EnergyUncertainty,
+    MultiGPUMetrics,
+    PowerSensor,
+    UsedCalibration,
+)
 from llenergymeasure.domain.power import DeviceWatch
 from llenergymeasure.metrics.arithmetic import sum_of_known
 
 J_PER_KWH = 3.6e6
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -45,8 +54,17 @@ class RunEnergy:
         """The linear sum of the parts of the bound that apply; None when the energy is unknown."""
         if self.total_j is None or self.uncertainty is None:
             return None
-        parts = (self.uncertainty.edge_j, self.uncertainty.disagreement_j, self.uncertainty.gain_j)
-        return sum_of_known(parts) or 0.0
+        return self.uncertainty.sum_j
+
+    @property
+    def sensor(self) -> PowerSensor | None:
+        """The power sensor of every device; None where they have none, or different ones."""
+        return common([device.sensor for device in self.devices])
+
+    @property
+    def calibration(self) -> UsedCalibration | None:
+        """The calibration of every device; None where they have none, or different ones."""
+        return common([device.calibration for device in self.devices])
 
     @property
     def is_measured(self) -> bool:
@@ -73,10 +91,24 @@ def run_energy(
     scope = "gpu" if reported.on_accelerator else "cpu+dram" if "dram" in present else "cpu"
     uncertainty = EnergyUncertainty(
         edge_j=sum_of_known([device.edge_j for device in parts]),
+        coverage_j=sum_of_known([device.coverage_j for device in parts]),
         disagreement_j=_disagreement_j(parts, seen),
         gain_j=sum_of_known([device.gain_j for device in parts]),
     )
     return RunEnergy(sum_of_known([device.energy_j for device in parts]), scope, uncertainty, source, parts, seen)
+
+
+def common(values: Sequence[T | None]) -> T | None:
+    """The value that all have; None where they differ."""
+    return values[0] if values and all(value == values[0] for value in values) else None
+
+
+def difference_warnings(**columns: Sequence[object]) -> Iterator[str]:
+    """A line for each field of which devices have different values, so that a result has none; `columns` are the values
+    of each field."""
+    for name, values in columns.items():
+        if any(value != values[0] for value in values):
+            yield f"The devices of the total differ in their {name}, so the result has none; see device_energy."
 
 
 def emissions_kg_co2(energy_j: float | None, grid_g_per_kwh: float | None, pue: float) -> float | None:

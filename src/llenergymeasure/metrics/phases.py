@@ -73,14 +73,13 @@ def _judged(energy_j: float, bound_j: float, advice: str) -> _Phase:
 
 def _by_windows(measurement: Measurement, devices: Sequence[DeviceEnergy]) -> _Phase:
     energy = energy_of(measurement, devices)
-    edge_j = energy.uncertainty.edge_j if energy.uncertainty else None
-    gain_j = energy.uncertainty.gain_j if energy.uncertainty else None
-    if energy.total_j is None or not energy.is_measured:
+    parts = energy.uncertainty
+    if energy.total_j is None or parts is None or not energy.is_measured:
         return _Phase()
-    if edge_j is None:
+    if parts.edge_j is None:
         return _Phase(unknown=f"{energy.source} gives no bound on the edges of a phase")
     advice = "longer prompts, longer outputs or larger batches make it known"
-    return _judged(energy.total_j, edge_j + (gain_j or 0.0), advice)
+    return _judged(energy.total_j, parts.edge_j + (parts.coverage_j or 0.0) + (parts.gain_j or 0.0), advice)
 
 
 def _by_regression(measurement: Measurement, energy: RunEnergy) -> dict[str, _Phase]:
@@ -94,17 +93,19 @@ def _by_regression(measurement: Measurement, energy: RunEnergy) -> dict[str, _Ph
     costs = phase_costs(energies_j, prefilled, generated)
     if isinstance(costs, str):
         return dict.fromkeys(PHASES, _Phase(unknown=f"phases of different requests overlap, and {costs}"))
-    gain_j = energy.uncertainty.gain_j if energy.uncertainty else None
-    gain_share = (gain_j or 0.0) / energy.total_j if energy.total_j else 0.0
+    parts = energy.uncertainty
+    sensor_j = (parts.coverage_j or 0.0) + (parts.gain_j or 0.0) if parts else 0.0
+    sensor_share = sensor_j / energy.total_j if energy.total_j else 0.0
     return {
-        phase: _of_tokens(cost, sum(tokens), gain_share)
+        phase: _of_tokens(cost, sum(tokens), sensor_share)
         for phase, cost, tokens in zip(PhaseCosts._fields, costs, (prefilled, generated), strict=True)
     }
 
 
-def _of_tokens(cost: PerToken, tokens: int, gain_share: float) -> _Phase:
+def _of_tokens(cost: PerToken, tokens: int, sensor_share: float) -> _Phase:
+    """`sensor_share` is what the sensor leaves open of all energy: what it does not see, and its scale."""
     energy_j = cost.joules * tokens
-    bound_j = cost.half_width * tokens + gain_share * abs(energy_j)
+    bound_j = cost.half_width * tokens + sensor_share * abs(energy_j)
     return _judged(energy_j, bound_j, "a longer run, and prompts and outputs of more different lengths, make it known")
 
 

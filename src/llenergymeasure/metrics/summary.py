@@ -257,6 +257,8 @@ def _energy_fields(measurement: Measurement, energy: RunEnergy, per_output_token
     ran_on = energy.devices if len(measurement.model.device_uuids) > 1 else ()
     return {
         "energy_uncertainty": energy.uncertainty,
+        "sensor": energy.sensor,
+        "calibration": energy.calibration,
         "energy_source": energy.source,
         "energy_scope": energy.scope,
         "sources_not_used": reading.not_used,

@@ -7,6 +7,8 @@ from llenergymeasure.domain.power import DeviceWatch
 from llenergymeasure.metrics.energy import RunEnergy
 
 MAX_EDGE_SHARE = 0.01
+MAX_COVERAGE_SHARE = 0.03
+BLIND = "may not see a load that repeats in its own period"
 INVALIDATING_THROTTLES = ("hw_thermal", "hw_slowdown")
 
 
@@ -25,6 +27,7 @@ def _reasons(energy: RunEnergy) -> Iterator[str]:
         yield f"energy is unknown: {energy.unknown}"
     else:
         yield from _edge_reasons(energy.total_j, energy)
+        yield from _coverage_reasons(energy.total_j, energy)
     for watch in energy.watches:
         yield from _watch_reasons(watch)
 
@@ -36,6 +39,18 @@ def _edge_reasons(total_j: float, energy: RunEnergy) -> Iterator[str]:
     elif edge_j > MAX_EDGE_SHARE * total_j:
         share = f"{edge_j / total_j:.1%} of the energy" if total_j > 0 else "and the energy is not above 0"
         yield f"the window's edges are sure to ±{edge_j:.3g} J, {share}, over {MAX_EDGE_SHARE:.0%}: measure for longer"
+
+
+def _coverage_reasons(total_j: float, energy: RunEnergy) -> Iterator[str]:
+    coverage_j = energy.uncertainty.coverage_j if energy.uncertainty else None
+    if coverage_j is None or coverage_j <= MAX_COVERAGE_SHARE * max(total_j, 0.0):
+        return
+    seen = dict.fromkeys(seen for device in energy.devices if device.sensor and (seen := device.sensor.seen))
+    share = f"{coverage_j / total_j:.1%} of the energy" if total_j > 0 else "and the energy is not above 0"
+    yield (
+        f"the sensor {'sees ' + ' or '.join(seen) if seen else BLIND}: what it missed is sure to "
+        f"±{coverage_j:.3g} J, {share}, over {MAX_COVERAGE_SHARE:.0%}"
+    )
 
 
 def _watch_reasons(watch: DeviceWatch) -> Iterator[str]:

@@ -4,7 +4,7 @@ Figures that follow from the raw results are those of `aggregation`; what only a
 environment) comes from there.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from llenergymeasure.domain.choices import Verdict
@@ -20,7 +20,7 @@ from llenergymeasure.domain.figures import (
 from llenergymeasure.metrics.advice import size_warnings
 from llenergymeasure.metrics.arithmetic import sum_of_all
 from llenergymeasure.metrics.derived import EnergyTotals, RunTotals
-from llenergymeasure.metrics.energy import multi_gpu_metrics
+from llenergymeasure.metrics.energy import common, difference_warnings, multi_gpu_metrics
 from llenergymeasure.metrics.power import hottest_per_second
 from llenergymeasure.results.aggregation import aggregated, gather
 from llenergymeasure.results.parts import seconds_later
@@ -53,6 +53,9 @@ SAME = (
 )
 """Fields that are taken from the first process."""
 
+OF_SENSORS = ("sensor", "calibration")
+"""Fields that the result has where all processes that metered have the same."""
+
 
 def combine(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult]) -> ExperimentResult:
     """One result of all processes: the sums of their raw results, and what their parts know beside that."""
@@ -67,15 +70,18 @@ def combine(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult])
     }
     totals = replace(gathered.totals, energy=_energy_totals(gathered.totals.energy, metered, sums))
     devices = _devices(raws, parts, counting)
+    sensors = {name: [getattr(part, name) for part in metered] for name in OF_SENSORS}
     differ = len({part.measurement_methodology for part in parts}) > 1
     warnings = [
         *_attributed([part.measurement_warnings for part in parts]),
         *(["The processes' figures are not of the same kind of window; see process_results."] if differ else []),
+        *difference_warnings(**sensors),
         *size_warnings(totals.duration_s, totals.requests or 0),
     ]
     fields = {
         **{name: getattr(first, name) for name in SAME},
         **{name: sums[name] for name in SUMS},
+        **{name: common(values) for name, values in sensors.items()},
         **_confidence_fields(totals, metered, doubled),
         "experiment_id": str(first.experiment_id),
         "measurement_config_hash": str(first.measurement_config_hash),
@@ -168,14 +174,10 @@ def _uncertainty(metered: Sequence[ExperimentResult]) -> EnergyUncertainty | Non
     if len(known) < len(found):
         return None
 
-    def total(part: Callable[[EnergyUncertainty], float | None]) -> float | None:
-        return sum_of_all([value for each in known if (value := part(each)) is not None])
+    def total(name: str) -> float | None:
+        return sum_of_all([value for each in known if (value := getattr(each, name)) is not None])
 
-    return EnergyUncertainty(
-        edge_j=total(lambda each: each.edge_j),
-        disagreement_j=total(lambda each: each.disagreement_j),
-        gain_j=total(lambda each: each.gain_j),
-    )
+    return EnergyUncertainty(**{name: total(name) for name in EnergyUncertainty.model_fields})
 
 
 def _devices(

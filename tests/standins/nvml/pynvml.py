@@ -4,7 +4,9 @@
 moment the last row before it holds, counted from `began_s` on CLOCK_MONOTONIC. Further keys of a board: `processes`
 and `throttle` ([[from, to, pid or bits], …]), `memory` ([[from, to, bytes], …], beside a gigabyte), `lost`
 ([[from, to], …]: the counter cannot be read), `gone` (no sensor can), `hangs` (a read then takes until the end),
-`no_counter`, `no_instant`. Constants and errors are those of the real module, which this one stands before.
+`no_counter`, `no_instant`, `architecture` (as AMPERE; HOPPER), `powers` ({"instant", "average" or "draw": [[seconds,
+watts], ...]}: the fields of power that it has, in place of the rows' watts). `driver` stands beside `boards` (580.00).
+Constants and errors are those of the real module, which this one stands before.
 """
 
 import bisect
@@ -69,7 +71,7 @@ def nvmlDeviceGetUtilizationRates(board):  # noqa: N802
 
 
 def nvmlDeviceGetArchitecture(board):  # noqa: N802
-    return _real.NVML_DEVICE_ARCH_HOPPER
+    return getattr(_real, "NVML_DEVICE_ARCH_" + board.get("architecture", "HOPPER"))
 
 
 def nvmlDeviceGetEnforcedPowerLimit(board):  # noqa: N802
@@ -89,13 +91,28 @@ def nvmlDeviceGetFieldValues(board, fields):  # noqa: N802
 
 
 def _field(board, field):
-    if field != _real.NVML_FI_DEV_POWER_INSTANT or board.get("no_instant"):
+    names = {_real.NVML_FI_DEV_POWER_INSTANT: "instant", _real.NVML_FI_DEV_POWER_AVERAGE: "average"}
+    watts = _watts(board, names.get(field))
+    if watts is None:
         return SimpleNamespace(nvmlReturn=_real.NVML_ERROR_NOT_SUPPORTED, value=SimpleNamespace(uiVal=0))
-    return SimpleNamespace(nvmlReturn=0, value=SimpleNamespace(uiVal=round(_row(board)[2] * 1e3)))
+    return SimpleNamespace(nvmlReturn=0, value=SimpleNamespace(uiVal=round(watts * 1e3)))
 
 
 def nvmlDeviceGetPowerUsage(board):  # noqa: N802
-    return round(_row(board)[2] * 1e3)
+    watts = _watts(board, "draw")
+    if watts is None:
+        raise NVMLError(_real.NVML_ERROR_NOT_SUPPORTED)
+    return round(watts * 1e3)
+
+
+def _watts(board, field):
+    """The watts in a field now; None where the board has no such field."""
+    row = _row(board)
+    if "powers" in board:
+        rows = board["powers"].get(field)
+        return rows and _last(rows)[1]
+    has = field == "draw" or (field == "instant" and not board.get("no_instant"))
+    return row[2] if has else None
 
 
 def nvmlDeviceGetTemperature(board, sensor):  # noqa: N802
@@ -111,7 +128,7 @@ def nvmlDeviceGetComputeRunningProcesses(board):  # noqa: N802
 
 
 def nvmlSystemGetDriverVersion():  # noqa: N802
-    return "580.00"
+    return _recorded.get("driver", "580.00")
 
 
 def nvmlSystemGetCudaDriverVersion_v2():  # noqa: N802
@@ -130,7 +147,11 @@ def _row(board):
         raise NVMLError(_real.NVML_ERROR_GPU_IS_LOST)
     for _, end_s in _hanging(board):  # the driver is busy: whoever asks has to wait
         time.sleep(max(end_s - _now_s(), 0))
-    return board["rows"][max(bisect.bisect_right(board["rows"], [_now_s()]) - 1, 0)]
+    return _last(board["rows"])
+
+
+def _last(rows):
+    return rows[max(bisect.bisect_right(rows, [_now_s()]) - 1, 0)]
 
 
 def _hanging(board):

@@ -7,8 +7,10 @@ from types import TracebackType
 from typing import Self
 
 from llenergymeasure.domain.choices import DeviceKind
-from llenergymeasure.domain.figures import DeviceEnergy
+from llenergymeasure.domain.figures import DeviceEnergy, UsedCalibration
 from llenergymeasure.domain.power import DeviceWatch, EnergySoFar, PowerSample
+from llenergymeasure.energy.calibration.stored import Scale
+from llenergymeasure.energy.sensor_model import SensorModel
 
 Listener = Callable[[list[EnergySoFar]], None]
 
@@ -17,13 +19,22 @@ Listener = Callable[[list[EnergySoFar]], None]
 class MeteredDevice:
     """A device that is metered: a GPU by its UUID, a CPU package or its memory by its name.
 
-    `index` is the driver's number of a GPU, `limit_w` the power limit in force; None where it is not known.
+    `index` is the driver's number of a GPU, `limit_w` the power limit in force; None where it is not known. `sensor` is
+    the model of the power sensor that is read, as the source or beside a counter (None: none is), and
+    `counter_is_part_time` is True of a counter that integrates the values of a part-time one, None where nobody knows.
+    `scale` is the correction that a calibration found, and `calibration` what of it is used. `notes` are sentences for
+    every result.
     """
 
     name: str
     kind: DeviceKind
     index: int | None = None
     limit_w: float | None = None
+    sensor: SensorModel | None = None
+    counter_is_part_time: bool | None = None
+    scale: Scale | None = None
+    calibration: UsedCalibration | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Meter(ABC):
@@ -49,6 +60,10 @@ class Meter(ABC):
 
     def adopt(self, pids: frozenset[int] | None) -> None:  # noqa: B027 - most look at no processes
         """Before it opens: count processes as our own that we did not start; None: those that are there first."""
+
+    def expect_periods(self, periods_s: tuple[float, ...] | None) -> None:  # noqa: B027 - most do not care
+        """Before a window is asked for: take account of the seconds after which the load repeats itself, none where it
+        does not; None: nothing tells."""
 
     @abstractmethod
     def open(self) -> None:
@@ -127,11 +142,3 @@ class NoMeter(Meter):
 
     def close(self) -> None:
         """Do nothing."""
-
-
-def with_gain(
-    name: str, kind: DeviceKind, source: str, energy_j: float | None, *, gain_share: float, edge_j: float | None = None
-) -> DeviceEnergy:
-    """Return a device's energy with its bounds, the one on the gain being `gain_share` of the energy."""
-    gain_j = None if energy_j is None else abs(energy_j) * gain_share
-    return DeviceEnergy(device=name, kind=kind, source=source, energy_j=energy_j, edge_j=edge_j, gain_j=gain_j)

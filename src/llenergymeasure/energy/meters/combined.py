@@ -24,6 +24,11 @@ class CombinedMeter(Meter):
         for meter in self._all:
             meter.adopt(pids)
 
+    def expect_periods(self, periods_s: tuple[float, ...] | None) -> None:
+        """Expect them in all."""
+        for meter in self._all:
+            meter.expect_periods(periods_s)
+
     def open(self) -> None:
         """Open all, or none."""
         with contextlib.ExitStack() as opened:

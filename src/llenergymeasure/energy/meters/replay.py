@@ -8,13 +8,15 @@ from llenergymeasure.energy.meters.base import MeteredDevice
 from llenergymeasure.energy.meters.counter import CounterMeter
 from llenergymeasure.energy.sampler import Receiver
 from llenergymeasure.energy.samples import Recording, read_trace
+from llenergymeasure.energy.sensor_model import SensorModel
 from llenergymeasure.energy.sensors.nvml import LONGEST_POLL_S, NVML_GAIN_SHARE
 
 
 class Replay(CounterMeter):
     """Plays the samples of `trace`, a recording or the path of a Parquet trace; its first sample falls on `open`.
 
-    Energy that the trace does not have is unknown, so a run that is longer than it has no energy.
+    Energy that the trace does not have is unknown, so a run that is longer than it has no energy. `sensor` is the model
+    of the sensor whose power the trace has beside the counter; None leaves that power out.
 
     Raises:
         OSError: the trace cannot be read.
@@ -26,11 +28,12 @@ class Replay(CounterMeter):
         *,
         kind: DeviceKind = "gpu",
         limit_w: float | None = None,
+        sensor: SensorModel | None = None,
         gain_share: float = NVML_GAIN_SHARE,
     ) -> None:
         recording = read_trace(trace) if isinstance(trace, Path) else trace
         devices = [
-            MeteredDevice(name, kind, index if kind == "gpu" else None, limit_w)
+            MeteredDevice(name, kind, index if kind == "gpu" else None, limit_w, sensor)
             for index, name in enumerate(recording.devices())
         ]
         super().__init__("replay", devices, _Player(recording), gain_share, pace_s=LONGEST_POLL_S)

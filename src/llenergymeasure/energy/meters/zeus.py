@@ -9,9 +9,10 @@ from typing import Any
 from labledger.extras import install_command
 from llenergymeasure.domain.figures import DeviceEnergy
 from llenergymeasure.domain.power import EnergySoFar
-from llenergymeasure.energy.meters.base import Meter, with_gain
+from llenergymeasure.energy.meters.base import Meter
 from llenergymeasure.energy.sensors.nvml import NVML_GAIN_SHARE, Board
 from llenergymeasure.errors import MeterError
+from llenergymeasure.metrics.arithmetic import product
 from llenergymeasure.metrics.interpolation import Marks
 
 WINDOW = "between two marks"
@@ -66,9 +67,16 @@ class Zeus(Meter):
 
     def energy(self, start_s: float, end_s: float) -> list[DeviceEnergy]:
         """Return each GPU's energy by Zeus."""
+        found = [(uuid, marks.grown(start_s, end_s)) for uuid, marks in self._marks.items()]
         return [
-            with_gain(uuid, "gpu", self.source, marks.grown(start_s, end_s), gain_share=self._gain_share)
-            for uuid, marks in self._marks.items()
+            DeviceEnergy(
+                device=uuid,
+                kind="gpu",
+                source=self.source,
+                energy_j=energy_j,
+                gain_j=product(self._gain_share, abs(energy_j)),
+            )
+            for uuid, energy_j in found
         ]
 
     def close(self) -> None:

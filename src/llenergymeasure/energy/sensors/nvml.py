@@ -7,10 +7,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from llenergymeasure.energy.samples import SensorSample, State
 from llenergymeasure.energy.sensors.base import Task
+from llenergymeasure.energy.sensors.nvml_models import PowerQuantity
 
 NVML_GAIN_SHARE = 0.13
 """Published board tests found NVML's gain off by -7.9 to +12.7 %; 5 % is only the maker's figure."""
@@ -28,20 +29,22 @@ ALL_BOARDS = (
     "metered; name them by UUID, or set CUDA_DEVICE_ORDER=PCI_BUS_ID."
 )
 
-PowerField = Literal["instantaneous", "average"]
+POWER_FIELDS: tuple[PowerQuantity, ...] = ("instant", "average", "draw")
 
 
 @dataclass(frozen=True)
 class Board:
-    """One GPU as it can be metered; `limit_w` is the power limit in force, None where the driver does not report it."""
+    """One GPU as it can be metered. `limit_w` is the power limit in force, None where the driver does not report it;
+    `power_fields` are those that it answers; `driver` is the driver's version."""
 
     uuid: str
     index: int
     name: str
     limit_w: float | None
     has_counter: bool
-    power_field: PowerField | None
+    power_fields: tuple[PowerQuantity, ...]
     mig_enabled: bool
+    driver: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ def probe(nvml: Any, environment: Mapping[str, str] = os.environ) -> Probe:
     except nvml.NVMLError as error:
         return Probe(unavailable=f"NVML cannot be used: {error}", library_fails=True)
     try:
-        boards = [_board(nvml, index) for index in range(nvml.nvmlDeviceGetCount())]
+        driver = _ask(nvml, nvml.nvmlSystemGetDriverVersion)
+        boards = [_board(nvml, index, driver) for index in range(nvml.nvmlDeviceGetCount())]
     except nvml.NVMLError as error:
         return Probe(unavailable=f"NVML fails: {error}", library_fails=True)
     finally:
@@ -139,22 +143,42 @@ def board_use(nvml: Any, boards: Sequence[Board]) -> dict[str, BoardUse]:
     return found
 
 
-def sensor_spec(boards: Sequence[Board], sampling_hz: float, *, counter: bool) -> dict[str, Any]:
-    """Return what a sampler needs to read these boards, as JSON can hold it."""
-    uuids = [board.uuid for board in boards]
-    return {"sensor": "nvml", "options": {"uuids": uuids, "counter": counter, "sampling_hz": sampling_hz}}
+def sensor_spec(
+    boards: Sequence[Board],
+    sampling_hz: float,
+    *,
+    counter: bool,
+    fields: Mapping[str, PowerQuantity] | None = None,
+    power_period_s: float | None = None,
+) -> dict[str, Any]:
+    """Return what a sampler needs to read these boards, as JSON can hold it; the options are those of `NvmlSensor`.
+
+    `fields` has the field of power to read of each board, by UUID; None is the instantaneous one, where there is one.
+    `power_period_s` is how often it has a new value: it is read ten times as often, and passed on twice as often at the
+    least; None: it is read with the temperature.
+    """
+    if fields is None:
+        fields = {board.uuid: "instant" for board in boards if "instant" in board.power_fields}
+    options = {
+        "fields": {board.uuid: fields.get(board.uuid) for board in boards},
+        "counter": counter,
+        "sampling_hz": sampling_hz,
+        "power_every_s": None if power_period_s is None else poll_s(power_period_s),
+    }
+    return {"sensor": "nvml", "options": options, "repeat_s": (power_period_s or 0.0) / 2}
 
 
-def open_sensor(uuids: Sequence[str], *, counter: bool, sampling_hz: float) -> "NvmlSensor":
-    """Open the sensor of these boards. Raises as `NvmlSensor`."""
+def open_sensor(fields: Mapping[str, PowerQuantity | None], **options: Any) -> "NvmlSensor":
+    """Open the sensor of these boards. Takes and raises what `NvmlSensor` does."""
     import pynvml
 
-    return NvmlSensor(pynvml, uuids, counter=counter, sampling_hz=sampling_hz)
+    return NvmlSensor(pynvml, fields, **options)
 
 
 class NvmlSensor:
-    """Reads the boards with `uuids`: the energy counter (`counter`), power and temperature `sampling_hz` times per
-    second, and once per second which processes are on them.
+    """Reads the boards whose UUIDs are the keys of `fields`: the energy counter (`counter`); the field of power that is
+    the value, each `power_every_s` or (None) with the temperature, `sampling_hz` times per second; and once per second
+    which processes are on them.
 
     The counter is read every tenth of its tick, as far as that was seen, 5 ms at the least and 20 ms at the most.
 
@@ -162,19 +186,31 @@ class NvmlSensor:
         NVMLError: the library or a board is not there.
     """
 
-    def __init__(self, nvml: Any, uuids: Sequence[str], *, counter: bool, sampling_hz: float) -> None:
+    def __init__(
+        self,
+        nvml: Any,
+        fields: Mapping[str, PowerQuantity | None],
+        *,
+        counter: bool,
+        sampling_hz: float,
+        power_every_s: float | None = None,
+    ) -> None:
         nvml.nvmlInit()
         self._nvml = nvml
-        self._handles = {uuid: nvml.nvmlDeviceGetHandleByUUID(uuid) for uuid in uuids}
+        self._fields = fields
+        self._handles = {uuid: nvml.nvmlDeviceGetHandleByUUID(uuid) for uuid in fields}
         self._counter = counter
         self._sampling_s = 1 / sampling_hz
-        self._ticks = {uuid: _Tick() for uuid in uuids}
+        self._power_every_s = power_every_s
+        self._ticks = {uuid: _Tick() for uuid in fields}
 
     def tasks(self) -> Iterator[Task]:
         """Yield what to read, each with its pace."""
         if self._counter:
             yield Task(self._read_counters, self._counter_every_s)
-        yield Task(self._read_power, lambda: self._sampling_s)
+        if (every_s := self._power_every_s) is not None:
+            yield Task(self._read_power, lambda: every_s)
+        yield Task(self._read_conditions, lambda: self._sampling_s)
         yield Task(self._read_processes, lambda: PROCESSES_EVERY_S)
 
     def _read_counters(self) -> Iterator[SensorSample]:
@@ -186,15 +222,27 @@ class NvmlSensor:
                 self._ticks[uuid].see(millijoules, after_s)
                 yield SensorSample(uuid, before_s, after_s, joules=millijoules / 1e3)
 
-    def _read_power(self) -> Iterator[SensorSample | State]:
+    def _read_power(self) -> Iterator[SensorSample]:
+        for uuid in self._handles:
+            sample = self._power_of(uuid)
+            if sample.power_w is not None:
+                yield sample
+
+    def _power_of(self, uuid: str) -> SensorSample:
+        field = self._fields[uuid]
+        before_s = time.monotonic()
+        power_w = None if field is None else read_power_w(self._nvml, self._handles[uuid], field)
+        return SensorSample(uuid, before_s, time.monotonic(), power_w=power_w)
+
+    def _read_conditions(self) -> Iterator[SensorSample | State]:
         nvml = self._nvml
         for uuid, handle in self._handles.items():
-            before_s = time.monotonic()
-            found = read_power_w(nvml, handle, may_average=not self._counter)
-            after_s = time.monotonic()
+            now_s = time.monotonic()
+            sample = self._power_of(uuid) if self._power_every_s is None else SensorSample(uuid, now_s, now_s)
+            after_s = sample.after_s
             temperature_c = _ask(nvml, nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU)
-            if found is not None or temperature_c is not None:
-                yield SensorSample(uuid, before_s, after_s, None, found[0] if found else None, temperature_c)
+            if sample.power_w is not None or temperature_c is not None:
+                yield sample._replace(temperature_c=temperature_c)
             bits = _ask(nvml, nvml.nvmlDeviceGetCurrentClocksEventReasons, handle)
             if bits is not None:
                 yield State(uuid, after_s, tuple(name for bit, name in THROTTLE_REASONS.items() if bits & bit))
@@ -207,7 +255,12 @@ class NvmlSensor:
 
     def _counter_every_s(self) -> float:
         tick_s = min((tick.median_s for tick in self._ticks.values()), default=0.0)
-        return min(max(tick_s / POLLS_PER_TICK, SHORTEST_POLL_S), LONGEST_POLL_S)
+        return poll_s(tick_s)
+
+
+def poll_s(tick_s: float) -> float:
+    """Return how long to wait between two reads of a sensor with this tick: a tenth, within 5 and 20 ms."""
+    return min(max(tick_s / POLLS_PER_TICK, SHORTEST_POLL_S), LONGEST_POLL_S)
 
 
 class _Tick:
@@ -228,19 +281,21 @@ class _Tick:
             self.median_s = statistics.median(b - a for a, b in itertools.pairwise(times))
 
 
-def read_power_w(nvml: Any, handle: Any, *, may_average: bool) -> tuple[float, PowerField] | None:
-    """Return power from the instantaneous field or, if `may_average`, the one that most boards average over 1 s."""
-    values = _ask(nvml, nvml.nvmlDeviceGetFieldValues, handle, [nvml.NVML_FI_DEV_POWER_INSTANT])
-    if values is not None and values[0].nvmlReturn == 0 and values[0].value.uiVal:
-        return values[0].value.uiVal / 1e3, "instantaneous"
-    milliwatts = _ask(nvml, nvml.nvmlDeviceGetPowerUsage, handle) if may_average else None
-    return None if milliwatts is None else (milliwatts / 1e3, "average")
+def read_power_w(nvml: Any, handle: Any, field: PowerQuantity) -> float | None:
+    """Return the watts in a field of power; None where the driver has none there this time."""
+    if field == "draw":
+        milliwatts = _ask(nvml, nvml.nvmlDeviceGetPowerUsage, handle)
+        return None if milliwatts is None else milliwatts / 1e3
+    number = nvml.NVML_FI_DEV_POWER_INSTANT if field == "instant" else nvml.NVML_FI_DEV_POWER_AVERAGE
+    values = _ask(nvml, nvml.nvmlDeviceGetFieldValues, handle, [number])
+    if values is None or values[0].nvmlReturn != 0 or not values[0].value.uiVal:
+        return None
+    return float(values[0].value.uiVal / 1e3)
 
 
-def _board(nvml: Any, index: int) -> Board:
+def _board(nvml: Any, index: int, driver: str | None) -> Board:
     handle = nvml.nvmlDeviceGetHandleByIndex(index)
     limit_mw = _ask(nvml, nvml.nvmlDeviceGetEnforcedPowerLimit, handle)
-    power = read_power_w(nvml, handle, may_average=True)
     mig = _ask(nvml, nvml.nvmlDeviceGetMigMode, handle)
     return Board(
         uuid=nvml.nvmlDeviceGetUUID(handle),
@@ -249,7 +304,8 @@ def _board(nvml: Any, index: int) -> Board:
         limit_w=limit_mw / 1e3 if limit_mw else None,
         mig_enabled=bool(mig and mig[0]),
         has_counter=bool(_ask(nvml, nvml.nvmlDeviceGetTotalEnergyConsumption, handle)),
-        power_field=power[1] if power else None,
+        power_fields=tuple(field for field in POWER_FIELDS if read_power_w(nvml, handle, field) is not None),
+        driver=driver,
     )
 
 

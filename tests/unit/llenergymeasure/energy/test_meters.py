@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 from powercap_trees import Processor, tree
-from recorded import counter_trace
+from recorded import ReadAlready, counter_trace
 from replays import SteadyGpu
 
 from llenergymeasure.config.models import BaselineConfig, EnergyConfig, UserConfig
@@ -250,6 +250,17 @@ class LongFeed:
 
     def stop(self):
         pass
+
+
+def test_a_board_that_draws_more_than_its_limit_has_a_bound_for_what_it_draws():
+    """A tick of 440 W, then one in which 440 W are drawn for 70 ms and 60 W for 30 ms; the limit is 350 W."""
+    steps_j = [6.0] * 20 + [44.0, 440.0 * 0.07 + 60.0 * 0.03] + [6.0] * 20
+    reads = [(0.1 * tick + at_s, sum(steps_j[:tick])) for tick in range(len(steps_j) + 1) for at_s in (0.0, 0.099)]
+    samples = [SensorSample("GPU-1", read_s, read_s + 0.001, joules=energy_j) for read_s, energy_j in reads]
+    board = MeteredDevice("GPU-1", "gpu", 0, limit_w=350.0)
+    with CounterMeter("nvml_counter", [board], ReadAlready(samples), 0.13, pace_s=0.02) as meter:
+        (found,) = meter.energy(1.5, 2.17)
+    assert abs(found.energy_j - (0.5 * 60.0 + 0.17 * 440.0)) <= found.edge_j
 
 
 def test_many_windows_of_a_long_log_are_found_at_once():

@@ -79,7 +79,7 @@ def test_the_energy_of_a_power_that_is_averaged_is_within_its_bound_of_the_truth
     def rising(at_s):
         return 100.0 if at_s < 2.1 else 600.0
 
-    gpus(averaged(gpus.board(rising, seconds=5.0, tick_s=0.02), rising))
+    gpus(averaged(gpus.board(rising, seconds=8.0), rising))
     with metered("nvml_power") as meter:
         time.sleep(max(gpus.began_s + 3.3 - time.monotonic(), 0))
     (device,) = meter.energy(gpus.began_s + 1.0, gpus.began_s + 3.2)
@@ -99,8 +99,12 @@ def test_a_gpus_gain_is_13_percent_or_that_of_a_calibration(gpus):
 
 @pytest.mark.parametrize(
     ("board", "says"),
-    [({}, "each sample is instantaneous"), ({"no_instant": True}, "each sample is the average of its last second")],
-    ids=["instantaneous", "average"],
+    [
+        ({}, "field instant, a value every 100 ms, the mean of the last 100 ms (by published measurements"),
+        ({"no_instant": True}, "field draw, a value every 100 ms, the mean of the last 1000 ms (by published"),
+        ({"name": "NVIDIA B200"}, "field instant, a value every 100 ms, the mean of the last 25 ms (assumed: no"),
+    ],
+    ids=["instantaneous", "average", "unknown"],
 )
 def test_the_result_names_the_power_field_that_was_sampled(gpus, board, says):
     gpus(gpus.board(400.0, **board))

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from itertools import pairwise
 
 import psutil
 import pytest
@@ -39,7 +40,10 @@ def eventually(holds):
 
 
 def nvml(*uuids, counter=True):
-    return {"sensor": "nvml", "options": {"uuids": uuids, "counter": counter, "sampling_hz": 10}}
+    return {
+        "sensor": "nvml",
+        "options": {"fields": dict.fromkeys(uuids, "instant"), "counter": counter, "sampling_hz": 10},
+    }
 
 
 @pytest.fixture
@@ -278,6 +282,22 @@ def test_a_value_that_is_repeated_after_it_was_passed_on_is_passed_on_again():
     assert [read.before_s for read in passed] == [0, 1, 2]
 
 
+def test_of_repeated_powers_the_first_the_last_and_some_between_are_passed_on():
+    outbox = Outbox(repeat_s=0.05)
+    powers_w = [5.0] * 13 + [6.0] * 3
+    reads = [SensorSample("GPU-1", place / 100, place / 100, power_w=power_w) for place, power_w in enumerate(powers_w)]
+    outbox.put(reads)
+    assert outbox.take()["samples"] == [reads[place] for place in (0, 5, 10, 12, 13, 15)]
+
+
+def test_a_time_in_which_an_unchanged_power_was_not_read_is_seen_in_what_is_passed_on():
+    outbox = Outbox(repeat_s=0.05)
+    moments_s = [place / 100 for place in range(20) if not 6 <= place < 14]
+    outbox.put([SensorSample("GPU-1", at_s, at_s, power_w=5.0) for at_s in moments_s])
+    passed_s = [sample.before_s for sample in outbox.take()["samples"]]
+    assert max(after_s - before_s for before_s, after_s in pairwise(passed_s)) >= 0.09
+
+
 def test_power_states_and_other_devices_are_all_passed_on():
     rows = [
         SensorSample("GPU-1", 0.0, 0.1, power_w=5.0),
@@ -339,7 +359,7 @@ def rows_of(sensor):
 
 @pytest.mark.parametrize(("tick_s", "poll_s"), [(0.02, SHORTEST_POLL_S), (0.1, 0.010), (0.3, LONGEST_POLL_S)])
 def test_a_counter_comes_to_be_polled_ten_times_a_tick_within_5_and_20_ms(gpus, monkeypatch, tick_s, poll_s):
-    sensor = NvmlSensor(gpus(gpus.board(tick_s=tick_s)), ["GPU-1"], counter=True, sampling_hz=10)
+    sensor = NvmlSensor(gpus(gpus.board(tick_s=tick_s)), {"GPU-1": "instant"}, counter=True, sampling_hz=10)
     counter, now_s = tasks(sensor)[0], time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now_s)
     end_s = now_s + 25 * tick_s
@@ -351,19 +371,41 @@ def test_a_counter_comes_to_be_polled_ten_times_a_tick_within_5_and_20_ms(gpus, 
 
 
 def test_power_is_sampled_as_often_as_is_asked_for(gpus):
-    sensor = NvmlSensor(gpus(gpus.board()), ["GPU-1"], counter=False, sampling_hz=25)
+    sensor = NvmlSensor(gpus(gpus.board()), {"GPU-1": "instant"}, counter=False, sampling_hz=25)
     power, _ = tasks(sensor)
     assert power.every_s() == pytest.approx(0.04)
 
 
+def test_power_that_is_the_source_has_a_pace_of_its_own_beside_temperature_and_clocks(gpus):
+    library = gpus(gpus.board(powers={"average": [[0.0, 250.0]], "draw": [[0.0, 90.0]]}))
+    sensor = NvmlSensor(library, {"GPU-1": "average"}, counter=False, sampling_hz=10, power_every_s=0.01)
+    power, conditions, _ = tasks(sensor)
+    assert (power.every_s(), conditions.every_s()) == (pytest.approx(0.01), pytest.approx(0.1))
+    (read,), (degrees, _) = list(power.read()), list(conditions.read())
+    assert (read.power_w, read.temperature_c) == (250.0, None)
+    assert (degrees.power_w, degrees.temperature_c) == (None, 45.0)
+
+
+def test_a_board_names_every_field_of_power_that_it_answers_and_its_driver(gpus):
+    library = gpus(
+        gpus.board(uuid="GPU-a"),
+        gpus.board(uuid="GPU-b", no_instant=True),
+        gpus.board(uuid="GPU-c", powers={"average": [[0.0, 250.0]]}),
+        driver="535.54.03",
+    )
+    boards = probe(library, {}).boards
+    assert [board.power_fields for board in boards] == [("instant", "draw"), ("draw",), ("average",)]
+    assert {board.driver for board in boards} == {"535.54.03"}
+
+
 def test_a_counter_that_cannot_be_read_gives_no_row_while_the_other_gpu_does(gpus):
     library = gpus(gpus.board(uuid="GPU-a", lost=[[0.0, 1e9]]), gpus.board(uuid="GPU-b"))
-    rows = rows_of(NvmlSensor(library, ["GPU-a", "GPU-b"], counter=True, sampling_hz=10))
+    rows = rows_of(NvmlSensor(library, {"GPU-a": "instant", "GPU-b": "instant"}, counter=True, sampling_hz=10))
     assert {row.device for row in rows if isinstance(row, SensorSample) and row.joules is not None} == {"GPU-b"}
 
 
 def test_a_gpu_that_cannot_be_read_gives_no_reads(gpus):
-    sensor = NvmlSensor(gpus(gpus.board(gone=[[0.0, 1e9]])), ["GPU-1"], counter=True, sampling_hz=10)
+    sensor = NvmlSensor(gpus(gpus.board(gone=[[0.0, 1e9]])), {"GPU-1": "instant"}, counter=True, sampling_hz=10)
     assert [row for row in rows_of(sensor) if isinstance(row, SensorSample)] == []
 
 

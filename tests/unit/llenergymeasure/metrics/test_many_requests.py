@@ -168,7 +168,7 @@ METERS = {
     "counter": lambda feed: CounterMeter(
         "nvml_counter", [MeteredDevice("GPU-0", "gpu", 0, limit_w=700.0)], feed, 0.1, pace_s=0.01
     ),
-    "power": lambda feed: NvmlPower([Board("GPU-0", 0, "A GPU", 700.0, False, "instant", False)], 100.0, feed=feed),
+    "power": lambda feed: NvmlPower([Board("GPU-0", 0, "A GPU", 700.0, False, ("instant",), False)], 100.0, feed=feed),
 }
 
 

@@ -16,7 +16,7 @@ from measurements import (
 
 from llenergymeasure.config.models import UserConfig
 from llenergymeasure.domain.experiment import ExperimentResult
-from llenergymeasure.domain.figures import DeviceEnergy, WarmupResult
+from llenergymeasure.domain.figures import DeviceEnergy, PowerSensor, UsedCalibration, WarmupResult
 from llenergymeasure.domain.power import DeviceWatch, IdlePower, PowerSample
 from llenergymeasure.domain.requests import FailedRequest
 from llenergymeasure.metrics.steady_state import Window
@@ -36,6 +36,8 @@ DIFFERENT_OF_ONE_THAT_IS_MERGED = {
     "measurement_warnings": "whether a run is small is said of all processes together, last",
 }
 SETTLED = WarmupResult(converged=True, final_cv=0.01, iterations_completed=5, target_cv=0.05, max_prompts=20)
+SENSOR = PowerSensor(period_ms=100.0, window_ms=25.0, shape="boxcar", source="measured")
+CALIBRATION = UsedCalibration(measured_at=OPENED_AT, used=["sensor"])
 IN_A_CONTAINER = ENVIRONMENT.model_copy(update={"image_digest": "sha256:1"})
 
 
@@ -55,11 +57,12 @@ def with_everything(index, **changes):
         "check": [DeviceEnergy(device=name, kind="gpu", source="zeus", energy_j=59.0)],
         **phases,
     }
+    sampled = {"coverage_j": 2.0, "sensor": SENSOR, "calibration": CALIBRATION}
     fields = {
         "batches": batches,
         "window": Window("steady_state", 100.0, batches[-1].end_s),
         "gpu": index,
-        "devices": [gpu_energy(index, 60.0, edge_j=0.5, gain_j=3.0)],
+        "devices": [gpu_energy(index, 60.0, edge_j=0.5, gain_j=3.0, **sampled)],
         "energy": energy,
         "user": UserConfig(grid_carbon_intensity=400.0),
         "failed": [FailedRequest(9, 101.0, 102.0, "stalled", "no byte for 10 s")],

@@ -1,0 +1,153 @@
+"""The power sensors of boards: which field of power is read of each, by which model, and what a calibration changes."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from labledger.errors import UnreadableFileError
+from llenergymeasure.domain.figures import PowerSensor, UsedCalibration
+from llenergymeasure.energy.calibration.stored import Calibration, load_calibration
+from llenergymeasure.energy.meters.base import MeteredDevice
+from llenergymeasure.energy.sensor_model import SensorModel
+from llenergymeasure.energy.sensors.nvml import Board
+from llenergymeasure.energy.sensors.nvml_models import PowerQuantity, sensor_model
+
+ORIGINS = {
+    "table": "by published measurements of such boards",
+    "measured": "as calibrated",
+    "assumed": "assumed: no measurement of such a board is published",
+}
+
+
+class BoardCalibration(NamedTuple):
+    """The calibration of a board that is used; None, with the reason where there is one that cannot be."""
+
+    calibration: Calibration | None = None
+    not_used: str | None = None
+
+
+Calibrations = Mapping[str, BoardCalibration]
+"""By the UUID of the board."""
+
+
+class FieldSensor(NamedTuple):
+    """A field of power of a board, and the model of the sensor behind it."""
+
+    field: PowerQuantity
+    model: SensorModel
+
+
+def field_sensors(board: Board, calibration: Calibration | None) -> list[FieldSensor]:
+    """Return the fields that a board answers, the one that sees most first: each value the mean of its own period, then
+    means of more than that, then part-time ones, and last those that nobody has measured. A calibration stands before
+    the table for the field that it is of."""
+    found = []
+    for field in board.power_fields:
+        measured = calibration.sensor if calibration is not None and calibration.field == field else None
+        found.append(FieldSensor(field, measured or sensor_model(board.name, field, board.driver)))
+    return sorted(found, key=lambda each: _rank(each.model))
+
+
+def _rank(model: SensorModel) -> int:
+    if model.is_part_time:
+        return 3 if model.source == "assumed" else 2
+    return 1 if model.window_s > model.period_s or model.shape == "low_pass" else 0
+
+
+def sampled_board(board: Board, known: BoardCalibration, *, scaled: bool) -> tuple[MeteredDevice, PowerQuantity]:
+    """Return a board whose power is the source, and the field to read; its scale is corrected if `scaled`."""
+    field, model = field_sensors(board, known.calibration)[0]
+    calibration = known.calibration if known.calibration and known.calibration.field == field else None
+    scale = calibration.power_scale if calibration and scaled else None
+    note = f"The power of {board.uuid} is sampled: {described(field, model, calibration)}."
+    device = MeteredDevice(
+        board.uuid,
+        "gpu",
+        board.index,
+        board.limit_w,
+        sensor=model,
+        scale=scale,
+        calibration=_used(calibration, sensor=model.source == "measured", scale=scale is not None),
+        notes=(note, *_not_used(known)),
+    )
+    return device, field
+
+
+def counted_board(board: Board, known: BoardCalibration, *, scaled: bool) -> MeteredDevice:
+    """Return a board whose counter is the source, and beside it the instantaneous field of its power, if it has it."""
+    calibration = known.calibration
+    beside = {each.field: each.model for each in field_sensors(board, calibration)}
+    sensor = beside.get("instant")
+    scale = calibration.counter_scale if calibration and scaled else None
+    part_time = calibration.counter_is_part_time if calibration else None
+    return MeteredDevice(
+        board.uuid,
+        "gpu",
+        board.index,
+        board.limit_w,
+        sensor=sensor,
+        scale=scale,
+        counter_is_part_time=part_time,
+        calibration=_used(
+            calibration,
+            sensor=sensor is not None and sensor.source == "measured",
+            counter=part_time is not None,
+            scale=scale is not None,
+        ),
+        notes=_not_used(known),
+    )
+
+
+def board_lines(board: Board, known: BoardCalibration) -> list[str]:
+    """Return the lines of `llem doctor` on a board's power sensor: each field, the best first, and the calibration."""
+    calibration = known.calibration
+    lines = [described(*each, calibration) for each in field_sensors(board, calibration)] or ["reports no power"]
+    if known.not_used is not None:
+        return [*lines, known.not_used]
+    if calibration is None:
+        return [*lines, f"not calibrated; llem calibrate --gpu {board.index} finds its sensors out"]
+    return [*lines, f"calibrated on {calibration.measured_at:%Y-%m-%d %H:%M} UTC"]
+
+
+def described(field: PowerQuantity, model: SensorModel, calibration: Calibration | None) -> str:
+    """Return a field and its sensor in words, as `instant, a value every 100 ms, the mean of the last 25 ms (...)`."""
+    origin = ORIGINS[model.source]
+    if model.source == "measured" and calibration is not None:
+        origin += f" on {calibration.measured_at:%Y-%m-%d}"
+    return f"field {field}, {as_figures(model).described} ({origin})"
+
+
+def as_figures(model: SensorModel) -> PowerSensor:
+    """Return a model as a result holds it."""
+    return PowerSensor(
+        period_ms=model.period_s * 1e3, window_ms=model.window_s * 1e3, shape=model.shape, source=model.source
+    )
+
+
+def sees(model: SensorModel) -> str:
+    """Return a part-time sensor's share of the time in words: `sees 25 of every 100 ms`."""
+    return f"{'is taken to see' if model.source == 'assumed' else 'sees'} {as_figures(model).seen}"
+
+
+def find_calibration(board: Board) -> BoardCalibration:
+    """Return the calibration of a board; with another driver since, or where its file is broken, it is not used."""
+    try:
+        found = load_calibration(board.uuid)
+    except UnreadableFileError as error:
+        return BoardCalibration(not_used=f"The calibration of {board.uuid} is not used: {error}.")
+    if found is None or found.driver == board.driver:
+        return BoardCalibration(found)
+    return BoardCalibration(
+        not_used=(
+            f"The calibration of {board.uuid} was made with driver {found.driver} and is not used with "
+            f"{board.driver}: what its fields mean may have changed; run llem calibrate again."
+        )
+    )
+
+
+def _used(calibration: Calibration | None, **parts: bool) -> UsedCalibration | None:
+    used = [name for name, taken in parts.items() if taken]
+    return UsedCalibration(measured_at=calibration.measured_at, used=used) if calibration and used else None
+
+
+def _not_used(known: BoardCalibration) -> tuple[str, ...]:
+    return (known.not_used,) if known.not_used else ()
