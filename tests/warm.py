@@ -7,7 +7,7 @@ fork is a child of the process that asked; it takes the folder, the environment,
 terminal that `subprocess` would have given it, and the umask, limits, processors, priority and signals of who asked.
 It runs the command's own file (or `-c` code, or `-m` module) as `__main__`, and ends as Python ends. So its pid,
 signals, exit code, files and children are a process's, and its random numbers are its own. What it starts itself is
-cold, but for the workers of a run where a test asks for that.
+cold, but for the workers of a run, or runs of their own, where a test asks for that.
 
 All forks order sets of texts alike, since Python chooses that when it starts. A test that two runs agree makes one of
 them elsewhere: in the tests' own process, or cold.
@@ -91,7 +91,7 @@ READ_LATE = {
     "TORCHELASTIC_USE_AGENT_STORE",
 }
 NVML_STANDIN = str(Path(__file__).parent / "standins" / "nvml")
-WORKER = "llenergymeasure.parallel.worker"
+WORKERS = ("llenergymeasure.parallel.worker", "llenergymeasure.cli.separate_run")
 MAX_MESSAGE_BYTES = 1 << 17
 MAX_SHOWN_BYTES = 1 << 13
 MAX_DESCRIPTORS = 16
@@ -190,7 +190,8 @@ class _WorkersForked(_Forked):
     spare: str
 
     def __init__(self, args: Any, *further: Any, env: Any = None, **options: Any) -> None:
-        is_worker = isinstance(args, list) and args[:4] == [sys.executable, "-P", "-m", WORKER]
+        is_worker = isinstance(args, list) and args[:3] == [sys.executable, "-P", "-m"] and args[3] in WORKERS
+        env = dict(os.environ) if env is None else env
         is_warm = is_worker and not further and options.keys() <= HEEDED and can_be_warm(args, env)
         self._address = self.spare if is_warm else None
         super().__init__(args, *further, env=env, **options)

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Equivalence = Literal["different", "same", "cannot tell"]
@@ -28,6 +30,31 @@ def equivalence(low: float, high: float, *, none: float, margin: tuple[float, fl
     if margin[0] <= low and high <= margin[1]:
         return "same"
     return "cannot tell" if low <= none <= high else "different"
+
+
+@dataclass(frozen=True)
+class Step:
+    """The decision on one hypothesis of a family, and the share of alpha that it was held to."""
+
+    rejected: bool
+    alpha: float
+
+
+def holm(p_values: Sequence[float], alpha: float = 0.05) -> list[Step]:
+    """Return the decision on each of a family of hypotheses; the chance of any false rejection is at most `alpha`.
+
+    The least p value is held to alpha / m, the next to alpha / (m - 1), and so on up to the first that is not
+    rejected; those beyond it are held to its share too: Holm (1979), "A simple sequentially rejective multiple test
+    procedure".
+    """
+    steps = [Step(False, alpha)] * len(p_values)
+    share, rejecting = alpha, True
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        if rejecting:
+            share = alpha / (len(p_values) - rank)
+            rejecting = p_values[place] < share
+        steps[place] = Step(rejecting, share)
+    return steps
 
 
 def diff(first: Any, second: Any, path: str = "") -> dict[str, tuple[Any, Any]]:

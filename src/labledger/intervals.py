@@ -4,6 +4,7 @@ Those of the bootstrap are made when a run is summed up and need numpy alone; th
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -150,73 +151,108 @@ def _acceleration(groups: _Groups) -> float:
     return float((pulls**3).sum() / (6 * (pulls**2).sum() ** 1.5))
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """An estimated mean or difference of means: `value`, its standard error, and Student's degrees of freedom.
+
+    `freedom` is infinite where the spread is known. `n` is the independent units that it rests on.
+    """
+
+    value: float
+    error: float
+    freedom: float
+    n: int
+    method: str
+
+    def interval(self, level: float) -> Interval:
+        """Return the interval at confidence `level`."""
+        from scipy.special import stdtrit
+
+        half = float(stdtrit(self.freedom, (1 + level) / 2)) * self.error
+        return Interval(self.value - half, self.value + half, level, self.n, self.method)
+
+    def p_value(self, low: float = 0.0, high: float = 0.0) -> float:
+        """Return the two-sided p value of a true value between `low` and `high`.
+
+        It is under alpha exactly where the interval at level 1 - alpha lies wholly beyond one of the two.
+        """
+        from scipy.special import stdtr
+
+        beyond = max(self.value - high, low - self.value)
+        if beyond <= 0:
+            return 1.0
+        return 2 * float(stdtr(self.freedom, -beyond / self.error)) if self.error > 0 else 0.0
+
+
 def mean_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
-    """Return Student's t interval of the mean of independent values, as of paired differences: Student (1908).
+    """Return Student's t interval of the mean of independent values, as of paired differences.
+
+    Raises:
+        ValueError: fewer than two values.
+    """
+    return mean_estimate(values).interval(level)
+
+
+def mean_estimate(values: Sequence[float]) -> Estimate:
+    """Return the estimated mean of independent values, as of paired differences: Student (1908).
 
     Raises:
         ValueError: fewer than two values.
     """
     if len(values) < 2:
         raise ValueError(f"{len(values)} values: an interval needs two")
-    from scipy.special import stdtrit
-
     given = np.asarray(values, dtype=float)
-    mean = float(given.mean())
-    half = float(stdtrit(len(given) - 1, (1 + level) / 2)) * float(given.std(ddof=1)) / math.sqrt(len(given))
-    return Interval(mean - half, mean + half, level, len(given), "Student's t")
+    error = float(given.std(ddof=1)) / math.sqrt(len(given))
+    return Estimate(float(given.mean()), error, len(given) - 1, len(given), "Student's t")
 
 
-def ratio_of_means(first: Sequence[float], second: Sequence[float], *, level: float = 0.95) -> Interval:
-    """Return the interval of second over first: ratio of geometric means of independent repeats of unequal variances.
+def difference_estimate(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> Estimate:
+    """Return the estimated mean of `second` less that of `first`, of groups of values and unequal variances.
 
-    Welch's t interval for the difference of the logarithms' means, with Satterthwaite's degrees of freedom: Welch
-    (1947), "The generalization of 'Student's' problem when several different population variances are involved".
-
-    Raises:
-        ValueError: fewer than two repeats in either, or one that is not above 0.
-    """
-    _check_repeats(first, second)
-    a, b = np.log(np.asarray(first, dtype=float)), np.log(np.asarray(second, dtype=float))
-    difference = float(b.mean() - a.mean())
-    half = _welch_half_width(a, b, level)
-    low, high = math.exp(difference - half), math.exp(difference + half)
-    return Interval(low, high, level, len(a) + len(b), "Welch's t on logarithms")
-
-
-def repeats_for(first: Sequence[float], second: Sequence[float], wanted: float, *, level: float = 0.95) -> int | None:
-    """Return the repeats of each that would narrow `ratio_of_means` to about a factor of `wanted` (above 1) either way.
-
-    The spread is taken as it was seen; None where over 1,000 would be needed.
+    Values of one group have followed each other and may have drifted together: all of a side's show its variance, and a
+    group counts once in the mean. Where each is alone it is Welch's t with Satterthwaite's degrees of freedom: Welch
+    (1947), "The generalization of 'Student's' problem when several different population variances are involved". A
+    side of one value has no variance, and is taken to have the other's.
 
     Raises:
-        ValueError: as `ratio_of_means`, or `wanted` is not above 1.
+        ValueError: a side or a group is empty, or both sides have one value.
     """
-    _check_repeats(first, second)
-    if wanted <= 1:
-        raise ValueError(f"wanted: {wanted} is not a factor above 1")
-    from scipy.special import stdtrit
-
-    variances = [float(np.log(np.asarray(values, dtype=float)).var(ddof=1)) for values in (first, second)]
-    for repeats in range(2, MAX_REPEATS + 1):
-        half = float(stdtrit(2 * (repeats - 1), (1 + level) / 2)) * math.sqrt(sum(variances) / repeats)
-        if half <= math.log(wanted):
-            return repeats
-    return None
-
-
-def _check_repeats(first: Sequence[float], second: Sequence[float]) -> None:
-    if min(len(first), len(second)) < 2:
-        raise ValueError(f"{len(first)} and {len(second)} repeats: an interval needs two of each")
-    if min(*first, *second) <= 0:
-        raise ValueError("a ratio of means on logarithms needs values above 0")
+    sides = [[value for group in side for value in group] for side in (first, second)]
+    n = sum(map(len, sides))
+    if n < 3 or not all(map(len, (*sides, *first, *second))):
+        raise ValueError(
+            f"{len(sides[0])} and {len(sides[1])} values: an interval needs one of each side and two of one"
+        )
+    counts = [len(side) for side in (first, second)]
+    one, other = (float(np.mean([np.mean(group) for group in side])) for side in (first, second))
+    if min(map(len, sides)) == 1:
+        known = max(sides, key=len)
+        error = float(np.std(known, ddof=1)) * math.sqrt(sum(1 / count for count in counts))
+        return Estimate(other - one, error, len(known) - 1, n, "Student's t")
+    parts = [float(np.var(side, ddof=1)) / count for side, count in zip(sides, counts, strict=True)]
+    total = sum(parts)
+    pieces = sum((part / total) ** 2 / (len(side) - 1) for part, side in zip(parts, sides, strict=True) if part)
+    return Estimate(other - one, math.sqrt(total), 1 / pieces if pieces else n - 2, n, "Welch's t")
 
 
-def _welch_half_width(a: np.ndarray, b: np.ndarray, level: float) -> float:
-    from scipy.special import stdtrit
+def repeats_for(apart: float, spread: float, *, level: float = 0.95, power: float = 0.9) -> int | None:
+    """Return how many values show, with probability `power`, that their mean is not 0 where it is `apart`.
 
-    errors = [float(values.var(ddof=1)) / len(values) for values in (a, b)]
-    total = sum(errors)
-    if total == 0:
-        return 0.0
-    freedom = total**2 / sum(error**2 / (len(values) - 1) for error, values in zip(errors, (a, b), strict=True))
-    return float(stdtrit(freedom, (1 + level) / 2)) * math.sqrt(total)
+    `spread` is the standard deviation of one value and `level` that of the interval; by the noncentral t distribution:
+    Johnson and Welch (1940), "Applications of the non-central t-distribution". None where over 1,000 are needed.
+
+    Raises:
+        ValueError: `apart` or `spread` is not above 0.
+    """
+    if not (apart > 0 and spread > 0):
+        raise ValueError(f"{apart} apart with a spread of {spread}: both must be above 0")
+    from scipy.special import nctdtr, stdtrit
+
+    def shows(n: int) -> bool:
+        reached = float(stdtrit(n - 1, (1 + level) / 2))
+        missed = float(nctdtr(n - 1, apart / spread * math.sqrt(n), reached))
+        return not missed > 1 - power  # NaN stands for what is too small to compute
+
+    numbers = range(2, MAX_REPEATS + 1)
+    place = bisect_left(numbers, True, key=shows)
+    return numbers[place] if place < len(numbers) else None

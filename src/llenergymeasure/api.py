@@ -1,5 +1,6 @@
 """The calls of the public Python API."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
@@ -89,19 +90,29 @@ def energy_window(source: str, *, of_all_processes: bool) -> EnergyWindow:
 
 
 def compare(
-    first: Sequence[ExperimentResult], second: Sequence[ExperimentResult], *, margin: float = DEFAULT_MARGIN
+    first: Sequence[ExperimentResult],
+    second: Sequence[ExperimentResult],
+    *,
+    margin: float = DEFAULT_MARGIN,
+    spread: float | None = None,
 ) -> Comparison:
-    """Compare the repeats of two configurations: `different`, `same` or `cannot tell`, a row per metric.
+    """Compare runs of two configurations: `different`, `same` or `cannot tell` for each headline metric.
 
-    `margin` is the share (0.05: 5 %) by which the second may differ from the first and still be the same. The interval
-    is Welch's on the logarithms of the repeats, widened by what the energy sensors leave open.
+    `margin` is the share (0.05: 5 %) by which the second may differ from the first and still be the same; `spread` is
+    the standard deviation of the logarithm of one run, where that is known. Runs of both that were made by turns (AB,
+    BA, AB, ..., as `llem run A B --repeat 6` does) are compared round by round. All runs of one and then all of the
+    other are one observation each, and tell nothing of times and joules: docs/results.md has the rules.
 
     Raises:
-        ValueError: one of them is empty.
+        ValueError: one of them is empty, `margin` is below 0, or `spread` is not above 0.
     """
     if not first or not second:
         raise ValueError(f"{len(first)} and {len(second)} results: each side needs one at least")
-    return compare_groups(Group("first", first), Group("second", second), margin)
+    if not 0 <= margin < math.inf:
+        raise ValueError(f"margin: {margin} is no share of 0 or more")
+    if spread is not None and not 0 < spread < math.inf:
+        raise ValueError(f"spread: {spread} is no standard deviation above 0")
+    return compare_groups(Group("first", first), Group("second", second), margin, spread=spread)
 
 
 def measure_and_save(

@@ -127,9 +127,9 @@ class User:
         """`llem` with these arguments, running; warm.py describes `cold` and `workers`."""
         return self._start([LLEM, *arguments], environment, cold=cold, workers=workers)
 
-    def llem(self, *arguments: str | Path, cold: bool = False, **environment: str) -> Ended:
+    def llem(self, *arguments: str | Path, cold: bool = False, workers: bool = False, **environment: str) -> Ended:
         """`llem` with these arguments, run to its end."""
-        return self.run(LLEM, *arguments, cold=cold, **environment)
+        return self.run(LLEM, *arguments, cold=cold, workers=workers, **environment)
 
     def run(self, *command: str | Path, cold: bool = False, workers: bool = False, **environment: str) -> Ended:
         """A program of Python's, run to its end: a script of ours, or `sys.executable` with `-c` or `-m`."""
@@ -169,12 +169,13 @@ class User:
         return Ended(ended.returncode, ended.stdout, ended.stderr)
 
     @contextlib.contextmanager
-    def watch(self, *arguments: str | Path, **environment: str) -> Iterator[Watched]:
+    def watch(self, *arguments: str | Path, workers: bool = False, **environment: str) -> Iterator[Watched]:
         """`llem` with these arguments, its stderr on a terminal."""
         terminal, its_side = pty.openpty()
         with tempfile.TemporaryFile() as stdout:
             process = warm.Popen(
                 [LLEM, *arguments],
+                workers=workers,
                 cwd=self.folder,
                 env=self.environment(**environment),
                 stdin=subprocess.DEVNULL,
@@ -194,12 +195,12 @@ class User:
         (self.folder / name).write_text(text, encoding="utf-8")
         return Path(name)
 
-    def experiment(self, **changes: Any) -> Path:
+    def experiment(self, name: str = "experiment.yaml", **changes: Any) -> Path:
         """A small experiment's YAML in the user's folder, `changes` over its fields (None: leave it out); its path."""
         fields = {name: value for name, value in {**EXPERIMENT, **changes}.items() if value is not None}
-        with (self.folder / "experiment.yaml").open("w", encoding="utf-8") as file:
+        with (self.folder / name).open("w", encoding="utf-8") as file:
             YAML(typ="safe").dump(fields, file)
-        return Path("experiment.yaml")
+        return Path(name)
 
     def results(self) -> list[str]:
         """Everything in the folder where results go if nothing else is said, hidden files too."""

@@ -2,15 +2,18 @@
 
 import csv
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.figures import DeviceEnergy, EnergyUncertainty
 
+ROUNDS = (("one", "two"), ("two", "one"), ("one", "two"))
+GATE = ("--fail-if-worse", "energy_per_output_token_j=5%")
 
-def save(folder, name, energy_j=100.0, tokens_s=50.0, batch=1, config_hash="a" * 16, verdict="valid"):
+
+def save(folder, name, energy_j=100.0, tokens_s=50.0, batch=1, config_hash="a" * 16, verdict="valid", minute=0):
     result = ExperimentResult(
         experiment_id=name,
         measurement_config_hash=config_hash,
@@ -24,8 +27,8 @@ def save(folder, name, energy_j=100.0, tokens_s=50.0, batch=1, config_hash="a" *
         output_tokens_per_second=tokens_s,
         avg_energy_per_token_j=energy_j / 200,
         total_flops=None,
-        start_time=datetime(2026, 11, 21, 12, batch),
-        end_time=datetime(2026, 11, 21, 12, batch, 2),
+        start_time=datetime(2026, 11, 21, 12) + timedelta(minutes=minute),
+        end_time=datetime(2026, 11, 21, 12) + timedelta(minutes=minute, seconds=2),
         effective_config={"model": "gpt2", "batch_size": batch},
         energy_source="nvml_counter",
         energy_scope="gpu",
@@ -38,11 +41,20 @@ def save(folder, name, energy_j=100.0, tokens_s=50.0, batch=1, config_hash="a" *
 
 @pytest.fixture
 def repeats(user):
-    """Three repeats of each of two configurations, the second 20 % heavier."""
+    """Three rounds of two configurations, the second 20 % heavier."""
     folder = user.folder / "results"
-    for name, energy_j, batch in (("one", 100.0, 1), ("two", 120.0, 2)):
-        for number in range(3):
-            save(folder, f"{name}-{number}", energy_j + number / 10, batch=batch, config_hash=name * 5)
+    for minute, (name, number) in enumerate([(name, number) for number, pair in enumerate(ROUNDS) for name in pair]):
+        energy_j, batch = {"one": (100.0, 1), "two": (120.0, 2)}[name]
+        save(folder, f"{name}-{number}", energy_j + number / 10, batch=batch, config_hash=name * 5, minute=minute)
+    return folder
+
+
+@pytest.fixture
+def nights(user):
+    """Six nights of one configuration, and a seventh of 30 % more joules."""
+    folder = user.folder / "results"
+    for night in range(7):
+        save(folder, f"night-{night}", 130.0 if night == 6 else 100.0 + night / 10, minute=24 * 60 * night)
     return folder
 
 
@@ -50,8 +62,7 @@ def test_list_has_one_line_per_result_with_its_headline(user, repeats):
     ended = user.llem("results", "list")
     assert (ended.code, ended.stderr) == (0, "")
     assert [line.split()[0] for line in ended.stdout.splitlines() if "gpt2" in line] == [
-        *(f"one-{n}" for n in range(3)),
-        *(f"two-{n}" for n in range(3)),
+        f"{name}-{number}" for number, pair in enumerate(ROUNDS) for name in pair
     ]
     assert "1.20" in ended.stdout
 
@@ -98,34 +109,93 @@ def test_show_of_an_id_that_begins_several_names_them(user, repeats):
     assert "3 results" in ended.stderr
 
 
-def test_compare_tells_groups_of_repeats_apart(user, repeats):
-    ended = user.llem("results", "compare", "--by", "config_hash", "--json")
+@pytest.mark.parametrize("by", ["config", "config_hash"])
+def test_compare_tells_configurations_that_were_run_in_rounds_apart(user, repeats, by):
+    ended = user.llem("results", "compare", "--by", by, "--json")
     (comparison,) = json.loads(ended.stdout)
     assert comparison["config_differences"] == {"batch_size": [1, 2]}
+    assert (comparison["method"], comparison["counts"]) == ("rounds", [3, 3])
     words = {row["metric"]: row["word"] for row in comparison["metrics"]}
     assert words["energy_per_output_token_j"] == "different"  # noqa: S105 - no password
     assert words["output_tokens_per_second"] == "same"
+    assert words["total_energy_j"] is None
 
 
-def test_compare_of_two_runs_says_that_it_cannot_tell(user, repeats):
+def test_compare_shows_level_and_rounds_in_the_table(user, repeats):
+    ended = user.llem("results", "compare", "--by", "config")
+    assert (ended.code, ended.stderr) == (0, "")
+    assert "3 rounds of both, in an order that alternates (6 are advised)" in ended.stdout
+    (energy,) = [line for line in ended.stdout.splitlines() if "energy_per_output_token_j" in line]
+    assert energy.split()[-4:] == ["97.5", "%", "3", "different"]
+
+
+def test_compare_of_two_runs_says_that_it_cannot_tell_and_what_would(user, repeats):
     ended = user.llem("results", "compare", "one-0", "two-0")
     assert ended.code == 0
     assert "1.2000" in ended.stdout
     assert "cannot tell" in ended.stdout
+    assert "--repeat 6" in ended.stdout
     assert "different" not in ended.stdout
 
 
-@pytest.mark.parametrize(("percent", "code"), [("5%", 1), ("25", 0)])
-def test_the_gate_shuts_where_a_metric_is_worse_by_more(user, repeats, percent, code):
-    gate = f"energy_per_output_token_j={percent}"
-    ended = user.llem("results", "compare", "one-0", "two-0", "--fail-if-worse", gate)
+def test_a_gate_of_two_runs_is_refused_for_want_of_a_history_or_a_spread(user, repeats):
+    ended = user.llem("results", "compare", "one-0", "two-0", *GATE)
+    assert ended.code == 2
+    assert "--against DIR" in ended.stderr
+    assert "--spread" in ended.stderr
+
+
+@pytest.mark.parametrize(("spread", "code"), [("3%", 1), ("30", 0)])
+def test_a_gate_of_two_runs_goes_by_the_spread_that_is_given(user, repeats, spread, code):
+    ended = user.llem("results", "compare", "one-0", "two-0", *GATE, "--spread", spread)
     assert ended.code == code
-    assert ("20.0% worse" in ended.stderr) == (code == 1)
+    assert "20.0% worse" in ended.stderr
+    assert ("cannot tell" in ended.stderr) == (code == 0)
 
 
-def test_the_gate_shuts_where_nothing_is_known(user, repeats):
-    ended = user.llem("results", "compare", "one-0", "two-0", "--fail-if-worse", "peak_memory_mb=5%")
+@pytest.mark.parametrize(("new", "code"), [("night-6", 1), ("night-5", 0)])
+def test_a_gate_with_a_history_shuts_for_what_is_worse_alone(user, nights, new, code):
+    ended = user.llem("results", "compare", new, "--against", "results", "--last", "5", *GATE)
+    assert (ended.code, bool(ended.stderr)) == (code, code == 1)
+    assert "history in results" in ended.stdout
+
+
+@pytest.mark.parametrize(("further", "code"), [((), 0), (("--fail-if-unsure",), 1)])
+def test_a_gate_that_cannot_tell_opens_with_a_line_on_stderr(user, nights, further, code):
+    ended = user.llem("results", "compare", "night-3", "--against", "results", *GATE, *further)
+    assert ended.code == code
+    (line,) = ended.stderr.splitlines()
+    assert "cannot tell" in line
+    assert "3 stretches against 1" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("night-0", "--against", "results"), "no history"),
+        (("night-0", "night-1", "--against", "results"), "takes one target"),
+        (("night-6", "--last", "3"), "--against"),
+        (("night-6", "--against", "nowhere"), "nowhere"),
+        (("night-6", "--against", "results", "--fail-if-worse", "total_energy_j=5%"), "no headline metric"),
+        (("night-6", "--against", "results", "--fail-if-worse", "ttft_ms_median"), "METRIC=PERCENT"),
+        (("night-6", "--against", "results", "--fail-if-worse", "ttft_ms_median=nan"), "no percentage"),
+        (("night-5", "night-6", "--spread", "0%"), "without any spread"),
+        (("night-5", "night-6", "--spread", "much"), "no percentage"),
+        (("night-5", "night-6", "--margin", "-5"), "no percentage"),
+        (("results",), "--by config --dir"),
+        (("--by", "model"), "config is the one grouping"),
+    ],
+)
+def test_a_comparison_that_cannot_be_made_is_one_message(user, nights, arguments, message):
+    ended = user.llem("results", "compare", *arguments)
+    assert (ended.code, len(ended.stderr.splitlines())) == (2, 1)
+    assert message in ended.stderr
+
+
+def test_the_gate_shuts_where_nothing_is_known(user, nights):
+    ended = user.llem("results", "compare", "night-6", "--against", "results", "--fail-if-worse", "ttft_ms_median=5%")
     assert ended.code == 1
+    assert "may be worse" in ended.stderr
 
 
 def test_export_writes_a_row_a_result(user, repeats):

@@ -1,5 +1,6 @@
-"""`llem results compare`: the differences of results, with intervals and a gate."""
+"""`llem results compare`: the differences of results, with intervals, and a gate."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,8 +11,11 @@ from labledger.json_text import dump_json
 from llenergymeasure.cli.loading import load, load_all
 
 if TYPE_CHECKING:
-    from llenergymeasure.domain.experiment import ExperimentResult
-    from llenergymeasure.results.comparison import Comparison, Group, Row
+    from llenergymeasure.results.comparison import Comparison, Group, Limit, Row
+
+GROUPINGS = ("config", "config_hash")
+ADVISED_ROUNDS = 6
+UNIT = {"rounds": "rounds", "stretches": "stretches"}
 
 
 @reporting_errors
@@ -19,59 +23,101 @@ def compare(
     ctx: typer.Context,
     targets: Annotated[
         list[str] | None,
-        typer.Argument(help="Results, or directories of repeats; the others are compared with the first."),
+        typer.Argument(help="Results, or directories of them; the others are compared with the first."),
     ] = None,
     directory: Annotated[Path, typer.Option("--dir", "-d", help="Where results were saved.")] = Path("results"),
     by: Annotated[
-        str | None, typer.Option("--by", help="config_hash: the groups are results of one configuration in --dir.")
+        str | None,
+        typer.Option("--by", help="config: the groups are results of one configuration in --dir (also: config_hash)."),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", help="Compare one target with its history: the earlier results in a directory."),
+    ] = None,
+    last: Annotated[
+        int | None, typer.Option("--last", min=1, help="So many results of the history, the last ones [default: all].")
     ] = None,
     margin: Annotated[
-        float, typer.Option("--margin", min=0.0, help="Differences up to this percentage count as the same.")
-    ] = 5.0,
+        str, typer.Option("--margin", metavar="PERCENT", help="Differences up to this percentage count as the same.")
+    ] = "5%",
+    spread: Annotated[
+        str | None,
+        typer.Option(
+            "--spread", metavar="PERCENT", help="Known spread: the standard deviation of the logarithm of one run."
+        ),
+    ] = None,
     fail_if_worse: Annotated[
         list[str] | None,
         typer.Option(
-            "--fail-if-worse", metavar="METRIC=PERCENT", help="Exit 1 if a metric is worse by more.", show_default=False
+            "--fail-if-worse",
+            metavar="METRIC=PERCENT",
+            help="Exit 1 if a headline metric is worse by more; needs --against, --spread or runs in rounds.",
+            show_default=False,
         ),
     ] = None,
+    fail_if_unsure: Annotated[
+        bool, typer.Option("--fail-if-unsure", help="Exit 1 also where --fail-if-worse cannot tell.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare results: for each metric, whether it is different, the same, or the data cannot tell."""
-    from labledger.console import print_error, print_json
-    from labledger.untrusted_text import clean
+    from labledger.console import print_json
     from llenergymeasure.results.comparison import compare as compare_groups
 
     limits = [_limit(text) for text in fail_if_worse or []]
-    first, *others = _groups(targets or [], directory, by)
-    comparisons = [compare_groups(first, other, margin / 100) for other in others]
+    within, known = _share(margin, "--margin"), _spread(spread)
+    first, *others = _groups(targets or [], directory, by, against, last)
+    comparisons = [compare_groups(first, other, within, spread=known) for other in others]
     if json:
         print_json(dump_json([_comparison_dict(each) for each in comparisons]))
     else:
         for each in comparisons:
-            _print_comparison(each)
-    failures = [text for each in comparisons for limit in limits if (text := _failure(each, *limit))]
-    for text in failures:
-        print_error(clean(text))
-    if failures:
-        raise typer.Exit(EXIT_FAILED)
+            print_comparison(each)
+    if limits:
+        _judge(comparisons, limits, fail_if_unsure, has_history=against is not None or known is not None)
 
 
-def _groups(targets: list[str], directory: Path, by: str | None) -> list["Group"]:
+def _groups(
+    targets: list[str], directory: Path, by: str | None, against: Path | None, last: int | None
+) -> list["Group"]:
     from llenergymeasure.errors import ConfigError
     from llenergymeasure.results.comparison import Group
+    from llenergymeasure.results.configurations import by_configuration
 
+    if against is not None:
+        return _with_history(targets, directory, by, against, last)
+    if last is not None:
+        raise ConfigError("--last is of a history: name its directory with --against")
     if by is not None:
-        if by != "config_hash" or targets:
-            raise ConfigError("--by: config_hash is the one grouping, and takes the results of --dir, not targets")
-        hashed: dict[str, list[ExperimentResult]] = {}
-        for _, result in load_all(directory):
-            hashed.setdefault(str(result.measurement_config_hash), []).append(result)
-        groups = [Group(f"config {name}", results) for name, results in hashed.items()]
+        if by not in GROUPINGS or targets:
+            raise ConfigError("--by: config is the one grouping, and takes the results of --dir, not targets")
+        alike = by_configuration(result for _, result in load_all(directory))
+        groups = [Group(f"config {key}", results) for key, results in alike.items()]
     else:
         groups = [_group(target, directory) for target in targets]
     if len(groups) < 2:
-        raise ConfigError(f"{len(groups)} group(s) to compare: name two or more results, or directories of repeats")
+        raise ConfigError(
+            f"{len(groups)} group(s) to compare: name two or more results, or directories of them; or, for the "
+            "configurations in one directory, --by config --dir DIRECTORY"
+        )
     return groups
+
+
+def _with_history(
+    targets: list[str], directory: Path, by: str | None, against: Path, last: int | None
+) -> list["Group"]:
+    """Return the history, and the one target that is compared with it."""
+    from llenergymeasure.errors import ConfigError
+    from llenergymeasure.results.comparison import Group, history
+
+    if by is not None or len(targets) != 1:
+        raise ConfigError(f"--against takes one target, the new result or a directory of them; {len(targets)} named")
+    new = _group(targets[0], directory)
+    earlier = [result for _, result in load_all(against)]
+    try:
+        return [Group(f"history in {against}", history(new.results, earlier, last)), new]
+    except ConfigError as error:
+        raise ConfigError(f"--against {against}: {error}") from error
 
 
 def _group(target: str, directory: Path) -> "Group":
@@ -89,30 +135,70 @@ def _group(target: str, directory: Path) -> "Group":
     return Group(target, [load(find_result(target, directory))])
 
 
-def _limit(text: str) -> tuple[str, float]:
+def _share(text: str, option: str) -> float:
+    """Return the share that a percentage is; 5 and 5% are the same."""
+    from llenergymeasure.errors import ConfigError
+
+    try:
+        share = float(text.strip().removesuffix("%")) / 100
+    except ValueError:
+        share = math.nan
+    if not 0 <= share < math.inf:
+        raise ConfigError(f"{option}: {text!r} is no percentage of 0 or more, as 5%")
+    return share
+
+
+def _spread(text: str | None) -> float | None:
+    from llenergymeasure.errors import ConfigError
+
+    share = None if text is None else _share(text, "--spread")
+    if share == 0:
+        raise ConfigError("--spread: runs without any spread there are not; 3% is a quiet machine's")
+    return share
+
+
+def _limit(text: str) -> "Limit":
     from labledger.yaml_files import did_you_mean
     from llenergymeasure.errors import ConfigError
-    from llenergymeasure.results.comparison import METRICS
+    from llenergymeasure.results.comparison import HEADLINE, Limit
 
-    name, _, percent = text.partition("=")
-    if name not in METRICS:
+    name, separator, percent = text.partition("=")
+    if name not in HEADLINE:
         raise ConfigError(
-            f"--fail-if-worse: unknown metric {name!r}{did_you_mean(name, list(METRICS))}; one of {', '.join(METRICS)}"
+            f"--fail-if-worse: {name!r} is no headline metric{did_you_mean(name, list(HEADLINE))}; a gate takes "
+            f"{', '.join(HEADLINE)}"
         )
-    try:
-        return name, float(percent.removesuffix("%")) / 100
-    except ValueError as error:
-        raise ConfigError(f"--fail-if-worse: {text!r} is not METRIC=PERCENT, as {name}=5%") from error
+    if not separator:
+        raise ConfigError(f"--fail-if-worse: {text!r} is not METRIC=PERCENT, as {name}=5%")
+    return Limit(name, _share(percent, f"--fail-if-worse {name}"))
 
 
-def _failure(comparison: "Comparison", metric: str, limit: float) -> str | None:
-    """Return why the gate fails, None where it passes; an unknown value fails it too."""
-    row = next(row for row in comparison.rows if row.metric == metric)
-    if row.worse_by is None:
-        return f"{metric}: {comparison.second.name}: {row.note}, so it may be worse"
-    if row.worse_by <= limit:
-        return None
-    return f"{metric}: {comparison.second.name} is {row.worse_by:.1%} worse, over {limit:.1%} ({row.word})"
+def _judge(comparisons: list["Comparison"], limits: list["Limit"], fail_if_unsure: bool, *, has_history: bool) -> None:
+    """Print what the gate does not let pass, or cannot tell, and exit accordingly.
+
+    Raises:
+        ConfigError: nothing shows how far one run strays from the next, so there is nothing to judge by.
+    """
+    from labledger.console import print_error, print_line
+    from labledger.untrusted_text import clean
+    from llenergymeasure.errors import ConfigError
+    from llenergymeasure.results.comparison import judged
+
+    blind = [each for each in comparisons if each.method is None]
+    if blind and not has_history:
+        raise ConfigError(
+            f"--fail-if-worse: {blind[0].why}; name a history (--against DIR --last 10) or the spread of one run "
+            "(--spread 3%), or compare runs that were made in rounds"
+        )
+    found = [judged(each, limit) for each in comparisons for limit in limits]
+    fails = {"worse", "unsure"} if fail_if_unsure else {"worse"}
+    for judgement, text in found:
+        if judgement in fails:
+            print_error(clean(text))
+        elif judgement == "unsure":
+            print_line(text, to_stderr=True)
+    if any(judgement in fails for judgement, _ in found):
+        raise typer.Exit(EXIT_FAILED)
 
 
 def _comparison_dict(comparison: "Comparison") -> dict[str, Any]:
@@ -123,11 +209,16 @@ def _comparison_dict(comparison: "Comparison") -> dict[str, Any]:
         "second": comparison.second.name,
         "marks": {group.name: group.marks for group in (comparison.first, comparison.second)},
         "config_differences": comparison.config_differences,
+        "method": comparison.method,
+        "counts": comparison.counts,
+        "why": comparison.why,
+        "remarks": comparison.remarks,
         "metrics": [asdict(row) for row in comparison.rows],
     }
 
 
-def _print_comparison(comparison: "Comparison") -> None:
+def print_comparison(comparison: "Comparison") -> None:
+    """Print what differs in the configurations, a row per metric, and what to read with it."""
     from labledger.console import print_answer, print_line, print_table
 
     first, second = comparison.first, comparison.second
@@ -136,10 +227,32 @@ def _print_comparison(comparison: "Comparison") -> None:
         print_table(["configuration", first.name, second.name], rows)
     else:
         print_answer("the configurations are the same")
-    print_table(["metric", first.name, second.name, "ratio", "95 % interval", "", ""], map(_row_cells, comparison.rows))
+    print_line(_basis(comparison))
+    unit = UNIT.get(comparison.method or "", "stretches")
+    header = ["metric", first.name, second.name, "ratio", "interval", "level", unit, "", ""]
+    print_table(header, map(_row_cells, comparison.rows))
+    for remark in comparison.remarks:
+        print_line(f"  ! {remark}")
     for group in (first, second):
         for warning in dict.fromkeys(w for result in group.results for w in result.measurement_warnings):
             print_line(f"  ! {group.name}: {warning}")
+
+
+def _basis(comparison: "Comparison") -> str:
+    """Return what the intervals rest on or, where there are none, what would give some."""
+    one, other = comparison.counts
+    if comparison.method is None:
+        return (
+            f"times and joules: cannot tell, for {comparison.why}. What would tell: rounds (`llem run FIRST.yaml "
+            f"SECOND.yaml --repeat {ADVISED_ROUNDS}`), five stretches of one side, or the known spread of one run "
+            "(--spread 3%)"
+        )
+    if comparison.method == "rounds":
+        advised = "" if one >= ADVISED_ROUNDS else f" ({ADVISED_ROUNDS} are advised)"
+        found = f"{one} rounds of both, in an order that alternates{advised}"
+    else:
+        found = f"{one} stretches against {other}"
+    return f"{found}; if nothing differed, any headline metric would be `different` in 5 % of comparisons at most"
 
 
 def _row_cells(row: "Row") -> list[str]:
@@ -148,4 +261,22 @@ def _row_cells(row: "Row") -> list[str]:
     ratio = "" if row.ratio is None else f"{row.ratio:.4f}"
     high = "no end" if row.high is None else f"{row.high:.4f}"
     interval = "" if row.low is None else f"{row.low:.4f} to {high}"
-    return [row.metric, number(row.first), number(row.second), ratio, interval, row.word, row.note]
+    level = "" if row.level is None else f"{row.level * 100:.4g} %"
+    return [
+        row.metric,
+        number(row.first),
+        number(row.second),
+        ratio,
+        interval,
+        level,
+        _count(row),
+        row.word or "",
+        row.note,
+    ]
+
+
+def _count(row: "Row") -> str:
+    if row.counts is None or row.kind == "count":
+        return ""
+    one, other = row.counts
+    return str(one) if one == other else f"{one} + {other}"

@@ -10,13 +10,21 @@ import typer
 from labledger.commands import reporting_errors
 
 if TYPE_CHECKING:
+    from llenergymeasure.config.models import ExperimentConfig, UserConfig
     from llenergymeasure.domain.experiment import ExperimentResult
 
 
 @reporting_errors
 def run(
     ctx: typer.Context,
-    config: Annotated[Path | None, typer.Argument(help="YAML file of the experiment.", show_default=False)] = None,
+    configs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="CONFIG",
+            help="YAML file of the experiment; several are run in rounds and compared.",
+            show_default=False,
+        ),
+    ] = None,
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Hub id, local folder, or random:llama.", show_default=False)
     ] = None,
@@ -35,6 +43,12 @@ def run(
     precision: Annotated[
         str | None, typer.Option("--precision", "-p", help="fp32, fp16 or bf16.", show_default=False)
     ] = None,
+    repeat: Annotated[
+        int,
+        typer.Option(
+            "--repeat", min=1, help="Rounds: one run of every CONFIG in each, in alternating order; six are advised."
+        ),
+    ] = 1,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Directory for results; each gets a folder of its own.")
     ] = Path("results"),
@@ -45,7 +59,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the resolved configuration, check it, and run nothing.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON; of several runs, a list.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the path of the saved result.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also show the logs of the libraries.")] = False,
 ) -> None:
@@ -61,8 +75,15 @@ def run(
         "batch_size": batch_size,
         "precision": precision,
     }
-    loaded = load_config(config, {name: value for name, value in flags.items() if value is not None})
-    _set_verbosity(verbose)
+    given = {name: value for name, value in flags.items() if value is not None}
+    if repeat > 1 or len(configs or ()) > 1:
+        from llenergymeasure.cli.repeats import Options, run_repeats
+
+        options = Options(repeat, output, export_csv, json, quiet, verbose, bool(ctx.find_root().params.get("debug")))
+        run_repeats(configs or [None], given, options, dry_run=dry_run)
+        return
+    loaded = load_config(next(iter(configs or ()), None), given)
+    set_verbosity(verbose)
     if dry_run:
         from llenergymeasure.cli.config import print_config
         from llenergymeasure.energy.sources import find_sources
@@ -78,45 +99,59 @@ def run(
         from llenergymeasure.results.exporters import check_csv
 
         check_csv(export_csv)
-    result, path = _measure(loaded, output, json, quiet)
-    if export_csv is not None and is_first_process():
-        from llenergymeasure.results.exporters import append_csv
-        from llenergymeasure.results.flat import flat_row
-
-        with _naming(path):
-            append_csv(flat_row(result, path.parent if path else None), export_csv)
+    result, path = measure(loaded.experiment, loaded.user, output, quiet)
+    if is_first_process():
+        with naming(path):
+            _print(result, path, json, quiet)
+        add_to_csv(result, path, export_csv)
 
 
-def _measure(loaded: Any, output: Path, as_json: bool, quiet: bool) -> "tuple[ExperimentResult, Path | None]":
-    """Run the experiment, save the result and print it."""
-    from labledger.console import Silent, StderrProgress, print_answer, print_json
+def measure(
+    experiment: "ExperimentConfig", user: "UserConfig", output: Path, quiet: bool
+) -> "tuple[ExperimentResult, Path | None]":
+    """Run the experiment with progress on stderr, save the result, and return it with its path.
+
+    Raises what `measure_and_save` raises; a result that could be saved nowhere is printed on stdout.
+    """
+    from labledger.console import Silent, StderrProgress, print_json
     from llenergymeasure.api import measure_and_save
-    from llenergymeasure.cli.presentation import print_result
     from llenergymeasure.config.ranks import is_first_process
     from llenergymeasure.results.persistence import UnsavedResultError
 
     prints = is_first_process()  # of those that torchrun has started
     progress = StderrProgress() if prints and not quiet else Silent()
     try:
-        result, path = measure_and_save(loaded.experiment, loaded.user, output, progress)
+        return measure_and_save(experiment, user, output, progress)
     except UnsavedResultError as error:
         if error.kept_at is None:
             print_json(error.result.to_json())  # the last place that is left
         raise
-    if not prints:
-        return result, path
-    with _naming(path):
-        if as_json:
-            print_json(result.to_json())
-        elif quiet:
-            print_answer(str(path))
-        else:
-            print_result(result, path)
-    return result, path
+
+
+def _print(result: "ExperimentResult", path: Path | None, as_json: bool, quiet: bool) -> None:
+    from labledger.console import print_answer, print_json
+    from llenergymeasure.cli.presentation import print_result
+
+    if as_json:
+        print_json(result.to_json())
+    elif quiet:
+        print_answer(str(path))
+    else:
+        print_result(result, path)
+
+
+def add_to_csv(result: "ExperimentResult", path: Path | None, export_csv: Path | None) -> None:
+    """Add the flat row of a saved result to a CSV file, if one is named."""
+    from llenergymeasure.results.exporters import append_csv
+    from llenergymeasure.results.flat import flat_row
+
+    if export_csv is not None:
+        with naming(path):
+            append_csv(flat_row(result, path.parent if path else None), export_csv)
 
 
 @contextlib.contextmanager
-def _naming(path: Path | None) -> Iterator[None]:
+def naming(path: Path | None) -> Iterator[None]:
     """Note on an error in the block that the result is saved: a full standard output, say, does not lose it."""
     try:
         yield
@@ -125,7 +160,7 @@ def _naming(path: Path | None) -> Iterator[None]:
         raise
 
 
-def _set_verbosity(verbose: bool) -> None:
+def set_verbosity(verbose: bool) -> None:
     """Let libraries log to stderr with --verbose; else silence them: their warnings are not about the measurement."""
     import logging
     import os

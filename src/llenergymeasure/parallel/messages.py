@@ -1,4 +1,4 @@
-"""Messages between the launcher and a worker: a task on its stdin, reports on a pipe; one JSON object per line."""
+"""Messages to and from the processes that we start: a task on stdin, reports on a pipe; one JSON object per line."""
 
 from pathlib import Path
 
@@ -7,18 +7,23 @@ from pydantic import BaseModel, ConfigDict
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 
 
-class Task(BaseModel):
-    """The work of one worker."""
+class RunTask(BaseModel):
+    """The work of one run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    experiment_id: str
     config: ExperimentConfig
     user: UserConfig
 
     def line(self) -> str:
         """The task as one line of JSON, with the fields that were set: one that has no effect may not be."""
         return self.model_dump_json(exclude_unset=True) + "\n"
+
+
+class Task(RunTask):
+    """The work of one worker: a share of a run."""
+
+    experiment_id: str
 
 
 class Message(BaseModel):

@@ -64,7 +64,7 @@ def main() -> int:
     warnings.simplefilter("ignore")
     progress = PipeProgress(os.fdopen(int(sys.argv[1]), "w", encoding="utf-8"))
     task, output_dir = Task.model_validate_json(sys.stdin.buffer.readline()), Path(sys.argv[2])
-    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    end_with_stdin()
     rank = this_rank()
     if rank is None:
         raise SystemExit("this is started by llem, with the environment variables of torchrun")
@@ -99,6 +99,11 @@ def _failure(error: BaseException) -> Message:
 
 def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def end_with_stdin() -> None:
+    """Watch stdin from now on, and end this process when it is closed."""
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
 
 
 def _end_with_stdin() -> None:

@@ -1,0 +1,167 @@
+"""The independent observations that runs are worth, and the estimate of a ratio that they give."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
+from statistics import fmean, stdev
+from typing import Literal
+
+from labledger.intervals import Estimate, difference_estimate, mean_estimate, repeats_for
+from llenergymeasure.results.comparison.rounds import Round, find_rounds, runs_of
+from llenergymeasure.results.comparison.runs import Run, Side
+from llenergymeasure.results.comparison.stretches import Stretch, always_first, find_stretches
+
+MIN_ROUNDS = 3
+"""Of two, both ratios are the same by chance where a sensor or a clock is coarse."""
+MIN_STRETCHES = 5
+"""So many stretches of one side show how far they stray."""
+
+ROUNDS = "Student's t of rounds"
+SIDES: tuple[Side, Side] = (0, 1)
+
+Value = Callable[[Run], float | None]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One metric: the mean logarithm of each side's observations, and how many there are of each.
+
+    `estimate` is that of the logarithm of the ratio, second over first; None where the observations give none.
+    """
+
+    first_log: float
+    second_log: float
+    counts: tuple[int, int]
+    estimate: Estimate | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Observations by `method`: rounds, stretches, or None where they cannot tell what is the weather's, with `why`.
+
+    `spread` is the standard deviation of the logarithm of one run, where that is known beforehand.
+    """
+
+    method: Literal["rounds", "stretches"] | None
+    rounds: Sequence[Round] = ()
+    stretches: Sequence[Stretch] = ()
+    spread: float | None = None
+    why: str = ""
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """The observations of each side."""
+        if self.method == "rounds":
+            return len(self.rounds), len(self.rounds)
+        return _count(self.stretches, 0), _count(self.stretches, 1)
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs that the observations are made of."""
+        return runs_of(self.rounds) if self.method == "rounds" else [r for each in self.stretches for r in each.runs]
+
+    def observed(self, value: Value) -> Observed | None:
+        """Return one metric's observations; None where a side has none that is above 0."""
+        return self._in_rounds(value) if self.method == "rounds" else self._in_stretches(value)
+
+    def _in_rounds(self, value: Value) -> Observed | None:
+        pairs = [(_log(value(each.first)), _log(value(each.second))) for each in self.rounds]
+        whole = [(one, other) for one, other in pairs if one is not None and other is not None]
+        if not whole:
+            return None
+        ratios = [other - one for one, other in whole]
+        found = _observed([one for one, _ in whole], [other for _, other in whole])
+        if self.spread is not None:
+            seen = stdev(ratios) / math.sqrt(2) if len(ratios) > 1 else 0.0
+            return _with_known_spread(found, max(self.spread, seen), *found.counts)
+        if len(ratios) < MIN_ROUNDS:
+            return found
+        return replace(found, estimate=replace(mean_estimate(ratios), method=ROUNDS))
+
+    def _in_stretches(self, value: Value) -> Observed | None:
+        logs = [
+            (each.side, [log for run in each.runs if (log := _log(value(run))) is not None]) for each in self.stretches
+        ]
+        blocks: tuple[list[list[float]], list[list[float]]] = ([], [])
+        for side, followers in groupby(((side, fmean(known)) for side, known in logs if known), key=itemgetter(0)):
+            blocks[side].append([mean for _, mean in followers])
+        if not blocks[0] or not blocks[1]:
+            return None
+        first, second = ([fmean(block) for block in side] for side in blocks)
+        counts = (sum(map(len, blocks[0])), sum(map(len, blocks[1])))
+        found = replace(_observed(first, second), counts=counts)
+        if self.spread is not None:
+            spread = max(self.spread, _spread_of_runs(logs))
+            return _with_known_spread(found, spread, len(first), len(second))
+        if self.method is None or max(counts) < MIN_STRETCHES:
+            return found
+        return replace(found, estimate=difference_estimate(*blocks))
+
+
+def gathered(runs: Sequence[Run], left_out: Sequence[Run], spread: float | None) -> Evidence:
+    """Return what runs that are in the order of time are worth; those left out are shown where a side has no others.
+
+    Rounds, where there are three or more and half of the runs are in them; else stretches, where `spread` is known or
+    one side has five, and where neither side comes first all the time.
+    """
+    rounds = find_rounds(runs)
+    if len(rounds) >= MIN_ROUNDS and 4 * len(rounds) >= len(runs):
+        return Evidence("rounds", rounds=rounds, spread=spread)
+    stretches = find_stretches(runs)
+    counts = (_count(stretches, 0), _count(stretches, 1))
+    if min(counts) == 0:
+        shown = [Stretch(side, [run for run in left_out if run.side == side]) for side in SIDES if not counts[side]]
+        return Evidence(None, stretches=[*stretches, *shown], why="the order in which the runs were made is not known")
+    leading = always_first(runs)
+    if leading is not None:
+        why = f"the {('first', 'second')[leading]} was run before the other each time: a difference may be the order's"
+        return Evidence(None, stretches=stretches, why=why)
+    if spread is not None or max(counts) >= MIN_STRETCHES:
+        return Evidence("stretches", stretches=stretches, spread=spread)
+    return Evidence(None, stretches=stretches, why=_too_little(runs, counts))
+
+
+def _too_little(runs: Sequence[Run], counts: tuple[int, int]) -> str:
+    if not all(run.devices for run in runs):
+        return "the devices that the runs were on are not known"
+    if counts == (1, 1):
+        return "all runs of one were made before those of the other, and the weather changes"
+    return f"the runs were not made in rounds, and are {counts[0]} stretches against {counts[1]}"
+
+
+def rounds_for(apart: float, spread: float, level: float, power: float = 0.9) -> int | None:
+    """Return how many rounds show with probability `power` that a ratio is not 1 whose logarithm is `apart` from 0.
+
+    `spread` is the standard deviation of the logarithm of one round's ratio: that of one run times the root of 2. None
+    where over 1,000 are needed. Raises as `repeats_for`.
+    """
+    needed = repeats_for(apart, spread, level=level, power=power)
+    return None if needed is None else max(needed, MIN_ROUNDS)
+
+
+def _count(stretches: Sequence[Stretch], side: Side) -> int:
+    return sum(stretch.side == side for stretch in stretches)
+
+
+def _observed(first: Sequence[float], second: Sequence[float]) -> Observed:
+    return Observed(fmean(first), fmean(second), (len(first), len(second)))
+
+
+def _with_known_spread(found: Observed, spread: float, one: int, other: int) -> Observed:
+    """Return `found` with an estimate from `one` and `other` independent observations of that spread."""
+    error, ratio = spread * math.sqrt(1 / one + 1 / other), found.second_log - found.first_log
+    return replace(found, estimate=Estimate(ratio, error, math.inf, one + other, "known spread"))
+
+
+def _spread_of_runs(logs: Sequence[tuple[Side, Sequence[float]]]) -> float:
+    """Return the standard deviation of runs about their own side's mean; 0 where no side has two."""
+    sides = [[log for side, known in logs if side == wanted for log in known] for wanted in SIDES]
+    freedom = sum(len(side) - 1 for side in sides)
+    squares = sum((log - fmean(side)) ** 2 for side in sides for log in side)
+    return math.sqrt(squares / freedom) if freedom else 0.0
+
+
+def _log(value: float | None) -> float | None:
+    return math.log(value) if value is not None and value > 0 else None

@@ -1,0 +1,105 @@
+"""The metrics of a comparison, by what may be said of each, and what the energy sensors leave open of one."""
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from llenergymeasure.config.energy_sources import basis_of
+from llenergymeasure.domain.experiment import ExperimentResult
+from llenergymeasure.metrics.arithmetic import sum_of_known
+from llenergymeasure.results.flat import Value as Cell
+
+DEFAULT_MARGIN = 0.05
+HEADLINE = ("energy_per_output_token_j", "output_tokens_per_second", "ttft_ms_median", "tpot_ms_median")
+"""The metrics that get a word and drive gates; they are one family: `different` is false of any with 5 % at most."""
+EXPLORATORY = (
+    "energy_per_request_j",
+    "total_energy_j",
+    "requests_per_second",
+    "ttft_ms_mean",
+    "tpot_ms_mean",
+    "e2e_ms_mean",
+    "e2e_ms_median",
+    "peak_memory_mb",
+)
+"""Shown with an interval of their own, and without a word."""
+COUNTS = ("input_tokens", "output_tokens", "total_flops", "energy_uncertainty_edge_j")
+"""What does not come from the weather: compared as it is."""
+ENERGY = ("energy_per_output_token_j", "energy_per_request_j", "total_energy_j")
+HIGHER_IS_BETTER = ("output_tokens_per_second", "requests_per_second")
+
+Figures = Mapping[str, Cell]
+"""A result's row of the flat table."""
+
+
+def figure(figures: Figures, metric: str) -> float | None:
+    """Return a metric's value; None where it is unknown, or no number that a double has room for."""
+    value = figures[metric]
+    if not isinstance(value, int | float):
+        return None
+    with contextlib.suppress(OverflowError):
+        return float(value) if math.isfinite(value) else None
+    return None
+
+
+def energy_marks(results: Sequence[ExperimentResult]) -> list[str]:
+    """Return why energies are no valid measurements: `estimate`, or the verdicts that are not `valid`."""
+    found = {"estimate" if basis_of(result.energy_source) == "estimate" else str(result.verdict) for result in results}
+    return sorted(found - {"valid"})
+
+
+def bound_shares(first: Sequence[ExperimentResult], second: Sequence[ExperimentResult]) -> tuple[float, float]:
+    """Return the share of each side's energy that its sensors leave open.
+
+    The parts are edge, disagreement and coverage, and gain unless one sensor of one board read all of both: a factor
+    cancels there. An offset of up to b watts does not: the measured ratio is then off by (1 - b/P2) / (1 - b/P1) at
+    the most, P being mean powers as they were read. It shows as a `gain_j` that is not the same share of each energy.
+    """
+    gains = [_gain_share(result) for result in (*first, *second)]
+    open_first, open_second = _most(first, _bound_share), _most(second, _bound_share)
+    if not _read_alike([*first, *second]):
+        return open_first + _most(first, _gain_share), open_second + _most(second, _gain_share)
+    offset_share = (max(gains) - min(gains)) / (1 - max(gains)) if max(gains) < 1 else 1.0
+    return open_first, open_second + offset_share
+
+
+def _most(results: Sequence[ExperimentResult], share_of: Callable[[ExperimentResult], float]) -> float:
+    return max(map(share_of, results), default=0.0)
+
+
+def _bound_share(result: ExperimentResult) -> float:
+    """Return the share of a run's energy that its edge, disagreement and coverage are."""
+    parts = result.energy_uncertainty
+    if parts is None or not result.total_energy_j:
+        return 0.0
+    return (sum_of_known([parts.edge_j, parts.disagreement_j, parts.coverage_j]) or 0.0) / abs(result.total_energy_j)
+
+
+def _gain_share(result: ExperimentResult) -> float:
+    """Return the share of a run's energy that the bound on its sensors' scale is."""
+    parts = result.energy_uncertainty
+    if parts is None or parts.gain_j is None or not result.total_energy_j:
+        return 0.0
+    return parts.gain_j / abs(result.total_energy_j)
+
+
+def _read_alike(results: Sequence[ExperimentResult]) -> bool:
+    """Return True if every energy was read by the same sensors of the same boards, by the same calibration or none.
+
+    GPUs have a UUID; CPUs only a recorded host name.
+    """
+    boards = {_board(result) for result in results}
+    readers = [(result.energy_source, result.calibration) for result in results]
+    return len(boards) == 1 and None not in boards and all(reader == readers[0] for reader in readers)
+
+
+def _board(result: ExperimentResult) -> str | None:
+    if result.energy_scope == "gpu":
+        return ", ".join(sorted(metered_gpus(result))) or None
+    environment = result.environment_snapshot
+    return environment.hostname if environment else None
+
+
+def metered_gpus(result: ExperimentResult) -> list[str]:
+    """Return the UUIDs of the GPUs that were metered."""
+    return [str(device.device) for device in result.device_energy if device.kind == "gpu"]

@@ -1,0 +1,126 @@
+"""The runs of a comparison in the order of time: when each ran, on which device, and which cannot be placed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
+
+from llenergymeasure.domain.experiment import ExperimentResult
+from llenergymeasure.results.comparison.metrics import metered_gpus
+
+Side = Literal[0, 1]
+PAUSE_S = 3600.0
+"""So long a pause lets the weather change: what ran before and after it is not adjacent."""
+CONTENTION = ("Tasks waited for a core", "Other virtual machines took", "another process was on")
+"""In the warnings and reasons of a run beside which something else worked."""
+THROTTLING = "was slowed down"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One result of a side (0: the first), its window in seconds since 1970, and the devices that it ran on."""
+
+    side: Side
+    result: ExperimentResult
+    start_s: float
+    end_s: float
+    devices: frozenset[str]
+
+
+class InTime(NamedTuple):
+    """Runs in the order of time, those that have no place in it, and a sentence for each reason why."""
+
+    placed: list[Run]
+    left_out: list[Run]
+    reasons: list[str]
+
+
+def in_time(first: Iterable[ExperimentResult], second: Iterable[ExperimentResult]) -> InTime:
+    """Return the runs of both sides in the order of time.
+
+    Left out are runs without a start, runs whose times have no zone beside others that have one, and runs on one device
+    at the same time: each is in the other's figures.
+    """
+    runs = [*(_run(0, result) for result in first), *(_run(1, result) for result in second)]
+    zoned = any(_has_zone(run) for run in runs)
+    timeless = [run for run in runs if run.result.start_time is None]
+    unzoned = [run for run in runs if run.result.start_time is not None and _has_zone(run) != zoned]
+    rest = [run for run in runs if run.result.start_time is not None and _has_zone(run) == zoned]
+    rest.sort(key=lambda run: run.start_s)
+    overlapping = _overlapping(rest)
+    reasons = (
+        (timeless, "no start time"),
+        (unzoned, "a time without a zone beside others that have one"),
+        ([rest[place] for place in sorted(overlapping)], "on a device at the same time as another"),
+    )
+    return InTime(
+        [run for place, run in enumerate(rest) if place not in overlapping],
+        [run for alike, _ in reasons for run in alike],
+        [f"{len(alike)} of {len(runs)} runs left out: {reason}" for alike, reason in reasons if alike],
+    )
+
+
+def devices_of(result: ExperimentResult) -> frozenset[str]:
+    """Return the devices that a run was on: GPUs by UUID; a CPU by its host's name, else by its model and memory.
+
+    Empty where they are not known.
+    """
+    environment = result.environment_snapshot
+    if result.energy_scope == "gpu" and (uuids := metered_gpus(result)):
+        return frozenset(uuids)
+    if environment is None:
+        return frozenset()
+    if str(result.effective_config.get("device", "")).startswith("cuda"):
+        used = {process.gpu_id for process in result.process_results}
+        return frozenset(str(gpu.uuid) for gpu in environment.gpus if gpu.uuid and gpu.index in used)
+    if environment.hostname is not None:
+        return frozenset({environment.hostname})
+    parts = (environment.cpu_model, environment.cpu_logical_cores, environment.ram_mb)
+    return frozenset() if None in parts else frozenset({"{}, {} cores, {:.0f} MB".format(*parts)})
+
+
+def disturbances(results: Sequence[ExperimentResult]) -> list[str]:
+    """Return `contention in 2 of 12 runs` and the like for throttling; nothing where no run was disturbed."""
+    contended = sum(any(mark in text for mark in CONTENTION for text in _texts(result)) for result in results)
+    throttled = sum(
+        bool(result.thermal_throttle and result.thermal_throttle.detected)
+        or any(THROTTLING in text for text in _texts(result))
+        for result in results
+    )
+    found = (("contention", contended), ("throttling", throttled))
+    return [f"{name} in {count} of {len(results)} runs" for name, count in found if count]
+
+
+def _texts(result: ExperimentResult) -> list[str]:
+    return [*result.measurement_warnings, *result.verdict_reasons]
+
+
+def _run(side: Side, result: ExperimentResult) -> Run:
+    start_s = _seconds(result.start_time)
+    seconds = result.duration_sec if result.duration_sec is not None else result.total_inference_time_sec
+    return Run(side, result, start_s, start_s + max(seconds or 0.0, 0.0), devices_of(result))
+
+
+def _has_zone(run: Run) -> bool:
+    return run.result.start_time is not None and run.result.start_time.tzinfo is not None
+
+
+def _seconds(moment: datetime | None) -> float:
+    """Return seconds since 1970; 0 of no moment. One without a zone is only ever set beside others without."""
+    if moment is None:
+        return 0.0
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _overlapping(runs: Sequence[Run]) -> set[int]:
+    """Return the places of `runs`, which are in the order of their starts, that shared a device with another."""
+    found: set[int] = set()
+    latest: dict[str, int] = {}  # by device, the run of the latest end so far
+    for place, run in enumerate(runs):
+        for device in run.devices:
+            before = latest.get(device)
+            if before is not None and run.start_s < runs[before].end_s:
+                found |= {before, place}
+            if before is None or run.end_s > runs[before].end_s:
+                latest[device] = place
+    return found
