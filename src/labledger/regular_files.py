@@ -85,15 +85,15 @@ def _words(kind: int) -> str:
 
 
 @contextlib.contextmanager
-def opened_to_read(path: Path) -> Iterator[BufferedReader]:
+def opened_to_read(path: Path, max_bytes: int = MAX_BYTES) -> Iterator[BufferedReader]:
     """Yield the regular file at `path`, as `open_regular` opens it.
 
     Raises:
-        OSError: as `open_regular`, or it is larger than MAX_BYTES: a file of holes can be of any size.
+        OSError: as `open_regular`, or it is larger than `max_bytes`: a file of holes can be of any size.
     """
     with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
-        if (size := os.fstat(file.fileno()).st_size) > MAX_BYTES:
-            reason = f"has {size / 1e9:.1f} GB, and at most {MAX_BYTES / 1e9:.1f} GB are read"
+        if (size := os.fstat(file.fileno()).st_size) > max_bytes:
+            reason = f"has {size / 1e9:.1f} GB, and at most {max_bytes / 1e9:.1f} GB are read"
             raise OSError(errno.EFBIG, reason, os.fspath(path))
         yield file
 

@@ -28,7 +28,7 @@ def begun(stderr):
 
 def figures(text):
     """Some rows of a comparison, as words: columns are as wide as the names of what is compared."""
-    names = ("batch_size", "output_tokens_per_second", "energy_per_output_token_j")
+    names = ("batch_size ", "tokens/s ", "J/output token ")
     return [line.split() for line in text.splitlines() if line.strip().startswith(names)]
 
 

@@ -125,8 +125,8 @@ def test_compare_shows_level_and_rounds_in_the_table(user, repeats):
     ended = user.llem("results", "compare", "--by", "config")
     assert (ended.code, ended.stderr) == (0, "")
     assert "3 rounds of both, in an order that alternates (6 are advised)" in ended.stdout
-    (energy,) = [line for line in ended.stdout.splitlines() if "energy_per_output_token_j" in line]
-    assert energy.split()[-4:] == ["97.5", "%", "3", "different"]
+    (energy,) = [line for line in ended.stdout.splitlines() if line.startswith(" J/output token")]
+    assert energy.split()[-4:] == ["different", "97.5", "%", "3"]
 
 
 def test_compare_of_two_runs_says_that_it_cannot_tell_and_what_would(user, repeats):
@@ -196,6 +196,36 @@ def test_the_gate_shuts_where_nothing_is_known(user, nights):
     ended = user.llem("results", "compare", "night-6", "--against", "results", "--fail-if-worse", "ttft_ms_median=5%")
     assert ended.code == 1
     assert "may be worse" in ended.stderr
+
+
+@pytest.mark.parametrize(("text", "reason"), [('{"kind":', "not JSON"), ('{"kind": "payments.experiment"}', "kind")])
+@pytest.mark.parametrize("target", ["new", "new/result.json"])
+def test_a_gate_of_a_new_result_that_cannot_be_read_is_no_verdict(user, nights, target, text, reason):
+    (user.folder / "new").mkdir()
+    (user.folder / "new" / "result.json").write_text(text)
+    ended = user.llem("results", "compare", target, "--against", "results", *GATE)
+    assert (ended.code, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
+    assert reason in ended.stderr
+
+
+def test_a_gate_of_new_results_of_which_one_is_broken_is_no_verdict(user, nights):
+    broken = save(user.folder / "new", "good", minute=24 * 60 * 9).parent.parent / "broken" / "result.json"
+    broken.parent.mkdir()
+    broken.write_text("{")
+    ended = user.llem("results", "compare", "new", "--against", "results", *GATE)
+    assert (ended.code, len(ended.stderr.splitlines())) == (2, 1)
+    assert "new/broken/result.json" in ended.stderr
+
+
+def test_a_gate_names_the_nights_that_it_should_not_have_been_given(user, nights):
+    save(user.folder / "results", "night-7", 131.0, minute=24 * 60 * 7)
+    ended = user.llem("results", "compare", "night-7", "--against", "results", "--last", "7", *GATE, "--json")
+    (found,) = json.loads(ended.stdout)
+    assert (ended.code, found["last"], found["used"][1]) == (0, 7, ["night-7"])
+    unsure, named = ended.stderr.splitlines()
+    assert "cannot tell" in unsure
+    assert "2026-11-27 12:00 is 29." in named
+    assert "keep runs that a gate has rejected out of it" in named
 
 
 def test_export_writes_a_row_a_result(user, repeats):

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,11 +11,10 @@ from labledger.json_text import dump_json
 from llenergymeasure.cli.loading import load, load_all
 
 if TYPE_CHECKING:
-    from llenergymeasure.results.comparison import Comparison, Group, Limit, Row
+    from llenergymeasure.domain.experiment import ExperimentResult
+    from llenergymeasure.results.comparison import Comparison, Group, Limit
 
 GROUPINGS = ("config", "config_hash")
-ADVISED_ROUNDS = 6
-UNIT = {"rounds": "rounds", "stretches": "stretches"}
 
 
 @reporting_errors
@@ -32,10 +31,15 @@ def compare(
     ] = None,
     against: Annotated[
         Path | None,
-        typer.Option("--against", help="Compare one target with its history: the earlier results in a directory."),
+        typer.Option(
+            "--against",
+            help="Compare one target with its history: the earlier results in a directory. Save new results elsewhere, "
+            "and move them there once the gate has let them pass.",
+        ),
     ] = None,
     last: Annotated[
-        int | None, typer.Option("--last", min=1, help="So many results of the history, the last ones [default: all].")
+        int | None,
+        typer.Option("--last", min=1, help="So many nights (stretches) of the history, the last ones [default: all]."),
     ] = None,
     margin: Annotated[
         str, typer.Option("--margin", metavar="PERCENT", help="Differences up to this percentage count as the same.")
@@ -62,14 +66,15 @@ def compare(
 ) -> None:
     """Compare results: for each metric, whether it is different, the same, or the data cannot tell."""
     from labledger.console import print_json
-    from llenergymeasure.results.comparison import compare as compare_groups
+    from llenergymeasure.cli.compare_output import comparison_dict, print_comparison
+    from llenergymeasure.results.comparison import compare_with_first
 
     limits = [_limit(text) for text in fail_if_worse or []]
     within, known = _share(margin, "--margin"), _spread(spread)
-    first, *others = _groups(targets or [], directory, by, against, last)
-    comparisons = [compare_groups(first, other, within, spread=known) for other in others]
+    groups = _groups(targets or [], directory, by, against, last)
+    comparisons = compare_with_first(groups, within, spread=known)
     if json:
-        print_json(dump_json([_comparison_dict(each) for each in comparisons]))
+        print_json(dump_json([comparison_dict(each) | {"last": last} for each in comparisons]))
     else:
         for each in comparisons:
             print_comparison(each)
@@ -112,12 +117,48 @@ def _with_history(
 
     if by is not None or len(targets) != 1:
         raise ConfigError(f"--against takes one target, the new result or a directory of them; {len(targets)} named")
-    new = _group(targets[0], directory)
+    new = _new(targets[0], directory)
     earlier = [result for _, result in load_all(against)]
     try:
-        return [Group(f"history in {against}", history(new.results, earlier, last)), new]
+        return [Group(f"history in {against}", *history(new.results, earlier, last)), new]
     except ConfigError as error:
         raise ConfigError(f"--against {against}: {error}") from error
+
+
+def _new(target: str, directory: Path) -> "Group":
+    """Return the target that is compared with its history.
+
+    Raises:
+        ConfigError: it, or a result in it, is missing or cannot be read: it is not judged without what it may hide.
+    """
+    from labledger.errors import UnreadableFileError
+    from llenergymeasure.errors import ConfigError
+    from llenergymeasure.results.catalog import find_result, result_files
+    from llenergymeasure.results.comparison import Group
+
+    path = Path(target)
+    try:
+        if path.is_dir():
+            results = [result for file in result_files(path) if (result := _readable(file)) is not None]
+        else:
+            results = [load(find_result(target, directory))]
+    except UnreadableFileError as error:
+        raise ConfigError(str(error)) from error
+    except OSError as error:
+        raise ConfigError(f"{error.filename or target}: {error.strerror or error}") from error
+    if not results:
+        raise ConfigError(f"{target}: no result in there")
+    return Group(target, results)
+
+
+def _readable(file: Path) -> "ExperimentResult | None":
+    """Return a folder's result; None where it is of another kind. Raises as `load` else."""
+    from labledger.documents import OtherKindError
+
+    try:
+        return load(file)
+    except OtherKindError:
+        return None
 
 
 def _group(target: str, directory: Path) -> "Group":
@@ -182,7 +223,7 @@ def _judge(comparisons: list["Comparison"], limits: list["Limit"], fail_if_unsur
     from labledger.console import print_error, print_line
     from labledger.untrusted_text import clean
     from llenergymeasure.errors import ConfigError
-    from llenergymeasure.results.comparison import judged
+    from llenergymeasure.results.comparison import judged, strays
 
     blind = [each for each in comparisons if each.method is None]
     if blind and not has_history:
@@ -197,86 +238,8 @@ def _judge(comparisons: list["Comparison"], limits: list["Limit"], fail_if_unsur
             print_error(clean(text))
         elif judgement == "unsure":
             print_line(text, to_stderr=True)
+    for each in comparisons if has_history else []:
+        for text in filter(None, (strays(each, limit) for limit in limits)):
+            print_line(text, to_stderr=True)
     if any(judgement in fails for judgement, _ in found):
         raise typer.Exit(EXIT_FAILED)
-
-
-def _comparison_dict(comparison: "Comparison") -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {
-        "first": comparison.first.name,
-        "second": comparison.second.name,
-        "marks": {group.name: group.marks for group in (comparison.first, comparison.second)},
-        "config_differences": comparison.config_differences,
-        "method": comparison.method,
-        "counts": comparison.counts,
-        "why": comparison.why,
-        "remarks": comparison.remarks,
-        "metrics": [asdict(row) for row in comparison.rows],
-    }
-
-
-def print_comparison(comparison: "Comparison") -> None:
-    """Print what differs in the configurations, a row per metric, and what to read with it."""
-    from labledger.console import print_answer, print_line, print_table
-
-    first, second = comparison.first, comparison.second
-    if comparison.config_differences:
-        rows = [[name, str(one), str(other)] for name, (one, other) in comparison.config_differences.items()]
-        print_table(["configuration", first.name, second.name], rows)
-    else:
-        print_answer("the configurations are the same")
-    print_line(_basis(comparison))
-    unit = UNIT.get(comparison.method or "", "stretches")
-    header = ["metric", first.name, second.name, "ratio", "interval", "level", unit, "", ""]
-    print_table(header, map(_row_cells, comparison.rows))
-    for remark in comparison.remarks:
-        print_line(f"  ! {remark}")
-    for group in (first, second):
-        for warning in dict.fromkeys(w for result in group.results for w in result.measurement_warnings):
-            print_line(f"  ! {group.name}: {warning}")
-
-
-def _basis(comparison: "Comparison") -> str:
-    """Return what the intervals rest on or, where there are none, what would give some."""
-    one, other = comparison.counts
-    if comparison.method is None:
-        return (
-            f"times and joules: cannot tell, for {comparison.why}. What would tell: rounds (`llem run FIRST.yaml "
-            f"SECOND.yaml --repeat {ADVISED_ROUNDS}`), five stretches of one side, or the known spread of one run "
-            "(--spread 3%)"
-        )
-    if comparison.method == "rounds":
-        advised = "" if one >= ADVISED_ROUNDS else f" ({ADVISED_ROUNDS} are advised)"
-        found = f"{one} rounds of both, in an order that alternates{advised}"
-    else:
-        found = f"{one} stretches against {other}"
-    return f"{found}; if nothing differed, any headline metric would be `different` in 5 % of comparisons at most"
-
-
-def _row_cells(row: "Row") -> list[str]:
-    from llenergymeasure.cli.presentation import number
-
-    ratio = "" if row.ratio is None else f"{row.ratio:.4f}"
-    high = "no end" if row.high is None else f"{row.high:.4f}"
-    interval = "" if row.low is None else f"{row.low:.4f} to {high}"
-    level = "" if row.level is None else f"{row.level * 100:.4g} %"
-    return [
-        row.metric,
-        number(row.first),
-        number(row.second),
-        ratio,
-        interval,
-        level,
-        _count(row),
-        row.word or "",
-        row.note,
-    ]
-
-
-def _count(row: "Row") -> str:
-    if row.counts is None or row.kind == "count":
-        return ""
-    one, other = row.counts
-    return str(one) if one == other else f"{one} + {other}"

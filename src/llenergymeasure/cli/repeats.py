@@ -228,7 +228,7 @@ def _print_runs(session: _Session) -> None:
         [
             str(run.round_number),
             session.names[run.configuration],
-            energy_per_token(result),
+            "unknown" if result.energy_per_output_token_j is None else energy_per_token(result),
             number(result.output_tokens_per_second),
             number(latency.ttft_ms.median if (latency := result.latency_stats) and latency.ttft_ms else None),
             number(latency.tpot_ms.median if latency and latency.tpot_ms else None),
@@ -243,16 +243,16 @@ def _print_runs(session: _Session) -> None:
 
 def _print_comparisons(session: _Session, output: Path) -> None:
     """Print each configuration that has results against the first, and the command that prints this again."""
-    from llenergymeasure.cli.compare import print_comparison
+    from llenergymeasure.cli.compare_output import print_comparison
     from llenergymeasure.results.catalog import result_files
-    from llenergymeasure.results.comparison import Group, compare
+    from llenergymeasure.results.comparison import Group, compare_with_first
     from llenergymeasure.results.configurations import by_configuration
 
     groups = [Group(name, found) for number, name in enumerate(session.names) if (found := session.results_of(number))]
-    for other in groups[1:]:
-        print_comparison(compare(groups[0], other))
     if len(groups) < 2:
         return
+    for comparison in compare_with_first(groups):
+        print_comparison(comparison)
     again = shlex.join(["llem", "results", "compare", "--by", "config", "--dir", str(output)])
     print_answer("")
     others = sum(1 for _ in result_files(output)) - len(session.done)

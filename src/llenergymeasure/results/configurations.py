@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from pydantic import JsonValue, ValidationError
 
+from labledger.comparison import diff
 from labledger.written_keys import WrittenKeyError
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.domain.experiment import ExperimentResult
@@ -26,7 +27,7 @@ def configuration_key(result: ExperimentResult) -> str:
         return f"result {result.experiment_id}"
     if not effective:
         return str(config_hash)
-    canonical = json.dumps(_with_defaults(effective), sort_keys=True)
+    canonical = json.dumps(_with_defaults(effective) or effective, sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
@@ -38,18 +39,31 @@ def by_configuration(results: Iterable[ExperimentResult]) -> dict[str, list[Expe
     return groups
 
 
+def differences(first: ExperimentResult, second: ExperimentResult) -> dict[str, tuple[JsonValue, JsonValue]]:
+    """Return where two results' configurations differ: by the path of each value, the two values.
+
+    As in `configuration_key` an absent key is its default. Where one of the two cannot be read, both are compared as
+    they are written.
+    """
+    one, other = first.effective_config, second.effective_config
+    if one == other:
+        return {}
+    filled = _with_defaults(one), _with_defaults(other)
+    return diff(one, other) if None in filled else diff(*filled)
+
+
 def _began(result: ExperimentResult) -> tuple[bool, datetime]:
     """Return a key that sorts by the start, those without one last; a time without a zone is taken for UTC."""
     moment = result.start_time or datetime.max
     return result.start_time is None, moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _with_defaults(effective: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return the configuration with its defaults filled in, or as it is where it cannot be read."""
+def _with_defaults(effective: dict[str, JsonValue]) -> dict[str, JsonValue] | None:
+    """Return the configuration with its defaults filled in; None where it cannot be read."""
     # The device is the one that was taken, and may be none that can be asked for: a server's may be remote.
     asked = {name: value for name, value in effective.items() if name != "device"}
     try:
         read = ExperimentConfig.model_validate(asked).in_effect()
     except (ValidationError, WrittenKeyError):
-        return effective
+        return None
     return {**read, "device": effective.get("device", read["device"])}

@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
-from statistics import fmean, stdev
-from typing import Literal
+from statistics import fmean, variance
+from typing import Literal, NamedTuple
 
 from labledger.intervals import Estimate, difference_estimate, mean_estimate, repeats_for
-from llenergymeasure.results.comparison.rounds import Round, find_rounds, runs_of
+from llenergymeasure.results.comparison.openings import always_first, mixed_sessions
+from llenergymeasure.results.comparison.rounds import Round, Rounds, find_rounds, runs_of
 from llenergymeasure.results.comparison.runs import Run, Side
-from llenergymeasure.results.comparison.stretches import Stretch, always_first, find_stretches
+from llenergymeasure.results.comparison.stretches import Stretch, find_stretches, on_shared_devices, order_remarks
 
 MIN_ROUNDS = 3
 """Of two, both ratios are the same by chance where a sensor or a clock is coarse."""
@@ -20,6 +21,7 @@ MIN_STRETCHES = 5
 
 ROUNDS = "Student's t of rounds"
 SIDES: tuple[Side, Side] = (0, 1)
+NAMES = ("first", "second")
 
 Value = Callable[[Run], float | None]
 
@@ -41,7 +43,8 @@ class Observed:
 class Evidence:
     """Observations by `method`: rounds, stretches, or None where they cannot tell what is the weather's, with `why`.
 
-    `spread` is the standard deviation of the logarithm of one run, where that is known beforehand.
+    `spread` is the standard deviation of the logarithm of one run, where that is known beforehand. `remarks` are
+    sentences to read with the rows.
     """
 
     method: Literal["rounds", "stretches"] | None
@@ -49,6 +52,7 @@ class Evidence:
     stretches: Sequence[Stretch] = ()
     spread: float | None = None
     why: str = ""
+    remarks: Sequence[str] = ()
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -62,6 +66,11 @@ class Evidence:
         """The runs that the observations are made of."""
         return runs_of(self.rounds) if self.method == "rounds" else [r for each in self.stretches for r in each.runs]
 
+    def missing(self, value: Value) -> tuple[int, int]:
+        """Return how many runs of each side have no figure above 0."""
+        lacking = [run.side for run in self.runs if _log(value(run)) is None]
+        return lacking.count(0), lacking.count(1)
+
     def observed(self, value: Value) -> Observed | None:
         """Return one metric's observations; None where a side has none that is above 0."""
         return self._in_rounds(value) if self.method == "rounds" else self._in_stretches(value)
@@ -73,10 +82,10 @@ class Evidence:
             return None
         ratios = [other - one for one, other in whole]
         found = _observed([one for one, _ in whole], [other for _, other in whole])
-        if self.spread is not None:
-            seen = stdev(ratios) / math.sqrt(2) if len(ratios) > 1 else 0.0
-            return _with_known_spread(found, max(self.spread, seen), *found.counts)
-        if len(ratios) < MIN_ROUNDS:
+        seen = math.sqrt(variance(ratios) / 2) if len(ratios) > 1 else 0.0
+        if self.spread is not None and seen <= self.spread:
+            return _with_spread(found, _Spread(self.spread, math.inf), found.counts)
+        if self.spread is None and len(ratios) < MIN_ROUNDS:
             return found
         return replace(found, estimate=replace(mean_estimate(ratios), method=ROUNDS))
 
@@ -93,41 +102,62 @@ class Evidence:
         counts = (sum(map(len, blocks[0])), sum(map(len, blocks[1])))
         found = replace(_observed(first, second), counts=counts)
         if self.spread is not None:
-            spread = max(self.spread, _spread_of_runs(logs))
-            return _with_known_spread(found, spread, len(first), len(second))
+            known, seen = _Spread(self.spread, math.inf), _spread_of_runs(logs)
+            return _with_spread(found, seen if seen.value > known.value else known, (len(first), len(second)))
         if self.method is None or max(counts) < MIN_STRETCHES:
             return found
         return replace(found, estimate=difference_estimate(*blocks))
 
 
-def gathered(runs: Sequence[Run], left_out: Sequence[Run], spread: float | None) -> Evidence:
+def gathered(
+    runs: Sequence[Run], left_out: Sequence[Run], spread: float | None, between: Sequence[Run] = ()
+) -> Evidence:
     """Return what runs that are in the order of time are worth; those left out are shown where a side has no others.
 
     Rounds, where there are three or more and half of the runs are in them; else stretches, where `spread` is known or
-    one side has five, and where neither side comes first all the time.
+    one side has five, and where neither side opens the sessions. Runs `between` are of other configurations.
     """
-    rounds = find_rounds(runs)
-    if len(rounds) >= MIN_ROUNDS and 4 * len(rounds) >= len(runs):
-        return Evidence("rounds", rounds=rounds, spread=spread)
+    found = find_rounds(runs, between)
+    if len(found.rounds) >= MIN_ROUNDS and 4 * len(found.rounds) >= len(runs):
+        return Evidence("rounds", rounds=found.rounds, spread=spread, remarks=_unopposed(found))
+    leading = always_first(mixed_sessions(runs, between))
+    runs, remarks = on_shared_devices(runs)
     stretches = find_stretches(runs)
     counts = (_count(stretches, 0), _count(stretches, 1))
     if min(counts) == 0:
         shown = [Stretch(side, [run for run in left_out if run.side == side]) for side in SIDES if not counts[side]]
-        return Evidence(None, stretches=[*stretches, *shown], why="the order in which the runs were made is not known")
-    leading = always_first(runs)
+        return Evidence(None, stretches=[*stretches, *shown], why=_none_counts(counts))
     if leading is not None:
-        why = f"the {('first', 'second')[leading]} was run before the other each time: a difference may be the order's"
-        return Evidence(None, stretches=stretches, why=why)
+        why = f"the {NAMES[leading]} was run before the other each time: a difference may be the order's"
+        return Evidence(None, stretches=stretches, why=why, remarks=remarks)
     if spread is not None or max(counts) >= MIN_STRETCHES:
-        return Evidence("stretches", stretches=stretches, spread=spread)
-    return Evidence(None, stretches=stretches, why=_too_little(runs, counts))
+        return Evidence("stretches", stretches=stretches, spread=spread, remarks=[*remarks, *order_remarks(stretches)])
+    return Evidence(None, stretches=stretches, why=_too_little(runs, counts, len(found.rounds)), remarks=remarks)
 
 
-def _too_little(runs: Sequence[Run], counts: tuple[int, int]) -> str:
+def _unopposed(found: Rounds) -> list[str]:
+    """Return a sentence on the sessions that lost their first round."""
+    if not found.unopposed:
+        return []
+    return [
+        f"first round left out of {found.unopposed} sessions: the {NAMES[found.opener]} opens more sessions than the "
+        "other, and a machine is cold when one opens"
+    ]
+
+
+def _none_counts(counts: tuple[int, int]) -> str:
+    return f"no run of the {NAMES[0 if counts[0] == 0 else 1]} counts: all are left out"
+
+
+def _too_little(runs: Sequence[Run], counts: tuple[int, int], rounds: int) -> str:
     if not all(run.devices for run in runs):
         return "the devices that the runs were on are not known"
     if counts == (1, 1):
         return "all runs of one were made before those of the other, and the weather changes"
+    if rounds >= MIN_ROUNDS:
+        return f"{2 * rounds} of {len(runs)} runs are in rounds, and half of them must be"
+    if rounds == 2:
+        return "there are two rounds; three are needed"
     return f"the runs were not made in rounds, and are {counts[0]} stretches against {counts[1]}"
 
 
@@ -149,18 +179,26 @@ def _observed(first: Sequence[float], second: Sequence[float]) -> Observed:
     return Observed(fmean(first), fmean(second), (len(first), len(second)))
 
 
-def _with_known_spread(found: Observed, spread: float, one: int, other: int) -> Observed:
-    """Return `found` with an estimate from `one` and `other` independent observations of that spread."""
-    error, ratio = spread * math.sqrt(1 / one + 1 / other), found.second_log - found.first_log
-    return replace(found, estimate=Estimate(ratio, error, math.inf, one + other, "known spread"))
+class _Spread(NamedTuple):
+    """The standard deviation of the logarithm of one run, and its degrees of freedom: infinite where it is known."""
+
+    value: float
+    freedom: float
 
 
-def _spread_of_runs(logs: Sequence[tuple[Side, Sequence[float]]]) -> float:
-    """Return the standard deviation of runs about their own side's mean; 0 where no side has two."""
+def _with_spread(found: Observed, spread: _Spread, counts: tuple[int, int]) -> Observed:
+    """Return `found` with an estimate from `counts` independent observations of that spread."""
+    error, ratio = spread.value * math.sqrt(sum(1 / count for count in counts)), found.second_log - found.first_log
+    method = "known spread" if spread.freedom == math.inf else "Student's t"
+    return replace(found, estimate=Estimate(ratio, error, spread.freedom, sum(counts), method))
+
+
+def _spread_of_runs(logs: Sequence[tuple[Side, Sequence[float]]]) -> _Spread:
+    """Return the spread of runs about their own side's mean, 0 where no side has two; it is estimated, not known."""
     sides = [[log for side, known in logs if side == wanted for log in known] for wanted in SIDES]
     freedom = sum(len(side) - 1 for side in sides)
     squares = sum((log - fmean(side)) ** 2 for side in sides for log in side)
-    return math.sqrt(squares / freedom) if freedom else 0.0
+    return _Spread(math.sqrt(squares / freedom), freedom) if freedom else _Spread(0.0, 0.0)
 
 
 def _log(value: float | None) -> float | None:

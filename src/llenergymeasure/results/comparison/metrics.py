@@ -48,6 +48,26 @@ def energy_marks(results: Sequence[ExperimentResult]) -> list[str]:
     return sorted(found - {"valid"})
 
 
+def unusable_metrics(first: Sequence[ExperimentResult], second: Sequence[ExperimentResult]) -> dict[str, str]:
+    """Return why a metric tells nothing of the configurations, by its name; none of those that do.
+
+    Windows of two methods hold different work. Energies are none of two scopes, of two sources or if not valid.
+    """
+    if apart := _values_apart("measurement_methodology", first, second):
+        return dict.fromkeys((*HEADLINE, *EXPLORATORY), apart)
+    if marks := energy_marks([*first, *second]):
+        return dict.fromkeys(ENERGY, f"energy is not a valid measurement: {', '.join(marks)}")
+    apart = _values_apart("energy_scope", first, second) or _values_apart("energy_source", first, second)
+    return dict.fromkeys(ENERGY, apart) if apart else {}
+
+
+def _values_apart(name: str, first: Sequence[ExperimentResult], second: Sequence[ExperimentResult]) -> str:
+    """Return a note if the values of a field are not the same ones on both sides; nothing where a side has none."""
+    one, other = (sorted({str(found) for each in side if (found := getattr(each, name))}) for side in (first, second))
+    apart = one and other and one != other
+    return f"{name} differs: {', '.join(one)} against {', '.join(other)}" if apart else ""
+
+
 def bound_shares(first: Sequence[ExperimentResult], second: Sequence[ExperimentResult]) -> tuple[float, float]:
     """Return the share of each side's energy that its sensors leave open.
 

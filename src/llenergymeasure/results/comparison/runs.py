@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
+from llenergymeasure.domain.environment import GpuInfo
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results.comparison.metrics import metered_gpus
 
@@ -28,27 +29,34 @@ class Run:
 
 
 class InTime(NamedTuple):
-    """Runs in the order of time, those that have no place in it, and a sentence for each reason why."""
+    """Runs in the order of time, those that have no place in it, and a sentence for each reason why.
+
+    `causes` are the reasons of `left_out`, run by run.
+    """
 
     placed: list[Run]
     left_out: list[Run]
     reasons: list[str]
+    causes: list[str]
 
 
 def in_time(first: Iterable[ExperimentResult], second: Iterable[ExperimentResult]) -> InTime:
     """Return the runs of both sides in the order of time.
 
-    Left out are runs without a start, runs whose times have no zone beside others that have one, and runs on one device
-    at the same time: each is in the other's figures.
+    Left out are runs that were stopped before they had served all requests, runs without a start, runs whose times have
+    no zone beside others that have one, and runs on one device at the same time: each is in the other's figures.
     """
     runs = [*(_run(0, result) for result in first), *(_run(1, result) for result in second)]
-    zoned = any(_has_zone(run) for run in runs)
-    timeless = [run for run in runs if run.result.start_time is None]
-    unzoned = [run for run in runs if run.result.start_time is not None and _has_zone(run) != zoned]
-    rest = [run for run in runs if run.result.start_time is not None and _has_zone(run) == zoned]
+    partial = [run for run in runs if _is_partial(run)]
+    whole = [run for run in runs if not _is_partial(run)]
+    zoned = any(_has_zone(run) for run in whole)
+    timeless = [run for run in whole if run.result.start_time is None]
+    unzoned = [run for run in whole if run.result.start_time is not None and _has_zone(run) != zoned]
+    rest = [run for run in whole if run.result.start_time is not None and _has_zone(run) == zoned]
     rest.sort(key=lambda run: run.start_s)
     overlapping = _overlapping(rest)
     reasons = (
+        (partial, "stopped before all requests were served"),
         (timeless, "no start time"),
         (unzoned, "a time without a zone beside others that have one"),
         ([rest[place] for place in sorted(overlapping)], "on a device at the same time as another"),
@@ -57,7 +65,13 @@ def in_time(first: Iterable[ExperimentResult], second: Iterable[ExperimentResult
         [run for place, run in enumerate(rest) if place not in overlapping],
         [run for alike, _ in reasons for run in alike],
         [f"{len(alike)} of {len(runs)} runs left out: {reason}" for alike, reason in reasons if alike],
+        [reason for alike, reason in reasons for _ in alike],
     )
+
+
+def busy_times(results: Iterable[ExperimentResult]) -> list[Run]:
+    """Return when and where results kept devices busy; those without a start are not in it, and the side is any."""
+    return [_run(0, result) for result in results if result.start_time is not None]
 
 
 def devices_of(result: ExperimentResult) -> frozenset[str]:
@@ -70,17 +84,29 @@ def devices_of(result: ExperimentResult) -> frozenset[str]:
         return frozenset(uuids)
     if environment is None:
         return frozenset()
-    if str(result.effective_config.get("device", "")).startswith("cuda"):
-        used = {process.gpu_id for process in result.process_results}
-        return frozenset(str(gpu.uuid) for gpu in environment.gpus if gpu.uuid and gpu.index in used)
+    if _is_on_gpus(result):
+        return frozenset(str(gpu.uuid) for gpu in gpus_of(result) if gpu.uuid)
     if environment.hostname is not None:
         return frozenset({environment.hostname})
     parts = (environment.cpu_model, environment.cpu_logical_cores, environment.ram_mb)
     return frozenset() if None in parts else frozenset({"{}, {} cores, {:.0f} MB".format(*parts)})
 
 
+def gpus_of(result: ExperimentResult) -> list[GpuInfo]:
+    """Return the GPUs that a run was on, those metered or those that its processes name; none of a run on a CPU."""
+    if result.environment_snapshot is None:
+        return []
+    metered = metered_gpus(result) if result.energy_scope == "gpu" else []
+    used = {process.gpu_id for process in result.process_results} if _is_on_gpus(result) else set()
+    return [gpu for gpu in result.environment_snapshot.gpus if (gpu.uuid in metered if metered else gpu.index in used)]
+
+
+def _is_on_gpus(result: ExperimentResult) -> bool:
+    return str(result.effective_config.get("device", "")).startswith("cuda")
+
+
 def disturbances(results: Sequence[ExperimentResult]) -> list[str]:
-    """Return `contention in 2 of 12 runs` and the like for throttling; nothing where no run was disturbed."""
+    """Return `contention in 2 of 12 runs`, the like for throttling, and how many requests failed; nothing if none."""
     contended = sum(any(mark in text for mark in CONTENTION for text in _texts(result)) for result in results)
     throttled = sum(
         bool(result.thermal_throttle and result.thermal_throttle.detected)
@@ -88,7 +114,10 @@ def disturbances(results: Sequence[ExperimentResult]) -> list[str]:
         for result in results
     )
     found = (("contention", contended), ("throttling", throttled))
-    return [f"{name} in {count} of {len(results)} runs" for name, count in found if count]
+    disturbed = [f"{name} in {count} of {len(results)} runs" for name, count in found if count]
+    failed = sum(sum(result.request_failures.values()) for result in results)
+    served = sum(len(each.requests.e2e_ms) for result in results for each in result.process_results if each.requests)
+    return [*disturbed, f"{failed} of {failed + served} requests failed"] if failed else disturbed
 
 
 def _texts(result: ExperimentResult) -> list[str]:
@@ -99,6 +128,10 @@ def _run(side: Side, result: ExperimentResult) -> Run:
     start_s = _seconds(result.start_time)
     seconds = result.duration_sec if result.duration_sec is not None else result.total_inference_time_sec
     return Run(side, result, start_s, start_s + max(seconds or 0.0, 0.0), devices_of(result))
+
+
+def _is_partial(run: Run) -> bool:
+    return any(process.is_partial for process in run.result.process_results)
 
 
 def _has_zone(run: Run) -> bool:

@@ -1,10 +1,12 @@
 """Stretches: what ran of one configuration without a run of the other between and without an hour's pause."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from llenergymeasure.results.comparison.runs import PAUSE_S, Run, Side
+
+DAY_S = 86_400.0
 
 
 class Stretch(NamedTuple):
@@ -41,11 +43,44 @@ def sessions(runs: Sequence[Run]) -> list[list[Run]]:
     return found
 
 
-def always_first(runs: Sequence[Run]) -> Side | None:
-    """Return the side that comes first in more sessions of both than the other does, by two or more; else None.
+def on_shared_devices(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """Return the runs on devices that both sides ran on, and a sentence on the others; all where no device is shared.
 
-    A machine is cold when a session begins, so what always comes first differs for that alone.
+    Devices differ by more than configurations do: what ran on one alone says nothing of the other side.
     """
-    firsts = [session[0].side for session in sessions(runs) if any(a.side != b.side for a, b in pairwise(session))]
-    surplus = firsts.count(0) - firsts.count(1)
-    return None if abs(surplus) < 2 else 0 if surplus > 0 else 1
+    shared = {run.devices for run in runs if run.side == 0} & {run.devices for run in runs if run.side == 1}
+    kept = [run for run in runs if run.devices in shared] if shared else list(runs)
+    left = len(runs) - len(kept)
+    return kept, [
+        f"{left} of {len(runs)} runs left out: on a device that the other side did not run on"
+    ] if left else []
+
+
+def order_remarks(stretches: Sequence[Stretch]) -> list[str]:
+    """Return a sentence on what the order of the sides leaves open, where they do not interleave."""
+    found = []
+    if len(list(groupby(stretch.side for stretch in stretches))) == 2:
+        name, other = ("first", "second") if stretches[0].side == 0 else ("second", "first")
+        found.append(
+            f"all of the {name} ran before all of the {other}: whatever else changed between them (driver, neighbours, "
+            "season) is in the ratio; only rounds tell it apart"
+        )
+    if _by_time_of_day(stretches):
+        found.append(
+            "the first and the second ran at different times of the day, every day: what comes with the time of day is "
+            "in the ratio; only rounds tell it apart"
+        )
+    return found
+
+
+def _by_time_of_day(stretches: Sequence[Stretch]) -> bool:
+    """Return True if a part of the day holds all of one side and none of the other, an hour apart at both ends.
+
+    Of a side of one or two stretches that would be so by chance.
+    """
+    if min(sum(stretch.side == side for stretch in stretches) for side in (0, 1)) < 3:
+        return False
+    moments = sorted((run.start_s % DAY_S, run.side) for stretch in stretches for run in stretch.runs)
+    around = pairwise([*moments, (moments[0][0] + DAY_S, moments[0][1])])
+    apart = [later - earlier for (earlier, one), (later, other) in around if one != other]
+    return len(apart) == 2 and min(apart) >= PAUSE_S

@@ -1,27 +1,48 @@
 """The comparison of two groups of results: what differs in their configurations, and a row per metric."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import JsonValue
 
-from labledger.comparison import diff
 from llenergymeasure.domain.experiment import ExperimentResult
+from llenergymeasure.results.comparison.conditions import condition_remarks
 from llenergymeasure.results.comparison.evidence import SIDES, Evidence, Value, gathered
-from llenergymeasure.results.comparison.metrics import DEFAULT_MARGIN, Figures, bound_shares, energy_marks, figure
+from llenergymeasure.results.comparison.metrics import (
+    DEFAULT_MARGIN,
+    Figures,
+    bound_shares,
+    energy_marks,
+    figure,
+    unusable_metrics,
+)
 from llenergymeasure.results.comparison.rows import Row, Sensors, count_rows, weather_rows
-from llenergymeasure.results.comparison.runs import Run, disturbances, in_time
-from llenergymeasure.results.configurations import by_configuration, configuration_key
+from llenergymeasure.results.comparison.runs import InTime, Run, busy_times, disturbances, in_time
+from llenergymeasure.results.configurations import by_configuration, differences
 from llenergymeasure.results.flat import flat_row
+
+OTHER_DEVICES = "it is of another device than the new one, or of an unknown one"
+
+
+class LeftOut(NamedTuple):
+    """A result that is in no figure, by its id (None: it has none), and the reason."""
+
+    experiment_id: str | None
+    reason: str
 
 
 @dataclass(frozen=True)
 class Group:
-    """Results of one side; `marks` name why its energies are not valid measurements."""
+    """Results of one side; `marks` name why its energies are not valid measurements.
+
+    `left_out` are others of the same place, which do not count.
+    """
 
     name: str
     results: Sequence[ExperimentResult]
+    left_out: Sequence[LeftOut] = ()
 
     @property
     def marks(self) -> list[str]:
@@ -34,7 +55,9 @@ class Comparison:
     """The second group against the first: what differs in their configurations, then one row per metric.
 
     `method` is what the intervals rest on: rounds, stretches of one configuration, or None where there are none, with
-    `why`; `counts` are the observations of each side. `remarks` are sentences to read with the rows.
+    `why`; `counts` are the observations of each side. `used` are the runs of each side that the figures are of, and
+    `left_out` the others. `remarks` are sentences to read with the rows. `margin` is the share up to which a
+    difference counts as the same, `spread` the known standard deviation of the logarithm of one run.
     """
 
     first: Group
@@ -45,82 +68,130 @@ class Comparison:
     counts: tuple[int, int] = (0, 0)
     why: str = ""
     remarks: list[str] = field(default_factory=list)
+    margin: float = DEFAULT_MARGIN
+    spread: float | None = None
+    used: tuple[list[ExperimentResult], list[ExperimentResult]] = field(default_factory=lambda: ([], []))
+    left_out: list[LeftOut] = field(default_factory=list)
 
 
-def compare(first: Group, second: Group, margin: float = DEFAULT_MARGIN, *, spread: float | None = None) -> Comparison:
+def compare(
+    first: Group,
+    second: Group,
+    margin: float = DEFAULT_MARGIN,
+    *,
+    spread: float | None = None,
+    between: Sequence[Run] = (),
+) -> Comparison:
     """Compare two groups of results; `margin` is the share by which they may differ and still be the same.
 
     Runs that were made in rounds (AB, BA, AB, ...) are compared round by round: Student's t on the logarithm of each
     round's ratio. Others are compared stretch by stretch, Welch's t, where one side has five stretches, or where
     `spread` is known: the standard deviation of the logarithm of one run. Energies are widened by what the sensors
     leave open. The headline metrics are one family: the chance that any of equal ones is `different` is 5 % at most
-    (Holm). A result that is given twice counts once.
+    (Holm). A result that is given twice counts once. Runs `between`, of other configurations, show that a device was
+    busy where both paused.
     """
-    one, other, repeated = _distinct(first.results, second.results)
+    one, other, repeated, doubles = _distinct(first.results, second.results)
     ordered = in_time(one, other)
-    evidence = gathered(ordered.placed, ordered.left_out, spread)
+    evidence = gathered(ordered.placed, ordered.left_out, spread, between)
     figures = {id(result): flat_row(result) for result in (*one, *other)}
     runs = evidence.runs
-    sides = [[run.result for run in runs if run.side == side] for side in SIDES]
+    sides = [run.result for run in runs if run.side == 0], [run.result for run in runs if run.side == 1]
     rows = [
         *_noted(_weather_rows(evidence, sides, figures, margin), disturbances([run.result for run in runs])),
         *count_rows([figures[id(each)] for each in one], [figures[id(each)] for each in other], _unsettled(one, other)),
     ]
-    differences = _config_differences(one[0], other[0])
+    apart = differences(one[0], other[0])
     remarks = [
         *repeated,
+        *_elsewhere(first, second),
         *ordered.reasons,
+        *evidence.remarks,
         *_left_over(evidence, len(ordered.placed)),
         *_mixtures((first.name, one), (second.name, other)),
         *_devices(runs),
-        *_unexplained(differences, rows),
+        *condition_remarks(*sides),
+        *_unexplained(apart, rows),
     ]
-    return Comparison(first, second, differences, rows, evidence.method, evidence.counts, evidence.why, remarks)
+    return Comparison(
+        *(first, second, apart, rows, evidence.method, evidence.counts, evidence.why, remarks, margin, spread, sides),
+        left_out=[*first.left_out, *second.left_out, *doubles, *_left_out(ordered, runs)],
+    )
+
+
+def first_of_each(results: Iterable[ExperimentResult]) -> list[ExperimentResult]:
+    """Return results without those that are given twice, by their ids; one without an id is none of the others."""
+    return list(_by_identity(results).values())
+
+
+def _by_identity(results: Iterable[ExperimentResult]) -> dict[str | int, ExperimentResult]:
+    found: dict[str | int, ExperimentResult] = {}
+    for each in results:
+        found.setdefault(id(each) if each.experiment_id is None else each.experiment_id, each)
+    return found
+
+
+def compare_with_first(
+    groups: Sequence[Group], margin: float = DEFAULT_MARGIN, *, spread: float | None = None
+) -> list[Comparison]:
+    """Compare each group but the first with it; the results of all show when a device was busy."""
+    first, *others = groups
+    busy = [busy_times(group.results) for group in others]
+    return [
+        compare(
+            first, other, margin, spread=spread, between=[run for runs in (*busy[:at], *busy[at + 1 :]) for run in runs]
+        )
+        for at, other in enumerate(others)
+    ]
 
 
 def _distinct(
     first: Sequence[ExperimentResult], second: Sequence[ExperimentResult]
-) -> tuple[list[ExperimentResult], list[ExperimentResult], list[str]]:
-    """Return both sides without results that are given twice, and a sentence for each kind of them.
+) -> tuple[list[ExperimentResult], list[ExperimentResult], list[str], list[LeftOut]]:
+    """Return both sides without results that are given twice, a sentence for each kind of them, and those.
 
     One that is on both sides is taken from the one that has more; it stays where that has no other.
     """
-    one, other = ({_identity(result): result for result in results} for results in (first, second))
-    remarks = []
-    twice = len(first) + len(second) - len(one) - len(other)
-    if twice:
-        remarks.append(f"{_number_of(twice, 'result')} given more than once and counted once")
+    one, other = _by_identity(first), _by_identity(second)
+    twice = Counter(each.experiment_id for each in (*first, *second))
+    twice.subtract(each.experiment_id for each in (*one.values(), *other.values()))
+    doubles = [LeftOut(each, "it is given more than once and counted once") for each in twice.elements()]
+    remarks = [f"{_number_of(len(doubles), 'result')} given more than once and counted once"] if doubles else []
     if shared := one.keys() & other.keys():
         larger = max(one, other, key=len)
         if len(larger) > len(shared):
             for identity in shared:
-                del larger[identity]
+                doubles.append(LeftOut(larger.pop(identity).experiment_id, "it counts on the other side"))
             remarks.append(f"{_number_of(len(shared), 'result')} on both sides, and counted on the smaller one")
         else:
             remarks.append("both sides are the same results")
-    return list(one.values()), list(other.values()), remarks
+    return list(one.values()), list(other.values()), remarks, doubles
 
 
-def _identity(result: ExperimentResult) -> str | int:
-    return result.experiment_id if result.experiment_id is not None else id(result)
+def _left_out(ordered: InTime, used: Sequence[Run]) -> list[LeftOut]:
+    """Return the runs that are in no observation."""
+    shown = {id(run) for run in used}
+    causes = [*zip(ordered.left_out, ordered.causes, strict=True), *((run, "not in a round") for run in ordered.placed)]
+    return [LeftOut(run.result.experiment_id, cause) for run, cause in causes if id(run) not in shown]
+
+
+def _elsewhere(*groups: Group) -> list[str]:
+    """Return a sentence for each group of which results of other devices were left out."""
+    counts = [(group.name, sum(each.reason == OTHER_DEVICES for each in group.left_out)) for group in groups]
+    return [
+        f"{name}: {_number_of(count, 'result')} left out, of other devices than the new one's or of unknown ones"
+        for name, count in counts
+        if count
+    ]
 
 
 def _weather_rows(
     evidence: Evidence, sides: Sequence[list[ExperimentResult]], figures: Mapping[int, Figures], margin: float
 ) -> list[Row]:
-    marks = energy_marks([*sides[0], *sides[1]])
-    unusable = f"energy is not a valid measurement: {', '.join(marks)}" if marks else ""
-
     def value_of(metric: str) -> Value:
         return lambda run: figure(figures[id(run.result)], metric)
 
-    return weather_rows(evidence, value_of, Sensors(*bound_shares(*sides)), unusable, margin)
-
-
-def _config_differences(first: ExperimentResult, second: ExperimentResult) -> dict[str, tuple[JsonValue, JsonValue]]:
-    if first.effective_config == second.effective_config or configuration_key(first) == configuration_key(second):
-        return {}
-    return diff(first.effective_config, second.effective_config)
+    return weather_rows(evidence, value_of, Sensors(*bound_shares(*sides)), unusable_metrics(*sides), margin)
 
 
 def _noted(rows: Iterable[Row], disturbed: Sequence[str]) -> list[Row]:

@@ -105,6 +105,16 @@ def test_a_run_without_a_usable_figure_costs_its_round_and_no_more(value):
     assert row(found, "output_tokens_per_second").counts == (6, 6)
 
 
+def test_runs_without_a_figure_are_counted_in_the_row_and_in_its_note():
+    lacking = {0, 3, 4, 7, 8}  # of A, whose runs are 0, 3, 4, 7, 8 and 11
+    found = compared(ROUNDS, changes=lambda number: {"energy_per_output_token_j": None} if number in lacking else {})
+    assert row(found).missing == (5, 0)
+    assert row(found).note.startswith("5 of 12 runs have no value")
+    assert row(found, "ttft_ms_median").missing == (0, 0)
+    without = compared("AAB", NOISE[:3], changes=lambda number: {"latency_stats": None} if number < 2 else {})
+    assert row(without, "ttft_ms_median").missing == (2, 0)
+
+
 def sensed(**bounds):
     return lambda _: {"energy_uncertainty": EnergyUncertainty(**bounds)}
 
@@ -122,7 +132,7 @@ def test_what_the_sensor_did_not_see_does_not_cancel():
 
 
 def test_gain_cancels_on_one_board_and_not_between_two():
-    order, gpus = "ABBA" * 6, ("GPU-1",) * 12 + ("GPU-2",) * 12
+    order, gpus = "ABBA" * 3 + "BAAB" * 3, ("GPU-1",) * 12 + ("GPU-2",) * 12
     assert row(compared(order, NOISE * 2, b=1.1)).word == "different"
     found = compared(order, NOISE * 2, b=1.1, changes=lambda number: {"gpu": gpus[number]})
     assert (found.method, found.counts) == ("rounds", (12, 12))
@@ -164,7 +174,7 @@ def test_energies_that_are_not_valid_are_marked_and_tell_nothing_but_their_times
 def test_worse_is_more_joules_and_fewer_tokens():
     found = compared(ROUNDS, b=1.25)
     assert row(found).worse_by == pytest.approx(0.25, rel=1e-2)
-    assert row(found, "output_tokens_per_second").worse_by == pytest.approx(0.25, rel=1e-2)
+    assert row(found, "output_tokens_per_second").worse_by == pytest.approx(0.2, rel=1e-2)
 
 
 def test_counts_that_differ_are_different_in_any_weather_and_equal_ones_the_same():
@@ -200,6 +210,21 @@ def test_counts_that_no_double_has_room_for_are_no_error():
 
 def test_what_differs_in_the_configurations_is_named_to_its_place():
     assert compared(ROUNDS).config_differences == {"batch_size": (1, 8)}
+
+
+def test_a_key_that_one_side_leaves_at_its_default_is_no_difference():
+    def changes(number):
+        further = {"batch_size": 8} if number in (1, 2) else {"precision": "bf16", "decoder": {"do_sample": False}}
+        return {"effective_config": {"model": "gpt2", "backend": "pytorch", **further}}
+
+    assert compared("ABBA", (1.0,) * 4, changes=changes).config_differences == {"batch_size": (1, 8)}
+
+
+def test_a_configuration_that_cannot_be_read_is_compared_as_it_is_written():
+    def changes(number):
+        return {"effective_config": {"model": "gpt2", **({"of_tomorrow": 1} if number in (1, 2) else {})}}
+
+    assert compared("ABBA", (1.0,) * 4, changes=changes).config_differences == {"of_tomorrow": (None, 1)}
 
 
 def test_equal_configurations_that_differ_are_not_explained_by_the_configuration():
