@@ -46,7 +46,9 @@ def nvml_spec(folder: Path) -> tuple[dict, str]:
     boards = nvml.probe(pynvml).boards
     if boards:
         name = boards[0].name
-        return nvml.sensor_spec(boards[:1], 10.0, counter=True, power_period_s=TICK_S), f"the counter of {name}"
+        fields: dict[str, nvml.PowerQuantity] = {boards[0].uuid: "instant"}
+        spec = nvml.sensor_spec(boards[:1], 10.0, counter=True, fields=fields, power_period_s=TICK_S)
+        return spec, f"the counter of {name}"
     rows = [[tick / 10, tick * 40.0, 400.0, 45.0] for tick in range(36000)]
     file = folder / "board.json"
     board = {"uuid": "GPU-1", "name": "stand-in", "limit_w": 700.0, "rows": rows}

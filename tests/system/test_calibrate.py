@@ -1,7 +1,9 @@
 """`llem calibrate` from the measurement to later runs, on drawn boards in simulated time."""
 
 import contextlib
+import errno
 import json
+import os
 import re
 
 import pytest
@@ -11,7 +13,7 @@ from typer.testing import CliRunner
 
 from labledger.schema_versions import FROM_FILE
 from llenergymeasure.cli.main import app
-from llenergymeasure.energy.calibration import gpu_bench
+from llenergymeasure.energy.calibration import gpu_bench, stored
 from llenergymeasure.energy.calibration.bench import LoadTrace
 from llenergymeasure.energy.calibration.stored import (
     Calibration,
@@ -86,8 +88,8 @@ def test_the_report_says_what_was_found_what_was_not_and_what_to_do_next(llem, d
     done = llem("calibrate", "--hold", "10", "--trace", str(tmp_path / "trace"))
     assert done.exit_code == 0, done.output
     shown = plain(done.stdout)
-    assert "power sees all of the time" in shown
-    assert "a low-pass of the power, its time constant not sure" in shown
+    assert "power sees not found: the answer is slow, which may be the board or the sensor" in shown
+    assert "each value not found: no load was found to which there is surely no response" in shown
     assert "counter sees not found: there is no counter" in shown
     assert "no gain and offset: no meter's readings were given" in shown
     assert "--meter JOULES:START:END --meter JOULES:START:END" in shown
@@ -115,7 +117,8 @@ class Unfound:
 @pytest.mark.parametrize("as_json", [True, False])
 def test_where_nothing_is_found_the_calibration_of_before_stays(llem, gpus, monkeypatch, as_json):
     gpus(gpus.board(seconds=1.0))
-    before = save_calibration(Calibration.model_validate({"calibration_uuid": "GPU-1"}, context=FROM_FILE)).read_bytes()
+    kept = {"schema_version": "1", "calibration_uuid": "GPU-1", "measured_at": "2026-11-30T00:00:00Z"}
+    before = save_calibration(Calibration.model_validate(kept, context=FROM_FILE)).read_bytes()
     monkeypatch.setattr(gpu_bench, "open_bench", lambda *_: contextlib.nullcontext(Unfound()))
     ended = llem("calibrate", "--quiet", *(["--json"] if as_json else []))
     assert ended.exit_code == 1
@@ -136,6 +139,46 @@ def test_what_was_measured_is_printed_also_where_it_cannot_be_kept(llem, drawn, 
     assert "Not a directory" in ended.stderr
 
 
+@needs_recordings
+def test_readings_are_not_taken_for_holds_of_before_the_last_calibration(llem, drawn, tmp_path, monkeypatch):
+    drawn(PART_TIME)
+    holds = json.loads(llem("calibrate", "--json", "--quiet", "--hold", "10").stdout)["holds"]
+    readings = [f"--meter={joules}:{moments(hold)}" for joules, hold in zip((400, 4000), holds, strict=True)]
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(stored, "save_holds", full)
+    assert "No space left" in llem("calibrate", "--quiet", "--hold", "10").stderr
+    before = calibration_path("GPU-1").read_bytes()
+    ended = llem("calibrate", *readings)
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert "GPU 0 was calibrated again since it was held beside a meter: run llem calibrate --gpu 0" in ended.stderr
+    assert calibration_path("GPU-1").read_bytes() == before
+
+
+@needs_recordings
+@pytest.mark.parametrize(
+    ("driver", "field", "kept", "shown"),
+    [
+        ("580.00", "draw", ["counter_scale"], "the meter read beside field draw, and this is instant"),
+        ("570.00", "instant", [], "the meter read with driver 570.00, and now it is 580.00"),
+        ("580.00", "instant", ["power_scale", "counter_scale"], None),
+    ],
+)
+def test_a_new_calibration_keeps_each_gain_and_offset_that_still_holds(llem, drawn, driver, field, kept, shown):
+    drawn(PART_TIME)
+    scale = {"gain": 1.05, "offset_w": 3.0, "gain_error": 0.01, "offset_error_w": 1.0}
+    before = {"calibration_uuid": "GPU-1", "driver": driver, "field": field, "measured_at": "2026-11-30T09:00:00Z"}
+    before |= {"schema_version": "1"}
+    scales = {"power_scale": scale, "counter_scale": scale}
+    save_calibration(Calibration.model_validate(before | scales, context=FROM_FILE))
+    ended = llem("calibrate", "--quiet", "--json", "--hold", "0")
+    found = json.loads(ended.stdout)
+    assert [name for name in scales if found[name] is not None] == kept
+    assert {found["not_found"].get(name) for name in scales if name not in kept} == ({shown} if shown else set())
+
+
 def test_readings_of_a_meter_for_a_board_that_was_never_held_say_what_to_do_first(llem, gpus):
     gpus(gpus.board(seconds=1.0))
     ended = llem("calibrate", "--meter", "3500:1800000005:1800000055")
@@ -153,6 +196,8 @@ def test_readings_of_a_meter_for_a_board_that_was_never_held_say_what_to_do_firs
         (["--gpu", "0", "--hold", "nan"], "--hold nan: expected 0"),
         (["--gpu", "0", "--meter", "1:2", "--meter-csv", "x.csv"], "give one of them"),
         (["--gpu", "0", "--meter", "1:2"], "expected JOULES:START:END"),
+        (["--gpu", "0", "--field", "draw", "--hold", "60", "--meter", "1:2"], "--field, --hold beside --meter: "),
+        (["--gpu", "0", "--trace", "t", "--meter-csv", "x.csv"], "--trace beside --meter-csv: "),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is_measured(llem, gpus, arguments, problem):

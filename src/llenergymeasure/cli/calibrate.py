@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from llenergymeasure.energy.sensors.nvml import Board
     from llenergymeasure.energy.sensors.nvml_models import PowerQuantity
 
-LEAST_HOLD_S, LONGEST_HOLD_S = 10.0, 3600.0
+HOLD_S, LEAST_HOLD_S, LONGEST_HOLD_S = 60.0, 10.0, 3600.0
 MS = 1e3
+NO_METER = "no meter's readings were given"
 
 Facts = list[tuple[str, str]]
 
@@ -32,11 +33,13 @@ def calibrate(
         typer.Option("--field", help="The field of power: instant, average or draw; by default that of the runs."),
     ] = None,
     hold: Annotated[
-        float,
+        float | None,
         typer.Option(
-            "--hold", metavar="SECONDS", help="How long to hold the GPU idle, and busy, for an external meter; 0: not."
+            "--hold",
+            metavar="SECONDS",
+            help=f"How long to hold the GPU idle, and busy, for an external meter; {HOLD_S:.0f} by default, 0: not.",
         ),
-    ] = 60.0,
+    ] = None,
     meter: Annotated[
         list[str] | None,
         typer.Option(
@@ -57,37 +60,52 @@ def calibrate(
 ) -> None:
     """Find out what a GPU's power sensor and energy counter see.
 
-    It takes five to ten minutes, and needs the GPU alone and the pytorch extra.
-    It finds how often power is published, of what time each value is the mean,
-    how late it is, its noise, and if power and counter miss a part of the time.
+    It takes some five minutes, up to twelve, and needs the GPU alone and the
+    pytorch extra. It finds how often power is published, of what time each value
+    is the mean, how late it is, its noise, and if power and counter miss a part.
     What is not sure is left out. Later runs use what was found.
 
-    Then the GPU is held idle and busy, a minute each, and the times are printed.
-    The joules of a meter on its supply in these times give the sensors' gain and
-    offset, in a second call, which measures nothing anew:
+    Then the GPU is held idle and busy, a minute each (three minutes with what is
+    before and after), and the times are printed. The joules of a meter on its
+    supply in these times give the sensors' gain and offset, in a second call,
+    which measures nothing anew:
 
     llem calibrate --meter 4260:START:END --meter 21300:START:END
     """
     from llenergymeasure.energy.calibration.procedure import choose_board, choose_field
 
-    intervals = _checked(hold, meter, meter_csv)
+    measured = {"--field": field, "--hold": hold, "--trace": trace}
+    intervals = _checked([name for name, value in measured.items() if value is not None], meter, meter_csv)
+    hold_s = _checked_hold(hold)
     board = choose_board(_boards(), gpu)
     if intervals or meter_csv is not None:
         _take_over(board, intervals, meter_csv, as_json=json)
         return
-    _measure(board, choose_field(board, field), hold, trace, as_json=json, quiet=quiet)
+    _measure(board, choose_field(board, field), hold_s, trace, as_json=json, quiet=quiet)
 
 
-def _checked(hold: float, meter: list[str] | None, meter_csv: Path | None) -> "list[Interval]":
-    """Return the intervals of a meter that were written down."""
+def _checked(measured: list[str], meter: list[str] | None, meter_csv: Path | None) -> "list[Interval]":
+    """Return the intervals of a meter that were written down; `measured` are the given options of a measurement."""
     from llenergymeasure.energy.calibration.meter_scale import parse_interval
     from llenergymeasure.errors import ConfigError
 
     if meter and meter_csv is not None:
         raise ConfigError("--meter and --meter-csv: give one of them")
-    if hold != 0 and not LEAST_HOLD_S <= hold <= LONGEST_HOLD_S:
-        raise ConfigError(f"--hold {hold:g}: expected 0, or {LEAST_HOLD_S:.0f} to {LONGEST_HOLD_S:.0f} seconds")
+    if measured and (meter or meter_csv is not None):
+        raise ConfigError(
+            f"{', '.join(measured)} beside {'--meter' if meter else '--meter-csv'}: a meter's readings belong to the "
+            f"measurement before, and nothing is measured with them; measure first, and give them in a second call"
+        )
     return [parse_interval(each) for each in meter or []]
+
+
+def _checked_hold(hold: float | None) -> float:
+    from llenergymeasure.errors import ConfigError
+
+    seconds = HOLD_S if hold is None else hold
+    if seconds != 0 and not LEAST_HOLD_S <= seconds <= LONGEST_HOLD_S:
+        raise ConfigError(f"--hold {seconds:g}: expected 0, or {LEAST_HOLD_S:.0f} to {LONGEST_HOLD_S:.0f} seconds")
+    return seconds
 
 
 def _boards() -> "tuple[Board, ...]":
@@ -130,13 +148,21 @@ def _measure(
         report.path = save_calibration(calibration)
         if hold:
             report.holds = hold_board(bench, hold, shown)
-            save_holds(Holds(holds_uuid=board.uuid, driver=board.driver, field=field, holds=report.holds))
+            save_holds(
+                Holds(
+                    holds_uuid=board.uuid,
+                    driver=board.driver,
+                    field=field,
+                    calibrated_at=calibration.measured_at,
+                    holds=report.holds,
+                )
+            )
     if not as_json:
         report.print_next(board)
 
 
 def _take_over(board: "Board", intervals: "list[Interval]", meter_csv: Path | None, *, as_json: bool) -> None:
-    from llenergymeasure.energy.calibration.meter_scale import intervals_in_csv
+    from llenergymeasure.energy.calibration.meter_log import intervals_in_csv
     from llenergymeasure.energy.calibration.procedure import kept_holds, with_scales
     from llenergymeasure.energy.calibration.stored import save_calibration
 
@@ -181,12 +207,14 @@ class _Report:
     def print_next(self, board: "Board") -> None:
         """Print where it is kept, and what a meter's readings are wanted of."""
         from labledger.console import print_line
+        from llenergymeasure.energy.calibration.holds import CLOCK_S
         from llenergymeasure.energy.calibration.meter_scale import describe_hold
 
         print_line(f"kept in {self.path}")
         if self.holds:
             print_line(f"The GPU was held {'; '.join(map(describe_hold, self.holds))}.")
-            print_line("With a meter on its supply, give the joules that it read within each, for gain and offset:")
+            print_line("With a meter on its supply, give the joules that it read within each, for gain and offset")
+            print_line(f"(its clock may be off by {CLOCK_S:.0f} s: so much longer on both sides the GPU was held):")
             print_line(f"  llem calibrate --gpu {board.index} --meter JOULES:START:END --meter JOULES:START:END")
 
 
@@ -206,8 +234,8 @@ def _facts(calibration: "Calibration", reasons: dict[str, str]) -> Facts:
         ("power sees", _power(calibration) or missing("power_is_part_time")),
         ("counter sees", _counter(calibration) or missing("counter_is_part_time")),
         ("noise, idle", missing("idle_noise_w") if noise_w is None else f"{number(noise_w)} W"),
-        ("power, by a meter", _scale(calibration.power_scale)),
-        ("counter, by a meter", _scale(calibration.counter_scale)),
+        ("power, by a meter", _scale(calibration.power_scale, reasons.get("power_scale"))),
+        ("counter, by a meter", _scale(calibration.counter_scale, reasons.get("counter_scale"))),
     ]
 
 
@@ -237,9 +265,9 @@ def _counter(calibration: "Calibration") -> str | None:
     return "all of the time: it does not alias"
 
 
-def _scale(scale: "Scale | None") -> str:
+def _scale(scale: "Scale | None", dropped: str | None) -> str:
     if scale is None:
-        return "no gain and offset: no meter's readings were given"
+        return f"no gain and offset: {dropped or NO_METER}"
     return (
         f"{scale.gain:.4f} x its watts {scale.offset_w:+.1f} W, "
         f"± {scale.gain_error:.1%} and ± {scale.offset_error_w:.1f} W"

@@ -81,7 +81,8 @@ class PowerSensor(Record):
     period_ms: float | None
     """Milliseconds from one value to the next."""
     window_ms: float | None
-    """Milliseconds that a value is the mean of; of a low-pass, its time constant."""
+    """Milliseconds that a value is the mean of; of a low-pass, its time constant. None of a sensor that is blind for a
+    part of each period, if nothing tells how long."""
     shape: Annotated[SensorShape | None, OpenWhenRead()]
     """boxcar (the mean of the window) or low_pass."""
     source: Annotated[SensorModelSource | None, OpenWhenRead()]
@@ -90,17 +91,21 @@ class PowerSensor(Record):
     @property
     def described(self) -> str:
         """It in words: `a value every 100 ms, the mean of the last 25 ms`."""
-        of = "a low-pass of time constant" if self.shape == "low_pass" else "the mean of the last"
         period, window = (
             f"{value:.4g} ms" if value is not None else "unknown" for value in (self.period_ms, self.window_ms)
         )
-        return f"a value every {period}, {of} {window}"
+        if self.shape == "low_pass":
+            return f"a value every {period}, a low-pass of time constant {window}"
+        of = "an unknown part of them" if self.window_ms is None else f"the last {window}"
+        return f"a value every {period}, the mean of {of}"
 
     @property
     def seen(self) -> str | None:
         """`25 of every 100 ms` of a sensor that is blind for a part of each period; None of others."""
-        if self.shape != "boxcar" or self.window_ms is None or self.period_ms is None:
+        if self.shape != "boxcar" or self.period_ms is None:
             return None
+        if self.window_ms is None:
+            return f"an unknown part of every {self.period_ms:.4g} ms"
         return f"{self.window_ms:.4g} of every {self.period_ms:.4g} ms" if self.window_ms < self.period_ms else None
 
 
@@ -110,7 +115,8 @@ class UsedCalibration(Record):
     measured_at: Timestamp
     """Moment of the calibration, in UTC."""
     used: list[str] = Field(default_factory=list)
-    """The parts of it that were used: sensor (the model of the power sensor), scale (gain and offset, by a meter)."""
+    """The parts of it that were used: sensor (the model of the power sensor), counter (if the energy counter misses a
+    part of the time), scale (gain and offset, by a meter)."""
 
 
 class DeviceEnergy(Record):
@@ -127,7 +133,7 @@ class DeviceEnergy(Record):
     edge_j: float | None = None
     """Bound in joules on the error at the window's edges; None where the source gives none."""
     coverage_j: float | None = None
-    """Bound in joules on what the sensor did not see, blind for a part of the time; 0 of one that sees all of it."""
+    """Bound in joules on what the sensor did not see, or counted more than the rest; 0 of one that sees all alike."""
     gain_j: float | None = None
     """Bound in joules on the error of the sensor's scale; of an estimate, its whole bound."""
     sensor: PowerSensor | None = None
@@ -147,7 +153,8 @@ class EnergyUncertainty(Record):
     edge_j: float | None = None
     """Joules at the window's edges, summed over the devices."""
     coverage_j: float | None = None
-    """Joules that part-time sensors may have missed, summed over the devices; None where no power was the source."""
+    """Joules that part-time sensors may have missed, summed over the devices; None where no power was the source and
+    no counter was found to miss a part of the time."""
     disagreement_j: float | None = None
     """Joules between counter and integrated power, summed over the devices that have both."""
     gain_j: float | None = None

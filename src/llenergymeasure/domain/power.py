@@ -41,7 +41,7 @@ class DeviceWatch:
 
     `index`: the driver's number of a GPU. `tick_s`: the median time between two values of its sensor;
     `longest_gap_s` the longest, and `gap_limit_s` what that may be. `power_integral_j`: the energy by the power that is
-    read beside a counter, where its sensor sees all of the time, and `power_integral_bound_j` the bound on its edges.
+    read beside a counter, where its sensor sees all of the time, and `power_integral_bound_j` its edge and coverage.
     `limit_w`: the power limit in force. `throttled`: the share of the
     window in which each reason held. `temperatures_c`: seconds from the window's start, and degrees. `notes`:
     sentences for the result.

@@ -1,6 +1,7 @@
 """The power sensors of boards: which field of power is read of each, by which model, and what a calibration changes."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from labledger.errors import UnreadableFileError
@@ -8,8 +9,12 @@ from llenergymeasure.domain.figures import PowerSensor, UsedCalibration
 from llenergymeasure.energy.calibration.stored import Calibration, load_calibration
 from llenergymeasure.energy.meters.base import MeteredDevice
 from llenergymeasure.energy.sensor_model import SensorModel
+from llenergymeasure.energy.sensor_phase import SEARCHED_SHARE
 from llenergymeasure.energy.sensors.nvml import Board
-from llenergymeasure.energy.sensors.nvml_models import PowerQuantity, sensor_model
+from llenergymeasure.energy.sensors.nvml_models import UNKNOWN, PowerQuantity, sensor_model
+
+SENSOR = "sensor"
+"""The part of a calibration that is the model of the power sensor, as `used` names it."""
 
 ORIGINS = {
     "table": "by published measurements of such boards",
@@ -38,19 +43,41 @@ class FieldSensor(NamedTuple):
 
 def field_sensors(board: Board, calibration: Calibration | None) -> list[FieldSensor]:
     """Return the fields that a board answers, the one that sees most first: each value the mean of its own period, then
-    means of more than that, then part-time ones, and last those that nobody has measured. A calibration stands before
-    the table for the field that it is of."""
-    found = []
-    for field in board.power_fields:
-        measured = calibration.sensor if calibration is not None and calibration.field == field else None
-        found.append(FieldSensor(field, measured or sensor_model(board.name, field, board.driver)))
+    means of more than that, then part-time ones, and last those of which nobody knows what they see. A calibration
+    stands before the table for the field that it is of."""
+    found = [FieldSensor(field, _model(board, field, calibration)) for field in board.power_fields]
     return sorted(found, key=lambda each: _rank(each.model))
+
+
+def _model(board: Board, field: PowerQuantity, calibration: Calibration | None) -> SensorModel:
+    """Return the model that was measured, as far as it was; the table's has no say on a sensor of another period."""
+    table = sensor_model(board.name, field, board.driver)
+    if calibration is None or calibration.field != field:
+        return table
+    period_s = calibration.period_s or table.period_s
+    if calibration.sensor is None and calibration.power_is_part_time:
+        return SensorModel(period_s, 0.0, source="measured")
+    if calibration.sensor is None and abs(period_s / table.period_s - 1) > SEARCHED_SHARE:
+        return replace(UNKNOWN, period_s=period_s, window_s=period_s * UNKNOWN.window_s / UNKNOWN.period_s)
+    return calibration.sensor or table
 
 
 def _rank(model: SensorModel) -> int:
     if model.is_part_time:
-        return 3 if model.source == "assumed" else 2
+        return 3 if model.source == "assumed" or model.window_s == 0 else 2
     return 1 if model.window_s > model.period_s or model.shape == "low_pass" else 0
+
+
+def sensor_beside_counter(board: Board, calibration: Calibration | None) -> FieldSensor | None:
+    """Return the field of power that is read beside a counter; None where the board has none.
+
+    It is the one that a calibration found to be part-time, for its values are those that the counter may integrate;
+    else the instantaneous one; else the one that sees most.
+    """
+    fields = field_sensors(board, calibration)
+    measured = [each for each in fields if each.model.source == "measured" and each.model.is_part_time]
+    instant = [each for each in fields if each.field == "instant"]
+    return next(iter([*measured, *instant, *fields]), None)
 
 
 def sampled_board(board: Board, known: BoardCalibration, *, scaled: bool) -> tuple[MeteredDevice, PowerQuantity]:
@@ -72,14 +99,14 @@ def sampled_board(board: Board, known: BoardCalibration, *, scaled: bool) -> tup
     return device, field
 
 
-def counted_board(board: Board, known: BoardCalibration, *, scaled: bool) -> MeteredDevice:
-    """Return a board whose counter is the source, and beside it the instantaneous field of its power, if it has it."""
+def counted_board(board: Board, known: BoardCalibration, *, scaled: bool) -> tuple[MeteredDevice, PowerQuantity | None]:
+    """Return a board whose counter is the source, and the field of its power to read beside it."""
     calibration = known.calibration
-    beside = {each.field: each.model for each in field_sensors(board, calibration)}
-    sensor = beside.get("instant")
+    beside = sensor_beside_counter(board, calibration)
+    sensor = beside.model if beside is not None else None
     scale = calibration.counter_scale if calibration and scaled else None
     part_time = calibration.counter_is_part_time if calibration else None
-    return MeteredDevice(
+    device = MeteredDevice(
         board.uuid,
         "gpu",
         board.index,
@@ -95,6 +122,7 @@ def counted_board(board: Board, known: BoardCalibration, *, scaled: bool) -> Met
         ),
         notes=_not_used(known),
     )
+    return device, beside.field if beside is not None else None
 
 
 def board_lines(board: Board, known: BoardCalibration) -> list[str]:
@@ -105,7 +133,8 @@ def board_lines(board: Board, known: BoardCalibration) -> list[str]:
         return [*lines, known.not_used]
     if calibration is None:
         return [*lines, f"not calibrated; llem calibrate --gpu {board.index} finds its sensors out"]
-    return [*lines, f"calibrated on {calibration.measured_at:%Y-%m-%d %H:%M} UTC"]
+    counter = "; its energy counter misses a part of the time" if calibration.counter_is_part_time else ""
+    return [*lines, f"calibrated on {calibration.measured_at:%Y-%m-%d %H:%M} UTC{counter}"]
 
 
 def described(field: PowerQuantity, model: SensorModel, calibration: Calibration | None) -> str:
@@ -113,14 +142,14 @@ def described(field: PowerQuantity, model: SensorModel, calibration: Calibration
     origin = ORIGINS[model.source]
     if model.source == "measured" and calibration is not None:
         origin += f" on {calibration.measured_at:%Y-%m-%d}"
+        origin += ", its lag not found and taken as 0" if calibration.lag_s is None else ""
     return f"field {field}, {as_figures(model).described} ({origin})"
 
 
 def as_figures(model: SensorModel) -> PowerSensor:
-    """Return a model as a result holds it."""
-    return PowerSensor(
-        period_ms=model.period_s * 1e3, window_ms=model.window_s * 1e3, shape=model.shape, source=model.source
-    )
+    """Return a model as a result holds it; a window of 0 is one that is not known."""
+    window_ms = model.window_s * 1e3 if model.window_s else None
+    return PowerSensor(period_ms=model.period_s * 1e3, window_ms=window_ms, shape=model.shape, source=model.source)
 
 
 def sees(model: SensorModel) -> str:
@@ -133,7 +162,8 @@ def find_calibration(board: Board) -> BoardCalibration:
     try:
         found = load_calibration(board.uuid)
     except UnreadableFileError as error:
-        return BoardCalibration(not_used=f"The calibration of {board.uuid} is not used: {error}.")
+        why = "; ".join(line.strip() for line in str(error).splitlines())
+        return BoardCalibration(not_used=f"The calibration of {board.uuid} is not used: {why}.")
     if found is None or found.driver == board.driver:
         return BoardCalibration(found)
     return BoardCalibration(
@@ -147,6 +177,12 @@ def find_calibration(board: Board) -> BoardCalibration:
 def _used(calibration: Calibration | None, **parts: bool) -> UsedCalibration | None:
     used = [name for name, taken in parts.items() if taken]
     return UsedCalibration(measured_at=calibration.measured_at, used=used) if calibration and used else None
+
+
+def without_sensor(calibration: UsedCalibration) -> UsedCalibration | None:
+    """Return what is used of a calibration whose sensor's values came otherwise; None where that was all."""
+    left = [part for part in calibration.used if part != SENSOR]
+    return UsedCalibration(measured_at=calibration.measured_at, used=left) if left else None
 
 
 def _not_used(known: BoardCalibration) -> tuple[str, ...]:

@@ -6,10 +6,17 @@ Power may rise to P: the largest of what the board is said to draw and 1.15 time
 
 - w = T: the counter is the energy. A publication may be of up to 10 ms before it was seen.
 - w > T, or a low-pass: the counter is late by the mean's delay, and is the energy smoothed. At an edge the two differ
-  by at most P w/8 (low-pass of time constant w: P w/e), and by less where the mean there is near 0 or near P.
+  by at most P w/8 (low-pass of time constant w: P w/e), and by less where the mean there is near 0 or near P, or where
+  w is little over T.
+- Where w is no whole multiple of T, some moments weigh more than others (`SensorModel.unevenness`): `coverage_j` is
+  that share of the window times the range of the power. Where w > T, and for a low-pass, the range is P: the values of
+  a mean stay in the middle while the load swings.
 - w < T: the sensor is blind for a share 1 - w/T of the time. What it did not see is taken to lie between what it saw
-  within 5 s of the window; `coverage_j` is that share of the window times the range. A load whose period beats with T
-  may hide from such a sensor (`beats`): the range is then from the lowest value to P.
+  within 5 s of the window. A load whose period beats with T may hide from such a sensor (`beats`): the range is then
+  from the lowest value to P.
+
+T is fitted to the values. Nobody has published if w is then other than the model's in proportion: the energy takes it
+so where w >= T, and not else, and the bound holds for both.
 
 Times are seconds on one monotonic clock.
 """
@@ -56,8 +63,8 @@ HIDDEN_PARTS = 100
 
 
 class SampledEnergy(NamedTuple):
-    """Energy of a window, the bound of its two edges, and that of what a part-time sensor did not see; all None where
-    they are unknown."""
+    """Energy of a window, the bound of its two edges, and that of what the sensor did not see or weighed unevenly; all
+    None where they are unknown."""
 
     energy_j: float | None
     edge_j: float | None
@@ -91,7 +98,7 @@ def beats(period_s: float, sensor: SensorModel, watched_s: float = 2 * SEEN_AROU
     Off by 1 %/q the phases move on by T/q in the 10 s whose values are known; where only `watched_s` are, the
     tolerance is T / watched_s in place of 1 %.
     """
-    if sensor.blind_share == 0:
+    if sensor.unevenness == 0:
         return False
     tolerance = max(BEAT_TOLERANCE, sensor.period_s / watched_s)
     for parts in range(1, HIDDEN_PARTS + 1):
@@ -147,7 +154,8 @@ class SampledPower:
         if counted.energy_j is None or counted.edge_j is None:
             return SampledEnergy(None, None, None)
         own = self._devices[device]
-        edge_j = counted.edge_j + own.smoothing_j(start_s) + own.smoothing_j(end_s) + own.doubt_j(start_s, end_s)
+        smoothing_j = own.smoothing_j(start_s) + own.smoothing_j(end_s)
+        edge_j = counted.edge_j + smoothing_j + own.doubt_j(start_s, end_s)
         return SampledEnergy(counted.energy_j, edge_j, own.coverage_j(start_s, end_s, periodic))
 
     def ticks(self, device: str) -> list[Ticks]:
@@ -189,20 +197,24 @@ class _Device:
             else max(max_power_w, HIGHEST_FACTOR * self._highest_w)
         )
         changes = Changes.of(polls)
-        grid, self.sensor, self.notes = _fitted(name, polls, changes, sensor)
+        grid, self._models, self.notes = _fitted(name, polls, changes, sensor)
+        self.sensor = self._models[0]
         found = publications(polls, changes, grid, self.max_power_w)
         self.published = Published(found.moment_s[found.is_seen], found.power_w[found.is_seen])
         self._doubts, self._moment_error_s = found.doubts, grid.error_s
         self.bracketed = _counted(polls, found, self.sensor.delay_s) if self._highest_w > 0 else []
 
     def coverage_j(self, start_s: float, end_s: float, periodic: bool | None) -> float:
-        """Return the bound on what the sensor did not see of a window."""
-        if periodic is False and not self.sensor.is_part_time:
-            return 0.0
-        return self.sensor.blind_share * (end_s - start_s) * self._range_w(start_s, end_s, periodic)
+        """Return the bound on what the sensor did not see of a window, or weighed more than the rest."""
+        share = max(model.unevenness for model in self._models)
+        return share * (end_s - start_s) * self._range_w(start_s, end_s, periodic)
 
     def _range_w(self, start_s: float, end_s: float, periodic: bool | None) -> float:
-        """Return the range of the power that the sensor did not see, above and below what it saw."""
+        """Return the range of the power in the moments that the sensor did not see, or weighed more than the rest."""
+        if self.sensor.shape == "low_pass" and periodic is False:
+            return self.max_power_w / HIDDEN_PARTS  # its weights differ by little, and even out in all other loads
+        if not self.sensor.is_part_time:
+            return self.max_power_w
         most_w = max(self.max_power_w - self._lowest_w, self._highest_w)
         if periodic is False and self.sensor.window_s > 0:
             around_s = (start_s - SEEN_AROUND_S, end_s + SEEN_AROUND_S)
@@ -214,13 +226,17 @@ class _Device:
 
     def smoothing_j(self, edge_s: float) -> float:
         """Return the most by which the energy differs at an edge from the smoothed energy that the sensor gives."""
-        sensor = self.sensor
-        if sensor.shape == "low_pass":
-            return self.max_power_w * sensor.window_s / math.e
-        if sensor.window_s <= sensor.period_s:
+        delays_s = [model.delay_s for model in self._models]
+        smoothing_j = max(self._smoothing_j(model, edge_s) for model in self._models)
+        return smoothing_j + self.max_power_w * (max(delays_s) - min(delays_s))
+
+    def _smoothing_j(self, model: SensorModel, edge_s: float) -> float:
+        if model.shape == "low_pass":
+            return self.max_power_w * model.window_s / math.e
+        if model.window_s <= model.period_s:
             return 0.0
-        share = self._nearest_half(edge_s + sensor.window_s / 2 + sensor.lag_s)
-        return self.max_power_w * sensor.window_s / 2 * share * (1 - share)
+        share = self._nearest_half(edge_s + model.window_s / 2 + model.lag_s)
+        return self.max_power_w / 2 * min(model.window_s * share * (1 - share), model.window_s - model.period_s)
 
     def _nearest_half(self, published_s: float) -> float:
         """Return the share of P that the values around a moment may have which is the nearest to 1/2.
@@ -246,8 +262,9 @@ class _Device:
 
 def _fitted(
     name: str, polls: Polls, changes: Changes, sensor: SensorModel
-) -> tuple[Grid, SensorModel, tuple[str, ...]]:
-    """Return a device's grid, the model with the period of its values, and in what they differ from the expected."""
+) -> tuple[Grid, tuple[SensorModel, ...], tuple[str, ...]]:
+    """Return a device's grid; the model with the period of its values, and after it what else it may be; and in what
+    they differ from the expected."""
     grid = find_grid(changes, sensor.period_s)
     as_expected = explains(grid, changes)
     if as_expected and sensor.source != "assumed" and not is_sparse(grid, changes):
@@ -258,9 +275,10 @@ def _fitted(
         return grid, _at_period(sensor, grid.period_s), ()
     if found is not None:
         measured = _unknown(found.period_s, UNKNOWN_WINDOW_SHARE)
-        return found, measured, () if sensor.source == "assumed" else (_other_period(name, sensor, found.period_s),)
+        notes = () if sensor.source == "assumed" else (_other_period(name, sensor, found.period_s),)
+        return found, (measured,), notes
     note = f"The power of {name} comes at no regular times: nothing is known of what its sensor sees."
-    return grid_of_changes(changes, sensor.period_s), _unknown(sensor.period_s, 0.0), (note,)
+    return grid_of_changes(changes, sensor.period_s), (_unknown(sensor.period_s, 0.0),), (note,)
 
 
 def _other_period(name: str, sensor: SensorModel, period_s: float) -> str:
@@ -270,11 +288,12 @@ def _other_period(name: str, sensor: SensorModel, period_s: float) -> str:
     )
 
 
-def _at_period(sensor: SensorModel, period_s: float) -> SensorModel:
-    """Return a model with the period that was found; a window of whole periods stays one."""
-    whole = sensor.shape == "boxcar" and not sensor.is_part_time
-    window_s = sensor.window_s * period_s / sensor.period_s if whole else sensor.window_s
-    return replace(sensor, period_s=period_s, window_s=window_s)
+def _at_period(sensor: SensorModel, period_s: float) -> tuple[SensorModel, ...]:
+    """Return a model with the period that was found, as the energy takes it, and as it may be too: a window that went
+    with the period, or did not. A window of one period or more is taken to have gone with it."""
+    kept = replace(sensor, period_s=period_s)
+    scaled = replace(kept, window_s=sensor.window_s * period_s / sensor.period_s)
+    return (scaled, kept) if sensor.shape == "boxcar" and not sensor.is_part_time else (kept, scaled)
 
 
 def _unknown(period_s: float, seen_share: float) -> SensorModel:

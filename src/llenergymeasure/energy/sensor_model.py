@@ -6,6 +6,9 @@ from typing import Literal
 Shape = Literal["boxcar", "low_pass"]
 ModelSource = Literal["table", "measured", "assumed"]
 
+ROUNDED_TO = 9
+"""The digits of a share: 0.3/0.1 is whole, but for what floats leave of it."""
+
 
 @dataclass(frozen=True)
 class SensorModel:
@@ -28,12 +31,21 @@ class SensorModel:
         return self.shape == "boxcar" and self.window_s < self.period_s
 
     @property
-    def blind_share(self) -> float:
-        """The share of a load's swing that a sensor cannot see at the worst: a part-time one what falls into its blind
-        time, a low-pass the ripple that is left of a load of its own period, which it always meets at one phase."""
+    def unevenness(self) -> float:
+        """The largest share of a load's swing by which the sum of values x period may be off, since the sensor weighs
+        some moments more than others, and a load of its own period always has it at the same ones.
+
+        With n = w/T, a moment is in as many values as n has whole parts, or in one more: a share f of all moments, the
+        fraction of n. That is f (1 - f)/n, which is the blind 1 - w/T of a part-time sensor, and 0 where n is whole. A
+        low-pass lets the ripple T/8w of such a load through, or less.
+        """
         if self.shape == "low_pass":
             return self.period_s / (8 * self.window_s)
-        return 1 - self.window_s / self.period_s if self.is_part_time else 0.0
+        if self.window_s == 0:
+            return 1.0
+        values = self.window_s / self.period_s
+        fraction = values % 1
+        return round(fraction * (1 - fraction) / values, ROUNDED_TO)
 
     @property
     def delay_s(self) -> float:

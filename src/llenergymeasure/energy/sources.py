@@ -98,11 +98,15 @@ def nvml_counter(
     counter's lag behind the truth is taken as 0: no board's has been measured for this project yet.
     """
     known = calibrations or {}
-    devices = [
+    counted = [
         counted_board(board, known.get(board.uuid, BoardCalibration()), scaled=gain_share is None) for board in boards
     ]
+    devices = [device for device, _ in counted]
+    fields = {device.name: field for device, field in counted if field is not None}
     periods_s = [each.sensor.period_s for each in devices if each.sensor is not None and not each.sensor.is_part_time]
-    spec = nvml.sensor_spec(boards, sampling_hz, counter=True, power_period_s=min(periods_s, default=None))
+    spec = nvml.sensor_spec(
+        boards, sampling_hz, counter=True, fields=fields, power_period_s=min(periods_s, default=None)
+    )
     feed = SamplerProcess(spec)
     share = NVML_GAIN_SHARE if gain_share is None else gain_share
     return CounterMeter("nvml_counter", devices, feed, share, pace_s=LONGEST_POLL_S)

@@ -8,7 +8,7 @@ from llenergymeasure.metrics.energy import RunEnergy
 
 MAX_EDGE_SHARE = 0.01
 MAX_COVERAGE_SHARE = 0.03
-BLIND = "may not see a load that repeats in its own period"
+UNEVEN = "weighs some moments more than others, and may misjudge a load that repeats in its own period"
 INVALIDATING_THROTTLES = ("hw_thermal", "hw_slowdown")
 
 
@@ -48,7 +48,7 @@ def _coverage_reasons(total_j: float, energy: RunEnergy) -> Iterator[str]:
     seen = dict.fromkeys(seen for device in energy.devices if device.sensor and (seen := device.sensor.seen))
     share = f"{coverage_j / total_j:.1%} of the energy" if total_j > 0 else "and the energy is not above 0"
     yield (
-        f"the sensor {'sees ' + ' or '.join(seen) if seen else BLIND}: what it missed is sure to "
+        f"the sensor {'sees ' + ' or '.join(seen) if seen else UNEVEN}: what it missed is sure to "
         f"±{coverage_j:.3g} J, {share}, over {MAX_COVERAGE_SHARE:.0%}"
     )
 

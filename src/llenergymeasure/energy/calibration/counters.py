@@ -14,18 +14,20 @@ ALIASES, DOES_NOT, VISIBLE = 0.15, 0.08, 0.05
 """Shares of the response of a sensor without a window. Beside a full-time power sensor, a counter above the first
 misses a part of the time, and below the second it does not. From the third on, the beat of the power is one to compare
 with."""
-SAME, APART = 0.6, 0.3
-"""Shares of that: above the one a counter integrates the same values, below the other it does not."""
+SAME, APART, MORE = 0.6, 0.3, 1.5
+"""Shares of that: above the first a counter integrates the same values, below the second it does not, and above the
+last it misses more than they do."""
 SURE, CLEAR = 3.0, 12.0  # standard errors
 
 
 class Beat(NamedTuple):
-    """The responses of power and counter to a load next to the frequency of a sensor, and the one that a sensor without
-    a window would have, in watts (0: not known)."""
+    """The responses of power and counter to a load next to the frequency of a sensor of the period `own_s`, or to a
+    multiple of it, and the one that a sensor without a window would have, in watts (0: not known)."""
 
     power: Response | None
     counter: Response | None
     full_w: float
+    own_s: float
 
 
 def beat_of_counter(trace: LoadTrace, polled: Polls, period_s: float, settle_s: float) -> Response | None:
@@ -53,10 +55,14 @@ def beat_of_counter(trace: LoadTrace, polled: Polls, period_s: float, settle_s: 
     return Response(frequency_hz, complex(found[2], -found[3]) / load, error_w / load)
 
 
-def is_part_time(beats: list[Beat], power_is_part_time: bool | None) -> bool | None:
-    """Return True if a counter misses a part of the time; None where that is not sure, or there is no counter."""
+def is_part_time(beats: list[Beat], multiples: list[Beat], power_is_part_time: bool | None) -> bool | None:
+    """Return True if a counter misses a part of the time; None where that is not sure, or there is no counter.
+
+    Next to `multiples` of the sensors' frequencies a beat is evidence if the power sensor is known, and none is not.
+    """
     judged = [_judged(each, each.counter, power_is_part_time) for each in beats if each.counter is not None]
-    if any(judged):
+    is_told = power_is_part_time is not None
+    if any(judged) or (is_told and any(_samples_inside(each) for each in multiples)):
         return True
     return False if judged and all(each is False for each in judged) else None
 
@@ -73,7 +79,13 @@ def _judged(beat: Beat, counter: Response, power_is_part_time: bool | None) -> b
         few_w = APART * abs(power.watts)
         many_w = SAME * abs(power.watts) if power_is_part_time else np.inf
     if power_is_part_time is False:
-        many_w, few_w = ALIASES * full_w, DOES_NOT * full_w
+        # a counter of values that overlap has their beat, and misses nothing
+        many_w, few_w = max(ALIASES * full_w, MORE * abs(power.watts) if power else 0.0), DOES_NOT * full_w
     if seen_w - error_w > many_w:
         return True
     return False if seen_w + error_w < few_w else None
+
+
+def _samples_inside(beat: Beat) -> bool:
+    counter = beat.counter
+    return counter is not None and abs(counter.watts) > max(CLEAR * counter.error_w, ALIASES * beat.full_w)

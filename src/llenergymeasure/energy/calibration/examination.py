@@ -2,7 +2,7 @@
 
 The loads in their order: a pause; bursts, which give the period; long steps, which tell how slow the answer is; square
 loads of rising frequency, until the response has gone through zero; more of them around that null; and some next to the
-sensors' own frequencies, where a part-time sensor sees a slow beat and a full-time one next to nothing.
+sensors' own frequencies and multiples of these, where a part-time sensor sees a slow beat and a full-time one none.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import numpy as np
 
 from labledger.console import Progress
 from llenergymeasure.energy.calibration.bench import Bench, LoadTrace
-from llenergymeasure.energy.calibration.counters import Beat, beat_of_counter
+from llenergymeasure.energy.calibration.counters import VISIBLE, Beat, beat_of_counter
 from llenergymeasure.energy.calibration.findings import GOOD_MISFIT, Evidence, Findings, conclude, nothing_found
 from llenergymeasure.energy.calibration.publications import period_s, polls, series
 from llenergymeasure.energy.calibration.responses import Response, resolvable_hz, response, square
@@ -33,6 +33,10 @@ WANTED, MOST_LONGER = 6.0, 4.0
 """Standard errors of a response beside the null, and how much longer a record gets for that."""
 GOOD_NULL = 0.01  # its standard error, as a share
 BEATS = (0.99, 1.01)
+MULTIPLES, BESIDE, MULTIPLE_S = range(2, 11), 0.1, 6.0
+"""Loads are also put next to these multiples of a sensor's frequency, off it by that share of it, for so many seconds:
+where values are the means of several short windows, or a counter samples faster than it is seen to, it shows there."""
+ALL_OF_IT = 0.9  # a power sensor whose window is so much of its period may have several
 SCAN_VALUES, NEAR_VALUES, BEAT_VALUES = 120, 200, 240
 LEAST_RECORD_S, LONGEST_RECORD_S, LEAST_PERIODS = 6.0, 40.0, 8
 EXPECTED_S, EXPECTED_RECORDS = 240.0, 25  # for the time left: near a null a record takes about twice as long
@@ -64,7 +68,8 @@ def examine(bench: Bench, progress: Progress) -> Findings:
     beats = sensor.beats(counter_period_s)
     if not _agrees(sensor.last_period_s, every_s):
         return nothing_found("the period was another one in a later record", found)
-    seen = Evidence(every_s, up, down, sensor.curve, sensor.null, beats, own_beats=len(BEATS))
+    multiples = sensor.multiples(counter_period_s)
+    seen = Evidence(every_s, up.swing_w, sensor.curve, sensor.null, beats, multiples)
     return conclude(seen, replace(found, counter_period_s=counter_period_s))
 
 
@@ -137,18 +142,38 @@ class _Sensor:
 
     def beats(self, counter_period_s: float | None) -> list[Beat]:
         """Put loads next to the sensor's own frequency, and next to that of the counter if it has another one."""
-        periods_s = [self._period_s]
-        if counter_period_s is not None and not _agrees(counter_period_s, self._period_s):
-            periods_s.append(counter_period_s)
-        return [self._beat(share / each_s, each_s) for each_s in periods_s for share in BEATS]
+        periods_s = [self._period_s, *self._other_s(counter_period_s)]
+        return [
+            self._beat(each_s, 1, share - 1, max(2 * LEAST_RECORD_S, BEAT_VALUES * each_s))
+            for each_s in periods_s
+            for share in BEATS
+        ]
 
-    def _beat(self, hz: float, own_s: float) -> Beat:
-        seconds = max(2 * LEAST_RECORD_S, BEAT_VALUES * own_s) + self._settle_s
+    def multiples(self, counter_period_s: float | None) -> list[Beat]:
+        """Put loads next to multiples of the counter's own frequency, and of the sensor's if it seems to see all, as
+        far as the board follows them."""
+        periods_s = [] if counter_period_s is None else [counter_period_s]
+        if self.null is not None and self.null.frequency_hz * self._period_s * ALL_OF_IT < 1:
+            periods_s = [self._period_s, *self._other_s(counter_period_s)]
+        own = [(each_s, times) for each_s in periods_s for times in MULTIPLES if self._follows(times / each_s)]
+        self._session.expect(len(own) * (MULTIPLE_S + self._settle_s))
+        return [self._beat(each_s, times, BESIDE, MULTIPLE_S) for each_s, times in own]
+
+    def _follows(self, hz: float) -> bool:
+        curve = self.curve
+        return hz < LAST_HZ and curve is not None and abs(curve.full_time_w(hz)) > VISIBLE * abs(curve.swing_w)
+
+    def _other_s(self, counter_period_s: float | None) -> list[float]:
+        """Return the counter's period, if it has one of its own."""
+        return [] if counter_period_s is None or _agrees(counter_period_s, self._period_s) else [counter_period_s]
+
+    def _beat(self, own_s: float, times: int, beside: float, seconds: float) -> Beat:
+        hz, seconds = (times + beside) / own_s, seconds + self._settle_s
         trace = self._session.record("beats with the sensors' own period", seconds, square(hz, seconds))
         self.last_period_s = period_s(polls(trace.samples, "power_w"))
         power = response(trace, series(polls(trace.samples, "power_w"), self._period_s), self._settle_s)
-        counter = beat_of_counter(trace, polls(trace.samples, "joules"), own_s, self._settle_s)
-        return Beat(power, counter, abs(self.curve.full_time_w(hz)) if self.curve is not None else 0.0)
+        counter = beat_of_counter(trace, polls(trace.samples, "joules"), own_s / times, self._settle_s)
+        return Beat(power, counter, abs(self.curve.full_time_w(hz)) if self.curve is not None else 0.0, own_s)
 
     def _respond(self, wanted_hz: float, values: int) -> None:
         hz = resolvable_hz(wanted_hz, self._period_s, values)

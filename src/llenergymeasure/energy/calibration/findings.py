@@ -4,39 +4,52 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from llenergymeasure.energy.calibration.counters import Beat, is_part_time
-from llenergymeasure.energy.calibration.steps import Steps, width_s
+from llenergymeasure.energy.calibration.responses import Response
 from llenergymeasure.energy.calibration.windows import Curve, Null
 from llenergymeasure.energy.sensor_model import Shape
 
 GOOD_MISFIT, FAIR_MISFIT = 4.0, 10.0
 GOOD_WINDOW, SAME_WINDOW = 0.05, 0.15
 """Shares of a window: how uncertain it may be, and how far from the window of the whole curve."""
-SURE, LEAST_APART, FULL_TIME = 3.0, 0.012, 0.04
-"""Window and period differ if by so many standard errors and by so much of the period; beyond the last share they do in
-any case."""
-CLEAR, PART_TIME_RESPONSE, PART_TIME_WINDOW, FAST_RISE_S = 6.0, 0.15, 0.85, 0.03
-"""Without a null, a sensor is part-time if its response at its own frequency is so clear, in standard errors and as a
-share of that of a sensor without a window, and the curve has so short a window, as a share of the period, and rise."""
-SLOW_RISE_S, ALIKE = 0.04, 0.35
-LOW_PASS_ERROR, MAX_LOW_PASS_ERROR_S, MAX_LAG_ERROR_S = 0.15, 0.01, 0.004
-"""The share by which overshoot shortens a low-pass, its greatest error, and the greatest standard error of a lag."""
+SURE, APART, FULL_TIME = 3.0, 0.04, 0.02
+"""A window is shorter than the period if by so many standard errors and by so much of the period; it is as long if it
+lacks less than the last share."""
+CLEAR, ALIASES, DOES_NOT = 6.0, 0.15, 0.08
+"""A response is more than the window lets through if by so many standard errors and by the first share of the response
+of a sensor without a window; it is no more if it is by less than the second."""
+PART_TIME_WINDOW, SOON = 0.85, 0.25
+"""Without a null, a sensor is part-time if it responds so clearly at its own frequency, and the curve has a window and
+a rise that are so short, as shares of the period. A low-pass that is as fast has forgotten 98 % by the next value; a
+slower answer may be that of the board or of the sensor."""
+MAX_LAG_ERROR_S = 0.004
 
+TOO_CLOSE = "the window is too close to the period to tell"
 OF_THE_SENSORS = ("period_s", "window_s", "lag_s", "power_is_part_time", "counter_is_part_time")
 """The figures that are None, with a reason, where they are not found; beside them, the noise."""
 
 
 class Evidence(NamedTuple):
-    """What was seen of a power sensor of known period, and of the counter beside it: the answers to steps of load, the
-    curve and the null of the responses to square ones, and the responses next to the sensors' own frequencies, of which
-    the first `own_beats` are next to the power's."""
+    """What was seen of a power sensor of known period, and of the counter beside it: the watts that a load adds, the
+    curve and the null of the responses to square loads, and the responses next to the frequencies of the two (`beats`)
+    and to multiples of these."""
 
     period_s: float
-    up: Steps
-    down: Steps
+    swing_w: float
     curve: Curve | None
     null: Null | None
     beats: list[Beat]
-    own_beats: int
+    multiples: list[Beat]
+
+    def of_power(self, beats: list[Beat]) -> list[Beat]:
+        """Return those of `beats` that are next to the power sensor's own frequency, or to a multiple of it."""
+        return [each for each in beats if each.own_s == self.period_s]
+
+
+class _Window(NamedTuple):
+    """A window and its standard error."""
+
+    window_s: float
+    error_s: float
 
 
 @dataclass(frozen=True)
@@ -67,85 +80,114 @@ def nothing_found(reason: str, found: Findings) -> Findings:
 
 def conclude(seen: Evidence, found: Findings) -> Findings:
     """Return the findings of a sensor whose period is sure, with the reason for each that is not."""
-    beats, reasons = seen.beats, dict[str, str]()
-    shape, window_s, error_s = _window(seen)
-    if window_s is None:
-        reasons["window_s"] = "no load was found to which there is surely no response"
-    late_s = _lag_s(seen, shape, window_s)
-    if late_s is None:
-        reasons["lag_s"] = "it needs the window" if window_s is None else "the delay of the answers is not sure"
-    power = _power_is_part_time(seen)
+    reasons = dict[str, str]()
+    window = _window(seen)
+    power = _power_is_part_time(seen, window)
     if power is None:
-        reasons["power_is_part_time"] = "the window is too close to the period to tell, or not found"
-    if power is False and window_s is not None and abs(window_s / seen.period_s - 1) < FULL_TIME:
-        window_s = seen.period_s  # what is not told from it is taken for it: else a sensor would be blind at times
-    if shape == "low_pass":  # what a sensor shows that is no low-pass itself
-        beats = [each._replace(full_w=seen.up.swing_w) for each in beats]
-    counter = is_part_time(beats, power)
+        reasons["power_is_part_time"] = _why_not_told(seen, window)
+    if window is None:
+        reasons["window_s"] = "no load was found to which there is surely no response"
+    elif power and window.window_s > (1 - APART) * seen.period_s:
+        window, reasons["window_s"] = None, "values are means of several short samples"
+    elif power is None and window.window_s < seen.period_s:
+        window, reasons["window_s"] = None, TOO_CLOSE
+    elif power is False:
+        window = window._replace(window_s=max(window.window_s, seen.period_s))  # else it would be blind at times
+    late_s = _lag_s(seen, window)
+    if late_s is None:
+        reasons["lag_s"] = "it needs the window" if window is None else "the delay of the answers is not sure"
+    counter = is_part_time(seen.beats, seen.multiples, power)
     if counter is None:
-        is_there = any(each.counter is not None for each in beats)
+        is_there = any(each.counter is not None for each in seen.beats)
         reasons["counter_is_part_time"] = "its beat is neither clear nor absent" if is_there else "there is no counter"
     return replace(
         found,
         period_s=seen.period_s,
-        window_s=window_s,
-        window_error_s=error_s,
+        window_s=None if window is None else window.window_s,
+        window_error_s=None if window is None else window.error_s,
         lag_s=late_s,
-        shape=shape,
+        shape=None if window is None else "boxcar",
         power_is_part_time=power,
         counter_is_part_time=counter,
-        swing_w=seen.up.swing_w,
+        swing_w=seen.swing_w,
         reasons=reasons,
     )
 
 
-def _window(seen: Evidence) -> tuple[Shape | None, float | None, float | None]:
-    """Return shape, window and its standard error, as far as they are sure.
+def _window(seen: Evidence) -> _Window | None:
+    """Return the window, if it is sure: only a null is evidence of one.
 
-    Power itself rises in another time than it falls; a low-pass that is slower than both makes them alike.
+    A slow answer without a null is no evidence of a low-pass: a board that rises and falls slowly, beside a sensor with
+    a short window, gives the same values.
     """
     curve, null = seen.curve, seen.null
-    if curve is None:
-        return None, None, None
-    if null is not None:
-        window_s = 1 / null.frequency_hz
-        error_s = window_s * null.error_hz / null.frequency_hz
-        is_sure = error_s < GOOD_WINDOW * window_s and abs(curve.window_s - window_s) < SAME_WINDOW * window_s
-        return ("boxcar", window_s, error_s) if is_sure else (None, None, None)
-    widths_s = width_s(seen.up), width_s(seen.down)
-    are_alike = max(widths_s) < (1 + ALIKE) * min(widths_s)
-    if curve.misfit > GOOD_MISFIT or curve.rise_s < SLOW_RISE_S or curve.window_s > curve.rise_s or not are_alike:
-        return None, None, None
-    error_s = LOW_PASS_ERROR * curve.rise_s
-    return "low_pass", curve.rise_s if error_s < MAX_LOW_PASS_ERROR_S else None, error_s
+    if curve is None or null is None or curve.misfit > FAIR_MISFIT:
+        return None
+    window_s = 1 / null.frequency_hz
+    error_s = window_s * null.error_hz / null.frequency_hz
+    is_sure = error_s < GOOD_WINDOW * window_s and abs(curve.window_s - window_s) < SAME_WINDOW * window_s
+    return _Window(window_s, error_s) if is_sure else None
 
 
-def _lag_s(seen: Evidence, shape: Shape | None, window_s: float | None) -> float | None:
+def _lag_s(seen: Evidence, window: _Window | None) -> float | None:
     """Return how late values are: the delay of the answers, less half a window, which a mean is late by itself."""
     curve = seen.curve
-    if curve is None or window_s is None or curve.misfit > GOOD_MISFIT or curve.delay_error_s > MAX_LAG_ERROR_S:
+    if curve is None or window is None or curve.misfit > GOOD_MISFIT or curve.delay_error_s > MAX_LAG_ERROR_S:
         return None
-    return max(curve.delay_s - (window_s / 2 if shape == "boxcar" else 0.0), 0.0)
+    return max(curve.delay_s - window.window_s / 2, 0.0)
 
 
-def _power_is_part_time(seen: Evidence) -> bool | None:
-    """Return True if the window is shorter than the period, by more than it is uncertain."""
-    shape, window_s, error_s = _window(seen)
-    if shape == "low_pass":
-        return False
-    if window_s is not None and error_s is not None:
-        apart, error = window_s / seen.period_s - 1, error_s / seen.period_s
-        if abs(apart) > max(SURE * error, LEAST_APART):
-            return apart < 0
-        return False if error < LEAST_APART else None
+def _power_is_part_time(seen: Evidence, window: _Window | None) -> bool | None:
+    """Return True if the sensor misses a part of each period, False if it surely does not.
+
+    A window that is as long as the period may be one of several short ones: then loads next to the frequency of these
+    show, of which the window would let nothing through.
+    """
     curve = seen.curve
-    if curve is None or curve.misfit > FAIR_MISFIT or curve.rise_s > FAST_RISE_S:
+    if window is None or curve is None:
+        return _without_window(seen)
+    lacks, error = 1 - window.window_s / seen.period_s, window.error_s / seen.period_s
+    beats, multiples = seen.of_power(seen.beats), seen.of_power(seen.multiples)
+    if lacks > max(SURE * error, APART) or any(_is_more(each, curve) for each in [*beats, *multiples]):
+        return True
+    return False if lacks < FULL_TIME and all(_is_no_more(each, curve) for each in beats) else None
+
+
+def _is_more(beat: Beat, curve: Curve) -> bool:
+    """Return True if the response is surely more than the window lets through."""
+    power = beat.power
+    return power is not None and _more_w(power, curve) > max(CLEAR * power.error_w, ALIASES * beat.full_w)
+
+
+def _is_no_more(beat: Beat, curve: Curve) -> bool:
+    power = beat.power
+    return power is not None and _more_w(power, curve) + SURE * power.error_w < DOES_NOT * beat.full_w
+
+
+def _more_w(power: Response, curve: Curve) -> float:
+    return abs(power.watts) - abs(curve.at_w(power.frequency_hz))
+
+
+def _without_window(seen: Evidence) -> bool | None:
+    """Return True if a sensor whose window is not known answers fast and at its own frequency, or at multiples of it
+    where it seemed to have a window of the whole period; else None."""
+    curve = seen.curve
+    if curve is not None and any(_is_more(each, curve) for each in seen.of_power(seen.multiples)):
+        return True
+    if curve is None or curve.misfit > FAIR_MISFIT or curve.rise_s > SOON * seen.period_s:
         return None
     if curve.window_s > PART_TIME_WINDOW * seen.period_s:
         return None
     clear = [
-        each.power is not None
-        and abs(each.power.watts) > max(CLEAR * each.power.error_w, PART_TIME_RESPONSE * each.full_w)
-        for each in seen.beats[: seen.own_beats]
+        each.power is not None and abs(each.power.watts) > max(CLEAR * each.power.error_w, ALIASES * each.full_w)
+        for each in seen.of_power(seen.beats)
     ]
     return True if all(clear) else None
+
+
+def _why_not_told(seen: Evidence, window: _Window | None) -> str:
+    if window is not None:
+        return TOO_CLOSE if window.window_s < seen.period_s else "the responses beside its own frequency are not sure"
+    if seen.curve is not None and seen.curve.rise_s > SOON * seen.period_s:
+        return "the answer is slow, which may be the board or the sensor"
+    return "the window was not found"

@@ -14,18 +14,26 @@ from llenergymeasure.energy.polls import Polls
 REST_S, WARM_S, MARGIN_S, WHOLE_S = 5.0, 5.0, 0.5, 1.0
 """Seconds after other work until a board is idle, and after the begin of the load until its power is steady; what is
 left out at the end; and what is added, so that between two whole seconds it is as long as it was asked for."""
+CLOCK_S = 5.0
+"""Seconds that a board is held before and after each hold besides: a meter's clock may be off by so much."""
+LEAD_S = WARM_S + CLOCK_S
+"""Seconds from the begin of the load to the busy hold."""
 
 
 def hold_board(bench: Bench, seconds: float, progress: Progress) -> list[Hold]:
-    """Leave the board of `bench` idle for `seconds`, then keep it busy as long, and return what its sensors read."""
+    """Leave the board of `bench` idle for `seconds`, then keep it busy as long, and return what its sensors read.
+
+    It is idle, or busy, `CLOCK_S` longer on both sides of what is returned.
+    """
     held_s = seconds + WHOLE_S
-    progress.phase(f"idle for {seconds:.0f} s")
-    idle = bench.record(REST_S + held_s + MARGIN_S)
-    progress.phase(f"busy for {seconds:.0f} s")
-    busy = bench.record(WARM_S + held_s + 2 * MARGIN_S, [(0.0, WARM_S + held_s + MARGIN_S)])
+    after_s = held_s + CLOCK_S + MARGIN_S
+    progress.phase(f"idle for {REST_S + CLOCK_S + after_s:.0f} s")
+    idle = bench.record(REST_S + CLOCK_S + after_s)
+    progress.phase(f"busy for {LEAD_S + after_s:.0f} s")
+    busy = bench.record(LEAD_S + after_s + MARGIN_S, [(0.0, LEAD_S + after_s)])
     return [
-        _hold("idle", idle, idle.start_s + REST_S, held_s),
-        _hold("busy", busy, busy.busy[0][0] + WARM_S, held_s),
+        _hold("idle", idle, idle.start_s + REST_S + CLOCK_S, held_s),
+        _hold("busy", busy, busy.busy[0][0] + LEAD_S, held_s),
     ]
 
 

@@ -1,6 +1,7 @@
 """The steps of `llem calibrate`: which board and field, the measurement, and what becomes of it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from llenergymeasure.energy.calibration.bench import Bench, LoadTrace
 from llenergymeasure.energy.calibration.examination import examine
 from llenergymeasure.energy.calibration.findings import Findings
 from llenergymeasure.energy.calibration.meter_scale import Interval, scales
-from llenergymeasure.energy.calibration.stored import Calibration, Holds, load_calibration, load_holds
-from llenergymeasure.energy.power_sensors import field_sensors
+from llenergymeasure.energy.calibration.stored import Calibration, Holds, Scale, load_calibration, load_holds
+from llenergymeasure.energy.power_sensors import field_sensors, sensor_beside_counter
 from llenergymeasure.energy.samples import Recording, write_trace
 from llenergymeasure.energy.sensors.nvml import Board
 from llenergymeasure.energy.sensors.nvml_models import PowerQuantity
@@ -48,8 +49,8 @@ def choose_field(board: Board, wanted: str | None) -> PowerQuantity:
     if not board.power_fields:
         raise PreFlightError(f"GPU {board.index} ({board.name}) reports no power: there is nothing to calibrate")
     if wanted is None:
-        counted = board.has_counter and "instant" in board.power_fields
-        return "instant" if counted else field_sensors(board, None)[0].field
+        beside = sensor_beside_counter(board, None) if board.has_counter else None
+        return (beside or field_sensors(board, None)[0]).field
     found = [field for field in board.power_fields if field == wanted]
     if not found:
         raise ConfigError(f"--field {wanted}: GPU {board.index} has {', '.join(board.power_fields)}")
@@ -57,11 +58,14 @@ def choose_field(board: Board, wanted: str | None) -> PowerQuantity:
 
 
 def measure(bench: Bench, board: Board, field: PowerQuantity, progress: Progress) -> tuple[Calibration, Findings]:
-    """Return the calibration of a board, and all that was found; gain and offset of an earlier one of the same field
-    and driver are taken over."""
+    """Return the calibration of a board, and all that was found.
+
+    Gain and offset of an earlier one are taken over: the counter's where the driver is the same, the power sensor's
+    where the field is too. What is dropped has its reason in the findings.
+    """
     found = examine(bench, progress)
     before = _before(board.uuid)
-    is_same = before is not None and (before.field, before.driver) == (field, board.driver)
+    kept, dropped = _kept_scales(before, board, field)
     calibration = Calibration(
         calibration_uuid=board.uuid,
         measured_at=datetime.now(UTC),
@@ -75,10 +79,10 @@ def measure(bench: Bench, board: Board, field: PowerQuantity, progress: Progress
         power_is_part_time=found.power_is_part_time,
         counter_is_part_time=found.counter_is_part_time,
         idle_noise_w=found.idle_noise_w,
-        power_scale=before.power_scale if before is not None and is_same else None,
-        counter_scale=before.counter_scale if before is not None and is_same else None,
+        power_scale=kept.get("power_scale"),
+        counter_scale=kept.get("counter_scale"),
     )
-    return calibration, found
+    return calibration, replace(found, reasons=found.reasons | dropped)
 
 
 def _before(uuid: str) -> Calibration | None:
@@ -86,6 +90,23 @@ def _before(uuid: str) -> Calibration | None:
         return load_calibration(uuid)
     except UnreadableFileError:  # a new one takes its place
         return None
+
+
+def _kept_scales(
+    before: Calibration | None, board: Board, field: PowerQuantity
+) -> tuple[dict[str, Scale], dict[str, str]]:
+    """Return the scales of an earlier calibration that hold for a new one, and why others do not."""
+    if before is None:
+        return {}, {}
+    scales_before = {"power_scale": before.power_scale, "counter_scale": before.counter_scale}
+    found = {name: scale for name, scale in scales_before.items() if scale is not None}
+    if before.driver != board.driver:
+        reason = f"the meter read with driver {before.driver or 'unknown'}, and now it is {board.driver or 'unknown'}"
+        return {}, dict.fromkeys(found, reason)
+    if before.field != field and "power_scale" in found:
+        del found["power_scale"]
+        return found, {"power_scale": f"the meter read beside field {before.field or 'unknown'}, and this is {field}"}
+    return found, {}
 
 
 def kept_holds(board: Board) -> Holds:
@@ -108,13 +129,18 @@ def with_scales(board: Board, holds: Holds, intervals: Sequence[Interval]) -> Ca
     """Return the calibration of a board, gain and offset by the readings of a meter.
 
     Raises:
-        ConfigError: as `scales`, or there is no calibration of the field that was read.
+        ConfigError: as `scales`, there is no calibration of the field that was read, or a later one than the holds.
         UnreadableFileError: its calibration is broken.
     """
-    power, counter = scales(holds, intervals)
     calibration = load_calibration(board.uuid)
     if calibration is None or calibration.field != holds.field:
         raise ConfigError(f"GPU {board.index} has no calibration of its field {holds.field}: run llem calibrate first")
+    if calibration.measured_at is None or calibration.measured_at != holds.calibrated_at:
+        raise ConfigError(
+            f"GPU {board.index} was calibrated again since it was held beside a meter: run llem calibrate --gpu "
+            f"{board.index} with the meter connected, to the end, and then give its readings"
+        )
+    power, counter = scales(holds, intervals)
     return calibration.model_copy(update={"power_scale": power, "counter_scale": counter})
 
 

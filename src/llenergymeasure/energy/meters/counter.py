@@ -11,7 +11,7 @@ from llenergymeasure.domain.power import DeviceWatch, PowerSample
 from llenergymeasure.energy.meters.base import MeteredDevice
 from llenergymeasure.energy.meters.sampled import POWER_MARGIN, Feed, SampledMeter, sampled_power
 from llenergymeasure.energy.power_rows import counter_rows
-from llenergymeasure.energy.power_sensors import sees
+from llenergymeasure.energy.power_sensors import as_figures, sees
 from llenergymeasure.energy.sampled_power import (
     HIGHEST_FACTOR,
     UNLIMITED_FACTOR,
@@ -44,11 +44,14 @@ class CounterMeter(SampledMeter):
         lag_s: float = 0.0,
         max_tick_s: float | None = None,
     ) -> None:
-        super().__init__(source, devices, feed, pace_s=pace_s)
+        compared = [device.sensor for device in devices if device.sensor is not None and not device.sensor.is_part_time]
+        later_s = max((model.delay_s for model in compared), default=0.0)
+        super().__init__(source, devices, feed, pace_s=pace_s, later_s=max(later_s, 0.0))
         self._gain_share = gain_share
         self._lag_s = lag_s
         self._max_tick_s = max_tick_s
         self._power: SampledPower | None = None
+        self._valued: set[str] = set()
         self._log = TickLog([], 0.0)
         self._max_power_w: dict[str, float] = {}
 
@@ -78,19 +81,42 @@ class CounterMeter(SampledMeter):
         return abs(energy_j) * self._gain_share
 
     def _window(self, device: MeteredDevice, start_s: float, end_s: float) -> SampledEnergy:
-        """Return the counter's energy. One that integrates a part-time sensor's samples sees no more than those."""
-        coverage_j = None
-        if device.counter_is_part_time and device.sensor is not None:
-            coverage_j = self._sampled(device, device.sensor, start_s, end_s).coverage_j
-        return SampledEnergy(*self._log.window_of(device.name, start_s, end_s), coverage_j)
+        counted = self._log.window_of(device.name, start_s, end_s)
+        is_blind = device.counter_is_part_time and counted.energy_j is not None
+        coverage_j = self._unseen_j(device, start_s, end_s) if is_blind else None
+        return SampledEnergy(*counted, coverage_j)
+
+    def _unseen_j(self, device: MeteredDevice, start_s: float, end_s: float) -> float:
+        """Return the bound on what a counter that integrates a part-time sensor's values did not see: what that sensor
+        did not; all that the device may draw where it is not known what it sees, or has no values of the window."""
+        if (sensor := _integrated(device)) is not None:
+            coverage_j = self._sampled(device, sensor, start_s, end_s).coverage_j
+            if coverage_j is not None and self._beside.sensor(device.name).source == sensor.source:
+                return coverage_j
+        return self._max_power_w[device.name] * (end_s - start_s)
 
     def _sampled(self, device: MeteredDevice, model: SensorModel, start_s: float, end_s: float) -> SampledEnergy:
         """Return the energy by the power that is read beside the counter."""
-        if self._power is None:
-            beside = [each for each in self._devices if each.sensor is not None]
-            self._power = sampled_power(self._recording, beside)
         periodic = self._is_periodic(device, model, start_s, end_s)
-        return self._power.window_of(device.name, start_s, end_s, periodic)
+        return self._beside.window_of(device.name, start_s, end_s, periodic)
+
+    @property
+    def _beside(self) -> SampledPower:
+        if self._power is None:
+            read = [each for each in self._devices if each.sensor is not None]
+            self._power = sampled_power(self._recording, read)
+            self._valued = {each.name for each in read if self._recording.power(each.name)}
+        return self._power
+
+    def _model(self, device: MeteredDevice) -> SensorModel | None:
+        """Return the expected model, or the part-time one that values showed in place of one that sees all of the time:
+        power of part-time ones is read too seldom to show anything."""
+        expected = device.sensor
+        if expected is None or expected.is_part_time:
+            return expected
+        beside = self._beside
+        shown = device.name in self._valued and beside.sensor(device.name).is_part_time
+        return beside.sensor(device.name) if shown else expected
 
     def _moments_s(self, device: MeteredDevice) -> np.ndarray:
         stretches = self._log.ticks(device.name)
@@ -101,16 +127,22 @@ class CounterMeter(SampledMeter):
             super()._watch(device, start_s, end_s),
             was_reset=_was_reset(self._log.ticks(device.name), start_s, end_s),
         )
-        if device.sensor is None or device.sensor.is_part_time:
+        sensor = self._model(device)
+        if sensor is None or sensor.is_part_time:
             return watch
-        sampled = self._sampled(device, device.sensor, start_s, end_s)
+        sampled = self._sampled(device, sensor, start_s, end_s)
         if sampled.energy_j is None or sampled.edge_j is None:
-            return watch
+            late_ms = sensor.delay_s * 1e3
+            reason = (
+                f"Counter and power of {device.name} are not compared: power was not read over all of the window and "
+                f"the {late_ms:.0f} ms by which it is late; measure for longer."
+            )
+            return replace(watch, notes=(*watch.notes, reason))
         scale, seconds = device.scale, end_s - start_s  # on the scale of the counter: they differ by what was read
         return replace(
             watch,
             power_integral_j=scale.corrected_j(sampled.energy_j, seconds) if scale else sampled.energy_j,
-            power_integral_bound_j=sampled.edge_j * (scale.gain if scale else 1.0),
+            power_integral_bound_j=(sampled.edge_j + (sampled.coverage_j or 0.0)) * (scale.gain if scale else 1.0),
         )
 
     def _notes(self, device: MeteredDevice) -> tuple[str, ...]:
@@ -120,28 +152,44 @@ class CounterMeter(SampledMeter):
                 f"{device.name} reports no power limit: its edge bound takes {UNLIMITED_FACTOR} times the highest mean "
                 f"power that was seen, {self._max_power_w[device.name]:.0f} W."
             )
-        if device.sensor is not None and device.sensor.is_part_time:
-            notes += self._part_time_notes(device, device.sensor)
-        return tuple(notes)
+        sensor = self._model(device)
+        if sensor is not None and sensor.is_part_time:
+            if sensor != device.sensor:
+                notes += self._beside.notes(device.name)
+            notes.append(f"Counter and power of {device.name} are not compared: the power sensor {sees(sensor)}.")
+        return (*notes, *self._integration_notes(device, sensor))
 
-    def _part_time_notes(self, device: MeteredDevice, sensor: SensorModel) -> Iterator[str]:
-        yield f"Counter and power of {device.name} are not compared: the power sensor {sees(sensor)}."
+    def _integration_notes(self, device: MeteredDevice, beside: SensorModel | None) -> Iterator[str]:
+        """Yield what is known of the values that a counter integrates."""
         if device.counter_is_part_time:
-            yield f"The counter of {device.name} integrates the values of that sensor, and sees no more than they do."
-        elif device.counter_is_part_time is None:
+            sensor = _integrated(device)
+            seen = "a part of the time alone, and how much is not known" if sensor is None else as_figures(sensor).seen
+            yield f"The counter of {device.name} was found to integrate the values of a sensor that sees {seen}."
+        elif device.counter_is_part_time is None and beside is not None and beside.is_part_time:
             yield (
                 f"The counter of {device.name} may integrate the values of that sensor alone: nobody has published it, "
                 "and llem calibrate finds it out."
             )
-            if beating_s := [period_s for period_s in self._periods_s or () if beats(period_s, sensor)]:
-                periods = ", ".join(f"{period_s * 1e3:.4g}" for period_s in beating_s)
-                yield (
-                    f"The load repeats every {periods} ms, which beats with that sensor: if the counter of "
-                    f"{device.name} integrates its values, it is off by as much as the load swings."
-                )
+            yield from self._beat_notes(device, beside)
+
+    def _beat_notes(self, device: MeteredDevice, sensor: SensorModel) -> Iterator[str]:
+        if beating_s := [period_s for period_s in self._periods_s or () if beats(period_s, sensor)]:
+            periods = ", ".join(f"{period_s * 1e3:.4g}" for period_s in beating_s)
+            yield (
+                f"The load repeats every {periods} ms, which beats with that sensor: if the counter of "
+                f"{device.name} integrates its values, it is off by as much as the load swings."
+            )
 
     def _rows(self, start_s: float, end_s: float) -> list[PowerSample]:
         return counter_rows(self._log, self._recording, self._devices, start_s, end_s, self._pace_s / 2)
+
+
+def _integrated(device: MeteredDevice) -> SensorModel | None:
+    """Return the part-time sensor that a device's counter integrates, if it was measured beside it, with its window."""
+    sensor = device.sensor
+    if sensor is None or sensor.source != "measured" or not sensor.is_part_time or sensor.window_s == 0:
+        return None
+    return sensor
 
 
 def _was_reset(stretches: list[Ticks], start_s: float, end_s: float) -> bool:

@@ -13,7 +13,7 @@ from llenergymeasure.domain.power import DeviceWatch, EnergySoFar, PowerSample
 from llenergymeasure.energy.device_conditions import foreign_processes, temperatures, throttled
 from llenergymeasure.energy.foreign_processes import ProcessWatch
 from llenergymeasure.energy.meters.base import Listener, Meter, MeteredDevice
-from llenergymeasure.energy.power_sensors import as_figures
+from llenergymeasure.energy.power_sensors import as_figures, without_sensor
 from llenergymeasure.energy.sampled_power import SEEN_AROUND_S, SampledEnergy, SampledPower, beats
 from llenergymeasure.energy.sampler import Receiver
 from llenergymeasure.energy.samples import Recording, SensorSample, State
@@ -158,6 +158,9 @@ class SampledMeter(Meter):
             edge_j, coverage_j = product(edge_j, scale.gain), product(coverage_j, scale.gain)
         elif energy_j is not None:
             gain_j = self._gain_j(energy_j, window_s)
+        model, calibration = self._model(device), device.calibration
+        if calibration is not None and model is not None and model.source != "measured":
+            calibration = without_sensor(calibration)
         return DeviceEnergy(
             device=device.name,
             kind=device.kind,
@@ -166,13 +169,13 @@ class SampledMeter(Meter):
             edge_j=edge_j,
             coverage_j=coverage_j,
             gain_j=gain_j,
-            sensor=None if (model := self._model(device)) is None else as_figures(model),
-            calibration=device.calibration,
+            sensor=None if model is None else as_figures(model),
+            calibration=calibration,
         )
 
     def _is_periodic(self, device: MeteredDevice, model: SensorModel, start_s: float, end_s: float) -> bool | None:
         """Return True where the load has a period that a sensor may not see around a window; None: nothing tells."""
-        if self._periods_s is None or model.blind_share == 0:
+        if self._periods_s is None or model.unevenness == 0:
             return None
         moments_s = self._moments_s(device)
         near_s = moments_s[np.searchsorted(moments_s, start_s - SEEN_AROUND_S) :]

@@ -148,17 +148,15 @@ def sensor_spec(
     sampling_hz: float,
     *,
     counter: bool,
-    fields: Mapping[str, PowerQuantity] | None = None,
+    fields: Mapping[str, PowerQuantity],
     power_period_s: float | None = None,
 ) -> dict[str, Any]:
     """Return what a sampler needs to read these boards, as JSON can hold it; the options are those of `NvmlSensor`.
 
-    `fields` has the field of power to read of each board, by UUID; None is the instantaneous one, where there is one.
+    `fields` has the field of power to read of each board, by UUID; of one that is not there no power is read.
     `power_period_s` is how often it has a new value: it is read ten times as often, and passed on twice as often at the
     least; None: it is read with the temperature.
     """
-    if fields is None:
-        fields = {board.uuid: "instant" for board in boards if "instant" in board.power_fields}
     options = {
         "fields": {board.uuid: fields.get(board.uuid) for board in boards},
         "counter": counter,

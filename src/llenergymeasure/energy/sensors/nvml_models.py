@@ -41,17 +41,18 @@ _MODELS: dict[str, tuple[_Drivers, SensorModel, SensorModel]] = {
     "Kepler": ((LOW_PASS,) * 3, UNKNOWN, UNKNOWN),
 }
 
-# The first that is found in a board's name, as NVML gives it, tells its architecture.
+# The first that is found in a board's name, as NVML gives it, tells its architecture. Numbers of mobile boards mislead:
+# an RTX 2050 and an MX570 are Ampere (GA107), an MX450 and an MX550 Turing (TU117), and an RTX 3050 A is Ada (AD106).
 _NAMES = [
     (re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE), architecture)
     for pattern, architecture in (
         (r"Blackwell|G?B[1-3]\d\d|RTX 50[5-9]0", None),
-        (r"Ada|RTX 40[5-9]0|L4|L20|L40[SG]?", "Ada"),
+        (r"Ada|RTX 40[5-9]0|RTX 3050 A|L4|L20|L40[SG]?", "Ada"),
         (r"H100|H200|H800|H20|GH200", "Hopper GH100"),
         (r"A100[XB]?|A800|A30X?", "Ampere GA100"),
-        (r"RTX 30[5-9]0|RTX A\d{3,4}|A10[GM]?|A16|A2|A40", "Ampere GA10x"),
+        (r"RTX 30[5-9]0|RTX 2050|MX570|RTX A\d{3,4}|A10[GM]?|A16|A2|A40", "Ampere GA10x"),
         (r"Quadro RTX 8000", "Turing RTX 8000"),
-        (r"RTX 20[5-8]0|GTX 16\d\d|Quadro RTX \d{4}|Titan RTX|T4G?|T[46]00|T1[02]00", "Turing"),
+        (r"RTX 20[6-8]0|GTX 16\d\d|MX450|MX550|Quadro RTX \d{4}|Titan RTX|T4G?|T[46]00|T1[02]00", "Turing"),
         (r"V100S?|Titan V|Quadro GV100", "Volta"),
         (r"P100|P40|P6|P4|GTX 10\d\d|Titan Xp|Titan X \(Pascal|Quadro G?P\d{3,4}", "Pascal"),
         (r"GTX 9\d\d|GTX 75\d|GTX 745|GTX Titan X|Tesla M\d{1,2}|Quadro M\d{4}|Quadro K[12]200|Quadro K620", "Maxwell"),

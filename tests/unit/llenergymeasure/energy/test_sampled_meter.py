@@ -1,11 +1,13 @@
 """The meter of sampled power: what its bound rests on, and what it says of the sensor."""
 
 import pytest
-from recorded import ReadAlready
-from simulated_sensors import polls, square, wandering
+from recorded import ReadAlready, counter_trace
+from simulated_sensors import levels, polls, square, wandering
 
 from llenergymeasure.domain.power import IdlePower
 from llenergymeasure.domain.requests import Batch
+from llenergymeasure.energy.meters.base import MeteredDevice
+from llenergymeasure.energy.meters.counter import CounterMeter
 from llenergymeasure.energy.meters.nvml_power import NvmlPower
 from llenergymeasure.energy.phases import Spans, load_periods_s, read_energy
 from llenergymeasure.energy.sampler import Outbox
@@ -58,10 +60,10 @@ def test_rows_are_ticks_and_each_power_is_the_mean_since_the_row_before():
     assert integral_j == pytest.approx(device.energy_j, abs=device.edge_j)
 
 
-def test_a_full_time_sensor_misses_nothing_and_its_energy_is_within_the_edges():
+def test_a_full_time_sensor_may_miss_what_its_period_is_longer_and_its_energy_is_within_the_edges():
     power = wandering(LENGTH_S, 60.0, 300.0, seed=2)
     (device,) = metered(L40S, polls(power, FULL_TIME)).energy(*WINDOW_S)
-    assert device.coverage_j == 0.0
+    assert device.coverage_j == pytest.approx((1 - 0.1 / 0.1012) * 10.0 * 385.0, rel=0.02)
     assert abs(device.energy_j - true_j(power, *WINDOW_S)) <= device.edge_j
     assert device.gain_j == pytest.approx(0.13 * device.energy_j + 20.0 * 10.0)
     assert device.sensor.period_ms == 100.0  # the table's: boards of one kind have one
@@ -142,3 +144,20 @@ def test_the_periods_of_a_load_are_those_of_its_batches_and_of_its_forward_passe
     found_s = sorted(load_periods_s(batches(0.73, 0.02)))
     assert (found_s[0], found_s[-1]) == (pytest.approx(0.02), pytest.approx(0.73))
     assert load_periods_s([Batch(0.0, 1.0, (), 1, (1.0,), True)]) == ()
+
+
+@pytest.mark.parametrize(("window_s", "share"), [(0.1, 0.0), (0.15, 1 / 6)])
+def test_power_is_compared_with_a_counter_by_its_edges_and_what_it_weighs_unevenly(window_s, share):
+    sensor = SensorModel(0.1, window_s, source="measured")
+    powers = polls(levels(LENGTH_S, [300.0]), sensor, noise_w=1.0)
+    samples = counter_trace(300.0, seconds=LENGTH_S, tick_s=0.1, device="gpu").samples("gpu")
+    samples += [SensorSample(*row[:3], power_w=row[3]) for row in powers]
+    feed = ReadAlready(sorted(samples, key=lambda sample: sample.before_s))
+    meter = CounterMeter(
+        "nvml_counter", [MeteredDevice("gpu", "gpu", 0, 350.0, sensor=sensor)], feed, 0.13, pace_s=0.02
+    )
+    with meter:
+        pass
+    (watch,) = meter.watch(*WINDOW_S)
+    assert watch.power_integral_j == pytest.approx(3000.0, rel=0.01)
+    assert watch.power_integral_bound_j == pytest.approx(share * 10.0 * 385.0, abs=50.0)

@@ -37,9 +37,9 @@ def test_what_a_sensor_missed_makes_an_energy_invalid_where_it_is_over_three_per
     ])  # fmt: skip
 
 
-def test_a_low_pass_that_may_miss_something_is_named_as_one():
+def test_a_sensor_that_is_never_blind_but_uneven_is_named_as_one():
     _, (reason,) = verdict(energy_of(gpu_energy(0, 100.0, edge_j=0.1, coverage_j=5.0, sensor=LOW_PASS)))
-    assert reason.startswith("the sensor may not see a load that repeats in its own period: what it missed")
+    assert reason.startswith("the sensor weighs some moments more than others, and may misjudge a load that repeats in")
 
 
 def test_the_bound_of_a_result_has_what_its_sensor_missed_and_the_devices_are_added():

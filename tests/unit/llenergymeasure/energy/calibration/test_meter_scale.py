@@ -1,14 +1,20 @@
 """Gain and offset by an external meter's readings, and what is said of readings that cannot be."""
 
+import re
+import time
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llenergymeasure.energy.calibration.meter_scale import Interval, intervals_in_csv, parse_interval, scales
+from labledger.console import Silent
+from llenergymeasure.energy.calibration.bench import LoadTrace
+from llenergymeasure.energy.calibration.holds import hold_board
+from llenergymeasure.energy.calibration.meter_scale import Interval, describe_hold, parse_interval, scales
 from llenergymeasure.energy.calibration.stored import Hold, Holds
+from llenergymeasure.energy.samples import SensorSample
 from llenergymeasure.errors import ConfigError
 
 IDLE_S, BUSY_S = 1_800_000_000.0, 1_800_000_070.0
@@ -63,8 +69,8 @@ def test_a_board_without_a_counter_gets_the_scale_of_its_power_alone():
     ("readings", "problem"),
     [
         ([], "two are needed"),
-        (READINGS[:1], "two are needed"),
-        ([*READINGS, READINGS[0]], "two are needed"),
+        (READINGS[:1], "^1 interval of the meter: two are needed"),
+        ([*READINGS, READINGS[0]], "^3 intervals of the meter: two are needed"),
         ([READINGS[0], READINGS[0]], "overlap"),
         (
             [READINGS[0], meter(BUSY_S + 100, BUSY_W)],
@@ -115,55 +121,64 @@ def test_an_interval_that_is_none_is_refused(text, problem):
         parse_interval(text)
 
 
+@pytest.mark.parametrize("counter", [True, False])
+def test_a_sensor_that_reads_zero_watts_while_idle_gets_no_gain_and_offset(counter):
+    holds = [hold("idle", IDLE_S, 0.0, counter=counter), hold("busy", BUSY_S, 330.0, counter=counter)]
+    with pytest.raises(ConfigError, match="reads 0 W while the board was held idle"):
+        scales(Holds(holds_uuid="GPU-1", driver="580.00", field="instant", holds=holds), READINGS)
+
+
 @pytest.fixture
-def csv(tmp_path):
-    def written(*lines):
-        file = tmp_path / "meter.csv"
-        file.write_text("\n".join(lines) + "\n")
-        return file
+def in_zone(monkeypatch):
+    def switch(zone):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
 
-    return written
-
-
-def watts_at(at_s):
-    return BUSY_W if at_s >= BUSY_S else IDLE_W
+    yield switch
+    monkeypatch.undo()
+    time.tzset()
 
 
-@pytest.mark.parametrize("quantity", ["watts", "joules"])
-@pytest.mark.parametrize("is_iso", [True, False])
-def test_a_meters_log_of_watts_or_of_joules_gives_the_same_as_its_intervals(csv, quantity, is_iso):
-    times_s = np.arange(IDLE_S - 5, BUSY_S + 65, 0.5)
-    values = [watts_at(at_s) for at_s in times_s]
-    if quantity == "joules":
-        values = np.concatenate([[0], np.cumsum(values[:-1]) * 0.5]).tolist()
-    moments = [datetime.fromtimestamp(at_s, UTC).isoformat() if is_iso else at_s for at_s in times_s]
-    file = csv(f"time,note,{quantity}", *(f"{at},x,{value}" for at, value in zip(moments, values, strict=True)))
-    power, _ = scales(held(1.1, -8.0), intervals_in_csv(file, held().holds))
-    assert (power.gain, power.offset_w) == (pytest.approx(1.1), pytest.approx(-8.0))
+class Steady:
+    """A board whose power never changes, on the clock of this process and `ahead_s`."""
+
+    uuid, limit_w = "GPU-1", None
+
+    def __init__(self, ahead_s):
+        self.now_s = time.monotonic() + ahead_s
+
+    def record(self, seconds, busy=()):
+        start_s, self.now_s = self.now_s, self.now_s + seconds
+        moments_s = np.arange(start_s, self.now_s, 0.1).tolist()
+        samples = tuple(SensorSample("GPU-1", each, each, power_w=400.0 if busy else 70.0) for each in moments_s)
+        return LoadTrace(start_s, self.now_s, tuple((start_s + a, start_s + b) for a, b in busy), samples)
 
 
-@pytest.mark.parametrize(
-    ("lines", "problem"),
-    [
-        ([""], "expected the columns time and joules"),
-        (["time,volts", "1,2"], "expected the columns time and joules"),
-        (["time,watts", "now,2"], "line 2: time: expected a time"),
-        (["time,watts", f"{IDLE_S},much"], "line 2: watts: expected a number"),
-        (["time,watts", f"{IDLE_S},nan"], "line 2: watts: expected a number"),
-        (["time,watts", f"{IDLE_S}"], "line 2: watts: expected a number"),
-        (["time,watts", f"{IDLE_S + 2},1", f"{IDLE_S},1"], "has to rise"),
-        (["time,joules", f"{IDLE_S},5", f"{IDLE_S + 2},1"], "has to count up"),
-        (["time,watts", f"{IDLE_S},5", f"{IDLE_S + 2},1"], "have to cover 10 s"),
-        (["time,watts"], "have to cover 10 s"),
-    ],
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@given(
+    ahead_s=st.floats(0, 2e5),
+    seconds=st.one_of(st.integers(10, 40), st.floats(10, 40)),
+    zone=st.sampled_from(["UTC", "Asia/Kolkata", "America/St_Johns"]),
+    is_local=st.booleans(),
 )
-def test_a_log_that_cannot_be_used_is_named_with_the_line_and_the_column(csv, lines, problem):
-    file = csv(*lines)
-    with pytest.raises(ConfigError, match=problem) as error:
-        intervals_in_csv(file, held().holds)
-    assert str(file) in str(error.value)
+def test_the_printed_times_of_a_hold_are_taken_in_utc_and_in_local_time(in_zone, ahead_s, seconds, zone, is_local):
+    in_zone(zone)
+    holds = hold_board(Steady(ahead_s), seconds, Silent())
+    printed = [re.search(r"from (\S+) to (\S+)$", describe_hold(each)).groups() for each in holds]
+    if is_local:
+        printed = [
+            [f"{datetime.fromisoformat(each).astimezone():%Y-%m-%dT%H:%M:%S}" for each in pair] for pair in printed
+        ]
+    given = [parse_interval(f"{joules}:{':'.join(pair)}") for joules, pair in zip((1e3, 6e3), printed, strict=True)]
+    assert all(each.end_s - each.start_s >= int(seconds) for each in given)
+    readings = [
+        Interval(watts * (each.end_s - each.start_s), each.start_s, each.end_s)
+        for watts, each in zip((70.0, 400.0), given, strict=True)
+    ]
+    power, _ = scales(Holds(holds_uuid="GPU-1", driver=None, field="instant", holds=holds), readings)
+    assert power.gain == pytest.approx(1.0)
 
 
-def test_a_log_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="cannot be read"):
-        intervals_in_csv(tmp_path / "none.csv", held().holds)
+def test_readings_beside_a_sensor_too_noisy_to_tell_an_offset_are_refused():
+    with pytest.raises(ConfigError, match="the sensor was not steady in the two intervals: it leaves"):
+        scales(held(noise_w=900.0), READINGS)
