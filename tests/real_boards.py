@@ -41,7 +41,7 @@ class Recording(NamedTuple):
 
     @property
     def clock_s(self) -> float:
-        """How far the clocks of the sensor and of the meter may differ."""
+        """The most by which the clocks of sensor and meter may differ."""
         averages = self.sensor.window_s > self.sensor.period_s and self.sensor.shape == "boxcar"
         return CLOCK_OF_AVERAGES_S if averages else CLOCK_S
 
@@ -58,7 +58,7 @@ RECORDINGS = [
 
 
 class Polls(NamedTuple):
-    """What a recording has: the moments and watts of the polls, and the moments and joules of the meter."""
+    """The content of a recording: the moments and watts of the polls, and the moments and joules of the meter."""
 
     time_s: np.ndarray
     watts: np.ndarray

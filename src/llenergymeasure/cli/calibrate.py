@@ -178,7 +178,7 @@ def _take_over(board: "Board", intervals: "list[Interval]", meter_csv: Path | No
 
 
 class _Report:
-    """What is printed: a calibration, the reason for each figure that was not found, and where it is kept."""
+    """The printed report: a calibration, the reason for each figure that was not found, and where it is kept."""
 
     def __init__(self, calibration: "Calibration", reasons: dict[str, str]) -> None:
         self.calibration, self._reasons = calibration, reasons

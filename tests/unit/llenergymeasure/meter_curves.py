@@ -12,12 +12,12 @@ import numpy as np
 
 RECORDINGS = Path(__file__).parents[4] / "shared" / "data" / "power_meter"
 SETTLED_S = 5.5
-"""How long the transient recordings stay at load."""
+"""The time for which the transient recordings stay at load."""
 
 
 @dataclass(frozen=True)
 class Curves:
-    """How one real board answers to work.
+    """The answer of one real board to work.
 
     `rise` begins with the work, `wake` does too where the board slept before (empty: it makes no difference), `after`
     begins with the end of the work, its fall included. The last blocks of work end one after the other: `tail` is what
@@ -36,7 +36,7 @@ class Curves:
 
     @property
     def asleep_after_s(self) -> float:
-        """How long after its work the board is back in deep idle."""
+        """The time after its work until the board is back in deep idle."""
         return float(np.flatnonzero(self.after > 0.05)[-1] + 1) / 1e3
 
     def without_tail(self) -> "Curves":

@@ -21,7 +21,7 @@ ALMOST_ALL = 0.95  # of the period: no board is between this and the whole of it
 
 
 class Truth(NamedTuple):
-    """What a calibration should find; `gain` and `offset_w` make watts of the sensor from real ones."""
+    """The figures that a calibration should find; `gain` and `offset_w` make watts of the sensor from real ones."""
 
     period_s: float
     window_s: float

@@ -26,7 +26,7 @@ FIRST, FIRST_HZ, NEXT, LAST_HZ = 0.4, 12.0, 1.3, 110.0
 """The first frequency, as a share of one over the length of a step's answer and at the most; from one to the next; and
 the last, beyond which a load is not as it is asked for."""
 FITTED_FROM, PAST_NULL = 6, 1.9
-"""How many responses are fitted, and how far beyond the null, in its frequencies, the last is."""
+"""The fewest responses that are fitted, and the frequency of the last, in frequencies of the null."""
 LOST, LOST_TIMES = 3.0, 3  # standard errors, responses
 NEAR = ((0.72, 0.86, 1.16, 1.35), (0.93, 1.07, 0.8, 1.25))
 WANTED, MOST_LONGER = 6.0, 4.0

@@ -1,4 +1,4 @@
-"""What is said of a board's sensors, and the tests that a figure passes before it is said."""
+"""The findings on a board's sensors, and the tests that a figure passes before it is one."""
 
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -29,7 +29,7 @@ OF_THE_SENSORS = ("period_s", "window_s", "lag_s", "power_is_part_time", "counte
 
 
 class Evidence(NamedTuple):
-    """What was seen of a power sensor of known period, and of the counter beside it: the watts that a load adds, the
+    """The record of a power sensor of known period, and of the counter beside it: the watts that a load adds, the
     curve and the null of the responses to square loads, and the responses next to the frequencies of the two (`beats`)
     and to multiples of these."""
 
@@ -54,7 +54,7 @@ class _Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Findings:
-    """What is known of a board's sensors, in seconds and watts; `reasons` has one for each figure that is None.
+    """The figures of a board's sensors, in seconds and watts; `reasons` has one for each figure that is None.
 
     `period_s` is the power sensor's; `idle_w` its mean value of an idle board, and `swing_w` what a load adds to it.
     """

@@ -21,7 +21,7 @@ SLACK = 0.15  # of a period: how far from the grid a publication may be seen
 
 
 class Series(NamedTuple):
-    """What a sensor published: moments (seconds) and values, n of each, on a grid of one period."""
+    """The publications of a sensor: moments (seconds) and values, n of each, on a grid of one period."""
 
     moments_s: np.ndarray
     values: np.ndarray

@@ -24,7 +24,7 @@ UUID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}")
 LEAST_GAIN, MOST_GAIN, MAX_GAIN_ERROR, MAX_OFFSET_W = 0.5, 2.0, 1.0, 60.0
 """Beyond these no board is known: published ones are off by 13 % and 20 W."""
 GAIN_ERROR, OFFSET_ERROR_W = 0.01, 1.0
-"""What a straight line through two points leaves open on the boards of the published study, beside the noise."""
+"""The error that a straight line through two points leaves on the boards of the published study, beside the noise."""
 SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 0.005, 5.0
 """A sensor is polled every 5 ms at the most: a shorter period shows in no value. The longest known is 0.1 s."""
 SHORTEST_WINDOW_S, LONGEST_WINDOW_S = 0.001, 10.0
@@ -45,7 +45,7 @@ Version = Annotated[str | None, AfterValidator(_of_this_version)]
 
 
 class Scale(Record):
-    """What an external meter reads where a sensor reads `x` watts: `gain` times `x`, plus `offset_w`.
+    """The reading of an external meter where a sensor reads `x` watts: `gain` times `x`, plus `offset_w`.
 
     `gain_error` (a share) and `offset_error_w` bound what is left after that correction.
     """
@@ -65,7 +65,7 @@ class Scale(Record):
 
 
 class Calibration(Document):
-    """What `llem calibrate` found out about the sensors of one board; None is "not found". Figures that no board can
+    """The findings of `llem calibrate` on the sensors of one board; None is "not found". Figures that no board can
     have, or that contradict one another, are refused, in a file too.
 
     `field` is the field of power that was read, `uuid` the board's. The power sensor publishes a value every
@@ -142,7 +142,7 @@ class Hold(Record):
 
 
 class Holds(Document):
-    """What the sensors of a board read while it was held, for an external meter's readings of the same time.
+    """The readings of a board's sensors while it was held, for an external meter's readings of the same time.
 
     `calibrated_at` is the `measured_at` of the calibration that they belong to.
     """

@@ -15,7 +15,7 @@ from llenergymeasure.results.comparison.runs import Run, Side
 from llenergymeasure.results.comparison.stretches import Stretch, find_stretches, on_shared_devices, order_remarks
 
 MIN_ROUNDS = 3
-"""Of two, both ratios are the same by chance where a sensor or a clock is coarse."""
+"""Three: of two, both ratios are the same by chance where a sensor or a clock is coarse."""
 MIN_STRETCHES = 5
 """So many stretches of one side show how far they stray."""
 

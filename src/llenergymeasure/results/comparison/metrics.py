@@ -24,7 +24,7 @@ EXPLORATORY = (
 )
 """Shown with an interval of their own, and without a word."""
 COUNTS = ("input_tokens", "output_tokens", "total_flops", "energy_uncertainty_edge_j")
-"""What does not come from the weather: compared as it is."""
+"""Figures that do not come from the weather: compared as they are."""
 ENERGY = ("energy_per_output_token_j", "energy_per_request_j", "total_energy_j")
 HIGHER_IS_BETTER = ("output_tokens_per_second", "requests_per_second")
 

@@ -73,7 +73,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Sensors:
-    """What the sensors leave open of the ratio of two energies, second over first: a factor `low` to a factor `high`.
+    """The doubt of the sensors about a ratio of two energies, second over first: a factor `low` to a factor `high`.
 
     `first` and `second` are the shares of each energy that they leave open.
     """

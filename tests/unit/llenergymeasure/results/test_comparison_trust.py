@@ -1,4 +1,4 @@
-"""How often a comparison is wrong, and how often it finds what there is: on many simulated and a few real runs."""
+"""The share of comparisons that are wrong, and that find what there is: on many simulated and a few real runs."""
 
 import math
 from pathlib import Path
@@ -25,7 +25,7 @@ def words_of(comparisons, metric):
 
 
 def false_ones(comparisons):
-    """How many of the comparisons call any headline metric different."""
+    """Return the number of comparisons that call any headline metric different."""
     return sum("different" in {row.word for row in each.rows if row.kind == "headline"} for each in comparisons)
 
 

@@ -1,4 +1,4 @@
-"""What is kept of a calibration: whole, by board, and read again or named."""
+"""A calibration as it is kept: whole, by board, and read again or named."""
 
 import json
 from datetime import UTC, datetime
