@@ -27,6 +27,7 @@ from labledger.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from labledger.errors import ConfigError, LabledgerError
+    from payment_simulator.engine.allocation_search import AllocationSearch, search_allocations
     from payment_simulator.engine.outcome import Outcome
     from payment_simulator.engine.simulate import prepare, simulate, simulate_batch
     from payment_simulator.experiments.config import ExperimentConfig
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AllocationSearch",
     "Arrivals",
     "ConfigError",
     "DatabaseBusyError",
@@ -67,11 +69,13 @@ __all__ = [
     "load_policy",
     "load_scenario",
     "prepare",
+    "search_allocations",
     "simulate",
     "simulate_batch",
 ]
 
 _HOMES = {
+    "AllocationSearch": "payment_simulator.engine.allocation_search",
     "Arrivals": "payment_simulator.scenario.arrivals",
     "ConfigError": "labledger.errors",
     "DatabaseBusyError": "payment_simulator.experiments.persistence.file_lock",
@@ -92,6 +96,7 @@ _HOMES = {
     "load_policy": "payment_simulator.policy.policies",
     "load_scenario": "payment_simulator.scenario.loader",
     "prepare": "payment_simulator.engine.simulate",
+    "search_allocations": "payment_simulator.engine.allocation_search",
     "simulate": "payment_simulator.engine.simulate",
     "simulate_batch": "payment_simulator.engine.simulate",
 }

@@ -88,7 +88,7 @@ def _largest_value(arrivals: Arrivals) -> int:
 def _of_money(scenario: Scenario) -> Iterator[tuple[int, str]]:
     """The most that all money may be, and what to reduce where it is more."""
     rates, ticks = scenario.cost_rates, scenario.simulation.ticks
-    for name in ("liquidity_cost_per_tick_bps", *RATES_PER_TICK):
+    for name in RATES_PER_TICK:
         if not (bps := getattr(rates, name)):
             continue
         limit = _largest_amount(exact(bps) / BPS * ticks)

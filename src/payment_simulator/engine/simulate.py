@@ -2,9 +2,11 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +26,7 @@ from payment_simulator.scenario.schema import Scenario
 Engine = Literal["auto", "reference", "kernel"]
 
 KERNEL = "payment_simulator.engine.kernel.run"
+SEARCH = "payment_simulator.engine.kernel.stepping"
 REFERENCE_WORK = 80_000.0
 """The work that this process may give to `reference` before it loads the kernel: about a second, see `Run.go`."""
 EVENTS_PER_PAYMENT, EVENTS_PER_BANK_TICK = 5, 2
@@ -69,7 +72,7 @@ def simulate(
     if arrivals.samples != 1:
         raise ValueError(f"simulate runs one sample, and these are {arrivals.samples}: take simulate_batch")
     prepared.limits.check(prepared.scenario, arrivals)
-    if _begins_with_kernel(engine, prepared, arrivals):
+    if begins_with_kernel(engine, prepared, arrivals):
         return _by_kernel(prepared, arrivals, record_events)
     return _by_reference(prepared, arrivals, record_events, engine) or _by_kernel(prepared, arrivals, record_events)
 
@@ -90,7 +93,7 @@ def simulate_batch(
     if arrivals.samples < 1:
         raise ValueError("there is no sample to simulate")
     prepared.limits.check(prepared.scenario, arrivals)
-    if not _begins_with_kernel(engine, prepared, arrivals):
+    if not begins_with_kernel(engine, prepared, arrivals):
         found: list[Outcome] = []
         for index in range(arrivals.samples):
             if (outcome := _by_reference(prepared, arrivals.sample(index), False, engine)) is None:
@@ -110,35 +113,58 @@ def _prepared(scenario: Scenario | Prepared, policies: Sequence[Policy] | None) 
 
 
 _work_budget = REFERENCE_WORK
+_problem_of_numba = ""
 
 
 def is_slow_here(scenario: Scenario, arrivals: Arrivals) -> bool:
     """True where a run is large, and there is no numba to compile the engine with."""
-    return not _has_kernel() and _least_work(scenario, arrivals) > REFERENCE_WORK
+    return not has_kernel() and _least_work(scenario, arrivals) > REFERENCE_WORK
 
 
 def is_compiling() -> bool:
     """True while the kernel is being compiled, which takes some ten seconds, once for each version of it."""
-    loaded = sys.modules.get(KERNEL)
-    entries = [getattr(loaded, name) for name in ("run", "run_samples") if hasattr(loaded, name)]
+    homes = {"run": KERNEL, "run_samples": KERNEL, "search": SEARCH}
+    loaded = {name: sys.modules.get(home) for name, home in homes.items()}
+    entries = [getattr(home, name) for name, home in loaded.items() if hasattr(home, name)]
     return any(sum(each.stats.cache_misses.values()) > len(each.signatures) for each in entries)
 
 
-def _has_kernel() -> bool:
-    return not missing("numba")
+def has_kernel() -> bool:
+    """True where numba is installed, and has not failed to be imported."""
+    return not missing("numba") and not _problem_of_numba
+
+
+def _loads_numba() -> bool:
+    """Import numba; False where it is installed and cannot be: a warning says so once, and the reference runs."""
+    global _problem_of_numba
+    try:
+        import_module("numba")
+    except Exception as error:  # any: numba and llvmlite refuse a numpy or each other, or a file of theirs is broken
+        if not _problem_of_numba:
+            _problem_of_numba = f"numba is installed and cannot be imported ({type(error).__name__}: {error})"
+            again = install_command("payments")
+            warnings.warn(f"{_problem_of_numba}, and without it this takes long; run {again}", stacklevel=2)
+    return not _problem_of_numba
 
 
 def _least_work(scenario: Scenario, arrivals: Arrivals) -> int:
     return len(scenario.agents) * scenario.simulation.ticks * arrivals.samples + len(arrivals)
 
 
-def _begins_with_kernel(engine: Engine, prepared: Prepared, arrivals: Arrivals) -> bool:
-    """True where the kernel runs it from the start: it is asked for, or loaded, or the work is seen to be large."""
-    if engine == "kernel" and not _has_kernel():
+def begins_with_kernel(engine: Engine, prepared: Prepared, arrivals: Arrivals) -> bool:
+    """True where the kernel runs it from the start: it is asked for, or loaded, or the work is seen to be large.
+
+    Raises:
+        ConfigError: the kernel that was asked for is not installed, or cannot be imported.
+    """
+    if engine == "kernel" and missing("numba"):
         raise ConfigError(f"engine: kernel needs numba; run {install_command('payments')}")
+    if engine == "kernel" and not _loads_numba():
+        raise ConfigError(f"engine: kernel: {_problem_of_numba}; run {install_command('payments')}")
     if engine != "auto":
         return engine == "kernel"
-    return _has_kernel() and (KERNEL in sys.modules or _least_work(prepared.scenario, arrivals) > _work_budget)
+    is_large = KERNEL in sys.modules or _least_work(prepared.scenario, arrivals) > _work_budget
+    return has_kernel() and is_large and _loads_numba()
 
 
 def _by_kernel(prepared: Prepared, arrivals: Arrivals, record: bool) -> Outcome:
@@ -245,17 +271,25 @@ def _outcome(prepared: Prepared, found: Any, rows: Any, arrivals: Arrivals) -> O
     )
 
 
-def _by_reference(prepared: Prepared, arrivals: Arrivals, record: bool, engine: Engine) -> Outcome | None:
-    """None where it proves to be much work, and the kernel may start over: that gives the same."""
+def carry_out(run: Run, engine: Engine) -> bool:
+    """Make a run of `reference`; False where that is much work, and the kernel may start over: it gives the same."""
     global _work_budget
+    if engine != "auto" or not has_kernel():
+        run.go()
+        return True
+    _work_budget = run.go(_work_budget)
+    if _work_budget < 0 and _loads_numba():
+        return False
+    run.go()
+    return True
+
+
+def _by_reference(prepared: Prepared, arrivals: Arrivals, record: bool, engine: Engine) -> Outcome | None:
+    """None where it is given up."""
     scenario = prepared.scenario
     run = Run(scenario, arrivals, prepared.policies, record=record)
-    if engine == "auto" and _has_kernel():
-        _work_budget = run.go(_work_budget)
-        if _work_budget < 0:
-            return None
-    else:
-        run.go()
+    if not carry_out(run, engine):
+        return None
     senders = [item.payment.sender for item in run.queue2]
 
     def each(name: str) -> Any:

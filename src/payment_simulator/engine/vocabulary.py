@@ -18,7 +18,7 @@ class Cost(IntEnum):
 
 COSTS = tuple(kind.name.lower() for kind in Cost)
 
-RATES_PER_TICK = ("overdraft_bps_per_tick", "collateral_cost_per_tick_bps")
+RATES_PER_TICK = ("liquidity_cost_per_tick_bps", "overdraft_bps_per_tick", "collateral_cost_per_tick_bps")
 """Rates of `cost_rates` in bps per tick, on money that a bank has or uses."""
 RATES_PER_DAY = ("eod_borrowing_bps",)
 """Rates of `cost_rates` in bps per day, on payments that are unsettled at its end."""

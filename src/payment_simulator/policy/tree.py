@@ -30,9 +30,10 @@ LARGEST_NUMBER = 1e300
 
 @dataclass(frozen=True)
 class Constant:
-    """A number."""
+    """A number; `parameter` is the policy's parameter that it was written as, if any."""
 
     value: float
+    parameter: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -225,7 +226,7 @@ class TreeReader:
             return self._compute(inside, here, depth)
         known = list(FIELDS[self.kind]) if key == "field" else list(self.parameters)
         if isinstance(inside, str) and (inside in known or (key == "field" and _is_register(inside))):
-            return FieldValue(inside) if key == "field" else Constant(float(self.parameters[inside]))
+            return FieldValue(inside) if key == "field" else Constant(float(self.parameters[inside]), inside)
         hint = did_you_mean(str(inside), known)
         shown = _shown(inside)
         what = f"field {shown} of a {self.kind}" if key == "field" else f"parameter {shown} of this policy"

@@ -33,6 +33,8 @@ def close_tick(w, tick):
         _mark_overdue(w)
     for bank in range(w[L.BANKS]):
         _accrue(w, bank, bank_row(bank))
+    if w[L.WATCHED] != L.NONE:
+        w[w[L.BALANCES_AT] + tick] = w[bank_row(w[L.WATCHED]) + L.BALANCE]
     if tick % w[L.TICKS_PER_DAY] == w[L.TICKS_PER_DAY] - 1:
         for bank in range(w[L.BANKS]):
             b = bank_row(bank)

@@ -65,8 +65,8 @@ DELAY_TIMES = _head.take_room(2 * PRIORITIES)
     ROWS, SETTLED_VALUE, LSM_VALUE, OFFSETS, STAMP, TICK, CENTRAL_SIZE, LISTED, EDGES_LEFT, CYCLES_TRIED, FAULTS,
     IS_PREPARED, LAYER_SIZE, HAS_PAIRS, IS_DENSE, PAIR_COUNT, CALENDAR_SIZE, ROWS_ROOM, LISTED_AT, PAYMENTS_AT,
     KNOWN_AT, PLACE_OF_AT, AT_PLACE_AT, SEGMENT_TREES_AT, READY_AT, DUE_AT, URGENT_AT, RELEASED_AT, URGENT_KEYS_AT,
-    PAIRS_AT, LASTS_AT, NEAR_AT, PATH_AT, ROWS_AT, SEARCHES,
-) = _head.take(35)  # fmt: skip
+    PAIRS_AT, LASTS_AT, NEAR_AT, PATH_AT, ROWS_AT, SEARCHES, WATCHED, SHORTFALL, BALANCES_AT,
+) = _head.take(38)  # fmt: skip
 HEAD = _head.size
 
 # A row per bank: what the scenario sets; AFTER_HAIRCUT is a rate
@@ -112,6 +112,16 @@ PATH_SIZE = _path.size
 LAYERS = PRIORITIES + 1
 """Segment trees per bank: one for each priority in Queue 2, the most urgent first, and one for Queue 1."""
 (QUEUE1_LAYER,) = _numbers(PRIORITIES)
+
+# A search for an allocation, in an array of its own: the bank, the allocations (the first, the step to the next, their
+# number), whether they are stepped over, and the budget; then what is found; then what holds inside of a step: the
+# allocation that was run, all costs but liquidity and overdraft, and how many balances below 0 there are
+_search = _Places()
+(
+    S_BANK, S_FIRST, S_STEP, S_NUMBER, S_CAN_STEP, S_BUDGET, S_ALLOCATION, S_COST, S_LOWER_BOUND, S_SEEN, S_WORK,
+    S_BASE, S_REST, S_LEVELS,
+) = _search.take(14)  # fmt: skip
+SEARCH_COLUMNS = _search.size
 
 # A row per arrival, in an array of its own: the columns of `Arrivals`, then its key in queue order
 A_TICK, A_SENDER, A_RECEIVER, A_AMOUNT, A_PRIORITY, A_DEADLINE, A_DIVISIBLE, A_KEY = _numbers(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,13 +68,27 @@ def compile_scenario(scenario: Scenario, policies: Sequence[Policy]) -> Compiled
     )
 
 
-def delay_rates(scenario: Scenario) -> list[tuple[Fraction, Fraction]]:
+DelayRates = tuple[tuple[Fraction, Fraction], ...]
+
+
+def delay_rates(scenario: Scenario) -> DelayRates:
     """Rates of delay, in cents per tick and cent, for each priority from 0 to 10, before and after the deadline."""
+    return _delay(scenario)[0]
+
+
+def _delay(scenario: Scenario) -> tuple[DelayRates, Fraction]:
     rates = scenario.cost_rates
-    times, base = rates.priority_delay_multipliers, exact(rates.delay_cost_per_tick_per_cent)
-    overdue = exact(rates.overdue_delay_multiplier)
-    bands = [times.low_multiplier] * 4 + [times.normal_multiplier] * 4 + [times.urgent_multiplier] * 3
-    return [(base * exact(band), base * exact(band) * overdue) for band in bands]
+    times = rates.priority_delay_multipliers
+    bands = (times.low_multiplier, times.normal_multiplier, times.urgent_multiplier)
+    return _rates_and_unit(rates.delay_cost_per_tick_per_cent, bands, rates.overdue_delay_multiplier)
+
+
+@lru_cache(maxsize=64)
+def _rates_and_unit(base: float, bands: tuple[float, ...], overdue: float) -> tuple[DelayRates, Fraction]:
+    """Return the rates and their common measure; kept, for each of a search's thousands of policies asks for them."""
+    low, normal, urgent = (exact(base) * exact(band) for band in bands)
+    rates = tuple((rate, rate * exact(overdue)) for rate in [low] * 4 + [normal] * 4 + [urgent] * 3)
+    return rates, common_measure([rate for row in rates for rate in row])
 
 
 class _Rates:
@@ -93,13 +108,14 @@ class _Rates:
 
 def delay_unit(scenario: Scenario) -> Fraction:
     """The largest rate of which all rates of delay are multiples."""
-    return common_measure([rate for row in delay_rates(scenario) for rate in row])
+    return _delay(scenario)[1]
 
 
 def _head(scenario: Scenario, places: _Rates) -> Ints:
     head = np.zeros(L.HEAD, dtype=np.int64)
     rates, lsm = scenario.cost_rates, scenario.lsm_config
     head[L.BANKS] = len(scenario.agents)
+    head[L.WATCHED], head[L.SHORTFALL] = L.NONE, L.NOTHING
     head[L.TICKS_PER_DAY] = scenario.simulation.ticks_per_day
     head[L.DEFERRED] = scenario.deferred_crediting
     head[L.BILATERAL] = lsm.enable_bilateral

@@ -4,6 +4,7 @@ from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.jit import part
 from payment_simulator.engine.kernel.queues import change, move, take_front
 from payment_simulator.engine.kernel.rows import bank_row, pair_row, payment_row, spendable_liquidity
+from payment_simulator.engine.kernel.watch import note_cycle, note_left_out
 from payment_simulator.engine.reference.lsm import MAX_EDGES_PER_TICK
 from payment_simulator.engine.vocabulary import EventKind
 
@@ -46,8 +47,10 @@ def _offset_pair(w, bank, other, pair, back):
     while one > 0 and two > 0:
         if one - two > room_one:
             one = _cut(w, pair, side_one, one, two + room_one)
+            note_left_out(w, bank, side_one, one, two + room_one)
         elif two - one > room_two:
             two = _cut(w, back, side_two, two, one + room_two)
+            note_left_out(w, other, side_two, two, one + room_two)
         else:
             _settle_side(w, pair, one)
             _settle_side(w, back, two)
@@ -223,10 +226,15 @@ def _still_fits(w, path, depth):
 @part
 def _closes(w, path, depth, amount):
     """True where every bank can pay what it loses in the cycle that an edge of `amount` closes."""
-    last = bank_row(w[path + L.PATH_BANK + depth + 1])
-    if amount - w[path + L.PATH_AMOUNT + depth] > spendable_liquidity(w, last) or not _still_fits(w, path, depth):
+    first, last = bank_row(w[path + L.PATH_BANK]), bank_row(w[path + L.PATH_BANK + depth + 1])
+    if (
+        amount - w[path + L.PATH_AMOUNT + depth] > spendable_liquidity(w, last)
+        or w[path + L.PATH_AMOUNT] - amount > spendable_liquidity(w, first)
+        or not _still_fits(w, path, depth)
+    ):
+        note_cycle(w, path, depth, amount)
         return False
-    return w[path + L.PATH_AMOUNT] - amount <= spendable_liquidity(w, bank_row(w[path + L.PATH_BANK]))
+    return True
 
 
 @part

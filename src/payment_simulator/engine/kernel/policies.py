@@ -14,6 +14,7 @@ from payment_simulator.engine.kernel.queues import (
 )
 from payment_simulator.engine.kernel.rows import bank_row, payment_row, queue_key
 from payment_simulator.engine.kernel.segment_tree import next_within
+from payment_simulator.engine.kernel.watch import note_held
 from payment_simulator.engine.kernel.workspace import NO_BUDGET, credit_with, post
 from payment_simulator.engine.vocabulary import EventKind
 from payment_simulator.policy.fields_and_actions import ActionKind
@@ -33,6 +34,7 @@ def release_affordable(w, bank, begun, ended, count):
             begun += 1
         if begun < ended and (place < 0 or _place_of_urgent(w, begun) < place):
             place = _place_of_urgent(w, begun)
+        note_held(w, bank, start, place if place >= 0 else w[b + L.SEGMENT_TREE_SIZE], left)
         if place < 0:
             return count
         p = w[w[L.AT_PLACE_AT] + w[b + L.PLACES] + place]

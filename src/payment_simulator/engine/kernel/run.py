@@ -39,6 +39,7 @@ from payment_simulator.engine.kernel.rows import (
     spendable_liquidity,
 )
 from payment_simulator.engine.kernel.sorting import sort_keys
+from payment_simulator.engine.kernel.watch import note_shortfall, note_waiting
 from payment_simulator.engine.kernel.workspace import NO_BUDGET, credit_with, post, prepare, set_posted
 from payment_simulator.engine.vocabulary import Cost, EventColumn, EventKind, Skipped
 from payment_simulator.policy.compile import Op
@@ -128,6 +129,7 @@ def _apply_scenario_event(w, kind, bank, other, amount):
     b = bank_row(bank)
     if kind == EventKind.Transfer:
         if amount > spendable_liquidity(w, b):
+            note_shortfall(w, bank, amount - spendable_liquidity(w, b))
             record_event(w, EventKind.EventSkipped, bank, other, L.NONE, L.NONE, amount, Skipped.CREDIT_FLOOR.value)
             return
         record_event(w, EventKind.Transfer, bank, other, L.NONE, L.NONE, amount, L.NONE)
@@ -137,6 +139,7 @@ def _apply_scenario_event(w, kind, bank, other, amount):
     if posted < 0 or (amount > 0 and posted > w[b + L.CAPACITY]):
         record_event(w, EventKind.EventSkipped, bank, L.NONE, L.NONE, L.NONE, amount, Skipped.CAPACITY.value)
     elif w[b + L.BALANCE] + credit_with(w, b, posted) < 0:
+        note_shortfall(w, bank, -w[b + L.BALANCE] - credit_with(w, b, posted))
         record_event(w, EventKind.EventSkipped, bank, L.NONE, L.NONE, L.NONE, amount, Skipped.CREDIT_FLOOR.value)
     else:
         post(w, bank, amount)
@@ -262,6 +265,7 @@ def _settle_new(w, a, first, p):
     b = bank_row(sender)
     record_event(w, EventKind.Submitted, sender, receiver, p, L.ZERO, amount, L.NONE)
     if amount > spendable_liquidity(w, b):
+        note_shortfall(w, sender, amount - spendable_liquidity(w, b))
         record_event(w, EventKind.Queued, sender, receiver, p, L.ZERO, amount, L.NONE)
         return False
     move(w, sender, receiver, amount)
@@ -284,6 +288,7 @@ def _settle_known(w, p):
         move(w, w[r + L.SENDER], w[r + L.RECEIVER], amount)
         if is_last:
             return
+    note_shortfall(w, w[r + L.SENDER], front(w, r) - spendable_liquidity(w, b))
     if w[L.ROWS] >= 0:
         for left in range(w[r + L.LEFT], -1, -1):
             amount = w[r + L.SIZE] if left > 0 else w[r + L.REST]
@@ -311,6 +316,7 @@ def _retry_queue2(w):
         w[bank_row(w[at]) + L.CANDIDATE] = find_candidate(w, w[at])
     while True:
         best = _best_candidate(w)
+        note_waiting(w, best)
         if best == L.NOTHING:
             return
         p = best & L.KEY_MASK

@@ -36,3 +36,19 @@ def next_within(w, base, size, start, limit):
         if node == 0:
             return -1
         node += 1
+
+
+@part
+def least_within(w, base, size, start, end):
+    """The least value of the places from `start` up to `end`; 2^62 of none."""
+    least, low, high = 2**62, size + start, size + end
+    while low < high:
+        if low & 1:
+            least = min(least, w[base + low])
+            low += 1
+        if high & 1:
+            high -= 1
+            least = min(least, w[base + high])
+        low >>= 1
+        high >>= 1
+    return least

@@ -30,9 +30,14 @@ def decide_payment(
     if isinstance(policy, Deadline):
         return ("Release" if left <= policy.urgency_threshold else "Hold"), 0
     if isinstance(policy, LiquidityAware):
-        affords = bank.balance - released - item.amount >= policy.target_buffer
+        affords = buffer_lacks(bank, policy, item, released) <= 0
         return ("Release" if affords or left <= policy.urgency_threshold else "Hold"), 0
     return "Release", 0
+
+
+def buffer_lacks(bank: Bank, policy: LiquidityAware, item: Item, released: int) -> int:
+    """The cents that a bank's buffer would lack if it released an item, too; 0 or less where that leaves it whole."""
+    return policy.target_buffer - (bank.balance - released - item.amount)
 
 
 def bank_fields(

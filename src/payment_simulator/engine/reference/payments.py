@@ -1,10 +1,12 @@
-"""Payments as the reference engine moves them."""
+"""Payments as the reference engine moves them, and what else happens, by tick."""
 
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from payment_simulator.scenario.arrivals import Arrivals
+from payment_simulator.scenario.scenario_events import CollateralAdjustment, DirectTransfer
+from payment_simulator.scenario.schema import Scenario
 
 
 @dataclass(eq=False)
@@ -48,4 +50,14 @@ def payments_by_tick(arrivals: Arrivals) -> dict[int, list[Payment]]:
         sender, receiver, amount, priority, tick, deadline = row
         payment = Payment(index, sender, receiver, amount, priority, priority, tick, deadline, divisible)
         found[tick].append(payment)
+    return found
+
+
+def events_by_tick(scenario: Scenario) -> dict[int, list[DirectTransfer | CollateralAdjustment]]:
+    """The scenario events that are no payments and no change of what is drawn, in file order."""
+    found: dict[int, list[DirectTransfer | CollateralAdjustment]] = defaultdict(list)
+    for event in scenario.scenario_events:
+        if isinstance(event, DirectTransfer | CollateralAdjustment):
+            for tick in event.schedule.ticks(scenario.simulation.ticks):
+                found[tick].append(event)
     return found

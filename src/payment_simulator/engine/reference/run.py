@@ -7,15 +7,16 @@ from fractions import Fraction
 
 from payment_simulator.engine.reference.banks import Bank, least_collateral, open_bank
 from payment_simulator.engine.reference.costs import cost_fields, delay_of, penalty_of, share, total
-from payment_simulator.engine.reference.decisions import bank_fields, decide_payment, tree_of
-from payment_simulator.engine.reference.lsm import MAX_EDGES_PER_TICK, CycleSearch
-from payment_simulator.engine.reference.payments import Item, payments_by_tick
+from payment_simulator.engine.reference.decisions import bank_fields, buffer_lacks, decide_payment, tree_of
+from payment_simulator.engine.reference.lsm import MAX_EDGES_PER_TICK, CycleSearch, losses
+from payment_simulator.engine.reference.payments import Item, events_by_tick, payments_by_tick
+from payment_simulator.engine.reference.watch import NOBODY, Watch
 from payment_simulator.engine.vocabulary import Cost, EventKind, Skipped
-from payment_simulator.policy.builtin import Policy, Trees
+from payment_simulator.policy.builtin import LiquidityAware, Policy, Trees
 from payment_simulator.policy.tree import MAX_PIECES, Faults, decide, whole
 from payment_simulator.scenario.arrivals import Arrivals
 from payment_simulator.scenario.numbers import half_up
-from payment_simulator.scenario.scenario_events import CollateralAdjustment, DirectTransfer
+from payment_simulator.scenario.scenario_events import DirectTransfer
 from payment_simulator.scenario.schema import Scenario
 
 LOOK, LOOKS_PER_EDGE, LOOKS_PER_LIQUIDITY_CHECK = 0.003, 30, 20
@@ -24,20 +25,29 @@ are so many looks."""
 
 
 class Run:
-    """One run. After `go`, `banks`, `settled_value`, `lsm_value`, `faults` and `rows` have what came of it."""
+    """One run. After `go`, `banks`, `settled_value`, `lsm_value`, `faults`, `rows` and `watch` have what came of it."""
 
-    def __init__(self, scenario: Scenario, arrivals: Arrivals, policies: Sequence[Policy], *, record: bool) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        arrivals: Arrivals,
+        policies: Sequence[Policy],
+        *,
+        record: bool = False,
+        watched: int = NOBODY,
+    ) -> None:
         self.scenario = scenario
         self.banks = [open_bank(agent, policy) for agent, policy in zip(scenario.agents_by_id(), policies, strict=True)]
         self.queue2: list[Item] = []
         self.settled_value = self.lsm_value = 0
         self.faults = Faults()
         self.rows: list[tuple[int, ...]] = []
+        self.watch = Watch(watched)
         self._record = record
-        self._tick = 0
+        self._tick = self._ticks_done = 0
         self._offsets = self._looks = 0
         self._arriving = payments_by_tick(arrivals)
-        self._scenario_events = _events_by_tick(scenario)
+        self._scenario_events = events_by_tick(scenario)
         self._number = {name: number for number, name in enumerate(scenario.agent_ids)}
         self._cost_fields = cost_fields(scenario.cost_rates)
         self._unsettled: list[Item] = []
@@ -45,14 +55,15 @@ class Run:
     def go(self, work_budget: float = math.inf) -> float:
         """Run tick after tick; return what is left of `work_budget`, below 0 where it ended before the last tick.
 
-        The budget counts payments that wait a tick, and banks in a tick: some ten microseconds each.
+        Then the next call goes on from there. The budget counts payments that wait a tick, and banks in a tick: some
+        ten microseconds each.
         """
         ticks_per_day = self.scenario.simulation.ticks_per_day
         for number, bank in enumerate(self.banks):
-            if bank.pool:
+            if bank.pool and not self._ticks_done:
                 self._record_event(EventKind.LiquidityAllocated, number, amount=bank.pool)
-        for tick in range(self.scenario.simulation.ticks):
-            self._tick = tick
+        for tick in range(self._ticks_done, self.scenario.simulation.ticks):
+            self._tick, self._ticks_done = tick, tick + 1
             if self._tick % ticks_per_day == 0:
                 for bank in self.banks:
                     bank.budget = None
@@ -85,7 +96,7 @@ class Run:
         for event in self._scenario_events.get(self._tick, ()):
             if isinstance(event, DirectTransfer):
                 sender, receiver = self._number[event.from_agent], self._number[event.to_agent]
-                if event.amount > self.banks[sender].spendable_liquidity:
+                if not self._can_pay(sender, event.amount):
                     self._record_event(
                         EventKind.EventSkipped, sender, receiver, amount=event.amount, note=Skipped.CREDIT_FLOOR
                     )
@@ -101,7 +112,7 @@ class Run:
         reason = None
         if posted < 0 or (delta > 0 and posted > bank.agent.max_collateral_capacity):
             reason = Skipped.CAPACITY
-        elif bank.balance + bank.credit(posted) < 0:
+        elif not self.watch.has(number, -bank.balance - bank.credit(posted)):
             reason = Skipped.CREDIT_FLOOR
         if reason is not None:
             self._record_event(EventKind.EventSkipped, number, amount=delta, note=reason)
@@ -179,7 +190,10 @@ class Run:
         bank.queue1.append(item)
         if name == "Reprioritize":
             self._reprioritize(item, min(max(number, 0), 10))
-        elif not item.payment.was_held:
+            return []
+        if isinstance(bank.policy, LiquidityAware):
+            self.watch.has(self._number[bank.agent.id], buffer_lacks(bank, bank.policy, item, released))
+        if not item.payment.was_held:
             item.payment.was_held = True
             self._record_item(EventKind.PolicyHold, item)
         return []
@@ -206,7 +220,7 @@ class Run:
     def _settle_releases(self, released: list[Item]) -> None:
         for item in sorted(released, key=lambda item: item.queue_key):
             self._record_item(EventKind.Submitted, item)
-            if item.amount <= self.banks[item.payment.sender].spendable_liquidity:
+            if self._can_pay(item.payment.sender, item.amount):
                 self._settle([item], EventKind.SettledImmediately)
             else:
                 self.queue2.append(item)
@@ -215,9 +229,7 @@ class Run:
 
     def _retry_queue2(self) -> None:
         self._looks += LOOKS_PER_LIQUIDITY_CHECK * len(self.queue2)
-        while fitting := next(
-            (i for i in self.queue2 if i.amount <= self.banks[i.payment.sender].spendable_liquidity), None
-        ):
+        while fitting := next((i for i in self.queue2 if self._can_pay(i.payment.sender, i.amount)), None):
             self._looks += LOOKS_PER_LIQUIDITY_CHECK * len(self.queue2)
             self.queue2.remove(fitting)
             self._settle([fitting], EventKind.SettledFromQueue)
@@ -234,7 +246,7 @@ class Run:
         while sides[first] and sides[second]:
             net = total(sides[first]) - total(sides[second])
             payer = first if net > 0 else second
-            if abs(net) <= self.banks[payer].spendable_liquidity:
+            if self._can_pay(payer, abs(net)):
                 self._offset([*sides[first], *sides[second]], EventKind.LsmBilateralOffset)
                 return
             sides[payer].pop()
@@ -264,11 +276,8 @@ class Run:
         return edges
 
     def _covers(self, cycle: Sequence[Item]) -> bool:
-        """True where every bank of a cycle can pay what it loses in it."""
-        return all(
-            item.amount - before.amount <= self.banks[item.payment.sender].spendable_liquidity
-            for before, item in zip([cycle[-1], *cycle], cycle, strict=False)
-        )
+        """True where every bank of a cycle can pay what it loses in it; the last to be asked is the one watched."""
+        return all(self._can_pay(*loss) for loss in sorted(losses(cycle), key=lambda loss: loss[0] == self.watch.bank))
 
     def _offset(self, items: Sequence[Item], kind: EventKind) -> None:
         for item in items:
@@ -286,6 +295,7 @@ class Run:
                 self._record_event(EventKind.CreditApplied, number, amount=bank.pending)
                 bank.pending = 0
         for number, bank in enumerate(self.banks):
+            self.watch.end_tick(number, bank.balance)
             bank.liquidity_used = max(bank.liquidity_used, bank.opened_with - bank.balance)
             bank.peak_credit = max(bank.peak_credit, bank.credit_used)
             bank.peak_queue1 = max(bank.peak_queue1, len(bank.queue1))
@@ -327,6 +337,9 @@ class Run:
         bank.this_tick = [0] * len(Cost)
 
     # What several steps do
+
+    def _can_pay(self, number: int, amount: int) -> bool:
+        return self.watch.has(number, amount - self.banks[number].spendable_liquidity)
 
     def _settle(self, items: Sequence[Item], kind: EventKind, note: int = -1) -> None:
         """Move the money of `items` at once, each bank's net."""
@@ -376,13 +389,3 @@ class Run:
         """Record an event; see `vocabulary.EventColumn`."""
         if self._record:
             self.rows.append((self._tick, kind, agent, other, payment, piece, amount, note))
-
-
-def _events_by_tick(scenario: Scenario) -> dict[int, list[DirectTransfer | CollateralAdjustment]]:
-    """Those that are no payments and no change of what is drawn, in file order."""
-    found: dict[int, list[DirectTransfer | CollateralAdjustment]] = defaultdict(list)
-    for event in scenario.scenario_events:
-        if isinstance(event, DirectTransfer | CollateralAdjustment):
-            for tick in event.schedule.ticks(scenario.simulation.ticks):
-                found[tick].append(event)
-    return found
