@@ -66,6 +66,12 @@ def copy_durably(source: Path, path: Path, *, within: Path | None = None) -> str
     return digest.hexdigest()
 
 
+def is_same(one: Path, other: Path) -> bool:
+    """Return True if two paths are, or would be, those of one file."""
+    both_there = one.exists() and other.exists()
+    return os.path.realpath(one) == os.path.realpath(other) or (both_there and one.samefile(other))
+
+
 def claim_directory(base: Path) -> Path:
     """Create and return `base`, or the first free of `base_1`, `base_2`, …
 

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_DRAWN, MAX_DRAWN_AT_LINE = 100, 30
 """Characters of a name, in a title and beside a line."""
+MAX_SUBTITLE_LINES = 3
 
 # Okabe and Ito's colours, which colour-blind readers tell apart, without the yellow that white paper swallows. Two
 # lines that share a colour differ in their dashes, and so do neighbours: of two that coincide both are seen.
@@ -75,9 +77,13 @@ def panel_height(lines: int) -> float:
 
 
 def head(panel: "Axes", title: str, subtitle: str) -> None:
-    """Write a title, and below it smaller what is shown, above the first panel."""
-    panel.set_title(f"{drawn(title)}\n", loc="left", fontsize=TITLE_PT, fontweight="bold")
-    panel.text(0, 1.04, drawn(subtitle), transform=panel.transAxes, fontsize=NAME_PT, color=MUTED)
+    """Write a title, and below it smaller what is shown, in a few lines at most, above the first panel."""
+    words = clean(subtitle, MAX_SUBTITLE_LINES * MAX_DRAWN)
+    lines = wrap(words, MAX_DRAWN, max_lines=MAX_SUBTITLE_LINES, placeholder=" …")
+    above = "\n" * max(len(lines), 1)
+    panel.set_title(f"{drawn(title)}{above}", loc="left", fontsize=TITLE_PT, fontweight="bold")
+    text = "\n".join(line.replace("$", r"\$") for line in lines)
+    panel.text(0, 1.04, text, transform=panel.transAxes, fontsize=NAME_PT, color=MUTED)
 
 
 def line_style(index: int, lines: int) -> dict[str, Any]:

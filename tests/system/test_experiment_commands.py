@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import json
+import re
 import shutil
 import socket
 import sys
@@ -155,7 +156,7 @@ def test_results_lists_every_run_the_last_one_first(sim, castro):
         assert [row["experiment_id"] for row in rows] == ["castro1-two", "castro1-one"]
         assert {(row["status"], row["final_cost"], row["converged"]) for row in rows} == {("completed", 2_000, True)}
     shown = sim("results", castro, "--limit", 1).stdout
-    assert "castro1-two   castro1   completed   5            2,000        yes" in shown
+    assert "castro1-two   castro1   completed   5            2,000        0 (exact)   yes" in shown
     assert "castro1-one" not in shown
 
 
@@ -215,7 +216,7 @@ def test_show_shows_iterations_decisions_and_what_was_found(sim, castro):
         "1           10,000       5,000    5,000    5,000",
         "1           BANK_B   accepted   5,000      2,000      saves 3,000 cents",
         "BANK_B   2,000        Fifo, initial_liquidity_fraction 0.2",
-        "Nash gap of the final policies: 0",
+        "Final policies: Nash gap 0 (exact): the most that one bank could still save alone",
     ):
         assert text in shown
     found = answer(sim("show", "latest", "--db", castro, "--json"))
@@ -279,7 +280,7 @@ def test_policy_evolution_shows_what_each_bank_held_and_what_was_proposed(sim, c
 def test_a_run_replays_as_it_was_stored(sim, castro):
     ended = sim("replay", "latest", "--db", castro)
     assert ended.exit_code == 0
-    assert "all 49 stored values are as the simulator gives them" in ended.stdout
+    assert re.search(r"castro1-two: all \d+ stored values are as the simulator gives them\n", ended.stdout)
 
 
 @pytest.mark.parametrize("mode", ["monte_carlo", "bootstrap"])
@@ -298,11 +299,17 @@ def test_a_sampled_run_replays_as_it_was_stored(sim, tmp_path, mode):
         ("iterations", "nash_gap", "1"),
         ("iterations", "nash_gap", "NULL"),
         ("iterations", "nash_gap_half_width", "1"),
+        ("iterations", "nash_gap_kind", "NULL"),
+        ("iterations", "nash_gap_values", "nash_gap_values + 1"),
+        ("iterations", "start", "2"),
         ("experiments", "final_cost", "final_cost - 1"),
         ("experiments", "final_costs_by_agent", """'{"BANK_A": 1, "BANK_B": 1999}'"""),
         ("experiments", "final_policies", """replace(final_policies::VARCHAR, '0.2', '0.20001')"""),
         ("experiments", "final_nash_gap", "7"),
         ("experiments", "final_nash_gap_half_width", "7"),
+        ("experiments", "final_nash_gap_kind", "'searched'"),
+        ("experiments", "final_nash_gap_values", "7"),
+        ("experiments", "refused_proposals", "1"),
         ("experiments", "experiment_name", "'castro2'"),
         ("experiments", "status", "'failed'"),
         ("experiments", "converged", "false"),
@@ -362,13 +369,13 @@ def test_a_chart_as_a_page_needs_nothing_from_elsewhere_and_shows_every_mark(sim
     assert any(
         "BANK_B, iteration 1: initial_liquidity_fraction 0.2 accepted: saves 3,000 cents" in each for each in told
     )
-    assert any(each.startswith("Nash gap, final policies: 0 cents") for each in told)
+    assert any(each.startswith("Nash gap 0 (exact), final policies: the most that one bank") for each in told)
 
 
 @pytest.mark.parametrize("count", [20, 30])
 def test_many_banks_are_drawn_whatever_their_names(sim, tmp_path, count):
     banks = [f"$x_{number} <{number}> & é" for number in range(count)]
-    database = run_sampled(tmp_path, "many", banks=banks, values="[0.0, 1.0]", iterations=1, gap="off")
+    database = run_sampled(tmp_path, "many", banks=banks, start=1.0, values="[0.0, 1.0]", iterations=1, gap="off")
     assert sim("chart", "latest", "--db", database, "-o", "many.html").exit_code == 0
 
 
@@ -424,6 +431,7 @@ def test_export_writes_a_run_as_files_into_a_folder_of_its_own(sim, castro, tmp_
         }
         rows = list(csv.DictReader((folder / "iterations.csv").open()))
         assert (rows[0]["cost BANK_A"], rows[0]["nash_gap"], rows[4]["cost BANK_A"]) == ("5000", "5000", "0")
+        assert [rows[0][name] for name in ("start", "nash_gap_kind", "nash_gap_half_width")] == ["1", "exact", "0"]
         events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
         assert (events[0]["event_type"], events[-1]["event_type"]) == ("experiment_started", "experiment_completed")
 

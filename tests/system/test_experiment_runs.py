@@ -23,12 +23,12 @@ name: stubborn
 scenario: scenario.yaml
 evaluation: {mode: bootstrap, num_samples: 4, nash_gap: final}
 policy_constraints: {allowed_parameters: [{name: initial_liquidity_fraction, allowed_values: [0.0, 0.1, 0.2, 0.5]}]}
-convergence: {max_iterations: 6, stability_window: 7}
+convergence: {starts: 2, max_iterations: 3, stability_window: 4}
 output: {directory: results, database: runs.db}
 master_seed: 7
 """
 LASTING = ("converged", "convergence_reason", "num_iterations", "final_cost", "final_costs_by_agent", "final_policies")
-GAP = ("final_nash_gap", "final_nash_gap_half_width")
+GAP = ("final_nash_gap", "final_nash_gap_half_width", "resting_points")
 OF_ITS_OWN = ("experiment_resumed", "experiment_interrupted")
 
 
@@ -75,7 +75,9 @@ def story(work, run_id):
         iterations = repository.get_iterations(run_id)
         events = repository.get_events(run_id)
     result = [getattr(record, name) for name in (*LASTING, *GAP)]
-    steps = [(each.iteration_number, each.total_cost, each.per_agent_costs, each.policies) for each in iterations]
+    steps = [
+        (each.iteration_number, each.start, each.total_cost, each.per_agent_costs, each.policies) for each in iterations
+    ]
     gaps = [(each.nash_gap, each.nash_gap_half_width) for each in iterations]
     told = [
         (each.iteration, each.event_type, {k: v for k, v in each.event_data.items() if k != "result_file"})
@@ -135,11 +137,11 @@ def test_a_run_that_is_killed_and_resumed_ends_as_one_that_was_left_alone(work, 
 
 
 def test_ctrl_c_keeps_what_is_done_says_interrupted_and_how_to_go_on(work, start):
-    longer = CONFIG.replace("max_iterations: 6", "max_iterations: 25").replace("window: 7", "window: 26")
+    longer = CONFIG.replace("max_iterations: 3", "max_iterations: 12").replace("window: 4", "window: 13")
     (work / "experiment.yaml").write_text(longer)
     process = start("run", "experiment.yaml")
     for line in process.stderr:
-        if line.startswith("iteration 2/"):
+        if line.startswith("start 1/2   iteration 2 "):
             break
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=PATIENCE_S)
@@ -174,7 +176,7 @@ def test_two_experiments_write_to_one_file_at_once_while_it_is_read(work, start,
 
 
 def test_a_run_is_resumed_with_the_configuration_that_it_began_with_and_only_if_it_did_not_end(work, sim):
-    (work / "experiment.yaml").write_text(CONFIG.replace("max_iterations: 6", "max_iterations: 1"))
+    (work / "experiment.yaml").write_text(CONFIG.replace("max_iterations: 3", "max_iterations: 1"))
     assert sim("run", "experiment.yaml").exit_code == 0
     run_id = kept(work)[0].experiment_id
     ended = sim("run", "experiment.yaml", "--resume", run_id)

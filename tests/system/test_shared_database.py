@@ -58,7 +58,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def disk(tmp_path):
-    with mounted(tmp_path / "disk", "size=4m") as folder:
+    with mounted(tmp_path / "disk", "size=6m") as folder:
         yield folder
 
 

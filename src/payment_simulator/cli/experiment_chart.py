@@ -20,7 +20,7 @@ def chart(
     ],
     db: Db = None,
 ) -> None:
-    """Draw a run: each bank's cost and parameters over the iterations, every proposal, and the Nash gap."""
+    """Draw a run: each bank's cost and parameters over the iterations, every proposal, and the Nash gap by its kind."""
     from labledger.console import print_answer
     from payment_simulator.cli.outputs import check_apart, check_picture, check_place
 

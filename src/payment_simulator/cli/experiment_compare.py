@@ -9,7 +9,7 @@ import typer
 
 from labledger.commands import reporting_errors
 from labledger.json_text import dump_json
-from payment_simulator.cli.stored_runs import AsJson, Db, Run, cents, gap, load_run
+from payment_simulator.cli.stored_runs import AsJson, Db, Run, cents, load_run, one_day_of, stored_gap_columns
 
 if TYPE_CHECKING:
     from payment_simulator.experiments.comparison import CostDifference
@@ -33,7 +33,10 @@ def compare(
     ] = 1.0,
     json: AsJson = False,
 ) -> None:
-    """Compare two runs: configuration, each bank's final cost and policy, and whether the costs differ. Cents."""
+    """Compare two runs: configuration, each bank's final cost and policy, and whether the costs differ. Cents.
+
+    Of the Nash gaps it says how each is known: those of two kinds are not compared by their numbers.
+    """
     from labledger.comparison import diff
     from labledger.console import print_answer, print_json
     from payment_simulator.experiments.comparison import final_differences
@@ -53,7 +56,9 @@ def compare(
 
 def _without_output(run: "StoredRun") -> dict[str, Any]:
     """Return the configuration without `output`: another place of results is not another experiment."""
-    return {key: value for key, value in run.record.config.items() if key != "output"}
+    from payment_simulator.experiments.config import with_defaults
+
+    return {key: value for key, value in with_defaults(run.record.config).items() if key != "output"}
 
 
 def _print_differences(found: Mapping[str, tuple[Any, Any]]) -> None:
@@ -71,7 +76,7 @@ def _short(value: Any) -> str:
 
 
 def _print_costs(first: "StoredRun", second: "StoredRun", found: "Mapping[str | None, CostDifference] | None") -> None:
-    from labledger.console import print_answer, print_table
+    from labledger.console import print_table
 
     banks: list[str | None] = [*dict.fromkeys([*first.agent_ids, *second.agent_ids]), None]
     rows = []
@@ -81,9 +86,24 @@ def _print_costs(first: "StoredRun", second: "StoredRun", found: "Mapping[str | 
         rows.append(("all" if bank is None else bank, cents(a), cents(b), difference, *_verdict(found, bank)))
     header = ("bank", "first", "second", "difference", *(() if found is None else ("interval", "final costs are")))
     print_table(header, rows)
-    gaps = [gap(run.record.final_nash_gap, run.record.final_nash_gap_half_width) for run in (first, second)]
-    if any(gaps):
-        print_answer(f"Nash gap: first {gaps[0] or 'unknown'}, second {gaps[1] or 'unknown'}\n")
+    _print_gaps(first, second)
+
+
+def _print_gaps(first: "StoredRun", second: "StoredRun") -> None:
+    from labledger.console import print_answer
+    from payment_simulator.experiments.nash_gap import stored_gap
+
+    gaps = [stored_gap(run.record, "final_", run.record.config) for run in (first, second)]
+    if gaps == [None, None]:
+        return
+    for name, gap in zip(("first", "second"), gaps, strict=True):
+        print_answer(f"{name}: " + ("its Nash gap is unknown" if gap is None else f"{gap.phrase}: {gap.meaning}"))
+    for name, run in (("first", first), ("second", second)):
+        if (day := one_day_of(run)) is not None:
+            print_answer(f"{name}: {day.words}")
+    if len({gap.kind for gap in gaps if gap is not None}) > 1:
+        print_answer("The two gaps are known in different ways: which of them is less, these numbers do not show")
+    print_answer("")
 
 
 def _final_cost(run: "StoredRun", bank: str | None) -> int | None:
@@ -91,10 +111,13 @@ def _final_cost(run: "StoredRun", bank: str | None) -> int | None:
 
 
 def _verdict(found: "Mapping[str | None, CostDifference] | None", bank: str | None) -> tuple[str, ...]:
+    from payment_simulator.experiments.nash_gap import ALIKE
+
     if found is None:
         return ()
     each = found[bank]
-    return (f"{each.low:+,.0f} to {each.high:+,.0f}", each.word)
+    ends = ALIKE if each.low is None or each.high is None else f"{each.low:+,.0f} to {each.high:+,.0f}"
+    return (ends, each.word)
 
 
 def _print_policies(first: "StoredRun", second: "StoredRun") -> None:
@@ -115,9 +138,13 @@ def _compared(
     differing: Mapping[str, tuple[Any, Any]],
     found: "Mapping[str | None, CostDifference] | None",
 ) -> dict[str, Any]:
-    names = ("experiment_id", "status", "final_cost", "final_costs_by_agent", "final_nash_gap")
-    more = ("final_nash_gap_half_width", "final_policies")
-    runs = [{name: getattr(run.record, name) for name in (*names, *more)} for run in (first, second)]
+    names = ("experiment_id", "status", "final_cost", "final_costs_by_agent", "final_policies")
+    runs = [
+        {name: getattr(run.record, name) for name in names}
+        | stored_gap_columns(run.record, "final_")
+        | {"one_day": None if (day := one_day_of(run)) is None else day.to_dict()}
+        for run in (first, second)
+    ]
     final = None
     if found is not None:
         by_agent = {bank: asdict(each) for bank, each in found.items() if bank is not None}

@@ -1,5 +1,7 @@
 """`payment-sim experiment replay`."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,10 @@ PARTS = ("costs", "policies", "Nash gap", "decisions", "course")
 
 @reporting_errors
 def replay(ctx: typer.Context, run: Run, db: Db = None, json: AsJson = False) -> None:
-    """Simulate a run again from the database alone: is each cost, gap and policy as it is stored? Exit 1 if not."""
+    """Simulate a run again from the database alone: is each cost, gap and policy as it is stored? Exit 1 if not.
+
+    Nash gaps of an older version, which were searched by another rule, are not computed again.
+    """
     from labledger.console import print_answer, print_json, print_table
 
     stored = load_run(run, db)
@@ -32,15 +37,10 @@ def replay(ctx: typer.Context, run: Run, db: Db = None, json: AsJson = False) ->
             by_number[each.iteration].append(each)
         print_table(("iteration", *PARTS), [_row(*found) for found in by_number.items()])
         for each in checks:
-            if not each.is_same:
+            if each.is_same is False:
                 print_answer(f"{_name(each.iteration)}: {each.name}: {_difference(each)}")
-    wrong = sum(not each.is_same for each in checks)
-    if not json:
-        summary = (
-            f"all {len(checks)} stored values are" if not wrong else f"{wrong} of {len(checks)} stored values are not"
-        )
-        print_answer(f"{stored.record.experiment_id}: {summary} as the simulator gives them")
-    if wrong:
+        print_answer(f"{stored.record.experiment_id}: {_summary(checks)}")
+    if any(each.is_same is False for each in checks):
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -57,6 +57,15 @@ def _replayed(run: "StoredRun") -> list["Check"]:
     return checks
 
 
+def _summary(checks: Sequence["Check"]) -> str:
+    left = Counter(each.not_computed for each in checks if each.not_computed)
+    count = len(checks) - left.total()
+    wrong = sum(each.is_same is False for each in checks)
+    text = f"{wrong} of {count} stored values are not" if wrong else f"all {count} stored values are"
+    parts = [f"{number} not computed again ({reason})" for reason, number in left.items()]
+    return "; ".join([f"{text} as the simulator gives them", *parts])
+
+
 def _name(iteration: int | None) -> str:
     return "the run" if iteration is None else f"iteration {iteration}"
 
@@ -64,8 +73,9 @@ def _name(iteration: int | None) -> str:
 def _row(number: int | None, checks: list["Check"]) -> list[str]:
     cells = ["the run" if number is None else str(number)]
     for part in PARTS:
-        found = [each.is_same for each in checks if each.part == part]
-        cells.append(("same" if all(found) else "NOT THE SAME") if found else "")
+        found = {each.is_same for each in checks if each.part == part}
+        word = "NOT THE SAME" if False in found else "same" if True in found else "not computed" if found else ""
+        cells.append(f"{word}, in part" if word == "same" and None in found else word)
     return cells
 
 

@@ -1,19 +1,33 @@
 """`payment-sim experiment results`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from labledger.commands import reporting_errors
 from labledger.json_text import dump_json
-from payment_simulator.cli.stored_runs import AsJson, Db, cents, moment, open_database, truth
+from payment_simulator.cli.stored_runs import (
+    AsJson,
+    Db,
+    cents,
+    gap_words,
+    moment,
+    one_day_of,
+    open_database,
+    stored_gap_columns,
+    truth,
+)
 
 if TYPE_CHECKING:
+    from payment_simulator.experiments.observed_day import OneDay
     from payment_simulator.experiments.persistence import ExperimentRecord
 
 WHOLE = ("id", "name", "status")
-LISTED = ("experiment_id", "experiment_name", "status", "num_iterations", "final_cost", "converged", "started_at")
+ENDING = ("final_cost", "converged", "convergence_reason")
+MAX_DAYS = 5
+"""Runs whose one day is told below the table."""
+LISTED = ("experiment_id", "experiment_name", "status", "num_iterations", *ENDING, "started_at")
 
 
 @reporting_errors
@@ -29,7 +43,7 @@ def results(
     json: AsJson = False,
 ) -> None:
     """List the runs in a database, the latest first; costs in cents, moments in UTC."""
-    from labledger.console import print_json, print_table
+    from labledger.console import print_answer, print_json, print_table
     from labledger.errors import ConfigError
 
     if database is not None and db is not None:
@@ -40,19 +54,39 @@ def results(
     with open_database(database or db) as repository:
         found = repository.list_experiments(status=status, name=name, limit=limit)
     if json:
-        print_json(dump_json([{key: getattr(record, key) for key in LISTED} for record in found]))
+        print_json(dump_json([_listed(record) for record in found]))
         return
-    header = (*WHOLE, "iterations", "final cost", "converged", "started")
-    print_table(header, [_row(record) for record in found], whole=WHOLE)
+    header = (*WHOLE, "iterations", "final cost", "Nash gap", "converged", "started")
+    days = [(record, _day(record)) for record in found]
+    print_table(header, [_row(*each) for each in days], whole=WHOLE)
+    lines = [f"{record.experiment_id}: {day.words}" for record, day in days if day is not None]
+    for line in lines[:MAX_DAYS]:
+        print_answer(line)
+    if len(lines) > MAX_DAYS:
+        print_answer(f"{len(lines) - MAX_DAYS:,} more runs are of one day each: --json has them, and `show` has each")
 
 
-def _row(record: "ExperimentRecord") -> tuple[str, ...]:
+def _listed(record: "ExperimentRecord") -> dict[str, Any]:
+    columns = {**{key: getattr(record, key) for key in LISTED}, **stored_gap_columns(record, "final_")}
+    day = _day(record)
+    return {**columns, "of_one_day": day is not None, "one_day": None if day is None else day.to_dict()}
+
+
+def _day(record: "ExperimentRecord") -> "OneDay | None":
+    from payment_simulator.experiments.stored_run import StoredRun
+
+    return one_day_of(StoredRun(record, [], []))
+
+
+def _row(record: "ExperimentRecord", day: "OneDay | None") -> tuple[str, ...]:
+    gap = gap_words(record, record.config, "final_")
     return (
         record.experiment_id,
         record.experiment_name,
         record.status,
         cents(record.num_iterations),
         cents(record.final_cost),
+        f"{gap}, of one day" if gap and day is not None else gap,
         truth(record.converged),
         moment(record),
     )

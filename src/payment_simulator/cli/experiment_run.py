@@ -25,10 +25,15 @@ evaluation:
   # ticks: 100                         # only the first so many, whole days
   # observed: day.parquet              # bootstrap: the day, of `payment-sim run --events`
   acceptance: {confidence: 0.95}       # how sure it must be that a policy saves
-  # nash_gap: every                    # every, final or off
+  # The Nash gap is the most that one bank could still save alone: `exact` where every value was covered, `bounded` (it
+  # is at most so much) where the budget ended first, `estimated` where payments are drawn, else `searched` (values that
+  # were not tried may save more).
+  # nash_gap: every                    # in every iteration, final (at the end) or off
+  # nash_gap_budget: 20000000          # of each bank: payments x ticks that are simulated for it at most, not seconds
 
 convergence:
-  max_iterations: 25
+  # starts: 5                          # profiles that it begins from, the scenario's own first: other equilibria?
+  max_iterations: 25                   # of each start
   stability_window: 5                  # so many iterations in which nothing moves end it
   stability_threshold: 0               # what is a move: a saving of more than this share of a bank's cost
   improvement_threshold: 0             # what is accepted: a saving of more than this share
@@ -61,14 +66,21 @@ def run(
     ctx: typer.Context,
     config: ConfigFile,
     resume: Annotated[
-        str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that was left.", show_default=False)
+        str | None,
+        typer.Option(
+            "--resume", metavar="RUN", help="Go on with a run: its id, the start of it, or latest.", show_default=False
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Run an experiment: every step is in its database before the next one starts."""
+    """Run an experiment: every step is in its database before the next one starts.
+
+    A Nash gap is printed with how it is known: exact, bounded, estimated from draws, or searched among so many values.
+    """
     import asyncio
 
     from labledger.console import print_answer, print_json
+    from labledger.errors import ConfigError
     from payment_simulator.cli.waiting import shown_progress
     from payment_simulator.experiments.config import ExperimentConfig
     from payment_simulator.experiments.runner import GenericExperimentRunner, VerboseConfig
@@ -76,10 +88,11 @@ def run(
 
     read = ExperimentConfig.from_yaml(config)
     _require_packages(read)
+    run_id = _refuse_early(read, resume)
     progress = shown_progress()
     decisions = read.output is not None and read.output.verbose
     verbose = VerboseConfig(iterations=True, decisions=decisions, progress=progress)
-    runner = GenericExperimentRunner(read, verbose, run_id=resume)
+    runner = GenericExperimentRunner(read, verbose, run_id=run_id)
     database = _from_here(runner.database)
     print_answer(f"run {runner.run_id}{_kept_in(database)}", to_stderr=True)
     try:
@@ -87,7 +100,8 @@ def run(
             progress.phase(f"running {read.name}")
             result = asyncio.run(runner.resume() if resume else runner.run())
     except BaseException as error:
-        if runner.is_resumable and not isinstance(error, TokensSpentError):
+        # What is stored would raise the same error of a scenario or of a policy again.
+        if runner.is_resumable and not isinstance(error, TokensSpentError | ConfigError):
             error.add_note(
                 f"what was done is kept; go on: payment-sim experiment run {config} --resume {runner.run_id}"
             )
@@ -103,13 +117,22 @@ def validate(ctx: typer.Context, config: ConfigFile) -> None:
     """Report every problem of an experiment and of the files that it names."""
     from labledger.console import print_answer
     from payment_simulator.experiments.config import ExperimentConfig
+    from payment_simulator.experiments.output_checks import check_output
     from payment_simulator.experiments.setup import ExperimentSetup
 
     read = ExperimentConfig.from_yaml(config)
     _require_packages(read)
+    check_output(read)
     setup = ExperimentSetup.load(read)
     banks = ", ".join(setup.optimized(read))
     print_answer(f"{config}: fine: {read.proposer} over {banks} in {read.scenario}, {read.evaluation.mode}")
+    rules = read.convergence
+    if rules.max_iterations < rules.stability_window:
+        where = read.place("convergence", "max_iterations")
+        print_answer(
+            f"{where}{rules.max_iterations} iterations are fewer than the stability_window of "
+            f"{rules.stability_window}: the run ends before it could converge"
+        )
 
 
 @reporting_errors
@@ -126,6 +149,31 @@ def _require_packages(read: "ExperimentConfig") -> None:
 
     if read.proposer == "llm":
         require("proposer: llm", "pydantic_ai")
+
+
+def _refuse_early(read: "ExperimentConfig", resume: str | None) -> str | None:
+    """Return the id of the run that is to be resumed, None without one.
+
+    Raises:
+        ConfigError: the run cannot begin, or there is none to go on with; its folder and database are not made yet.
+    """
+    from labledger.errors import ConfigError
+    from payment_simulator.experiments.output_checks import check_output
+    from payment_simulator.experiments.persistence import ExperimentRepository
+    from payment_simulator.experiments.setup import ExperimentSetup
+    from payment_simulator.experiments.stored_run import named_run
+
+    check_output(read)
+    if resume is None:
+        ExperimentSetup.load(read)
+        return None
+    place, database = read.place("output", "database"), None if read.output is None else read.output.database_path
+    if database is None:
+        raise ConfigError(f"{place}nothing was stored, and so there is no run {resume} to go on with")
+    if not database.exists():
+        raise ConfigError(f"{place}{database}: no such file, and so no run {resume} to go on with")
+    with ExperimentRepository(database, must_exist=True) as repository:
+        return named_run(repository, resume).experiment_id
 
 
 def _from_here(path: Path | None) -> Path | None:

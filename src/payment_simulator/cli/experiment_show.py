@@ -1,6 +1,6 @@
 """`payment-sim experiment show`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,8 +8,17 @@ import typer
 
 from labledger.commands import reporting_errors
 from labledger.json_text import dump_json
-from payment_simulator.cli.result_printing import load_result, print_result, result_as_json, result_path
-from payment_simulator.cli.stored_runs import AsJson, Db, cents, gap, load_run, moment, truth
+from payment_simulator.cli.result_printing import (
+    draws_facts,
+    load_result,
+    print_day,
+    print_resting_points,
+    print_result,
+    refusal_facts,
+    result_as_json,
+    result_path,
+)
+from payment_simulator.cli.stored_runs import AsJson, Db, cents, gap_words, load_run, moment, one_day_of, truth
 
 if TYPE_CHECKING:
     from payment_simulator.experiments.stored_run import StoredRun
@@ -23,6 +32,8 @@ Shown = Annotated[
 @reporting_errors
 def show(ctx: typer.Context, run: Shown, db: Db = None, json: AsJson = False) -> None:
     """Show a run: its configuration in short, iterations, decisions and ending. Costs in cents.
+
+    Each Nash gap says how it is known; a run whose costs are of one day says how that day compares with the scenario.
 
     For a result.json, or its folder, the ending only; no database is needed.
     """
@@ -42,17 +53,20 @@ def show(ctx: typer.Context, run: Shown, db: Db = None, json: AsJson = False) ->
     record, banks = stored.record, stored.agent_ids
     print_answer(f"{record.experiment_id}: {record.status}")
     print_facts("", _facts(stored))
+    has_starts = any(each.start > 1 for each in stored.iterations)
     has_gap = any(each.nash_gap is not None for each in stored.iterations)
     rows = [
         (
             str(each.iteration_number),
+            *([str(each.start)] if has_starts else []),
             cents(each.total_cost),
             *(cents(each.per_agent_costs.get(bank)) for bank in banks),
-            *([gap(each.nash_gap, each.nash_gap_half_width)] if has_gap else []),
+            *([gap_words(each, record.config)] if has_gap else []),
         )
         for each in stored.iterations
     ]
-    print_table(("iteration", "total cost", *banks, *(["Nash gap"] if has_gap else [])), rows)
+    header = ("iteration", *(["start"] if has_starts else []), "total cost", *banks, *(["Nash gap"] if has_gap else []))
+    print_table(header, rows)
     print_table(
         ("iteration", "bank", "proposal", "old cost", "new cost", "reason"),
         [
@@ -72,6 +86,7 @@ def show(ctx: typer.Context, run: Shown, db: Db = None, json: AsJson = False) ->
 
 def _print_ending(run: "StoredRun") -> None:
     from labledger.console import print_answer, print_table
+    from payment_simulator.experiments.nash_gap import stored_gap
     from payment_simulator.experiments.stored_run import policy_text
 
     record = run.record
@@ -84,9 +99,11 @@ def _print_ending(run: "StoredRun") -> None:
     costs = record.final_costs_by_agent or {}
     rows = [(bank, cents(costs.get(bank)), policy_text(policy)) for bank, policy in record.final_policies.items()]
     print_table(("bank", "final cost", "final policy"), [*rows, ("all", cents(record.final_cost), "")])
-    if record.final_nash_gap is not None:
-        found = gap(record.final_nash_gap, record.final_nash_gap_half_width)
-        print_answer(f"Nash gap of the final policies: {found}; so much could a bank still save by itself, at most")
+    print_resting_points(record.resting_points or [], record.experiment_id)
+    if (gap := stored_gap(record, "final_", record.config)) is not None:
+        print_answer(f"Final policies: {gap.phrase}: {gap.meaning}")
+    if (day := one_day_of(run)) is not None:
+        print_day(day)
 
 
 def _facts(run: "StoredRun") -> Iterator[tuple[str, str]]:
@@ -106,23 +123,33 @@ def _facts(run: "StoredRun") -> Iterator[tuple[str, str]]:
         yield "proposer", f"{config['proposer']}{f' ({model})' if model else ''}"
     yield "optimised banks", ", ".join(config.get("optimized_agents") or run.agent_ids)
     yield "master seed", str(config.get("master_seed", ""))
+    if (day := one_day_of(run)) is not None:
+        yield "one day", day.words
     yield "started", f"{moment(record)} UTC"
     if record.total_duration_seconds is not None:
         yield "took", f"{record.total_duration_seconds:,.1f} s"
-    yield (
-        "iterations",
-        f"{record.num_iterations}" + (f" of at most {convergence['max_iterations']}" if convergence else ""),
-    )
+    yield "iterations", f"{record.num_iterations}{_most(convergence)}"
     if record.converged is not None:
         yield "converged", f"{truth(record.converged)} ({record.convergence_reason})"
+    yield from refusal_facts(record)
+    yield from draws_facts(run)
     if run.tokens:
         yield "tokens", f"{run.tokens:,}"
+
+
+def _most(convergence: Mapping[str, Any]) -> str:
+    """Return the most iterations that there may be, as the end of a line; empty where it is not known."""
+    starts = convergence.get("starts", 1)
+    each = f" in each of {starts:,} starts" if starts > 1 else ""
+    return f" of at most {convergence['max_iterations']:,}{each}" if convergence else ""
 
 
 def _shown(run: "StoredRun") -> dict[str, Any]:
     return {
         **{key: value for key, value in asdict(run.record).items() if key != "scenario"},
         "tokens": run.tokens,
+        "unlike_draws": run.unlike_draws,
+        "one_day": None if (day := one_day_of(run)) is None else day.to_dict(),
         "iterations": [asdict(each) for each in run.iterations],
         "decisions": [asdict(each) for each in run.decisions],
     }

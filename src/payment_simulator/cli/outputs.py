@@ -1,11 +1,11 @@
 """Checks of output paths, before anything is computed: a path that cannot be written would cost the run."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from labledger.errors import ConfigError
 from labledger.extras import install_command, missing
+from labledger.files import is_same
 
 
 def check_picture(option: str, path: Path, suffixes: Sequence[str]) -> None:
@@ -41,9 +41,3 @@ def check_apart(option: str, path: Path, inputs: Sequence[Path]) -> None:
     """
     if read := next((each for each in inputs if is_same(path, each)), None):
         raise ConfigError(f"{option}: {path} would be written over {read}, which is read; name another")
-
-
-def is_same(one: Path, other: Path) -> bool:
-    """Return True if two paths are, or would be, those of one file."""
-    both_there = one.exists() and other.exists()
-    return os.path.realpath(one) == os.path.realpath(other) or (both_there and one.samefile(other))

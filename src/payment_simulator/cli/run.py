@@ -104,7 +104,8 @@ def _check_outputs(events: Path | None, plot: Path | None) -> None:
 def _check_apart(inputs: Sequence[Path], events: Path | None, plot: Path | None) -> None:
     """Refuse to write over a file that was read, or both outputs to one file."""
     from labledger.errors import ConfigError
-    from payment_simulator.cli.outputs import check_apart, is_same
+    from labledger.files import is_same
+    from payment_simulator.cli.outputs import check_apart
 
     if events is not None and plot is not None and is_same(events, plot):
         raise ConfigError(f"--plot: {plot} is the file of --events; name another")

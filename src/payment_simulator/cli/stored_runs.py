@@ -1,12 +1,14 @@
 """The database and the run that a command reads, and the formats of its tables."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from payment_simulator.experiments.observed_day import OneDay
     from payment_simulator.experiments.persistence import ExperimentRecord, ExperimentRepository
     from payment_simulator.experiments.stored_run import StoredRun
 
@@ -62,9 +64,29 @@ def cents(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
 
 
-def gap(value: int | None, half_width: int | None) -> str:
-    """Return a Nash gap as a table shows it, with its half-width."""
-    return cents(value) + (f" ± {half_width:,}" if half_width else "")
+def gap_words(holder: object, config: Mapping[str, Any], prefix: str = "") -> str:
+    """Return a run's Nash gap, of a record or a result, as a table shows it; empty where it is not known."""
+    from payment_simulator.experiments.nash_gap import stored_gap
+
+    gap = stored_gap(holder, prefix, config)
+    return "" if gap is None else gap.words
+
+
+def stored_gap_columns(holder: object, prefix: str = "") -> dict[str, Any]:
+    """Return the columns of the Nash gap of a record, by name, for JSON and CSV."""
+    from payment_simulator.experiments.nash_gap import GAP_COLUMNS
+
+    return {f"{prefix}{name}": getattr(holder, f"{prefix}{name}") for name in GAP_COLUMNS}
+
+
+def one_day_of(run: "StoredRun") -> "OneDay | None":
+    """Return the one day that a run's costs are of; None also where what is stored does not tell it."""
+    from labledger.errors import ConfigError, UnreadableFileError
+
+    try:
+        return run.day
+    except (ConfigError, UnreadableFileError):
+        return None
 
 
 def moment(record: "ExperimentRecord") -> str:

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from labledger.comparison import Equivalence, equivalence
-from labledger.intervals import mean_interval
-from payment_simulator.experiments.evaluator import Cents, Purpose
+from payment_simulator.experiments.evaluator import Cents, Evaluator, Purpose
 from payment_simulator.experiments.stored_run import StoredRun
 
 WHERE_A_RUN_BEGINS = ("policy", "liquidity_allocation_fraction")
@@ -17,11 +16,14 @@ WHERE_A_RUN_BEGINS = ("policy", "liquidity_allocation_fraction")
 
 @dataclass(frozen=True)
 class CostDifference:
-    """The second run's final cost less the first's: cents, the mean over the draws that both were evaluated on."""
+    """The second run's final cost less the first's: cents, the mean over the draws that both were evaluated on.
+
+    `low` and `high` are None where there is no interval: the difference is the same on all draws.
+    """
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     word: Equivalence
 
 
@@ -30,7 +32,8 @@ def final_differences(first: StoredRun, second: StoredRun, margin: float) -> dic
 
     Both final profiles are evaluated again on the draws of their final scores, the same for both: what is left is the
     policies' difference, draw by draw. `same` is an interval within `margin`, a share of the first's mean cost;
-    `different` is one without 0 in it; neither is `cannot tell`. None where the draws are not the same, or there are
+    `different` is one without 0 in it; neither is `cannot tell`, and so are other policies whose difference is the same
+    on all draws, which have no interval. None where the draws are not the same, or there are
     no final policies.
 
     Raises:
@@ -40,13 +43,15 @@ def final_differences(first: StoredRun, second: StoredRun, margin: float) -> dic
     if not _share_draws(first, second):
         return None
     one, other = _final_costs(first), _final_costs(second)
-    names = first.setting[1].scenario.agent_ids
-    level = first.setting[0].evaluation.acceptance.confidence
+    config, setup = first.setting
+    evaluator, level = setup.evaluator(config), config.evaluation.acceptance.confidence
     columns: list[tuple[str | None, Cents, Cents]] = [
-        (name, one[:, bank], other[:, bank]) for bank, name in enumerate(names)
+        (name, one[:, bank], other[:, bank]) for bank, name in enumerate(setup.scenario.agent_ids)
     ]
     columns.append((None, one.sum(axis=1), other.sum(axis=1)))
-    return {name: _difference(a, b, level, margin) for name, a, b in columns}
+    if _hold(first) == _hold(second):  # for sure, and not only on these draws
+        return {name: CostDifference(0.0, 0.0, 0.0, "same") for name, _, _ in columns}
+    return {name: _difference(evaluator, a, b, level, margin) for name, a, b in columns}
 
 
 def _share_draws(first: StoredRun, second: StoredRun) -> bool:
@@ -59,6 +64,11 @@ def _share_draws(first: StoredRun, second: StoredRun) -> bool:
         and one.master_seed == other.master_seed
         and _payments(first.record.scenario or {}) == _payments(second.record.scenario or {})
     )
+
+
+def _hold(run: StoredRun) -> tuple[object, object]:
+    """Return what decides a run's costs on given draws: its scenario, whose shares hold by default, and policies."""
+    return run.record.scenario, run.record.final_policies
 
 
 def _payments(stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,9 +87,10 @@ def _final_costs(run: StoredRun) -> Cents:
     return np.asarray(costs.sum(axis=-1))
 
 
-def _difference(one: Cents, other: Cents, level: float, margin: float) -> CostDifference:
+def _difference(evaluator: Evaluator, one: Cents, other: Cents, level: float, margin: float) -> CostDifference:
     savings = other - one
-    interval = mean_interval(savings.tolist(), level=level)
+    if (interval := evaluator.interval(savings, level)) is None:
+        return CostDifference(float(savings.mean()), None, None, "cannot tell")
     room = margin * float(one.mean())
     word = equivalence(interval.low, interval.high, none=0.0, margin=(-room, room))
     return CostDifference(float(savings.mean()), interval.low, interval.high, word)

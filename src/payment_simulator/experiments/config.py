@@ -53,6 +53,10 @@ class Evaluation(Section):
     ] = None
     acceptance: Acceptance = Acceptance()
     nash_gap: Literal["every", "final", "off"] | None = None
+    nash_gap_budget: Annotated[
+        int,
+        Field(ge=1, le=10**15, strict=True, description="Most work of a gap per bank: payments x ticks."),
+    ] = 20_000_000
 
     @model_validator(mode="after")
     def _samples_fit_the_mode(self) -> Self:
@@ -68,7 +72,8 @@ class Evaluation(Section):
 class Convergence(Section):
     """The conditions that end the loop. A threshold is a share of a bank's cost."""
 
-    max_iterations: Count = 25
+    starts: Annotated[int, Field(ge=1, le=1_000, strict=True, description="Profiles that it begins from.")] = 1
+    max_iterations: Annotated[Count, Field(description="Of each start.")] = 25
     stability_threshold: Share = 0.0
     stability_window: Count = 5
     improvement_threshold: Share = 0.0
@@ -193,6 +198,11 @@ class Output(Section):
     database: str | None = None
     verbose: Flag = False
 
+    @property
+    def database_path(self) -> Path | None:
+        """The path of the database, from the working directory; None without one."""
+        return None if self.database is None else Path(self.directory or ".") / self.database
+
 
 class ExperimentConfig(Section):
     """An experiment; `from_yaml` reads one."""
@@ -266,6 +276,14 @@ class ExperimentConfig(Section):
     def to_dict(self) -> dict[str, Any]:
         """Return the whole configuration, defaults included, as a dict of JSON values."""
         return self.model_dump(mode="json")
+
+
+def with_defaults(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return a stored configuration with the keys that have come since, at their defaults; as it is if invalid."""
+    try:
+        return ExperimentConfig.model_validate(stored).to_dict()
+    except ValidationError:
+        return stored
 
 
 def _with_prompt(file: YamlFile) -> dict[str, Any]:

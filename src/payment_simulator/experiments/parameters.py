@@ -1,5 +1,6 @@
 """Parameters of a policy: their present values, their ranges, and a policy with other values."""
 
+import math
 from collections.abc import Iterator, Mapping
 
 from payment_simulator.experiments.config import AllowedParameter, PolicyConstraints
@@ -8,7 +9,6 @@ from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.policy.policies import BUILTIN_PARAMETERS, FRACTION, read_policy
 from payment_simulator.scenario.schema import Agent
 
-GRID_STEPS = 20
 ANY_FRACTION = AllowedParameter(name=FRACTION, min_value=0.0, max_value=1.0)
 
 
@@ -17,23 +17,31 @@ def declared(constraints: PolicyConstraints) -> list[AllowedParameter]:
     return constraints.allowed_parameters or [ANY_FRACTION]
 
 
-def grid(parameter: AllowedParameter) -> list[float]:
-    """Return 21 equally spaced values of a parameter's range, or all that are allowed, rising."""
-    if parameter.allowed_values is not None:
-        return sorted(set(parameter.allowed_values))
-    low, high = range_of(parameter)
-    return sorted({fitted(parameter, low + (high - low) * step / GRID_STEPS) for step in range(GRID_STEPS + 1)})
-
-
 def range_of(parameter: AllowedParameter) -> tuple[float, float]:
-    """Return its least and its greatest value."""
+    """Return the least and the greatest value that it may have; of whole numbers both are whole."""
     ends = parameter.allowed_values or [end for end in (parameter.min_value, parameter.max_value) if end is not None]
-    return min(ends), max(ends)
+    low, high = min(ends), max(ends)
+    return (math.ceil(low), math.floor(high)) if parameter.param_type == "int" else (low, high)
 
 
 def fitted(parameter: AllowedParameter, value: float) -> float:
-    """Return the nearest value that the parameter may have: a whole number, or 12 significant digits."""
-    return float(round(value)) if parameter.param_type == "int" else float(f"{value:.12g}")
+    """Return the nearest value that the parameter may have: a whole number, or 12 significant digits; in its range."""
+    low, high = range_of(parameter)
+    near = float(round(value)) if parameter.param_type == "int" else float(f"{value:.12g}")
+    return min(max(near, low), high)
+
+
+def outside(parameter: AllowedParameter, value: float) -> str | None:
+    """Return why the parameter may not have this value; None where it may."""
+    least, most, values = parameter.min_value, parameter.max_value, parameter.allowed_values
+    found = f"found {value:g}" if float(f"{value:g}") == value else f"found {value}"
+    if parameter.param_type == "int" and value != math.floor(value):
+        return f"should be a whole number, {found}"
+    if values is not None and value not in values:
+        return f"should be one of {', '.join(f'{each:g}' for each in values)}, {found}"
+    if least is not None and most is not None and not least <= value <= most:
+        return f"should be from {least:g} to {most:g}, {found}"
+    return None
 
 
 def written(policy: PolicyDocument) -> Iterator[tuple[str, str, float]]:

@@ -12,13 +12,40 @@ from pydantic import Field, JsonValue
 from labledger.documents import Document, check_seal, dump_document, read_document, sealed
 from labledger.files import claimed_directory, write_durably
 from labledger.regular_files import behind_link, read_regular
-from labledger.schema_versions import Known, SchemaVersionWarning, version_warning
+from labledger.schema_versions import Known, Record, SchemaVersionWarning, version_warning
+from payment_simulator.experiments.observed_day import OneDay
 from payment_simulator.experiments.persistence.records import Ending
 from payment_simulator.policy.tree import MAX_DEPTH
 
 RESULT_VERSION = "1.0"
 RESULT_FILE = "result.json"
 RERUN_COMMAND = "payment-sim experiment run CONFIG"
+
+
+class RestingPoint(Record):
+    """An outcome of several starts, as `Ending.resting_points` has it. Cents."""
+
+    starts: list[int] = Field(default_factory=list)
+    """The numbers of the starts that ended so."""
+    reached: int | None = None
+    """How many they are."""
+    at_rest: bool | None = None
+    """True if nobody moved any more."""
+    converged: bool | None = None
+    """True if the Nash gap agrees with that."""
+    reason: str | None = None
+    """The reason for their end."""
+    policies: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
+    """The policy of each bank."""
+    costs_by_agent: dict[str, int] = Field(default_factory=dict)
+    """Cents of each bank."""
+    total_cost: int | None = None
+    """Cents of all banks together."""
+    nash_gap: int | None = None
+    """The Nash gap, as `ExperimentResult.final_nash_gap` and the fields beside it."""
+    nash_gap_kind: str | None = None
+    nash_gap_half_width: int | None = None
+    nash_gap_values: int | None = None
 
 
 class ExperimentResult(Document):
@@ -38,11 +65,15 @@ class ExperimentResult(Document):
     experiment_name: Annotated[str | None, Known]
     """The name of its configuration."""
     converged: Annotated[bool | None, Known]
-    """True if nothing moved any more."""
+    """True if nothing moved any more, and the Nash gap does not contradict it."""
     convergence_reason: Annotated[str | None, Known]
-    """The reason for its end: stability or max_iterations."""
+    """The reason for its end: stability, max_iterations, no_valid_proposal, or a cycle with its length."""
     num_iterations: Annotated[int | None, Known]
     """The number of its iterations."""
+    refused_proposals: int | None = None
+    """Proposers' answers that were no policy, or none that is allowed and can be evaluated."""
+    first_refusal: str | None = None
+    """The bank, iteration and problem of the first of them; None without one."""
     final_costs: Annotated[int | None, Known]
     """Cents of all banks together."""
     final_costs_by_agent: dict[str, int] = Field(default_factory=dict)
@@ -50,9 +81,20 @@ class ExperimentResult(Document):
     final_policies: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
     """The policy of each bank, as a scenario has it."""
     final_nash_gap: int | None
-    """Cents that one bank could still save alone, at most; None if not asked for, or if no policy can be varied."""
+    """Cents that one bank could still save alone; None if not asked for, or if no policy can be varied."""
+    final_nash_gap_kind: str | None = None
+    """How it is known: exact, bounded (at most so much), estimated (from draws) or searched (at least so much)."""
     final_nash_gap_half_width: int | None
-    """Half the width of its interval in cents; 0 where nothing is sampled, None as for `final_nash_gap`."""
+    """Half the width of its interval in cents; 0 where nothing is sampled; None as for `final_nash_gap`, and without an
+    interval: an estimate that is alike on all draws, in which what is rare may be missing."""
+    final_nash_gap_values: int | None = None
+    """Values that were evaluated for it, of the bank that has it."""
+    resting_points: list[dict[str, JsonValue]] | None = None
+    """Profiles at which runs from several starts have ended; None with one start."""
+    one_day: OneDay | None = None
+    """The one day of payments that its costs are of: by bank their number and value in cents, and what is expected."""
+    unlike_draws: str | None = None
+    """A line where the final draws and those of the evaluation have unlike costs of the final policies; else None."""
     total_duration_seconds: Annotated[float | None, Known]
     """Seconds that it took, since it was last resumed."""
     config: dict[str, JsonValue] = Field(default_factory=dict)
@@ -61,11 +103,20 @@ class ExperimentResult(Document):
     """The path of its file, None where it is not saved; not in the file itself."""
 
     @classmethod
-    def from_ending(cls, ending: Ending, experiment_id: str, name: str, config: dict[str, Any]) -> Self:
+    def from_ending(
+        cls,
+        ending: Ending,
+        experiment_id: str,
+        name: str,
+        config: dict[str, Any],
+        one_day: OneDay | None = None,
+        unlike_draws: str | None = None,
+    ) -> Self:
         """Return the result of a run that ended so; it has every field of an ending but the moment."""
         found = {name: value for name, value in asdict(ending).items() if name != "completed_at"}
         found["final_costs"] = found.pop("final_cost")
-        return cls(experiment_id=experiment_id, experiment_name=name, config=config, **found)
+        about = {"experiment_id": experiment_id, "experiment_name": name, "config": config}
+        return cls(**about, one_day=one_day, unlike_draws=unlike_draws, **found)
 
     def save(self, output_dir: Path) -> Path:
         """Save to a new folder in `output_dir`, durably, and return the path of its result.json.

@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from labledger.errors import ConfigError
-from labledger.yaml_files import Location, did_you_mean
 from payment_simulator.engine.events import read_arrivals
+from payment_simulator.engine.limits import find_limits
+from payment_simulator.experiments.checks import check_experiment
 from payment_simulator.experiments.config import ExperimentConfig
-from payment_simulator.experiments.evaluator import Evaluator
+from payment_simulator.experiments.evaluator import Evaluator, Purpose
 from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.policy.policies import policies_of
 from payment_simulator.scenario.arrivals import COLUMNS, Arrivals, arrivals_from
-from payment_simulator.scenario.loader import read_scenario
+from payment_simulator.scenario.loader import LoadedScenario, location_of, read_scenario
 from payment_simulator.scenario.schema import Scenario
 
 
@@ -24,22 +25,32 @@ class ExperimentSetup:
     observed: Arrivals | None
 
     @classmethod
-    def load(cls, config: ExperimentConfig, config_dir: Path | None = None) -> "ExperimentSetup":
+    def load(
+        cls, config: ExperimentConfig, config_dir: Path | None = None, *, own_proposer: bool = False
+    ) -> "ExperimentSetup":
         """Read what `config` names: its paths are relative to `config_dir`, else to its own file, else to the folder.
 
+        With a proposer of one's own, of which nothing is known, any kind of policy may be proposed, as by a model.
+
         Raises:
-            ConfigError: a file cannot be read or used, or the configuration does not fit the scenario.
+            ConfigError: a file cannot be read or used, the configuration cannot work in the scenario, or its payments
+                cannot be drawn, or be counted exactly.
         """
         folder = config_dir or (config.path.parent if config.path else Path())
         path = folder / config.scenario
-        if not path.exists():
-            raise ConfigError(f"{config.place('scenario')}{path}: no such file")
+        if not path.exists() or path.is_dir():
+            raise ConfigError(f"{config.place('scenario')}{_absent(path)}")
         loaded = read_scenario(path)
-        policies_of(loaded)
-        _check_names(config, loaded.scenario)
+        policies = policies_of(loaded)
+        check_experiment(config, loaded, keeps_kinds=config.proposer == "search" and not own_proposer)
         scenario = first_ticks(loaded.scenario, config)
-        observed = config.evaluation.observed
-        return cls(scenario, None if observed is None else read_arrivals(folder / observed, scenario))
+        setup = cls(scenario, _observed(config, folder, scenario))
+        try:
+            limits = find_limits(scenario, policies)
+            limits.check(scenario, setup.evaluator(config).arrivals(Purpose.EVALUATION))
+        except ConfigError as error:
+            raise ConfigError(f"{_place_of(str(error), loaded)}: {error}") from error
+        return setup
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "ExperimentSetup":
@@ -67,6 +78,32 @@ class ExperimentSetup:
         return list(config.optimized_agents or self.scenario.agent_ids)
 
 
+def _observed(config: ExperimentConfig, folder: Path, scenario: Scenario) -> Arrivals | None:
+    if config.evaluation.observed is None:
+        return None
+    path = folder / config.evaluation.observed
+    here = config.place("evaluation", "observed")
+    if not path.exists() or path.is_dir():
+        raise ConfigError(f"{here}{_absent(path)}")
+    try:
+        return read_arrivals(path, scenario)
+    except ConfigError as error:
+        raise ConfigError(f"{here}{error}") from error
+
+
+def _absent(path: Path) -> str:
+    return f"{path} is a directory; name a file in it" if path.is_dir() else f"{path}: no such file"
+
+
+def _place_of(problem: str, loaded: LoadedScenario) -> str:
+    """Return the place in the scenario's file that a problem with its draws or its limits begins with."""
+    for index, agent in enumerate(loaded.scenario.agents):
+        if problem.startswith(f"{agent.id}: "):
+            inside = problem.removeprefix(f"{agent.id}: ").partition(":")[0]
+            return loaded.place(("agents", index, *location_of(inside)))
+    return loaded.place(location_of(problem.partition(":")[0]))
+
+
 def first_ticks(scenario: Scenario, config: ExperimentConfig) -> Scenario:
     """Return the scenario's first `evaluation.ticks`, without the events that come after them.
 
@@ -86,17 +123,3 @@ def first_ticks(scenario: Scenario, config: ExperimentConfig) -> Scenario:
     kept = zip(scenario.scenario_events, data["scenario_events"], strict=True)
     data["scenario_events"] = [written for event, written in kept if event.schedule.ticks(wanted)]
     return Scenario.model_validate(data)
-
-
-def _check_names(config: ExperimentConfig, scenario: Scenario) -> None:
-    known = scenario.agent_ids
-    agents = config.optimized_agents or []
-    named: list[tuple[Location, str]] = [(("optimized_agents", place), name) for place, name in enumerate(agents)]
-    named += [(("prompt_customization", name), name) for name in config.prompt_customization if name != "all"]
-    wrong = [
-        f"{config.place(*location)}unknown bank {name!r}{did_you_mean(name, known)}"
-        for location, name in named
-        if name not in known
-    ]
-    if wrong:
-        raise ConfigError("\n".join(wrong))

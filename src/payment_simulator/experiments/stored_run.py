@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from labledger.errors import ConfigError, UnreadableFileError
 from labledger.lookup import by_prefix
 from payment_simulator.experiments.config import ExperimentConfig
+from payment_simulator.experiments.observed_day import OneDay, one_day
 from payment_simulator.experiments.parameters import numbers_of, written
 from payment_simulator.experiments.persistence import (
     EventRecord,
@@ -59,7 +60,7 @@ class StoredRun:
             ConfigError: none is named so, or more than one.
             DatabaseError: it could not be read.
         """
-        record = _named(repository, target)
+        record = named_run(repository, target)
         # Of a run that goes on: no event is of an iteration that is not there yet.
         events = repository.get_events(record.experiment_id)
         return cls(record, repository.get_iterations(record.experiment_id), events)
@@ -73,6 +74,11 @@ class StoredRun:
     def decisions(self) -> list[Decision]:
         """Every proposal and what came of it, in order."""
         return _decisions(self.events)
+
+    @property
+    def refusals(self) -> list[Decision]:
+        """The answers that were refused, in order: they could not be evaluated."""
+        return [each for each in self.decisions if each.old_cost is None]
 
     def decisions_of(self, iteration: int) -> list[Decision]:
         """Those of an iteration, in order."""
@@ -108,6 +114,21 @@ class StoredRun:
             reason = "is not stored" if self.record.scenario is None else f"is invalid: {error!r}"
             raise self.unreadable(f"its scenario {reason}") from error
 
+    @cached_property
+    def day(self) -> OneDay | None:
+        """The one day that its costs are of; None where there is none, or its scenario is not stored.
+
+        Raises:
+            ConfigError: it cannot be drawn.
+        """
+        return one_day(*self.setting) if self.record.scenario is not None else None
+
+    @property
+    def unlike_draws(self) -> str | None:
+        """The line of `unlike_draws`, of a run that is completed; None where its draws are alike."""
+        completed = [each.event_data for each in self.events if each.event_type == "experiment_completed"]
+        return completed[-1].get("unlike_draws") if completed else None
+
     def unreadable(self, problem: str) -> UnreadableFileError:
         """Return the error of a run that cannot be used."""
         return UnreadableFileError(f"{self.record.experiment_id}: {problem}")
@@ -133,7 +154,13 @@ def policy_text(policy: PolicyDocument) -> str:
     return ", ".join([str(kind), *name, *(f"{key} {value}" for key, value in numbers.items())])
 
 
-def _named(repository: ExperimentRepository, target: str) -> ExperimentRecord:
+def named_run(repository: ExperimentRepository, target: str) -> ExperimentRecord:
+    """Return the record of the run that `target` names, as `StoredRun.load` has it.
+
+    Raises:
+        ConfigError: none is named so, or more than one.
+        DatabaseError: it could not be read.
+    """
     records = repository.list_experiments()
     if target == LATEST and records and all(record.experiment_id != LATEST for record in records):
         return records[0]

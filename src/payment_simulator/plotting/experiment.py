@@ -1,9 +1,10 @@
 """The picture of an experiment: costs, parameters, proposals and the Nash gap over its iterations."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,26 @@ import numpy as np
 from labledger import plotting
 from labledger.files import write_durably
 from labledger.untrusted_text import clean
+from payment_simulator.experiments.best_response import GapKind
+from payment_simulator.experiments.nash_gap import ALIKE, VALUES_OF_OLD, NashGap, stored_gap
 from payment_simulator.policy.policies import FRACTION
 
 if TYPE_CHECKING:
     from payment_simulator.experiments.stored_run import Decision, StoredRun
 
 MAX_PARAMETERS = 6
+MAX_STARTS_NAMED = 12
+GAP_MARKS: dict[GapKind | None, tuple[str, str]] = {
+    "exact": ("o", "exact"),
+    "bounded": ("v", "bounded: at most so much"),
+    "estimated": ("s", "estimated, with its interval"),
+    "searched": ("^", "searched: at least so much"),
+    None: ("*", f"searched ({VALUES_OF_OLD} values): at least so much"),
+}
+"""The marker and the label of each kind of Nash gap."""
+ALIKE_MARK = ("P", f"estimated, {ALIKE}: no interval")
+OLD_ON_DRAWS = ("*", f"searched ({VALUES_OF_OLD} values), on draws")
+UNKNOWN_MARK = ("d", "of a kind that this version does not know")
 FINAL_ROOM = 0.05
 """Share of the width that is kept free for the label of the final policies."""
 PAGE = """\
@@ -139,14 +154,29 @@ class _Picture:
     def _is_sampled(self) -> bool:
         return self.run.setting[0].evaluation.mode != "deterministic"
 
-    def _gaps(self) -> list[tuple[float, int, int]]:
-        """Return x, cents and half-width in cents of each Nash gap."""
-        found = [
-            (float(each.iteration_number), each.nash_gap, each.nash_gap_half_width) for each in self.run.iterations
+    def _gaps(self) -> list[tuple[float, NashGap]]:
+        """Return x and the value of each Nash gap."""
+        config = self.run.record.config
+        found = [(float(each.iteration_number), stored_gap(each, "", config)) for each in self.run.iterations]
+        found.append((self.last + 1.0, stored_gap(self.run.record, "final_", config)))
+        return [(x, gap) for x, gap in found if gap is not None]
+
+    @cached_property
+    def _begun(self) -> list[tuple[int, int]]:
+        """Each start but the first, by number, with the iteration that it begins at."""
+        starts = [each.start for each in self.run.iterations]
+        return [
+            (start, each.iteration_number)
+            for each, before, start in zip(self.run.iterations[1:], starts, starts[1:], strict=False)
+            if start != before
         ]
-        record = self.run.record
-        found.append((self.last + 1.0, record.final_nash_gap, record.final_nash_gap_half_width))
-        return [(x, cents, half_width or 0) for x, cents, half_width in found if cents is not None]
+
+    def _unbroken(self, x: Sequence[float]) -> list[slice]:
+        """Return the parts of rising `x` that one line goes through: a start's, and the final profile of several."""
+        ends = [number for _, number in self._begun]
+        ends += [self.last + 1] if self._begun else []
+        cuts = [0, *np.searchsorted(x, ends).tolist(), len(x)]
+        return [slice(low, high) for low, high in pairwise(cuts) if low < high]
 
     # How
 
@@ -155,12 +185,15 @@ class _Picture:
         costs = np.array([[each.per_agent_costs[bank] for bank in self.banks] for each in self.run.iterations], float)
         final = self.run.record.final_costs_by_agent or {}
         axes.set_ylabel("cost (cents)")
+        if self._begun:
+            axes.margins(y=0.14)  # room for their names
         plotting.whole_numbers(axes.yaxis)
         if len(self.banks) > plotting.MAX_LINES:
             self._draw_range(axes, x, costs.T)
             return
         for bank, line in zip(self.banks, costs.T, strict=True):
-            axes.plot(x, line, marker="o", markersize=2.5, **self._style(bank))
+            for part in self._unbroken(x):
+                axes.plot(x[part], line[part], marker="o", markersize=2.5, **self._style(bank))
             for number, cents in zip(x, line, strict=True):
                 self.hovers.append(_Hover(axes, number, cents, f"{bank}, iteration {number}: {cents:,.0f} cents"))
             if bank in final:
@@ -179,7 +212,11 @@ class _Picture:
             self._draw_range(axes, x, values.T)
         else:
             for bank, line in zip(self.banks, values.T, strict=True):
-                axes.step(x, line, where="mid", **self._style(bank))
+                for part in self._unbroken(x):
+                    axes.step(x[part], line[part], where="mid", **self._style(bank))
+                if self._begun and self.is_final:  # a step of one value has no length
+                    colour = self._style(bank)["color"]
+                    axes.plot(x[-1], line[-1], marker="D", markersize=4, color=colour, linestyle="none")
         self._draw_proposals(axes, name)
         if len(self.banks) <= plotting.MAX_LINES:
             plotting.name_lines(axes, self.banks, values[-1].tolist(), height_in)
@@ -206,20 +243,40 @@ class _Picture:
 
     def _draw_gap(self, axes: Any) -> None:
         gaps = self._gaps()
-        axes.set_ylabel("Nash gap (cents)")
+        axes.set_ylabel("Nash gap (cents)" if self.run.day is None else "Nash gap, one day (cents)")
         plotting.whole_numbers(axes.yaxis)
-        over_iterations = [gap for gap in gaps if gap[0] <= self.last]
-        axes.plot([x for x, _, _ in over_iterations], [y for _, y, _ in over_iterations], color="black", linewidth=1)
-        for x, cents, half_width in gaps:
-            marker = "o" if x <= self.last else "D"
-            error = {"capsize": 2.5, "elinewidth": 0.8, "markersize": 3.5, "color": "black"}
-            axes.errorbar(x, cents, yerr=half_width or None, marker=marker, **error)
-            where = f"iteration {x:.0f}" if x <= self.last else "final policies"
-            interval = f" ± {half_width:,}" if half_width else ""
-            self.hovers.append(_Hover(axes, x, cents, f"Nash gap, {where}: {cents:,}{interval} cents"))
-        top = max(cents + half_width for _, cents, half_width in gaps)
+        x = [x for x, _ in gaps if x <= self.last]
+        for part in self._unbroken(x):
+            axes.plot(x[part], [gap.cents for _, gap in gaps[part]], color="black", linewidth=0.8, alpha=0.6)
+        for at, gap in gaps:
+            where = f"iteration {at:.0f}" if at <= self.last else "final policies"
+            error = {"capsize": 2.5, "elinewidth": 0.8, "markersize": 4 if at <= self.last else 5.5, "color": "black"}
+            marker, _ = _mark(gap)
+            axes.errorbar(at, gap.cents, yerr=abs(gap.half_width or 0) or None, marker=marker, **error)
+            self.hovers.append(_Hover(axes, at, gap.cents, f"{gap.phrase}, {where}: {gap.meaning}"))
+        top = max(gap.cents + (gap.half_width or 0) for _, gap in gaps)
         margin = 0.06 * top or 1.0
-        axes.set_ylim(min([0, *(cents - half_width for _, cents, half_width in gaps)]) - margin, top + margin)
+        axes.set_ylim(min([0, *(gap.cents - (gap.half_width or 0) for _, gap in gaps)]) - margin, top + margin)
+        self._name_marks(axes, {_mark(gap) for _, gap in gaps})
+
+    def _name_marks(self, axes: Any, marks: Set[tuple[str, str]]) -> None:
+        """Name the marks of a panel above it, where they hide nothing."""
+        from matplotlib.lines import Line2D
+
+        shown = [mark for mark in (*GAP_MARKS.values(), ALIKE_MARK, OLD_ON_DRAWS, UNKNOWN_MARK) if mark in marks]
+        style: dict[str, Any] = {"color": "black", "linestyle": "none", "markersize": 4}
+        handles = [Line2D([], [], marker=marker, label=label, **style) for marker, label in shown]
+        axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, ncols=2)
+
+    def _mark_starts(self, panels: Sequence[Any]) -> None:
+        """Draw a vertical line before each start but the first, right of the proposals that were made before it."""
+        for start, number in self._begun:
+            for axes in panels:
+                axes.axvline(number - 0.3, color=plotting.MUTED, linewidth=0.7, linestyle=(0, (3, 2)))
+            if len(self._begun) < MAX_STARTS_NAMED:
+                place = {"transform": panels[0].get_xaxis_transform(), "verticalalignment": "top"}
+                style = {"fontsize": plotting.NAME_PT, "color": plotting.MUTED}
+                panels[0].text(number - 0.25, 0.99, f"start {start}", **place, **style)
 
     def _style(self, bank: str) -> dict[str, Any]:
         return plotting.line_style(self.banks.index(bank), len(self.banks))
@@ -242,6 +299,7 @@ class _Picture:
             if self.is_final:
                 axes.axvspan(self.last + 0.5, end + 0.6, color="black", alpha=0.05, linewidth=0)
         panels[-1].set_xlabel("iteration")
+        self._mark_starts(panels)
         marks: dict[str, Any] = {"color": "black", "linestyle": "none"}
         legend = [
             Line2D([], [], marker="o", markersize=4, label="accepted proposal", **marks),
@@ -255,5 +313,19 @@ class _Picture:
     def _subtitle(self) -> str:
         config, record = self.run.setting[0], self.run.record
         samples = f", {config.evaluation.num_samples:,} draws" if self._is_sampled else ""
-        ending = {True: "converged", False: f"not converged ({record.convergence_reason})", None: record.status}
-        return f"{config.proposer}, {config.evaluation.mode.replace('_', ' ')}{samples}, {ending[record.converged]}"
+        reason = str(record.convergence_reason).partition(":")[
+            0
+        ]  # of several starts what each of them ended in follows
+        ending = {True: "converged", False: f"not converged ({reason})", None: record.status}
+        day = "" if self.run.day is None else f"; {self.run.day.short}"
+        mode = f"{config.evaluation.mode.replace('_', ' ')}{samples}"
+        return f"{config.proposer}, {mode}, {ending[record.converged]}{day}"
+
+
+def _mark(gap: NashGap) -> tuple[str, str]:
+    """Return the marker of a gap, and its label."""
+    if gap.kind == "estimated" and gap.half_width is None:
+        return ALIKE_MARK
+    if gap.kind is None and gap.is_sampled:
+        return OLD_ON_DRAWS
+    return GAP_MARKS.get(gap.kind, UNKNOWN_MARK)

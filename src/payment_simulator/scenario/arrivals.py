@@ -86,9 +86,15 @@ class Arrivals:
 
     def sample(self, index: int) -> "Arrivals":
         """Return one sample, as arrivals of their own."""
-        first, last = self.bounds[index], self.bounds[index + 1]
+        return self.part(index, index + 1)
+
+    def part(self, begin: int, end: int) -> "Arrivals":
+        """Return the samples from `begin` up to `end`, as arrivals of their own."""
+        if (begin, end) == (0, self.samples):
+            return self
+        first, last = self.bounds[begin], self.bounds[end]
         columns = {name: getattr(self, name)[first:last] for name in COLUMNS}
-        return Arrivals(**columns, bounds=np.array([0, last - first]))
+        return Arrivals(**columns, bounds=self.bounds[begin : end + 1] - first)
 
     def __len__(self) -> int:
         return len(self.tick)
@@ -123,7 +129,7 @@ def draw_arrivals(
     entropy = scenario.simulation.rng_seed if seed is None else seed
     wanted = range(first_sample, first_sample + samples)
     banks = {
-        agent.id: _Bank(scenario, sender, agent)
+        agent.id: BankArrivals(scenario, sender, agent)
         for sender, agent in enumerate(scenario.agents_by_id())
         if any(True for _ in agent.arrivals())
     }
@@ -247,8 +253,8 @@ class _Plan:
     which: Ints
 
 
-class _Bank:
-    """Draws one bank's payments."""
+class BankArrivals:
+    """Draws one bank's payments; `expected` is their mean number, `expected_numbers` those of each configuration."""
 
     def __init__(self, scenario: Scenario, sender: int, agent: Agent) -> None:
         self._scenario = scenario
@@ -259,7 +265,8 @@ class _Bank:
         self._changes = [event for event in changes if getattr(event, "agent", None) in (None, agent.id)]
         self._configs = [(".".join(map(str, place)), config) for place, config in agent.arrivals()]
         self._plans = {place: self._plan(config) for place, config in self._configs}
-        self.expected = sum(float(plan.rates.sum()) for plan in self._plans.values())
+        self.expected_numbers = [(config, float(self._plans[place].rates.sum())) for place, config in self._configs]
+        self.expected = sum(number for _, number in self.expected_numbers)
         # Of this bank alone, so that another one leaves the blocks, and so the draws, as they were.
         self._block = max(1, min(MAX_BLOCK, int(BLOCK_PAYMENTS // max(self.expected, self._ticks))))
 

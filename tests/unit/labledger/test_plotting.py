@@ -90,3 +90,15 @@ def test_a_picture_that_cannot_be_written_leaves_what_stood_there(tmp_path):
     with pytest.raises(OSError, match=r"folder\.png"):
         plotting.save(figure, tmp_path / "folder.png")
     assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
+
+
+def test_a_long_subtitle_goes_on_in_a_second_line_and_is_cut_after_the_third():
+    with plotting.style():
+        _, (axes,) = plotting.stacked_panels([2.0])
+        plotting.head(axes, "title", "word " * 30)
+        (text,) = axes.texts
+        assert text.get_text().split() == ["word"] * 30
+        assert text.get_text().count("\n") == 1
+        plotting.head(axes, "title", "word " * 300)
+        assert axes.texts[-1].get_text().count("\n") == 2
+        assert axes.texts[-1].get_text().endswith("…")

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields
 from datetime import UTC, datetime
 from functools import reduce
@@ -68,6 +68,12 @@ def _json(name: str, value: Any) -> str:
         raise TypeError(f"{name}: {error}") from error
 
 
+def _rows(name: str, value: Any) -> str:
+    if not isinstance(value, list):
+        raise TypeError(f"{name}: {type(value).__name__} where a list belongs")
+    return f"[{', '.join(_json(f'{name}[{index}]', each) for index, each in enumerate(value))}]"
+
+
 def _owner(name: str, value: Any) -> str:
     text = _json(name, value)
     if set(value) != set(Owner.__annotations__):
@@ -124,6 +130,7 @@ COLUMN_OF_TYPE: dict[Any, Column] = {
     float: Column("DOUBLE", _seconds),
     dict[str, int]: Column("JSON", _costs, json.loads),
     dict[str, Any]: Column("JSON", _json, json.loads),
+    list[dict[str, Any]]: Column("JSON", _rows, json.loads),
     Owner: Column("JSON", _owner, json.loads),
     Moment: Column("TIMESTAMPTZ", _moment, _iso),
 }
@@ -164,9 +171,9 @@ def to_row(record: ExperimentRecord | Ending | IterationRecord | EventRecord) ->
     }
 
 
-def to_record(kind: type[R], row: tuple[Any, ...]) -> R:
-    """Return the record of a row whose columns are in the order of `COLUMNS`."""
-    columns = COLUMNS[kind].items()
-    pairs = zip(columns, row, strict=True)
-    values: dict[str, Any] = {name: None if value is None else column.back(value) for (name, column), value in pairs}
+def to_record(kind: type[R], names: Sequence[str], row: tuple[Any, ...]) -> R:
+    """Return the record of a row whose columns have these names; a field without a column has its default."""
+    columns = COLUMNS[kind]
+    pairs = zip(names, row, strict=True)
+    values: dict[str, Any] = {name: None if value is None else columns[name].back(value) for name, value in pairs}
     return kind(**values)

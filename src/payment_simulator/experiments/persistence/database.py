@@ -78,7 +78,9 @@ class _Lease:
 
 
 class Database:
-    """The DuckDB file at `path`: made if it is not there (unless it `must_exist`), brought to the present schema.
+    """The DuckDB file at `path`: made if it is not there (unless it `must_exist`).
+
+    A file of an older schema is brought to the present one by the first `write`; until then it is read as it is.
 
     Any number of threads and processes may use it at the same time. It may be used after `close` too. A process that
     forks gives the file back first, and is not to fork inside of `write` or `read`.
@@ -87,7 +89,7 @@ class Database:
         ConfigError: DuckDB is not installed.
         UnusableDatabaseError: see there.
         DatabaseBusyError: someone else has had the file for `patience_s`.
-        DatabaseError: the file could not be made, read or brought to the present schema.
+        DatabaseError: the file could not be made or read.
     """
 
     def __init__(self, path: Path | str, *, must_exist: bool = False, patience_s: float = PATIENCE_S) -> None:
@@ -107,7 +109,7 @@ class Database:
             self._make()
         with self._connection(read_only=True) as connection:  # a file that is not ours is not even opened to be written
             version = self._version(connection)
-        if version < len(schema.MIGRATIONS):
+        if version == 0:  # no tables at all
             with self._connection(read_only=False):
                 pass
 
@@ -119,7 +121,8 @@ class Database:
 
         Raises:
             DatabaseBusyError: someone else has had the file for longer than we wait.
-            DatabaseError: DuckDB refused something inside, or the commit: the disk is full.
+            DatabaseError: DuckDB refused something inside, or the commit: the disk is full; or an older schema could
+                not be brought to the present one, and the file is as it was.
         """
         with self._connection(read_only=False) as connection:
             connection.begin()

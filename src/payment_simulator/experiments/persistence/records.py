@@ -44,18 +44,27 @@ class ExperimentStart:
 class Ending:
     """The facts of a run that are known when it has ended; None is what is not known.
 
-    This is the one list of them: the record below, the columns, the table and `ExperimentResult` follow it.
+    This is the one list of them: the record below, the columns, the table and `ExperimentResult` follow it. The kind of
+    a gap is None where it is as `NashGap` has it for databases of version 1. `refused_proposals` counts the answers
+    that were no policy, or none that is allowed and can be evaluated. `first_refusal` is the bank, iteration and
+    problem of the first: of the bank that never had a valid one, if that is the reason. `resting_points` are the
+    outcomes of several starts, as `runner.ending.Outcome.row` has them; None of a run with one start.
     """
 
     completed_at: Moment | None = None
     converged: bool | None = None
     convergence_reason: str | None = None
     num_iterations: int | None = None
+    refused_proposals: int | None = None
+    first_refusal: str | None = None
     final_cost: int | None = None
     final_costs_by_agent: dict[str, int] | None = None
     final_policies: dict[str, Any] | None = None
     final_nash_gap: int | None = None
+    final_nash_gap_kind: str | None = None
     final_nash_gap_half_width: int | None = None
+    final_nash_gap_values: int | None = None
+    resting_points: list[dict[str, Any]] | None = None
     total_duration_seconds: float | None = None
 
 
@@ -66,7 +75,7 @@ class ExperimentRecord(Ending, ExperimentStart):
 
 @dataclass(frozen=True)
 class IterationRecord:
-    """The policies of an iteration and their costs."""
+    """The policies of an iteration and their costs; `start` counts, from 1, the profiles that a run begins from."""
 
     experiment_id: str
     iteration_number: int
@@ -75,7 +84,10 @@ class IterationRecord:
     policies: dict[str, Any]
     timestamp: Moment
     nash_gap: int | None = None
+    nash_gap_kind: str | None = None
     nash_gap_half_width: int | None = None
+    nash_gap_values: int | None = None
+    start: int = 1
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from payment_simulator.experiments.persistence.columns import to_record
 from payment_simulator.experiments.persistence.database import PATIENCE_S, Database
 from payment_simulator.experiments.persistence.records import EventRecord, ExperimentRecord, IterationRecord
-from payment_simulator.experiments.persistence.tables import load, require, select, to_experiment
+from payment_simulator.experiments.persistence.tables import load, require, select, with_true_status
 from payment_simulator.experiments.persistence.writes import Step, Writes
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ class ExperimentRepository(Writes):
         ConfigError: DuckDB is not installed.
         UnusableDatabaseError: there is no file and it must exist, or it is not one of ours, or of a newer version.
         DatabaseBusyError: someone else has had the file for `patience_s`; every other method raises it too.
-        DatabaseError: the file could not be made, read or brought to the present schema.
+        DatabaseError: the file could not be made or read; a write: nor brought to the present schema.
     """
 
     def __init__(self, path: Path | str, *, must_exist: bool = False, patience_s: float = PATIENCE_S) -> None:
@@ -69,8 +68,8 @@ class ExperimentRepository(Writes):
         """
         with self._database.read() as connection:
             which = "WHERE experiment_name = coalesce(?, experiment_name) ORDER BY started_at DESC, experiment_id"
-            rows = select(connection, ExperimentRecord, which, [name])
-        found = [record for record in map(to_experiment, rows) if status in (None, record.status)]
+            records = select(connection, ExperimentRecord, which, [name])
+        found = [record for record in map(with_true_status, records) if status in (None, record.status)]
         return found[:limit]
 
     def load_experiment(self, experiment_id: str) -> ExperimentRecord:
@@ -93,8 +92,7 @@ class ExperimentRepository(Writes):
         with self._database.read() as connection:
             require(connection, self.path, experiment_id)
             which = "WHERE experiment_id = ? ORDER BY iteration_number"
-            rows = select(connection, IterationRecord, which, [experiment_id])
-        return [to_record(IterationRecord, row) for row in rows]
+            return select(connection, IterationRecord, which, [experiment_id])
 
     def get_events(
         self, experiment_id: str, iteration: int | None = None, event_type: str | None = None
@@ -111,8 +109,7 @@ class ExperimentRepository(Writes):
                 WHERE experiment_id = ? AND iteration = coalesce(?, iteration) AND event_type = coalesce(?, event_type)
                 ORDER BY event_id
             """
-            rows = select(connection, EventRecord, which, [experiment_id, iteration, event_type])
-        return [to_record(EventRecord, row) for row in rows]
+            return select(connection, EventRecord, which, [experiment_id, iteration, event_type])
 
     def _writing(self) -> "AbstractContextManager[DuckDBPyConnection]":
         return self._database.write()

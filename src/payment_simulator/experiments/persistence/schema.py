@@ -1,22 +1,20 @@
 """The tables of a database of experiments, and the migration of a file from one version of them to the next.
 
 Version n is the result of the first n of `MIGRATIONS` on an empty file. They are only ever added to: a file that has
-version 1 keeps the columns that it has, so a field that `Ending` gains comes with a migration of its own.
+version 1 keeps the columns that it has, so a field that `Ending` gains comes with a migration of its own. The first
+process that writes to a file of an older version migrates it, in one transaction; those that only read it do not, and
+an older program that meets the file later refuses it as newer.
 """
 
 from typing import TYPE_CHECKING
 
-from payment_simulator.experiments.persistence.columns import COLUMNS
-from payment_simulator.experiments.persistence.records import Ending
 from payment_simulator.experiments.persistence.statements import fetch
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-ENDING_COLUMNS = ", ".join(f"{name} {column.sql_type}" for name, column in COLUMNS[Ending].items())
-
 MIGRATIONS = (
-    f"""
+    """
     CREATE TABLE experiments (
         experiment_id VARCHAR PRIMARY KEY,
         experiment_name VARCHAR NOT NULL,
@@ -28,7 +26,16 @@ MIGRATIONS = (
         schema_version BIGINT NOT NULL,
         status VARCHAR NOT NULL,
         started_at TIMESTAMPTZ NOT NULL,
-        {ENDING_COLUMNS}
+        completed_at TIMESTAMPTZ,
+        converged BOOLEAN,
+        convergence_reason VARCHAR,
+        num_iterations BIGINT,
+        final_cost BIGINT,
+        final_costs_by_agent JSON,
+        final_policies JSON,
+        final_nash_gap BIGINT,
+        final_nash_gap_half_width BIGINT,
+        total_duration_seconds DOUBLE
     );
     CREATE TABLE iterations (
         experiment_id VARCHAR,
@@ -50,6 +57,16 @@ MIGRATIONS = (
         timestamp TIMESTAMPTZ NOT NULL,
         PRIMARY KEY (experiment_id, event_id)
     );
+    """,
+    """
+    ALTER TABLE experiments ADD COLUMN refused_proposals BIGINT;
+    ALTER TABLE experiments ADD COLUMN first_refusal VARCHAR;
+    ALTER TABLE experiments ADD COLUMN final_nash_gap_kind VARCHAR;
+    ALTER TABLE experiments ADD COLUMN final_nash_gap_values BIGINT;
+    ALTER TABLE experiments ADD COLUMN resting_points JSON;
+    ALTER TABLE iterations ADD COLUMN nash_gap_kind VARCHAR;
+    ALTER TABLE iterations ADD COLUMN nash_gap_values BIGINT;
+    ALTER TABLE iterations ADD COLUMN start BIGINT DEFAULT 1;
     """,
 )
 

@@ -46,18 +46,20 @@ def update(connection: "DuckDBPyConnection", experiment_id: str, row: dict[str, 
     return bool(fetch(connection, statement, [*row.values(), experiment_id])[0][0])
 
 
-def select(
-    connection: "DuckDBPyConnection", kind: type[R], rest: str, values: Sequence[Value]
-) -> list[tuple[Any, ...]]:
-    """Return the rows of a kind of record that the `rest` of a SELECT chooses, for `to_record`."""
-    names = [ITERATIONS if name == "num_iterations" else name for name in COLUMNS[kind]]
-    statement = f"SELECT {', '.join(names)} FROM {TABLES[kind]} {rest}"  # noqa: S608
-    return fetch(connection, statement, values)
+def select(connection: "DuckDBPyConnection", kind: type[R], rest: str, values: Sequence[Value]) -> list[R]:
+    """Return the records of a kind that the `rest` of a SELECT chooses.
+
+    A file that is only read keeps the schema that it has: of a column that it lacks, a record has the field's default.
+    """
+    columns = {name for (name,) in fetch(connection, "SELECT name FROM pragma_table_info(?)", [TABLES[kind]])}
+    names = [name for name in COLUMNS[kind] if name in columns]
+    selected = ", ".join(ITERATIONS if name == "num_iterations" else name for name in names)
+    rows = fetch(connection, f"SELECT {selected} FROM {TABLES[kind]} {rest}", values)  # noqa: S608
+    return [to_record(kind, names, row) for row in rows]
 
 
-def to_experiment(row: tuple[Any, ...]) -> ExperimentRecord:
-    """Return the record of a row; one that runs, and whose process is gone, is interrupted."""
-    record = to_record(ExperimentRecord, row)
+def with_true_status(record: ExperimentRecord) -> ExperimentRecord:
+    """Return the record; one that runs, and whose process is gone, is interrupted."""
     gone = record.status == "running" and record.owner is not None and is_gone(record.owner)
     return dataclasses.replace(record, status="interrupted") if gone else record
 
@@ -68,10 +70,10 @@ def load(connection: "DuckDBPyConnection", path: Path, experiment_id: str) -> Ex
     Raises:
         RecordError: there is none.
     """
-    rows = select(connection, ExperimentRecord, "WHERE experiment_id = ?", [experiment_id])
-    if not rows:
+    found = select(connection, ExperimentRecord, "WHERE experiment_id = ?", [experiment_id])
+    if not found:
         raise unknown(connection, path, experiment_id)
-    return to_experiment(rows[0])
+    return with_true_status(found[0])
 
 
 def last_event(connection: "DuckDBPyConnection", path: Path, experiment_id: str) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from labledger.yaml_files import did_you_mean
 from payment_simulator.experiments.config import ALL_REGISTERS, AllowedParameter, PolicyConstraints
-from payment_simulator.experiments.parameters import written
+from payment_simulator.experiments.parameters import numbers_of, outside, written
 from payment_simulator.experiments.proposers.protocol import UnusableAnswerError
 from payment_simulator.policy.builtin import Policy
 from payment_simulator.policy.documents import PolicyDocument, document_of
@@ -21,8 +21,9 @@ from payment_simulator.policy.fields_and_actions import (
     STATE_PREFIX,
     TREE_KINDS,
 )
-from payment_simulator.policy.policies import BUILTIN_PARAMETERS, read_policy
+from payment_simulator.policy.policies import DOCUMENT, read_policy
 from payment_simulator.policy.tree import LARGEST_NUMBER, MAX_DEPTH
+from payment_simulator.scenario.schema import Agent
 
 MAX_VALUES = 5_000
 """Values of an answer, every section, list, number and text counted; some 500 questions."""
@@ -36,8 +37,11 @@ MAX_PART = 300
 Problems = list[tuple[str, str]]
 
 
-def stored_policy(answer: Any, constraints: PolicyConstraints) -> PolicyDocument:
+def stored_policy(answer: Any, constraints: PolicyConstraints, bank: Agent) -> PolicyDocument:
     """The policy that an answer is, as it is stored: plain JSON, the answer's own no longer.
+
+    `bank` has the policy that it holds. What is in that is kept, and need not be allowed: the value of a parameter, the
+    fields and the actions of each kind of tree.
 
     Raises:
         UnusableAnswerError: the answer is no policy, or not an allowed one: `path: problem`, a line each.
@@ -46,9 +50,9 @@ def stored_policy(answer: Any, constraints: PolicyConstraints) -> PolicyDocument
     if problem := _no_plain_json(document):
         raise UnusableAnswerError(_format_problems([problem]))
     plain: PolicyDocument = json.loads(json.dumps(document))
-    policy, problems = read_policy(plain)
+    problems = read_policy(plain)[1]
     paths = {path for path, _ in problems}
-    problems += [found for found in _not_allowed(plain, policy, constraints) if found[0] not in paths]
+    problems += [found for found in _not_allowed(plain, constraints, bank) if found[0] not in paths]
     if problems:
         raise UnusableAnswerError(_format_problems(problems))
     return plain
@@ -121,23 +125,33 @@ def _kind(value: Any) -> str:
 # Is it allowed?
 
 
-def _not_allowed(document: PolicyDocument, policy: Policy, constraints: PolicyConstraints) -> Iterator[tuple[str, str]]:
-    yield from _parameters(document, policy, {each.name: each for each in constraints.allowed_parameters})
-    inside = document.get("document", document)
-    prefix = "document." if inside is not document else ""
-    for kind in TREE_KINDS if isinstance(inside, dict) else ():
+def _not_allowed(document: PolicyDocument, constraints: PolicyConstraints, bank: Agent) -> Iterator[tuple[str, str]]:
+    yield from _parameters(document, {each.name: each for each in constraints.allowed_parameters}, bank)
+    held = _trees_of(bank.policy)[0]
+    inside, prefix = _trees_of(document)
+    for kind in TREE_KINDS:
         fields = constraints.allowed_fields
         if kind in inside and fields is not None:
+            has_now = {name for _, name in _named(held.get(kind), "field", "")}
             for path, name in _named(inside[kind], "field", f"{prefix}{kind}"):
                 is_register = name.startswith(STATE_PREFIX)
-                is_allowed = name in fields or (is_register and ALL_REGISTERS in fields)
+                is_allowed = name in fields or name in has_now or (is_register and ALL_REGISTERS in fields)
                 if not is_allowed and (is_register or name in FIELDS[kind]):
                     yield path, f"the field {name!r} is not allowed{did_you_mean(name, fields)}"
         actions = getattr(constraints.allowed_actions, kind)
         if kind in inside and actions is not None:
+            has_now = {name for _, name in _named(held.get(kind), "action", "")}
             for path, name in _named(inside[kind], "action", f"{prefix}{kind}"):
-                if name in ACTIONS[kind] and name not in actions:
+                if name in ACTIONS[kind] and name not in actions and name not in has_now:
                     yield path, f"the action {name!r} is not allowed{did_you_mean(name, actions)}"
+
+
+def _trees_of(policy: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """Return the section of a policy that has its trees, and the path to it."""
+    if "document" not in policy:
+        return policy, ""
+    inside = policy["document"]
+    return (inside if isinstance(inside, dict) else {}), DOCUMENT
 
 
 def _named(tree: Any, key: str, path: str) -> Iterator[tuple[str, str]]:
@@ -152,29 +166,26 @@ def _named(tree: Any, key: str, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _parameters(
-    document: PolicyDocument, policy: Policy, allowed: Mapping[str, AllowedParameter]
+    document: PolicyDocument, allowed: Mapping[str, AllowedParameter], bank: Agent
 ) -> Iterator[tuple[str, str]]:
+    """Yield each number that is neither allowed nor what the bank's policy has now."""
     if not allowed:
         return
-    named = set()
-    for path, name, value in written(document):
-        named.add(name)
+    now, then = numbers_of(bank.policy, bank), numbers_of(document, bank)
+    named = {name: (path, value) for path, name, value in written(document)}
+    for name, (path, value) in named.items():
+        if name in now and now[name] in (value, then.get(name)):
+            continue
         if name not in allowed:
-            yield path, f"the parameter {name!r} is not allowed{did_you_mean(name, list(allowed))}"
-        elif problem := _outside(value, allowed[name]):
+            has_now = f"; it is {now[name]:g} now, and may stay so" if name in now else ""
+            yield path, f"the parameter {name!r} is not allowed{did_you_mean(name, list(allowed))}{has_now}"
+        elif problem := outside(allowed[name], value):
             yield path, problem
-    # What is left out is the type's own default, which may be none of the allowed values.
-    for name in BUILTIN_PARAMETERS.get(type(policy).__name__, ()):
-        if name in allowed and name not in named and (problem := _outside(getattr(policy, name), allowed[name])):
+    # What is left out is a default, which may be none of the allowed values.
+    for name, value in then.items():
+        if name in named or now.get(name) == value:
+            continue
+        if name in allowed and (problem := outside(allowed[name], value)):
             yield name, f"{problem}, which it is by default; write it"
-
-
-def _outside(value: float, parameter: AllowedParameter) -> str | None:
-    least, most, values = parameter.min_value, parameter.max_value, parameter.allowed_values
-    if parameter.param_type == "int" and value != math.floor(value):
-        return f"should be a whole number, found {value}"
-    if values is not None and value not in values:
-        return f"should be one of {', '.join(f'{each:g}' for each in values)}, found {value}"
-    if least is not None and most is not None and not least <= value <= most:
-        return f"should be from {least:g} to {most:g}, found {value}"
-    return None
+        elif name not in allowed and name in now:
+            yield name, f"the parameter {name!r} is not allowed to change from {now[name]:g} to its default; write it"

@@ -90,7 +90,7 @@ class LlmProposer:
             prompt_tokens=tokens[0] if is_counted else None,
             completion_tokens=tokens[1] if is_counted else None,
             latency_seconds=latency_s,
-            model=self._redactor.quoted(response.model_name or self._llm.model),
+            model=self._redactor.quoted(str(response.model_name or self._llm.model)),
             prompt=self._keepable(f"{self._system_prompt}\n\n{prompt}"),
             response=text,
         )
@@ -125,6 +125,9 @@ class LlmProposer:
                 return response, time.monotonic() - began_s
             except (AgentRunError, UserError) as error:
                 problem, wait_s = self._described(error), _wait_s(error, attempt)
+            except Exception as error:  # of the client, which reads an answer before it has looked at its shape
+                words = f"the answer has a shape that no model's has ({type(error).__name__}: {error})"
+                problem, wait_s = self._described(EndpointError(words)), None
             # Raised out here, where it has no context: that may have the key, in the request or in its echo.
             if wait_s is None or attempt == self._llm.max_retries:
                 tries = f" ({attempt + 1} tries)" if attempt else ""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from payment_simulator.experiments.config import ALL_REGISTERS, AllowedParameter, PolicyConstraints
+from payment_simulator.experiments.parameters import written
 from payment_simulator.experiments.proposers.protocol import Attempt, DecisionContext
 from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.policy.fields_and_actions import (
@@ -23,7 +24,7 @@ from payment_simulator.policy.fields_and_actions import (
 from payment_simulator.policy.policies import FRACTION
 from payment_simulator.policy.tree import MAX_DEPTH
 from payment_simulator.scenario.scenario_events import EVENT_AGENTS, ScenarioEvent
-from payment_simulator.scenario.schema import Scenario
+from payment_simulator.scenario.schema import Agent, Scenario
 
 MAX_ATTEMPTS = 12
 MAX_REJECTED = 5
@@ -63,10 +64,10 @@ def prompt_for(context: DecisionContext, customization: Mapping[str, str]) -> st
         "What is charged": _rates(scenario),
         "Your policy now": [_cut(_json(context.policies[bank]), MAX_POLICY)],
         "What was tried": _history(context.history),
-        "What you may propose": _allowed(context.constraints),
+        "What you may propose": _allowed(context.constraints, context.bank),
         "From the experimenter": added,
         "Your answers to this question that were refused": _rejected(context.rejected),
-        "Your answer": _format(context.constraints),
+        "Your answer": _format(context.constraints, context.bank),
     }
     written = {title: "\n".join(lines) for title, lines in sections.items()}
     return "\n\n".join(f"# {title}\n{text}" for title, text in written.items() if text)
@@ -145,7 +146,7 @@ def _rejected(rejected: Sequence[tuple[str, str]]) -> Iterator[str]:
         yield f"Answer: {_cut(answer, MAX_TEXT)}\nRefused because: {_cut(reason, MAX_TEXT)}"
 
 
-def _allowed(constraints: PolicyConstraints) -> Iterator[str]:
+def _allowed(constraints: PolicyConstraints, bank: Agent) -> Iterator[str]:
     yield 'A policy of one of these types, with its numbers beside "type" or under "parameters":'
     yield BUILTIN_TYPES
     yield "Parameters that you may write, and no others:" if constraints.allowed_parameters else "Parameters:"
@@ -153,8 +154,12 @@ def _allowed(constraints: PolicyConstraints) -> Iterator[str]:
         yield from (f"- {_parameter(each)}" for each in constraints.allowed_parameters)
     else:
         yield from (f"- {name}: {meaning}" for name, meaning in PARAMETER_MEANINGS.items())
-    if _tree_example(constraints) is not None:
-        yield from _trees(constraints)
+    if _tree_example(constraints, bank) is not None:
+        yield from _trees(constraints, bank)
+    if constraints != PolicyConstraints():
+        yield "The fields, actions and numbers that your policy has now may stay, listed or not."
+    if constraints.allowed_parameters:
+        yield "A number that is not listed may not change: write it again."
 
 
 def _parameter(parameter: AllowedParameter) -> str:
@@ -166,13 +171,13 @@ def _parameter(parameter: AllowedParameter) -> str:
     return f"{parameter.name}: {kind}{where}" + (f"; {meaning}" if meaning else "")
 
 
-def _trees(constraints: PolicyConstraints) -> Iterator[str]:
+def _trees(constraints: PolicyConstraints, bank: Agent) -> Iterator[str]:
     yield (
         f'Or decision trees, at most {MAX_DEPTH} levels deep: a "payment_tree", asked for each payment in your queue '
         'in every tick, and, if you like, a "bank_tree" and a "collateral_tree", asked once a tick before it. For '
         "example:"
     )
-    yield _json(_tree_example(constraints))
+    yield _json(_tree_example(constraints, bank))
     yield (
         f'Conditions: {" ".join(COMPARISONS)} with "left" and "right"; and, or with a list "conditions"; not with '
         '"condition". Values: {"field": NAME}, {"param": NAME of one of "parameters"}, {"value": NUMBER}, '
@@ -214,7 +219,7 @@ def _actions(constraints: PolicyConstraints, kind: str) -> list[str]:
     return [name for name in known if allowed is None or name in allowed]
 
 
-def _tree_example(constraints: PolicyConstraints) -> PolicyDocument | None:
+def _tree_example(constraints: PolicyConstraints, bank: Agent) -> PolicyDocument | None:
     """A small policy of trees that these constraints allow; None where payment trees may have no actions at all."""
     actions, fields = _actions(constraints, "payment_tree"), _fields(constraints)
     if not actions:
@@ -228,7 +233,7 @@ def _tree_example(constraints: PolicyConstraints) -> PolicyDocument | None:
     return {
         "version": "1",
         "policy_id": "example",
-        "parameters": _example_parameters(constraints),
+        "parameters": _example_parameters(constraints, bank),
         "payment_tree": tree,
     }
 
@@ -241,21 +246,21 @@ def _leaf(action: str) -> dict[str, Any]:
     }
 
 
-def _example_parameters(constraints: PolicyConstraints) -> dict[str, float]:
-    """The share of the pool, where it is a parameter at all, at the middle of what is allowed."""
+def _example_parameters(constraints: PolicyConstraints, bank: Agent) -> dict[str, float]:
+    """The share of the pool, at the middle of what is allowed; as it is written now where it may not change."""
     if not constraints.allowed_parameters:
         return {FRACTION: 0.5}
     own = next((each for each in constraints.allowed_parameters if each.name == FRACTION), None)
     if own is None:
-        return {}
+        return {name: value for _, name, value in written(bank.policy) if name == FRACTION}
     if own.allowed_values is not None:
         return {FRACTION: own.allowed_values[len(own.allowed_values) // 2]}
     least, most = own.min_value or 0.0, own.max_value or 0.0
     return {FRACTION: math.ceil(least) if own.param_type == "int" else (least + most) / 2}
 
 
-def _format(constraints: PolicyConstraints) -> Iterator[str]:
-    policy = {"type": "Fifo", "parameters": _example_parameters(constraints)}
+def _format(constraints: PolicyConstraints, bank: Agent) -> Iterator[str]:
+    policy = {"type": "Fifo", "parameters": _example_parameters(constraints, bank)}
     yield 'One JSON object with "policy", the whole of the new policy, and "reasoning", a few sentences. For example:'
     yield _json({"policy": policy, "reasoning": "Why this costs my bank less."})
 

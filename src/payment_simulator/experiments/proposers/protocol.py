@@ -1,13 +1,14 @@
 """The interface of a proposer, and the data that the loop gives to it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from labledger.errors import LabledgerError
+from payment_simulator.experiments.best_response import BestResponse
 from payment_simulator.experiments.config import PolicyConstraints
 from payment_simulator.policy.documents import PolicyDocument
-from payment_simulator.scenario.schema import Scenario
+from payment_simulator.scenario.schema import Agent, Scenario
 
 
 class UnusableAnswerError(LabledgerError):
@@ -48,7 +49,9 @@ class DecisionContext:
 
     `evaluate` gives the bank's own cost of each of several policies, the other banks' fixed, on draws that are the
     proposer's own. `costs` has them by kind, for every bank, under the policies in force. `rejected` are the
-    answers to this very question that were refused, oldest first, each with the reason.
+    answers to this very question that were refused, oldest first, each with the reason. `best_response` searches on the
+    proposer's own draws for the parameters that cost the bank least: it yields None after each round, and at last the
+    best that was found, or None where the policy has no parameter to vary.
     """
 
     agent_id: str
@@ -58,8 +61,15 @@ class DecisionContext:
     policies: Mapping[str, PolicyDocument]
     costs: Mapping[str, Mapping[str, int]]
     evaluate: Callable[[Sequence[PolicyDocument]], list[float]]
+    best_response: Callable[[], Iterator[BestResponse | None]] = lambda: iter(())
     history: Sequence[Attempt] = ()
     rejected: Sequence[tuple[str, str]] = field(default=())
+
+    @property
+    def bank(self) -> Agent:
+        """The bank that decides, with the policy that it has now."""
+        agent = next(each for each in self.scenario.agents if each.id == self.agent_id)
+        return agent.model_copy(update={"policy": self.policies[self.agent_id]})
 
 
 class Proposer(Protocol):

@@ -11,16 +11,19 @@ from typing import Any, Literal
 from labledger.errors import ConfigError, LabledgerError
 from labledger.host import read_host
 from labledger.written_keys import refuse_written_keys
-from payment_simulator.experiments.config import KEYS_WAY, ExperimentConfig
+from payment_simulator.experiments.config import KEYS_WAY, ExperimentConfig, with_defaults
+from payment_simulator.experiments.observed_day import OneDay, one_day
+from payment_simulator.experiments.output_checks import check_output
 from payment_simulator.experiments.persistence import Ending, EventRecord, ExperimentRecord, ExperimentRepository
 from payment_simulator.experiments.proposers.protocol import Proposer
 from payment_simulator.experiments.proposers.search import SearchProposer
 from payment_simulator.experiments.result import ExperimentResult
-from payment_simulator.experiments.runner.ending import final_ending
+from payment_simulator.experiments.runner.ending import ending_of, outcomes_of
 from payment_simulator.experiments.runner.optimization import OptimizationLoop
-from payment_simulator.experiments.runner.state import ExperimentState, by_iteration
+from payment_simulator.experiments.runner.state import SEARCH, ExperimentState, by_iteration
 from payment_simulator.experiments.runner.verbose import RunLog, VerboseConfig
 from payment_simulator.experiments.setup import ExperimentSetup
+from payment_simulator.experiments.unlike_draws import unlike_draws
 
 EXPERIMENT_TYPE = "generic"
 
@@ -33,7 +36,8 @@ class GenericExperimentRunner:
     of the one that the configuration names.
 
     Raises:
-        ConfigError: DuckDB is not installed, or a key is written in the configuration, which would be stored.
+        ConfigError: DuckDB is not installed, a key is written in the configuration, which would be stored, or its
+            `output` cannot be made; then nothing is.
         DatabaseError: the database cannot be made or used.
         OSError: the output directory cannot be made.
     """
@@ -48,6 +52,7 @@ class GenericExperimentRunner:
         proposer: Proposer | None = None,
     ) -> None:
         refuse_written_keys(config.to_dict(), KEYS_WAY)
+        check_output(config, config_dir)
         self._config = config
         self._verbose = verbose_config or VerboseConfig()
         self._config_dir = config_dir
@@ -61,8 +66,8 @@ class GenericExperimentRunner:
         if output is not None and (output.directory is not None or output.database is not None):
             self._directory = Path(output.directory or ".")
             self._directory.mkdir(parents=True, exist_ok=True)
-            if output.database is not None:
-                self._repository = ExperimentRepository(self._directory / output.database)
+            if output.database_path is not None:
+                self._repository = ExperimentRepository(output.database_path)
 
     @property
     def run_id(self) -> str:
@@ -87,8 +92,8 @@ class GenericExperimentRunner:
             LabledgerError: it failed, and is stored as failed: the model's server, a policy's evaluation, the database.
             KeyboardInterrupt, asyncio.CancelledError: it was interrupted, and is stored as interrupted.
         """
-        setup = ExperimentSetup.load(self._config, self._config_dir)
-        started_at = _now()
+        setup = ExperimentSetup.load(self._config, self._config_dir, own_proposer=self._llm_client is not None)
+        started_at, started = _now(), {"name": self._config.name, "proposer": self._proposer_name}
         if self._repository is not None:
             record = ExperimentRecord(
                 experiment_id=self._run_id,
@@ -101,8 +106,10 @@ class GenericExperimentRunner:
             )
             with self._repository.transaction() as step:
                 step.save_experiment(record)
-                step.save_event(self._event("experiment_started", {"name": self._config.name}, 0))
-        return await self._go(setup, ExperimentState.of_start(self._config, setup))
+                step.save_event(self._event("experiment_started", started, 0))
+        state = ExperimentState.of_start(self._config, setup)
+        state.note("experiment_started", started)
+        return await self._go(setup, state)
 
     async def resume(self) -> ExperimentResult:
         """Go on with the run `run_id` where it was left; it ends as one that was left alone.
@@ -115,13 +122,14 @@ class GenericExperimentRunner:
         if self._repository is None:
             raise ConfigError("output.database: nothing was stored that could be resumed")
         stored = self._repository.load_experiment(self._run_id)
-        _check_same(stored.config, self._config.to_dict())
+        _check_same(with_defaults(stored.config), self._config.to_dict())
         setup = ExperimentSetup.from_dict(stored.scenario or {})
-        state = ExperimentState.of_start(self._config, setup)
         with self._repository.transaction() as step:
             step.take_over(self._run_id)
-            step.save_event(self._event("experiment_resumed", {}, stored.num_iterations or 0))
-        events = by_iteration(self._repository.get_events(self._run_id))
+            resumed = {"proposer": self._proposer_name}
+            step.save_event(self._event("experiment_resumed", resumed, stored.num_iterations or 0))
+        all_events = self._repository.get_events(self._run_id)
+        state, events = ExperimentState.of_start(self._config, setup, all_events), by_iteration(all_events)
         for iteration in self._repository.get_iterations(self._run_id):
             state.begin(iteration.iteration_number)
             for event in events.get(iteration.iteration_number, ()):
@@ -131,24 +139,34 @@ class GenericExperimentRunner:
     async def _go(self, setup: ExperimentSetup, state: ExperimentState) -> ExperimentResult:
         self._began_s = time.monotonic()
         self._is_stored = self._repository is not None
+        log = RunLog(self._verbose, self._config.convergence)
         try:
+            day = one_day(self._config, setup)
+            log.day(day)
             loop = OptimizationLoop(
                 self._config,
-                setup.evaluator(self._config),
+                setup,
                 self._made_proposer(),
                 state,
                 self._repository,
                 self._run_id,
-                RunLog(self._verbose, self._config.convergence.max_iterations),
+                log,
             )
             await loop.run()
-            return self._complete(setup, state)
+            return await self._complete(setup, state, day)
         except (KeyboardInterrupt, asyncio.CancelledError) as error:
             self._end_early(state, "interrupted", error)
             raise
         except Exception as error:
             self._end_early(state, "failed", error)
             raise
+
+    @property
+    def _proposer_name(self) -> str:
+        """The configuration's word for the proposer, or the class of one that takes its place."""
+        if isinstance(self._llm_client, SearchProposer):
+            return SEARCH
+        return self._config.proposer if self._llm_client is None else type(self._llm_client).__name__
 
     def _made_proposer(self) -> Proposer:
         if self._llm_client is not None:
@@ -159,20 +177,27 @@ class GenericExperimentRunner:
 
         return LlmProposer(self._config.llm)
 
-    def _complete(self, setup: ExperimentSetup, state: ExperimentState) -> ExperimentResult:
-        """Score the profile, and store what was found."""
-        evaluator = setup.evaluator(self._config)
-        found = final_ending(self._config, evaluator, state, with_gap=self._config.nash_gap != "off")
-        ending = replace(found, completed_at=_now(), total_duration_seconds=time.monotonic() - self._began_s)
-        result = ExperimentResult.from_ending(ending, self._run_id, self._config.name, self._config.to_dict())
+    async def _complete(self, setup: ExperimentSetup, state: ExperimentState, day: OneDay | None) -> ExperimentResult:
+        """Score the outcome of each start, and store what was found."""
+        found = []
+        with_gap = self._config.nash_gap != "off"
+        for outcome in outcomes_of(self._config, setup.evaluator(self._config), state, with_gap=with_gap):
+            found.append(outcome)
+            await asyncio.sleep(0)  # here an interrupt is heard
+        ending = ending_of(self._config, state, found)
+        unlike = unlike_draws(setup.evaluator(self._config), ending.final_policies or {})
+        ending = replace(ending, completed_at=_now(), total_duration_seconds=time.monotonic() - self._began_s)
+        about = self._run_id, self._config.name, self._config.to_dict()
+        result = ExperimentResult.from_ending(ending, *about, day, unlike)
         if self._directory is not None:
             result = result.model_copy(update={"result_file": result.save(self._directory)})
         if self._repository is not None:
             with self._repository.transaction() as step:
                 if ending.converged:
-                    step.save_event(self._event("converged", {"reason": "stability"}, state.iteration))
+                    step.save_event(self._event("converged", {"reason": ending.convergence_reason}, state.iteration))
                 file = None if result.result_file is None else str(result.result_file)
-                step.save_event(self._event("experiment_completed", {"result_file": file}, state.iteration))
+                completed = {"result_file": file, "unlike_draws": unlike}
+                step.save_event(self._event("experiment_completed", completed, state.iteration))
                 step.save_ending(self._run_id, "completed", ending)
         return result
 
@@ -189,6 +214,8 @@ class GenericExperimentRunner:
             converged=False,
             convergence_reason=status,
             num_iterations=state.iteration,
+            refused_proposals=state.refused,
+            first_refusal=state.first_refusal,
             total_duration_seconds=time.monotonic() - self._began_s,
         )
         try:

@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from labledger.errors import ConfigError, LabledgerError
-from labledger.intervals import mean_interval
+from payment_simulator.experiments.best_response import search_rounds
 from payment_simulator.experiments.config import ExperimentConfig
-from payment_simulator.experiments.evaluator import Evaluator, Purpose, mean_cents
+from payment_simulator.experiments.evaluator import Purpose, mean_cents
+from payment_simulator.experiments.nash_gap import gap_columns
+from payment_simulator.experiments.parameters import declared
 from payment_simulator.experiments.persistence import EventRecord, ExperimentRepository, IterationRecord
 from payment_simulator.experiments.proposers.constraints import stored_policy
 from payment_simulator.experiments.proposers.prompt import prompt_for
@@ -21,8 +24,10 @@ from payment_simulator.experiments.proposers.protocol import (
 )
 from payment_simulator.experiments.proposers.search import SearchProposer
 from payment_simulator.experiments.runner.ending import gap_of
+from payment_simulator.experiments.runner.starts import start_profile
 from payment_simulator.experiments.runner.state import Answer, ExperimentState
 from payment_simulator.experiments.runner.verbose import RunLog
+from payment_simulator.experiments.setup import ExperimentSetup
 from payment_simulator.policy.documents import PolicyDocument
 
 RETRIES = 3
@@ -55,7 +60,7 @@ class OptimizationLoop:
     def __init__(
         self,
         config: ExperimentConfig,
-        evaluator: Evaluator,
+        setup: ExperimentSetup,
         proposer: Proposer,
         state: ExperimentState,
         repository: ExperimentRepository | None,
@@ -63,7 +68,8 @@ class OptimizationLoop:
         log: RunLog,
     ) -> None:
         self._config = config
-        self._evaluator = evaluator
+        self._setup = setup
+        self._evaluator = setup.evaluator(config)
         self._proposer = proposer
         self._state = state
         self._repository = repository
@@ -71,24 +77,29 @@ class OptimizationLoop:
         self._log = log
         self._retries = config.llm.max_retries if config.llm else RETRIES
 
-    async def run(self) -> bool:
-        """Go on until nothing moves any more, or all iterations are done; return True if it converged.
+    async def run(self) -> None:
+        """Go on until every start has ended, by the rule in `halting`.
 
         Raises:
             LabledgerError: a proposer cannot be used, a profile cannot be evaluated, or a step cannot be stored.
         """
-        window = self._config.convergence.stability_window
+        state = self._state
         while True:
-            if self._state.is_complete:
-                if self._state.iteration == self._config.convergence.max_iterations:
-                    break
+            if state.is_complete and state.halt() is None:
                 await self._evaluate()
-            if not self._state.decided and self._state.is_stable(window):
-                break
-            for agent_id in self._state.optimized:
-                if agent_id not in self._state.decided:
-                    await self._decide(agent_id)
-        return self._state.is_stable(window)
+            if state.halt() is None:
+                for agent_id in state.optimized:
+                    if agent_id not in state.decided:
+                        await self._decide(agent_id)
+            elif state.start < self._config.convergence.starts:
+                self._begin_start(state.start + 1)
+            else:
+                return
+
+    def _begin_start(self, start: int) -> None:
+        """Begin once more, from another profile."""
+        policies = start_profile(self._config, self._setup, start)
+        self._store([("start_begun", {"start": start, "policies": policies})])
 
     async def _evaluate(self) -> None:
         """Evaluate the profile and store it with its costs (steps 1 and 2)."""
@@ -96,7 +107,7 @@ class OptimizationLoop:
         state, number = self._state, self._state.iteration + 1
         costs = self._evaluator.costs(state.policies, Purpose.EVALUATION)
         totals = self._evaluator.totals(costs)
-        gap = gap_of(self._config, self._evaluator, self._state) if self._config.nash_gap == "every" else None
+        gap = gap_of(self._config, self._evaluator, state) if self._config.nash_gap == "every" else None
         if self._repository is not None:
             record = IterationRecord(
                 self._experiment_id,
@@ -105,14 +116,14 @@ class OptimizationLoop:
                 totals,
                 dict(state.policies),
                 _now(),
-                nash_gap=gap.cents if gap else None,
-                nash_gap_half_width=gap.half_width if gap else None,
+                start=state.start,
+                **gap_columns(gap),
             )
             with self._repository.transaction() as step:
                 step.save_iteration(record)
                 step.save_events(self._records([("evaluation", {"costs": self._evaluator.means(costs)})], number))
         state.begin(number)
-        self._log.iteration(number, totals, gap.cents if gap else None, state.tokens)
+        self._log.iteration(state, totals, gap)
 
     async def _decide(self, agent_id: str) -> None:
         """Decide for one bank (step 4): ask until a policy can be evaluated, evaluate it, and store the verdict."""
@@ -153,7 +164,7 @@ class OptimizationLoop:
             given = await self._proposer.generate_policy(
                 agent_id=agent_id, prompt=prompt, current_policy=self._state.policies[agent_id], context=context
             )
-            found = Answer(stored_policy(given, self._config.policy_constraints), None, str(given))
+            found = Answer(stored_policy(given, context.constraints, context.bank), None, str(given))
         except UnusableAnswerError as error:
             found = Answer(None, str(error), "")
         if (interaction := self._proposer.get_last_interaction()) is None:
@@ -184,7 +195,18 @@ class OptimizationLoop:
             policies=dict(state.policies),
             costs=self._evaluator.means(self._evaluator.costs(state.policies, Purpose.EVALUATION)),
             evaluate=evaluate,
-            history=tuple(state.attempts.get(agent_id, ())),
+            best_response=partial(
+                search_rounds,
+                self._evaluator,
+                dict(state.policies),
+                agent_id,
+                declared(self._config.policy_constraints),
+                purpose=Purpose.PROPOSER,
+                iteration=number,
+                level=self._config.evaluation.acceptance.confidence,
+                budget=self._config.evaluation.nash_gap_budget,
+            ),
+            history=tuple(state.history(agent_id)),
             rejected=tuple(rejected),
         )
 
@@ -196,9 +218,12 @@ class OptimizationLoop:
         )
         saving, enough = float((old - new).mean()), self._config.convergence.improvement_threshold * float(old.mean())
         level = self._config.evaluation.acceptance.confidence
-        interval = mean_interval((old - new).tolist(), level=level) if self._evaluator.is_sampled else None
+        is_sampled = self._evaluator.is_sampled
+        interval = self._evaluator.interval(old - new, level) if is_sampled else None
         reason = f"saves {saving:,.0f} cents"
-        if interval is not None:
+        if is_sampled and interval is None:
+            reason += f" on each of {len(old):,} draws alike"
+        elif interval is not None:
             reason += f" ({level:.0%} interval {interval.low:,.0f} to {interval.high:,.0f})"
         accepted = saving > enough and (interval is None or interval.low > 0)
         if policy == held:

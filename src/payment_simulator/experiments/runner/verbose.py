@@ -5,6 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from labledger.console import StderrProgress, print_answer
+from payment_simulator.experiments.config import Convergence
+from payment_simulator.experiments.nash_gap import NashGap
+from payment_simulator.experiments.observed_day import OneDay
+from payment_simulator.experiments.runner.state import ExperimentState
 
 
 @dataclass(frozen=True)
@@ -21,20 +25,32 @@ class RunLog:
     """Prints the lines that `verbose` asks for."""
 
     verbose: VerboseConfig
-    max_iterations: int
+    rules: Convergence
     _began_s: float = field(default_factory=time.monotonic)
 
-    def iteration(self, number: int, costs: Mapping[str, int], gap: int | None, tokens: int) -> None:
-        """Print an iteration's costs, in cents, once its profile is evaluated."""
+    def day(self, day: OneDay | None) -> None:
+        """Print the day that all costs of the run are of, where they are of one."""
+        if day is not None and self.verbose.iterations:
+            self._print(day.words)
+
+    def iteration(self, state: ExperimentState, costs: Mapping[str, int], gap: NashGap | None) -> None:
+        """Print the costs in cents of an iteration that has begun, once its profile is evaluated."""
+        has_starts = self.rules.starts > 1
         if self.verbose.progress is not None:
-            self.verbose.progress.update(number, self.max_iterations)
+            done, most = (
+                (state.start, self.rules.starts) if has_starts else (state.iteration, self.rules.max_iterations)
+            )
+            self.verbose.progress.update(done, most)
         if not self.verbose.iterations:
             return
         banks = list(costs.items())
         shown = "  ".join(f"{name} {cents:,}" for name, cents in banks[:4]) + (" …" if len(banks) > 4 else "")
-        parts = [f"iteration {number}/{self.max_iterations}", f"cost {sum(costs.values()):,} ({shown})"]
-        parts += [] if gap is None else [f"Nash gap {gap:,}"]
-        parts += [f"{tokens:,} tokens"] if tokens else []
+        start = [f"start {state.start}/{self.rules.starts}", f"iteration {state.iteration}"]
+        parts = start if has_starts else [f"iteration {state.iteration}/{self.rules.max_iterations}"]
+        parts.append(f"cost {sum(costs.values()):,} ({shown})")
+        parts += [] if gap is None else [gap.phrase]
+        parts += [f"{state.refused:,} refused"] if state.refused else []
+        parts += [f"{state.tokens:,} tokens"] if state.tokens else []
         self._print("   ".join([*parts, f"{time.monotonic() - self._began_s:.1f} s"]))
 
     def decision(self, agent_id: str, accepted: bool, reason: str) -> None:

@@ -36,11 +36,16 @@ def test_a_result_has_every_field_of_an_ending_but_its_moment():
         converged=True,
         convergence_reason="stability",
         num_iterations=3,
+        refused_proposals=2,
+        first_refusal="A, iteration 1: it is no policy",
         final_cost=30,
         final_costs_by_agent={"A": 30},
         final_policies={"A": {"type": "Fifo"}},
         final_nash_gap=2,
+        final_nash_gap_kind="estimated",
         final_nash_gap_half_width=1,
+        final_nash_gap_values=241,
+        resting_points=[{"reached": 1}],
         total_duration_seconds=1.5,
     )
     assert None not in [getattr(ending, field.name) for field in fields(Ending)]

@@ -128,8 +128,8 @@ def test_a_policy_out_of_bounds_comes_out_as_it_is_and_the_next_one_is_asked_for
     with ModelServer(propose({"type": "Fifo", "parameters": {FRACTION: 0.9}}), propose(POLICY)) as server:
         one = proposer(server)
         with pytest.raises(UnusableAnswerError, match=r"should be from 0 to 0\.3, found 0\.9"):
-            stored_policy(ask(one), limits)
-        assert stored_policy(ask(one), limits) == POLICY
+            stored_policy(ask(one), limits, make_context().bank)
+        assert stored_policy(ask(one), limits, make_context().bank) == POLICY
 
 
 def test_an_answer_that_was_cut_off_or_withheld_says_so():
@@ -354,6 +354,16 @@ def test_nothing_is_printed_while_a_model_is_asked(capfd):
 
 
 # The library
+
+
+@pytest.mark.parametrize("choices", [[], ["x"], {"a": 1}, [7], [{"message": [1]}]])
+def test_an_answer_whose_choices_have_an_odd_shape_is_an_error_of_the_server(choices):
+    body = json.dumps({"id": "x", "object": "chat.completion", "created": 1, "model": KEY, "choices": choices})
+    with ModelServer(Reply(200, body.encode())) as server, pytest.raises(EndpointError) as caught:
+        ask(proposer(server))
+    assert server.url in str(caught.value)
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+    assert len(server.requests) == 1
 
 
 def test_without_its_library_a_proposer_says_what_to_install(monkeypatch):

@@ -154,6 +154,17 @@ def test_only_what_is_allowed_is_offered():
     assert not re.search(r"- (Hold|NoAction|balance|bank_state_NAME)\b", text)
 
 
+def test_a_bank_is_told_what_it_may_keep_and_which_numbers_may_not_change():
+    keep, again = "your policy has now may stay, listed or not", "may not change: write it again"
+    for limits, told in (
+        ({}, (False, False)),
+        ({"allowed_fields": ["amount"]}, (True, False)),
+        ({"allowed_parameters": [{"name": FRACTION, "min_value": 0, "max_value": 1}]}, (True, True)),
+    ):
+        text = prompt_for(make_context(constraints=constrained(**limits)), {})
+        assert (keep in text, again in text) == told
+
+
 def test_where_no_payment_tree_may_act_trees_are_not_spoken_of():
     prompt = prompt_for(make_context(constraints=constrained(allowed_actions={"payment_tree": []})), {})
     assert "tree" not in "\n".join(section(prompt, "What you may propose"))
@@ -176,9 +187,10 @@ def test_where_no_payment_tree_may_act_trees_are_not_spoken_of():
 )
 def test_the_examples_in_a_prompt_are_allowed(limits):
     constraints = constrained(**limits)
-    prompt = prompt_for(make_context(constraints=constraints), {})
-    stored_policy(json.loads(section(prompt, "Your answer")[-1])["policy"], constraints)
+    context = make_context(constraints=constraints)
+    prompt = prompt_for(context, {})
+    stored_policy(json.loads(section(prompt, "Your answer")[-1])["policy"], constraints, context.bank)
     documents = [json.loads(line) for line in prompt.splitlines() if line.startswith('{"version"')]
     assert len(documents) == (0 if limits.get("allowed_actions") == {"payment_tree": []} else 1)
     for document in documents:
-        stored_policy(document, constraints)
+        stored_policy(document, constraints, context.bank)

@@ -17,6 +17,7 @@ from payment_simulator.experiments.proposers.protocol import UnusableAnswerError
 from payment_simulator.policy.builtin import Deadline, Fifo, LiquidityAware, Policy, Trees
 from payment_simulator.policy.policies import read_policy
 from payment_simulator.policy.tree import Action, Branch, Compute, Constant, FieldValue
+from payment_simulator.scenario.schema import Agent
 from properties import examples
 
 FREE = constrained()
@@ -28,10 +29,18 @@ def trees(payment_tree, **further):
     return {"version": "1", "policy_id": "p", "payment_tree": payment_tree, **further}
 
 
-def refused(answer, **constraints):
+def stored(answer, constraints, policy=None, **bank):
+    """The answer as it is stored; the bank has Fifo unless told otherwise."""
+    bank = Agent(
+        **{"id": "A", "liquidity_pool": 1_000, "liquidity_allocation_fraction": 0.5, **bank}, policy=policy or {}
+    )
+    return stored_policy(answer, constraints, bank)
+
+
+def refused(answer, policy=None, **constraints):
     """The lines of the refusal."""
     with pytest.raises(UnusableAnswerError) as raised:
-        stored_policy(answer, constrained(**constraints))
+        stored(answer, constrained(**constraints), policy)
     return str(raised.value).splitlines()
 
 
@@ -41,7 +50,7 @@ def refused(answer, **constraints):
 def test_a_parameter_in_its_range_is_stored_as_it_is():
     for value in (0.1, 0.35, 0.6):
         answer = {"type": "Fifo", "parameters": {FRACTION: value}}
-        assert stored_policy(answer, constrained(**FRACTIONS)) == answer
+        assert stored(answer, constrained(**FRACTIONS)) == answer
 
 
 @pytest.mark.parametrize("value", [0.09, 0.61, 0, 1])
@@ -54,7 +63,7 @@ def test_a_parameter_that_is_not_among_its_values_is_refused_with_them():
     allowed = {"allowed_parameters": [{"name": FRACTION, "allowed_values": [0, 0.5, 1]}]}
     answer = {"type": "Fifo", "parameters": {FRACTION: 0.25}}
     assert refused(answer, **allowed) == [f"parameters.{FRACTION}: should be one of 0, 0.5, 1, found 0.25"]
-    assert stored_policy({"type": "Fifo", "parameters": {FRACTION: 1.0}}, constrained(**allowed))
+    assert stored({"type": "Fifo", "parameters": {FRACTION: 1.0}}, constrained(**allowed))
 
 
 def test_a_whole_number_is_asked_for_where_the_parameter_is_one():
@@ -64,7 +73,7 @@ def test_a_whole_number_is_asked_for_where_the_parameter_is_one():
     assert refused({"type": "Deadline", "urgency_threshold": 2.5}, **allowed) == [
         "urgency_threshold: should be a whole number, found 2.5"
     ]
-    assert stored_policy({"type": "Deadline", "urgency_threshold": 2}, constrained(**allowed))
+    assert stored({"type": "Deadline", "urgency_threshold": 2}, constrained(**allowed))
 
 
 def test_a_types_own_parameters_count_wherever_they_stand_and_by_default_too():
@@ -108,13 +117,13 @@ def test_a_field_that_is_not_allowed_is_refused_wherever_it_stands():
         "(known: amount, queue1_size)",
         "bank_tree.parameters.amount.field: the field 'balance' is not allowed (known: amount, queue1_size)",
     ]
-    assert stored_policy(answer, constrained(allowed_fields=["amount", "balance", "priority"])) == answer
+    assert stored(answer, constrained(allowed_fields=["amount", "balance", "priority"])) == answer
 
 
 def test_registers_are_allowed_one_by_one_or_all():
     answer = trees(ask("bank_state_a", ">", 0, act("Release"), act("Hold")))
-    assert stored_policy(answer, constrained(allowed_fields=["bank_state_a"]))
-    assert stored_policy(answer, constrained(allowed_fields=["bank_state_*"]))
+    assert stored(answer, constrained(allowed_fields=["bank_state_a"]))
+    assert stored(answer, constrained(allowed_fields=["bank_state_*"]))
     assert refused(answer, allowed_fields=["bank_state_b"])
 
 
@@ -125,7 +134,7 @@ def test_an_action_that_is_not_allowed_is_refused_in_its_kind_of_tree():
         "document.payment_tree.on_false.action: the action 'Hold' is not allowed (known: Release, Split)",
         "document.bank_tree.action: the action 'NoAction' is not allowed",
     ]
-    assert stored_policy(answer, constrained(allowed_actions={"payment_tree": ["Release", "Hold"]})) == answer
+    assert stored(answer, constrained(allowed_actions={"payment_tree": ["Release", "Hold"]})) == answer
 
 
 def test_every_violation_is_reported_at_once_those_of_the_grammar_too():
@@ -154,14 +163,82 @@ def test_a_tree_may_be_as_deep_as_one_that_can_be_run(levels, is_allowed):
     answer = trees(act("Split", num_splits=number))
     assert (read_policy(answer)[1] == []) is is_allowed
     if is_allowed:
-        assert stored_policy(answer, FREE) == answer
+        assert stored(answer, FREE) == answer
     else:
         assert refused(answer)[0].endswith("deeper than 100")
 
 
 def test_without_constraints_every_policy_that_can_be_run_is_allowed():
     for answer in ({}, {"type": "LiquidityAware", "target_buffer": 5}, trees(URGENT, parameters={"x": 3})):
-        assert stored_policy(answer, FREE) == answer
+        assert stored(answer, FREE) == answer
+
+
+# What a bank has is kept
+
+
+def wait_for(right):
+    condition = {"op": ">=", "left": {"field": "balance"}, "right": right}
+    return {"type": "condition", "condition": condition, "on_true": act("Release"), "on_false": act("Hold")}
+
+
+WAITS = {"type": "FromJson", "document": trees(wait_for({"param": "limit"}), parameters={"limit": 5})}
+BUFFERED = {"type": "LiquidityAware", "target_buffer": 1_000}
+NARROW = {
+    **FRACTIONS,
+    "allowed_fields": ["amount"],
+    "allowed_actions": {"payment_tree": ["Drop"], "bank_tree": [], "collateral_tree": []},
+}
+
+
+@examples(60)
+@given(POLICIES)
+def test_a_bank_may_keep_any_policy_whatever_is_allowed(policy):
+    assert stored(policy, constrained(**NARROW), policy) == policy
+    none = constrained(**NARROW | {"allowed_parameters": [{"name": "other", "allowed_values": [1]}]})
+    assert stored(policy, none, policy) == policy
+
+
+@pytest.mark.parametrize("policy", [BUFFERED, WAITS, WAITS["document"], {"type": "Deadline", "urgency_threshold": 9}])
+def test_a_bank_may_change_what_is_allowed_and_keep_the_rest(policy):
+    answer = {**policy, "parameters": {**policy.get("parameters", {}), FRACTION: 0.3}}
+    assert stored(answer, constrained(**NARROW), policy) == answer
+    (line,) = refused({**answer, "parameters": {**answer["parameters"], FRACTION: 0.9}}, policy, **NARROW)
+    assert line == f"parameters.{FRACTION}: should be from 0.1 to 0.6, found 0.9"
+
+
+def test_a_parameter_that_is_not_allowed_is_kept_only_as_it_is():
+    keep = f"(known: {FRACTION}); it is 1000 now, and may stay so"
+    assert refused({**BUFFERED, "target_buffer": 999}, BUFFERED, **FRACTIONS) == [
+        f"target_buffer: the parameter 'target_buffer' is not allowed {keep}"
+    ]
+    assert refused({"type": "LiquidityAware"}, BUFFERED, **FRACTIONS) == [
+        "target_buffer: the parameter 'target_buffer' is not allowed to change from 1000 to its default; write it"
+    ]
+    overridden = {**WAITS, "parameters": {"limit": 7}}
+    assert stored({**overridden, "document": WAITS["document"]}, constrained(**FRACTIONS), overridden) == overridden
+    (line,) = refused(WAITS, overridden, **FRACTIONS)
+    assert line.startswith("document.parameters.limit: the parameter 'limit' is not allowed")
+
+
+def test_a_share_of_the_pool_that_is_not_allowed_is_the_banks_own_wherever_it_stands():
+    limit = {"allowed_parameters": [{"name": "urgency_threshold", "min_value": 0, "max_value": 9}]}
+    held = {"type": "Deadline", "parameters": {FRACTION: 0.2}}
+    for answer in (held, {**held, "urgency_threshold": 4}):
+        assert stored(answer, constrained(**limit), held) == answer
+    assert stored({"type": "Fifo", "parameters": {FRACTION: 0.5}}, constrained(**limit))  # as the scenario has it
+    assert refused({"type": "Deadline"}, held, **limit) == [
+        f"{FRACTION}: the parameter '{FRACTION}' is not allowed to change from 0.2 to its default; write it"
+    ]
+
+
+def test_a_new_field_or_action_must_be_allowed_in_its_kind_of_tree():
+    tree = {**wait_for({"field": "priority"}), "on_false": act("Split", num_splits=2)}
+    lines = refused(trees(tree, bank_tree=act("NoAction")), WAITS, **NARROW)
+    assert [line.partition(" (known")[0] for line in lines] == [
+        "payment_tree.condition.right.field: the field 'priority' is not allowed",
+        "payment_tree.on_false.action: the action 'Split' is not allowed",
+        "bank_tree.action: the action 'NoAction' is not allowed",
+    ]
 
 
 # Answers of all kinds
@@ -169,9 +246,9 @@ def test_without_constraints_every_policy_that_can_be_run_is_allowed():
 
 def test_what_is_stored_is_the_answers_own_no_longer():
     answer = trees(URGENT, parameters={FRACTION: 0.5})
-    stored = stored_policy(answer, FREE)
+    found = stored(answer, FREE)
     answer["payment_tree"]["on_true"]["action"] = "Drop"
-    assert stored["payment_tree"]["on_true"]["action"] == "Release"
+    assert found["payment_tree"]["on_true"]["action"] == "Release"
 
 
 EVERY_OPERATION = Branch(
@@ -208,16 +285,16 @@ EVERY_OPERATION = Branch(
     ],
 )
 def test_a_policy_that_was_built_in_python_is_stored_as_a_scenario_says_it(policy):
-    stored = stored_policy(policy, FREE)
-    assert read_policy(json.loads(json.dumps(stored))) == (policy, [])
+    found = stored(policy, FREE)
+    assert read_policy(json.loads(json.dumps(found))) == (policy, [])
 
 
 @examples(100)
 @given(POLICIES)
 def test_any_policy_that_can_be_run_is_stored_as_it_is_and_as_built_in_python(answer):
-    assert stored_policy(answer, FREE) == answer
+    assert stored(answer, FREE) == answer
     policy, _ = read_policy(answer)
-    assert read_policy(stored_policy(policy, FREE)) == (policy, [])
+    assert read_policy(stored(policy, FREE)) == (policy, [])
 
 
 def test_constraints_hold_for_a_policy_that_was_built_in_python():
@@ -294,7 +371,7 @@ def test_a_hostile_answer_is_refused_at_once_in_few_words(name):
     answer = HOSTILE[name]()
     began_s = time.process_time()
     with pytest.raises(UnusableAnswerError) as raised:
-        stored_policy(answer, constrained(**FRACTIONS, allowed_fields=["amount"]))
+        stored(answer, constrained(**FRACTIONS, allowed_fields=["amount"]))
     assert time.process_time() - began_s < 0.5
     assert 0 < len(str(raised.value)) < 20_000
 
@@ -332,11 +409,11 @@ def test_anything_at_all_is_a_policy_that_can_be_run_or_refused(answer):
     limits = constrained(**FRACTIONS, allowed_fields=["amount"], allowed_actions={"payment_tree": ["Hold"]})
     for constraints in (FREE, limits):
         try:
-            stored = stored_policy(answer, constraints)
+            found = stored(answer, constraints)
         except UnusableAnswerError:
             continue
-        assert stored == answer
-        assert read_policy(json.loads(json.dumps(stored, allow_nan=False)))[1] == []
+        assert found == answer
+        assert read_policy(json.loads(json.dumps(found, allow_nan=False)))[1] == []
 
 
 # The constraints themselves

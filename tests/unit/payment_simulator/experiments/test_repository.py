@@ -328,7 +328,7 @@ def test_an_experiment_ends_completed_failed_or_interrupted_and_in_no_other_way(
 def test_a_running_experiment_is_owned_by_the_process_that_saved_it(stored):
     record = stored.load_experiment("run-1")
     assert (record.owner["pid"], record.owner["host"], record.status) == (os.getpid(), platform.node(), "running")
-    assert record.schema_version == 1
+    assert record.schema_version == 2
 
 
 def test_a_run_whose_process_has_ended_reads_as_interrupted_and_the_file_is_unchanged(path, repository):

@@ -3,21 +3,21 @@
 import asyncio
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from contexts import make_context
 
 from payment_simulator import load_scenario
+from payment_simulator.experiments.best_response import search_rounds
 from payment_simulator.experiments.config import AllowedParameter, Evaluation, PolicyConstraints
 from payment_simulator.experiments.evaluator import Evaluator, Purpose
 from payment_simulator.experiments.nash_gap import NashGap, find_nash_gap
-from payment_simulator.experiments.parameters import ANY_FRACTION, grid, value_of, with_value
+from payment_simulator.experiments.parameters import ANY_FRACTION, declared, value_of, with_value
 from payment_simulator.experiments.proposers.protocol import DecisionContext
 from payment_simulator.experiments.proposers.search import SearchProposer
 from payment_simulator.policy.policies import read_policy
 
 EXAMPLES = Path(__file__).parents[4] / "examples" / "payments"
+HERE = Path(__file__).parent
 FRACTION = "initial_liquidity_fraction"
 BANKS = ["BANK_A", "BANK_B"]
 TREES = {
@@ -41,6 +41,10 @@ def evaluator_of(name, **evaluation):
     return Evaluator(load_scenario(EXAMPLES / f"{name}.yaml"), Evaluation.model_validate(evaluation), 42)
 
 
+def gap_of(evaluator, profile, banks=BANKS, parameters=(ANY_FRACTION,), **further):
+    return find_nash_gap(evaluator, profile, banks, parameters, **{"level": 0.95, "budget": 10**7, **further})
+
+
 @pytest.mark.parametrize(
     ("name", "fractions", "cents"),
     [
@@ -53,47 +57,33 @@ def evaluator_of(name, **evaluation):
 )
 def test_the_gap_is_the_most_that_one_bank_could_save_alone(name, fractions, cents):
     profile = dict(zip(BANKS, map(borrow, fractions), strict=True))
-    gap = find_nash_gap(evaluator_of(name), profile, BANKS, [ANY_FRACTION], 0.95)
-    assert gap == NashGap(cents, 0)
+    gap = gap_of(evaluator_of(name), profile)
+    assert gap == NashGap(cents, "exact", 0, 2 * 100_001)
+    assert gap.words == f"{cents:,} (exact)"
 
 
 def test_the_gap_is_over_the_banks_and_the_range_that_are_asked_for():
     evaluator, profile = evaluator_of("castro_exp1"), dict.fromkeys(BANKS, borrow(0.5))
-    assert find_nash_gap(evaluator, profile, ["BANK_B"], [ANY_FRACTION], 0.95) == NashGap(3_000, 0)
+    assert gap_of(evaluator, profile, ["BANK_B"]) == NashGap(3_000, "exact", 0, 100_001)
     narrow = AllowedParameter(name=FRACTION, min_value=0.4, max_value=0.5)
-    assert find_nash_gap(evaluator, profile, BANKS, [narrow], 0.95) == NashGap(1_000, 0)
+    assert gap_of(evaluator, profile, parameters=[narrow]) == NashGap(1_000, "exact", 0, 2 * 10_001)
     outside = AllowedParameter(name=FRACTION, min_value=0.9, max_value=1.0)
-    assert find_nash_gap(evaluator, profile, BANKS, [outside], 0.95) == NashGap(0, 0)
+    assert gap_of(evaluator, profile, parameters=[outside]) == NashGap(0, "exact", 0, 2 * 10_001)
     other = AllowedParameter(name="reserve", min_value=0, max_value=9)
-    assert find_nash_gap(evaluator, profile, BANKS, [other], 0.95) is None
+    assert gap_of(evaluator, profile, parameters=[other]) is None
 
 
-def test_when_sampled_the_best_response_is_chosen_on_one_half_of_the_draws_and_evaluated_on_the_other():
-    evaluator = evaluator_of("castro_exp2", mode="monte_carlo", num_samples=40)
-    profile = dict.fromkeys(BANKS, borrow(0.11))
-    gap = find_nash_gap(evaluator, profile, ["BANK_A"], [ANY_FRACTION], 0.95)
-    tried = [borrow(0.11), *(borrow(step / 20) for step in range(21))]
-    costs = evaluator.own_costs(profile, "BANK_A", tried, Purpose.NASH_GAP)
-    best = int(np.argmin(costs[:, :20].mean(axis=1)))
-    savings = costs[0, 20:] - costs[best, 20:]
-    assert gap.cents == max(int(np.floor(savings.mean() + 0.5)), 0)
-    assert gap.half_width == pytest.approx(2.093 * savings.std(ddof=1) / np.sqrt(20), rel=0.01, abs=1)
-
-
-@given(st.floats(-1e6, 1e6), st.floats(0, 1e6))
-def test_a_grid_has_21_equally_spaced_values_from_end_to_end(low, width):
-    parameter = AllowedParameter(name="x", min_value=low, max_value=low + width)
-    values = grid(parameter)
-    assert values[0] == pytest.approx(low)
-    assert values[-1] == pytest.approx(low + width)
-    assert len(values) <= 21
-    assert values == sorted(values)
-
-
-def test_a_whole_parameter_has_whole_values_and_a_list_only_its_own():
-    assert grid(AllowedParameter(name="x", param_type="int", min_value=1, max_value=5)) == [1, 2, 3, 4, 5]
-    assert grid(AllowedParameter(name="x", allowed_values=[3.5, 1, 3.5])) == [1, 3.5]
-    assert grid(ANY_FRACTION)[3] == 0.15
+def test_a_gap_is_exact_where_21_values_save_nothing_and_one_between_them_does():
+    scenario = load_scenario(HERE / "between_the_grid.yaml")
+    evaluator = Evaluator(scenario, Evaluation(), 42)
+    profile = {agent.id: agent.policy for agent in scenario.agents}
+    grid_costs = evaluator.own_costs(
+        profile, "BANK_A", [profile["BANK_A"], *(borrow(step / 20) for step in range(21))], Purpose.NASH_GAP
+    )
+    assert grid_costs[0, 0] == grid_costs.min() == 70
+    assert gap_of(evaluator, profile) == NashGap(7, "exact", 0, 2 * 100_001)
+    assert found_by_search(evaluator, profile, "BANK_A") == borrow(0.021)
+    assert gap_of(evaluator, dict.fromkeys(BANKS, borrow(0.021))) == NashGap(0, "exact", 0, 2 * 100_001)
 
 
 @pytest.mark.parametrize(
@@ -121,17 +111,25 @@ def test_a_parameter_is_read_and_set_wherever_a_policy_has_it(policy, name, now)
 
 
 def found_by_search(evaluator, profile, agent_id, **constraints):
-    def evaluate(policies):
-        return evaluator.own_costs(profile, agent_id, policies, Purpose.PROPOSER, 1).mean(axis=1).tolist()
-
+    allowed = PolicyConstraints.model_validate(constraints)
     context = DecisionContext(
         agent_id=agent_id,
         iteration=1,
         scenario=evaluator.scenario,
-        constraints=PolicyConstraints.model_validate(constraints),
+        constraints=allowed,
         policies=profile,
         costs={},
-        evaluate=evaluate,
+        evaluate=lambda policies: [0.0 for _ in policies],
+        best_response=lambda: search_rounds(
+            evaluator,
+            profile,
+            agent_id,
+            declared(allowed),
+            purpose=Purpose.PROPOSER,
+            iteration=1,
+            level=0.95,
+            budget=10**7,
+        ),
     )
     search = SearchProposer()
     answer = search.generate_policy(agent_id=agent_id, prompt="", current_policy=profile[agent_id], context=context)
@@ -146,7 +144,7 @@ def test_a_search_finds_the_best_response_and_keeps_what_is_best():
     assert found_by_search(evaluator, best, "BANK_B") == best["BANK_B"]
 
 
-def test_a_search_looks_closer_around_the_best_of_its_grid():
+def test_a_search_finds_more_than_a_grid_of_21_values():
     """Between the grid's values the cost falls further."""
     evaluator = evaluator_of("castro_exp2", mode="monte_carlo", num_samples=60)
     half = dict.fromkeys(BANKS, borrow(0.5))
@@ -166,3 +164,41 @@ def test_a_search_stays_in_the_range_and_passes_over_what_the_policy_has_not():
         {"name": FRACTION, "min_value": 0.3, "max_value": 0.6},
     ]
     assert found_by_search(evaluator, half, "BANK_A", allowed_parameters=allowed) == borrow(0.3)
+
+
+def test_an_interrupt_is_heard_between_the_rounds_of_a_search():
+    rounds = []
+
+    def endless():
+        while True:
+            rounds.append(None)
+            yield None
+
+    context = make_context(best_response=endless)
+
+    async def interrupted():
+        search = SearchProposer()
+        task = asyncio.create_task(
+            search.generate_policy(agent_id="A", prompt="", current_policy=borrow(0.5), context=context)
+        )
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(interrupted())
+    assert len(rounds) == 1
+
+
+def test_an_interrupt_is_heard_while_a_gap_is_sought():
+    """asyncio cancels the task on Ctrl-C; a gap is sought without an await."""
+    evaluator, half = evaluator_of("castro_exp1"), dict.fromkeys(BANKS, borrow(0.5))
+
+    async def interrupted():
+        asyncio.current_task().cancel()
+        gap_of(evaluator, half)
+        pytest.fail("the gap was found all the same")
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(interrupted())
+    assert gap_of(evaluator, half).cents == 5_000
