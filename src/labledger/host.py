@@ -5,7 +5,8 @@ import platform
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import distributions
+from email.parser import HeaderParser
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,15 @@ def read_host() -> Host:
 
 def installed_packages() -> dict[str, str]:
     """Return the name and version of each installed distribution, by name."""
-    found = {each.metadata["Name"]: each.version for each in distributions()}
+    found = dict(map(_name_and_version, distributions()))
     return dict(sorted((name, version) for name, version in found.items() if name and version))
+
+
+def _name_and_version(distribution: Distribution) -> tuple[str | None, str | None]:
+    """Return both from the headers alone: the description after them is most of the text, and takes long to parse."""
+    text = distribution.read_text("METADATA")
+    headers = HeaderParser().parsestr(text.partition("\n\n")[0]) if text else distribution.metadata
+    return headers["Name"], headers["Version"]
 
 
 @dataclass(frozen=True)

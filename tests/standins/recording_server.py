@@ -5,12 +5,13 @@
     server.asked  # the load's requests, in the order of their coming
 
 Every answer is three tokens in one piece. The request for one token, which tells whether the server is there, is in
-`probed`.
+`probed`. A request for which `refuses` gives words is answered with these and the status `refusal`.
 """
 
 import json
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -33,7 +34,12 @@ class Asked:
 class RecordingServer:
     """A context manager; it listens on a free port of this machine while it is open."""
 
-    def __init__(self, latency_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        latency_s: float = 0.0,
+        refuses: Callable[[dict[str, Any]], str | None] = lambda body: None,
+        refusal: int = 422,
+    ) -> None:
         self.asked: list[Asked] = []
         self.probed: list[Asked] = []
         recorder = self
@@ -53,13 +59,16 @@ class RecordingServer:
                 (recorder.probed if is_probe else recorder.asked).append(asked)
                 time.sleep(latency_s)
                 asked.answered_s = time.monotonic()
+                if (words := refuses(body)) is not None:
+                    self._send({"error": {"message": words}}, refusal)
+                    return
                 said = {"message": {"content": "a b c"}} if "messages" in body else {"text": "a b c"}
                 usage = {"prompt_tokens": 2, "completion_tokens": TOKENS}
                 self._send({"choices": [{**said, "finish_reason": "length"}], "usage": usage})
 
-            def _send(self, answer: dict[str, Any]) -> None:
+            def _send(self, answer: dict[str, Any], status: int = 200) -> None:
                 data = json.dumps(answer).encode()
-                self.send_response(200)
+                self.send_response(status)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)

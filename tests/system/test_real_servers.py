@@ -3,11 +3,14 @@
 import asyncio
 import json
 import os
+import urllib.request
 from pathlib import Path
 
 import psutil
 import pytest
 
+from audited_results import accusations, findings
+from llenergymeasure.api import run_experiment
 from llenergymeasure.backends.openai.client.http import Client
 from llenergymeasure.backends.openai.client.probe import HealthCheck, get
 from llenergymeasure.backends.openai.client.request_body import RequestTemplate
@@ -25,6 +28,7 @@ from real_servers import (
     random_llama_folder,
     transformers_serve_command,
 )
+from standins.scripted_server import ScriptedServer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TOKENS = 16
@@ -99,8 +103,8 @@ def test_transformers_serve_answers_with_all_tokens_and_counts_them(transformers
     assert len(alone) == len(at_once) == len(PROMPTS)
     for record in alone + at_once:
         check_whole(record)
-        assert record.answer.usage.output_tokens == TOKENS
-        assert record.answer.usage.input_tokens > 5
+        assert record.answer.counts.output_tokens == TOKENS
+        assert record.answer.counts.input_tokens > 5
     assert texts(alone) == texts(at_once)
 
 
@@ -109,7 +113,7 @@ def test_transformers_serve_stops_at_the_models_end_unless_it_is_given_none(tran
     server = transformers_server
     for record in serve(server, server.model, endpoint=endpoint, prompts=PROMPTS[:2]):
         assert (record.failure, record.answer.finish_reason) == (None, "stop")
-        assert 0 < record.answer.usage.output_tokens == len(record.answer.chunk_texts) < TOKENS
+        assert 0 < record.answer.counts.output_tokens == len(record.answer.chunk_texts) < TOKENS
     (record,) = serve(server, server.model, endpoint=endpoint, prompts=PROMPTS[:1], ignore_eos=True)
     assert record.failure.kind == "http_4xx"
     assert "ignore_eos" in record.failure.message
@@ -132,6 +136,77 @@ def test_transformers_serve_fails_in_midst_of_a_stream_in_its_own_words(transfor
     assert record.failure.kind == "server_error"
     assert f"`temperature` (={temperature})" in record.failure.message
     assert record.answer.chunk_texts == ()
+
+
+def audited(url, model, **changes):
+    """The result of a run against this server, whose tokenizer is the model's own."""
+    openai = {"base_url": url, **changes.pop("openai", {})}
+    fields = {"num_prompts": 6, "max_output_tokens": 40, "load": {"concurrency": 2}, "energy": {"source": "none"}}
+    warmup = {"warmup": {"iterations": 0}}
+    return run_experiment(model=str(model), backend="openai", openai=openai, **warmup | fields | changes)
+
+
+def check_not_accused(result, requests=6):
+    assert result.request_failures == {}
+    assert accusations(result) == {}
+    audit = result.token_audit
+    assert (audit.requests_checked, audit.requests_agreeing) == (requests, requests)
+    assert audit.requests_counted_by_tokenizer == requests
+    assert audit.output_tokens_in_dispute == audit.input_tokens_in_dispute == 0
+    assert result.token_count_source == "server"  # noqa: S105
+    assert result.verdict != "invalid"
+
+
+def lies_of(url, change):
+    """A script that passes requests on to this server, and its answers back with another usage."""
+
+    def passed_on(asked):
+        body, where = json.dumps(asked.body).encode(), url.removesuffix("/v1") + "/" + asked.path
+        request = urllib.request.Request(where, body, {"Content-Type": "application/json"})  # noqa: S310
+        with urllib.request.urlopen(request) as answer:  # noqa: S310
+            for line in answer:
+                yield _with_usage(line, change)
+
+    return passed_on
+
+
+def _with_usage(line, change):
+    if not line.startswith(b"data: {"):
+        return line
+    event = json.loads(line.removeprefix(b"data: "))
+    if not event.get("usage"):
+        return line
+    usage = change(event["usage"])
+    usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
+    return b"data: " + json.dumps({**event, "usage": usage}).encode() + b"\n"
+
+
+@ENDPOINTS
+@pytest.mark.parametrize("further", [{}, ON_AND_ON], ids=["ends", "goes on"])
+def test_transformers_serve_is_not_accused_of_its_counts(transformers_server, endpoint, further):
+    server = transformers_server
+    result = audited(server.url, server.model, openai={"endpoint": endpoint}, passthrough_kwargs=further)
+    check_not_accused(result)
+    assert (result.output_tokens == 6 * 40) == bool(further)
+
+
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        (lambda usage: usage | {"completion_tokens": usage["completion_tokens"] // 2}, "tokenizer_differs"),
+        (lambda usage: usage | {"completion_tokens": usage["completion_tokens"] * 2}, "tokenizer_differs"),
+        (lambda usage: usage | {"completion_tokens": 0}, "zero_with_text"),
+    ],
+    ids=["half", "double", "none"],
+)
+def test_a_gateway_that_counts_transformers_serves_tokens_falsely_is_found(transformers_server, change, finding):
+    with ScriptedServer({"it": lies_of(transformers_server.url, change)}) as gateway:
+        model = transformers_server.model
+        result = audited(gateway.url("it"), model, num_prompts=2, passthrough_kwargs=ON_AND_ON)
+    assert result.request_failures == {}
+    assert result.token_audit.requests_agreeing == 0
+    assert max(findings(result).get(name, 0) for name in (finding, "fewer_than_chunks")) == 2
+    assert result.verdict == "invalid"
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +235,7 @@ def test_llama_cpp_answers_with_all_tokens_and_sends_no_usage(llama_cpp_server, 
     assert len(alone) == len(at_once) == len(PROMPTS)
     for record in alone + at_once:
         check_whole(record)
-        assert record.answer.usage is None
+        assert record.answer.counts.output_tokens is None
 
 
 @pytest.mark.slow
@@ -197,6 +272,19 @@ def test_llama_cpp_lists_a_chunks_tokens_where_it_is_asked_for_their_probabiliti
     assert record.answer.chunk_tokens == (1,) * TOKENS
 
 
+@pytest.mark.slow
+@ENDPOINTS
+def test_llama_cpp_is_not_accused_for_it_sends_no_counts_and_the_tokenizer_has_them(llama_cpp_server, gguf, endpoint):
+    openai = {"endpoint": endpoint, "model": "any"}
+    result = audited(llama_cpp_server.url, gguf, openai=openai, load={"concurrency": 1}, passthrough_kwargs=GREEDY)
+    assert result.request_failures == {}
+    assert findings(result) == {"usage_missing": 6}
+    assert result.token_count_source == "tokenizer"  # noqa: S105
+    assert result.token_audit.requests_counted_by_tokenizer == 6
+    assert result.output_tokens == 6 * 40
+    assert result.verdict != "invalid"
+
+
 def the_result(user, ended):
     """The one result of a run that ended well, whose server is told of on none of the streams."""
     assert ended.code == 0, ended.stderr
@@ -224,7 +312,7 @@ def test_the_example_that_launches_transformers_serve_is_measured_end_to_end(use
     result = the_result(user, ended)
     assert len(result.process_results[0].requests.output_tokens) == 4
     assert result.request_failures == {}
-    assert result.token_count_source == "server"  # noqa: S105
+    check_not_accused(result, 4)
     assert result.energy_source == "estimate"
     assert result.total_energy_j > 0
     assert result.total_flops > 0
@@ -244,6 +332,7 @@ def test_lengths_are_exact_where_transformers_serve_is_launched_to_go_on(user):
         decoder=config,
     )
     result = the_result(user, user.llem("run", path, **QUIET))
+    check_not_accused(result, 4)
     assert result.process_results[0].requests.output_tokens == [9] * 4
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from data_parallel_runs import until
 
 from labledger.schema_versions import parse_record
 from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
@@ -178,6 +179,7 @@ def test_ctrl_c_while_the_server_starts_stops_it_and_leaves_its_log_alone(user, 
     path, port = served(server=mute)
     with user.watch("run", path) as command:
         command.wait_for("the server does not answer yet")
+        until(lambda: (user.folder / the_log(user)).read_text() == "loading\n", "the server has begun to load")
         ended = command.end(signal.SIGINT)
     assert ended.code == 130
     assert ended.stderr.rstrip().endswith("error: interrupted")

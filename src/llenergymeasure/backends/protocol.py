@@ -87,6 +87,10 @@ class Backend(Protocol):
         """Generate for the prepared requests, in their order; yield each batch when it is finished, and each request
         that a server did not answer. An exception that is thrown in comes out again after what is left to hand over."""
 
+    def recounted(self, batches: Sequence[Batch]) -> tuple[Sequence[Batch], str | None]:
+        """Return the batches of the last run with their tokens checked, now that nothing is measured; and the reason
+        why some could not be held against the model's tokenizer, None where all were or need not be."""
+
     def remarks(self) -> list[str]:
         """Return a line for each way in which the last run was not as it should be."""
 

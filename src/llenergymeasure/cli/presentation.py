@@ -20,6 +20,7 @@ def print_result(result: ExperimentResult, path: Path | None) -> None:
             "tokens",
             f"{count(result.total_tokens)} ({count(result.input_tokens)} in, {count(result.output_tokens)} out)",
         ),
+        *_token_counts(result),
         ("duration", f"{_seconds(result.total_inference_time_sec)} ({_methodology(result)})"),
         ("output tokens/s", number(result.output_tokens_per_second)),
         ("TTFT", _mean_and_p99(latency.ttft_ms if latency else None)),
@@ -55,6 +56,15 @@ def _how_it_ran(result: ExperimentResult) -> list[tuple[str, str]]:
     return rows
 
 
+def _token_counts(result: ExperimentResult) -> list[tuple[str, str]]:
+    """Return whose counts a server's tokens are, and the audit of them."""
+    if result.token_audit is None:
+        return []
+    by = {"server": "the server's", "tokenizer": "the tokenizer's", "chunks": "a guess, one for each chunk"}
+    source = by.get(str(result.token_count_source), "unknown")
+    return [("token counts", f"{source}; {result.token_audit.described}")]
+
+
 def _memory(result: ExperimentResult) -> list[tuple[str, str]]:
     if result.has_load and result.peak_memory_mb is None:
         return []  # a server's is not seen
@@ -62,10 +72,12 @@ def _memory(result: ExperimentResult) -> list[tuple[str, str]]:
 
 
 def energy_per_token(result: ExperimentResult) -> str:
-    """Return `0.0842 ± 0.0113 J/token (nvml_counter)`, or "unknown" with the source."""
+    """Return `0.0842 ± 0.0113 J/token (nvml_counter)`, or "unknown" with what is missing; the verdict says why."""
     value, bound_j = result.energy_per_output_token_j, result.energy_uncertainty_j
+    if value is None and result.output_tokens is None:
+        return "unknown (so are the output tokens)"
     if value is None:
-        return f"unknown ({'; '.join(result.verdict_reasons) or result.energy_source})"
+        return "unknown (so is the energy)" if result.total_energy_j is None else "unknown (no output token)"
     if bound_j is None or not result.output_tokens:
         return f"{number(value)} J/token, bound unknown ({result.energy_source})"
     return f"{number(value)} ± {number(bound_j / result.output_tokens)} J/token ({result.energy_source})"

@@ -336,7 +336,10 @@ class ExperimentConfig(Section):
     @model_validator(mode="after")
     def _passthrough_takes_no_field(self) -> Self:
         if taken := sorted(BACKEND_RULES[self.backend].own_keys & self.passthrough_kwargs.keys()):
-            raise ValueError(f"passthrough_kwargs: {', '.join(taken)} cannot be passed through; use its own field")
+            names = ", ".join(taken)
+            raise ValueError(
+                f"passthrough_kwargs: {names} cannot be passed through; use its own field, and leave out what has none"
+            )
         return self
 
     @property

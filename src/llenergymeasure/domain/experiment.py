@@ -30,6 +30,7 @@ from llenergymeasure.domain.figures import (
     WarmupResult,
 )
 from llenergymeasure.domain.request_columns import FailedRequestColumns, RequestColumns
+from llenergymeasure.domain.token_audit import TokenAudit
 
 if TYPE_CHECKING:
     import pyarrow
@@ -135,17 +136,21 @@ class ExperimentResult(Document):
     """End of the window, in UTC."""
 
     # Tokens and time
-    total_tokens: Annotated[int | None, Known]
-    """Input and output tokens of the window."""
+    total_tokens: int | None
+    """Input and output tokens of the window; None where a server told those of some request to nobody."""
     input_tokens: int | None = None
     """Tokens of the prompts whose first output token came in the window, without padding."""
     output_tokens: int | None = None
     """Tokens generated in the window, without padding and not past the end-of-sequence token, itself counted."""
     token_count_source: Annotated[TokenCountSource | None, OpenWhenRead()] = None
-    """Counter of the tokens: tokenizer (counted here) or server (as it reported them)."""
+    """Counter of the tokens: server (as it reported them), tokenizer (counted here) or chunks (a guess: one each)."""
+    token_audit: TokenAudit | None = None
+    """The check of the server's counts; None where the tokens were counted here."""
+    cached_input_tokens: int | None = None
+    """Input tokens that the server took from its prefix cache; None where it does not tell."""
     total_inference_time_sec: Annotated[float | None, Known]
     """Seconds that the window lasts; of several processes, the union of their windows."""
-    avg_tokens_per_second: Annotated[float | None, Known]
+    avg_tokens_per_second: float | None
     """`total_tokens` over `total_inference_time_sec`."""
     output_tokens_per_second: float | None = None
     """`output_tokens` over `total_inference_time_sec`."""
@@ -234,7 +239,7 @@ class ExperimentResult(Document):
 
     # Whether to believe it
     verdict: Annotated[Verdict | None, OpenWhenRead()] = None
-    """Verdict on the energy: valid, invalid, or not_measured (an estimate, or nothing known)."""
+    """Verdict on energy and token counts: valid, invalid, or not_measured (energy is an estimate, or not known)."""
     verdict_reasons: list[str] = Field(default_factory=list)
     """Reasons why it is not valid, a sentence each; none where it is."""
     measurement_warnings: list[str] = Field(default_factory=list)

@@ -29,8 +29,9 @@ class Distribution(Record):
 class LatencyStats(Record):
     """Latencies in milliseconds; one is None where nothing has it (TPOT with one output token).
 
-    TTFT: from a request's submission to its first token. TPOT: (E2E - TTFT) / (output tokens - 1), one value
-    per request. ITL: between neighbouring tokens, one value per gap. E2E: from submission to the last token.
+    TTFT: from a request's submission to its first token. TPOT: (time to the last token - TTFT) / (output tokens - 1),
+    one value per request. ITL: between neighbouring tokens, one value per gap. E2E: from submission to the end: the
+    last token or, where that came later, the server's reason for the end.
     """
 
     ttft_ms: Distribution | None = None
@@ -40,7 +41,7 @@ class LatencyStats(Record):
     itl_ms: Distribution | None = None
     """Milliseconds between neighbouring tokens of a request, one value per gap."""
     e2e_ms: Distribution | None = None
-    """Milliseconds to the last token, one value per request."""
+    """Milliseconds to the end of the answer, one value per request."""
 
 
 class ConfidenceInterval(Record):
@@ -236,11 +237,11 @@ class Timestamps(Record):
 class InferenceMetrics(Record):
     """Tokens and time of one process."""
 
-    total_tokens: Annotated[int | None, Known]
+    total_tokens: int | None
     """Input and output tokens of the window."""
-    input_tokens: Annotated[int | None, Known]
+    input_tokens: int | None
     """Tokens of the prompts whose first output token came in the window, without padding."""
-    output_tokens: Annotated[int | None, Known]
+    output_tokens: int | None
     """Tokens generated in the window, without padding."""
     inference_time_sec: Annotated[float | None, Known]
     """Seconds that the window lasts."""

@@ -7,8 +7,26 @@ from dataclasses import dataclass
 from typing import Literal
 
 from llenergymeasure.domain.choices import TokenCountSource
+from llenergymeasure.domain.token_audit import JudgedBy, TokenFinding
 
 Role = Literal["system", "user", "assistant"]
+
+Untimed = Literal[
+    "no_text",
+    "one_piece",
+    "bundled",
+    "uncounted",
+    "cut_anew",
+    "recounted",
+    "without_text",
+    "one_packet",
+    "disputed",
+    "several_choices",
+]
+"""A reason why the tokens of an answer have no time each: no text came, or all of it at once; several came with some of
+its chunks, which were counted or not; its text came in more chunks than it has tokens; the tokenizer, which does not
+count exactly, has found nearly as many tokens as chunks; some of its tokens had no text; many of its chunks came in one
+packet; the counts of its chunks are not that of the whole; or it is several answers at once."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +71,21 @@ class RequestRecord:
 
     `input_tokens` and `output_tokens` count no padding and nothing past the end-of-sequence token, which is
     itself counted: it took a step. `token_times_s` has a time for each output token; `times_are_exact` is False where
-    several came at once, so that the gaps between them are not known. `first_tokens` is how many came with the first
-    text, hidden ones before it included; none of a request whose first token nobody saw (`first_seen`): its output has
-    no text, or came in one piece. `ended_s` is when its answer was whole, None: with its last token. `lateness_s`: how
-    long after it was due it was sent, None where nothing is due. `finish_reason`: stop, length, or what else a server
-    gives as its reason.
+    many came at once, so that the gaps between them are not known, and `untimed` is the reason. `first_tokens` is
+    how many came with the first text, hidden ones before it included, and all of them where nobody has counted it; none
+    of a request whose first token nobody saw (`first_seen`): its output has no text, or came in one piece. `ended_s` is
+    when its answer was whole, None: with its last token. `lateness_s`: how long after it was due it was sent, None
+    where nothing is due. `finish_reason`: stop, length, or what else a server gives as its reason. Tokens are None
+    where nothing tells them, and so is `counted_by` where those of the output are. `findings` are those of the audit
+    of its counts, `disputed_output_tokens` and `disputed_input_tokens` how many of them may be wrong; `is_audited` is
+    False where they were counted here. `counted_by_tokenizer`: the tokenizer has looked at its text, too;
+    `judged_by` what the count of its output was held against, None where there was nothing.
+    `cached_input_tokens` came from a prefix cache; None where nobody tells.
     """
 
     index: int
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int | None
+    output_tokens: int | None
     start_s: float
     token_times_s: tuple[float, ...]
     finish_reason: str
@@ -71,7 +94,15 @@ class RequestRecord:
     first_tokens: int = 1
     first_seen: bool = True
     lateness_s: float | None = None
-    counted_by: TokenCountSource = "tokenizer"
+    counted_by: TokenCountSource | None = "tokenizer"
+    is_audited: bool = False
+    findings: tuple[TokenFinding, ...] = ()
+    disputed_output_tokens: int = 0
+    disputed_input_tokens: int = 0
+    counted_by_tokenizer: bool = False
+    cached_input_tokens: int | None = None
+    judged_by: JudgedBy | None = "stream"
+    untimed: Untimed | None = None
 
     @property
     def first_token_s(self) -> float | None:
@@ -82,6 +113,11 @@ class RequestRecord:
     def end_s(self) -> float:
         """The moment at which it was over."""
         return self.token_times_s[-1] if self.ended_s is None else self.ended_s
+
+    @property
+    def last_token_s(self) -> float:
+        """The moment of the last output token; of a request without any, at which it was over."""
+        return self.token_times_s[-1] if self.token_times_s else self.end_s
 
     @property
     def prefilled_s(self) -> float:
@@ -105,15 +141,15 @@ class FailedRequest:
 class Batch:
     """Requests that were generated together, and the shape that the model computed.
 
-    `padded_input_tokens` is the length of the longest prompt; `step_times_s` has a time for each forward
-    pass, the prefill first. `attended_tokens` is the fixed length that a static cache attends to, None where
-    the cache grows. `full` is True if it had as many requests as the configuration's batch size.
+    `padded_input_tokens` is the length of the longest prompt, None where that is unknown; `step_times_s` has a time for
+    each forward pass, the prefill first. `attended_tokens` is the fixed length that a static cache attends to, None
+    where the cache grows. `full` is True if it had as many requests as the configuration's batch size.
     """
 
     start_s: float
     end_s: float
     requests: tuple[RequestRecord, ...]
-    padded_input_tokens: int
+    padded_input_tokens: int | None
     step_times_s: tuple[float, ...]
     full: bool
     attended_tokens: int | None = None

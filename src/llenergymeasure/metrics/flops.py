@@ -41,7 +41,7 @@ def passes_flops(shape: DecoderShape, rows: int, new: int, attended: Sequence[in
 
 def batch_flops(shape: DecoderShape, batch: Batch, start_s: float, end_s: float) -> float:
     """Operations of the forward passes of `batch` that ended within the window."""
-    rows, prompt, fixed = len(batch.requests), batch.padded_input_tokens, batch.attended_tokens
+    rows, prompt, fixed = len(batch.requests), batch.padded_input_tokens or 0, batch.attended_tokens
     steps = [step for step, moment_s in enumerate(batch.step_times_s) if start_s <= moment_s <= end_s]
     prefill = [fixed or prompt] if steps and steps[0] == 0 else []
     decodes = [fixed or prompt + step for step in steps[len(prefill) :]]
@@ -56,6 +56,8 @@ def total_flops(shape: DecoderShape | None, batches: Iterable[Batch], start_s: f
     for batch in batches:
         length = batch.attended_tokens  # what a static cache keeps of a windowed layer is not counted
         if length is not None and shape.attention_window is not None and length > shape.attention_window:
+            return None
+        if batch.padded_input_tokens is None:
             return None
         total += batch_flops(shape, batch, start_s, end_s)
     return total

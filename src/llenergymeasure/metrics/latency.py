@@ -7,7 +7,7 @@ columns that each process saved (`served`, `latency_stats_of`).
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,9 +16,11 @@ from labledger.errors import is_out_of_memory
 from labledger.intervals import bootstrap_means
 from llenergymeasure.domain.experiment import FailedRequestColumns, RawProcessResult, RequestColumns
 from llenergymeasure.domain.figures import ConfidenceInterval, Distribution, LatencyStats
+from llenergymeasure.domain.request_columns import OPTIONAL_COLUMNS
 from llenergymeasure.domain.requests import FailedRequest, RequestRecord
 from llenergymeasure.errors import ExperimentError
 from llenergymeasure.metrics.arithmetic import ratio
+from llenergymeasure.metrics.token_audit import audit_lists
 
 MIN_UNITS_FOR_INTERVAL = 30
 CLOCK_GRAIN_S = 1e-6
@@ -34,25 +36,34 @@ def ttft_ms(request: RequestRecord) -> float | None:
 
 
 def e2e_ms(request: RequestRecord) -> float:
-    """End to end: from submission to the last token."""
+    """End to end: from submission to the last token or, where that came later, to the reason for the end."""
     return (request.end_s - request.start_s) * 1e3
 
 
+def after_last_token_ms(request: RequestRecord) -> float:
+    """Milliseconds of E2E after the last token: until a server said that there is no other."""
+    return max(request.end_s - request.token_times_s[-1], 0.0) * 1e3 if request.token_times_s else 0.0
+
+
 def tpot_ms(request: RequestRecord) -> float | None:
-    """Time per output token after the first, (E2E - TTFT) / (output tokens - 1); of several that came with the first,
-    over those after them. None where there is none after them."""
-    return tpot_of(e2e_ms(request), ttft_ms(request), request.output_tokens - request.first_tokens)
+    """Time per output token after the first, (time to the last token - TTFT) / (output tokens - 1); of several that
+    came with the first, over those after them. None where there is none after them."""
+    last_ms = e2e_ms(request) - after_last_token_ms(request)
+    return tpot_of(last_ms, ttft_ms(request), request.output_tokens, request.first_tokens)
 
 
-def tpot_of(whole_ms: float, first_ms: float | None, later_tokens: int) -> float | None:
-    """TPOT from E2E, TTFT and the output tokens that came later than that."""
-    return None if first_ms is None or later_tokens < 1 else ratio(whole_ms - first_ms, later_tokens)
+def tpot_of(last_ms: float, first_ms: float | None, tokens: int | None, first_tokens: int) -> float | None:
+    """TPOT from the times to the last token and to the first, all output tokens and those that came with the first."""
+    if first_ms is None or tokens is None or tokens <= first_tokens:
+        return None
+    return ratio(last_ms - first_ms, tokens - first_tokens)
 
 
 def latency_stats(requests: Sequence[RequestRecord]) -> LatencyStats:
     """The distribution of each latency, one value per request.
 
-    ITL has one value per gap between neighbouring tokens, of requests each of whose tokens has a time of its own.
+    ITL has one value per gap between neighbouring tokens, of requests whose tokens have times of their own; none to one
+    that came in one packet with another.
     """
     return LatencyStats(
         ttft_ms=distribution([value for request in requests if (value := ttft_ms(request)) is not None]),
@@ -65,11 +76,18 @@ def latency_stats(requests: Sequence[RequestRecord]) -> LatencyStats:
 def _gaps_ms(requests: Sequence[RequestRecord]) -> np.ndarray:
     """Milliseconds between neighbouring tokens. They are many: nothing but one array is made."""
     timed = [request.token_times_s[request.first_tokens - 1 :] for request in requests if request.times_are_exact]
-    count = sum(max(len(times_s) - 1, 0) for times_s in timed)
-    found = (after_s - before_s for times_s in timed for before_s, after_s in pairwise(times_s))
-    gaps = np.fromiter(found, float, count)
+    gaps = np.fromiter(chain.from_iterable(map(_gaps_s, timed)), float)
     gaps *= 1e3
     return gaps
+
+
+def _gaps_s(times_s: Sequence[float]) -> list[float]:
+    """Seconds between neighbouring tokens that came alone: of several at one time, the gap before them is all of theirs
+    together."""
+    gaps = [after_s - before_s for before_s, after_s in pairwise(times_s)]
+    if 0.0 not in gaps:
+        return gaps
+    return [gap for gap, after in zip(gaps, [*gaps[1:], None], strict=True) if gap and after != 0.0]
 
 
 def distribution(values: "Sequence[float] | np.ndarray") -> Distribution | None:
@@ -91,9 +109,11 @@ def _mean(values: np.ndarray) -> float:
 
 
 class Served(NamedTuple):
-    """One request: whether its last token came in the window, whether all of it did, its batch, and its latencies."""
+    """One request: if it ended in the window, if it had tokens in it, if all of it was inside, its batch, and its
+    latencies."""
 
     ended_inside: bool
+    has_tokens_inside: bool
     inside: bool
     batch: tuple[int | None, float]
     ttft_ms: float | None
@@ -108,6 +128,7 @@ def request_columns(requests: Sequence[RequestRecord], opened_s: float) -> Reque
 
 def request_lists(requests: Sequence[RequestRecord], opened_s: float) -> dict[str, list[Any]]:
     """The lists of `request_columns`, unchecked."""
+    after_ms = [after_last_token_ms(request) for request in requests]
     return {
         "input_tokens": [request.input_tokens for request in requests],
         "output_tokens": [request.output_tokens for request in requests],
@@ -116,6 +137,8 @@ def request_lists(requests: Sequence[RequestRecord], opened_s: float) -> dict[st
         "e2e_ms": [e2e_ms(request) for request in requests],
         "first_tokens": [request.first_tokens for request in requests],
         "finish_reason": [request.finish_reason for request in requests],
+        **audit_lists(requests),
+        **({"after_last_token_ms": after_ms} if any(after_ms) else {}),
     }
 
 
@@ -150,25 +173,30 @@ def served(raw: RawProcessResult) -> list[Served]:
     last_s = first_s + (lasted_s or 0.0) + 2 * CLOCK_GRAIN_S
     found = []
     first_tokens = columns.first_tokens or [1] * len(columns.start_s)
-    for start_s, first_ms, whole_ms, tokens, first in zip(
-        columns.start_s, columns.ttft_ms, columns.e2e_ms, columns.output_tokens, first_tokens, strict=True
+    afters_ms = columns.after_last_token_ms or [0.0] * len(columns.start_s)
+    for start_s, first_ms, whole_ms, after_ms, tokens, first in zip(
+        columns.start_s, columns.ttft_ms, columns.e2e_ms, afters_ms, columns.output_tokens, first_tokens, strict=True
     ):
         ended = not known or first_s <= start_s + whole_ms / 1e3 <= last_s
+        began_ms = whole_ms if first_ms is None else first_ms
+        spans = start_s + began_ms / 1e3 <= last_s and start_s + (whole_ms - after_ms) / 1e3 >= first_s
         found.append(
             Served(
                 ended_inside=ended,
+                has_tokens_inside=not known or spans,
                 inside=ended and (not known or start_s >= first_s),
                 batch=(raw.process_index, start_s),
                 ttft_ms=first_ms,
                 e2e_ms=whole_ms,
-                tpot_ms=tpot_of(whole_ms, first_ms, tokens - first),
+                tpot_ms=tpot_of(whole_ms - after_ms, first_ms, tokens, first),
             )
         )
     return found
 
 
 def _check_lengths(columns: RequestColumns, process_index: int | None) -> None:
-    names = ("start_s", "ttft_ms", "e2e_ms", "output_tokens", *(["first_tokens"] if columns.first_tokens else []))
+    added = ("first_tokens", *OPTIONAL_COLUMNS)
+    names = ("start_s", "ttft_ms", "e2e_ms", "output_tokens", *(name for name in added if getattr(columns, name)))
     lengths = {name: len(getattr(columns, name)) for name in names}
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{name} {length}" for name, length in lengths.items())

@@ -55,7 +55,8 @@ class Measurement:
     `process_index` is this process's number in a run of `processes`, `metered_by` that of the process which meters
     this one's devices (None: it does so itself). `cpu_wait_share` is the share of the run in which some task of the
     machine waited for a core, `cpu_steal_share` that of the cores' time which a hypervisor gave to other machines.
-    `failed` are requests without a whole answer: they are in no figure but their own count. `flops_method` says how
+    `failed` are requests without a whole answer: they are in no figure but their own count. `tokenizer_unavailable` is
+    the reason why the model's tokenizer has not looked at all answers of a server. `flops_method` says how
     the backend's operations are counted.
     """
 
@@ -79,6 +80,7 @@ class Measurement:
     environment: EnvironmentSnapshot | None = None
     notes: Sequence[str] = ()
     failed: Sequence[FailedRequest] = ()
+    tokenizer_unavailable: str | None = None
     flops_method: str = FLOPS_METHOD
 
 

@@ -21,7 +21,7 @@ PHASES = ("prefill", "decode")
 
 def _mixes_phases(request: RequestRecord) -> bool:
     """Return True if the time of its first text is not that of its prefill's end."""
-    return request.output_tokens > 1 and (request.first_tokens > 1 or not request.first_seen)
+    return (request.output_tokens or 0) > 1 and (request.first_tokens > 1 or not request.first_seen)
 
 
 class _Phase(NamedTuple):
@@ -42,6 +42,8 @@ def phase_fields(measurement: Measurement, energy: RunEnergy) -> tuple[dict[str,
     requests = [request for batch in measurement.batches for request in batch.requests]
     if sum(_mixes_phases(request) for request in requests) > MAX_MIXED_SHARE * len(requests):
         return {}, ["The energy of prefill and decode is unknown: tokens of the decode came with the first text."]
+    if any(request.input_tokens is None or request.output_tokens is None for request in requests):
+        return {}, ["The energy of prefill and decode is unknown: so are the tokens of some requests."]
     if reading.slices:
         method = BY_REGRESSION.format(slices=len(reading.slices))
         found = _by_regression(measurement, energy)
@@ -114,7 +116,7 @@ def _tokens_between(measurement: Measurement, edges_s: Sequence[float]) -> tuple
     its prefill's."""
     requests = [request for batch in measurement.batches for request in batch.requests]
     ends_s = [request.prefilled_s for request in requests]
-    weights = [request.input_tokens for request in requests]
+    weights = [request.input_tokens or 0 for request in requests]
     prefilled, _ = np.histogram(ends_s, edges_s, weights=weights)
     later_s = chain.from_iterable(request.token_times_s[1:] for request in requests)
     generated, _ = np.histogram(np.fromiter(later_s, float), edges_s)

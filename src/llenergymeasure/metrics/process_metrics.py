@@ -9,10 +9,10 @@ from llenergymeasure.metrics.energy import RunEnergy
 
 
 def inference_metrics(
-    input_tokens: int, output_tokens: int, duration_s: float, ttft_ms: Sequence[float]
+    input_tokens: int | None, output_tokens: int | None, duration_s: float, ttft_ms: Sequence[float]
 ) -> InferenceMetrics:
     """Tokens and rates of a window of `duration_s`; `ttft_ms` are of the requests that lie wholly inside."""
-    tokens = input_tokens + output_tokens
+    tokens = sum_of_all([input_tokens, output_tokens])
     return InferenceMetrics(
         total_tokens=tokens,
         input_tokens=input_tokens,
@@ -30,7 +30,7 @@ def energy_metrics(
     *,
     on_accelerator: bool,
     duration_s: float,
-    tokens: int,
+    tokens: int | None,
     emissions_kg_co2: float | None = None,
 ) -> EnergyMetrics:
     """The total, and `devices` by their kind; a kind of which one is unknown, or none is there, is None."""
@@ -52,7 +52,7 @@ def energy_metrics(
     )
 
 
-def compute_metrics(flops: float | None, tokens: int, duration_s: float, **known: object) -> ComputeMetrics:
+def compute_metrics(flops: float | None, tokens: int | None, duration_s: float, **known: object) -> ComputeMetrics:
     """Operations of a window and their rates; `known` are the other fields of ComputeMetrics."""
     rates = {"flops_per_token": ratio(flops, tokens), "flops_per_second": ratio(flops, duration_s)}
     return ComputeMetrics.model_validate({"flops_total": flops, **rates, **known})

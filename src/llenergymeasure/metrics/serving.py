@@ -1,15 +1,19 @@
 """Figures and warnings of a server's requests alone: failures, token counts, and a client that may be late."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from llenergymeasure.config.energy_sources import basis_of
-from llenergymeasure.domain.choices import TokenCountSource
 from llenergymeasure.domain.figures import Distribution
+from llenergymeasure.domain.requests import RequestRecord
 from llenergymeasure.metrics.latency import distribution
 from llenergymeasure.metrics.measurement import Measurement
+from llenergymeasure.metrics.untimed import untimed_warnings
 
 MAX_FAILED_SHARE = 0.01
+SHORT_SHARE = 0.5
+"""A mean answer of less than this share of the limit is worth a remark."""
+
 MAX_LATE_MS = 10.0
 """The most that the 99th percentile may be: a person, and most times to a first token, do not notice 10 ms."""
 
@@ -22,12 +26,6 @@ def failures_by_kind(kinds: Iterable[str]) -> dict[str, int]:
 def request_failures(measurement: Measurement) -> dict[str, int]:
     """The failures of a measurement by kind."""
     return failures_by_kind(failed.kind for failed in measurement.failed)
-
-
-def token_count_source(measurement: Measurement) -> TokenCountSource:
-    """`server` if it has counted the tokens of every request, else `tokenizer`."""
-    counted_by = {request.counted_by for batch in measurement.batches for request in batch.requests}
-    return "server" if counted_by == {"server"} else "tokenizer"
 
 
 def client_lateness_ms(measurement: Measurement) -> Distribution | None:
@@ -50,15 +48,23 @@ def serving_warnings(measurement: Measurement) -> Iterator[str]:
             "server had less to do than was asked; close what else runs here, or send from another machine."
         )
     requests = [request for batch in measurement.batches for request in batch.requests]
-    if several := sum(not request.times_are_exact and request.output_tokens > 1 for request in requests):
-        yield (
-            f"{several} of {len(requests)} answers came with several tokens at once: their inter-token latency is "
-            "unknown, and ITL is of the others."
-        )
+    yield from untimed_warnings(requests)
+    if not measurement.config.ignores_eos:
+        yield from _short_answer_remarks(requests, measurement.config.output_limit)
     if measurement.model.device == "remote":
         yield "The server is on another machine: the environment snapshot is of the client's."
     elif not measurement.model.on_accelerator and _cpu_was_metered(measurement):
         yield "The processor that was metered ran the client too: its energy is in these figures."
+
+
+def _short_answer_remarks(requests: Sequence[RequestRecord], asked: int) -> Iterator[str]:
+    ended = [request.output_tokens for request in requests if request.finish_reason != "length"]
+    known = [tokens for tokens in ended if tokens is not None]
+    if len(known) > len(requests) / 2 and (mean := sum(known) / len(known)) < SHORT_SHARE * asked:
+        yield (
+            f"{len(ended)} of {len(requests)} answers ended of themselves, after {mean:,.1f} output tokens on average, "
+            f"of the {asked:,} that were asked at most; to have all as long as that, set decoder.ignore_eos: true."
+        )
 
 
 def _cpu_was_metered(measurement: Measurement) -> bool:

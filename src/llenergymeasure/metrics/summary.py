@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from pydantic import JsonValue
 
+from llenergymeasure.domain.choices import TokenCountSource
 from llenergymeasure.domain.environment import GpuInfo
 from llenergymeasure.domain.experiment import (
     AggregationMetadata,
@@ -22,6 +23,7 @@ from llenergymeasure.domain.figures import (
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.requests import Batch, RequestRecord
 from llenergymeasure.metrics.advice import energy_warnings, idle_warnings, run_warnings, size_warnings
+from llenergymeasure.metrics.arithmetic import sum_of_all
 from llenergymeasure.metrics.derived import EnergyTotals, RunTotals, derived
 from llenergymeasure.metrics.energy import RunEnergy, emissions_kg_co2, multi_gpu_metrics
 from llenergymeasure.metrics.flops import FLOPS_CONFIDENCE, total_flops
@@ -43,31 +45,41 @@ from llenergymeasure.metrics.serving import (
     client_lateness_ms,
     request_failures,
     serving_warnings,
-    token_count_source,
 )
 from llenergymeasure.metrics.steady_state import Window
+from llenergymeasure.metrics.token_audit import (
+    CountedRequest,
+    cached_input_tokens,
+    counted_requests,
+    token_audit,
+    token_reasons,
+    token_warnings,
+    weakest_source,
+)
 from llenergymeasure.metrics.verdict import verdict
 
 
 @dataclass(frozen=True)
 class Totals:
-    """Tokens, time and operations within the window.
+    """Tokens, time and operations within the window; tokens are None where those of one request are unknown.
 
     Input tokens count when their prefill has ended, `completed` requests when they have. `requests` are those whose
-    latency counts: that began and ended inside or, of a whole run, began in it and ended while it drained.
+    latency counts: that began and ended inside or, of a whole run, began in it and ended while it drained. `counted`
+    are the counts of all that have a token inside, whenever they ended.
     """
 
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int | None
+    output_tokens: int | None
     completed: int
     requests: Sequence[RequestRecord]
     duration_s: float
     flops: float | None
+    counted: Sequence[CountedRequest] = ()
 
     @property
-    def tokens(self) -> int:
+    def tokens(self) -> int | None:
         """Input and output tokens."""
-        return self.input_tokens + self.output_tokens
+        return sum_of_all([self.input_tokens, self.output_tokens])
 
 
 def totals(batches: Sequence[Batch], window: Window, model: ModelFacts) -> Totals:
@@ -83,14 +95,22 @@ def totals(batches: Sequence[Batch], window: Window, model: ModelFacts) -> Total
             return len(times_s)
         return sum(map(inside, times_s))
 
+    inputs = [request.input_tokens for request in requests if inside(request.prefilled_s)]
+    unknown = any(request.output_tokens is None and inside(request.end_s) for request in requests)
     return Totals(
-        input_tokens=sum(request.input_tokens for request in requests if inside(request.prefilled_s)),
-        output_tokens=sum(inside_of(request.token_times_s) for request in requests),
+        input_tokens=None if None in inputs else sum(filter(None, inputs)),
+        output_tokens=None if unknown else sum(inside_of(request.token_times_s) for request in requests),
         completed=sum(inside(request.end_s) for request in requests),
         requests=[request for request in requests if inside(request.start_s) and (whole_run or inside(request.end_s))],
         duration_s=window.duration_s,
         flops=total_flops(model.shape, batches, window.start_s, window.end_s),
+        counted=counted_requests(request for request in requests if _has_tokens_in(window, request)),
     )
+
+
+def _has_tokens_in(window: Window, request: RequestRecord) -> bool:
+    """Return True if the request was at its output within the window: columns know the first and the last token."""
+    return request.prefilled_s <= window.end_s and request.last_token_s >= window.start_s
 
 
 def summarise(measurement: Measurement) -> ExperimentResult:
@@ -103,7 +123,7 @@ def summarise(measurement: Measurement) -> ExperimentResult:
         lambda: latency_intervals(measurement.batches, counted.requests, config.random_seed)
     )
     run_totals = _run_totals(measurement, counted, energy)
-    verdict_of_energy, reasons = verdict(energy)
+    found, reasons = verdict(energy, token_reasons(counted.counted))
     phases, phase_notes = phase_fields(measurement, energy)
     return ExperimentResult(
         experiment_id=measurement.experiment_id,
@@ -115,7 +135,9 @@ def summarise(measurement: Measurement) -> ExperimentResult:
         effective_config=effective_config(measurement),
         start_time=start,
         end_time=start + timedelta(seconds=counted.duration_s),
-        token_count_source=token_count_source(measurement),
+        token_count_source=_token_count_source(measurement, counted),
+        token_audit=token_audit(counted.counted, measurement.tokenizer_unavailable),
+        cached_input_tokens=cached_input_tokens(counted.counted),
         latency_stats=latency_stats(counted.requests),
         confidence_intervals=intervals,
         request_failures=request_failures(measurement),
@@ -126,7 +148,7 @@ def summarise(measurement: Measurement) -> ExperimentResult:
         total_flops=counted.flops,
         peak_memory_mb=measurement.peak_memory_mb,
         model_memory_mb=model.model_memory_mb,
-        verdict=verdict_of_energy,
+        verdict=found,
         verdict_reasons=reasons,
         measurement_warnings=_warnings(measurement, counted, energy, [*phase_notes, *interval_notes]),
         warmup_result=measurement.warmup,
@@ -136,6 +158,12 @@ def summarise(measurement: Measurement) -> ExperimentResult:
         process_results=[_raw_result(measurement, counted, energy)],
         aggregation=AggregationMetadata(method="one process", num_processes=1),
     )
+
+
+def _token_count_source(measurement: Measurement, counted: Totals) -> TokenCountSource | None:
+    inside = [request.counted_by for request in counted.counted]
+    sources = inside or [request.counted_by for batch in measurement.batches for request in batch.requests]
+    return weakest_source(sources) if sources else "tokenizer"
 
 
 def effective_config(measurement: Measurement) -> dict[str, JsonValue]:
@@ -327,6 +355,7 @@ def _warnings(measurement: Measurement, counted: Totals, energy: RunEnergy, note
         *(size_warnings(counted.duration_s, counted.completed) if measurement.processes == 1 else []),
         *idle_warnings(reading.loaded_idle, reading.bare_idle, energy),
         *serving_warnings(measurement),
+        *token_warnings(counted.counted, measurement.tokenizer_unavailable),
         *notes,
     ]
     before = [*measurement.notes, measurement.window.note] if measurement.window.note else [*measurement.notes]

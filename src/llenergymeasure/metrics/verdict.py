@@ -1,6 +1,6 @@
 """The verdict on an energy: valid, invalid or not measured, with the reasons."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from llenergymeasure.domain.choices import Verdict
 from llenergymeasure.domain.power import DeviceWatch
@@ -12,8 +12,16 @@ UNEVEN = "weighs some moments more than others, and may misjudge a load that rep
 INVALIDATING_THROTTLES = ("hw_thermal", "hw_slowdown")
 
 
-def verdict(energy: RunEnergy) -> tuple[Verdict, list[str]]:
-    """`not_measured` of an estimate or of nothing; else `valid`, unless there is a reason against it."""
+def verdict(energy: RunEnergy, token_reasons: Sequence[str] = ()) -> tuple[Verdict, list[str]]:
+    """`not_measured` of an estimate or of nothing; else `valid`, unless there is a reason against it.
+
+    Tokens that cannot be relied on make it `invalid` whatever is known of the energy: tokens/s is wrong, too.
+    """
+    found, reasons = _of_energy(energy)
+    return ("invalid", [*reasons, *token_reasons]) if token_reasons else (found, reasons)
+
+
+def _of_energy(energy: RunEnergy) -> tuple[Verdict, list[str]]:
     if not energy.is_measured:
         known = energy.total_j is not None
         why = f"energy is an estimate (source: {energy.source})" if known else f"energy is unknown: {energy.unknown}"

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -36,6 +37,8 @@ from llenergymeasure.metrics.latency import (
     unless_memory_is_out,
 )
 from llenergymeasure.metrics.serving import failures_by_kind
+from llenergymeasure.metrics.token_audit import CountedRequest
+from llenergymeasure.results.merged_tokens import audit_fields, counted_inside
 from llenergymeasure.results.persistence import RAW_FILE, RERUN_COMMAND, state_folder
 from llenergymeasure.results.shared_devices import UsedDevice, shared_gpus, used_devices
 from llenergymeasure.results.state import EXPECTED, MARKER, is_regular, names_of
@@ -166,7 +169,8 @@ def aggregate_results(
 class Gathered:
     """The raw results of all processes, their windows, devices and requests, and what they come to.
 
-    `requests` are those that are kept; `without_requests` the processes that keep none.
+    `requests` are those that are kept; `without_requests` the processes that keep none. `counted` are the counts of
+    those that have a token in the window, where a server's were audited.
     """
 
     raws: Sequence[RawProcessResult]
@@ -175,6 +179,7 @@ class Gathered:
     requests: Sequence[Served]
     without_requests: Sequence[RawProcessResult]
     totals: RunTotals
+    counted: Sequence[CountedRequest]
 
 
 def gather(raw_results: Sequence[RawProcessResult], experiment_id: str) -> Gathered:
@@ -191,7 +196,8 @@ def gather(raw_results: Sequence[RawProcessResult], experiment_id: str) -> Gathe
     active_s = _union_s([((first - start).total_seconds(), (last - start).total_seconds()) for first, last in spans])
     if not active_s:
         raise ExperimentError(f"experiment {experiment_id}: the processes' windows have no length")
-    requests, devices = [request for raw in raw_results for request in served(raw)], used_devices(raw_results)
+    requests_of = [served(raw) for raw in raw_results]
+    requests, devices = [*chain.from_iterable(requests_of)], used_devices(raw_results)
     without_requests = [raw for raw in raw_results if raw.requests is None]
     totals = RunTotals(
         tokens=sum_of_all([each.total_tokens for each in inference]),
@@ -205,7 +211,8 @@ def gather(raw_results: Sequence[RawProcessResult], experiment_id: str) -> Gathe
             is_measured=all(_has_power(device.energy) for device in devices),
         ),
     )
-    return Gathered(raw_results, spans, devices, requests, without_requests, totals)
+    counted = counted_inside(raw_results, requests_of)
+    return Gathered(raw_results, spans, devices, requests, without_requests, totals, counted)
 
 
 def aggregated(gathered: Gathered, totals: RunTotals, fields: Mapping[str, object]) -> ExperimentResult:
@@ -236,9 +243,9 @@ def aggregated(gathered: Gathered, totals: RunTotals, fields: Mapping[str, objec
             warnings=[*_without_gaps(raws), *shared, *apart, *_without_requests(gathered)],
         ),
     }
-    measurement_warnings = [*_given_warnings(fields), *interval_notes]
+    found = {**computed, **fields, "measurement_warnings": [*_given_warnings(fields), *interval_notes]}
     try:
-        return ExperimentResult.model_validate({**computed, **fields, "measurement_warnings": measurement_warnings})
+        return ExperimentResult.model_validate(found | audit_fields(gathered.counted, found))
     except ValidationError as error:
         raise ExperimentError(f"the processes' figures do not make a result: {_problems(error)}") from error
 
@@ -372,7 +379,8 @@ def _inference(raw: RawProcessResult) -> InferenceMetrics:
     found, whose = raw.inference_metrics, f"the result of process {raw.process_index}"
     if found is None:
         raise ExperimentError(f"{whose} has no inference_metrics")
-    if not is_computable(found.total_tokens):
+    unknown = found.total_tokens is None and None in (found.input_tokens, found.output_tokens)
+    if not unknown and not is_computable(found.total_tokens):
         raise ExperimentError(
             f"{whose} has no inference_metrics.total_tokens, or one that is too large to compute with"
         )
@@ -380,7 +388,6 @@ def _inference(raw: RawProcessResult) -> InferenceMetrics:
 
 
 def _union_s(spans: Sequence[tuple[float, float]]) -> float:
-    """The length of what the spans cover together."""
     covered_s, reached_s = 0.0, -1.0
     for start_s, end_s in sorted(spans):
         covered_s += max(end_s - max(start_s, reached_s), 0.0)

@@ -125,7 +125,7 @@ def _sum(folder: Path, raws: Sequence[RawProcessResult]) -> ExperimentResult:
         update={
             "energy_scope": None if result.total_energy_j is None else result.energy_scope,
             "verdict": "invalid",
-            "verdict_reasons": problems,
+            "verdict_reasons": [*problems, *result.verdict_reasons],
             "measurement_warnings": list(dict.fromkeys([*result.measurement_warnings, *problems, *kept])),
         }
     )

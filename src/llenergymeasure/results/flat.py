@@ -37,7 +37,8 @@ def columns() -> dict[str, type]:
 
     Scalar fields keep their names; of nested ones there are `ttft_ms_mean` (each latency and statistic),
     `energy_uncertainty_edge_j` (each part), the commonest fields of `effective_config`, `failed_requests` of
-    every kind, `gpu_names`, and lists of sentences as one text. Times are texts in ISO 8601.
+    every kind, `gpu_names`, the audit of a server's token counts in words and the output tokens in dispute, and lists
+    of sentences as one text. Times are texts in ISO 8601.
     """
     found: dict[str, type] = {"folder": str}
     for name, field in ExperimentResult.model_fields.items():
@@ -49,7 +50,8 @@ def columns() -> dict[str, type]:
     for latency in LatencyStats.model_fields:
         found |= {f"{latency}_{name}": int if name == "n" else float for name in Distribution.model_fields}
     found |= {f"client_lateness_ms_{name}": int if name == "n" else float for name in Distribution.model_fields}
-    return found | {"failed_requests": int, "gpu_names": str} | dict.fromkeys(TEXT_LISTS, str)
+    found |= {"failed_requests": int, "gpu_names": str, "token_audit": str, "output_tokens_in_dispute": int}
+    return found | dict.fromkeys(TEXT_LISTS, str)
 
 
 def flat_row(result: ExperimentResult, folder: Path | None = None) -> dict[str, Value]:
@@ -58,7 +60,7 @@ def flat_row(result: ExperimentResult, folder: Path | None = None) -> dict[str, 
     # Of a name that is no UTF-8 the bytes are written out: no table could hold it.
     row["folder"] = os.fsencode(folder).decode("utf-8", "backslashreplace") if folder is not None else None
     for name in columns():
-        if name in ExperimentResult.model_fields and name not in TEXT_LISTS:
+        if name in ExperimentResult.model_fields and name not in (*TEXT_LISTS, "token_audit"):
             row[name] = getattr(result, name)
     load = result.effective_config.get("load")
     for config, names in ((result.effective_config, CONFIG_COLUMNS), (load, LOAD_COLUMNS)):
@@ -72,6 +74,8 @@ def flat_row(result: ExperimentResult, folder: Path | None = None) -> dict[str, 
     row["failed_requests"] = sum(result.request_failures.values()) if result.has_load else None
     environment = result.environment_snapshot
     row["gpu_names"] = "; ".join(str(gpu.name) for gpu in environment.gpus) if environment else None
+    if (audit := result.token_audit) is not None:
+        row |= {"token_audit": audit.described, "output_tokens_in_dispute": audit.output_tokens_in_dispute}
     row |= {name: "; ".join(getattr(result, name)) for name in TEXT_LISTS}
     return {name: _plain(value) for name, value in row.items()}
 

@@ -14,6 +14,8 @@ from labledger.schema_versions import Record, parse_record
 from llenergymeasure.domain.choices import DeviceKind
 from llenergymeasure.domain.experiment import FailedRequestColumns, RawProcessResult, RequestColumns
 from llenergymeasure.domain.figures import ComputeMetrics, DeviceEnergy, EnergyMetrics, InferenceMetrics, Timestamps
+from llenergymeasure.domain.request_columns import OPTIONAL_COLUMNS
+from llenergymeasure.metrics.arithmetic import sum_of_all
 from llenergymeasure.metrics.energy import ReportedDevices, emissions_kg_co2, run_energy
 from llenergymeasure.metrics.interpolation import Marks
 from llenergymeasure.metrics.process_metrics import energy_metrics, inference_metrics
@@ -70,7 +72,7 @@ def _recovered(path: Path, first: bytes, entries: "_Entries") -> Recovered | Non
         update={
             "timestamps": Timestamps.from_times(opened.opened_at, opened.opened_at + timedelta(seconds=last_s)),
             "inference_metrics": inference,
-            "energy_metrics": energy.metrics(last_s, inference.total_tokens or 0),
+            "energy_metrics": energy.metrics(last_s, inference.total_tokens),
             "compute_metrics": _without_flops(begun.raw.compute_metrics),
             "per_request_latencies_ms": requests.e2e_ms,
             "clock_s": opened.clock_s,
@@ -90,6 +92,7 @@ class _Entries:
         self.opened = JournalEntry()
         self.energy: list[DeviceEnergyLine] = []
         self.broken_lines = 0
+        self._are_audited = False
         self._lists: dict[type[Record], dict[str, list[Any]]] = {
             kind: {name: [] for name in kind.model_fields} for kind in (RequestColumns, FailedRequestColumns)
         }
@@ -111,16 +114,23 @@ class _Entries:
         self.energy += entry.energy or []
         for columns in (entry.requests, entry.failed):
             if columns is not None:
+                self._are_audited = self._are_audited or bool(getattr(columns, "counted_by", None))
                 for name, values in self._lists[type(columns)].items():
-                    values += getattr(columns, name)
+                    values += getattr(columns, name) or [OPTIONAL_COLUMNS.get(name)] * len(columns.start_s)
 
     def columns(self, kind: type[Columns]) -> Columns:
-        """The columns of all lines, one after another."""
-        return kind(**self._lists[kind])
+        """The columns of all lines, one after another; optional ones that say nothing are left out."""
+        lists = self._lists[kind]
+        said = {name for name, values in lists.items() if any(value != OPTIONAL_COLUMNS.get(name) for value in values)}
+        said |= {"counted_by"} if self._are_audited else set()
+        return kind(**{name: values for name, values in lists.items() if name in said or name not in OPTIONAL_COLUMNS})
 
 
 def _is_ragged(columns: RequestColumns | FailedRequestColumns | None) -> bool:
-    return columns is not None and len({len(getattr(columns, name)) for name in type(columns).model_fields}) > 1
+    if columns is None:
+        return False
+    lengths = {name: len(getattr(columns, name)) for name in type(columns).model_fields}
+    return len({length for name, length in lengths.items() if length or name not in OPTIONAL_COLUMNS}) > 1
 
 
 def _end_s(start_s: float, e2e_ms: float) -> float:
@@ -129,7 +139,9 @@ def _end_s(start_s: float, e2e_ms: float) -> float:
 
 def _inference_until(requests: RequestColumns, last_s: float) -> InferenceMetrics:
     """Input tokens whose prefill had ended, output tokens, and TTFTs of what had ended, of these requests by then."""
-    inputs, outputs, first_ms = 0, 0.0, []
+    inputs: list[int | None] = []
+    outputs: list[float | None] = []
+    first_ms = []
     for input_tokens, output_tokens, start_s, ttft_ms, e2e_ms, first_tokens in zip(
         requests.input_tokens,
         requests.output_tokens,
@@ -143,12 +155,15 @@ def _inference_until(requests: RequestColumns, last_s: float) -> InferenceMetric
         first_s = end_s if ttft_ms is None else _end_s(start_s, ttft_ms)
         if first_s > last_s:
             continue
-        inputs += input_tokens
+        inputs.append(input_tokens)
         share = 1.0 if end_s <= last_s else (last_s - first_s) / (end_s - first_s)
-        outputs += first_tokens + (output_tokens - first_tokens) * share
+        later = None if output_tokens is None else output_tokens - first_tokens
+        outputs.append(None if later is None else first_tokens + later * share)
         if ttft_ms is not None and end_s <= last_s:
             first_ms.append(ttft_ms)
-    return inference_metrics(inputs, round(outputs), last_s, first_ms)
+    generated = sum_of_all(outputs) if outputs else 0.0
+    read = sum_of_all(inputs) if inputs else 0
+    return inference_metrics(read, None if generated is None else round(generated), last_s, first_ms)
 
 
 def _without_flops(known: ComputeMetrics | None) -> ComputeMetrics | None:
@@ -183,7 +198,7 @@ class _EnergyLog:
             return -inf
         return min(self._marks[name].last[0] if name in self._marks else -inf for name in of_total)
 
-    def metrics(self, last_s: float, tokens: int) -> EnergyMetrics:
+    def metrics(self, last_s: float, tokens: int | None) -> EnergyMetrics:
         """Energy from the start to `last_s`; unknown of a device that was not read before and after."""
         begun = self._begun
         devices = [

@@ -22,6 +22,7 @@ from llenergymeasure.metrics.arithmetic import sum_of_all
 from llenergymeasure.metrics.derived import EnergyTotals, RunTotals
 from llenergymeasure.metrics.energy import common, difference_warnings, multi_gpu_metrics
 from llenergymeasure.metrics.power import hottest_per_second
+from llenergymeasure.metrics.token_audit import token_audit, weakest_source
 from llenergymeasure.results.aggregation import aggregated, gather
 from llenergymeasure.results.parts import seconds_later
 
@@ -53,6 +54,9 @@ SAME = (
 )
 """Fields that are taken from the first process."""
 
+UNKNOWN = "energy is unknown"
+"""The beginning of the reason of a verdict on an energy that nobody knows."""
+
 OF_SENSORS = ("sensor", "calibration")
 """Fields that the result has where all processes that metered have the same."""
 
@@ -83,6 +87,8 @@ def combine(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult])
         **{name: sums[name] for name in SUMS},
         **{name: common(values) for name, values in sensors.items()},
         **_confidence_fields(totals, metered, doubled),
+        "token_count_source": weakest_source(part.token_count_source for part in parts),
+        "token_audit": token_audit(gathered.counted, _tokenizer_unavailable(parts)),
         "experiment_id": str(first.experiment_id),
         "measurement_config_hash": str(first.measurement_config_hash),
         "measurement_methodology": "total" if differ else first.measurement_methodology or "total",
@@ -98,6 +104,12 @@ def combine(raws: Sequence[RawProcessResult], parts: Sequence[ExperimentResult])
         "thermal_time_series": _hottest(raws, parts),
     }
     return aggregated(gathered, totals, fields)
+
+
+def _tokenizer_unavailable(parts: Sequence[ExperimentResult]) -> str | None:
+    """Each reason of a process why the tokenizer has not looked at all of its answers."""
+    audits = [part.token_audit for part in parts if part.token_audit is not None]
+    return "; ".join(dict.fromkeys(each.tokenizer_unavailable for each in audits if each.tokenizer_unavailable)) or None
 
 
 def _energy_totals(
@@ -124,9 +136,9 @@ def _confidence_fields(totals: RunTotals, metered: Sequence[ExperimentResult], d
         rest: dict[str, object] = {"energy_uncertainty": _uncertainty(metered)}
     else:
         rest = {"energy_uncertainty": None, "energy_scope": None}
-        if verdict == "valid":  # an energy that no process is sure of is not
-            reason = "several processes metered one GPU" if doubled else "that of a device is"
-            verdict, reasons = "invalid", [f"energy is unknown: {reason}"]
+        if verdict != "not_measured" and not any(UNKNOWN in each for each in reasons):
+            why = "several processes metered one GPU" if doubled else "that of a device is"
+            verdict, reasons = "invalid", [*reasons, f"{UNKNOWN}: {why}"]  # no process is sure of it
     return {**rest, "verdict": verdict, "verdict_reasons": reasons}
 
 

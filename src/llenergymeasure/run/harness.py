@@ -306,6 +306,7 @@ def _measurement(ready: _Ready, measured: MeasurementWindow, window: Window, spa
         environment=ready.environment,
         notes=redactor(*run_keys(setup.config).values()).hide_in([*ready.notes, *measured.notes]),
         failed=measured.failed,
+        tokenizer_unavailable=measured.tokenizer_unavailable,
         flops_method=BACKENDS[setup.config.backend].flops_method,
     )
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -23,10 +24,11 @@ class MeasurementWindow:
     opened_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     opened_s: float = field(default_factory=time.monotonic)
     closed_s: float | None = None
-    batches: list[Batch] = field(default_factory=list)
+    batches: Sequence[Batch] = field(default_factory=list)
     failed: list[FailedRequest] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     peak_memory_mb: float | None = None
+    tokenizer_unavailable: str | None = None
     contention: tuple[CpuContention, CpuContention] | None = None
 
     def contention_shares(self) -> dict[str, float | None]:
@@ -75,6 +77,7 @@ def run_window(
     window.closed_s = closed_s  # not before the mark: an interrupt here must find the window inside of the marks
     window.contention = (before, read_cpu_contention())
     window.peak_memory_mb = backend.peak_memory_mb()
+    window.batches, window.tokenizer_unavailable = backend.recounted(window.batches)
 
 
 class _Collector:
@@ -86,6 +89,8 @@ class _Collector:
         self._window, self._meter, self._journal = window, meter, journal
         self._progress, self._total = progress, total
         self._done = self._tokens = 0
+        self._batches: list[Batch] = []
+        window.batches = self._batches
         self._last_end_s = self._marked_s = window.opened_s
 
     def take(self, part: Batch | FailedRequest) -> None:
@@ -93,9 +98,9 @@ class _Collector:
         if isinstance(part, FailedRequest):
             window.failed.append(part)
         else:
-            window.batches.append(part)
+            self._batches.append(part)
             self._done += len(part.requests)
-            self._tokens += sum(request.output_tokens for request in part.requests)
+            self._tokens += sum(request.output_tokens or 0 for request in part.requests)
         if part.start_s >= self._last_end_s or time.monotonic() >= self._marked_s + MARK_EVERY_S:
             self._meter.mark()
             self._marked_s = time.monotonic()

@@ -47,7 +47,7 @@ class ServerPlacement:
             return no_meter(self.elsewhere)
         spent = self._server.cpu_seconds if self._server.is_launched else NO_CPU_SECONDS
         chosen = choose_meter(self._config.energy, user, self._sources, cpu_seconds=spent)
-        if not self._server.is_launched:
+        if self._sources.nvml.boards and not self._server.is_launched:  # to find its processes takes a while
             chosen.meter.adopt(self._pids_at_the_driver(self._board_use()))
         return chosen
 
@@ -81,7 +81,8 @@ class ServerPlacement:
     def _guessed(self) -> bool:
         """True where a server that ran before is taken to be on GPUs whose processes may be others': nobody has named
         its GPUs."""
-        if "CUDA_VISIBLE_DEVICES" in os.environ or self._server.is_launched or not self._is_here:
+        named = "CUDA_VISIBLE_DEVICES" in os.environ
+        if named or self._server.is_launched or not self._is_here or not self._sources.nvml.boards:
             return False
         pids = self._server.pids()
         return pids is None or not any(use.pids & pids for use in self._board_use().values())

@@ -202,12 +202,14 @@ def preset_arguments(tmp_path, monkeypatch, **launch):
     server = Launched(tmp_path, "vllm")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     measured(server.url, launch={"preset": "vllm", **launch})
-    assert server.arguments[:6] == ["serve", "a-model", "--host", "127.0.0.1", "--port", str(server.port)]
-    return server.arguments[6:]
+    here = server.arguments.index("--host")
+    assert server.arguments[:2] == ["serve", "a-model"]
+    assert server.arguments[here : here + 4] == ["--host", "127.0.0.1", "--port", str(server.port)]
+    return [*server.arguments[2:here], *server.arguments[here + 4 :]]
 
 
 def proves_preset(tmp_path, monkeypatch):
-    given = ["--served-model-name", "a-model", "--dtype", "bfloat16", "--seed", "42"]
+    given = ["--generation-config", "vllm", "--served-model-name", "a-model", "--dtype", "bfloat16", "--seed", "42"]
     assert preset_arguments(tmp_path, monkeypatch) == given
 
 

@@ -12,14 +12,19 @@ from labledger.console import Progress
 from labledger.extras import install_command, missing
 from labledger.files import uninterrupted
 from labledger.redaction import redactor
+from labledger.untrusted_text import SHOWN, clean
 from llenergymeasure.backends.openai.client.http import Client
 from llenergymeasure.backends.openai.client.probe import server_version, why_no_token
 from llenergymeasure.backends.openai.client.records import ServedRequest
+from llenergymeasure.backends.openai.client.refused_fields import left_out_remark, may_be_of_a_field, named_fields
 from llenergymeasure.backends.openai.client.request_body import RequestBody, RequestTemplate
 from llenergymeasure.backends.openai.load.arrivals import StopRule
-from llenergymeasure.backends.openai.load.collector import ResponseCollector
+from llenergymeasure.backends.openai.load.collector import MOST_TEXT, ResponseCollector
 from llenergymeasure.backends.openai.load.driver import drive
-from llenergymeasure.backends.openai.load.tokenizer import load_tokenizer
+from llenergymeasure.backends.openai.load.finish_reasons import odd_reasons_remark
+from llenergymeasure.backends.openai.load.sent_fields import hides_reasoning
+from llenergymeasure.backends.openai.load.token_evidence import most_stop_tokens
+from llenergymeasure.backends.openai.load.tokenizer import MOST_CHARACTERS, load_tokenizer, tokenizer_place
 from llenergymeasure.backends.openai.server.server import Server
 from llenergymeasure.backends.openai.settings import api_key, request_template, run_keys, stop_rule, strategy
 from llenergymeasure.backends.protocol import RunContext
@@ -62,11 +67,13 @@ class OpenaiBackend:
         self._runner = asyncio.Runner()
         self._client: Client | None = None
         self._tokenizer: Any = None
+        self._keeps_texts = False
         self._requests: list[Request] = []
         self._bodies: list[RequestBody] = []
+        self._refused: list[str] = []
         self._warmups = 0
         self._prompt_tokens: tuple[int, ...] = ()
-        self._collector = self._new_collector()
+        self._collector = ResponseCollector((), in_chat=False)
 
     def weight_files(self) -> tuple[Path, ...]:
         """Return none: the server reads them, wherever it is."""
@@ -79,14 +86,14 @@ class OpenaiBackend:
         self._template = request_template(config, self.server.model_name)
         client = Client(self._template, key, self._keys)
         self._client = self._runner.run(client.__aenter__())
-        probed = self._probe()
+        probed = self._settle()
         if probed.failure is not None:
             raise BackendError(
                 why_no_token(probed, self._template.model, config.openai.base_url, key) + self.server.log_note()
             )
         synthetic = isinstance(config.dataset, SyntheticDataset)
-        if synthetic or probed.answer.usage is None:
-            self._required_tokenizer("synthetic prompts are made of its tokens" if synthetic else "no usage is sent")
+        if synthetic:
+            self._tokenizer = self._required_tokenizer()
         self._prompt_tokens = _prompt_tokens(self._tokenizer) if synthetic else ()
         shape, shape_unknown = self._shape()
         return ModelFacts(
@@ -103,11 +110,12 @@ class OpenaiBackend:
         """Encode the body of each request."""
         self._requests = list(requests)
         self._bodies = [self._template.encode(request) for request in requests]
+        self._keeps_texts = self._tokenizer is not None or self._has_tokenizer()
         return []
 
     def warmup(self) -> tuple[float, int]:
         """Send a load of its own: as many requests as are in flight at a time or, of an open loop, come per second;
-        return their mean duration in seconds, and their number.
+        return the mean duration in seconds of those that did not fail, and the number of all.
 
         Their prompts are those of the measurement with another beginning, so that no prefix cache knows them later.
         """
@@ -119,11 +127,11 @@ class OpenaiBackend:
         self._interruptible(
             drive(self.client, bodies, strategy(load, self._config.random_seed), StopRule(), ended.append)
         )
-        if failures := [each.failure for each in ended if each.failure is not None]:
-            raise BackendError(
-                f"{len(failures)} of {len(ended)} requests failed: {failures[0].message}{self.server.log_note()}"
-            )
-        return sum(each.end_s - each.sent_s for each in ended) / len(ended), len(ended)
+        whole_s = [each.end_s - each.sent_s for each in ended if each.failure is None]
+        if not whole_s:
+            failures = [each.failure.message for each in ended if each.failure is not None]
+            raise BackendError(f"all {len(ended)} requests failed: {failures[0]}{self.server.log_note()}")
+        return sum(whole_s) / len(whole_s), len(ended)
 
     def run(self) -> Generator[Batch | FailedRequest, None, None]:
         """Send the requests as the load wants it; give each that has ended, as a batch of its own or as a failure.
@@ -132,6 +140,7 @@ class OpenaiBackend:
         """
         load, collector = self._config.load, self._new_collector()
         self._collector = collector
+        self.client.resent.clear()
         how = strategy(load, self._config.random_seed)
         driving = self._runner.get_loop().create_task(
             drive(self.client, self._bodies, how, stop_rule(load), collector.ended)
@@ -148,22 +157,42 @@ class OpenaiBackend:
             self._runner.run(_wait(driving))
             if not isinstance(error, GeneratorExit):  # nobody takes any more
                 yield from collector.records()
-                yield from collector.late_records()
             raise
-        yield from collector.late_records()
         if collector.failures.total() == collector.taken:
             raise BackendError(self._all_failed())
 
+    def recounted(self, batches: Sequence[Batch]) -> tuple[Sequence[Batch], str | None]:
+        """Return the batches of the last run with the counts of the model's tokenizer in evidence, where that lies on
+        this machine, and the reason why it has not looked at all of them."""
+        try:
+            place = tokenizer_place(self.server.model) if self._tokenizer is None else ""
+            self._progress.phase("counting tokens")
+            if self._tokenizer is None:
+                self._tokenizer = load_tokenizer(place)
+            recounted = self._collector.recounted(batches, self._tokenizer)
+        except BackendError as error:
+            return batches, str(error)
+        except Exception as error:  # a tokenizer raises whatever its parts raise
+            return batches, f"{type(error).__name__}: {clean(str(error), SHOWN)}"
+        left, cut = self._collector.not_kept, self._collector.not_whole
+        why = (
+            [f"the texts of {left} answers, beyond {MOST_TEXT >> 20} MiB in all, were not kept for it"] if left else []
+        )
+        why += [f"of {cut} answers it has counted the first {MOST_CHARACTERS:,} characters alone"] if cut else []
+        return recounted, "; ".join(why) or None
+
     def remarks(self) -> list[str]:
         """Return a line for each way in which the last run's load was not as asked for."""
-        collector, duration_s, notes = self._collector, self._config.load.duration_s, []
+        collector, duration_s, notes = self._collector, self._config.load.duration_s, list(self._refused)
+        if (client := self._client) is not None:
+            notes += [left_out_remark(names, client.refusals[names], count) for names, count in client.resent.items()]
+        if odd := collector.odd_reasons:
+            notes.append(odd_reasons_remark(odd, collector.taken))
         if duration_s is not None and collector.taken >= len(self._bodies):
             notes.append(
                 f"All {len(self._bodies)} prompts were sent before duration_s = {duration_s:g} was over, and the load "
                 "ended with them: raise num_prompts."
             )
-        if 0 < collector.tokenizer_counted < collector.taken:
-            notes.append(f"{collector.tokenizer_counted} answers had no usage; the tokenizer has counted their tokens.")
         return notes
 
     def synchronize(self) -> None:
@@ -229,25 +258,54 @@ class OpenaiBackend:
         return replace(request, prompt=f"{number}. {request.prompt}")
 
     def _new_collector(self) -> ResponseCollector:
-        in_chat = self._config.openai.endpoint == "chat"
-        return ResponseCollector(self._requests, lambda: self._required_tokenizer("no usage is sent"), in_chat=in_chat)
+        return ResponseCollector(
+            self._requests,
+            in_chat=self._config.openai.endpoint == "chat",
+            stop_tokens=most_stop_tokens(self._config.passthrough_kwargs),
+            hides_reasoning=hides_reasoning(self._config.passthrough_kwargs),
+            keeps_texts=self._keeps_texts,
+        )
 
-    def _required_tokenizer(self, why: str) -> Any:
-        if self._tokenizer is None:
-            source = self.server.model
-            if missing("transformers"):
-                raise ConfigError(
-                    f"the tokenizer of {source} is needed ({why}), and transformers is not installed; run "
-                    f"{install_command('pytorch')}"
-                )
-            try:
-                self._tokenizer = load_tokenizer(source)
-            except BackendError as error:
-                raise BackendError(
-                    f"the tokenizer of {source} is needed ({why}) and cannot be loaded: {error}; set model to its "
-                    "folder or hub id, and openai.model to the server's name for it"
-                ) from error
-        return self._tokenizer
+    def _has_tokenizer(self) -> bool:
+        try:
+            return bool(tokenizer_place(self.server.model))
+        except BackendError:
+            return False
+
+    def _required_tokenizer(self) -> Any:
+        source, why = self.server.model, "synthetic prompts are made of its tokens"
+        if missing("transformers"):
+            raise ConfigError(
+                f"the tokenizer of {source} is needed ({why}), and transformers is not installed; run "
+                f"{install_command('pytorch')}"
+            )
+        try:
+            return load_tokenizer(source)
+        except BackendError as error:
+            raise BackendError(
+                f"the tokenizer of {source} is needed ({why}) and cannot be loaded: {error}; set model to its "
+                "folder or hub id, and openai.model to the server's name for it"
+            ) from error
+
+    def _settle(self) -> ServedRequest:
+        """Probe the server, and leave out of all requests those of the optional fields that it refuses.
+
+        A failure that names none of them is a field's only if it comes twice: a server that has just started refuses
+        for reasons that pass. Where it fails without them as well, the answer is its first one: the reason is another.
+        """
+        first = served = self._probe()
+        came_before = False
+        while (failure := served.failure) is not None and may_be_of_a_field(failure):
+            if not (optional := self._template.optional):
+                return first
+            names = named_fields(failure, optional)
+            if names or came_before:
+                names = names or tuple(optional)
+                self._refused.append(left_out_remark(names, failure))
+                self._template = self._template.without(names)
+            came_before = not names
+            served = self._probe()
+        return served
 
     def _probe(self) -> ServedRequest:
         """Send one request for one token; a server that was launched may answer that it still loads until its start
@@ -257,7 +315,7 @@ class OpenaiBackend:
         if launch is not None:
             most_s = max(template.timeout_s, loading_s)
             template = replace(template, timeout_s=most_s, stall_s=most_s)
-        body = template.encode(Request(0, "Hello", None, 1))
+        body = replace(template.encode(Request(0, "Hello", None, 1)), optional=())  # what is refused is left out here
         until_s = time.monotonic() + loading_s
         while True:
             served: ServedRequest = self._interruptible(self._send_once(template, body))

@@ -1,13 +1,11 @@
 """From the configuration to the objects of the client, the load and the server."""
 
-import json
 import os
-
-from pydantic import JsonValue
 
 from labledger.redaction import environment_keys
 from llenergymeasure.backends.openai.client.request_body import RequestTemplate
 from llenergymeasure.backends.openai.load.arrivals import ClosedLoop, OpenLoop, StopRule
+from llenergymeasure.backends.openai.sampling import needed_fields, optional_fields, takes_generation_config
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.config.servers import LoadConfig
 
@@ -26,7 +24,7 @@ def run_keys(config: ExperimentConfig) -> dict[str, str]:
 
 def request_template(config: ExperimentConfig, model: str) -> RequestTemplate:
     """Return the URL, the model and the fields that all requests have in common."""
-    server = config.openai
+    server, extra = config.openai, {**needed_fields(config), **config.passthrough_kwargs}
     return RequestTemplate(
         base_url=server.base_url,
         model=model,
@@ -34,30 +32,10 @@ def request_template(config: ExperimentConfig, model: str) -> RequestTemplate:
         timeout_s=server.timeout_s,
         stall_s=server.stall_s,
         limit_field=server.limit_field,
-        sends_ignore_eos=not _takes_generation_config(config),
-        extra_body={**_sampling(config), **config.passthrough_kwargs},
+        sends_ignore_eos=not takes_generation_config(config),
+        extra_body=extra,
+        optional={name: value for name, value in optional_fields(config).items() if name not in extra},
     )
-
-
-def _takes_generation_config(config: ExperimentConfig) -> bool:
-    """Return True if the server refuses extra fields, and takes them in a `generation_config` field."""
-    return config.launch is not None and config.launch.preset == "transformers"
-
-
-def _sampling(config: ExperimentConfig) -> dict[str, JsonValue]:
-    """Return the body fields of the decoder; those that not every server knows only where they do something."""
-    decoder = config.decoder
-    if _takes_generation_config(config):
-        own = decoder.model_dump(exclude={"ignore_eos"} | (set() if decoder.do_sample else set(decoder.without_effect)))
-        own |= {"eos_token_id": []} if config.ignores_eos else {}
-        seed = {"seed": config.random_seed} if decoder.do_sample else {}
-        return {"generation_config": json.dumps(own), **seed}
-    fields: dict[str, JsonValue] = {"temperature": decoder.temperature if decoder.do_sample else 0}
-    if decoder.do_sample:
-        fields |= {"seed": config.random_seed}
-    neutral = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
-    named = {name: getattr(decoder, name) for name in neutral}
-    return fields | {name: value for name, value in named.items() if value != neutral[name]}
 
 
 def strategy(load: LoadConfig, seed: int) -> ClosedLoop | OpenLoop:

@@ -95,6 +95,10 @@ class PytorchBackend:
         for number in range(self._first, len(self.batches), self._step):
             yield self._generate(number)
 
+    def recounted(self, batches: Sequence[Batch]) -> tuple[Sequence[Batch], str | None]:
+        """Return the batches: the tokens are those that were generated."""
+        return batches, None
+
     def remarks(self) -> list[str]:
         """Return none: batches are as they were prepared."""
         return []

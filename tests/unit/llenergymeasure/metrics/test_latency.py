@@ -26,6 +26,12 @@ def test_a_request_with_one_token_has_no_time_per_further_token():
     assert stats.itl_ms is None
 
 
+def test_tokens_that_came_at_one_time_have_no_gap_between_them_nor_before_them():
+    gaps = latency_stats([request(0.0, 1.0, 1.25, 1.75, 1.75, 2.5), request(0.0, 1.0, 2.0)]).itl_ms
+    assert (gaps.n, gaps.mean) == (3, pytest.approx((250 + 750 + 1000) / 3))
+    assert latency_stats([request(0.0, 1.0, 2.0, 2.0)]).itl_ms is None
+
+
 def test_no_request_has_no_latency():
     assert latency_stats([]).ttft_ms is None
 

@@ -35,7 +35,7 @@ def kept(one):
 
 @st.composite
 def batches(draw, opened_s, counts):
-    """One after the other; of each, requests that end at different steps."""
+    """One after the other; of each, requests that end at different steps, or are over at the last of all."""
     found, now_ms = [], draw(st.integers(0, 300))
     for _ in range(draw(counts)):
         start_ms, times_s = now_ms, []
@@ -44,7 +44,10 @@ def batches(draw, opened_s, counts):
             times_s.append(opened_s + now_ms / 1e3)
         lengths = draw(st.lists(st.integers(1, len(times_s)), min_size=1, max_size=4))
         start_s = opened_s + start_ms / 1e3
-        requests = [RequestRecord(row, 7, n, start_s, tuple(times_s[:n]), "stop") for row, n in enumerate(lengths)]
+        ended_s = draw(st.sampled_from([None, times_s[-1]]))
+        requests = [
+            RequestRecord(row, 7, n, start_s, tuple(times_s[:n]), "stop", ended_s) for row, n in enumerate(lengths)
+        ]
         found.append(Batch(start_s, times_s[-1], tuple(requests), 7, tuple(times_s), draw(st.booleans())))
         now_ms += draw(st.integers(0, 50))
     return found
@@ -155,3 +158,16 @@ def test_batches_of_two_processes_that_began_at_the_same_moment_are_two():
     requests = [request for raw in raws for request in served(raw)]
     assert latency_intervals_of(requests, SEED)["latency_stats.e2e_ms.mean"].n == 30
     assert latency_intervals_of(served(raws[0]), SEED) == {}
+
+
+def test_time_per_token_ends_with_the_last_token_and_not_with_the_reason_for_the_end():
+    told_at_once, told_later = (
+        process_measurement(0, batches=[Batch(100.0, 101.3, (one,), 7, (101.3,), full=True)])
+        for one in (RequestRecord(0, 7, 3, 100.0, (100.5, 100.6, 100.7), "stop", ended_s) for ended_s in (None, 101.3))
+    )
+    for one, e2e, column in ((told_at_once, 700, []), (told_later, 1300, [600])):
+        raw = kept(one)
+        assert raw.requests.after_last_token_ms == pytest.approx(column)
+        for stats in (summarise(one).latency_stats, latency_stats_of(served(raw))):
+            assert stats.tpot_ms.mean == pytest.approx(100)
+            assert stats.e2e_ms.mean == pytest.approx(e2e)

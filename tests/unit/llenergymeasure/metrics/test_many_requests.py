@@ -33,7 +33,9 @@ def served(count):
     for number in range(count):
         start_s = OPENED_S + number / 500
         times_s = tuple(start_s + 0.1 + 0.01 * token for token in range(2 + number % 2))
-        request = RequestRecord(number, 10, len(times_s), start_s, times_s, "length", counted_by="server")
+        request = RequestRecord(
+            number, 10, len(times_s), start_s, times_s, "length", counted_by="server", is_audited=True
+        )
         batches.append(Batch(start_s, times_s[-1], (request,), 10, times_s, full=False))
     return batches
 

@@ -27,6 +27,13 @@ def energy_of(*devices):
     return run_energy(devices, ReportedDevices(True), "nvml_power")
 
 
+def test_a_run_without_energy_is_printed_with_the_reason_once(capsys):
+    print_result(make_part(0), None)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "energy/output token unknown (so is the energy)" in printed
+    assert printed.count("energy is unknown: ") == 1
+
+
 @pytest.mark.parametrize(("coverage_j", "word"), [(0.0, "valid"), (3.0, "valid"), (3.1, "invalid")])
 def test_what_a_sensor_missed_makes_an_energy_invalid_where_it_is_over_three_percent(coverage_j, word):
     device = gpu_energy(0, 100.0, edge_j=0.1, coverage_j=coverage_j, sensor=PART_TIME)

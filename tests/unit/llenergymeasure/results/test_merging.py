@@ -96,7 +96,6 @@ def test_intervals_are_drawn_with_the_seed_of_the_configuration():
         ("backend", "other"),
         ("backend_version", "transformers 6"),
         ("effective_config", {"model": "gpt2"}),
-        ("token_count_source", "server"),
         ("energy_source", "rapl"),
         ("energy_scope", "cpu"),
         ("sources_not_used", {"zeus": "not asked"}),

@@ -1,7 +1,9 @@
 """The devices of several processes: whose figures count, and for which GPUs."""
 
+from dataclasses import replace
+
 import pytest
-from measurements import LATE_S, UNION_S, cpu_energy, gpu_energy, make_part, merged
+from measurements import LATE_S, UNION_S, batch, cpu_energy, gpu_energy, make_part, merged
 
 from llenergymeasure.config.models import UserConfig
 from llenergymeasure.domain.figures import (
@@ -62,6 +64,17 @@ def test_the_energy_of_a_gpu_that_two_processes_metered_is_not_valid():
         "invalid",
         ["energy is unknown: several processes metered one GPU"],
     )
+
+
+def test_an_energy_that_two_processes_metered_stands_beside_the_tokens_that_are_in_dispute():
+    disputed = {"is_audited": True, "findings": ("tokenizer_differs",), "disputed_output_tokens": 3}
+    one = batch(100.0)
+    parts = metered_twice(batches=[replace(one, requests=tuple(replace(each, **disputed) for each in one.requests))])
+    assert [part.verdict for part in parts] == ["invalid", "invalid"]
+    result = merged(*parts)
+    assert result.verdict == "invalid"
+    for words in ("output tokens are in dispute", "energy is unknown: several processes metered one GPU"):
+        assert any(words in reason for reason in result.verdict_reasons), words
 
 
 @pytest.mark.parametrize("gpus", [(0, 1), (0, None), (None, 0)])

@@ -82,6 +82,12 @@ def late():
     return make_part(0, batches=[replace(batches[0], requests=requests)])
 
 
+def audited(index=0):
+    one = batch(100.0)
+    audit = {"counted_by": "server", "is_audited": True, "findings": ("cached",), "cached_input_tokens": 9}
+    return make_part(index, batches=[replace(one, requests=tuple(replace(each, **audit) for each in one.requests))])
+
+
 def on_two_gpus():
     one = process_measurement(0, gpu=0, devices=[gpu_energy(number, 60.0) for number in (0, 1)])
     return summarise(replace(one, model=replace(model_facts(0), device_uuids=("GPU-0", "GPU-1"))))
@@ -107,16 +113,23 @@ def never_set(results):
 
 
 def test_each_field_is_set_by_a_run_of_one_process_or_stands_here_with_the_reason():
-    assert never_set([with_everything(0), late(), on_two_gpus()]) == set(NOT_SET_BY_ONE_PROCESS)
+    assert never_set([with_everything(0), late(), audited(), on_two_gpus()]) == set(NOT_SET_BY_ONE_PROCESS)
 
 
 def test_each_field_is_set_by_a_run_of_two_processes_or_stands_here_with_the_reason():
-    results = [merged(with_everything(0), with_everything(1)), merged(*on_one_cpu())]
+    results = [merged(with_everything(0), with_everything(1)), merged(*on_one_cpu()), merged(audited(0), audited(1))]
     assert never_set(results) == set(NOT_SET_BY_TWO_PROCESSES)
 
 
 def test_one_process_that_is_merged_alone_keeps_every_figure_or_the_reason_stands_here():
-    parts = [with_everything(0), make_part(0), make_part(0, devices=[cpu_energy(90.0)]), late(), on_two_gpus()]
+    parts = [
+        with_everything(0),
+        make_part(0),
+        make_part(0, devices=[cpu_energy(90.0)]),
+        late(),
+        audited(),
+        on_two_gpus(),
+    ]
     differing = {
         name
         for part in parts

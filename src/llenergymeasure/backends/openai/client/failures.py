@@ -7,14 +7,14 @@ import aiohttp
 from labledger.redaction import Redactor
 from llenergymeasure.backends.openai.client.probe import elsewhere, plain_reason
 from llenergymeasure.backends.openai.client.records import Failure, FailureKind
-from llenergymeasure.backends.openai.client.responses import error_text
+from llenergymeasure.backends.openai.client.server_json import error_text
 
 LONGEST_REFUSAL = 65_536  # bytes
 CLOSED = (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED)
 
 
 async def refusal(response: aiohttp.ClientResponse, keys: Redactor) -> Failure:
-    """Return the failure of a status other than 200, with the server's own message."""
+    """Return the failure of a status other than success, with the server's own message."""
     status = response.status
     try:
         body = await _first_bytes(response)
@@ -30,6 +30,8 @@ def connection_failure(error: aiohttp.ClientError | OSError, keys: Redactor) -> 
     """Return the failure of a connection error; an uncommon one has its type's name."""
     if isinstance(error, aiohttp.ClientConnectorError):
         return Failure("refused", f"no connection to {_address(error)} ({_reason(error)})")
+    if isinstance(error, aiohttp.ClientResponseError) and "content-encoding" in error.message:
+        return Failure("malformed", "the answer is compressed, unasked, in a way that cannot be read here")
     if isinstance(error, aiohttp.ClientResponseError):  # the rest of its text is what was read, cut anywhere
         return Failure("malformed", f"the answer is not valid HTTP ({keys.quoted(error.message.partition(':')[0])})")
     if isinstance(error, aiohttp.ClientPayloadError):

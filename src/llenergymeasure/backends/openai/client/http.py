@@ -3,6 +3,7 @@
 import asyncio
 import resource
 import time
+from collections import Counter
 from types import TracebackType
 from typing import Self, cast
 
@@ -12,6 +13,7 @@ from aiohttp.connector import Connection
 from labledger.redaction import Redactor, key_problem, redactor
 from llenergymeasure.backends.openai.client.failures import connection_failure, refusal
 from llenergymeasure.backends.openai.client.records import Failure, FailureKind, ServedRequest
+from llenergymeasure.backends.openai.client.refused_fields import is_refusal, named_fields
 from llenergymeasure.backends.openai.client.request_body import RequestBody, RequestTemplate
 from llenergymeasure.backends.openai.client.responses import AnswerReader
 from llenergymeasure.backends.openai.client.timestamped_sockets import TimedSockets
@@ -19,12 +21,15 @@ from llenergymeasure.errors import ConfigError
 
 IDLE_CONNECTION_S = 4.0  # shorter than servers keep one (5 s is common), so that no request meets a closing connection
 ENOUGH_SOCKETS = 65_536
+DECODED = ("identity", "", "gzip", "deflate", "br", "zstd")  # none is asked for; some gateways compress all the same
 
 
 class Client:
     """Sends to one server, with as many connections as there are requests in flight; an async context manager.
 
-    The key is sent to the server and is in no record and no message; nor are the others that `keys` hides.
+    The key is sent to the server and is in no record and no message; nor are the others that `keys` hides. `resent`
+    counts the requests that were sent again without fields that the server had refused, by these; `refusals` are
+    the first of each.
 
     Raises:
         ConfigError: the key has a character that HTTP cannot carry.
@@ -38,6 +43,8 @@ class Client:
         self._key = api_key
         self._keys = keys or redactor(api_key)
         self._sockets = TimedSockets()
+        self.resent: Counter[tuple[str, ...]] = Counter()
+        self.refusals: dict[tuple[str, ...], Failure] = {}
 
     async def __aenter__(self) -> Self:
         if not isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
@@ -66,8 +73,20 @@ class Client:
         """Send one request that was due at `due_s`, and give its record when it has ended, in whatever way.
 
         A failure does not raise: it is in the record. Neither does cancelling the task that runs this: what had come
-        until then is in the record.
+        until then is in the record. Where the server refuses optional fields by name it is sent once more without: the
+        times are of that, unless it is refused as well.
         """
+        served = await self._send_once(body, due_s)
+        if served.failure is None or not (names := named_fields(served.failure, body.optional)):
+            return served
+        again = await self._send_once(body.without(names), due_s)
+        if is_refusal(again.failure):
+            return served
+        self.resent[names] += 1
+        self.refusals.setdefault(names, served.failure)
+        return again
+
+    async def _send_once(self, body: RequestBody, due_s: float) -> ServedRequest:
         reader = AnswerReader(self._keys)
         watchdog = _Watchdog(self._template)
         try:
@@ -84,8 +103,10 @@ class Client:
         async with self._session.post(self._template.url, data=body.data, allow_redirects=False) as response:
             sock = self._sockets.find(cast(_Response, response).transport)
             watchdog.sent_s, watchdog.last_byte_s = sock.sent_s, sock.arrived_s
-            if response.status != 200:
+            if not 200 <= response.status < 300:
                 return await refusal(response, self._keys)
+            if (encoding := response.headers.get("Content-Encoding", "identity").lower()) not in DECODED:
+                return Failure("malformed", f"the answer is in the encoding {self._keys.quoted(encoding, 64)}")
             read = response.content.readany
             while not reader.gives_up and (piece := await read()):
                 watchdog.last_byte_s = sock.arrived_s

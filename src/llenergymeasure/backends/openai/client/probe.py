@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
-from pydantic_core import from_json
-
 from labledger.redaction import Redactor, key_problem, redactor
 from labledger.untrusted_text import SHOWN, clean
 from llenergymeasure.backends.openai.client.records import ServedRequest
+from llenergymeasure.backends.openai.client.server_json import read_json
 from llenergymeasure.config.servers import address_of
 from llenergymeasure.errors import BackendError
 
@@ -198,7 +197,7 @@ def plain_reason(error: OSError) -> str:
 
 def _json(body: bytes) -> Any:
     try:
-        return from_json(body)
+        return read_json(body)
     except ValueError:
         return None
 

@@ -47,11 +47,31 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The server's own count of a request's tokens; `hidden_tokens` of the output are reasoning that is not shown."""
+    """The tokens that are taken to be a request's; `hidden_tokens` of the output are reasoning that is not shown."""
 
     input_tokens: int
     output_tokens: int
     hidden_tokens: int = 0
+
+
+TextKind = Literal["content", "reasoning", "tool_calls", "refusal"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCounts:
+    """Every count that a server gave for one request, as it gave it; None is what it did not give.
+
+    `other_output_tokens` is another count that it gave of the same whole output; `rejected_tokens` are of a predicted
+    output that was not taken: counted as output, and not shown.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    other_output_tokens: int | None = None
+    rejected_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +79,9 @@ class Answer:
     """A server's answer, in chunks of non-empty text, reasoning included.
 
     `chunk_tokens` has None for a chunk whose tokens the server did not count. `finish_reason` is an open text, bounded,
-    printable and without the key; `finished_s` is when it came. `usage` is None where the server sent none. `streamed`
-    is False where it came in one piece, and has one time for all of it. `failure` is None where it is whole.
+    printable and without the key; `finished_s` is when it came. `streamed` is False where it came in one piece, and has
+    one time for all of it. `failure` is None where it is whole. `counts` are the server's last and fullest ones, and
+    `text_kinds` the kinds of text that came.
     """
 
     chunk_times_s: tuple[float, ...]
@@ -68,9 +89,12 @@ class Answer:
     chunk_tokens: tuple[int | None, ...]
     finish_reason: str | None
     finished_s: float | None
-    usage: Usage | None
     streamed: bool
     failure: Failure | None
+    counts: ServerCounts = ServerCounts()
+    text_kinds: frozenset[TextKind] = frozenset()
+    empty_chunks: int = 0
+    has_several_choices: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """Request bodies: what every request to a server has in common, and each one encoded."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
 
 from pydantic import JsonValue
 
@@ -17,7 +17,8 @@ class RequestTemplate:
 
     `timeout_s` is for a whole request, `stall_s` for the next byte, the first one included. `limit_field` is the name
     of the limit on output tokens; `sends_ignore_eos` is False for a server that refuses that field, and takes
-    another. `extra_body` are fields that go into every request's body as they are.
+    another. `extra_body` are fields that go into every request's body as they are; `optional` are others, without which
+    a server may be asked that refuses them.
     """
 
     base_url: str
@@ -28,6 +29,7 @@ class RequestTemplate:
     limit_field: str = "max_tokens"
     sends_ignore_eos: bool = True
     extra_body: Mapping[str, JsonValue] = field(default_factory=dict)
+    optional: Mapping[str, JsonValue] = field(default_factory=lambda: {"stream_options": {"include_usage": True}})
 
     @property
     def url(self) -> str:
@@ -44,7 +46,7 @@ class RequestTemplate:
             "model": self.model,
             self.limit_field: request.max_output_tokens,
             "stream": True,
-            "stream_options": {"include_usage": True},
+            **self.optional,
         }
         if request.ignore_eos and self.sends_ignore_eos:  # an extension: it is not sent to servers that may not know it
             body["ignore_eos"] = True
@@ -58,12 +60,26 @@ class RequestTemplate:
             body["messages"] = [{"role": "user", "content": request.prompt}]
         else:
             raise ConfigError("the chat endpoint takes text, and the dataset has token ids: use endpoint: completions")
-        return RequestBody(request.index, json.dumps(body | dict(self.extra_body)).encode())
+        return RequestBody(request.index, json.dumps(body | dict(self.extra_body)).encode(), tuple(self.optional))
+
+    def without(self, names: Collection[str]) -> Self:
+        """Return the template without these optional fields."""
+        return replace(self, optional={name: value for name, value in self.optional.items() if name not in names})
 
 
 @dataclass(frozen=True, slots=True)
 class RequestBody:
-    """The body of request `index`, encoded before the load so that no time of it is spent on that."""
+    """The body of request `index`, encoded before the load so that no time of it is spent on that.
+
+    `optional` names those of its fields that it may be sent without.
+    """
 
     index: int
     data: bytes
+    optional: tuple[str, ...] = ()
+
+    def without(self, names: Collection[str]) -> "RequestBody":
+        """Return the body without these optional fields."""
+        fields = {name: value for name, value in json.loads(self.data).items() if name not in names}
+        left = tuple(name for name in self.optional if name not in names)
+        return RequestBody(self.index, json.dumps(fields).encode(), left)

@@ -1,16 +1,20 @@
-"""Token counts by the model's own tokenizer, for servers that count none."""
+"""Token counts by the model's own tokenizer: where a server counts none, and beside its own."""
 
+import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from labledger.extras import install_command, missing
 from labledger.untrusted_text import SHOWN, clean
-from llenergymeasure.backends.openai.client.records import ServedRequest, Usage
+from llenergymeasure.backends.openai.load.token_evidence import REPLACEMENT, Recount
 from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.requests import Message, Request
 from llenergymeasure.errors import BackendError
 
-MAX_RECOUNT_ERROR = 0.2
-"""The share by which a count is off, at most, when a text is cut into tokens again."""
+MOST_CHARACTERS = 256 * 1024
+"""Of a longer answer the beginning is counted: a tokenizer takes a second for a million characters, and hears no Ctrl-C
+meanwhile."""
 
 
 def load_tokenizer(model: str) -> Any:
@@ -32,30 +36,88 @@ def load_tokenizer(model: str) -> Any:
         raise BackendError(f"{type(error).__name__}: {clean(first, SHOWN)}") from error
 
 
-def counted_usage(tokenizer: Any, request: Request, served: ServedRequest, *, in_chat: bool) -> Usage:
-    """Return the tokens of a request and its answer, counted here; the end-of-sequence token is one of the output's.
+def recount(tokenizer: Any, request: Request, text: str, *, in_chat: bool, whole_prompt: bool) -> Recount:
+    """Return the tokens of a request and of its answer's text, counted here; the prompt's with what a server puts
+    around it only with `whole_prompt`.
 
-    A text may be cut into other tokens than it was made of. So what the server has listed chunk by chunk comes first,
-    then the limit, of an answer that ended with it: but not where it is far off, for a server also says `length` at the
-    end of its context.
+    What any template leaves of a conversation is the text of its user: a template may drop the reasoning of earlier
+    answers, and the blanks around a turn. A server may compose its characters (NFC) first, and may read the name of a
+    special token as text.
     """
-    answer, limit = served.answer, request.max_output_tokens
-    ended = int(answer.finish_reason == "stop")
-    listed = [count for count in answer.chunk_tokens if count is not None]
-    output = len(tokenizer("".join(answer.chunk_texts), add_special_tokens=False)["input_ids"]) + ended
-    if listed and len(listed) == len(answer.chunk_tokens):
-        output = sum(listed) + ended
-    elif answer.finish_reason == "length" and abs(output - limit) <= MAX_RECOUNT_ERROR * limit:
-        output = limit
-    return Usage(_input_tokens(tokenizer, request, in_chat=in_chat), output)
+    turns = [each.content for each in request.messages or () if each.role == "user"] or [request.prompt or ""]
+    ways = [_ways_to_count(tokenizer, turn.strip() if in_chat else turn) for turn in turns]
+    least, most = sum(map(min, ways)), sum(map(max, ways))
+    if request.token_ids is not None:
+        least = most = len(request.token_ids)
+    whole = _input_tokens(tokenizer, request, in_chat=in_chat) if whole_prompt else None
+    part = text[:MOST_CHARACTERS]
+    strays = part.count(REPLACEMENT)  # of which each is taken for a token
+    counted = _count(tokenizer, part.replace(REPLACEMENT, "") if strays else part) + strays
+    return Recount(counted, whole, least, most, is_whole=len(part) == len(text))
 
 
-def _input_tokens(tokenizer: Any, request: Request, *, in_chat: bool) -> int:
+def _ways_to_count(tokenizer: Any, text: str) -> list[int]:
+    """Return the tokens of a text in each way in which a server may read it."""
+    counts = [_count(tokenizer, text)]
+    if not unicodedata.is_normalized("NFC", text):
+        counts.append(_count(tokenizer, unicodedata.normalize("NFC", text)))
+    if any(name in text for name in _special_names(tokenizer)):
+        ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
+        counts.append(len(ids))
+    return counts
+
+
+def _special_names(tokenizer: Any) -> Iterator[str]:
+    added: dict[int, Any] = getattr(tokenizer, "added_tokens_decoder", {})
+    return (token.content for token in added.values() if token.special)
+
+
+def _count(tokenizer: Any, text: str) -> int:
+    return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]) if text else 0
+
+
+def _input_tokens(tokenizer: Any, request: Request, *, in_chat: bool) -> int | None:
     if request.token_ids is not None:
         return len(request.token_ids)
     if in_chat and getattr(tokenizer, "chat_template", None):
         turns = request.messages or (Message("user", request.prompt or ""),)
         messages = [{"role": each.role, "content": each.content} for each in turns]
-        return len(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"])
+        try:
+            rendered = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+        except Exception:  # a template refuses roles and turns as it likes
+            return None
+        return len(rendered["input_ids"])
     texts = [each.content for each in request.messages or ()] or [request.prompt or ""]
-    return len(tokenizer("\n".join(texts))["input_ids"])
+    return len(tokenizer("\n".join(texts), verbose=False)["input_ids"])
+
+
+def tokenizer_place(model: str) -> str:
+    """Return where the tokenizer of a model lies on this machine, to load it without the network.
+
+    Raises:
+        BackendError: transformers is not installed, or the model is not here.
+    """
+    if missing("transformers"):
+        raise BackendError(f"transformers is not installed; run {install_command('pytorch')}")
+    if model.endswith(".gguf") and Path(model).expanduser().is_file():
+        return str(Path(model).expanduser())
+    if (folder := local_folder(model)) is not None:
+        if folder.is_dir():
+            return str(folder)
+    elif (path := _cached(model)) is not None:
+        return str(path.parent)
+    raise BackendError(f"{clean(model, SHOWN)} is neither a folder here nor in the hub's cache")
+
+
+def _cached(model: str) -> Path | None:
+    """Return a file of the tokenizer of a hub model in the local cache; None where there is none."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in ("tokenizer_config.json", "tokenizer.json", "config.json"):
+        try:
+            path = try_to_load_from_cache(model, name)
+        except ValueError:  # no name of the hub
+            return None
+        if isinstance(path, str):
+            return Path(path)
+    return None

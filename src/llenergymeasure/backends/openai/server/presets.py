@@ -43,6 +43,8 @@ class Preset:
     seed: str | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Other spellings of the flags above."""
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    """More flags that it sets, unless the user sets them."""
     package: str | None = None
     """The package that the program needs, if Python runs it."""
     install: str = ""
@@ -68,7 +70,15 @@ def _python() -> str:
 
 
 PRESETS: dict[str, Preset] = {
-    "vllm": Preset(("vllm", "serve"), None, "served-model-name", "dtype", "seed", install="pip install vllm"),
+    "vllm": Preset(
+        ("vllm", "serve"),
+        None,
+        "served-model-name",
+        "dtype",
+        "seed",
+        defaults={"generation-config": "vllm"},  # requests say how tokens are chosen, not the model's own file
+        install="pip install vllm",
+    ),
     "sglang": Preset(
         (_python(), "-m", "sglang.launch_server"),
         "model-path",
@@ -117,7 +127,11 @@ def preset_command(
     if problems := [*preset_problems(preset, precision=precision, seed=seed, flags=flags)]:
         raise ConfigError("\n".join(problems))
     chosen = PRESETS[preset]
-    command = [*chosen.program, *_flag(chosen.model), model, "--host", host, "--port", str(port)]
+    command = [*chosen.program, *_flag(chosen.model), model]
+    given = {_plain(name) for name in flags}
+    for name, default in chosen.defaults.items():
+        command += [] if name in given else [*_flag(name), default]
+    command += ["--host", host, "--port", str(port)]
     if chosen.served_name is not None and served_name is not None:
         command += [*_flag(chosen.served_name), served_name]
     if precision is not None:
@@ -144,7 +158,7 @@ def preset_problems(
         yield f"random_seed: {preset} has no flag for it; leave it out"
     own = chosen.own_flags()
     for name, value in (flags or {}).items():
-        plain = name.replace("_", "-").lower()
+        plain = _plain(name)
         if not FLAG.fullmatch(name):
             yield f"flags: {name!a} is not a flag: write its long name without dashes, as in max-model-len"
         elif plain in own:
@@ -211,6 +225,10 @@ def expand(command: Sequence[str], *, model: str, host: str, port: int) -> list[
     """`command` with what `{model}`, `{host}` and `{port}` stand for; other braces are left as they are."""
     known = {"model": model, "host": host, "port": str(port)}
     return [PLACEHOLDER.sub(lambda found: known[found[1]], part) for part in command]
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "-").lower()
 
 
 def _flag(name: str | None) -> list[str]:

@@ -21,7 +21,7 @@ from standins.streaming_server import StreamingServer
 
 pytestmark = pytest.mark.usefixtures("small_heap")
 
-NOTHING = Answer((), (), (), "stop", None, None, True, None)
+NOTHING = Answer((), (), (), "stop", None, True, None)
 
 
 @pytest.fixture(scope="module")
@@ -235,4 +235,4 @@ def test_a_thousand_streams_are_in_flight_at_once(load):
     assert len(served) == 1000
     assert {each.failure for each in served} == {None}
     assert max(in_flight(served)) == 1000
-    assert all(each.answer.usage.output_tokens == len(each.answer.chunk_texts) for each in served)
+    assert all(each.answer.counts.output_tokens == len(each.answer.chunk_texts) for each in served)

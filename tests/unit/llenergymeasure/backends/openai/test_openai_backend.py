@@ -82,7 +82,7 @@ def test_the_figures_of_a_known_server_come_back(measure):
     assert result.input_tokens == sum(result.process_results[0].requests.input_tokens) > 20
     latencies = result.latency_stats
     assert latencies.ttft_ms.n == latencies.e2e_ms.n == 20
-    assert latencies.itl_ms.n == 20 * 11
+    assert 0 < latencies.itl_ms.n <= 20 * 11  # none to a token that came in one packet with another
     assert latencies.ttft_ms.median >= 49.9  # a busy server may be late, and never early
     assert latencies.tpot_ms.median >= 9.5
     assert latencies.e2e_ms.median >= 159.9
@@ -149,6 +149,12 @@ def test_words_that_no_result_could_hold_are_shown_as_far_as_they_can_be(measure
     assert message.isprintable()
 
 
+def test_a_warm_up_of_which_a_part_fails_ends_no_run(measure, prompts):
+    plans = [{}, {"stop_after": 2, "ending": "close"}]
+    changes = {"load": {"concurrency": 2}, "warmup": {"iterations": 1}, "num_prompts": 4, **prompts([0, 1, 0, 1])}
+    assert measure(plans=plans, **changes).request_failures == {"cut": 2}
+
+
 def test_a_run_whose_requests_all_fail_is_a_failure(measure, prompts):
     with pytest.raises(BackendError, match=r"all 3 requests failed \(3 http_429\); the last: status 429: slow down"):
         measure(plans=[{}, KINDS["http_429"]], **prompts([1, 1, 1]))
@@ -187,16 +193,30 @@ def test_a_server_that_counts_no_tokens_is_counted_by_the_tokenizer(measure, mod
     assert result.total_inference_time_sec == pytest.approx(max(ends_s))
 
 
-def test_a_server_that_counts_no_tokens_needs_a_tokenizer(measure):
-    with pytest.raises(BackendError, match=r"the tokenizer of .*/stand-in is needed \(no usage is sent\)"):
-        measure(model="./stand-in", plans={"usage": False})
+def test_a_server_that_counts_no_tokens_is_counted_by_its_chunks_where_there_is_no_tokenizer(measure):
+    result = measure(model="./stand-in", plans={"usage": False}, num_prompts=3)
+    assert (result.token_count_source, result.output_tokens) == ("chunks", 3 * 8)
+    assert result.input_tokens is result.total_tokens is None
+    assert result.verdict == "invalid"
+    assert "24 output tokens are in dispute, 100.0% of the 24" in result.verdict_reasons[-1]
+    assert "neither a folder here nor in the hub's cache" in result.token_audit.tokenizer_unavailable
+    assert any("a guess: one for each chunk of text" in each for each in result.measurement_warnings)
+    assert any("input tokens are unknown" in each for each in result.measurement_warnings)
 
 
 def test_answers_of_several_tokens_at_once_have_no_inter_token_latency(measure):
-    result = measure(plans={"tokens": 8, "tokens_a_chunk": 4, "itl_s": 0.005})
+    result = measure(plans={"tokens": 8, "tokens_a_chunk": 4, "itl_s": 0.005, "counts": "usage"})
     assert result.latency_stats.itl_ms is None
-    assert result.latency_stats.tpot_ms.n == 8
-    assert any("8 of 8 answers came with several tokens at once" in each for each in result.measurement_warnings)
+    assert result.latency_stats.tpot_ms is not None
+    assert any("8 of 8 answers came with several tokens at once:" in each for each in result.measurement_warnings)
+
+
+def test_a_time_per_token_is_unknown_where_nobody_counts_those_of_the_first_text(measure):
+    result = measure(plans={"tokens": 8, "tokens_a_chunk": 4, "itl_s": 0.005})
+    assert (result.latency_stats.itl_ms, result.latency_stats.tpot_ms) == (None, None)
+    assert result.latency_stats.ttft_ms.n == 8
+    (warning,) = [each for each in result.measurement_warnings if "8 of 8 answers" in each]
+    assert "nobody has counted those of each chunk" in warning
 
 
 def test_synthetic_prompts_are_of_the_models_tokens(server, model_folder):
@@ -391,7 +411,7 @@ WORDS = [{"content": f"word{number} "} for number in range(6)]
 
 
 def test_a_usage_without_counts_is_none(measure, model_folder):
-    for usage in ({}, {"input_tokens": 5, "output_tokens": 6}, {"prompt_tokens": 5, "completion_tokens": None}):
+    for usage in ({}, {"prompt_tokens": 5, "completion_tokens": None}):
         result = measure(
             model=str(model_folder), openai={"model": "m"}, plans={"events": sse(*WORDS, usage=usage)}, num_prompts=2
         )
@@ -418,23 +438,22 @@ def test_reasoning_that_is_counted_and_not_shown_is_in_no_time_per_token(measure
     result = measure(plans=plan, num_prompts=4)
     assert result.output_tokens == 4 * 506
     assert result.latency_stats.tpot_ms.median > 15
-    assert result.latency_stats.itl_ms.n == 4 * 5
-    assert result.process_results[0].requests.first_tokens == [501] * 4
+    assert 0 < result.latency_stats.itl_ms.n <= 4 * 5
+    assert min(result.process_results[0].requests.first_tokens) == 501
 
 
 def test_reasoning_that_is_shown_counts_like_other_tokens(measure):
     counts = {"prompt_tokens": 4, "completion_tokens": 7, "completion_tokens_details": {"reasoning_tokens": 1}}
     events = sse({"reasoning_content": "hm"}, *WORDS, usage=counts, finish="length")
     result = measure(plans={"events": events, "itl_s": 0.01}, num_prompts=3)
-    assert result.process_results[0].requests.first_tokens == [1] * 3
-    assert result.latency_stats.itl_ms.n == 3 * 6
+    assert min(result.process_results[0].requests.first_tokens) == 1
+    assert 0 < result.latency_stats.itl_ms.n <= 3 * 6
 
 
 @pytest.mark.parametrize(
     ("events", "kind", "message"),
     [
         (sse(*WORDS, usage={"prompt_tokens": 4, "completion_tokens": 6}, finish="abort"), "server_error", "gave up"),
-        (sse(*WORDS, usage={"prompt_tokens": 4, "completion_tokens": 2**40}), "malformed", "1099511627776 output"),
     ],
 )
 def test_an_answer_that_is_none_is_a_failure(measure, prompts, events, kind, message):

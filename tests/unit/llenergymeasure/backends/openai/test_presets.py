@@ -26,7 +26,13 @@ ADDRESS = ["--host", "127.0.0.1", "--port", "8000"]
 @pytest.mark.parametrize(
     ("preset", "expected"),
     [
-        ("vllm", ["vllm", "serve", MODEL, *ADDRESS, "--served-model-name", "m", "--dtype", "bfloat16", "--seed", "7"]),
+        (
+            "vllm",
+            [
+                *("vllm", "serve", MODEL, "--generation-config", "vllm", *ADDRESS),
+                *("--served-model-name", "m", "--dtype", "bfloat16", "--seed", "7"),
+            ],
+        ),
         (
             "sglang",
             [
@@ -62,6 +68,13 @@ def test_what_is_not_given_is_left_to_the_server(preset):
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", "float32"), ("fp16", "float16"), ("bf16", "bfloat16")])
 def test_a_precision_has_the_servers_name(precision, dtype):
     assert preset_command("vllm", **AT, precision=precision)[-2:] == ["--dtype", dtype]
+
+
+@pytest.mark.parametrize("flag", ["generation-config", "generation_config"])
+def test_a_flag_that_a_preset_sets_by_itself_is_the_users_where_one_is_given(flag):
+    command = preset_command("vllm", **AT, flags={flag: "auto"})
+    assert command[-2:] == [f"--{flag}", "auto"]
+    assert "vllm" not in command[1:]
 
 
 def test_flags_that_a_server_does_not_take_are_refused():

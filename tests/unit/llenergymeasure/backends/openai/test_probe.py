@@ -59,7 +59,7 @@ def test_a_get_sends_the_key_and_gives_status_and_json(listen):
     assert f"Authorization: Bearer {KEY}\r\n".encode() in request
 
 
-@pytest.mark.parametrize("body", [b"no JSON", b'"\\ud800"', b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"no JSON", b"[" * 100_000, b'"\\ud800', b"\xff"])
 def test_what_is_no_json_is_none(listen, body):
     url, _ = listen(OK + b"\r\n" + body)
     assert get(url, None) == (200, None, None)
@@ -140,6 +140,8 @@ def test_a_version_is_as_a_result_can_hold_it(listen):
 
 
 def test_the_models_that_a_server_lists_are_named_without_the_key_and_printable(listen):
-    said = json.dumps({"data": [{"id": f"m\x1b[2J {KEY}"}, {"id": "x" * 5000}, {"id": 5}, "no model"]})
+    said = json.dumps(
+        {"data": [{"id": f"m\x1b[2J {KEY}"}, {"id": "x" * 5000}, {"id": 5}, {"id": "\ud83d"}, "no model"]}
+    )
     url, _ = listen(OK + b"\r\n" + said.encode())
-    assert model_names(url, KEY) == ["m\ufffd[2J (the key)", "x" * 199 + "…"]
+    assert model_names(url, KEY) == ["m\ufffd[2J (the key)", "x" * 199 + "…", "\ufffd"]

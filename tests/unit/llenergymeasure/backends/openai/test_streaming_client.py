@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from llenergymeasure.backends.openai.client.http import Client
-from llenergymeasure.backends.openai.client.records import Failure
+from llenergymeasure.backends.openai.client.records import Failure, ServerCounts
 from llenergymeasure.backends.openai.client.request_body import RequestTemplate
 from llenergymeasure.backends.openai.client.responses import AnswerReader
 from llenergymeasure.backends.openai.client.timestamped_sockets import TimedSocket, TimedSockets
@@ -85,7 +85,7 @@ def test_a_servers_known_times_and_counts_come_back_within_a_millisecond(server,
     ttft_errors_s, itl_errors_s = [], []
     for each in served:
         assert each.failure is None
-        assert each.answer.usage.output_tokens == len(each.answer.chunk_times_s) == 10
+        assert each.answer.counts.output_tokens == len(each.answer.chunk_times_s) == 10
         written = [written_s(text)[0] for text in each.answer.chunk_texts]
         ttft_errors_s.append(each.ttft_s - (written[0] - each.sent_s))
         itl_errors_s.extend(np.abs(np.diff(each.answer.chunk_times_s) - np.diff(written)))
@@ -195,12 +195,12 @@ def test_over_tls_the_times_are_kept_and_an_unknown_certificate_is_refused(tmp_p
 def test_the_tokens_of_each_chunk_come_back(send, counts):
     served = send(tokens=7, tokens_a_chunk=3, counts=counts)
     assert served.answer.chunk_tokens == (3, 3, 1)
-    assert served.answer.usage.output_tokens == 7
+    assert served.answer.counts.output_tokens == 7
 
 
 def test_a_server_without_usage_leaves_it_none(send):
     answer = send(usage=False).answer
-    assert (answer.usage, answer.failure) == (None, None)
+    assert (answer.counts, answer.failure) == (ServerCounts(), None)
 
 
 def test_events_that_packets_cut_are_whole_again(send):
@@ -255,7 +255,7 @@ def test_a_failed_request_is_a_record_with_its_kind_and_the_servers_words(send, 
     assert served.failure.kind == kind
     assert words in served.failure.message
     assert len(served.failure.message) < 500
-    assert (served.index, served.answer.usage) == (3, None)
+    assert (served.index, served.answer.counts) == (3, ServerCounts())
     assert served.due_s <= served.sent_s <= served.end_s
 
 
