@@ -1,4 +1,4 @@
-"""What a result says of its token counts, for tests to look at."""
+"""The token counts of a result, for tests to look at."""
 
 from llenergymeasure.domain.experiment import ExperimentResult
 

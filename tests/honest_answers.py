@@ -29,7 +29,7 @@ LEAST_OF_A_LIE = 40
 
 @dataclass(frozen=True)
 class Shape:
-    """How an answer is sent. `unseen` tokens have no text: the end's, marks around parts, a stop string's."""
+    """The way an answer is sent. `unseen` tokens have no text: the end's, marks around parts, a stop string's."""
 
     part: Literal["content", "reasoning", "tool_call"] = "content"
     cut: Literal["tokens", "bundles", "letters", "paragraphs"] = "tokens"

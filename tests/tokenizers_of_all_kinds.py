@@ -34,7 +34,7 @@ TEXTS = (
 """Prose of many scripts, and what else models write: emoji, code, tables, numbers, white space, repetition."""
 
 PROMPTS = 60
-"""How many of the built-in prompts they are trained on beside the texts."""
+"""The number of built-in prompts that they are trained on beside the texts."""
 
 BEGIN, END, PAD, UNKNOWN, SYSTEM = "<s>", "</s>", "<pad>", "<unk>", "<|im_start|>"
 SPECIAL = (BEGIN, END, PAD, UNKNOWN, SYSTEM)

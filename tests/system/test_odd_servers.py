@@ -41,7 +41,7 @@ TIMED: dict[str, tuple[str, dict[str, Any]]] = {
     "bundled_first": ("bundled_first", {}),
     "bundled_first_counted": ("bundled_first", {"passthrough_kwargs": PER_CHUNK}),
 }
-"""What is measured under which name: the server's case, and changes to the experiment. Theirs is a time to look at."""
+"""Cases by the name of their measurement: the server's case, and changes to the experiment. They show a time."""
 
 UNTIMED: dict[str, tuple[str, dict[str, Any]]] = {
     **{

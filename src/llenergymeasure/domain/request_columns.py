@@ -36,7 +36,7 @@ class RequestColumns(Record):
     counted_by_tokenizer: list[bool] = Field(default_factory=list)
     """True of each whose text the model's tokenizer has counted too."""
     judged_by: list[str | None] = Field(default_factory=list)
-    """What the count of the output of each was held against: tokenizer, stream, None (nothing); empty: the stream."""
+    """The evidence beside the output count of each: tokenizer, stream, None (nothing); empty: the stream."""
     cached_input_tokens: list[int | None] = Field(default_factory=list)
     """Input tokens of each from a prefix cache; None where the server does not tell."""
     after_last_token_ms: list[float] = Field(default_factory=list)

@@ -24,8 +24,8 @@ TokenFinding = Literal[
 """A kind of disagreement, or a remark, on the counts of one request."""
 
 JudgedBy = Literal["tokenizer", "stream"]
-"""What the count of an output was held against: the model's tokenizer, or no more than the stream itself (chunks, lists
-of tokens, the limit)."""
+"""The evidence that an output count was held against: the model's tokenizer, or no more than the stream itself (chunks,
+lists of tokens, the limit)."""
 
 CONTRADICTIONS: frozenset[TokenFinding] = frozenset(
     {

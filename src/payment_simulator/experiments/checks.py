@@ -66,7 +66,7 @@ def _without_values(config: ExperimentConfig) -> Iterator[tuple[Location, str]]:
 
 @dataclass(frozen=True)
 class _Fit:
-    """What is allowed, held against the policies that the optimised banks begin with."""
+    """The checks of what is allowed against the policies that the optimised banks begin with."""
 
     config: ExperimentConfig
     loaded: LoadedScenario

@@ -28,7 +28,7 @@ class RestingPoint(Record):
     starts: list[int] = Field(default_factory=list)
     """The numbers of the starts that ended so."""
     reached: int | None = None
-    """How many they are."""
+    """The number of them."""
     at_rest: bool | None = None
     """True if nobody moved any more."""
     converged: bool | None = None
@@ -83,7 +83,7 @@ class ExperimentResult(Document):
     final_nash_gap: int | None
     """Cents that one bank could still save alone; None if not asked for, or if no policy can be varied."""
     final_nash_gap_kind: str | None = None
-    """How it is known: exact, bounded (at most so much), estimated (from draws) or searched (at least so much)."""
+    """The way it is known: exact, bounded (at most so much), estimated (from draws) or searched (at least so much)."""
     final_nash_gap_half_width: int | None
     """Half the width of its interval in cents; 0 where nothing is sampled; None as for `final_nash_gap`, and without an
     interval: an estimate that is alike on all draws, in which what is rare may be missing."""

@@ -70,7 +70,7 @@ def _moments(amounts: AmountDistribution) -> tuple[float, float]:
 
 
 _Beyond = Callable[[float], tuple[float, float, float]]
-"""Of an amount X that is not rounded, and a limit of 1 or more: P(X > limit), E[max(X - limit, 0)], and
+"""For an amount X that is not rounded, and a limit of 1 or more: P(X > limit), E[max(X - limit, 0)], and
 E[max(X^2 - limit^2, 0)].
 """
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Watch:
-    """What a run learns about a bank, by number. Money in cents.
+    """The facts that a run learns about a bank, by number. Money in cents.
 
     `shortfall` is the least that it lacked where a test of its liquidity failed, None where none did: with so much more
     from the beginning, and not with less, something else could happen. `balances` has one for each tick, with which

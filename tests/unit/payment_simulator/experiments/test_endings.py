@@ -1,4 +1,4 @@
-"""How a run ends: the reason, and when it has converged."""
+"""Endings of runs: the reason, and when it has converged."""
 
 import pytest
 import yaml

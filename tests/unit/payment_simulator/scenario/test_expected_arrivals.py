@@ -1,4 +1,4 @@
-"""What a scenario makes a bank expect is the mean, and the spread, of what is drawn."""
+"""The mean and the spread that a scenario makes a bank expect are those of what is drawn."""
 
 import numpy as np
 import pytest

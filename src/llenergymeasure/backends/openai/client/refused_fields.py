@@ -1,4 +1,4 @@
-"""What to do where a server refuses fields that a request may be sent without, and how that is told."""
+"""The way on where a server refuses fields that a request may be sent without, and the remark on it."""
 
 import re
 from collections.abc import Collection, Iterable

@@ -24,7 +24,7 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of the tokens of one request beside its text.
+    """The facts about the tokens of one request, beside its text.
 
     `chunks` and `characters` are of its non-empty text, `later_bytes` beyond the first of each character: tokens
     with which no chunk came, as they waited for the rest of one. `plain_characters` with each run as one where a

@@ -13,7 +13,7 @@ from llenergymeasure.domain.requests import Message, Request
 from llenergymeasure.errors import BackendError
 
 MOST_CHARACTERS = 256 * 1024
-"""Of a longer answer the beginning is counted: a tokenizer takes a second for a million characters, and hears no Ctrl-C
+"""The beginning of a longer answer is counted: a tokenizer takes a second for a million characters, and hears no Ctrl-C
 meanwhile."""
 
 

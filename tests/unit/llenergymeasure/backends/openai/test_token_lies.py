@@ -1,4 +1,4 @@
-"""What explains a count that the text of an answer does not show, how far, and what of it is believed."""
+"""The reasons for a count that the text of an answer does not show, how far each goes, and what is believed."""
 
 import pytest
 
