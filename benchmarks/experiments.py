@@ -24,7 +24,7 @@ from payment_simulator import load_scenario
 from payment_simulator.engine import simulate
 from payment_simulator.experiments.config import Evaluation, ExperimentConfig
 from payment_simulator.experiments.evaluator import Evaluator, Purpose
-from payment_simulator.experiments.nash_gap import find_nash_gap
+from payment_simulator.experiments.nash_gap import best_responses, largest_gap
 from payment_simulator.experiments.parameters import ANY_FRACTION
 from payment_simulator.experiments.persistence import (
     EventRecord,
@@ -171,7 +171,8 @@ def gaps() -> None:
             evaluator = Evaluator(scenario, evaluation, 42)
             _ = evaluator.arrivals(Purpose.NASH_GAP)
             began_s = time.perf_counter()
-            gap = find_nash_gap(evaluator, profile, BANKS, [ANY_FRACTION], level=level, budget=budget)
+            found = best_responses(evaluator, profile, BANKS, [ANY_FRACTION], level=level, budget=budget)
+            gap = largest_gap(list(found.values()))
             taken_s = time.perf_counter() - began_s
         print(f"{name}, {evaluation.mode}: {gap.phrase if gap else 'no gap'} of both banks in {taken_s:.3f} s")
 

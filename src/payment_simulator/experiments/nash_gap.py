@@ -116,26 +116,6 @@ def stored_gap(
     return NashGap(cents, kind, half_width if kind == "estimated" else half_width or 0, values, is_sampled)
 
 
-def find_nash_gap(
-    evaluator: Evaluator,
-    profile: Profile,
-    agents: Sequence[str],
-    parameters: Sequence[AllowedParameter],
-    *,
-    level: float,
-    budget: int,
-    candidates: Mapping[str, Sequence[PolicyDocument]] | None = None,
-) -> NashGap | None:
-    """Return the most that one of `agents` could still save by itself; None where none has any of the parameters.
-
-    The arguments are those of `best_responses`.
-    """
-    responses = best_responses(
-        evaluator, profile, agents, parameters, level=level, budget=budget, candidates=candidates
-    )
-    return largest_gap(list(responses.values()))
-
-
 def best_responses(
     evaluator: Evaluator,
     profile: Profile,

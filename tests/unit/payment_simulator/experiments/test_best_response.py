@@ -8,6 +8,7 @@ from math import ceil, floor
 
 import numpy as np
 import pytest
+from gaps import find_nash_gap
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenarios import act, ask, make_scenario, on_any_scenario, pay, trees
@@ -16,7 +17,7 @@ from payment_simulator import ExperimentConfig, ExperimentRunner, Scenario
 from payment_simulator.experiments.best_response import BestResponse, find_best_response
 from payment_simulator.experiments.config import AllowedParameter, Evaluation
 from payment_simulator.experiments.evaluator import Evaluator, Purpose
-from payment_simulator.experiments.nash_gap import NashGap, find_nash_gap
+from payment_simulator.experiments.nash_gap import NashGap
 from payment_simulator.experiments.parameters import ANY_FRACTION
 
 FRACTION = "initial_liquidity_fraction"

@@ -5,11 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
+from gaps import find_nash_gap
 
 from payment_simulator import load_scenario
 from payment_simulator.experiments.config import Evaluation, ExperimentConfig
 from payment_simulator.experiments.evaluator import Evaluator, Purpose
-from payment_simulator.experiments.nash_gap import NashGap, find_nash_gap
+from payment_simulator.experiments.nash_gap import NashGap
 from payment_simulator.experiments.parameters import ANY_FRACTION
 from payment_simulator.experiments.runner import GenericExperimentRunner
 

@@ -4,13 +4,14 @@ import asyncio
 
 import numpy as np
 import pytest
+from gaps import find_nash_gap
 from scenarios import make_scenario
 
 from payment_simulator.experiments import evaluator as evaluator_module
 from payment_simulator.experiments.best_response import BestResponse, find_best_response
 from payment_simulator.experiments.config import AllowedParameter, Evaluation
 from payment_simulator.experiments.evaluator import Evaluator, Purpose
-from payment_simulator.experiments.nash_gap import NashGap, find_nash_gap, largest_gap
+from payment_simulator.experiments.nash_gap import NashGap, largest_gap
 from payment_simulator.experiments.parameters import ANY_FRACTION
 
 FRACTION = "initial_liquidity_fraction"

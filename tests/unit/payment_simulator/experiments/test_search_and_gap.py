@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 from contexts import make_context
+from gaps import find_nash_gap
 
 from payment_simulator import load_scenario
 from payment_simulator.experiments.best_response import search_rounds
 from payment_simulator.experiments.config import AllowedParameter, Evaluation, PolicyConstraints
 from payment_simulator.experiments.evaluator import Evaluator, Purpose
-from payment_simulator.experiments.nash_gap import NashGap, find_nash_gap
+from payment_simulator.experiments.nash_gap import NashGap
 from payment_simulator.experiments.parameters import ANY_FRACTION, declared, value_of, with_value
 from payment_simulator.experiments.proposers.protocol import DecisionContext
 from payment_simulator.experiments.proposers.search import SearchProposer
