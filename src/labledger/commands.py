@@ -14,11 +14,14 @@ from typing import Annotated, Any
 
 import typer
 import typer.main
+from typer.core import TyperGroup
 
 from labledger.console import print_answer, print_error
-from labledger.ending import Terminated, end_on_signals
+from labledger.ending import Terminated, end_on_signals, hear_of_children
 from labledger.errors import LabledgerError, is_out_of_memory, is_panic
 from labledger.extras import explained
+from labledger.notices import show_notices
+from labledger.output_streams import outlive_readers
 from labledger.printed import clean_logs, clean_usage_errors, without_keys
 from labledger.untrusted_text import clean
 
@@ -27,12 +30,37 @@ EXIT_INTERRUPTED = 130
 EXIT_SIGNAL = 128
 
 
+class _Group(TyperGroup):
+    """A command of commands that, named alone, answers with its help: that is no wrong usage.
+
+    The error of an unknown command names the nearest, or all.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args or ["--help"])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except Exception as error:
+            message = getattr(error, "message", "")  # of click's, or of typer's own copy of click
+            if message.startswith("No such command") and "Did you mean" not in message:
+                error.message = f"{message} Commands: {', '.join(self.list_commands(ctx))}."  # type: ignore[attr-defined]
+            raise
+
+
+def make_group(about: str) -> typer.Typer:
+    """Return a command to which commands are added; `about` is its help, which it prints without a command."""
+    return typer.Typer(help=about, cls=_Group, no_args_is_help=True)
+
+
 def make_app(name: str, about: str) -> typer.Typer:
     """Return the command line `name`, to which commands are added; `about` is the first line of its help.
 
-    It has the options `--version` and `--debug`; without a command it prints its help.
+    It has the options `--version`, `--debug`, and those that install the completion of a shell; without a command it
+    prints its help.
     """
-    app = typer.Typer(name=name, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(name=name, cls=_Group, no_args_is_help=True, pretty_exceptions_enable=False)
 
     def show_version(value: bool) -> None:
         if value:
@@ -57,18 +85,20 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def reported(ctx: typer.Context, *args: Any, **kwargs: Any) -> None:
         end_on_signals()
+        show_notices()
         try:
-            command(ctx, *args, **kwargs)
-        except (typer.Exit, BrokenPipeError):
+            with _one_warning_per_version():
+                command(ctx, *args, **kwargs)
+        except typer.Exit:
             raise
-        except KeyboardInterrupt as error:
-            word, code = "interrupted", EXIT_INTERRUPTED
-            if isinstance(error, Terminated):
-                word, code = "terminated", EXIT_SIGNAL + error.number
-            with contextlib.suppress(OSError):  # the terminal may have gone
-                _report(word, error)
-            raise typer.Exit(code) from error
         except BaseException as error:
+            if (ending := _ending_in(error)) is not None:
+                word, code = "interrupted", EXIT_INTERRUPTED
+                if isinstance(ending, Terminated):
+                    word, code = "terminated", EXIT_SIGNAL + ending.number
+                with contextlib.suppress(OSError):  # the terminal may have gone
+                    _report(word, error)
+                raise typer.Exit(code) from error
             if ctx.find_root().params.get("debug") or not (isinstance(error, Exception) or is_panic(error)):
                 raise
             known = explained(error)
@@ -76,6 +106,18 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(known.exit_code if isinstance(known, LabledgerError) else EXIT_FAILED) from error
 
     return reported
+
+
+def _ending_in(error: BaseException) -> KeyboardInterrupt | None:
+    """Return the signal that ended a command, also where a library, as DuckDB, has made another error of it."""
+    seen: list[BaseException] = []
+    found: BaseException | None = error
+    while found is not None and found not in seen:
+        if isinstance(found, KeyboardInterrupt):
+            return found
+        seen.append(found)
+        found = found.__cause__
+    return None
 
 
 def _message(error: BaseException) -> str:
@@ -98,26 +140,52 @@ def _report(message: str, error: BaseException) -> None:
 
 
 _printed: set[str] = set()
+_of_other_versions: list[Warning] | None = None
+"""The warnings of other schema versions that the running command has met; None outside of a command."""
+
+
+@contextlib.contextmanager
+def _one_warning_per_version() -> Iterator[None]:
+    """Print, at the end, what `printing_warnings` has met of other schema versions: of many files a line a version."""
+    global _of_other_versions
+    _of_other_versions = []
+    try:
+        yield
+    finally:
+        met, _of_other_versions = _of_other_versions, None
+        for warning in met:
+            _print_once(str(warning))
 
 
 @contextlib.contextmanager
 def printing_warnings(name: str) -> Iterator[None]:
-    """Print warnings to standard error, with the file's `name`; one of another schema version once for all files."""
-    from labledger.schema_versions import SchemaVersionWarning
+    """Print warnings to standard error, with the file's `name`; those of other schema versions as the command ends."""
+    global _of_other_versions
+    from labledger.schema_versions import SchemaVersionWarning, one_per_version
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
     for warning in caught:
-        of_all = issubclass(warning.category, SchemaVersionWarning)
-        text = without_keys(str(warning.message) if of_all else clean(f"warning: {name}: {warning.message}"))
-        if text not in _printed:
-            print_answer(text, to_stderr=True)
-            _printed.add(text)
+        if not isinstance(warning.message, SchemaVersionWarning):
+            _print_once(clean(f"warning: {name}: {warning.message}"))
+        elif _of_other_versions is None:
+            _print_once(str(warning.message))
+        else:
+            _of_other_versions = one_per_version([*_of_other_versions, warning.message])
+
+
+def _print_once(text: str) -> None:
+    text = without_keys(text)
+    if text not in _printed:
+        print_answer(text, to_stderr=True)
+        _printed.add(text)
 
 
 def run_program(app: typer.Typer) -> None:
     """Run a command line to its exit: 0 done, 1 failed, 2 usage or configuration, 130 interrupted."""
+    outlive_readers()
+    hear_of_children()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that its encoding has no sign for is no reason to fail
         sys.stdout.reconfigure(errors="backslashreplace")
     warnings.formatwarning = _printable_warning
@@ -128,7 +196,7 @@ def run_program(app: typer.Typer) -> None:
         program()
     except OSError as error:  # standard output cannot be written to
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - what is left in the buffer cannot be written either
-        print_error(f"standard output: {error.strerror}")
+        print_error(f"{error.filename or 'standard output'}: {error.strerror}")
         sys.exit(EXIT_FAILED)
     except Exception:  # with --debug
         print_answer(without_keys(traceback.format_exc().rstrip()), to_stderr=True)

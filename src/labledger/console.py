@@ -4,10 +4,12 @@ Every text that is shown passes here: none is read as markup, and none tells a t
 """
 
 import contextlib
+import os
 import shutil
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Sequence
 from itertools import zip_longest
 from types import TracebackType
@@ -24,6 +26,9 @@ CLEAR_LINE = "\r\x1b[2K"
 MAX_NAME_WIDTH = 30
 COLUMN_GAP = "   "
 MAX_UNFOLDED_WIDTH = 20
+MAX_WARNINGS, MAX_WARNING = 20, 600
+MAX_FACT = 4_000
+"""Letters of a fact: ours have some hundred, those in somebody else's file any number."""
 PLAINER = str.maketrans({"─": "-", "…": "..."})
 
 
@@ -92,6 +97,7 @@ class StderrProgress:
             self._began_s = self._shown_s = time.monotonic()
             if self._live and not self._shown_after_s:
                 self._show(f"{self._name} …")
+        _shown[:] = [self]
         if self._thread is None:
             self._over.clear()
             self._thread = threading.Thread(target=self._keep_looking, daemon=True)
@@ -130,6 +136,8 @@ class StderrProgress:
 
     def finish(self) -> None:
         """Close the last phase."""
+        if self in _shown:
+            _shown.clear()
         with self._lock:
             self._close()
         self._over.set()
@@ -162,20 +170,44 @@ class StderrProgress:
             self._stream.flush()
 
 
+_shown: list[StderrProgress] = []
+"""The progress that is shown now, if any."""
+
+
+def print_notice(text: str) -> None:
+    """Print a line on stderr now, above that of the progress that is shown."""
+    for progress in _shown[:1]:
+        progress.message(text)
+        return
+    print_answer(text, to_stderr=True)
+
+
 def print_facts(title: str, facts: Iterable[tuple[str, str]], *, to_stderr: bool = False) -> None:
-    """Print a table of two columns on stdout (or stderr); long values are folded, none is cut."""
-    from rich import box
+    """Print a table of two columns on stdout (or stderr); a value is cut after `MAX_FACT` letters.
+
+    Where there is a width, a terminal's or that of COLUMNS, long values are folded as in `print_table`.
+    """
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    shown = Text(clean(title))
-    table = Table(title=shown, title_justify="left", show_header=False, box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(overflow="fold", max_width=MAX_NAME_WIDTH)
-    table.add_column(overflow="fold")
-    for name, value in facts:
-        table.add_row(Text(clean(name), style="bold"), Text(clean(value)))
-    Console(soft_wrap=False, highlight=False, stderr=to_stderr).print(table)
+    cells = [(clean(name), clean(value, MAX_FACT)) for name, value in facts]
+    room = _room(sys.stderr if to_stderr else sys.stdout)
+    names = [_folded(name, max(min(MAX_NAME_WIDTH, room // 2), 1)) for name, _ in cells]
+    width = max((_width(part) for parts in names for part in parts), default=0)
+    room -= 1 + width + len(COLUMN_GAP)
+    console = Console(highlight=False, stderr=to_stderr, soft_wrap=True)
+    console.print(Text(f"{clean(title)}\n" if title else "", style="table.title"))
+    for name, (_, value) in zip(names, cells, strict=True):
+        for first, second in zip_longest(name, _folded(value, max(room, 1)), fillvalue=""):
+            gap = " " * (width - _width(first)) + COLUMN_GAP if second else ""
+            console.print(Text.assemble(" ", (first, "bold"), gap, second))
+    console.print()
+
+
+def _room(stream: TextIO | None) -> int:
+    """Return the places of a line: a terminal's or, where they are set, those of COLUMNS; else there is no end."""
+    has_width = "COLUMNS" in os.environ or (stream is not None and stream.isatty())
+    return shutil.get_terminal_size().columns if has_width else sys.maxsize
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, whole: Container[str] = ()) -> None:
@@ -194,6 +226,8 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, whole: 
 
 def _parts_that_fit(cells: list[list[str]], room: int, whole: Container[str]) -> Iterable[list[list[str]]]:
     """Return the columns in groups that fit side by side, each group with the first column before it."""
+    if _table_width(_widths(cells)) <= room:
+        return [cells]
     least = _least_widths(cells, whole)
     groups = [[0]]
     for column in range(1, len(least)):
@@ -204,7 +238,8 @@ def _parts_that_fit(cells: list[list[str]], room: int, whole: Container[str]) ->
 
 
 def _laid_out(cells: list[list[str]], room: int, whole: Container[str]) -> str:
-    widths, least = [max(map(_width, column)) for column in zip(*cells, strict=True)], _least_widths(cells, whole)
+    widths = _widths(cells)
+    least = _least_widths(cells, whole) if _table_width(widths) > room else widths
     folded = [column for column, name in enumerate(cells[0]) if name not in whole]
     while folded and _table_width(widths) > room:
         column = max(folded, key=lambda each: (widths[each] > least[each], widths[each]))
@@ -215,6 +250,10 @@ def _laid_out(cells: list[list[str]], room: int, whole: Container[str]) -> str:
     lines.append("─" * (_table_width(widths) - 1))
     lines += [line for row in cells[1:] for line in _row_lines(row, widths)]
     return "\n".join(f" {line.rstrip()}" for line in lines) + "\n"
+
+
+def _widths(cells: list[list[str]]) -> list[int]:
+    return [max(map(_width, column)) for column in zip(*cells, strict=True)]
 
 
 def _table_width(widths: Sequence[int]) -> int:
@@ -242,7 +281,10 @@ def _row_lines(row: Sequence[str], widths: Sequence[int]) -> Iterable[str]:
 
 
 def _folded(text: str, width: int) -> list[str]:
-    """Return lines of at most `width`, broken between words; only a word that is wider is broken inside."""
+    """Return lines of at most `width`, broken between words; a word that is wider is broken inside, but no path.
+
+    A path that is broken can be neither opened nor copied: the terminal itself folds it.
+    """
     if _width(text) <= width:
         return [text]
     from rich.cells import chop_cells
@@ -252,7 +294,7 @@ def _folded(text: str, width: int) -> list[str]:
         if lines and _width(lines[-1]) + 1 + _width(word) <= width:
             lines[-1] += f" {word}"
         else:
-            lines += chop_cells(word, width)
+            lines += [word] if "/" in word or os.sep in word else chop_cells(word, width)
     return lines
 
 
@@ -275,12 +317,31 @@ def print_line(text: str, *, to_stderr: bool = False) -> None:
     print_answer(clean(text), to_stderr=to_stderr)
 
 
-def print_json(document: str) -> None:
-    """Print a JSON document on stdout; what a terminal would obey, or not show, is escaped in it."""
-    print_answer(escaped_json(document, getattr(sys.stdout, "encoding", None) or "utf-8"))
+def print_warnings(warnings: Iterable[str], *, to_stderr: bool = False) -> None:
+    """Print each warning on a line of its own on stdout (or stderr), equal ones once with their number.
+
+    Of a file from somebody else there can be any number, of any length: see `shown_warnings`.
+    """
+    counted = Counter(clean(text, MAX_WARNING) for text in warnings)
+    for text in shown_warnings(counted):
+        times = counted[text]
+        print_line(f"  ! {text}{f' ({times} times)' if times > 1 else ''}", to_stderr=to_stderr)
 
 
-def print_answer(text: str, *, to_stderr: bool = False) -> None:
+def shown_warnings(texts: Iterable[str]) -> list[str]:
+    """Return the first `MAX_WARNINGS` texts, each cut after `MAX_WARNING` letters, and how many there are more."""
+    every = list(texts)
+    shown = [clean(text, MAX_WARNING) for text in every[:MAX_WARNINGS]]
+    more = [f"and {len(every) - len(shown):,} more warnings: --json has every one"] if len(every) > len(shown) else []
+    return shown + more
+
+
+def print_json(document: str, *, end: str = "\n") -> None:
+    """Print a JSON document, or a piece of one, on stdout; what a terminal would obey or not show is escaped in it."""
+    print_answer(escaped_json(document, getattr(sys.stdout, "encoding", None) or "utf-8"), end=end)
+
+
+def print_answer(text: str, *, to_stderr: bool = False, end: str = "\n") -> None:
     """Print lines of text on stdout (or stderr), at once, as `clean_lines` leaves them.
 
     A line or dots that the stream has no sign for are plainer.
@@ -288,7 +349,7 @@ def print_answer(text: str, *, to_stderr: bool = False) -> None:
     stream: TextIO | None = sys.stderr if to_stderr else sys.stdout
     if stream is None:  # closed from outside; `print` would take the other one
         return
-    print(_plainer(clean_lines(text), stream), file=stream, flush=True)
+    print(_plainer(clean_lines(text), stream), file=stream, end=end, flush=True)
 
 
 def _plainer(text: str, stream: TextIO) -> str:

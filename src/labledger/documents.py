@@ -10,14 +10,14 @@ import json
 import re
 from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import ModelWrapValidatorHandler, model_validator
+from pydantic import ModelWrapValidatorHandler, ValidationInfo, model_validator
 
 from labledger.errors import UnreadableFileError
-from labledger.schema_versions import Record, parse_json, record_of
+from labledger.schema_versions import FROM_FILE, Record, parse_json, record_of
 
 COMMANDS = {
     "llem.result": "llem results show",
-    "llem.raw_result": "llem results recover",
+    "llem.raw_result": "llem results show",
     "llem.journal": "llem results recover",
     "payments.experiment": "payment-sim experiment show",
 }
@@ -36,6 +36,9 @@ _DIGEST_KEY = b'"sha256": "'
 class Document(Record):
     """A record that is a file of its own.
 
+    Its text is read with its kind and its seal by `model_validate_json` too, which refuses one of another kind. That
+    neither checks the seal nor warns; what is built has no seal.
+
     `document_kind` is the value of `kind`, the instrument's name first; `known_by` a field that no other kind of
     document has, by which one is known that was written before there was a `kind`.
     """
@@ -45,10 +48,14 @@ class Document(Record):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _without_its_kind(cls, data: Any, build: ModelWrapValidatorHandler[D]) -> D:
-        if isinstance(data, dict) and data.get("kind") == cls.document_kind:
-            data = {name: value for name, value in data.items() if name != "kind"}
-        return build(data)
+    def _without_what_is_no_field(cls, data: Any, build: ModelWrapValidatorHandler[D], info: ValidationInfo) -> D:
+        if not isinstance(data, dict):
+            return build(data)
+        if info.mode == "json" and info.context != FROM_FILE:
+            if problem := _problem_of_kind(cls, data):
+                raise ValueError(problem)
+            data = _without(data, "integrity")
+        return build(_without(data, "kind") if data.get("kind") == cls.document_kind else data)
 
 
 class OtherKindError(UnreadableFileError):
@@ -96,8 +103,16 @@ def check_seal(content: bytes, data: dict[str, Any]) -> Seal:
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
         return "absent"
     start = content.rfind(_DIGEST_KEY) + len(_DIGEST_KEY)
-    unsealed = content[:start] + _ZEROS.encode() + content[start + len(digest) :]
-    return "holds" if hashlib.sha256(unsealed).hexdigest() == digest else "broken"
+    unsealed = hashlib.sha256(memoryview(content)[:start])
+    unsealed.update(_ZEROS.encode())
+    unsealed.update(memoryview(content)[start + len(digest) :])
+    return "holds" if unsealed.hexdigest() == digest else "broken"
+
+
+def named_kind(start: bytes) -> str | None:
+    """Return the kind that a file names in its first bytes, where all documents have it; None where it names none."""
+    head = _HEAD.match(start)
+    return None if head is None else head[1].decode()
 
 
 def read_document(model: type[D], content: bytes, where: str) -> tuple[D, dict[str, Any]]:
@@ -111,38 +126,54 @@ def read_document(model: type[D], content: bytes, where: str) -> tuple[D, dict[s
     try:
         data = parse_json(content, where)
     except UnreadableFileError:
-        head = _HEAD.match(content)
-        if head is not None and (kind := head[1].decode()) != model.document_kind:
+        if (kind := named_kind(content)) not in (None, model.document_kind):
             raise _other_kind(where, kind, model) from None
         raise
     if not isinstance(data, dict):
         raise OtherKindError(f"{where}: line 1 column 1: expected an object, found {type(data).__name__}", None)
     _check_kind(model, content, data, where)
-    return record_of(model, {name: value for name, value in data.items() if name != "integrity"}, where), data
+    return record_of(model, _without(data, "integrity"), where), data
+
+
+def _without(data: dict[str, Any], key: str) -> dict[str, Any]:
+    others = dict(data)
+    others.pop(key, None)
+    return others
 
 
 def _check_kind(model: type[Document], content: bytes, data: dict[str, Any], where: str) -> None:
     """Refuse what is of another kind, and what is of this one and no longer says so."""
-    found = data.get("kind")
-    if found == model.document_kind:
+    if _problem_of_kind(model, data) is None:
         return
-    kind = found if isinstance(found, str) and re.fullmatch(_KIND, found) else None
-    if model.known_by not in data:
-        raise _other_kind(where, kind, model)
-    if "kind" not in data:
-        return
-    if kind is None or check_seal(content, data) == "broken":  # a byte of the kind was changed, or it was written over
+    kind = _kind(data)
+    if model.known_by in data and (kind is None or check_seal(content, data) == "broken"):
+        # A byte of the kind was changed, or it was written over.
         raise UnreadableFileError(
             f"{where}: kind: should be {model.document_kind}, as it has {model.known_by}; it was changed"
         )
     raise _other_kind(where, kind, model)
 
 
-def _other_kind(where: str, kind: str | None, wanted: type[Document]) -> OtherKindError:
+def _problem_of_kind(model: type[Document], data: dict[str, Any]) -> str | None:
+    """Return the reason why a file's JSON object is no document of `model`; None where it is one."""
+    if data.get("kind") == model.document_kind or ("kind" not in data and model.known_by in data):
+        return None
+    kind = _kind(data)
+    if kind is None and model.known_by in data:
+        return f"its kind should be {model.document_kind}, as it has {model.known_by}"
     if kind is None:
-        found = f"it names no kind, and has no {wanted.known_by}, by which older files are known"
+        found = f"it names no kind, and has no {model.known_by}, by which older files are known"
     elif kind in COMMANDS:
         found = f"its kind is {kind}, which `{COMMANDS[kind]}` reads"
     else:
         found = f"its kind is {kind}, which this version of labledger does not know"
-    return OtherKindError(f"{where}: is no {wanted.document_kind}: {found}", kind)
+    return f"is no {model.document_kind}: {found}"
+
+
+def _kind(data: dict[str, Any]) -> str | None:
+    found = data.get("kind")
+    return found if isinstance(found, str) and re.fullmatch(_KIND, found) else None
+
+
+def _other_kind(where: str, kind: str | None, wanted: type[Document]) -> OtherKindError:
+    return OtherKindError(f"{where}: {_problem_of_kind(wanted, {} if kind is None else {'kind': kind})}", kind)

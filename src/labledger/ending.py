@@ -36,6 +36,16 @@ def end_on_signals(handler: Callable[[int, FrameType | None], Any] = terminate) 
             signal.signal(number, handler)
 
 
+def hear_of_children() -> None:
+    """Let this process, and those that it starts, be told how its children end and what CPU time they have spent.
+
+    One that was started with SIGCHLD ignored is not, and takes every child's exit code for 0.
+    """
+    child = getattr(signal, "SIGCHLD", None)  # None on Windows
+    if child is not None and is_ignored(child):
+        signal.signal(child, signal.SIG_DFL)
+
+
 def is_ignored(number: int) -> bool:
     """Return True if this process ignores the signal."""
     return signal.getsignal(number) is signal.SIG_IGN

@@ -27,11 +27,15 @@ def missing(*packages: str) -> list[str]:
 
 
 def install_command(extra: str) -> str:
-    """Return the command that installs an extra, as this distribution was installed itself.
+    """Return the command that installs an extra, as this distribution was installed itself, and where to run it.
 
-    In a checkout: from there. Else pip completes what is installed: it asks no index for labledger.
+    From a folder of its sources: in there, editable only if it is. Else pip completes what is installed: it asks no
+    index for labledger.
     """
-    return f"pip install -e '.[{extra}]'" if _is_checkout() else f"pip install 'labledger[{extra}]'"
+    folder = _source_folder()
+    if folder is None:
+        return f"pip install 'labledger[{extra}]'"
+    return f"pip install {'-e ' if folder.get('editable', False) else ''}'.[{extra}]' in the clone"
 
 
 def require(what: str, *packages: str) -> None:
@@ -44,15 +48,16 @@ def require(what: str, *packages: str) -> None:
         raise ConfigError(f"{what}: {' and '.join(absent)} not installed; run {install_command(EXTRAS[absent[0]])}")
 
 
-def _is_checkout() -> bool:
-    """Return True if labledger runs from a folder of its sources, as pip notes in direct_url.json (PEP 610)."""
+def _source_folder() -> dict[str, object] | None:
+    """Return what pip notes in direct_url.json (PEP 610) of a folder of sources; None of what is from elsewhere."""
     try:
         origin = json.loads(distribution("labledger").read_text("direct_url.json") or "{}")
-    except PackageNotFoundError:
-        return True
+    except PackageNotFoundError:  # run as it lies there
+        return {"editable": True}
     except ValueError:
-        return False
-    return isinstance(origin, dict) and "dir_info" in origin
+        return None
+    found = origin.get("dir_info") if isinstance(origin, dict) else None
+    return found if isinstance(found, dict) else None
 
 
 def explained(error: BaseException) -> BaseException:

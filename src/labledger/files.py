@@ -14,7 +14,6 @@ been placed there by somebody else: no link is followed from there on, also one 
 """
 
 import contextlib
-import errno
 import hashlib
 import itertools
 import os
@@ -23,18 +22,18 @@ import shutil
 import signal
 import stat
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from labledger.ending import ENDING, HANGUP, is_ignored
+from labledger.locks import lock, lock_soon, require_lock
+from labledger.notices import notify
+from labledger.regular_files import open_regular, refuse_special
 
 COPY_CHUNK_BYTES = 1 << 20
 JOIN_TRIES = 100
-LOCK_TIMEOUT_S = 10.0
-LOOK_EVERY_S = 0.02
 
 
 def write_durably(path: Path, content: bytes, *, within: Path | None = None) -> None:
@@ -43,7 +42,8 @@ def write_durably(path: Path, content: bytes, *, within: Path | None = None) -> 
     A link at `path` is replaced, not followed.
 
     Raises:
-        OSError: it could not be written; what stood at `path` is unharmed, and no temporary file is left.
+        OSError: it could not be written; what stood at `path` is unharmed, and no temporary file is left. Without
+            `within` a user named it, and a device, a named pipe or a socket there, or behind a link, stays as well.
     """
     _replace(path, [content], within)
 
@@ -57,7 +57,7 @@ def copy_durably(source: Path, path: Path, *, within: Path | None = None) -> str
     digest = hashlib.sha256()
 
     def chunks() -> Iterator[bytes]:
-        with _naming(source), source.open("rb") as file:
+        with _naming(source), os.fdopen(open_regular(source, os.O_RDONLY, follow=True), "rb") as file:
             while chunk := file.read(COPY_CHUNK_BYTES):
                 digest.update(chunk)
                 yield chunk
@@ -107,12 +107,7 @@ def claimed_directory(base: Path) -> Iterator[Path]:
     with contextlib.ExitStack() as stack:
         # Who looks for directories that nobody holds waits until this one is held.
         with _naming(base), _made_directories(base.parent), _shared(base.parent):
-            directory = claim_directory(base)
-            try:
-                stack.enter_context(held_directory(directory))
-            except BaseException:
-                directory.rmdir()
-                raise
+            directory = _claimed_and_held(base, stack)
         try:
             yield directory
         except BaseException:
@@ -120,11 +115,44 @@ def claimed_directory(base: Path) -> Iterator[Path]:
             raise
 
 
+def _claimed_and_held(base: Path, stack: contextlib.ExitStack) -> Path:
+    """Claim a directory and hold it until the `stack` ends. One that was taken away before it was held is claimed anew:
+    that can be only where the parent's lock is another program's (see `_shared`)."""
+    for tries_left in range(JOIN_TRIES, -1, -1):
+        directory = claim_directory(base)
+        try:
+            with contextlib.ExitStack() as held:
+                descriptor = held.enter_context(opened_directory(directory, within=directory.parent))
+                lock_soon(descriptor, directory, exclusive=True, otherwise="it is filled without the lock")
+                if _is_at(descriptor, directory) or not tries_left:
+                    stack.push(held.pop_all())
+                    return directory
+        except FileNotFoundError:
+            if not tries_left:
+                raise
+        except BaseException:
+            directory.rmdir()
+            raise
+    raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _is_at(descriptor: int, directory: Path) -> bool:
+    """Return True if the directory that is open is the one at that path."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(directory))
+    except FileNotFoundError:
+        return False
+
+
 @contextlib.contextmanager
 def held_directory(directory: Path) -> Iterator[None]:
-    """Hold `directory`, where its file system knows locks; the end of this process, however it ends, frees it."""
+    """Hold `directory`, where its file system knows locks; the end of this process, however it ends, frees it.
+
+    Raises:
+        TimeoutError: someone else has held it for 10 s.
+    """
     with opened_directory(directory, within=directory.parent) as descriptor:
-        lock(descriptor, exclusive=True)
+        require_lock(descriptor, directory)
         yield
 
 
@@ -146,8 +174,11 @@ def joined_directory(directory: Path, *, within: Path | None = None) -> Iterator
                     with contextlib.suppress(FileExistsError), _naming(directory, directory.name):
                         os.mkdir(directory.name, dir_fd=beside)
                         _sync(beside)
-                    descriptor = stack.enter_context(_shared(directory, within))
-                    break
+                    with contextlib.ExitStack() as joined:
+                        descriptor = joined.enter_context(_shared(directory, within))
+                        if _is_at(descriptor, directory) or not tries_left:
+                            stack.push(joined.pop_all())
+                            break
             except FileNotFoundError:  # another process removed the parent, which was empty, between two of these lines
                 if not tries_left:
                     raise
@@ -163,19 +194,9 @@ def unheld(directory: Path, *, within: Path | None = None) -> Iterator[bool]:
         OSError: there is no such directory.
     """
     with opened_directory(directory.parent, within=within) as beside:
-        _lock_soon(beside, directory.parent)  # before the directory is opened: another may be made in its place
+        require_lock(beside, directory.parent)  # before the directory is opened: another may be made in its place
         with opened_directory(directory, within=within) as descriptor:
             yield lock(descriptor, exclusive=True, wait=False)
-
-
-def _lock_soon(descriptor: int, directory: Path) -> None:
-    until_s = time.monotonic() + LOCK_TIMEOUT_S
-    while not lock(descriptor, exclusive=True, wait=False):
-        if time.monotonic() > until_s:
-            seconds = f"{LOCK_TIMEOUT_S:g} s"
-            reason = f"in use for {seconds} by a process that begins or ends in it; is one stopped? try again"
-            raise TimeoutError(errno.ETIMEDOUT, reason, os.fspath(directory))
-        time.sleep(LOOK_EVERY_S)
 
 
 @contextlib.contextmanager
@@ -211,33 +232,20 @@ def _opened_below(above: int, place: Path) -> int:
 
 @contextlib.contextmanager
 def _shared(directory: Path, within: Path | None = None) -> Iterator[int]:
-    """Yield a descriptor of `directory`, held among others that claim in it."""
+    """Yield a descriptor of `directory`, held among others that claim in it.
+
+    A program that keeps it locked keeps nobody from saving: after 10 s we go on without the lock. Two that claim get
+    two directories all the same, for `mkdir` decides; one that is taken away before it is held is claimed anew.
+    """
     with opened_directory(directory, within=within) as descriptor:
-        lock(descriptor, exclusive=False)
+        lock_soon(descriptor, directory, exclusive=False, otherwise="going on without the lock")
         yield descriptor
 
 
-def lock(descriptor: int, *, exclusive: bool, wait: bool = True) -> bool:
-    """Lock the file or directory until `descriptor` is closed, and return True; False where someone else has it.
-
-    A file system without locks gives it to all.
-    """
-    try:
-        import fcntl
-
-        kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
-        fcntl.flock(descriptor, kind if wait else kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except (ImportError, OSError):
-        return True
-    return True
-
-
 @contextlib.contextmanager
-def uninterrupted() -> Iterator[Callable[[], None]]:
+def uninterrupted(notice: str = "") -> Iterator[Callable[[], None]]:
     """Let Ctrl-C, SIGTERM and SIGHUP wait until the end; a second one does not wait, but for a further SIGHUP.
-    Outside of the main thread nothing waits.
+    Outside of the main thread nothing waits. The user is told `notice` as soon as one comes.
 
     The block gets a function that delivers at once what has come so far, to be called where it may end.
 
@@ -252,6 +260,8 @@ def uninterrupted() -> Iterator[Callable[[], None]]:
     def wait(number: int, frame: FrameType | None) -> None:
         is_repeated = bool(came) and number == HANGUP  # a shell and the kernel may both send it
         came.extend([] if is_repeated else [(number, frame)])
+        if notice and len(came) == 1 and not is_repeated:
+            notify(notice)
         if len(came) > 1:
             deliver()
 
@@ -282,6 +292,8 @@ def _hand_to(handler: Any, number: int, frame: FrameType | None) -> None:
 
 
 def _replace(path: Path, chunks: Iterable[bytes], within: Path | None) -> None:
+    if within is None:
+        refuse_special(path)
     temporary = f".{secrets.token_hex(8)}.tmp"
     with (
         _naming(path, temporary),

@@ -1,4 +1,7 @@
-"""The facts of this machine. Each is None where it cannot be seen, and nothing here raises or waits long."""
+"""The facts of this machine. Nothing here raises or waits long.
+
+Each is None where it cannot be seen: the `not_known` of its record then has the reason, by its name.
+"""
 
 import os
 import platform
@@ -12,7 +15,10 @@ from typing import Any
 
 import psutil
 
+from labledger.nvml import load_nvml
+
 MB = 1e6
+GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class Gpu:
     ecc_enabled: bool | None = None
     persistence_mode: bool | None = None
     mig_enabled: bool | None = None
+    not_known: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class Gpus:
     driver_version: str | None = None
     cuda_version: str | None = None
     unavailable: str | None = None
+    not_known: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,22 +63,33 @@ class Host:
     container: str | None
     image_digest: str | None
     packages: dict[str, str] = field(default_factory=dict)
+    not_known: dict[str, str] = field(default_factory=dict)
 
 
 def read_host() -> Host:
     """Return this machine's facts, in some tens of milliseconds."""
     container, digest = _container()
+    facts = {
+        "cpu_model": _cpu_model(),
+        "cpu_physical_cores": psutil.cpu_count(logical=False),
+        "cpu_logical_cores": psutil.cpu_count(),
+        "cpu_governor": _first_line(GOVERNOR),
+        "ram_mb": psutil.virtual_memory().total / MB,
+        "container": container,
+        "image_digest": digest,
+    }
+    reasons = {
+        **dict.fromkeys(("cpu_model", "cpu_physical_cores", "cpu_logical_cores"), "the system does not tell it"),
+        "cpu_governor": f"there is no {GOVERNOR}: a virtual machine, or a system without frequency scaling",
+        "container": "no mark of docker, podman or kubernetes was found",
+        "image_digest": f"{container} does not tell it inside of a container" if container else "no container was seen",
+    }
     return Host(
         python_version=platform.python_version(),
         os=platform.platform(),
-        cpu_model=_cpu_model(),
-        cpu_physical_cores=psutil.cpu_count(logical=False),
-        cpu_logical_cores=psutil.cpu_count(),
-        cpu_governor=_first_line(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
-        ram_mb=psutil.virtual_memory().total / MB,
-        container=container,
-        image_digest=digest,
         packages=installed_packages(),
+        not_known={name: reasons[name] for name, value in facts.items() if value is None},
+        **facts,  # type: ignore[arg-type]
     )
 
 
@@ -120,18 +139,22 @@ def git_commit(folder: Path) -> str | None:
 
 def read_gpus() -> Gpus:
     """Return the NVIDIA GPUs that the driver shows to this process."""
-    import pynvml as nvml
+    nvml = load_nvml()
 
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
         return Gpus(unavailable=f"NVML: {error}")
     try:
-        cuda = _answer_of(nvml, nvml.nvmlSystemGetCudaDriverVersion_v2)
+        driver = _Answers(nvml)
+        cuda = driver.of("cuda_version", nvml.nvmlSystemGetCudaDriverVersion_v2)
+        if cuda == 0:
+            driver.reasons["cuda_version"] = "the driver supports no CUDA"
         return Gpus(
             devices=tuple(_gpu(nvml, index) for index in range(nvml.nvmlDeviceGetCount())),
-            driver_version=_answer_of(nvml, nvml.nvmlSystemGetDriverVersion),
+            driver_version=driver.of("driver_version", nvml.nvmlSystemGetDriverVersion),
             cuda_version=f"{cuda // 1000}.{cuda % 1000 // 10}" if cuda else None,
+            not_known=driver.reasons,
         )
     except nvml.NVMLError as error:
         return Gpus(unavailable=f"NVML: {error}")
@@ -140,32 +163,41 @@ def read_gpus() -> Gpus:
 
 
 def _gpu(nvml: Any, index: int) -> Gpu:
-    handle = nvml.nvmlDeviceGetHandleByIndex(index)
-    memory = _answer_of(nvml, nvml.nvmlDeviceGetMemoryInfo, handle)
-    limit_mw = _answer_of(nvml, nvml.nvmlDeviceGetEnforcedPowerLimit, handle)
-    ecc = _answer_of(nvml, nvml.nvmlDeviceGetEccMode, handle)
-    persistence = _answer_of(nvml, nvml.nvmlDeviceGetPersistenceMode, handle)
-    mig = _answer_of(nvml, nvml.nvmlDeviceGetMigMode, handle)
+    handle, board = nvml.nvmlDeviceGetHandleByIndex(index), _Answers(nvml)
+    memory = board.of("vram_mb", nvml.nvmlDeviceGetMemoryInfo, handle)
+    limit_mw = board.of("power_limit_w", nvml.nvmlDeviceGetEnforcedPowerLimit, handle)
+    ecc = board.of("ecc_enabled", nvml.nvmlDeviceGetEccMode, handle)
+    persistence = board.of("persistence_mode", nvml.nvmlDeviceGetPersistenceMode, handle)
+    mig = board.of("mig_enabled", nvml.nvmlDeviceGetMigMode, handle)
     return Gpu(
         index=index,
-        name=_answer_of(nvml, nvml.nvmlDeviceGetName, handle),
-        uuid=_answer_of(nvml, nvml.nvmlDeviceGetUUID, handle),
+        name=board.of("name", nvml.nvmlDeviceGetName, handle),
+        uuid=board.of("uuid", nvml.nvmlDeviceGetUUID, handle),
         vram_mb=None if memory is None else memory.total / MB,
-        sm_clock_mhz=_answer_of(nvml, nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_SM),
-        memory_clock_mhz=_answer_of(nvml, nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_MEM),
+        sm_clock_mhz=board.of("sm_clock_mhz", nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_SM),
+        memory_clock_mhz=board.of("memory_clock_mhz", nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_MEM),
         power_limit_w=None if limit_mw is None else limit_mw / 1e3,
         ecc_enabled=None if ecc is None else bool(ecc[0]),
         persistence_mode=None if persistence is None else bool(persistence),
         mig_enabled=None if mig is None else bool(mig[0]),
+        not_known=board.reasons,
     )
 
 
-def _answer_of(nvml: Any, question: Callable[..., Any], *arguments: Any) -> Any:
-    """Return the driver's answer; None where this board or driver has none."""
-    try:
-        return question(*arguments)
-    except nvml.NVMLError:
-        return None
+class _Answers:
+    """The driver's answers, and by the name of the fact the reason where it has none."""
+
+    def __init__(self, nvml: Any) -> None:
+        self._nvml = nvml
+        self.reasons: dict[str, str] = {}
+
+    def of(self, fact: str, question: Callable[..., Any], *arguments: Any) -> Any:
+        """Return the answer to a question; None where this board or driver has none."""
+        try:
+            return question(*arguments)
+        except self._nvml.NVMLError as error:
+            self.reasons[fact] = f"NVML: {error}"
+            return None
 
 
 def _cpu_model() -> str | None:

@@ -9,6 +9,7 @@ from labledger.untrusted_text import SHOWN, clean
 
 NAMED_AT_MOST = 5
 LEAST_LIKENESS = 0.3
+COMPARED_AT_MOST = 1_000  # names, where none fits: it takes some 10 us each
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ def by_prefix(
     if not known:
         raise ConfigError(f"{where}: there is no {kind} {prefix}, nor any other")
     names = [named(item) for item in known]
-    near = get_close_matches(prefix, names, n=NAMED_AT_MOST, cutoff=LEAST_LIKENESS) or names
+    near = get_close_matches(prefix, names[:COMPARED_AT_MOST], n=NAMED_AT_MOST, cutoff=LEAST_LIKENESS) or names
     raise ConfigError(f"{where}: there is no {kind} {prefix}; near it are {_listed(near)}")
 
 

@@ -124,14 +124,14 @@ def draw_range(panel: "Axes", x: Sequence[float], lines: NDArray[Any], what: str
 def name_lines(panel: "Axes", names: Sequence[str], ends: Sequence[float], height_in: float) -> None:
     """Write each line's name beside its end, one above the other where lines end close together.
 
-    `ends` are the last values of the lines that `line_style` was asked for, in the order of `names`. To be called when
-    all is drawn: the limits of y stay.
+    `ends` are the last values of the lines that `line_style` was asked for, in the order of `names`; NaN is no line,
+    and has no name. To be called when all is drawn: the limits of y stay.
     """
     low, high = panel.get_ylim()
     panel.set_ylim(low, high)
-    at = [(end - low) / (high - low) if np.isfinite(end) else 0.0 for end in ends]
+    at = {index: (end - low) / (high - low) for index, end in enumerate(ends) if np.isfinite(end)}
     room = 1.2 * NAME_PT / POINTS_PER_IN / (0.85 * height_in)
-    for index, place in zip(np.argsort(at, kind="stable"), _spread(sorted(at), room), strict=True):
+    for index, place in zip(sorted(at, key=at.__getitem__), _spread(sorted(at.values()), room), strict=True):
         colour = line_style(index, len(names))["color"]
         arrow = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)}
         panel.annotate(

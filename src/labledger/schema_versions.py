@@ -1,14 +1,18 @@
 """Records that are strict when built and tolerant when read, so that every version's files stay readable.
 
-A field that a file lacks loads as None (a list or dict whose default is empty, as empty), a field that this
-version does not know is kept and written back, and a text that a `Literal` does not list yet is kept. Nothing
-is migrated and nothing is invented: who wants a newer field measures it again.
+Python values build a record; a file's JSON is read, also by pydantic's own `model_validate_json`. A field that a file
+lacks loads as None (a list or dict whose default is empty, as empty), a field that this version does not know is kept
+and written back, and a text that a `Literal` does not list yet is kept. Nothing is migrated and nothing is invented:
+who wants a newer field measures it again.
 """
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 from pydantic import (
@@ -16,19 +20,17 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     GetCoreSchemaHandler,
-    JsonValue,
     ModelWrapValidatorHandler,
-    PrivateAttr,
     SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
-    field_validator,
     model_serializer,
     model_validator,
 )
-from pydantic_core import CoreSchema, core_schema, from_json
+from pydantic_core import CoreSchema, InitErrorDetails, core_schema, from_json
 
 from labledger.errors import UnreadableFileError
+from labledger.json_text import JsonError, refuse_many
 from labledger.untrusted_text import SHOWN, clean
 
 FROM_FILE = "from file"
@@ -41,14 +43,11 @@ MAX_NESTING_READ = 200  # the JSON parser's own limit
 R = TypeVar("R", bound="Record")
 
 
-class SchemaVersionWarning(UserWarning):
-    """A file was written by another version of its schema."""
-
-
 class Record(BaseModel):
     """The base of every stored model: frozen, no unknown keyword when built, none lost when read.
 
-    Loading is `model_validate(from_json(text), context=FROM_FILE)`, see `parse_record`.
+    Loading is `model_validate(from_json(text), context=FROM_FILE)`, see `parse_record`; `model_validate_json(text)`
+    reads in the same way. What is not known of a file is in `model_extra`, None where all is.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants")
@@ -56,31 +55,52 @@ class Record(BaseModel):
     max_nesting: ClassVar[int] = MAX_NESTING
     """The greatest depth of what a field holds when the record is built."""
 
-    _unknown: dict[str, JsonValue] = PrivateAttr(default_factory=dict)  # takes part in ==
-
     @model_validator(mode="wrap")
     @classmethod
-    def _tolerant(cls, data: Any, build: ModelWrapValidatorHandler[R], info: ValidationInfo) -> R:
-        if info.context != FROM_FILE or not isinstance(data, dict):
+    def _built_or_read(cls, data: Any, build: ModelWrapValidatorHandler[R], info: ValidationInfo) -> R:
+        if not isinstance(data, dict):
             return build(data)
-        fields = cls.model_fields
-        absent = {n: None for n in fields if n not in data and fields[n].default_factory is None}
-        record = build(absent | {n: v for n, v in data.items() if n in fields})
-        unknown = {n: v for n, v in data.items() if n not in fields}
-        refuse_unstorable(unknown, max_nesting=MAX_NESTING_READ)  # what is kept must be readable once more
-        record._unknown.update(unknown)
+        if info.context == FROM_FILE:
+            return cls._read(data, build)
+        if info.mode == "json":
+            refuse_unstorable(data, MAX_NESTING_READ)  # pydantic's reader takes NaN, which is no JSON
+            return cls.model_validate(data, context=FROM_FILE)  # type: ignore[return-value]
+        record = build(data)
+        if problems := list(_unstorable_fields(record)):
+            raise ValidationError.from_exception_data(cls.__name__, problems)
         return record
 
-    @field_validator("*", mode="after")
     @classmethod
-    def _storable(cls, value: Any, info: ValidationInfo) -> Any:
-        if info.context != FROM_FILE:
-            refuse_unstorable(value, cls.max_nesting)
-        return value
+    def _read(cls, data: dict[str, Any], build: ModelWrapValidatorHandler[R]) -> R:
+        fields = cls.__pydantic_fields__
+        if data.keys() == fields.keys():  # as nearly all are, and a folder has thousands of them
+            return build(data)
+        absent = _absent_values(cls)
+        record = build({**absent, **{name: value for name, value in data.items() if name in fields}})
+        unknown = {name: value for name, value in data.items() if name not in fields}
+        if unknown:
+            refuse_unstorable(unknown, max_nesting=MAX_NESTING_READ)  # what is kept must be readable once more
+            object.__setattr__(record, "__pydantic_extra__", unknown)  # pydantic's own place for them: takes part in ==
+        return record
 
     @model_serializer(mode="wrap")
     def _keep(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {**write(self), **self._unknown}
+        return {**write(self), **(self.model_extra or {})}
+
+
+@cache
+def _absent_values(model: type[Record]) -> dict[str, None]:
+    """Return None for each field that may be absent from a file; the others are then empty."""
+    return {name: None for name, field in model.model_fields.items() if field.default_factory is None}
+
+
+def _unstorable_fields(record: Record) -> Iterator[InitErrorDetails]:
+    for name in type(record).model_fields:
+        value = getattr(record, name)
+        try:
+            refuse_unstorable(value, record.max_nesting)
+        except ValueError as error:
+            yield InitErrorDetails(type="value_error", loc=(name,), input=value, ctx={"error": error})
 
 
 def _known_when_built(value: Any, info: ValidationInfo) -> Any:
@@ -91,6 +111,10 @@ def _known_when_built(value: Any, info: ValidationInfo) -> Any:
 
 Known = AfterValidator(_known_when_built)
 """Marks a field of type `T | None` that may be None only in a file that lacks it."""
+
+
+class Retired:
+    """Marks a field of older files and callers that nothing sets any more: the schema's docs leave it out."""
 
 
 class OpenWhenRead:
@@ -182,13 +206,16 @@ def parse_record(model: type[R], text: bytes, where: str) -> tuple[R, dict[str, 
 
 
 def parse_json(text: bytes, where: str) -> Any:
-    """Return the value in `text`; NaN and infinity are no JSON.
+    """Return the value in `text`, which an editor may have begun with a byte order mark; NaN and infinity are no JSON.
 
     Raises:
-        UnreadableFileError: it is not JSON, with line and column.
+        UnreadableFileError: it is not JSON, with line and column, or has more values than are read.
     """
     try:
-        return from_json(text, allow_inf_nan=False)
+        refuse_many(text)
+        return from_json(text.removeprefix(BOM_UTF8), allow_inf_nan=False)
+    except JsonError as error:
+        raise UnreadableFileError(f"{where}: {error}") from error
     except ValueError as error:
         raise UnreadableFileError(f"{where}: not JSON: {error}") from error
 
@@ -213,37 +240,113 @@ def _problem(error: Any) -> str:
     return f"{path}: {message}" if path else message
 
 
-def version_warning(record: Record, data: dict[str, Any], *, current: str, rerun: str) -> str | None:
+@dataclass(frozen=True)
+class OtherVersion:
+    """Files of one other version of a schema.
+
+    `where` names the first of them, `count` is their number; `missing` and `strange` are the fields that they lack and
+    that are not understood, of several files those of the one that has most.
+    """
+
+    version: str | None
+    current: str
+    is_newer: bool
+    rerun: str
+    where: str
+    missing: tuple[str, ...] = ()
+    strange: tuple[str, ...] = ()
+    count: int = 1
+
+    def __str__(self) -> str:
+        return self._of_one() if self.count == 1 else self._of_several()
+
+    def __add__(self, other: "OtherVersion") -> "OtherVersion":
+        missing, strange = max(self.missing, other.missing, key=len), max(self.strange, other.strange, key=len)
+        return replace(self, missing=missing, strange=strange, count=self.count + other.count)
+
+    @property
+    def _advice(self) -> str:
+        return "Upgrade labledger." if self.is_newer else f"To rerun with updated schema: {self.rerun}"
+
+    def _of_one(self) -> str:
+        said = "has no schema_version" if self.version is None else f'schema_version="{self.version}"'
+        lines = [f'Warning: Result file {said}; current schema is "{self.current}".', f"  File: {self.where}"]
+        if self.missing:
+            lines.append(f"  Missing fields: {', '.join(f'[{name}]' for name in self.missing)} → None")
+        kept = f"Kept but not understood: {', '.join(f'[{name}]' for name in self.strange)}." if self.strange else ""
+        if kept and not self.is_newer:
+            return "\n".join([*lines, f"  {kept}", f"  {self._advice}"])
+        return "\n".join([*lines, f"  {kept} {self._advice}" if kept else f"  {self._advice}"])
+
+    def _of_several(self) -> str:
+        said = "no schema_version" if self.version is None else f'schema_version="{self.version}"'
+        parts = [f"up to {len(self.missing)} fields are None"] if self.missing else []
+        parts += [f"up to {len(self.strange)} are kept but not understood"] if self.strange else []
+        files = f"{self.count} result files with {said}, the first {self.where}"
+        head = f'Warning: {files}; current schema is "{self.current}"'
+        return f"{head}{': ' if parts else ''}{', '.join(parts)}. {self._advice}"
+
+
+class SchemaVersionWarning(UserWarning):
+    """A file was written by another version of its schema; `found` is that version, None where several met."""
+
+    def __init__(self, text: str, found: OtherVersion | None = None) -> None:
+        super().__init__(text)
+        self.found = found
+
+
+def one_per_version(caught: Iterable[Warning]) -> list[Warning]:
+    """Return the warnings in their order, those that say the same of several files of one version as one."""
+    found: dict[object, Warning] = {}
+    for each in caught:
+        other = each.found if isinstance(each, SchemaVersionWarning) else None
+        key = each if other is None else (other.version, other.current, other.rerun)
+        before = found.get(key)
+        if isinstance(before, SchemaVersionWarning) and before.found is not None and other is not None:
+            both = before.found + other
+            found[key] = SchemaVersionWarning(str(both), both)
+        else:
+            found[key] = each
+    return list(found.values())
+
+
+def version_warning(
+    record: Record, data: dict[str, Any], where: str, *, current: str, rerun: str
+) -> SchemaVersionWarning | None:
     """Return the warning that `record`, read from `data`, is of another schema version; None if it is not.
 
-    `current` is this tool's version, `rerun` the command that measures again.
+    `where` names the file, `current` is this tool's version, `rerun` the command that measures again.
     """
     version = data.get("schema_version")
-    if version == current:
+    if is_same_version(version, current):
         return None
-    head = (
-        f'Result file schema_version="{clean(str(version), SHOWN_VERSION)}"'
-        if version
-        else "Result file has no schema_version"
+    found = OtherVersion(
+        version=clean(str(version), SHOWN_VERSION) if version else None,
+        current=current,
+        is_newer=_numbers(version)[0] > _numbers(current)[0],
+        rerun=rerun,
+        where=clean(where),
+        missing=tuple(_missing(record, data)),
+        strange=tuple(clean(name, SHOWN) for name in _not_understood(record)),
     )
-    lines = [f'Warning: {head}; current schema is "{current}".']
-    if missing := list(_missing(record, data)):
-        lines.append(f"  Missing fields: {', '.join(f'[{name}]' for name in missing)} → None")
-    strange = ", ".join(f"[{clean(name, SHOWN)}]" for name in _not_understood(record))
-    kept = f"Kept but not understood: {strange}. " if strange else ""
-    if _newer(version, current):
-        lines.append(f"  {kept}Upgrade labledger.")
-    else:
-        lines += [f"  {kept.rstrip()}"] if kept else []
-        lines.append(f"  To rerun with updated schema: {rerun}")
-    return "\n".join(lines)
+    return SchemaVersionWarning(str(found), found)
 
 
-def _newer(version: Any, current: str) -> bool:
-    def numbers(text: Any) -> list[int]:
-        return [int(part) for part in str(text).split(".") if re.fullmatch(r"[0-9]{1,9}", part)]
+def is_same_version(one: object, other: object) -> bool:
+    """Return True if two versions have the same numbers: "2", "2.0" and "2.0.0" are one."""
+    return one == other or _numbers(one) == _numbers(other)
 
-    return numbers(version) > numbers(current)
+
+def _numbers(version: object) -> tuple[list[int], str]:
+    """Return the numbers that a version begins with, without zeros at the end, and what is after them."""
+    text = str(version)
+    found = re.match(r"[0-9]{1,9}(?:\.[0-9]{1,9})*", text)
+    if found is None:
+        return [], text
+    numbers = [int(number) for number in found[0].split(".")]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return numbers, text[found.end() :]
 
 
 def _missing(record: Record, data: Any, prefix: str = "") -> Iterator[str]:
@@ -260,7 +363,7 @@ def _missing(record: Record, data: Any, prefix: str = "") -> Iterator[str]:
 
 def _not_understood(record: Record, prefix: str = "") -> Iterator[str]:
     """Yield the paths of fields, and of texts in a `Literal`, that this version does not know."""
-    for name in record._unknown:
+    for name in record.model_extra or ():
         yield prefix + name
     for name, field in type(record).model_fields.items():
         value = getattr(record, name)

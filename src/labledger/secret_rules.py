@@ -36,7 +36,7 @@ STRONG = re.compile(
     r"|(?:password|passwd|passphrase|secret)s?(?:-|$)"
 )
 STRONG_JOINED = re.compile(r"apikey|accesskey|secretkey|privatekey|authtoken|accesstoken")
-VARIABLE = re.compile(r"[A-Z0-9_]+_(?:KEY|TOKEN|PAT|PASS|PW)(?:_[A-Z0-9_]+)?")
+VARIABLE = re.compile(r"(?=[A-Z0-9_]++\Z).+?_(?:KEY|TOKEN|PAT|PASS|PW)(?:_.+)?")
 """A variable whose name has one of these in it is a secret's, but for those below."""
 WEAK = _words("auth cred creds jsessionid jwt key keys pass pat phpsessid pw session sig signature token tokens")
 SWITCHES = _words("allow disable disabled enable enabled no require required requires skip without")
@@ -192,7 +192,6 @@ SHAPES = {
     "a Shopify token": r"shp(?:at|ca|pa|ss)_[0-9A-Fa-f]{32}(?![0-9A-Za-z])",
     "a Telegram token": r"\d{8,10}:AA(?P<telegram>[\w-]{30,})",
     "a Vault token": r"hv[sb]\.(?P<vault>[\w-]{20,})|dp\.(?:pt|st|ct|sa|scim|audit)\.(?P<doppler>[A-Za-z0-9]{40,})",
-    "a JSON Web Token": r"eyJ[\w-]{10,}\.[\w-]{10,}\.",
     "a private key": (
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[\w+/=\s]*-----END[A-Z ]*-----)?|AGE-SECRET-KEY-1[0-9A-Z]{50,}"
     ),
@@ -207,6 +206,8 @@ KNOWN_SHAPE = re.compile(
 )
 SK_KEY = re.compile(r"(?<![A-Za-z0-9])sk-[\w-]{15,}")
 LEAST_SK_RUN = 12
+WEB_TOKEN = re.compile(r"(?<![A-Za-z0-9])eyJ[\w-]{10,}+(?P<rest>\.[\w-]{10,}+\.)?")
+"""Found also without its `rest`, as the search would begin again within a long run."""
 REST = re.compile(r"[\w+/=-]*(?:\.[\w+/=-]+)*")
 
 
@@ -236,3 +237,6 @@ def _shaped(text: str) -> Iterator[tuple[str, tuple[int, int]]]:
     for found in SK_KEY.finditer(text):
         if is_random(found[0][3:], LEAST_SK_RUN):
             yield "an API key (sk-…)", found.span()
+    for found in WEB_TOKEN.finditer(text):
+        if found["rest"] is not None:
+            yield "a JSON Web Token", found.span()

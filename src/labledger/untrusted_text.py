@@ -33,6 +33,28 @@ def clean_lines(text: str) -> str:
     return "\n".join(_clean_tabbed(line) for line in text.split("\n"))
 
 
+def first_line(text: object, limit: int = SHOWN) -> str:
+    """Return the first line of a text, such as an error's, that is not blank, clean and at most `limit` long.
+
+    Where it ends in a colon, what it announces belongs to it: the next line is added, and so on.
+    """
+    lines = (line.strip() for line in str(text).splitlines())
+    words = ""
+    for line in filter(None, lines):
+        words = f"{words} {line}".lstrip()
+        if not words.endswith(":") or len(words) > limit:
+            break
+    return clean(words, limit)
+
+
+def reason_of(error: BaseException, limit: int = SHOWN) -> str:
+    """Return the first line (see `first_line`) of an error's message, of the system's without the path that it names.
+
+    Of an error without a message, return its kind.
+    """
+    return first_line(getattr(error, "strerror", None) or error, limit) or type(error).__name__
+
+
 def escaped_json(document: str, encoding: str = "utf-8") -> str:
     """Return a JSON document, unchanged in meaning, in which `\\u` escapes stand for what cannot be printed.
 

@@ -47,18 +47,24 @@ ASSIGNMENT = re.compile(r"((?:\$env[:.]|[-/]*)[A-Za-z_][\w.-]*)(=|:(?!//))(.*)",
 NAME = re.compile(r"[A-Za-z][\w-]*")
 FLAG = re.compile(r"--?[A-Za-z][\w.-]*")
 USER = re.compile(r"-u|--(?:proxy-)?user")
-USER_AND_KEY = re.compile(r"[^:/\s]+:(.*[A-Za-z].*)")
+USER_AND_KEY = re.compile(r"[^:/\s]+:([^A-Za-z\n]*[A-Za-z].*)")
+RUN = r"(?<![\w.-])(?:[.-]|[^\WA-Za-z])*+"
+"""From the beginning of a run of letters, digits and signs to its first letter: a name is looked for once in a run, as
+a search from each of its letters on would take the square of its length."""
 GIVEN = re.compile(
-    rf"(?:\$env[:.])?([A-Za-z][\w.-]*)[\"'\]]*\s*[=:]\s*(?P<quote>[\"']?)({SCHEME})([^\s\"'`&;,]+)(?:(?P=quote))?",
+    rf"(?:\$env[:.]|{RUN})([A-Za-z][\w.-]*+)[\"'\]]*\s*[=:]\s*(?P<quote>[\"']?)({SCHEME})([^\s\"'`&;,]+)(?:(?P=quote))?",
     re.IGNORECASE,
 )
 """`name=value`, `name: scheme value` and `['name'] = 'value'` within a longer text."""
-QUOTED_IN_CODE = re.compile(r"([A-Za-z_][\w.-]*)(?:[\"']\])?\s*[=:]\s*([\"'])([^\"'\s]+)\2")
-URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/\s?#]*)([^\s?#]*)")
+QUOTED_IN_CODE = re.compile(
+    r"(?<![\w.-])(?:[.-]|[^\WA-Za-z_])*+([A-Za-z_][\w.-]*+)(?:[\"']\])?\s*[=:]\s*([\"'])([^\"'\s]++)\2"
+)
+URL = re.compile(r"(?<=[A-Za-z0-9+.-])://([^/\s?#]*+)([^\s?#]*+)")
+"""A URL from the end of its scheme on."""
 QUERY = re.compile(r"[?&;#]([\w.%-]+)=([^&;#\s]+)")
 URL_FIELD = re.compile(r"(?:.*[_-])?(?:url|uri|endpoint|proxy)", re.IGNORECASE)
-PASSWORD = re.compile(r"[^\s/\\@:]*:([^\s/@]+)@")
-"""The part before the host of a URL, also of one whose beginning is miswritten."""
+PASSWORD = re.compile(r":([^\s/@]++)(@?)")
+"""The part before the host of a URL, also of one whose beginning is miswritten; where an @ follows, a password."""
 NAMES_A_VARIABLE = re.compile(r"-e|--env|-u|--unset")
 """Flags that take `NAME=value`, or a name alone, whose value is the environment's."""
 
@@ -220,7 +226,7 @@ def _has_key_in_text(name: str, value: Any) -> bool:
 
 
 def _has_password(value: Any) -> bool:
-    return isinstance(value, str) and any(is_literal(found[1]) for found in PASSWORD.finditer(value))
+    return isinstance(value, str) and any(found[2] and is_literal(found[1]) for found in PASSWORD.finditer(value))
 
 
 def _is_free(name: str) -> bool:

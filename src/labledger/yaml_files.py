@@ -6,14 +6,16 @@ and so is any explicit tag. What comes out is plain dicts, lists and scalars.
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from labledger.errors import ConfigError
+from labledger.json_text import MAX_DIGITS
+from labledger.regular_files import read_regular
 from labledger.secret_rules import is_random
-from labledger.untrusted_text import SHOWN, clean
+from labledger.untrusted_text import SHOWN, clean, first_line, reason_of
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -21,9 +23,12 @@ if TYPE_CHECKING:
 
 Location = tuple[str | int, ...]
 
-MAX_NODES = 100_000  # an alias that multiplies or contains itself ends here, not in memory
+MAX_NODES = 50_000  # seconds; and an alias that multiplies or contains itself ends here, not in memory
+MAX_MERGES = 1_000  # a second; they take time by the square of their number
 MAX_DEPTH = 50
-MAX_BYTES = 10_000_000
+MAX_BYTES = 2_000_000  # seconds, too: the parser looks at every character
+INTEGER = re.compile(r"[-+]?[0-9_]+")
+MAX_TEXT_BYTES = 1 << 30  # of a file of prompts
 MAX_SHOWN_KEY = 100  # characters
 KEY_LIKE = "a value that looks like a key, which is not repeated"
 
@@ -62,16 +67,15 @@ def read_yaml(path: Path) -> YamlFile:
 
     text = read_text(path, MAX_BYTES)
     try:
-        _check_events(path, text)
-        loaded = _loaded(text)
+        loaded = _loaded(path, text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         raise ConfigError(f"{place}: {_yaml_problem(error)}") from error
     except YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"{path}: not valid YAML: {first_line(error)}") from error
     except _UnusableValueError as error:
-        raise ConfigError(f"{path}: a value cannot be read: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"{path}: a value cannot be read: {first_line(error)}") from error
     if loaded is None:
         return YamlFile(path, {}, {})
     if not isinstance(loaded, dict):
@@ -81,23 +85,23 @@ def read_yaml(path: Path) -> YamlFile:
 
 
 def _yaml_problem(error: "MarkedYAMLError") -> str:
-    problem = str(error.problem or error.context or "not valid YAML").split("\n")[0]
+    problem = first_line(error.problem or error.context or "not valid YAML")
     problem = problem.partition(" with value ")[0]  # of a key that stands twice: it may be a secret
     if problem.startswith("but "):
         return f"{error.context}, {problem}"
     return f"{problem}; indent with spaces" if "'\\t'" in problem else problem
 
 
-def read_text(path: Path, max_bytes: int | None = None) -> str:
-    """Return the text of a file that a user wrote.
+def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """Return the text of a file that a user wrote, its line breaks as `\\n`, without the byte order mark that some
+    editors begin it with.
 
     Raises:
-        ConfigError: it is not there, cannot be read, is larger than `max_bytes`, or is not UTF-8.
+        ConfigError: it is not there, is no regular file, cannot be read, is larger than `max_bytes`, or is not UTF-8.
     """
     try:
-        if max_bytes is not None and (size := path.stat().st_size) > max_bytes:
-            raise ConfigError(f"{path}: {size / 1e6:.0f} MB; at most {max_bytes / 1e6:.0f} MB are read")
-        return path.read_text(encoding="utf-8")
+        text = read_regular(path, max_bytes, follow=True).decode("utf-8-sig")
+        return text.replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file (looked in {path.absolute().parent})") from error
     except UnicodeDecodeError as error:
@@ -112,36 +116,72 @@ class _UnusableValueError(ValueError):
     """A scalar that YAML's grammar allows and no type can hold: a 13th month, an integer of 5,000 digits."""
 
 
-def _loaded(text: str) -> Any:
+def _loaded(path: Path, text: str) -> Any:
     from ruamel.yaml import YAML
 
+    yaml = YAML(typ="rt")
+    parser, check = yaml.parser, _EventCheck(path)
+    next_event = parser.get_event
+    parser.get_event = lambda: check.passed(next_event())  # each once, and all before anything is built of them
     try:
-        return YAML(typ="rt").load(text)
+        return yaml.load(text)
     except (ValueError, TypeError, AttributeError, OverflowError) as error:
-        raise _UnusableValueError(str(error) or type(error).__name__) from error
+        raise _UnusableValueError(reason_of(error)) from error
 
 
-def _check_events(path: Path, text: str) -> None:
-    """Refuse, before anything is built, explicit tags, deep nesting, and an alias inside what it stands for."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
+class _EventCheck:
+    """Refuses explicit tags, deep nesting, too many values, and an alias inside what it stands for."""
 
-    enclosing: list[str | None] = []
-    for count, event in enumerate(YAML(typ="rt").parse(text)):
-        place = f"{path}:{event.start_mark.line + 1}"
-        if count > 3 * MAX_NODES:  # a value, its key, and the ends of what encloses them
-            raise ConfigError(f"{path}: more than {MAX_NODES} values")
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._values, self._merges = 0.0, 0
+        self._enclosing: list[tuple[str | None, float]] = []
+
+    def passed(self, event: Any) -> Any:
+        """Return an event of the parser. Raises ConfigError."""
+        from ruamel.yaml.events import (
+            AliasEvent,
+            CollectionEndEvent,
+            CollectionStartEvent,
+            MappingStartEvent,
+            NodeEvent,
+            ScalarEvent,
+        )
+
+        place = f"{self._path}:{event.start_mark.line + 1}"
+        if isinstance(event, NodeEvent) and self._enclosing:
+            self._values += self._enclosing[-1][1]
+            if self._values > MAX_NODES:
+                raise _too_many(self._path)
         if getattr(event, "tag", None):
             tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
             raise ConfigError(f"{place}: the tag {tag} is not accepted; write the plain value")
-        if isinstance(event, AliasEvent) and event.anchor in enclosing:
+        if isinstance(event, AliasEvent) and any(event.anchor == anchor for anchor, _ in self._enclosing):
             raise ConfigError(f"{place}: the alias *{event.anchor} stands inside what it stands for")
+        if isinstance(event, ScalarEvent) and not event.style:
+            self._check_plain(event.value, place)
         if isinstance(event, CollectionStartEvent):
-            enclosing.append(event.anchor)
+            self._enclosing.append((event.anchor, 0.5 if isinstance(event, MappingStartEvent) else 1.0))  # with its key
         elif isinstance(event, CollectionEndEvent):
-            enclosing.pop()
-        if len(enclosing) > MAX_DEPTH:
+            self._enclosing.pop()
+        if len(self._enclosing) > MAX_DEPTH:
             raise ConfigError(f"{place}: nested over {MAX_DEPTH} deep")
+        return event
+
+    def _check_plain(self, text: str, place: str) -> None:
+        if len(text) > MAX_DIGITS and INTEGER.fullmatch(text):
+            raise _too_long(place)
+        self._merges += text == "<<"
+        if self._merges > MAX_MERGES:
+            raise ConfigError(f"{place}: more than {MAX_MERGES:,} merges (<<), which take too long to read")
+
+
+def _too_long(place: str) -> ConfigError:
+    return ConfigError(f"{place}: an integer of more than {MAX_DIGITS:,} digits, which is not read")
+
+
+def _too_many(path: Path) -> ConfigError:
+    return ConfigError(f"{path}: more than {MAX_NODES:,} values, which take too long to read; make it smaller")
 
 
 class _Reader:
@@ -154,7 +194,7 @@ class _Reader:
 
     def plain(self, node: Any, location: Location) -> Any:
         if len(self.lines) > MAX_NODES:
-            raise ConfigError(f"{self.path}: more than {MAX_NODES} values")
+            raise _too_many(self.path)
         if isinstance(node, dict):
             return {self._key(node, key, location): self._inside(node, key, location) for key in node}
         if isinstance(node, list):
@@ -170,6 +210,7 @@ class _Reader:
 
     def _key(self, node: Any, key: Any, location: Location) -> str:
         if not isinstance(key, str):
+            self._scalar(key, location)
             line = _line(node, key, self.lines.get(location, 1))
             raise ConfigError(f"{self.path}:{line}: the key {key!r} is not text; put it in quotes")
         return str(self._scalar(key, location))
@@ -181,6 +222,8 @@ class _Reader:
             return bool(node)
         kind = next((kind for kind in (int, float, str) if isinstance(node, kind)), str)  # else a date or time
         value = kind(node)
+        if isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:  # in hexadecimal digits, which are fewer
+            raise _too_long(f"{self.path}:{self.lines.get(location, 1)}")
         return self._unicode(value, location) if isinstance(value, str) else value
 
     def _unicode(self, text: str, location: Location) -> str:
@@ -216,20 +259,27 @@ def has(data: object, part: str | int) -> bool:
 
 
 def describe_errors(
-    error: "ValidationError", model: "type[BaseModel]", data: object, place: Callable[[Location], str]
+    error: "ValidationError",
+    model: "type[BaseModel]",
+    data: object,
+    place: Callable[[Location], str],
+    *,
+    beside: Iterable[tuple[Location, str]] = (),
+    named: Callable[[Location], Location] = tuple,
 ) -> list[str]:
     """Return a line for each problem: `place: field: what is wrong (did you mean …?)`, in the order of the places.
 
-    `data` is what was validated against `model`; `place` tells where a location was written.
+    `data` is what was validated against `model`; `place` tells where a location was written, `named` how it is shown.
+    The problems `beside` are others that `data` has.
     """
+    located = [each for problem in error.errors(include_url=False) for each in _located(problem, model, data)]
     lines = []
-    for problem in error.errors(include_url=False):
-        for location, text in _located(problem, model, data):
-            where = place(location)
-            is_the_flags = where.startswith("--") and place(location[:-1]) != where
-            field = "" if is_the_flags else ".".join(clean(str(part), MAX_SHOWN_KEY) for part in location)
-            lines.append(": ".join(part for part in (where, field, text) if part))
-    return sorted(dict.fromkeys(lines), key=_in_order_of_lines)
+    for location, text in (*located, *beside):
+        where = place(location)
+        is_the_flags = where.startswith("--") and place(location[:-1]) != where
+        field = "" if is_the_flags else ".".join(clean(str(part), MAX_SHOWN_KEY) for part in named(location))
+        lines.append(": ".join(part for part in (where, field, text) if part))
+    return in_order_of_lines(dict.fromkeys(lines))
 
 
 def _located(problem: Any, model: "type[BaseModel]", data: object) -> list[tuple[Location, str]]:
@@ -241,10 +291,14 @@ def _located(problem: Any, model: "type[BaseModel]", data: object) -> list[tuple
     return [_named_field(model, location, text, data) if problem["type"] == "value_error" else (location, text)]
 
 
-def _in_order_of_lines(text: str) -> list[str | int]:
-    """Return a sort key by which digits, every second part of the split, compare as the numbers that they are."""
-    parts = re.split(r"([0-9]{1,9})", text)
-    return [int(part) if place % 2 else part for place, part in enumerate(parts)]
+def in_order_of_lines(problems: Iterable[str]) -> list[str]:
+    """Return problems that begin with `file:line` sorted: digits compare as the numbers that they are."""
+
+    def key(text: str) -> list[str | int]:
+        parts = re.split(r"([0-9]{1,9})", text)
+        return [int(part) if place % 2 else part for place, part in enumerate(parts)]
+
+    return sorted(problems, key=key)
 
 
 def _written_location(loc: Location, data: Any, kind: str) -> Location:

@@ -51,9 +51,9 @@ def test_an_interrupt_ends_with_its_shells_exit_code(interrupt):
 @pytest.mark.parametrize(
     ("name", "command"),
     [
-        ("torch", "pip install -e '.[pytorch]'"),
-        ("huggingface_hub.errors", "pip install -e '.[pytorch]'"),
-        ("duckdb", "pip install -e '.[sql]'"),
+        ("torch", "pip install -e '.[pytorch]' in the clone"),
+        ("huggingface_hub.errors", "pip install -e '.[pytorch]' in the clone"),
+        ("duckdb", "pip install -e '.[sql]' in the clone"),
         ("somebodys_package.part", "pip install somebodys_package"),
     ],
 )
@@ -93,3 +93,20 @@ def test_a_panic_of_another_kind_is_a_defect_without_a_traceback():
 
 def test_an_import_that_fails_for_another_reason_is_no_lack_of_memory():
     assert "not enough memory" not in ended_by(ImportError("cannot import name 'x'")).stderr
+
+
+def test_an_interrupt_of_which_a_library_makes_another_error_ends_the_command_as_one():
+    error = RuntimeError("Query interrupted")
+    error.__cause__ = Terminated()
+    ended = ended_by(error)
+    assert (ended.exit_code, ended.stderr) == (143, "error: terminated\n")
+
+
+@pytest.mark.parametrize(("word", "hint"), [("resluts", "Did you mean 'results'?"), ("list", "Commands: go, results.")])
+def test_an_unknown_command_is_answered_with_the_nearest_or_all(word, hint):
+    app = make_app("tool", "A tool.")
+    app.command("go")(lambda: None)
+    app.command("results")(lambda: None)
+    ended = CliRunner().invoke(app, [word])
+    assert ended.exit_code == 2
+    assert hint in " ".join(ended.output.replace("│", "").split())

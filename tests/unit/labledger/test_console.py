@@ -2,13 +2,22 @@
 
 import io
 import json
+import sys
 import threading
 import time
 
 import pytest
 
 from labledger import console
-from labledger.console import StderrProgress, print_answer, print_error, print_facts, print_json, print_table
+from labledger.console import (
+    StderrProgress,
+    print_answer,
+    print_error,
+    print_facts,
+    print_json,
+    print_table,
+    print_warnings,
+)
 
 CLEAR = "\r\x1b[2K"
 
@@ -233,6 +242,22 @@ def test_a_long_value_is_folded_and_not_cut(capsys, monkeypatch, columns):
     assert "".join(lines).removeprefix("model").replace(" ", "") == value
 
 
+PATH = "results/" + "a-long-name-of-a-run/" * 9 + "result.json"
+
+
+@pytest.mark.parametrize("columns", ["40", None])
+def test_a_path_is_never_broken(capsys, monkeypatch, columns):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: columns is not None)
+    print_facts("", [("database", f"{PATH}, run x"), ("many words", "of them " * 20)])
+    print_table(("a", "file"), [("of them " * 20, PATH)])
+    shown = capsys.readouterr().out
+    assert shown.count(PATH) == 2
+    assert (len(shown.splitlines()) < 10) == (columns is None)
+
+
 def test_a_long_name_does_not_push_its_value_out(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     print_facts("", [("n" * 60, "the value")])
@@ -291,3 +316,13 @@ def test_progress_shows_no_command_of_a_terminal_but_its_own(clock):
     progress.finish()
     assert stream.getvalue().count("owned") == 4
     assert stream.getvalue().replace(CLEAR, "").replace("\n", "").isprintable()
+
+
+def test_of_many_warnings_and_long_ones_the_first_are_shown_and_how_to_see_every_one(capsys):
+    print_warnings(["it is cold", *(f"number {n}" for n in range(100_000)), "it is cold"])
+    lines = capsys.readouterr().out.splitlines()
+    assert (len(lines), lines[0], lines[19]) == (21, "  ! it is cold (2 times)", "  ! number 18")
+    assert lines[20] == "  ! and 99,981 more warnings: --json has every one"
+    print_warnings(["w" * 5_000_000])
+    print_facts("", [("model", "m" * 5_000_000)])
+    assert len(capsys.readouterr().out) < 6_000

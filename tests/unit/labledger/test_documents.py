@@ -5,7 +5,7 @@ import json
 from typing import Annotated
 
 import pytest
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from labledger.documents import (
     Document,
@@ -68,6 +68,28 @@ def test_a_document_that_is_read_equals_the_one_that_was_written():
 def test_pydantics_own_way_of_reading_takes_the_kind_too():
     assert Sample.model_validate_json(dump_document(SAMPLE)) == SAMPLE
     assert Sample.model_validate(document_dict(SAMPLE)) == SAMPLE
+
+
+def test_the_text_of_a_sealed_file_is_read_by_pydantics_own_method():
+    assert Sample.model_validate_json(SAVED) == SAMPLE
+    assert Sample.model_validate_json(b'{"weight_g": 1.5, "schema_version": "1.0"}') == SAMPLE
+    for build in (Sample.model_validate, lambda data: Sample(**data)):
+        with pytest.raises(ValidationError, match="integrity"):
+            build(json.loads(SAVED))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"kind": "lab.sheet", "weight_g": 1.5}', "is no lab.sample: its kind is lab.sheet, which this version"),
+        ('{"kind": "llem.result"}', "which `llem results show` reads"),
+        ('{"kind": 5, "weight_g": 1.5}', "its kind should be lab.sample, as it has weight_g"),
+        ("{}", "it names no kind, and has no weight_g"),
+    ],
+)
+def test_pydantics_own_method_refuses_the_text_of_another_kind(text, problem):
+    with pytest.raises(ValidationError, match=problem):
+        Sample.model_validate_json(text)
 
 
 def test_a_record_inside_a_document_has_no_kind_of_its_own():
@@ -165,3 +187,9 @@ def test_a_document_with_any_one_bit_flipped_is_never_passed_over():
             assert outcome(damaged) in (Sample, UnreadableFileError), damaged
             if outcome(damaged) is Sample:
                 assert check_seal(damaged, json.loads(damaged)) != "holds"
+
+
+def test_a_document_that_an_editor_began_with_a_byte_order_mark_is_read_and_its_seal_broken():
+    content = b"\xef\xbb\xbf" + SAVED
+    found, data = read_document(Sample, content, "here")
+    assert (found.weight_g, check_seal(content, data)) == (1.5, "broken")

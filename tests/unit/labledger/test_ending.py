@@ -1,5 +1,6 @@
 """The signals that end a program, and those that wait."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -59,3 +60,14 @@ def test_a_command_that_is_metered_under_nohup_goes_on_after_a_hangup():
     )
     assert done.returncode == 0
     assert "goes on" in done.stdout
+
+
+def test_ctrl_c_while_a_program_is_imported_ends_it_without_a_traceback(tmp_path):
+    (tmp_path / "slow.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = subprocess.run(
+        [sys.executable, "-c", "from labledger.starting import start; start('slow')"],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": os.fspath(tmp_path)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")

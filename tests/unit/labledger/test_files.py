@@ -218,6 +218,25 @@ def test_a_directory_is_not_overwritten_by_a_file(tmp_path):
     assert names_in(tmp_path) == ["name"]
 
 
+@pytest.mark.parametrize("linked", [False, True], ids=["itself", "a link to it"])
+@pytest.mark.parametrize("make", [lambda path: os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 3)), os.mkfifo])
+def test_a_device_or_a_named_pipe_is_not_replaced_by_a_file(tmp_path, make, linked):
+    path = there = tmp_path / "output.csv"
+    try:
+        make(there)
+    except PermissionError:
+        pytest.skip("making a device takes the rights of root")
+    if linked:
+        path = tmp_path / "link.csv"
+        path.symlink_to(there)
+    for write in (lambda: write_durably(path, b"rows"), lambda: copy_durably(Path(__file__), path)):
+        with pytest.raises(OSError, match=r"is a (device|named pipe), not a regular file; name one") as raised:
+            write()
+        assert raised.value.filename == os.fspath(path)
+    assert not stat.S_ISREG(there.lstat().st_mode)
+    assert path.is_symlink() == linked
+
+
 def test_a_write_that_is_reported_as_failed_changed_nothing(tmp_path):
     """In a folder whose entries may be changed and not listed, the folder cannot be opened to be synced."""
     folder = tmp_path / "folder"

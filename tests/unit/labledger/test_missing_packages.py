@@ -7,7 +7,7 @@ from labledger.extras import install_command, missing
 
 def test_what_is_missing_is_found_without_importing_anything():
     assert missing("json", "no_such_package", "torch") == ["no_such_package"]
-    assert install_command("server") == "pip install -e '.[server]'"
+    assert install_command("server") == "pip install -e '.[server]' in the clone"
 
 
 def install_as(monkeypatch, folder, origin):
@@ -20,14 +20,17 @@ def install_as(monkeypatch, folder, origin):
     monkeypatch.syspath_prepend(folder)
 
 
-CHECKOUT, COMPLETED = "pip install -e '.[sql]'", "pip install 'labledger[sql]'"
+EDITABLE, REGULAR = "pip install -e '.[sql]' in the clone", "pip install '.[sql]' in the clone"
+COMPLETED = "pip install 'labledger[sql]'"
 
 
 @pytest.mark.parametrize(
     ("origin", "command"),
     [
-        ('{"dir_info": {"editable": true}, "url": "file:///somewhere"}', CHECKOUT),
-        ('{"dir_info": {}, "url": "file:///somewhere"}', CHECKOUT),
+        ('{"dir_info": {"editable": true}, "url": "file:///somewhere"}', EDITABLE),
+        ('{"dir_info": {"editable": false}, "url": "file:///somewhere"}', REGULAR),
+        ('{"dir_info": 5}', COMPLETED),
+        ('{"dir_info": {}, "url": "file:///somewhere"}', REGULAR),
         ('{"archive_info": {}, "url": "file:///somewhere/labledger.whl"}', COMPLETED),
         ("[]", COMPLETED),
         ("{", COMPLETED),

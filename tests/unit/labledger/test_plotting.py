@@ -36,6 +36,13 @@ def test_names_of_lines_do_not_overlap_and_stay_beside_the_panel(ends):
     assert all(letters_pt > plotting.NAME_PT)
 
 
+def test_a_line_without_a_value_has_no_name_beside_it():
+    axes = panel()
+    plotting.name_lines(axes, ["a", "b", "c"], [0.5, float("nan"), 0.1], plotting.PANEL_IN)
+    shown = {text.get_text(): text.get_color() for text in axes.texts}
+    assert shown == {name: plotting.line_style(index, 3)["color"] for index, name in ((2, "c"), (0, "a"))}
+
+
 def test_a_name_beside_a_line_is_cut_and_no_mathematics():
     axes = panel()
     plotting.name_lines(axes, ["$x^2$ " + "very " * 50 + "long"], [0.5], plotting.PANEL_IN)

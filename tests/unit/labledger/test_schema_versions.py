@@ -8,11 +8,20 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 import llenergymeasure.domain
 from labledger.errors import UnreadableFileError
-from labledger.schema_versions import Known, OpenWhenRead, Record, Timestamp, parse_record, version_warning
+from labledger.schema_versions import (
+    Known,
+    OpenWhenRead,
+    Record,
+    SchemaVersionWarning,
+    Timestamp,
+    one_per_version,
+    parse_record,
+    version_warning,
+)
 
 
 class Part(Record):
@@ -39,7 +48,8 @@ def read(data: Any, model: type[Record] = Whole) -> Any:
 
 
 def warning_for(data: dict[str, Any], current: str = "2.0") -> str | None:
-    return version_warning(read(data), data, current=current, rerun="tool run x.yaml")
+    warning = version_warning(read(data), data, "folder/file.json", current=current, rerun="tool run x.yaml")
+    return None if warning is None else str(warning)
 
 
 def whole_file(**changes: Any) -> dict[str, Any]:
@@ -250,6 +260,7 @@ class TestVersionWarning:
         data = without(whole_file(part={"size": 1.0, "kind": "gpu"}), "count", "share", "parts")
         assert warning_for(data, current="3.0") == (
             'Warning: Result file schema_version="2.0"; current schema is "3.0".\n'
+            "  File: folder/file.json\n"
             "  Missing fields: [count], [share], [part.note] → None\n"
             "  To rerun with updated schema: tool run x.yaml"
         )
@@ -257,12 +268,14 @@ class TestVersionWarning:
     def test_an_older_file_that_lacks_nothing_names_no_field(self):
         assert warning_for(whole_file(), current="3.0") == (
             'Warning: Result file schema_version="2.0"; current schema is "3.0".\n'
+            "  File: folder/file.json\n"
             "  To rerun with updated schema: tool run x.yaml"
         )
 
     def test_an_older_file_with_unknown_fields_names_them(self):
         assert warning_for(whole_file(schema_version="1.0", gone=1)) == (
             'Warning: Result file schema_version="1.0"; current schema is "2.0".\n'
+            "  File: folder/file.json\n"
             "  Kept but not understood: [gone].\n"
             "  To rerun with updated schema: tool run x.yaml"
         )
@@ -272,6 +285,7 @@ class TestVersionWarning:
         data = whole_file(schema_version="3.0", x=1, verdict="odd", parts=[part], parts_by_name={"a": part})
         assert warning_for(without(data, "share")) == (
             'Warning: Result file schema_version="3.0"; current schema is "2.0".\n'
+            "  File: folder/file.json\n"
             "  Missing fields: [share] → None\n"
             "  Kept but not understood: [x], [parts[0].newer], [parts[0].kind], "
             "[parts_by_name[a].newer], [parts_by_name[a].kind], [verdict]. Upgrade labledger."
@@ -279,15 +293,26 @@ class TestVersionWarning:
 
     def test_a_newer_file_that_is_understood_asks_for_an_upgrade_all_the_same(self):
         assert warning_for(whole_file(schema_version="2.1")) == (
-            'Warning: Result file schema_version="2.1"; current schema is "2.0".\n  Upgrade labledger.'
+            'Warning: Result file schema_version="2.1"; current schema is "2.0".\n'
+            "  File: folder/file.json\n"
+            "  Upgrade labledger."
         )
 
     def test_versions_are_ordered_as_numbers(self):
         assert warning_for(whole_file(schema_version="10.0"), current="9.0").endswith("Upgrade labledger.")
 
+    @pytest.mark.parametrize("version", ["2", "2.0.0", "2.0.0.0", "02.0"])
+    def test_versions_of_the_same_numbers_are_one(self, version):
+        assert warning_for(without(whole_file(schema_version=version), "count")) is None
+
+    @pytest.mark.parametrize(("version", "is_newer"), [("1.9.9", False), ("2.0.1", True), ("2.1", True), ("1", False)])
+    def test_a_number_that_a_version_lacks_counts_as_zero(self, version, is_newer):
+        assert warning_for(whole_file(schema_version=version)).endswith("Upgrade labledger.") == is_newer
+
     def test_a_file_without_a_version_is_reported(self):
         assert warning_for(without(whole_file(), "schema_version")) == (
             'Warning: Result file has no schema_version; current schema is "2.0".\n'
+            "  File: folder/file.json\n"
             "  Missing fields: [schema_version] → None\n"
             "  To rerun with updated schema: tool run x.yaml"
         )
@@ -295,6 +320,61 @@ class TestVersionWarning:
     @pytest.mark.parametrize("version", ["two", "2.0-beta", "", "²", "2.³", "9" * 5000])
     def test_a_version_of_any_text_is_warned_of(self, version):
         assert warning_for(whole_file(schema_version=version)).startswith("Warning: Result file ")
+
+
+class TestManyFilesOfOtherVersions:
+    def warnings_of(self, *files: dict[str, Any]) -> list[str]:
+        given = [
+            version_warning(read(data), data, f"{number}/file.json", current="2.0", rerun="tool run x.yaml")
+            for number, data in enumerate(files)
+        ]
+        return [str(each) for each in one_per_version(each for each in given if each)]
+
+    def test_are_one_line_for_each_version_with_their_number_and_the_first_of_them(self):
+        old, new = whole_file(schema_version="1.0"), whole_file(schema_version="3.0", newer=1)
+        assert self.warnings_of(old, new, without(old, "count"), without(old, "count", "share"), new, old) == [
+            'Warning: 4 result files with schema_version="1.0", the first 0/file.json; current schema is "2.0": '
+            "up to 2 fields are None. To rerun with updated schema: tool run x.yaml",
+            'Warning: 2 result files with schema_version="3.0", the first 1/file.json; current schema is "2.0": '
+            "up to 1 are kept but not understood. Upgrade labledger.",
+        ]
+
+    def test_a_file_that_is_the_only_one_of_its_version_has_its_fields_named(self):
+        old, nameless = whole_file(schema_version="1.0"), without(whole_file(), "schema_version")
+        shown = self.warnings_of(without(old, "count"), nameless, nameless)
+        assert "Missing fields: [count]" in shown[0]
+        assert shown[1].startswith("Warning: 2 result files with no schema_version, the first 1/file.json; ")
+
+    def test_other_warnings_stay_as_they_are(self):
+        others = [UserWarning("a"), SchemaVersionWarning("b"), UserWarning("a")]
+        assert one_per_version(others) == others
+
+
+class TestPlainJson:
+    """`model_validate_json` reads a file's text, whoever calls it; keywords and dicts are for building."""
+
+    def test_is_read_as_a_file_is(self):
+        data = {"schema_version": "3.0", "newer": {"a": [1]}, "verdict": "odd", "parts": [{"newer": 1}]}
+        record = Whole.model_validate_json(json.dumps(data))
+        assert record == read(data)
+        assert (record.name, record.count, record.parts[0].size, record.verdict) == (None, None, None, "odd")
+        assert json.loads(record.model_dump_json()) == json.loads(read(data).model_dump_json())
+
+    def test_is_read_so_inside_of_other_models_too(self):
+        assert TypeAdapter(list[Whole]).validate_json('[{"newer": 1}]') == [read({"newer": 1})]
+
+    @pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+    @pytest.mark.parametrize("field", ["share", "settings", "newer"])
+    def test_has_no_number_that_json_has_none_for(self, field, number):
+        with pytest.raises(ValidationError, match=field):
+            Whole.model_validate_json(f'{{"name": "x", "{field}": {{"a": [{number}]}}}}')
+
+    def test_does_not_open_what_is_built_from_values(self):
+        for data in ({"name": "x", "newer": 1}, {}, {"name": "x", "verdict": "odd"}):
+            with pytest.raises(ValidationError):
+                Whole(**data)
+            with pytest.raises(ValidationError):
+                Whole.model_validate(data)
 
 
 class TestEveryStoredRecord:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labledger.untrusted_text import CUT, clean, clean_lines, escaped_json
+from labledger.untrusted_text import CUT, clean, clean_lines, escaped_json, first_line, reason_of
 
+ANNOUNCED = "Error(s) in loading: size mismatch for w: copying [4] into [8]"
 anything = st.text(st.characters(codec=None, exclude_categories=()))
 
 
@@ -58,3 +59,24 @@ def test_an_escaped_json_document_is_printable_and_means_the_same(document):
 
 def test_letters_of_every_alphabet_stay_readable_in_json():
     assert escaped_json('{"a": "é模🦙\u202e\U000e0041"}') == '{"a": "é模🦙\\u202e\\udb40\\udc41"}'
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("one\ntwo", "one"),
+        ("\n  \n one \n", "one"),
+        ("Error(s) in loading:\n\tsize mismatch for w:\n\tcopying [4] into [8]\nmore", ANNOUNCED),
+        ("ends after a colon:", "ends after a colon:"),
+        ("\x1b[2J refused:\r\nby the template", "\ufffd[2J refused: by the template"),
+        ("x" * 300 + "\ny", "x" * 199 + CUT),
+        ("", ""),
+    ],
+)
+def test_a_first_line_that_ends_in_a_colon_keeps_what_it_announces(text, shown):
+    assert first_line(text) == shown
+
+
+def test_the_reason_of_an_error_without_words_is_its_kind():
+    assert reason_of(ValueError("  \n")) == "ValueError"
+    assert reason_of(ValueError("cannot load:\n  no such file")) == "cannot load: no such file"

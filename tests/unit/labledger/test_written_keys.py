@@ -3,6 +3,7 @@
 import json
 import random
 import string
+import time
 
 import pytest
 from hypothesis import given
@@ -339,3 +340,18 @@ def test_a_document_that_is_deeply_nested_is_searched_as_far_as_a_configuration_
 )
 def test_a_name_is_a_secrets_by_its_last_words(name, is_one):
     assert is_secret_name(name) is is_one
+
+
+@pytest.mark.parametrize(
+    "unit", ["x", "a-", "A_", "://", "a:", "a:a", "_KEY", "eyJ-", "a='", "?a=", "x.", "a ", "[", '"a']
+)
+@pytest.mark.parametrize("field", ["name", "description", "base_url"])
+def test_a_long_text_is_searched_in_time_that_grows_as_its_length(unit, field):
+    def searched_s(length: int) -> float:
+        document = {field: f"{unit * length}!"[: length + 1]}
+        begin = time.process_time()
+        assert [*written_keys(document)] == []
+        return time.process_time() - begin
+
+    short_s, long_s = min(searched_s(2_000) for _ in range(3)), min(searched_s(16_000) for _ in range(2))
+    assert long_s < 25 * short_s + 0.02  # 8 times the length: 64 times by its square

@@ -1,6 +1,7 @@
 """YAML as users write it: what is read, what is refused, and where the message points."""
 
 import contextlib
+import os
 import signal
 import tracemalloc
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated, Literal, Self
 import pytest
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError, model_validator
 
+from labledger import yaml_files
 from labledger.errors import ConfigError
 from labledger.yaml_files import describe_errors, read_yaml
 
@@ -208,7 +210,7 @@ def test_a_missing_file_is_reported_with_the_folder_that_was_searched(tmp_path, 
 
 
 def test_a_folder_is_no_yaml_file(tmp_path):
-    with pytest.raises(ConfigError, match=f"{tmp_path}: cannot be read: Is a directory"):
+    with pytest.raises(ConfigError, match=f"{tmp_path}: cannot be read: is a directory, not a regular file"):
         read_yaml(tmp_path)
 
 
@@ -329,3 +331,70 @@ def test_a_long_value_is_shortened_in_a_message(tmp_path):
     (line,) = problems(tmp_path, f"model: [{', '.join(['word'] * 100)}]\n")
     assert line.endswith("...")
     assert len(line) < 150
+
+
+def a_pipe(path):
+    os.mkfifo(path)
+
+
+def a_device(path):
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize(("make", "kind"), [(a_pipe, "a named pipe"), (a_device, "a device")])
+def test_a_pipe_or_a_device_is_named_and_not_read(tmp_path, make, kind):
+    path = tmp_path / "file.yaml"
+    make(path)
+    with within_seconds(5), pytest.raises(ConfigError, match=rf"file\.yaml: cannot be read: is {kind}, not a regular"):
+        read_yaml(path)
+
+
+def test_a_file_that_would_take_long_to_read_is_refused_with_the_limit(tmp_path):
+    with pytest.raises(ConfigError, match=r"has 9\.0 MB, and at most 2\.0 MB are read"):
+        read_yaml(written(tmp_path, "a: " + "x" * 9_000_000))
+
+
+@pytest.mark.parametrize("form", ["k:\n{}", "{}"], ids=["a list", "a mapping"])
+def test_more_values_than_the_limit_are_refused_before_they_are_built(tmp_path, monkeypatch, form):
+    monkeypatch.setattr(yaml_files, "MAX_NODES", 1_000)
+    line = "- 1\n" if "k" in form else "k{}: [1]\n"
+    for count in (450, 1_001):
+        path = written(tmp_path, form.format("".join(line.format(number) for number in range(count))))
+        if count == 450:
+            assert read_yaml(path).data
+            continue
+        monkeypatch.setattr(yaml_files, "_Reader", None)
+        with pytest.raises(ConfigError, match="more than 1,000 values, which take too long to read"):
+            read_yaml(path)
+
+
+@pytest.mark.slow
+def test_ninety_thousand_keys_are_refused_with_the_limit(tmp_path):
+    with pytest.raises(ConfigError, match="more than 50,000 values"):
+        read_yaml(written(tmp_path, "".join(f"k{number}: {number}\n" for number in range(90_000))))
+
+
+@pytest.mark.parametrize("number", ["1" * 4_001, "-" + "1" * 100_000, "0x" + "f" * 4_000], ids=["4,001", "long", "hex"])
+@pytest.mark.parametrize("form", ["a: 1\nb: {}\n", "a: 1\n? {}\n: b\n"])
+def test_an_integer_of_more_than_4000_digits_is_refused_with_its_line(tmp_path, form, number):
+    with pytest.raises(ConfigError, match=r"file\.yaml:[12]: an integer of more than 4,000 digits, which is not read"):
+        read_yaml(written(tmp_path, form.format(number)))
+
+
+def test_an_integer_of_4000_digits_and_a_longer_text_of_digits_are_read(tmp_path):
+    file = read_yaml(written(tmp_path, f"a: {'9' * 4_000}\nb: '{'1' * 5_000}'\n"))
+    assert file.data == {"a": 10**4_000 - 1, "b": "1" * 5_000}
+
+
+def test_more_merges_than_the_limit_are_refused_before_they_are_built(tmp_path, monkeypatch):
+    monkeypatch.setattr(yaml_files, "MAX_MERGES", 20)
+    text = "a: &a {x: 1}\n" + "".join(f"b{number}: {{<<: *a}}\n" for number in range(20))
+    assert read_yaml(written(tmp_path, text)).data["b19"] == {"x": 1}
+    with pytest.raises(ConfigError, match=r"file\.yaml:22: more than 20 merges \(<<\), which take too long to read"):
+        read_yaml(written(tmp_path, text + "c: {<<: *a}\n"))
+
+
+def test_a_link_to_a_file_is_followed(tmp_path):
+    written(tmp_path, "a: 1\n")
+    (tmp_path / "link.yaml").symlink_to("file.yaml")
+    assert read_yaml(tmp_path / "link.yaml").data == {"a": 1}

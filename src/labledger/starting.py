@@ -1,0 +1,15 @@
+"""The start of a program: Ctrl-C while it is still being imported ends it at once, without a traceback."""
+
+import signal
+from importlib import import_module
+
+
+def start(module: str) -> None:
+    """Import `module` and call its `main`; meanwhile Ctrl-C does what it does to a program without a handler."""
+    heeds = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not in a shell's background
+    if heeds:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    main = import_module(module).main
+    if heeds:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    main()
