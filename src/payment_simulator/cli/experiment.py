@@ -1,7 +1,6 @@
 """`payment-sim experiment`."""
 
-import typer
-
+from labledger.commands import make_group
 from payment_simulator.cli.experiment_chart import chart
 from payment_simulator.cli.experiment_compare import compare
 from payment_simulator.cli.experiment_evolution import policy_evolution
@@ -11,9 +10,7 @@ from payment_simulator.cli.experiment_results import results
 from payment_simulator.cli.experiment_run import run, template, validate
 from payment_simulator.cli.experiment_show import show
 
-experiment_app = typer.Typer(
-    help="Let banks look for the policy that costs them least, and read what came of it.", no_args_is_help=True
-)
+experiment_app = make_group("Let banks look for the policy that costs them least, and read what came of it.")
 experiment_app.command()(run)
 experiment_app.command()(validate)
 experiment_app.command()(template)

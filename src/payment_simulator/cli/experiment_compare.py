@@ -49,8 +49,11 @@ def compare(
         print_json(dump_json(_compared(one, other, configs | scenarios, found)))
         return
     print_answer(f"first:  {one.record.experiment_id}\nsecond: {other.record.experiment_id}\n")
+    if one.record == other.record:
+        print_answer("These are one run; name two to see how they differ\n")
     _print_differences(configs | scenarios)
     _print_costs(one, other, found)
+    _print_gaps(one, other)
     _print_policies(one, other)
 
 
@@ -71,12 +74,20 @@ def _print_differences(found: Mapping[str, tuple[Any, Any]]) -> None:
 
 
 def _short(value: Any) -> str:
-    text = "" if value is None else str(value)
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]} …"
+    """Return a value as YAML has it in a line; of a long list or section, its size."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else dump_json(value, indent=None)
+    if len(text) <= MAX_SHOWN:
+        return text
+    if isinstance(value, list | dict):
+        return f"{len(value):,} {'values' if isinstance(value, list) else 'keys'}: --json shows them"
+    return f"{text[:MAX_SHOWN]} …"
 
 
 def _print_costs(first: "StoredRun", second: "StoredRun", found: "Mapping[str | None, CostDifference] | None") -> None:
-    from labledger.console import print_table
+    from labledger.console import print_answer, print_table
+    from payment_simulator.experiments.comparison import is_same_game
 
     banks: list[str | None] = [*dict.fromkeys([*first.agent_ids, *second.agent_ids]), None]
     rows = []
@@ -85,8 +96,10 @@ def _print_costs(first: "StoredRun", second: "StoredRun", found: "Mapping[str | 
         difference = "" if a is None or b is None else f"{b - a:+,}"
         rows.append(("all" if bank is None else bank, cents(a), cents(b), difference, *_verdict(found, bank)))
     header = ("bank", "first", "second", "difference", *(() if found is None else ("interval", "final costs are")))
-    print_table(header, rows)
-    _print_gaps(first, second)
+    is_other_game = is_same_game(first, second) is False
+    print_table(header[:3], [row[:3] for row in rows]) if is_other_game else print_table(header, rows)
+    if is_other_game:
+        print_answer("These are different games, as the keys above show: their costs have no difference\n")
 
 
 def _print_gaps(first: "StoredRun", second: "StoredRun") -> None:
@@ -138,6 +151,8 @@ def _compared(
     differing: Mapping[str, tuple[Any, Any]],
     found: "Mapping[str | None, CostDifference] | None",
 ) -> dict[str, Any]:
+    from payment_simulator.experiments.comparison import is_same_game
+
     names = ("experiment_id", "status", "final_cost", "final_costs_by_agent", "final_policies")
     runs = [
         {name: getattr(run.record, name) for name in names}
@@ -153,5 +168,6 @@ def _compared(
         "first": runs[0],
         "second": runs[1],
         "configuration": {key: {"first": a, "second": b} for key, (a, b) in differing.items()},
+        "same_game": is_same_game(first, second),
         "final_cost_difference": final,
     }

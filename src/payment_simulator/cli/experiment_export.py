@@ -51,8 +51,9 @@ def _files(run: "StoredRun") -> dict[str, str]:
     }
     files |= {} if day is None else {"one_day.csv": _day_csv(day)}
     last = run.iterations[-1].policies if run.iterations else {}
-    for bank, policy in (run.record.final_policies or last).items():
-        files[f"policies/{_file_name(bank)}.json"] = dump_json(policy) + "\n"
+    policies = run.record.final_policies or last
+    for bank in run.banks:
+        files[f"policies/{_file_name(bank)}.json"] = dump_json(policies[bank]) + "\n"
     return files
 
 
@@ -85,7 +86,7 @@ def _csv(run: "StoredRun") -> str:
     """Return CSV text, a row per iteration: of every bank its cost and the parameters of its policy."""
     from labledger.csv_files import to_csv
 
-    banks = run.agent_ids
+    banks = run.banks
     rows = [
         {
             **{name: getattr(each, name) for name in ITERATION},

@@ -9,7 +9,7 @@ import typer
 
 from labledger.commands import EXIT_FAILED, reporting_errors
 from labledger.json_text import dump_json
-from payment_simulator.cli.stored_runs import AsJson, Db, Run, load_run
+from payment_simulator.cli.stored_runs import AsJson, Db, Run, ShowAll, last_of, load_run, print_left_out
 
 if TYPE_CHECKING:
     from payment_simulator.experiments.replay import Check
@@ -19,7 +19,7 @@ PARTS = ("costs", "policies", "Nash gap", "decisions", "course")
 
 
 @reporting_errors
-def replay(ctx: typer.Context, run: Run, db: Db = None, json: AsJson = False) -> None:
+def replay(ctx: typer.Context, run: Run, db: Db = None, show_all: ShowAll = False, json: AsJson = False) -> None:
     """Simulate a run again from the database alone: is each cost, gap and policy as it is stored? Exit 1 if not.
 
     Nash gaps of an older version, which were searched by another rule, are not computed again.
@@ -31,11 +31,13 @@ def replay(ctx: typer.Context, run: Run, db: Db = None, json: AsJson = False) ->
     if json:
         print_json(dump_json([asdict(each) | {"same": each.is_same} for each in checks]))
     else:
-        numbers = [*(each.iteration_number for each in stored.iterations), None]
-        by_number: dict[int | None, list[Check]] = {number: [] for number in numbers}
+        iterations = last_of(stored.iterations, show_all)
+        by_number: dict[int | None, list[Check]] = {each.iteration_number: [] for each in iterations} | {None: []}
         for each in checks:
-            by_number[each.iteration].append(each)
+            if each.iteration in by_number:
+                by_number[each.iteration].append(each)
         print_table(("iteration", *PARTS), [_row(*found) for found in by_number.items()])
+        print_left_out(len(iterations), len(stored.iterations), "iterations")
         for each in checks:
             if each.is_same is False:
                 print_answer(f"{_name(each.iteration)}: {each.name}: {_difference(each)}")

@@ -1,6 +1,9 @@
 """`payment-sim experiment results`."""
 
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -8,8 +11,10 @@ import typer
 from labledger.commands import reporting_errors
 from labledger.json_text import dump_json
 from payment_simulator.cli.stored_runs import (
+    LAST,
     AsJson,
     Db,
+    ShowAll,
     cents,
     gap_words,
     moment,
@@ -40,10 +45,14 @@ def results(
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Only of this name.", show_default=False)] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the latest.", show_default=False)] = None,
+    show_all: ShowAll = False,
     json: AsJson = False,
 ) -> None:
-    """List the runs in a database, the latest first; costs in cents, moments in UTC."""
-    from labledger.console import print_answer, print_json, print_table
+    """List the last runs in a database, the latest first; costs in cents, moments in UTC.
+
+    With --json, or --all, every one.
+    """
+    from labledger.console import print_answer, print_table
     from labledger.errors import ConfigError
 
     if database is not None and db is not None:
@@ -52,18 +61,35 @@ def results(
     if status is not None and status not in known:
         raise ConfigError(f"--status: {status!r} is none of {', '.join(known)}")
     with open_database(database or db) as repository:
-        found = repository.list_experiments(status=status, name=name, limit=limit)
-    if json:
-        print_json(dump_json([_listed(record) for record in found]))
-        return
-    header = (*WHOLE, "iterations", "final cost", "Nash gap", "converged", "started")
-    days = [(record, _day(record)) for record in found]
-    print_table(header, [_row(*each) for each in days], whole=WHOLE)
-    lines = [f"{record.experiment_id}: {day.words}" for record, day in days if day is not None]
+        found = repository.each_experiment(status=status, name=name)
+        if json:
+            _print_list(islice(found, limit))
+            return
+        shown = limit or (None if show_all else LAST)
+        rows, lines = [], []  # and not the records, which are large
+        for record in islice(found, shown):
+            day = _day(record)
+            rows.append(_row(record, day))
+            lines += [] if day is None else [f"{record.experiment_id}: {day.words}"]
+        are_more = limit is None and next(found, None) is not None
+    print_table((*WHOLE, "iterations", "final cost", "Nash gap", "converged", "started"), rows, whole=WHOLE)
     for line in lines[:MAX_DAYS]:
         print_answer(line)
     if len(lines) > MAX_DAYS:
         print_answer(f"{len(lines) - MAX_DAYS:,} more runs are of one day each: --json has them, and `show` has each")
+    if are_more:
+        print_answer(f"These are the last {LAST} runs: --all shows every one, --json too")
+
+
+def _print_list(records: "Iterable[ExperimentRecord]") -> None:
+    """Print a JSON list, one run after another: all of them together can be more than memory holds."""
+    from labledger.console import print_answer, print_json
+
+    before = "["
+    for record in records:
+        print_json(before + "\n" + indent(dump_json(_listed(record)), "  "), end="")
+        before = ","
+    print_answer("[]" if before == "[" else "\n]")
 
 
 def _listed(record: "ExperimentRecord") -> dict[str, Any]:

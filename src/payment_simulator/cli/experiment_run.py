@@ -156,10 +156,14 @@ def _refuse_early(read: "ExperimentConfig", resume: str | None) -> str | None:
 
     Raises:
         ConfigError: the run cannot begin, or there is none to go on with; its folder and database are not made yet.
+            Or the configuration is not the one that it began with.
+        RecordError: it is completed, or still runs.
     """
     from labledger.errors import ConfigError
+    from payment_simulator.experiments.config import check_same
     from payment_simulator.experiments.output_checks import check_output
     from payment_simulator.experiments.persistence import ExperimentRepository
+    from payment_simulator.experiments.persistence.writes import check_resumable
     from payment_simulator.experiments.setup import ExperimentSetup
     from payment_simulator.experiments.stored_run import named_run
 
@@ -173,7 +177,10 @@ def _refuse_early(read: "ExperimentConfig", resume: str | None) -> str | None:
     if not database.exists():
         raise ConfigError(f"{place}{database}: no such file, and so no run {resume} to go on with")
     with ExperimentRepository(database, must_exist=True) as repository:
-        return named_run(repository, resume).experiment_id
+        record = named_run(repository, resume)
+    check_same(record.config, read)
+    check_resumable(record, database)
+    return record.experiment_id
 
 
 def _from_here(path: Path | None) -> Path | None:

@@ -1,6 +1,6 @@
 """`payment-sim experiment show`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,8 +9,10 @@ import typer
 from labledger.commands import reporting_errors
 from labledger.json_text import dump_json
 from payment_simulator.cli.result_printing import (
+    converged_words,
     draws_facts,
     load_result,
+    print_bound_advice,
     print_day,
     print_resting_points,
     print_result,
@@ -18,7 +20,18 @@ from payment_simulator.cli.result_printing import (
     result_as_json,
     result_path,
 )
-from payment_simulator.cli.stored_runs import AsJson, Db, cents, gap_words, load_run, moment, one_day_of, truth
+from payment_simulator.cli.stored_runs import (
+    AsJson,
+    Db,
+    ShowAll,
+    cents,
+    gap_words,
+    last_of,
+    load_run,
+    moment,
+    one_day_of,
+    print_left_out,
+)
 
 if TYPE_CHECKING:
     from payment_simulator.experiments.stored_run import StoredRun
@@ -30,14 +43,14 @@ Shown = Annotated[
 
 
 @reporting_errors
-def show(ctx: typer.Context, run: Shown, db: Db = None, json: AsJson = False) -> None:
-    """Show a run: its configuration in short, iterations, decisions and ending. Costs in cents.
+def show(ctx: typer.Context, run: Shown, db: Db = None, show_all: ShowAll = False, json: AsJson = False) -> None:
+    """Show a run: its configuration in short, its last iterations and decisions, and its ending. Costs in cents.
 
     Each Nash gap says how it is known; a run whose costs are of one day says how that day compares with the scenario.
 
     For a result.json, or its folder, the ending only; no database is needed.
     """
-    from labledger.console import print_answer, print_facts, print_json, print_table
+    from labledger.console import print_answer, print_facts, print_json
 
     if (path := result_path(run)) is not None:
         result = load_result(path)
@@ -50,9 +63,19 @@ def show(ctx: typer.Context, run: Shown, db: Db = None, json: AsJson = False) ->
     if json:
         print_json(dump_json(_shown(stored)))
         return
-    record, banks = stored.record, stored.agent_ids
-    print_answer(f"{record.experiment_id}: {record.status}")
+    print_answer(f"{stored.record.experiment_id}: {stored.record.status}")
     print_facts("", _facts(stored))
+    if stored.iterations:
+        _print_iterations(stored, show_all)
+    if stored.decisions:
+        _print_decisions(stored, show_all)
+    _print_ending(stored)
+
+
+def _print_iterations(stored: "StoredRun", show_all: bool) -> None:
+    from labledger.console import print_table
+
+    record, banks = stored.record, stored.agent_ids
     has_starts = any(each.start > 1 for each in stored.iterations)
     has_gap = any(each.nash_gap is not None for each in stored.iterations)
     rows = [
@@ -63,10 +86,17 @@ def show(ctx: typer.Context, run: Shown, db: Db = None, json: AsJson = False) ->
             *(cents(each.per_agent_costs.get(bank)) for bank in banks),
             *([gap_words(each, record.config)] if has_gap else []),
         )
-        for each in stored.iterations
+        for each in last_of(stored.iterations, show_all)
     ]
     header = ("iteration", *(["start"] if has_starts else []), "total cost", *banks, *(["Nash gap"] if has_gap else []))
     print_table(header, rows)
+    print_left_out(len(rows), len(stored.iterations), "iterations")
+
+
+def _print_decisions(stored: "StoredRun", show_all: bool) -> None:
+    from labledger.console import print_table
+
+    shown = last_of(stored.decisions, show_all)
     print_table(
         ("iteration", "bank", "proposal", "old cost", "new cost", "reason"),
         [
@@ -78,10 +108,10 @@ def show(ctx: typer.Context, run: Shown, db: Db = None, json: AsJson = False) ->
                 cents(each.new_cost),
                 each.reason,
             )
-            for each in stored.decisions
+            for each in shown
         ],
     )
-    _print_ending(stored)
+    print_left_out(len(shown), len(stored.decisions), "decisions")
 
 
 def _print_ending(run: "StoredRun") -> None:
@@ -91,23 +121,45 @@ def _print_ending(run: "StoredRun") -> None:
 
     record = run.record
     if record.final_policies is None:
-        for event in run.events:
-            if event.event_type in ("experiment_failed", "experiment_interrupted"):
-                print_answer(f"{event.event_type.removeprefix('experiment_')}: {event.event_data.get('message')}")
-        print_answer("It has no final policies" + (" yet" if record.status == "running" else ""))
+        _print_no_ending(run)
         return
     costs = record.final_costs_by_agent or {}
     rows = [(bank, cents(costs.get(bank)), policy_text(policy)) for bank, policy in record.final_policies.items()]
     print_table(("bank", "final cost", "final policy"), [*rows, ("all", cents(record.final_cost), "")])
     print_resting_points(record.resting_points or [], record.experiment_id)
-    if (gap := stored_gap(record, "final_", record.config)) is not None:
+    gap = stored_gap(record, "final_", record.config)
+    if gap is not None:
         print_answer(f"Final policies: {gap.phrase}: {gap.meaning}")
     if (day := one_day_of(run)) is not None:
         print_day(day)
+    print_bound_advice(gap, record.config)
+
+
+def _print_no_ending(run: "StoredRun") -> None:
+    """Print why a run has no final policies, and how to go on with one that does not run."""
+    from labledger.console import print_answer
+
+    for event in run.events:
+        if event.event_type == "experiment_failed":
+            print_answer(f"failed: {event.event_data.get('message')}")
+    if run.record.status == "running":
+        print_answer("It has no final policies yet")
+        return
+    when = f"after {_count(run.iterations)}" if run.iterations else "before its first iteration was complete"
+    print_answer(
+        f"It has no final policies: it ended {when}\n"
+        f"go on: payment-sim experiment run CONFIG --resume {run.record.experiment_id}"
+    )
+
+
+def _count(iterations: Sequence[object]) -> str:
+    return f"{len(iterations):,} iteration{'s' * (len(iterations) != 1)}"
 
 
 def _facts(run: "StoredRun") -> Iterator[tuple[str, str]]:
     """The configuration in short, as far as it is there: not every stored experiment is a runner's."""
+    from payment_simulator.experiments.nash_gap import stored_gap
+
     record = run.record
     config: dict[str, Any] = record.config
     evaluation, convergence = config.get("evaluation") or {}, config.get("convergence") or {}
@@ -130,7 +182,7 @@ def _facts(run: "StoredRun") -> Iterator[tuple[str, str]]:
         yield "took", f"{record.total_duration_seconds:,.1f} s"
     yield "iterations", f"{record.num_iterations}{_most(convergence)}"
     if record.converged is not None:
-        yield "converged", f"{truth(record.converged)} ({record.convergence_reason})"
+        yield "converged", converged_words(record, stored_gap(record, "final_", record.config))
     yield from refusal_facts(record)
     yield from draws_facts(run)
     if run.tokens:

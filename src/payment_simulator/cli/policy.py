@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from labledger.commands import reporting_errors
+from labledger.commands import make_group, reporting_errors
 
-policy_app = typer.Typer(help="Show the fields and actions of decision trees; check a policy.", no_args_is_help=True)
+policy_app = make_group("Show the fields and actions of decision trees; check a policy.")
 
 
 @policy_app.command()

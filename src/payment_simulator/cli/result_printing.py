@@ -1,7 +1,7 @@
 """The result of an experiment as commands print it: at its end, and later from its file."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,7 @@ from labledger.json_text import dump_json
 from payment_simulator.cli.stored_runs import cents, truth
 
 if TYPE_CHECKING:
+    from payment_simulator.experiments.nash_gap import NashGap
     from payment_simulator.experiments.observed_day import OneDay
     from payment_simulator.experiments.persistence import ExperimentRecord
     from payment_simulator.experiments.result import ExperimentResult
@@ -68,7 +69,7 @@ def print_result(result: "ExperimentResult", database: Path | None) -> None:
         ("final cost", "" if result.final_costs is None else f"{cents(result.final_costs)} cents"),
         ("Nash gap", "not worked out" if gap is None else f"{gap.words}: {gap.meaning}"),
         *_day_facts(result),
-        ("converged", f"{truth(result.converged)} ({result.convergence_reason})"),
+        ("converged", converged_words(result, gap)),
         ("iterations", f"{result.num_iterations}" + ("" if seconds is None else f" in {seconds:.1f} s")),
         *refusal_facts(result),
         *draws_facts(result),
@@ -76,6 +77,23 @@ def print_result(result: "ExperimentResult", database: Path | None) -> None:
     facts += [("result", str(result.result_file))] if result.result_file else []
     facts += [("database", f"{database}, run {result.experiment_id}")] if database else []
     print_facts("", facts)
+    print_bound_advice(gap, result.config)
+
+
+def converged_words(ended: "ExperimentResult | ExperimentRecord", gap: "NashGap | None") -> str:
+    """Return if a run has converged and why it ended; and that its gap, if it is only a bound, shows no equilibrium."""
+    bounded = "; the gap is only bounded" if ended.converged and gap is not None and gap.kind == "bounded" else ""
+    return f"{truth(ended.converged)} ({ended.convergence_reason}{bounded})"
+
+
+def print_bound_advice(gap: "NashGap | None", config: Mapping[str, Any]) -> None:
+    """Print how a gap that is only bounded is brought closer; nothing for another."""
+    from labledger.console import print_answer
+
+    if gap is not None and gap.kind == "bounded":
+        spent = (config.get("evaluation") or {}).get("nash_gap_budget")
+        most = "" if spent is None else f" ({spent:,} was spent for each bank)"
+        print_answer(f"For a closer bound, or an exact gap: raise evaluation.nash_gap_budget{most}")
 
 
 def _day_facts(result: "ExperimentResult") -> Iterator[tuple[str, str]]:

@@ -39,31 +39,26 @@ def run(
     """Simulate a scenario once, and print the costs of each bank."""
     import time
 
-    from labledger.console import print_json
-    from labledger.extras import install_command
+    from labledger.console import print_answer, print_json
     from payment_simulator.cli.waiting import shown_progress
-    from payment_simulator.engine.simulate import is_slow_here, prepare, simulate
-    from payment_simulator.policy.policies import policies_of
+    from payment_simulator.engine.simulate import prepare, simulate
+    from payment_simulator.policy.policies import read_with_policies
     from payment_simulator.scenario.arrivals import draw_arrivals
-    from payment_simulator.scenario.loader import read_scenario
 
     _check_outputs(events, plot)
     began_s = time.perf_counter()
-    loaded = read_scenario(scenario, changes or [])
+    loaded, policies = read_with_policies(scenario, changes or [])
     _check_apart([scenario, *loaded.policy_files.values()], events, plot)
-    prepared = prepare(loaded.scenario, policies_of(loaded))
+    prepared = prepare(loaded.scenario, policies)
     read_s = time.perf_counter()
     used_seed = loaded.scenario.simulation.rng_seed if seed is None else seed
     with shown_progress() as progress:
         progress.phase("drawing payments")
         arrivals = draw_arrivals(loaded.scenario, used_seed)
         drawn_s = time.perf_counter()
-        if is_slow_here(loaded.scenario, arrivals):
-            progress.message(
-                f"numba is not installed, and without it this takes long; run {install_command('payments')}"
-            )
         progress.phase(f"simulating {loaded.scenario.simulation.ticks:,} ticks, {len(arrivals):,} payments")
-        outcome = simulate(prepared, arrivals, record_events=events is not None or plot is not None)
+        record = events is not None or plot is not None
+        outcome = simulate(prepared, arrivals, record_events=record, watch=progress.update)
     done_s = time.perf_counter()
     timing = {"read_s": read_s - began_s, "draw_s": drawn_s - read_s, "simulate_s": done_s - drawn_s}
     report = _report(scenario, used_seed, outcome, loaded.scenario.simulation.ticks, timing)
@@ -73,10 +68,13 @@ def run(
         else:
             _print(report)
     finally:  # files are kept even if nobody reads the answer to its end
-        _write(outcome, loaded.scenario, events, plot)
+        _write(outcome, loaded.scenario, scenario.stem, events, plot)
+    for path in (events, plot):
+        if path is not None:
+            print_answer(f"written: {path}", to_stderr=json)
 
 
-def _write(outcome: "Outcome", scenario: "Scenario", events: Path | None, plot: Path | None) -> None:
+def _write(outcome: "Outcome", scenario: "Scenario", name: str, events: Path | None, plot: Path | None) -> None:
     if events is not None:
         from payment_simulator.engine.events import write_events
 
@@ -84,7 +82,7 @@ def _write(outcome: "Outcome", scenario: "Scenario", events: Path | None, plot: 
     if plot is not None:
         from payment_simulator.plotting.run import draw
 
-        draw(outcome, scenario, plot)
+        draw(outcome, scenario, name, plot)
 
 
 def _check_outputs(events: Path | None, plot: Path | None) -> None:
@@ -174,5 +172,6 @@ def _print(report: dict[str, Any]) -> None:
         ("ran", f"{report['ticks']:,} ticks in {seconds:.2f} s ({report['engine']})"),
     ]
     if report["policy_faults"]:
-        facts.append(("policy faults", f"{report['policy_faults']:,} divisions by zero in trees, taken as 0"))
+        faults = f"{report['policy_faults']:,} operations in trees without an answer (x / 0, inf - inf), taken as 0"
+        facts.append(("policy faults", faults))
     print_facts("", facts)

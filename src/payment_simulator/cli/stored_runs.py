@@ -1,9 +1,9 @@
 """The database and the run that a command reads, and the formats of its tables."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -12,11 +12,15 @@ if TYPE_CHECKING:
     from payment_simulator.experiments.persistence import ExperimentRecord, ExperimentRepository
     from payment_simulator.experiments.stored_run import StoredRun
 
+Row = TypeVar("Row")
 Run = Annotated[str, typer.Argument(help="A run's id, the start of it, or latest.", show_default=False)]
 Db = Annotated[
     Path | None,
     typer.Option("--db", help="Database; default PAYMENT_SIM_DB, else the only .db in results.", show_default=False),
 ]
+LAST = 20
+"""Rows that a table of a long run has, unless all are asked for."""
+ShowAll = Annotated[bool, typer.Option("--all", help=f"Every row of a table, not only the last {LAST}.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 VARIABLE = "PAYMENT_SIM_DB"
 FOLDER = Path("results")
@@ -57,6 +61,19 @@ def _only_database() -> Path:
     names = ", ".join(map(str, found))
     what = f"there are {len(found)} databases in {FOLDER} ({names})" if found else f"there is no database in {FOLDER}"
     raise ConfigError(f"{what}; name one with --db or {VARIABLE}")
+
+
+def last_of(rows: Sequence[Row], show_all: bool) -> Sequence[Row]:
+    """Return the last `LAST` rows, or all of them."""
+    return rows if show_all else rows[-LAST:]
+
+
+def print_left_out(shown: int, of: int, what: str) -> None:
+    """Print that only the last of some rows are shown, and how to see all; nothing where all are."""
+    from labledger.console import print_answer
+
+    if shown < of:
+        print_answer(f"These are the last {shown:,} of {of:,} {what}: --all shows every one, --json too\n")
 
 
 def cents(value: int | None) -> str:

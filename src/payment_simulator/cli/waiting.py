@@ -19,4 +19,4 @@ def _compiling() -> str:
 def _how_often() -> str:
     from payment_simulator.engine.kernel.jit import CACHE_FOLDER, IS_KEPT
 
-    return "once on this machine" if IS_KEPT else f"in every run, for {CACHE_FOLDER} cannot be written"
+    return "once on this machine (10 to 40 s)" if IS_KEPT else f"in every run, for {CACHE_FOLDER} cannot be written"

@@ -113,6 +113,7 @@ def _by_kernel(
     prepared: Prepared, arrivals: Arrivals, bank: int, allocations: Sequence[int] | range, budget: int
 ) -> AllocationSearch:
     from payment_simulator.engine.kernel import layout, stepping, workspace
+    from payment_simulator.engine.kernel.jit import call
 
     compiled, count = prepared.compiled, len(arrivals)
     s = np.zeros(layout.SEARCH_COLUMNS, dtype=np.int64)
@@ -129,7 +130,8 @@ def _by_kernel(
     size = workspace.workspace_size(
         len(compiled.template), compiled.banks, count, compiled.ticks, compiled.has_pairs, -1
     )
-    stepping.search(
+    call(
+        stepping.search,
         np.empty(stepping.search_size(size, compiled.ticks), dtype=np.int64),
         compiled.template.copy(),
         compiled.events,

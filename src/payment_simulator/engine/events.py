@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labledger.errors import ConfigError
+from labledger.parquet_files import read_parquet
+from labledger.untrusted_text import reason_of
 from payment_simulator.engine.vocabulary import COSTS, EventColumn, EventKind, Skipped
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from payment_simulator.scenario.schema import Scenario
 
 SCHEMA_VERSION = "1.0"
+MAX_ROWS = 10_000_000  # a day of five million payments
+LONGEST_REASON = 1_000
 
 
 def event_table(rows: NDArray[np.int64], arrivals: "Arrivals", agent_ids: Sequence[str]) -> "pyarrow.Table":
@@ -99,18 +103,19 @@ def read_arrivals(path: Path, scenario: "Scenario") -> "Arrivals":
     Raises:
         ConfigError: the file is not an event table, or has banks that the scenario does not have.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    import pyarrow.compute as pc
 
     from payment_simulator.scenario.arrivals import arrivals_from
 
     columns = {name: name for name in ("tick", "amount", "priority", "deadline", "divisible")}
     columns |= {"agent": "sender", "counterparty": "receiver"}
     try:
-        arrived = pq.read_table(path, columns=[*columns], filters=[("event", "==", "Arrival")]).to_pylist()
-    except (OSError, pa.ArrowException, KeyError) as error:
-        problem = str(error).splitlines()[0]
-        raise ConfigError(f"{path}: not an event table of `payment-sim run --events`: {problem}") from error
+        table = read_parquet(path, ["event", *columns], max_rows=MAX_ROWS, follow=True)
+        arrived = table.filter(pc.field("event") == "Arrival").select([*columns]).to_pylist()
+    except (OSError, ValueError, KeyError, NotImplementedError) as error:  # Arrow's are of these kinds
+        raise ConfigError(
+            f"{path}: not an event table of `payment-sim run --events`: {reason_of(error, LONGEST_REASON)}"
+        ) from error
     arrived = [row for row in arrived if row["tick"] < scenario.simulation.ticks]
     banks = {name: place for place, name in enumerate(scenario.agent_ids)}
     if strangers := {row[key] for row in arrived for key in ("agent", "counterparty")} - banks.keys():

@@ -8,7 +8,7 @@ from operator import itemgetter
 import numpy as np
 
 from labledger.errors import ConfigError
-from payment_simulator.engine.kernel.lowering import delay_rates, delay_unit
+from payment_simulator.engine.kernel.lowering import delay_rates
 from payment_simulator.engine.vocabulary import RATES_PER_DAY, RATES_PER_TICK, Cost
 from payment_simulator.policy.builtin import Policy, Trees
 from payment_simulator.policy.tree import Branch, Node
@@ -105,7 +105,7 @@ def _of_payments(scenario: Scenario, policies: Sequence[Policy], money: int) -> 
     )
     if any(isinstance(policy, Trees) for policy in policies):
         yield LARGEST_IN_A_TREE - money, "decision trees count to 2^53 cents only: reduce amounts, balances or credit"
-    reduce = "it could overflow: reduce it, give it fewer digits, or reduce amounts"
+    reduce = "it could overflow: reduce it, or reduce amounts"
     for name in RATES_PER_DAY:
         yield _largest_amount(exact(getattr(rates, name)) / BPS * days), f"cost_rates.{name}: {reduce}"
     for name, times in (("deadline_penalty", 1), ("eod_penalty_per_transaction", days)):
@@ -113,9 +113,8 @@ def _of_payments(scenario: Scenario, policies: Sequence[Policy], money: int) -> 
             yield _largest_amount(exact(rule.bps_per_event) / BPS * times), f"cost_rates.{name}: {reduce}"
     if any(isinstance(policy, Trees) and splits(policy.payment_tree) for policy in policies):
         yield from (each for each in _of_count(scenario, policies) if each[0] < MOST_PAYMENTS)  # pieces, of a cent each
-    most, unit = max(rate for row in delay_rates(scenario) for rate in row), delay_unit(scenario)
-    limit = min(_largest_amount(most * ticks), LARGEST_CENTS * unit // most if most else LARGEST_CENTS)
-    yield limit, f"cost_rates.delay_cost_per_tick_per_cent: with its multipliers {reduce}"
+    most = max(delay_rates(scenario))
+    yield _largest_amount(most * ticks), f"cost_rates.delay_cost_per_tick_per_cent: with its multipliers {reduce}"
 
 
 def _of_count(scenario: Scenario, policies: Sequence[Policy]) -> Iterator[tuple[int, str]]:

@@ -24,8 +24,8 @@ class Outcome:
     the sum, over those settled, of the ticks from arrival to settlement. Peaks are over the states on which costs
     accrue: `peak_credit` of the balance below 0, `liquidity_used` of its fall below what the bank began with,
     `peak_queue1` and `peak_queue2` of the number waiting. `final_...` is what the last tick left. Of the whole run are
-    `settled_value`, `lsm_value` (the part that offsets settled), and `policy_faults` (divisions by zero in decision
-    trees). `rows` are the recorded events, None where none were.
+    `settled_value`, `lsm_value` (the part that offsets settled), and `policy_faults` (operations in decision trees
+    that have no number for an answer: x / 0, inf - inf). `rows` are the recorded events, None where none were.
     """
 
     agent_ids: tuple[str, ...]

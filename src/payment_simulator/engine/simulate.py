@@ -2,8 +2,7 @@
 
 import os
 import sys
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
@@ -13,6 +12,7 @@ import numpy as np
 
 from labledger.errors import ConfigError
 from labledger.extras import install_command, missing
+from labledger.notices import notify
 from payment_simulator.engine.kernel.lowering import CompiledScenario, compile_scenario
 from payment_simulator.engine.limits import Limits, find_limits
 from payment_simulator.engine.outcome import Ints, Outcome
@@ -24,11 +24,14 @@ from payment_simulator.scenario.arrivals import Arrivals
 from payment_simulator.scenario.schema import Scenario
 
 Engine = Literal["auto", "reference", "kernel"]
+Watch = Callable[[int, int], None]
 
 KERNEL = "payment_simulator.engine.kernel.run"
 SEARCH = "payment_simulator.engine.kernel.stepping"
 REFERENCE_WORK = 80_000.0
 """The work that this process may give to `reference` before it loads the kernel: about a second, see `Run.go`."""
+WATCHED_WORK = 20_000.0
+"""The work of `reference` between two calls of a watch: some tenths of a second."""
 EVENTS_PER_PAYMENT, EVENTS_PER_BANK_TICK = 5, 2
 
 
@@ -61,8 +64,11 @@ def simulate(
     *,
     record_events: bool = False,
     engine: Engine = "auto",
+    watch: Callable[[int, int], None] | None = None,
 ) -> Outcome:
     """Run one sample; `policies` (one per bank, in the order of ids) None are the scenario's own.
+
+    `watch` is called with the ticks that are done and the ticks of the run, every second or so; the kernel does not.
 
     Raises:
         ConfigError: a policy is wrong, a sum of money or costs could pass what an int64 holds, or the kernel that was
@@ -74,7 +80,8 @@ def simulate(
     prepared.limits.check(prepared.scenario, arrivals)
     if begins_with_kernel(engine, prepared, arrivals):
         return _by_kernel(prepared, arrivals, record_events)
-    return _by_reference(prepared, arrivals, record_events, engine) or _by_kernel(prepared, arrivals, record_events)
+    found = _by_reference(prepared, arrivals, record_events, engine, watch)
+    return found or _by_kernel(prepared, arrivals, record_events)
 
 
 def simulate_batch(
@@ -116,13 +123,8 @@ _work_budget = REFERENCE_WORK
 _problem_of_numba = ""
 
 
-def is_slow_here(scenario: Scenario, arrivals: Arrivals) -> bool:
-    """True where a run is large, and there is no numba to compile the engine with."""
-    return not has_kernel() and _least_work(scenario, arrivals) > REFERENCE_WORK
-
-
 def is_compiling() -> bool:
-    """True while the kernel is being compiled, which takes some ten seconds, once for each version of it."""
+    """True while the kernel is being compiled, which takes 10 to 40 s, once for each version of it."""
     homes = {"run": KERNEL, "run_samples": KERNEL, "search": SEARCH}
     loaded = {name: sys.modules.get(home) for name, home in homes.items()}
     entries = [getattr(home, name) for name, home in loaded.items() if hasattr(home, name)]
@@ -135,15 +137,17 @@ def has_kernel() -> bool:
 
 
 def _loads_numba() -> bool:
-    """Import numba; False where it is installed and cannot be: a warning says so once, and the reference runs."""
+    """Import numba; False where it is missing or cannot be imported: a notice says so once, and the reference runs."""
     global _problem_of_numba
+    if _problem_of_numba:
+        return False
     try:
         import_module("numba")
     except Exception as error:  # any: numba and llvmlite refuse a numpy or each other, or a file of theirs is broken
-        if not _problem_of_numba:
-            _problem_of_numba = f"numba is installed and cannot be imported ({type(error).__name__}: {error})"
-            again = install_command("payments")
-            warnings.warn(f"{_problem_of_numba}, and without it this takes long; run {again}", stacklevel=2)
+        is_broken = not missing("numba")
+        reason = f"installed and cannot be imported ({type(error).__name__}: {error})" if is_broken else "not installed"
+        _problem_of_numba = f"numba is {reason}"
+        notify(f"{_problem_of_numba}, and without it this takes long; run {install_command('payments')}")
     return not _problem_of_numba
 
 
@@ -164,17 +168,19 @@ def begins_with_kernel(engine: Engine, prepared: Prepared, arrivals: Arrivals) -
     if engine != "auto":
         return engine == "kernel"
     is_large = KERNEL in sys.modules or _least_work(prepared.scenario, arrivals) > _work_budget
-    return has_kernel() and is_large and _loads_numba()
+    return is_large and _loads_numba()
 
 
 def _by_kernel(prepared: Prepared, arrivals: Arrivals, record: bool) -> Outcome:
     from payment_simulator.engine.kernel import layout, run
+    from payment_simulator.engine.kernel.jit import call
 
     compiled, table, count = prepared.compiled, arrivals.table, len(arrivals)
     room = EVENTS_PER_PAYMENT * count + EVENTS_PER_BANK_TICK * compiled.banks * compiled.ticks + 100 if record else -1
     while True:
         w = np.empty(_size(compiled, count, room), dtype=np.int64)
-        found = run.run(
+        found = call(
+            run.run,
             w,
             compiled.template,
             compiled.events,
@@ -198,21 +204,20 @@ def _by_kernel(prepared: Prepared, arrivals: Arrivals, record: bool) -> Outcome:
 
 def _batch_by_kernel(prepared: Prepared, arrivals: Arrivals, threads: int) -> Outcome:
     from payment_simulator.engine.kernel import run
+    from payment_simulator.engine.kernel.jit import call, compile_for
 
     compiled, table, samples = prepared.compiled, arrivals.table, arrivals.samples
     found = np.empty((samples, _kept(compiled)), dtype=np.int64)
     largest = int(np.diff(arrivals.bounds).max(initial=0))
     edges = np.linspace(0, samples, min(threads, samples) + 1).astype(int).tolist()
 
-    def part(begin: int, end: int) -> None:
-        w = np.empty(_size(compiled, largest, -1), dtype=np.int64)
-        numbers = compiled.numbers.copy()
-        run.run_samples(
-            w,
+    def arguments(begin: int, end: int) -> tuple[Any, ...]:
+        return (
+            np.empty(_size(compiled, largest, -1), dtype=np.int64),
             compiled.template,
             compiled.events,
             compiled.code,
-            numbers,
+            compiled.numbers.copy(),
             table,
             arrivals.bounds,
             begin,
@@ -221,9 +226,13 @@ def _batch_by_kernel(prepared: Prepared, arrivals: Arrivals, threads: int) -> Ou
             found,
         )
 
+    def part(begin: int, end: int) -> None:
+        call(run.run_samples, *arguments(begin, end))
+
     if len(edges) == 2:
         part(*edges)
     else:
+        compile_for(run.run_samples, *arguments(0, 0))  # in this thread, where signals can be made to wait
         with ThreadPoolExecutor(len(edges) - 1) as pool:
             list(pool.map(part, edges[:-1], edges[1:]))
     return _outcome(prepared, found, None, arrivals)
@@ -271,24 +280,27 @@ def _outcome(prepared: Prepared, found: Any, rows: Any, arrivals: Arrivals) -> O
     )
 
 
-def carry_out(run: Run, engine: Engine) -> bool:
+def carry_out(run: Run, engine: Engine, watch: Watch | None = None) -> bool:
     """Make a run of `reference`; False where that is much work, and the kernel may start over: it gives the same."""
     global _work_budget
-    if engine != "auto" or not has_kernel():
-        run.go()
-        return True
-    _work_budget = run.go(_work_budget)
-    if _work_budget < 0 and _loads_numba():
-        return False
-    run.go()
+    if engine == "auto":
+        _work_budget = run.go(_work_budget)
+        if _work_budget < 0 and _loads_numba():
+            return False
+    while run.ticks_done < run.scenario.simulation.ticks:
+        run.go(WATCHED_WORK)
+        if watch is not None:
+            watch(run.ticks_done, run.scenario.simulation.ticks)
     return True
 
 
-def _by_reference(prepared: Prepared, arrivals: Arrivals, record: bool, engine: Engine) -> Outcome | None:
+def _by_reference(
+    prepared: Prepared, arrivals: Arrivals, record: bool, engine: Engine, watch: Watch | None = None
+) -> Outcome | None:
     """None where it is given up."""
     scenario = prepared.scenario
     run = Run(scenario, arrivals, prepared.policies, record=record)
-    if not carry_out(run, engine):
+    if not carry_out(run, engine, watch):
         return None
     senders = [item.payment.sender for item in run.queue2]
 

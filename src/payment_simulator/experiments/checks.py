@@ -9,7 +9,7 @@ from labledger.errors import ConfigError
 from labledger.yaml_files import Location, did_you_mean
 from payment_simulator.experiments.config import AllowedParameter, ExperimentConfig
 from payment_simulator.experiments.parameters import numbers_of, outside, range_of, written
-from payment_simulator.policy.policies import BUILTIN_PARAMETERS, FRACTION, read_policy
+from payment_simulator.policy.policies import BUILTIN_PARAMETERS, FRACTION, SHARE, kind_of, read_policy
 from payment_simulator.policy.tree import LARGEST_NUMBER
 from payment_simulator.scenario.loader import LoadedScenario, location_of
 from payment_simulator.scenario.schema import Agent
@@ -132,7 +132,7 @@ class _Fit:
         """Return the place in the scenario where a bank's parameter was written, or could have been."""
         index, agent = self.banks[bank]
         paths = [path for path, name, _ in written(agent.policy) if name == parameter]
-        default: Location = ("liquidity_allocation_fraction" if parameter == FRACTION else "policy",)
+        default: Location = (SHARE if parameter == FRACTION else "policy",)
         inside = ("policy", *location_of(paths[-1])) if paths else default
         return self.loaded.place(("agents", index, *inside))
 
@@ -140,7 +140,7 @@ class _Fit:
         """Return the banks' policies and the parameters that each has."""
         found: dict[tuple[str, str], list[str]] = {}
         for bank in self.banks if banks is None else banks:
-            kind = type(read_policy(self.banks[bank][1].policy)[0]).__name__
+            kind = kind_of(read_policy(self.banks[bank][1].policy)[0])
             found.setdefault((kind, ", ".join(self.numbers[bank])), []).append(bank)
         return "; ".join(f"{kind} of {_few(names)} has {numbers}" for (kind, numbers), names in found.items())
 

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from labledger.comparison import Equivalence, equivalence
+from labledger.errors import UnreadableFileError
 from payment_simulator.experiments.evaluator import Cents, Evaluator, Purpose
 from payment_simulator.experiments.stored_run import StoredRun
+from payment_simulator.policy.policies import SHARE
 
-WHERE_A_RUN_BEGINS = ("policy", "liquidity_allocation_fraction")
+WHERE_A_RUN_BEGINS = ("policy", SHARE)
 """Keys of a bank that decide no payment, and may differ between runs that are evaluated on the same draws."""
 
 
@@ -54,6 +56,18 @@ def final_differences(first: StoredRun, second: StoredRun, margin: float) -> dic
     return {name: _difference(evaluator, a, b, level, margin) for name, a, b in columns}
 
 
+def is_same_game(first: StoredRun, second: StoredRun) -> bool | None:
+    """Return True if two runs' scenarios differ at most in where a run begins; None if one has none that can be read.
+
+    The costs of different games are no two figures of one thing.
+    """
+    try:
+        one, other = first.setting[1].to_dict(), second.setting[1].to_dict()
+    except UnreadableFileError:
+        return None
+    return _game(one) == _game(other)
+
+
 def _share_draws(first: StoredRun, second: StoredRun) -> bool:
     if first.record.final_policies is None or second.record.final_policies is None:
         return False
@@ -72,12 +86,17 @@ def _hold(run: StoredRun) -> tuple[object, object]:
 
 
 def _payments(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored scenario without where a run in it begins."""
+    """Return what payments are drawn from: the game, and the observed day."""
+    return {**stored, "scenario": _game(stored)}
+
+
+def _game(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored scenario without where a run in it begins."""
     agents = [
         {key: value for key, value in agent.items() if key not in WHERE_A_RUN_BEGINS}
         for agent in stored["scenario"]["agents"]
     ]
-    return {**stored, "scenario": {**stored["scenario"], "agents": agents}}
+    return {**stored["scenario"], "agents": agents}
 
 
 def _final_costs(run: StoredRun) -> Cents:

@@ -1,15 +1,19 @@
 """The configuration of an experiment: its scenario, evaluation, proposer, convergence and output."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, model_validator
 
+from labledger.comparison import diff
 from labledger.errors import ConfigError
+from labledger.json_text import dump_json
 from labledger.sections import Section
 from labledger.written_keys import WrittenKeyError, refuse_written_keys
+from labledger.written_paths import existing
 from labledger.yaml_files import (
     Location,
     ProblemsError,
@@ -21,17 +25,27 @@ from labledger.yaml_files import (
 )
 from payment_simulator.policy.fields_and_actions import ACTIONS, FIELDS, STATE_PREFIX, TREE_KINDS
 from payment_simulator.policy.policies import FRACTION
-from payment_simulator.scenario.numbers import Flag, Share
+from payment_simulator.scenario.numbers import Flag, Share, without_control_characters
 
 LEAST_SAMPLES = 4
 PROVIDERS = ("anthropic", "openai", "google")
 MAX_PROMPT_BYTES = 1_000_000
+MAX_SHOWN = 60
+"""Characters of a value in a message."""
 KEYS_WAY = "set it in the environment, as OPENAI_API_KEY"
 ALL_REGISTERS = f"{STATE_PREFIX}*"
 """The allowed field that stands for every register."""
 
 Mode = Literal["deterministic", "monte_carlo", "bootstrap"]
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f/\\.][^\x00-\x1f\x7f/\\]*$")]
+
+
+def _name_of_a_folder(name: str) -> str:
+    if name.startswith(".") or not {"/", "\\"}.isdisjoint(without_control_characters(name)):
+        raise ValueError(f"{name!r}: results stand in a folder of this name: no / or \\ in it, and no period first")
+    return name
+
+
+Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_name_of_a_folder)]
 Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
@@ -240,7 +254,7 @@ class ExperimentConfig(Section):
 
     @classmethod
     def from_yaml(cls, path: Path | str) -> "ExperimentConfig":
-        """Return the experiment in a YAML file; a `system_prompt_file`, relative to its folder, is read in.
+        """Return the experiment in a YAML file; a `system_prompt_file` is read in.
 
         Raises:
             ConfigError: a file cannot be read, a key is written in it, or a value is wrong: `file:line: key: problem`,
@@ -286,6 +300,32 @@ def with_defaults(stored: dict[str, Any]) -> dict[str, Any]:
         return stored
 
 
+def check_same(stored: dict[str, Any], given: ExperimentConfig) -> None:
+    """Make sure that a run is resumed as it began; `output`, the place of results, may differ.
+
+    Raises:
+        ConfigError: it is not; each key that differs, with both values.
+    """
+    before, now = ({**each, "output": None} for each in (with_defaults(stored), given.to_dict()))
+    lines = [
+        f"{given.place(*_location(path))}{_in_a_line(new)} here, {_in_a_line(old)} in the run that is to be resumed"
+        for path, (old, new) in diff(before, now).items()
+    ]
+    if lines:
+        lines[-1] += "; give the configuration that it began with, or begin a new run"
+        raise ConfigError("\n".join(lines))
+
+
+def _location(path: str) -> Location:
+    """Return the keys of a path of `diff`."""
+    return tuple(int(part) if part.isdecimal() else part for part in re.findall(r"[^.\[\]]+", path))
+
+
+def _in_a_line(value: Any) -> str:
+    text = dump_json(value, indent=None)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+
+
 def _with_prompt(file: YamlFile) -> dict[str, Any]:
     """Return the file's data, with the text of `system_prompt_file` as `system_prompt`."""
     llm = file.data.get("llm")
@@ -293,7 +333,7 @@ def _with_prompt(file: YamlFile) -> dict[str, Any]:
         return file.data
     location: Location = ("llm", "system_prompt_file")
     try:
-        text = read_text(file.path.parent / llm["system_prompt_file"], MAX_PROMPT_BYTES)
+        text = read_text(existing(llm["system_prompt_file"], file.path.parent), MAX_PROMPT_BYTES)
     except ConfigError as error:
         raise ConfigError(f"{file.place(location)}: llm.system_prompt_file: {error}") from error
     rest = {key: value for key, value in llm.items() if key != "system_prompt_file"}

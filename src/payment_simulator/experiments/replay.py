@@ -65,11 +65,12 @@ def replay(run: StoredRun) -> Iterator[Check]:
     """
     config, setup = run.setting
     replayed = _Replay(run, config, setup, setup.evaluator(config))
-    state = ExperimentState.of_start(config, setup, run.events)
     numbers = [iteration.iteration_number for iteration in run.iterations]
     yield Check(None, "course", "experiment_name", run.record.experiment_name, config.name)
     yield Check(None, "course", "iterations", numbers, list(range(1, len(numbers) + 1)))
+    state = ExperimentState.of_start(config, setup)
     try:
+        state = ExperimentState.of_start(config, setup, run.events)
         for iteration in run.iterations:
             yield from replayed.iteration(iteration, state)
         yield from replayed.ending(state)

@@ -11,8 +11,8 @@ from pydantic import Field, JsonValue
 
 from labledger.documents import Document, check_seal, dump_document, read_document, sealed
 from labledger.files import claimed_directory, write_durably
-from labledger.regular_files import behind_link, read_regular
-from labledger.schema_versions import Known, Record, SchemaVersionWarning, version_warning
+from labledger.regular_files import read_regular
+from labledger.schema_versions import Known, Record, version_warning
 from payment_simulator.experiments.observed_day import OneDay
 from payment_simulator.experiments.persistence.records import Ending
 from payment_simulator.policy.tree import MAX_DEPTH
@@ -143,10 +143,10 @@ class ExperimentResult(Document):
             UnreadableFileError: it is not JSON, or a value has a wrong type.
         """
         path = Path(path)
-        content = read_regular(behind_link(path))
+        content = read_regular(path, follow=True)
         result, data = read_document(cls, content, str(path))
-        if warning := version_warning(result, data, current=RESULT_VERSION, rerun=RERUN_COMMAND):
-            warnings.warn(warning, SchemaVersionWarning, stacklevel=2)
+        if warning := version_warning(result, data, str(path), current=RESULT_VERSION, rerun=RERUN_COMMAND):
+            warnings.warn(warning, stacklevel=2)
         if check_seal(content, data) == "broken":
             warnings.warn(f"{path} was changed after it was saved: its digest differs.", stacklevel=2)
         return result.model_copy(update={"result_file": path})

@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from labledger.errors import ConfigError
+from labledger.written_paths import existing
 from payment_simulator.engine.events import read_arrivals
 from payment_simulator.engine.limits import find_limits
 from payment_simulator.experiments.checks import check_experiment
 from payment_simulator.experiments.config import ExperimentConfig
 from payment_simulator.experiments.evaluator import Evaluator, Purpose
 from payment_simulator.policy.documents import PolicyDocument
-from payment_simulator.policy.policies import policies_of
+from payment_simulator.policy.policies import read_with_policies
 from payment_simulator.scenario.arrivals import COLUMNS, Arrivals, arrivals_from
-from payment_simulator.scenario.loader import LoadedScenario, location_of, read_scenario
+from payment_simulator.scenario.loader import LoadedScenario, location_of
 from payment_simulator.scenario.schema import Scenario
 
 
@@ -28,7 +29,8 @@ class ExperimentSetup:
     def load(
         cls, config: ExperimentConfig, config_dir: Path | None = None, *, own_proposer: bool = False
     ) -> "ExperimentSetup":
-        """Read what `config` names: its paths are relative to `config_dir`, else to its own file, else to the folder.
+        """Read what `config` names: its paths begin in `config_dir`, else in its own file's folder; where nothing is
+        there, in the working directory.
 
         With a proposer of one's own, of which nothing is known, any kind of policy may be proposed, as by a model.
 
@@ -37,11 +39,8 @@ class ExperimentSetup:
                 cannot be drawn, or be counted exactly.
         """
         folder = config_dir or (config.path.parent if config.path else Path())
-        path = folder / config.scenario
-        if not path.exists() or path.is_dir():
-            raise ConfigError(f"{config.place('scenario')}{_absent(path)}")
-        loaded = read_scenario(path)
-        policies = policies_of(loaded)
+        path = _file(config.scenario, folder, config.place("scenario"))
+        loaded, policies = read_with_policies(path)
         check_experiment(config, loaded, keeps_kinds=config.proposer == "search" and not own_proposer)
         scenario = first_ticks(loaded.scenario, config)
         setup = cls(scenario, _observed(config, folder, scenario))
@@ -81,18 +80,22 @@ class ExperimentSetup:
 def _observed(config: ExperimentConfig, folder: Path, scenario: Scenario) -> Arrivals | None:
     if config.evaluation.observed is None:
         return None
-    path = folder / config.evaluation.observed
     here = config.place("evaluation", "observed")
-    if not path.exists() or path.is_dir():
-        raise ConfigError(f"{here}{_absent(path)}")
+    path = _file(config.evaluation.observed, folder, here)
     try:
         return read_arrivals(path, scenario)
     except ConfigError as error:
         raise ConfigError(f"{here}{error}") from error
 
 
-def _absent(path: Path) -> str:
-    return f"{path} is a directory; name a file in it" if path.is_dir() else f"{path}: no such file"
+def _file(written: str, folder: Path, place: str) -> Path:
+    try:
+        path = existing(written, folder)
+    except ConfigError as error:
+        raise ConfigError(f"{place}{error}") from error
+    if path.is_dir():
+        raise ConfigError(f"{place}{path} is a directory; name a file in it")
+    return path
 
 
 def _place_of(problem: str, loaded: LoadedScenario) -> str:

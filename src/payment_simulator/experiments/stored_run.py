@@ -1,9 +1,7 @@
 """A run read from a database: its record, iterations, decisions and events."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from operator import attrgetter
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,8 +19,10 @@ from payment_simulator.experiments.persistence import (
 )
 from payment_simulator.experiments.runner.state import by_iteration, tokens_of
 from payment_simulator.experiments.setup import ExperimentSetup
+from payment_simulator.experiments.stored_values import refuse_odd_values
 from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.policy.policies import read_policy
+from payment_simulator.scenario.schema import Agent
 
 LATEST = "latest"
 VERDICTS = {"policy_accepted": True, "policy_rejected": False}
@@ -59,30 +59,63 @@ class StoredRun:
         Raises:
             ConfigError: none is named so, or more than one.
             DatabaseError: it could not be read.
+            UnreadableFileError: a value in it is one that no run stores.
         """
         record = named_run(repository, target)
         # Of a run that goes on: no event is of an iteration that is not there yet.
         events = repository.get_events(record.experiment_id)
-        return cls(record, repository.get_iterations(record.experiment_id), events)
+        iterations = repository.get_iterations(record.experiment_id)
+        refuse_odd_values(record, iterations, events)
+        return cls(record, iterations, events)
 
     @property
     def agent_ids(self) -> list[str]:
-        """Its banks, as far as they are known."""
-        return sorted(self.iterations[0].per_agent_costs if self.iterations else self.record.final_policies or {})
+        """Its banks, as far as they are known: before the first iteration, those of its scenario."""
+        if self.iterations:
+            return sorted(self.iterations[0].per_agent_costs)
+        if self.record.final_policies is not None:
+            return sorted(self.record.final_policies)
+        try:
+            return self.setting[1].scenario.agent_ids
+        except UnreadableFileError:
+            return []
+
+    @cached_property
+    def banks(self) -> list[str]:
+        """Its banks, which its scenario and all that is stored of it name alike; none before its first iteration.
+
+        Raises:
+            UnreadableFileError: as `setting`, or something stored is of another bank, or not of each.
+        """
+        if not self.iterations and self.record.final_policies is None:
+            return []
+        banks = self.setting[1].scenario.agent_ids
+        if odd := sorted({*self.agent_ids} ^ {*banks}):
+            raise self.unreadable(f"its costs and its scenario differ in the bank {odd[0]!r}; `replay` checks them")
+        if odd := [each.agent_id for each in self.decisions if each.agent_id not in self._agents]:
+            raise self.unreadable(f"a proposal is for the bank {odd[0]!r}, which its scenario does not have")
+        return banks
 
     @cached_property
     def decisions(self) -> list[Decision]:
         """Every proposal and what came of it, in order."""
-        return _decisions(self.events)
+        return [_decision(event) for event in self.events if event.event_type in VERDICTS]
 
     @property
     def refusals(self) -> list[Decision]:
         """The answers that were refused, in order: they could not be evaluated."""
         return [each for each in self.decisions if each.old_cost is None]
 
-    def decisions_of(self, iteration: int) -> list[Decision]:
-        """Those of an iteration, in order."""
-        return _decisions(self.events_of(iteration))
+    def decisions_of(self, iteration: int, agent_id: str) -> list[Decision]:
+        """Those of an iteration for a bank, in order."""
+        return self._decisions_by_bank.get((iteration, agent_id), [])
+
+    @cached_property
+    def _decisions_by_bank(self) -> dict[tuple[int, str], list[Decision]]:
+        found: dict[tuple[int, str], list[Decision]] = {}
+        for each in self.decisions:
+            found.setdefault((each.iteration, each.agent_id), []).append(each)
+        return found
 
     def events_of(self, iteration: int) -> list[EventRecord]:
         """Those of an iteration, in order."""
@@ -142,7 +175,11 @@ class StoredRun:
         if problems := read_policy(policy)[1]:
             problem = ": ".join(filter(None, problems[0]))
             raise self.unreadable(f"a policy of {agent_id} is invalid: {problem}; `replay` shows which one")
-        return numbers_of(policy, next(each for each in self.setting[1].scenario.agents if each.id == agent_id))
+        return numbers_of(policy, self._agents[agent_id])
+
+    @cached_property
+    def _agents(self) -> dict[str, Agent]:
+        return {agent.id: agent for agent in self.setting[1].scenario.agents}
 
 
 def policy_text(policy: PolicyDocument) -> str:
@@ -161,14 +198,10 @@ def named_run(repository: ExperimentRepository, target: str) -> ExperimentRecord
         ConfigError: none is named so, or more than one.
         DatabaseError: it could not be read.
     """
-    records = repository.list_experiments()
-    if target == LATEST and records and all(record.experiment_id != LATEST for record in records):
-        return records[0]
-    return by_prefix(records, target, id_of=attrgetter("experiment_id"), kind="run", where=repository.path)
-
-
-def _decisions(events: Iterable[EventRecord]) -> list[Decision]:
-    return [_decision(event) for event in events if event.event_type in VERDICTS]
+    known = repository.experiment_ids()
+    if target == LATEST and known and LATEST not in known:
+        return repository.load_experiment(known[0])
+    return repository.load_experiment(by_prefix(known, target, id_of=str, kind="run", where=repository.path))
 
 
 def _decision(event: EventRecord) -> Decision:

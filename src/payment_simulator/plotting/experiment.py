@@ -91,7 +91,7 @@ class _Picture:
     def __post_init__(self) -> None:
         if not self.run.iterations:
             raise self.run.unreadable("it has no iteration that could be drawn")
-        self.banks = self.run.agent_ids
+        self.banks = self.run.banks
         self.last = self.run.iterations[-1].iteration_number
         self.is_final = self.run.record.final_policies is not None
         has_gap = bool(self._gaps())
@@ -219,7 +219,8 @@ class _Picture:
                     axes.plot(x[-1], line[-1], marker="D", markersize=4, color=colour, linestyle="none")
         self._draw_proposals(axes, name)
         if len(self.banks) <= plotting.MAX_LINES:
-            plotting.name_lines(axes, self.banks, values[-1].tolist(), height_in)
+            ends = [next((value for value in line[::-1] if not np.isnan(value)), np.nan) for line in values.T]
+            plotting.name_lines(axes, self.banks, ends, height_in)
 
     def _draw_proposals(self, axes: Any, name: str) -> None:
         """Between the iteration that they were made in and the next: a step begins at each that was accepted."""

@@ -26,17 +26,17 @@ SETTLEMENTS = (
 Ints = NDArray[np.int64]
 
 
-def draw(outcome: "Outcome", scenario: "Scenario", path: Path) -> None:
-    """Draw a run whose events were recorded to a .png or .svg file.
+def draw(outcome: "Outcome", scenario: "Scenario", name: str, path: Path) -> None:
+    """Draw a run whose events were recorded to a .png or .svg file; `name` is the scenario's.
 
     Raises:
         OSError: it could not be written; what stood there is unharmed.
     """
     with plotting.style():
-        plotting.save(_figure(outcome, scenario), path)
+        plotting.save(_figure(outcome, scenario, name), path)
 
 
-def _figure(outcome: "Outcome", scenario: "Scenario") -> "Figure":
+def _figure(outcome: "Outcome", scenario: "Scenario", name: str) -> "Figure":
     ticks, names = scenario.simulation.ticks, outcome.agent_ids
     rows = outcome.rows if outcome.rows is not None else np.empty((0, len(EventColumn)), dtype=np.int64)
     height_in = plotting.panel_height(len(names))
@@ -57,7 +57,7 @@ def _figure(outcome: "Outcome", scenario: "Scenario") -> "Figure":
             axes.axvline(day * scenario.simulation.ticks_per_day - 0.5, color="grey", linestyle=":", linewidth=0.8)
     arrived, settled = int(outcome.arrived.sum()), int(outcome.settled.sum())
     paid = f"{settled:,} of {arrived:,} payments settled"
-    plotting.head(balances, "Balances, queues and costs", f"{len(names):,} banks, {ticks:,} ticks, {paid}")
+    plotting.head(balances, f"{name}: balances, queues and costs", f"{len(names):,} banks, {ticks:,} ticks, {paid}")
     return figure
 
 

@@ -1,19 +1,27 @@
 """Reading of policies, as a scenario or a proposer writes them, with every error at once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from labledger.errors import ConfigError
-from labledger.yaml_files import did_you_mean
+from labledger.yaml_files import did_you_mean, in_order_of_lines
 from payment_simulator.policy.builtin import Deadline, Fifo, LiquidityAware, Policy, Trees
 from payment_simulator.policy.fields_and_actions import TREE_KINDS
-from payment_simulator.policy.tree import LARGEST_NUMBER, TreeReader
-from payment_simulator.scenario.loader import LoadedScenario, location_of, read_policy_file
+from payment_simulator.policy.tree import TreeReader, problem_of_number
+from payment_simulator.scenario.loader import (
+    LoadedScenario,
+    WrittenScenario,
+    location_of,
+    read_policy_file,
+    read_written,
+)
 from payment_simulator.scenario.numbers import exact
 from payment_simulator.scenario.schema import Scenario
 
 FRACTION = "initial_liquidity_fraction"
+"""The parameter of any policy that is the share of the pool its bank borrows; it holds over the bank's `SHARE`."""
+SHARE = "liquidity_allocation_fraction"
 BUILTIN_PARAMETERS = {
     "Fifo": (),
     "Deadline": ("urgency_threshold",),
@@ -36,25 +44,65 @@ def policies_of(source: Scenario | LoadedScenario) -> list[Policy]:
 
     Raises:
         ConfigError: every error of every policy, a line each: where it was written, if that is known, the bank, and
-            the path inside the policy; of a document in a file of its own that file, and the path inside it.
+            the path inside the policy; of a document in a file of its own that file, and the path inside it. Or a
+            bank's liquidity_allocation_fraction is set over the file's, and its policy's own fraction would hold.
     """
     loaded = source if isinstance(source, LoadedScenario) else LoadedScenario(source, lambda _: "", {})
     lines: list[str] = []
     found = {}
     for index, agent in enumerate(loaded.scenario.agents):
         found[agent.id], problems = read_policy(agent.policy)
-        lines += [_format_problem(loaded, index, path, text) for path, text in problems]
+        lines += [_format_problem(loaded, index, agent.id, *problem) for problem in problems]
+        lines += _idle_change(loaded, index, found[agent.id])
     if lines:
         raise ConfigError("\n".join(lines))
     return [found[name] for name in loaded.scenario.agent_ids]
 
 
-def _format_problem(loaded: LoadedScenario, index: int, path: str, text: str) -> str:
+def _idle_change(loaded: LoadedScenario, index: int, policy: Policy) -> list[str]:
+    """Return the error of a share that is set on the command line, and would change nothing; none without one."""
+    option = loaded.changes.get(("agents", index, SHARE))
+    if option is None or policy.fraction is None:
+        return []
+    holds = f"the bank's policy has {FRACTION} {float(policy.fraction):g}, which holds"
+    bank = loaded.scenario.agents[index].id
+    return [f"{option}: would change nothing: {holds}; set agents.{bank}.policy.parameters.{FRACTION}"]
+
+
+def read_with_policies(path: Path, changes: Sequence[str] = ()) -> tuple[LoadedScenario, list[Policy]]:
+    """Read a scenario as `read_scenario` does, and its policies as `policies_of` does.
+
+    Raises:
+        ConfigError: as they do, with every problem of both at once.
+    """
+    written = read_written(path, changes)
+    try:
+        loaded = written.checked()
+    except ConfigError as error:
+        raise ConfigError(
+            "\n".join(in_order_of_lines([*str(error).splitlines(), *_wrong_policies(written)]))
+        ) from error
+    return loaded, policies_of(loaded)
+
+
+def _wrong_policies(written: WrittenScenario) -> list[str]:
+    """Return the problems of the policies in a scenario that has others; one that is no section is among those."""
+    agents = written.data.get("agents")
+    lines = []
+    for index, agent in enumerate(agents if isinstance(agents, list) else []):
+        policy = agent.get("policy") if isinstance(agent, Mapping) else None
+        if isinstance(policy, Mapping):
+            bank = str(agent.get("id") or f"agents.{index}")
+            lines += [_format_problem(written, index, bank, *problem) for problem in read_policy(policy)[1]]
+    return lines
+
+
+def _format_problem(source: LoadedScenario | WrittenScenario, index: int, bank: str, path: str, text: str) -> str:
     inside = [f"policy.{path}".rstrip(".")]
-    where = loaded.place(("agents", index, *location_of(inside[0])))
-    if index in loaded.policy_files and f"{path}.".startswith(DOCUMENT):
-        inside = [str(loaded.policy_files[index]), path.removeprefix(DOCUMENT.rstrip(".")).lstrip(".")]
-    return ": ".join(filter(None, (where, loaded.scenario.agents[index].id, *inside, text)))
+    where = source.place(("agents", index, *location_of(inside[0])))
+    if index in source.policy_files and f"{path}.".startswith(DOCUMENT):
+        inside = [str(source.policy_files[index]), path.removeprefix(DOCUMENT.rstrip(".")).lstrip(".")]
+    return ": ".join(filter(None, (where, bank, *inside, text)))
 
 
 def load_policy(path: Path | str) -> Policy:
@@ -82,6 +130,11 @@ def read_policy(data: Any) -> tuple[Policy, Problems]:
             ("type", f"unknown policy {kind!r}{did_you_mean(str(kind), [*BUILTIN_PARAMETERS, 'FromJson'])}")
         ]
     return _builtin(str(kind), data)
+
+
+def kind_of(policy: Policy) -> str:
+    """Return the `type` that a scenario writes for a policy: FromJson for decision trees."""
+    return "FromJson" if isinstance(policy, Trees) else type(policy).__name__
 
 
 def _builtin(kind: str, data: Mapping[str, Any]) -> tuple[Policy, Problems]:
@@ -150,8 +203,8 @@ def _numbers(data: Any, path: str, known: tuple[str, ...] | None) -> tuple[dict[
         here = f"{path}.{key}" if path else str(key)
         if known is not None and key not in known:
             problems.append((here, _unknown(key, known)))
-        elif isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST_NUMBER:
-            problems.append((here, f"should be a number, found {str(value)[:60]!r}"))
+        elif problem := problem_of_number(value):
+            problems.append((here, f"{problem}, found {str(value)[:60]!r}"))
         elif key == FRACTION and not 0 <= value <= 1:
             problems.append((here, f"should be from 0 to 1, found {value}"))
         else:

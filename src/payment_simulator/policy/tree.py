@@ -1,7 +1,7 @@
 """Decision trees in JSON: read, checked, and evaluated as they read.
 
 Arithmetic is IEEE double. Operands are evaluated from left to right; `and` and `or` stop at the first condition that
-decides; x / 0 is 0 and counted as a fault.
+decides. What has no number for an answer (x / 0, inf - inf, 0 * inf, inf / inf) is 0 and counted as a fault.
 """
 
 import math
@@ -26,6 +26,13 @@ MAX_PIECES = 10_000
 """A split into more is a Hold: each piece is a payment of its own."""
 LARGEST_WHOLE = 2**62
 LARGEST_NUMBER = 1e300
+
+
+def problem_of_number(value: Any) -> str | None:
+    """Return the reason why a policy cannot have it as a number; None where it can."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "should be a number"
+    return None if abs(value) < LARGEST_NUMBER else "should be between -1e300 and 1e300"
 
 
 @dataclass(frozen=True)
@@ -77,9 +84,16 @@ Node = Action | Branch
 
 @dataclass
 class Faults:
-    """A count of divisions by zero."""
+    """A count of operations that have no number for an answer."""
 
     count: int = 0
+
+    def defined(self, answer: float) -> float:
+        """Return the answer; where it is no number, count that and return 0."""
+        if not math.isnan(answer):
+            return answer
+        self.count += 1
+        return 0.0
 
 
 def decide(node: Node, fields: Mapping[str, float], faults: Faults) -> tuple[Action, tuple[float, ...]]:
@@ -101,16 +115,11 @@ def evaluate(expression: Expression, fields: Mapping[str, float], faults: Faults
         found = any((evaluate(each, fields, faults) != 0) == wanted for each in expression.operands)
         return float(found == wanted)
     values = [evaluate(each, fields, faults) for each in expression.operands]
-    if op == "/" and values[1] == 0:
-        faults.count += 1
-        return 0.0
-    return float(_OPERATIONS[op](*values))
+    return faults.defined(float(_OPERATIONS[op](*values)))
 
 
 def whole(value: float) -> int:
-    """Whole cents or numbers of a value: rounded down; 0 of what is no number."""
-    if math.isnan(value):
-        return 0
+    """Whole cents or numbers of a value: rounded down, within what an int64 holds."""
     return math.floor(max(min(value, float(LARGEST_WHOLE)), -float(LARGEST_WHOLE)))
 
 
@@ -148,7 +157,7 @@ _OPERATIONS = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,
     "*": lambda a, b: a * b,
-    "/": lambda a, b: a / b,
+    "/": lambda a, b: a / b if b != 0 else math.nan,
     "min": _least,
     "max": _greatest,
     "abs": abs,
@@ -304,8 +313,8 @@ class TreeReader:
         return STATE_PREFIX
 
     def _constant(self, value: Any, path: str) -> Constant:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST_NUMBER:
-            self._add_problem(path, f"should be a number, found {_shown(value)}")
+        if problem := problem_of_number(value):
+            self._add_problem(path, f"{problem}, found {_shown(value)}")
             return _ZERO
         return Constant(float(value))
 

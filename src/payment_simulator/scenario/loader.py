@@ -1,17 +1,18 @@
 """Loading of a scenario: a YAML file, and the changes that are set on the command line."""
 
-import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from labledger.errors import ConfigError
+from labledger.json_text import JsonError, load_json
 from labledger.written_keys import WrittenKeyError, refuse_written_keys
+from labledger.written_paths import existing
 from labledger.yaml_files import Location, describe_errors, did_you_mean, has, read_text, read_yaml
+from payment_simulator.scenario.bank_names import bank_named, problems_of_names
 from payment_simulator.scenario.schema import Scenario
 
 MAX_JSON_BYTES = 10_000_000
@@ -20,11 +21,44 @@ NO_KEY = "leave it out: nothing here takes a key"
 
 @dataclass(frozen=True)
 class LoadedScenario:
-    """A scenario, where each of its values was written, and the files of policies, by the bank's place in the file."""
+    """A scenario, where each of its values was written, and the files of policies, by the bank's place in the file.
+
+    `changes` are the options that set a value over the file's, by its location.
+    """
 
     scenario: Scenario
     place: Callable[[Location], str]
     policy_files: Mapping[int, Path]
+    changes: Mapping[Location, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WrittenScenario:
+    """A scenario as it is written, not checked yet; the rest is as `LoadedScenario` has it."""
+
+    data: dict[str, Any]
+    place: Callable[[Location], str]
+    policy_files: Mapping[int, Path]
+    changes: Mapping[Location, str]
+
+    def checked(self) -> LoadedScenario:
+        """Return it checked.
+
+        Raises:
+            ConfigError: a value is wrong: `file:line: key: problem`, a line each.
+        """
+        try:
+            return LoadedScenario(Scenario.model_validate(self.data), self.place, self.policy_files, self.changes)
+        except ValidationError as error:
+            lines = describe_errors(
+                error,
+                Scenario,
+                self.data,
+                self.place,
+                beside=problems_of_names(self.data),
+                named=lambda location: bank_named(self.data, location),
+            )
+            raise ConfigError("\n".join(lines)) from error
 
 
 def load_scenario(path: Path | str, changes: Sequence[str] = ()) -> Scenario:
@@ -35,11 +69,21 @@ def load_scenario(path: Path | str, changes: Sequence[str] = ()) -> Scenario:
 def read_scenario(path: Path, changes: Sequence[str] = ()) -> LoadedScenario:
     """Read a YAML file; each of `changes` is `PATH=VALUE` and overrides it, as in `agents.BANK_A.unsecured_cap=5`.
 
-    The files that policies name, relative to the scenario's folder, are read too and stand in their place.
+    The files that policies name, beside the scenario's or in the working directory, are read too and stand in their
+    place.
 
     Raises:
         ConfigError: a file cannot be read, a key is written in it, or a value is wrong: `file:line: key: problem`, a
             line each.
+    """
+    return read_written(path, changes).checked()
+
+
+def read_written(path: Path, changes: Sequence[str] = ()) -> WrittenScenario:
+    """Read a YAML file as `read_scenario` does, and check no value.
+
+    Raises:
+        ConfigError: a file cannot be read, or a key is written in it.
     """
     file = read_yaml(path)
     data = file.data
@@ -52,11 +96,7 @@ def read_scenario(path: Path, changes: Sequence[str] = ()) -> LoadedScenario:
         return next((set_by[part] for part in ours if part in set_by), None) or file.place(location)
 
     _refuse_keys(data, place)
-    policy_files = _inline_policies(data, path.parent, place)
-    try:
-        return LoadedScenario(Scenario.model_validate(data), place, policy_files)
-    except ValidationError as error:
-        raise ConfigError("\n".join(describe_errors(error, Scenario, data, place))) from error
+    return WrittenScenario(data, place, _inline_policies(data, path.parent, place), set_by)
 
 
 def read_json(path: Path) -> Any:
@@ -65,7 +105,7 @@ def read_json(path: Path) -> Any:
     Raises:
         ConfigError: it cannot be read, is not JSON (the message has line and column), or has a key twice.
     """
-    return parse_json(read_text(path, MAX_JSON_BYTES).removeprefix("\ufeff"), str(path))
+    return parse_json(read_text(path, MAX_JSON_BYTES), str(path))
 
 
 def read_policy_file(path: Path) -> Any:
@@ -94,29 +134,10 @@ def parse_json(text: str, name: str) -> Any:
         ConfigError: it is not JSON (the message has line and column), or has a key twice.
     """
     try:
-        return json.loads(text, parse_constant=_no_number, object_pairs_hook=_section)
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{name}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
-    except RecursionError as error:
-        raise ConfigError(f"{name}: nested too deeply to be read") from error
-    except ValueError as error:  # of an integer of thousands of digits the advice after `;` is for programmers
-        raise ConfigError(f"{name}: {str(error).partition(';')[0]}") from error
-
-
-def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-class _DoubledKeyError(ValueError):
-    """JSON that has a key twice: only its writer can say which one counts."""
-
-
-def _section(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        doubled = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise _DoubledKeyError(f"the key {doubled!r} stands twice in one section")
-    return found
+        return load_json(text, unique=True)
+    except JsonError as error:
+        place = name if error.line is None else f"{name}:{error.line}:{error.column}: not JSON"
+        raise ConfigError(f"{place}: {error.reason}") from error
 
 
 def _apply(data: dict[str, Any], change: str) -> list[Location]:
@@ -135,9 +156,11 @@ def _apply(data: dict[str, Any], change: str) -> list[Location]:
     if not isinstance(section, dict) and not has(section, location[-1]):
         raise ConfigError(f"--set {name}: there is no such place in the scenario")
     try:
-        section[location[-1]] = _value(text)
-    except _DoubledKeyError as error:
-        raise ConfigError(f"--set {name}: {error}") from error
+        section[location[-1]] = load_json(text, unique=True, allow_nan=True)
+    except JsonError as error:
+        if error.line is None:
+            raise ConfigError(f"--set {name}: {error.reason}") from error
+        section[location[-1]] = text
     return made
 
 
@@ -163,15 +186,6 @@ def location_of(dotted: str) -> Location:
     return tuple(int(part) if part.isdecimal() else part for part in dotted.split("."))
 
 
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text, object_pairs_hook=_section)
-    except _DoubledKeyError:
-        raise
-    except (ValueError, RecursionError):
-        return text
-
-
 def _inline_policies(data: dict[str, Any], folder: Path, place: Callable[[Location], str]) -> dict[int, Path]:
     """Put the documents that policies name by `json_path` in the place of the path; their files, by bank."""
     agents, files = data.get("agents"), {}
@@ -179,7 +193,7 @@ def _inline_policies(data: dict[str, Any], folder: Path, place: Callable[[Locati
         policy = agent.get("policy") if isinstance(agent, dict) else None
         if isinstance(policy, dict) and policy.get("type") == "FromJson" and "json_path" in policy:
             try:
-                files[index] = folder / _path_alone(policy)
+                files[index] = existing(_path_alone(policy), folder)
                 document = read_policy_file(files[index])
             except ConfigError as error:
                 where = place(("agents", index, "policy", "json_path"))

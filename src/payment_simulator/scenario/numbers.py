@@ -42,3 +42,14 @@ def check_range(name: str, limits: tuple[int, int]) -> None:
     """
     if limits[0] > limits[1]:
         raise ValueError(f"{name}: {list(limits)} is not [least, most]")
+
+
+def without_control_characters(name: str) -> str:
+    """Return a name as it is.
+
+    Raises:
+        ValueError: a character in it is one that a terminal obeys, or that no path can have.
+    """
+    if any(letter < " " or letter == "\x7f" for letter in name):
+        raise ValueError(f"{name!r}: a name has no control characters, such as NUL or a line break")
+    return name

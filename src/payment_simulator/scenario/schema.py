@@ -6,10 +6,11 @@ Money is in cents, time in ticks. A key that is not listed here is refused.
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, JsonValue, Tag, model_validator
 
 from labledger.sections import PositiveFloat, Section
-from labledger.yaml_files import Location, ProblemsError, did_you_mean
+from labledger.yaml_files import Location, ProblemsError
+from payment_simulator.scenario.bank_names import problems_of_names
 from payment_simulator.scenario.numbers import (
     Amount,
     Cents,
@@ -21,13 +22,16 @@ from payment_simulator.scenario.numbers import (
     TickRange,
     Weight,
     check_range,
+    without_control_characters,
 )
-from payment_simulator.scenario.scenario_events import ScenarioEvent, problems_of_events
+from payment_simulator.scenario.scenario_events import ScenarioEvent, late_events
 
-AgentId = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
+AgentId = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(without_control_characters)]
 
 MAX_TICKS = 10_000_000
 PRIORITY_BANDS = {"urgent": (8, 10), "normal": (4, 7), "low": (0, 3)}
+NAMING = {"id", "arrival_config", "arrival_bands"}
+"""Keys of a bank that name banks."""
 
 
 class Simulation(Section):
@@ -262,8 +266,9 @@ class Scenario(Section):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
-        wrong_events = problems_of_events(self.scenario_events, self.simulation.ticks, self.agent_ids)
-        if found := [*self._doubled(), *self._strangers(), *wrong_events]:
+        late = late_events(self.scenario_events, self.simulation.ticks)
+        names = self.model_dump(include={"agents": {"__all__": NAMING}, "scenario_events": True})
+        if found := [*problems_of_names(names), *late]:
             raise ProblemsError(found)
         return self
 
@@ -275,27 +280,6 @@ class Scenario(Section):
     def agents_by_id(self) -> list[Agent]:
         """Return the banks in the order of their ids."""
         return sorted(self.agents, key=lambda agent: agent.id)
-
-    def _doubled(self) -> Iterator[tuple[Location, str]]:
-        seen: set[str] = set()
-        for index, agent in enumerate(self.agents):
-            if agent.id in seen:
-                yield ("agents", index, "id"), f"{agent.id!r} stands twice"
-            seen.add(agent.id)
-
-    def _strangers(self) -> Iterator[tuple[Location, str]]:
-        """Yield the counterparties that are not another bank, and the banks that have none."""
-        known = set(self.agent_ids)
-        for index, agent in enumerate(self.agents):
-            for place, config in agent.arrivals():
-                here: Location = ("agents", index, *place)
-                if len(known) == 1:
-                    yield here, f"{agent.id} has no other bank to pay"
-                for name in config.counterparty_weights or {}:
-                    if name == agent.id or name not in known:
-                        hint = did_you_mean(name, sorted(known - {agent.id}))
-                        problem = f"{name!r} is the bank itself" if name == agent.id else f"unknown bank {name!r}{hint}"
-                        yield (*here, "counterparty_weights", name), problem
 
 
 def _priorities(config: ArrivalConfig) -> list[int]:

@@ -159,7 +159,7 @@ def test_a_change_of_a_limit_of_policies_that_is_compiled_in_changes_the_answer(
 @pytest.mark.slow
 def test_a_change_in_a_part_of_the_kernel_changes_what_a_run_costs(copied_engine):
     folder, run = copied_engine
-    before, after = "w[b + L.WEIGHT] += sign * value", "w[b + L.WEIGHT] += 2 * sign * value"
+    before, after = "OVERDUE])] += sign * value", "OVERDUE])] += 2 * sign * value"
     assert run(DELAY_BY_KERNEL) == "[100, 0]"
     text = (folder / "queues.py").read_text(encoding="utf-8")
     assert before in text

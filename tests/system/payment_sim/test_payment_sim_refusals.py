@@ -1,5 +1,7 @@
 """`payment-sim` refuses what cannot be run, with one message, and leaves every file as it was."""
 
+import os
+
 import pytest
 from payment_sim_files import SMALL
 
@@ -29,7 +31,7 @@ FIELD_TREE = (
 REFUSED = {
     "an unknown key": (
         scenario("    opening_balence: 5\n"),
-        ["bad.yaml:4: agents.0.opening_balence: unknown key (did you mean opening_balance?)"],
+        ["bad.yaml:4: agents.BANK_A.opening_balence: unknown key (did you mean opening_balance?)"],
     ),
     "an unknown counterparty": (
         scenario(more=payment(to_agent="BANK_BB")),
@@ -38,7 +40,7 @@ REFUSED = {
     "a negative amount": (scenario(more=payment(amount=-5)), ["bad.yaml:6: scenario_events.0.amount:", "found -5"]),
     "a haircut over 1": (
         scenario("    collateral_haircut: 1.5\n"),
-        ["bad.yaml:4: agents.0.collateral_haircut:", "found 1.5"],
+        ["bad.yaml:4: agents.BANK_A.collateral_haircut:", "found 1.5"],
     ),
     "a negative deadline": (
         scenario(more=payment(deadline=-1)),
@@ -58,7 +60,7 @@ REFUSED = {
     "an amount of 2**63": (scenario(more=payment(amount=2**63)), ["bad.yaml:6: scenario_events.0.amount:"]),
     "a balance of 2**63 - 1": (
         scenario(f"    opening_balance: {2**63 - 1}\n"),
-        ["bad.yaml:4: agents.0.opening_balance:"],
+        ["bad.yaml:4: agents.BANK_A.opening_balance:"],
     ),
     "balances of 2**61": (
         scenario(f"    opening_balance: {2**61}\n    unsecured_cap: {2**61}\n"),
@@ -68,7 +70,7 @@ REFUSED = {
     "a YAML bomb": (bomb(), ["bad.yaml"]),
     "a number that is none": (
         scenario("    liquidity_allocation_fraction: .nan\n"),
-        ["bad.yaml:4: agents.0.liquidity_allocation_fraction:"],
+        ["bad.yaml:4: agents.BANK_A.liquidity_allocation_fraction:"],
     ),
 }
 
@@ -93,7 +95,7 @@ def test_a_tree_of_ten_thousand_levels_is_refused(user, sim):
     for arguments in (["run", "bad.yaml"], ["policy", "validate", "deep.json"]):
         ended = sim(*arguments)
         assert (ended.returncode, ended.stdout) == (2, "")
-        assert "deep.json: nested too deeply to be read" in ended.stderr
+        assert "deep.json: nested over 400 deep" in ended.stderr
 
 
 def test_json_that_is_none_is_refused_with_both_places(user, sim):
@@ -108,7 +110,11 @@ def test_a_directory_a_file_of_100_mb_and_no_file_are_refused(user, sim):
     (user.folder / "folder.yaml").mkdir()
     with (user.folder / "large.yaml").open("wb") as file:
         file.truncate(100_000_000)
-    for name, words in (("folder.yaml", "Is a directory"), ("large.yaml", "large.yaml"), ("gone.yaml", "no such file")):
+    for name, words in (
+        ("folder.yaml", "is a directory, not a regular file"),
+        ("large.yaml", "large.yaml"),
+        ("gone.yaml", "no such file"),
+    ):
         ended = sim("run", name)
         assert (ended.returncode, ended.stdout) == (2, "")
         assert words in ended.stderr
@@ -166,3 +172,24 @@ def test_a_folder_is_no_file_to_write_to(user, sim, option, name):
     ended = sim("run", "small.yaml", option, name)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert f"{option}: {name} is not a regular file" in " ".join(ended.stderr.split())
+
+
+@pytest.mark.parametrize("kind", ["a named pipe", "a device"])
+def test_what_is_no_file_is_named_and_neither_waited_for_nor_read(user, sim, kind):
+    for name in ("odd.yaml", "odd.json", "out.parquet"):
+        path = user.folder / name
+        os.mkfifo(path) if kind == "a named pipe" else path.symlink_to("/dev/zero")
+    user.write("policy.yaml", scenario("    policy: {type: FromJson, json_path: odd.json}\n"))
+    for arguments in (
+        ["run", "odd.yaml"],
+        ["run", "policy.yaml"],
+        ["run", "small.yaml", "--events", "out.parquet"],
+        ["policy", "validate", "odd.json"],
+        ["experiment", "run", "odd.yaml"],
+        ["experiment", "show", "odd.json"],
+    ):
+        ended = sim(*arguments)
+        assert ended.returncode in (1, 2), arguments
+        assert "not a regular file; name" in " ".join(ended.stderr.split()), arguments
+        assert "defect" not in ended.stderr
+    assert not (user.folder / "out.parquet").is_file()

@@ -133,7 +133,7 @@ def test_a_stream_that_is_closed_costs_no_file_and_no_traceback(user, closed):
         ["bash", "-c", command], cwd=user.folder, env=user.environment(), capture_output=True, text=True, check=True
     )
     assert ended.stderr == ""
-    assert len(ended.stdout.splitlines()) == {"2>&-": 14, "| head -1": 1}.get(closed, 0)
+    assert len(ended.stdout.splitlines()) == {"2>&-": 15, "| head -1": 1}.get(closed, 0)
     assert pq.read_metadata(user.folder / "events.parquet").num_rows > 0
 
 
@@ -175,7 +175,9 @@ def test_the_events_file_alone_gives_the_balances(user, sim, deferred):
 
 
 def test_events_are_read_back_and_give_the_balances_and_the_costs(user, sim):
-    report = json.loads(sim("run", "small.yaml", "--json", "--events", "events.parquet").stdout)
+    ended = sim("run", "small.yaml", "--json", "--events", "events.parquet")
+    report = json.loads(ended.stdout)
+    assert "written: events.parquet" in ended.stderr
     table = pq.read_table(user.folder / "events.parquet", page_checksum_verification=True)
     assert table.schema.metadata[b"schema_version"] == b"1.0"
     rows = table.to_pylist()
@@ -194,6 +196,7 @@ def test_events_are_read_back_and_give_the_balances_and_the_costs(user, sim):
 def test_a_picture_is_drawn(user, sim, name, begins):
     ended = sim("run", "small.yaml", "--plot", name)
     assert ended.returncode == 0
+    assert ended.stdout.endswith(f"written: {name}\n")
     assert (user.folder / name).read_bytes().startswith(begins)
     assert (user.folder / name).stat().st_size > 10_000
 

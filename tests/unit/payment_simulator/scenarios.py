@@ -162,7 +162,7 @@ class DrawnScenario:
 
 SAMPLES = 3
 REGISTERS = ["bank_state_x", "bank_state_y"]
-NUMBERS = st.sampled_from([0, 1, 2, 3, 5, 9, 100, 1000, 0.5, -1, 2.5, 1e18, -1e18])
+NUMBERS = st.sampled_from([0, 1, 2, 3, 5, 9, 100, 1000, 0.5, -1, 2.5, 1e18, -1e18, 1e299, -1e299])
 RATES = st.sampled_from([0, 0.2, 0.0125, 0.29])
 BPS = st.sampled_from([0, 83, 1.5, 12.5, 100 / 3])
 FRACTIONS = st.sampled_from([0, 0.29, 0.3, 0.5, 0.77, 1])

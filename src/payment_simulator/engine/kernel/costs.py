@@ -1,10 +1,10 @@
 """The end of a tick: credit that waited for it, and what the state that is left costs each bank."""
 
 from payment_simulator.engine.kernel import layout as L
-from payment_simulator.engine.kernel.fixed_point import share
+from payment_simulator.engine.kernel.fixed_point import share, share_of_each
 from payment_simulator.engine.kernel.jit import part
 from payment_simulator.engine.kernel.queues import (
-    delay_times,
+    delayed_at,
     note_more_liquidity,
     penalties,
     record_event,
@@ -61,7 +61,8 @@ def _mark_overdue(w):
         r = payment_row(w, p)
         b = bank_row(w[r + L.SENDER])
         w[r + L.OVERDUE] = 1
-        w[b + L.WEIGHT] += remaining(w, r) * (delay_times(w, r, L.ONE) - delay_times(w, r, L.ZERO))
+        w[delayed_at(w, b, r, L.ZERO)] -= remaining(w, r)
+        w[delayed_at(w, b, r, L.ONE)] += remaining(w, r)
         w[b + L.TICK_PENALTIES] += penalties(w, r, L.DEADLINE_RULE)
         if w[L.ROWS] >= 0:
             for left in range(w[r + L.LEFT], -1, -1):
@@ -80,8 +81,8 @@ def _accrue(w, bank, b):
         w[b + L.PEAK_CREDIT] = max(w[b + L.PEAK_CREDIT], -w[b + L.BALANCE])
         _charge(w, bank, Cost.OVERDRAFT, share(w, -w[b + L.BALANCE], w[OVERDRAFT_RATE]))
     _charge(w, bank, Cost.COLLATERAL, w[b + L.COLLATERAL_COST])
-    if w[b + L.WEIGHT] > 0:
-        _charge(w, bank, Cost.DELAY, share(w, w[b + L.WEIGHT], w[L.DELAY_RATE]))
+    if w[b + L.UNSETTLED_VALUE] > 0 and w[L.DELAY_RATES] > 0:
+        _charge(w, bank, Cost.DELAY, share_of_each(w, b + L.DELAYED, w[L.DELAY_RATE], w[L.DELAY_RATES]))
     if w[b + L.TICK_PENALTIES] > 0:
         _charge(w, bank, Cost.DEADLINE_PENALTY, w[b + L.TICK_PENALTIES])
         w[b + L.TICK_PENALTIES] = 0

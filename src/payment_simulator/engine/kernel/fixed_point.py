@@ -1,7 +1,7 @@
 """Shares of an amount, exact whatever the rate: `rates` says why, `layout` where a rate is."""
 
 from payment_simulator.engine.kernel import layout as L
-from payment_simulator.engine.kernel.jit import part
+from payment_simulator.engine.kernel.jit import inlined, part
 
 
 @part
@@ -24,6 +24,32 @@ def product(w, amount, rate, half):
 def share(w, amount, rate):
     """`amount` times the rate at `rate`, rounded half up."""
     return product(w, amount, rate, L.HALF)
+
+
+@inlined
+def share_of_each(w, amounts, rates, count):
+    """The sum of `count` amounts from `amounts` on, each times its own rate from `rates` on, rounded half up.
+
+    The amounts are at most 2^61 together: their rates, rounded up, make the sum no more too large than one product.
+    """
+    whole = first = second = third = fourth = fifth = sixth = L.ZERO
+    for index in range(count):
+        amount, rate = w[amounts + index], rates + index * L.RATE_COLUMNS
+        low, high = amount & L.LIMB_MASK, amount >> L.LIMB_SHIFT
+        carry = sixth + w[rate + 6] * low
+        sixth = carry & L.LIMB_MASK
+        carry = (carry >> L.LIMB_SHIFT) + fifth + w[rate + 5] * low + w[rate + 6] * high
+        fifth = carry & L.LIMB_MASK
+        carry = (carry >> L.LIMB_SHIFT) + fourth + w[rate + 4] * low + w[rate + 5] * high
+        fourth = carry & L.LIMB_MASK
+        carry = (carry >> L.LIMB_SHIFT) + third + w[rate + 3] * low + w[rate + 4] * high
+        third = carry & L.LIMB_MASK
+        carry = (carry >> L.LIMB_SHIFT) + second + w[rate + 2] * low + w[rate + 3] * high
+        second = carry & L.LIMB_MASK
+        carry = (carry >> L.LIMB_SHIFT) + first + w[rate + 1] * low + w[rate + 2] * high
+        first = carry & L.LIMB_MASK
+        whole += w[rate] * amount + w[rate + 1] * high + (carry >> L.LIMB_SHIFT)
+    return whole + ((first + L.HALF) >> L.LIMB_SHIFT)
 
 
 @part

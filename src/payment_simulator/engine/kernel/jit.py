@@ -7,11 +7,16 @@ Where there can be none, nothing is kept: the place that numba would take instea
 
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numba
 import platformdirs
+
+from labledger.files import uninterrupted
+
+STOPPING = "stopping as soon as the engine is compiled"
 
 
 def _cache_folder() -> Path:
@@ -34,10 +39,35 @@ CACHE_FOLDER = _cache_folder()
 IS_KEPT = _can_keep(CACHE_FOLDER)
 numba.config.CACHE_DIR = str(CACHE_FOLDER)  # type: ignore[attr-defined]
 
-part: Any = numba.njit(  # type: ignore[call-overload]
-    nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
-)
+_INSIDE: Any = {"nogil": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+part: Any = numba.njit(**_INSIDE)
 """A part of the kernel: called by compiled code alone."""
+
+inlined: Any = numba.njit(**_INSIDE, forceinline=True)
+"""A part whose code LLVM puts into its caller: a call that is seldom made there would cost it every time."""
 
 entry: Any = numba.njit(nogil=True, error_model="numpy", cache=IS_KEPT)
 """A function of the kernel that Python calls."""
+
+_compiled: set[Any] = set()
+
+
+def call(function: Any, *arguments: Any) -> Any:
+    """Return what an `entry` returns, whose arguments are always of the same types; the first time, compile it."""
+    compile_for(function, *arguments)
+    return function(*arguments)
+
+
+def compile_for(function: Any, *arguments: Any) -> None:
+    """Compile an `entry` for these arguments, or read it from the cache; nothing where that was done before.
+
+    Signals wait meanwhile, and the user is told: in a callback of the compiler what a handler raises is lost, and
+    leaves half a function. The compiler works in a thread, for within its calls nobody would hear a signal.
+    """
+    if function in _compiled:
+        return
+    types = tuple(map(function.typeof_pyval, arguments))
+    with uninterrupted(STOPPING), ThreadPoolExecutor(1) as pool:
+        pool.submit(function.compile, types).result()
+        _compiled.add(function)

@@ -13,7 +13,7 @@ from enum import IntEnum, auto
 
 import numpy as np
 
-from payment_simulator.engine.kernel.rates import LIMB_BITS
+from payment_simulator.engine.kernel.rates import LIMB_BITS, LIMBS
 from payment_simulator.engine.vocabulary import RATES_PER_DAY, RATES_PER_TICK, Cost, EventColumn
 from payment_simulator.policy.fields_and_actions import COST_FIELDS, FIELDS
 from payment_simulator.policy.tree import MAX_DEPTH
@@ -49,17 +49,22 @@ KEY_SHIFT, KEY_MASK = _numbers(40, 2**40 - 1)
 
 PRIORITIES = 11
 LIMB_SHIFT, LIMB_MASK, HALF = _numbers(LIMB_BITS, 2**LIMB_BITS - 1, 2 ** (LIMB_BITS - 1))
+RATE_COLUMNS = 1 + LIMBS
+MOST_DELAY_RATES = 6
+"""Three bands of priority, before and after the deadline."""
 
 # The head: what the scenario sets. A rate is the place of its columns, behind the banks; a rule is cents, and the place
-# of the rate that counts in their stead, or NONE; delay is charged at DELAY_RATE times what stands under DELAY_TIMES
-# for a priority, before and after the deadline
+# of the rate that counts in their stead, or NONE. The rates of delay, DELAY_RATES of them, follow one another from
+# DELAY_RATE on; which of them a priority has, before and after the deadline, stands under DELAY_RATE_OF; a number past
+# the last costs nothing
 _head = _Places()
 (
     BANKS, TICKS_PER_DAY, DEFERRED, BILATERAL, CYCLES, MAX_CYCLE_LENGTH, MAX_CYCLES, FRICTION, DELAY_RATE,
-) = _head.take(9)  # fmt: skip
+    DELAY_RATES,
+) = _head.take(10)  # fmt: skip
 RATE_PLACES = {name: _head.take_room(1) for name in (*RATES_PER_TICK, *RATES_PER_DAY)}
 DEADLINE_RULE, EOD_RULE = _head.take_room(2), _head.take_room(2)
-DELAY_TIMES = _head.take_room(2 * PRIORITIES)
+DELAY_RATE_OF = _head.take_room(2 * PRIORITIES)
 # then what a run counts, then where things begin
 (
     ROWS, SETTLED_VALUE, LSM_VALUE, OFFSETS, STAMP, TICK, CENTRAL_SIZE, LISTED, EDGES_LEFT, CYCLES_TRIED, FAULTS,
@@ -77,11 +82,13 @@ _bank = _Places()
 ) = _bank.take(12)  # fmt: skip
 # and what it has at this moment, last its costs, a column per kind
 (
-    BALANCE, PENDING, POSTED, CREDIT, WEIGHT, UNSETTLED_VALUE, UNSETTLED_ITEMS, EOD_PENALTIES, COLLATERAL_COST,
+    BALANCE, PENDING, POSTED, CREDIT, UNSETTLED_VALUE, UNSETTLED_ITEMS, EOD_PENALTIES, COLLATERAL_COST,
     TICK_PENALTIES, TICK_FRICTION, BUDGET, QUEUE1_VALUE, QUEUE1_SIZE, QUEUE1_FIRST, QUEUE1_LAST, QUEUE2_VALUE,
     QUEUE2_SIZE, CANDIDATE, CHANGED, PLACES, SEGMENT_TREE, SEGMENT_TREE_SIZE, PAIRS, DEGREE, ARRIVED, SETTLED_COUNT,
     DELAY_TICKS, LIQUIDITY_USED, PEAK_CREDIT, PEAK_QUEUE1, PEAK_QUEUE2, SKIP_OF, SKIP,
-) = _bank.take(34)  # fmt: skip
+) = _bank.take(33)  # fmt: skip
+DELAYED = _bank.take_room(MOST_DELAY_RATES)
+"""The cents that wait at each rate of delay."""
 COSTS = _bank.take_room(len(Cost))
 BANK_COLUMNS = _bank.size
 

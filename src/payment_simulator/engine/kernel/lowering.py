@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from math import lcm
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labledger.errors import ConfigError
 from payment_simulator.engine.kernel import layout as L
-from payment_simulator.engine.kernel.rates import LARGEST_DENOMINATOR, columns, common_measure
+from payment_simulator.engine.kernel.rates import LARGEST_DENOMINATOR, columns
 from payment_simulator.engine.reference.banks import allocation
 from payment_simulator.engine.reference.costs import cost_fields
 from payment_simulator.engine.vocabulary import EventKind
@@ -68,27 +69,19 @@ def compile_scenario(scenario: Scenario, policies: Sequence[Policy]) -> Compiled
     )
 
 
-DelayRates = tuple[tuple[Fraction, Fraction], ...]
-
-
-def delay_rates(scenario: Scenario) -> DelayRates:
-    """Rates of delay, in cents per tick and cent, for each priority from 0 to 10, before and after the deadline."""
-    return _delay(scenario)[0]
-
-
-def _delay(scenario: Scenario) -> tuple[DelayRates, Fraction]:
+def delay_rates(scenario: Scenario) -> tuple[Fraction, ...]:
+    """Rates of delay, in cents per tick and cent: of priority 0 before and after the deadline, of priority 1, to 10."""
     rates = scenario.cost_rates
     times = rates.priority_delay_multipliers
     bands = (times.low_multiplier, times.normal_multiplier, times.urgent_multiplier)
-    return _rates_and_unit(rates.delay_cost_per_tick_per_cent, bands, rates.overdue_delay_multiplier)
+    return _delay_rates(rates.delay_cost_per_tick_per_cent, bands, rates.overdue_delay_multiplier)
 
 
 @lru_cache(maxsize=64)
-def _rates_and_unit(base: float, bands: tuple[float, ...], overdue: float) -> tuple[DelayRates, Fraction]:
-    """Return the rates and their common measure; kept, for each of a search's thousands of policies asks for them."""
+def _delay_rates(base: float, bands: tuple[float, ...], overdue: float) -> tuple[Fraction, ...]:
+    """Return the rates; kept, for each of a search's thousands of policies asks for them."""
     low, normal, urgent = (exact(base) * exact(band) for band in bands)
-    rates = tuple((rate, rate * exact(overdue)) for rate in [low] * 4 + [normal] * 4 + [urgent] * 3)
-    return rates, common_measure([rate for row in rates for rate in row])
+    return tuple(rate for each in [low] * 4 + [normal] * 4 + [urgent] * 3 for rate in (each, each * exact(overdue)))
 
 
 class _Rates:
@@ -98,17 +91,13 @@ class _Rates:
         self.columns: list[int] = []
         self._begin = int(L.HEAD + banks * L.BANK_COLUMNS)
 
-    def add(self, rate: Fraction, name: str) -> int:
-        """The place of its columns; `name` is what a refusal calls it."""
-        if rate.denominator > LARGEST_DENOMINATOR:
-            raise ConfigError(f"{name} has more decimals than are counted exactly: round it to 30")
-        self.columns += columns(rate)
-        return self._begin + len(self.columns) - len(columns(rate))
-
-
-def delay_unit(scenario: Scenario) -> Fraction:
-    """The largest rate of which all rates of delay are multiples."""
-    return _delay(scenario)[1]
+    def add(self, name: str, *rates: Fraction, remedy: str = "round it to 30") -> int:
+        """The place of the columns of rates that are added up before they are rounded; a refusal names `name`."""
+        if lcm(*(rate.denominator for rate in rates)) > LARGEST_DENOMINATOR:
+            raise ConfigError(f"{name} has more decimals than are counted exactly: {remedy}")
+        place = self._begin + len(self.columns)
+        self.columns += [number for rate in rates for number in columns(rate)]
+        return place
 
 
 def _head(scenario: Scenario, places: _Rates) -> Ints:
@@ -124,13 +113,16 @@ def _head(scenario: Scenario, places: _Rates) -> Ints:
     head[L.MAX_CYCLES] = lsm.max_cycles_per_tick
     head[L.FRICTION] = rates.split_friction_cost
     for name, at in L.RATE_PLACES.items():
-        head[at] = places.add(exact(getattr(rates, name)) / BPS, f"cost_rates.{name}")
+        head[at] = places.add(f"cost_rates.{name}", exact(getattr(rates, name)) / BPS)
     for at, name in PENALTIES.items():
         head[at : at + 2] = _rule(getattr(rates, name), f"cost_rates.{name}", places)
-    delay = [rate for row in delay_rates(scenario) for rate in row]
-    unit = delay_unit(scenario)
-    head[L.DELAY_RATE] = places.add(unit, "cost_rates.delay_cost_per_tick_per_cent: with its multipliers it")
-    head[L.DELAY_TIMES : L.DELAY_TIMES + len(delay)] = [int(rate / unit) if unit else 0 for rate in delay]
+    delay = delay_rates(scenario)
+    each = sorted(set(delay), reverse=True)  # 0 last: what costs nothing is not charged
+    charged = [rate for rate in each if rate]
+    name = "cost_rates.delay_cost_per_tick_per_cent: with its multipliers it"
+    head[L.DELAY_RATE] = places.add(name, *charged, remedy="round them, to 37 together")
+    head[L.DELAY_RATES] = len(charged)
+    head[L.DELAY_RATE_OF : L.DELAY_RATE_OF + len(delay)] = [each.index(rate) for rate in delay]
     return head
 
 
@@ -142,7 +134,7 @@ def _bank(scenario: Scenario, agent: Agent, policy: Policy, program: Program, ra
     row[L.CAP] = agent.unsecured_cap
     row[L.POSTED] = agent.posted_collateral
     row[L.CAPACITY] = agent.max_collateral_capacity
-    row[L.AFTER_HAIRCUT] = rates.add(1 - exact(agent.collateral_haircut), f"{agent.id}: collateral_haircut")
+    row[L.AFTER_HAIRCUT] = rates.add(f"{agent.id}: collateral_haircut", 1 - exact(agent.collateral_haircut))
     row[L.LIQUIDITY_COST] = half_up(pool * exact(scenario.cost_rates.liquidity_cost_per_tick_bps) / BPS)
     row[L.POLICY] = _policy_number(policy)
     row[L.THRESHOLD] = _clipped(getattr(policy, "urgency_threshold", 0), 2**40)
@@ -184,7 +176,7 @@ def _numbers(scenario: Scenario, program: Program) -> NDArray[np.float64]:
 def _rule(penalty: Penalty, name: str, places: _Rates) -> tuple[int, int]:
     """Cents, or the place of the rate that counts in their stead."""
     if isinstance(penalty, RatePenalty):
-        return 0, places.add(exact(penalty.bps_per_event) / BPS, name)
+        return 0, places.add(name, exact(penalty.bps_per_event) / BPS)
     return penalty.amount if isinstance(penalty, FixedPenalty) else penalty, -1
 
 

@@ -2,7 +2,7 @@
 
 from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.jit import part
-from payment_simulator.engine.kernel.policy_vm import run_decision_tree, whole
+from payment_simulator.engine.kernel.policy_vm import defined, run_decision_tree, whole
 from payment_simulator.engine.kernel.queues import (
     count_waiting,
     has_segment_tree,
@@ -73,7 +73,8 @@ def run_bank_and_collateral_trees(w, f, code):
             elif action == ActionKind.SetState:
                 f[L.REGISTERS_AT + int(f[L.STACK_AT + 1])] = f[L.STACK_AT]
             elif action == ActionKind.AddState:
-                f[L.REGISTERS_AT + int(f[L.STACK_AT + 1])] += f[L.STACK_AT]
+                register = L.REGISTERS_AT + int(f[L.STACK_AT + 1])
+                f[register] = defined(w, f[register] + f[L.STACK_AT])
 
 
 @part

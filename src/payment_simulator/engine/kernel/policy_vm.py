@@ -34,9 +34,16 @@ def run_decision_tree(w, f, code, at):
             f[top - 1] = _clamp(f[top - 1], f[top], f[top + 1])
         else:
             top -= 1
-            if op == Op.DIVIDE and f[top] == 0.0:
-                w[L.FAULTS] += 1
-            f[top - 1] = _two_sided(op, f[top - 1], f[top])
+            f[top - 1] = defined(w, _two_sided(op, f[top - 1], f[top]))
+
+
+@part
+def defined(w, answer):
+    """Return the answer; where it is no number, count that and return 0."""
+    if not math.isnan(answer):
+        return answer
+    w[L.FAULTS] += 1
+    return 0.0
 
 
 @part
@@ -77,7 +84,7 @@ def _two_sided(op, a, b):
     if op == Op.MULTIPLY:
         return a * b
     if op == Op.DIVIDE:
-        return a / b if b != 0.0 else 0.0
+        return a / b if b != 0.0 else math.nan
     if op == Op.MIN:
         return b if b < a else a
     if op == Op.MAX:
@@ -102,9 +109,7 @@ def _compares(op, a, b):
 
 @part
 def whole(value):
-    """Rounded down, within what an int64 holds; 0 of what is no number."""
-    if math.isnan(value):
-        return 0
+    """Rounded down, within what an int64 holds."""
     if value >= LARGEST:
         return 2**62
     return math.floor(value) if value > -LARGEST else -(2**62)

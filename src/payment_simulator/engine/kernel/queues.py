@@ -111,9 +111,9 @@ def open_row(w, a, first, p):
 
 
 @part
-def delay_times(w, r, overdue):
-    """The multiple of DELAY_RATE that a cent of a payment costs per tick."""
-    return w[L.DELAY_TIMES + 2 * w[r + L.ARRIVAL_PRIORITY] + overdue]
+def delayed_at(w, b, r, overdue):
+    """The place where a bank counts the cents that wait at a payment's rate of delay."""
+    return b + L.DELAYED + w[L.DELAY_RATE_OF + 2 * w[r + L.ARRIVAL_PRIORITY] + overdue]
 
 
 @part
@@ -123,7 +123,7 @@ def count_waiting(w, p, sign):
     b = bank_row(w[r + L.SENDER])
     value, left = remaining(w, r), w[r + L.LEFT]
     w[r + L.WAITING] += sign
-    w[b + L.WEIGHT] += sign * value * delay_times(w, r, w[r + L.OVERDUE])
+    w[delayed_at(w, b, r, w[r + L.OVERDUE])] += sign * value
     w[b + L.UNSETTLED_VALUE] += sign * value
     w[b + L.UNSETTLED_ITEMS] += sign * (left + 1)
     w[b + L.EOD_PENALTIES] += sign * penalties(w, r, L.EOD_RULE)
@@ -145,7 +145,7 @@ def count_front_settled(w, p):
     b, amount = bank_row(w[r + L.SENDER]), front(w, r)
     w[L.SETTLED_VALUE] += amount
     if w[r + L.WAITING] != 0:
-        w[b + L.WEIGHT] -= amount * delay_times(w, r, w[r + L.OVERDUE])
+        w[delayed_at(w, b, r, w[r + L.OVERDUE])] -= amount
         w[b + L.UNSETTLED_VALUE] -= amount
         w[b + L.UNSETTLED_ITEMS] -= 1
         w[b + L.EOD_PENALTIES] -= penalty(w, amount, L.EOD_RULE)

@@ -2,11 +2,11 @@
 
 A rate is its whole part, then limbs of 31 bits of the rest, rounded up. The product of cents and a rate n/d is a
 multiple of 1/d: if it comes out less than 1/(2d) too large, it is on the same side of every half, and of every whole
-number. For up to 2^61 cents, 62 bits more than d has make it so.
+number. For up to 2^61 cents, 62 bits more than d has make it so; and so do they for a sum of
+products, of 2^61 cents together, where d is the common denominator of their rates.
 """
 
 from fractions import Fraction
-from math import gcd, lcm
 
 LIMB_BITS, LIMBS = 31, 6
 """The sum of two products of limbs, and what was carried, stay within an int64."""
@@ -23,10 +23,3 @@ def columns(rate: Fraction) -> list[int]:
     scaled = int(-(-rest * 2 ** (LIMB_BITS * LIMBS) // 1))
     shifts = range(LIMB_BITS * (LIMBS - 1), -1, -LIMB_BITS)
     return [min(int(whole), 2**62), *(scaled >> shift & 2**LIMB_BITS - 1 for shift in shifts)]
-
-
-def common_measure(rates: list[Fraction]) -> Fraction:
-    """The largest rate of which all are multiples; 0 where all are 0."""
-    numerators, denominators = zip(*(rate.as_integer_ratio() for rate in rates), strict=True)
-    unit = lcm(*denominators)
-    return Fraction(gcd(*(n * (unit // d) for n, d in zip(numerators, denominators, strict=True))), unit)

@@ -44,7 +44,7 @@ class Run:
         self.rows: list[tuple[int, ...]] = []
         self.watch = Watch(watched)
         self._record = record
-        self._tick = self._ticks_done = 0
+        self._tick = self.ticks_done = 0
         self._offsets = self._looks = 0
         self._arriving = payments_by_tick(arrivals)
         self._scenario_events = events_by_tick(scenario)
@@ -60,10 +60,10 @@ class Run:
         """
         ticks_per_day = self.scenario.simulation.ticks_per_day
         for number, bank in enumerate(self.banks):
-            if bank.pool and not self._ticks_done:
+            if bank.pool and not self.ticks_done:
                 self._record_event(EventKind.LiquidityAllocated, number, amount=bank.pool)
-        for tick in range(self._ticks_done, self.scenario.simulation.ticks):
-            self._tick, self._ticks_done = tick, tick + 1
+        for tick in range(self.ticks_done, self.scenario.simulation.ticks):
+            self._tick, self.ticks_done = tick, tick + 1
             if self._tick % ticks_per_day == 0:
                 for bank in self.banks:
                     bank.budget = None
@@ -156,7 +156,7 @@ class Run:
             elif action.name == "SetState":
                 bank.registers[key] = arguments[0]
             elif action.name == "AddState":
-                bank.registers[key] = bank.registers.get(key, 0.0) + arguments[0]
+                bank.registers[key] = self.faults.defined(bank.registers.get(key, 0.0) + arguments[0])
 
     # Step 6
 

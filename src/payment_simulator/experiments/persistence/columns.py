@@ -1,17 +1,19 @@
 """Columns: the SQL type of each field of a record, and its conversion to a stored value and exactly back."""
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields
 from datetime import UTC, datetime
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_type_hints
 
+from pydantic_core import from_json
+
 from labledger.json_text import dump_json
 from labledger.schema_versions import refuse_unstorable
+from labledger.untrusted_text import clean
 from payment_simulator.experiments.persistence.records import (
     Ending,
     EventRecord,
@@ -24,6 +26,15 @@ from payment_simulator.experiments.persistence.records import (
 R = TypeVar("R", ExperimentRecord, IterationRecord, EventRecord)
 
 BIGINT_MAX = 2**63 - 1
+SHOWN = 80
+
+
+class UnreadableRowError(ValueError):
+    """A stored value is not one that a record can hold, or there is too much of them."""
+
+
+class TooMuchError(UnreadableRowError):
+    """The rows that were asked for are more than memory is to hold at once."""
 
 
 @dataclass(frozen=True)
@@ -119,19 +130,52 @@ def _moment(name: str, value: Any) -> datetime:
         raise ValueError(f"{name}: {value!r} is not a moment: {error}") from error
 
 
-def _iso(stored: datetime) -> str:
-    return stored.astimezone(UTC).isoformat()
+def _iso(stored: Any) -> str:
+    return str(stored.astimezone(UTC).isoformat())
+
+
+def _read_json(kind: type) -> Callable[[Any], Any]:
+    def read(stored: Any) -> Any:
+        value = from_json(stored, allow_inf_nan=False)
+        if not isinstance(value, kind):
+            raise TypeError(f"{type(value).__name__} where a {kind.__name__} belongs")
+        return value
+
+    return read
+
+
+_read_dict, _read_list = _read_json(dict), _read_json(list)
+
+
+def _read_costs(stored: Any) -> Any:
+    value = _read_dict(stored)
+    for agent, cost in value.items():
+        _integer(clean(agent, SHOWN), cost)
+    return value
+
+
+def _read_rows(stored: Any) -> Any:
+    value = _read_list(stored)
+    if not all(isinstance(each, dict) for each in value):
+        raise TypeError("not every item is a dict")
+    return value
+
+
+def _read_owner(stored: Any) -> Any:
+    value = _read_dict(stored)
+    _owner("owner", value)
+    return value
 
 
 COLUMN_OF_TYPE: dict[Any, Column] = {
     str: Column("VARCHAR", _text),
     int: Column("BIGINT", _integer),
     bool: Column("BOOLEAN", _truth),
-    float: Column("DOUBLE", _seconds),
-    dict[str, int]: Column("JSON", _costs, json.loads),
-    dict[str, Any]: Column("JSON", _json, json.loads),
-    list[dict[str, Any]]: Column("JSON", _rows, json.loads),
-    Owner: Column("JSON", _owner, json.loads),
+    float: Column("DOUBLE", _seconds, partial(_seconds, "stored")),
+    dict[str, int]: Column("JSON", _costs, _read_costs),
+    dict[str, Any]: Column("JSON", _json, _read_dict),
+    list[dict[str, Any]]: Column("JSON", _rows, _read_rows),
+    Owner: Column("JSON", _owner, _read_owner),
     Moment: Column("TIMESTAMPTZ", _moment, _iso),
 }
 
@@ -172,8 +216,17 @@ def to_row(record: ExperimentRecord | Ending | IterationRecord | EventRecord) ->
 
 
 def to_record(kind: type[R], names: Sequence[str], row: tuple[Any, ...]) -> R:
-    """Return the record of a row whose columns have these names; a field without a column has its default."""
+    """Return the record of a row whose columns have these names; a field without a column has its default.
+
+    Raises:
+        UnreadableRowError: a value is not one that `to_row` gives.
+    """
     columns = COLUMNS[kind]
-    pairs = zip(names, row, strict=True)
-    values: dict[str, Any] = {name: None if value is None else columns[name].back(value) for name, value in pairs}
+    values: dict[str, Any] = {}
+    for name, value in zip(names, row, strict=True):
+        try:
+            values[name] = None if value is None else columns[name].back(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            reason = f"{name} of a stored {kind.__name__} is unusable: {error}; it was not stored by labledger"
+            raise UnreadableRowError(reason) from error
     return kind(**values)

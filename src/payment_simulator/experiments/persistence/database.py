@@ -12,7 +12,6 @@ in the log is taken over by the next one that opens the file.
 
 import contextlib
 import errno
-import functools
 import os
 import re
 import tempfile
@@ -21,16 +20,23 @@ import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from labledger.errors import ConfigError
-from labledger.extras import install_command
 from labledger.files import copy_durably, joined_directory, uninterrupted
 from labledger.regular_files import A_REGULAR_FILE, kind_of
+from labledger.untrusted_text import reason_of
 from payment_simulator.experiments.persistence import schema
+from payment_simulator.experiments.persistence.columns import UnreadableRowError
+from payment_simulator.experiments.persistence.connections import (
+    MEMORY_LIMIT,
+    ForeignPartsError,
+    connect,
+    duckdb_module,
+    refuse_macros,
+    version_of,
+    warm_up,
+)
 from payment_simulator.experiments.persistence.file_lock import (
     DatabaseBusyError,
     DatabaseError,
@@ -38,7 +44,6 @@ from payment_simulator.experiments.persistence.file_lock import (
     HeldLock,
     LockWait,
 )
-from payment_simulator.experiments.persistence.statements import fetch
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -51,12 +56,9 @@ LOOK_EVERY_S = 0.002  # whether another thread of ours still uses the connection
 TRY_EVERY_S = 0.05  # to open the file while a process has it that does not use our lock: each try takes some 10 ms
 PATIENCE_S = 30.0
 NO_ROOM = os.strerror(errno.ENOSPC)
+SHOWN_REASON = 400
 MAGIC, MAGIC_AT = b"DUCK", 8
 LOGS, SPILLED = (".wal", ".wal.checkpoint", ".wal.recovery"), ".tmp"
-
-# One thread opens and closes faster than many. Extensions: DuckDB would fetch one from the network to open a file that
-# looks like another database's.
-SETTINGS: dict[str, Any] = {"threads": 1, "autoinstall_known_extensions": False, "autoload_known_extensions": False}
 
 
 class UnusableDatabaseError(DatabaseError):
@@ -93,7 +95,7 @@ class Database:
     """
 
     def __init__(self, path: Path | str, *, must_exist: bool = False, patience_s: float = PATIENCE_S) -> None:
-        _warm_up(_duckdb())
+        warm_up()
         self.path = Path(os.path.realpath(path))
         self._file_lock = FileLock(self.path, patience_s)
         self._busy = threading.Lock()
@@ -109,6 +111,7 @@ class Database:
             self._make()
         with self._connection(read_only=True) as connection:  # a file that is not ours is not even opened to be written
             version = self._version(connection)
+            refuse_macros(connection)
         if version == 0:  # no tables at all
             with self._connection(read_only=False):
                 pass
@@ -162,11 +165,13 @@ class Database:
                     return
                 with tempfile.TemporaryDirectory() as folder:
                     made = Path(folder) / "made.db"
-                    with _duckdb().connect(str(made), config=SETTINGS) as connection:
+                    with connect(made) as connection:
                         schema.migrate(connection, 0)
                     copy_durably(made, self.path)
-        except OSError as error:
-            raise DatabaseError(f"{self.path}: a database cannot be made there: {error.strerror}") from error
+        except (OSError, duckdb_module().Error) as error:
+            raise DatabaseError(
+                f"{self.path}: a database cannot be made there: {reason_of(error, SHOWN_REASON)}"
+            ) from error
 
     @contextlib.contextmanager
     def _connection(self, *, read_only: bool) -> Iterator["DuckDBPyConnection"]:
@@ -186,8 +191,8 @@ class Database:
                     self._give_back()
             except BaseException as error:
                 self._give_back()
-                if isinstance(error, _duckdb().Error):
-                    raise self._failed(error) from error
+                if (told := self._told(error)) is not None:
+                    raise told from error
                 raise
 
     def _refuse_inside(self) -> None:
@@ -226,12 +231,12 @@ class Database:
 
     def _connect(self, held_lock: HeldLock, *, read_only: bool) -> "DuckDBPyConnection | None":
         """Return a connection; None while a program has the file that does not use the lock."""
-        duckdb = _duckdb()
+        duckdb = duckdb_module()
         if not self._is_there():
             raise self._missing()
-        self._refuse_other_names(read_only=read_only)
         try:
-            connection: DuckDBPyConnection = duckdb.connect(str(self.path), read_only=read_only, config=SETTINGS)
+            self._refuse_other_names(read_only=read_only)
+            connection = connect(self.path, read_only=read_only)
         except duckdb.Error as error:
             if holder := re.search(r"Conflicting lock is held in (.*?\(PID \d+\))", str(error)):
                 held_lock.publish_other(holder[1])
@@ -239,14 +244,16 @@ class Database:
             if not _is_duckdb(self.path):
                 raise self._no_duckdb() from error
             raise self._failed(error) from error
+        except OSError as error:  # the disk has gone
+            raise self._failed(error) from error
         try:
             version = self._version(connection)
             if not read_only and version < len(schema.MIGRATIONS):
                 schema.migrate(connection, version)
         except BaseException as error:
             connection.close()
-            if isinstance(error, duckdb.Error):
-                raise self._failed(error) from error
+            if (told := self._told(error)) is not None:
+                raise told from error
             raise
         return connection
 
@@ -291,13 +298,23 @@ class Database:
     def _missing(self) -> UnusableDatabaseError:
         return UnusableDatabaseError(f"{self.path}: there is no such file; name one that an experiment has written")
 
-    def _failed(self, error: Exception) -> DatabaseError:
-        message = str(error).partition("\n")[0]
+    def _told(self, error: BaseException) -> DatabaseError | None:
+        """Return the error that names this file in place of one of DuckDB's or of what is in it; None of any other."""
+        if isinstance(error, ForeignPartsError):
+            return UnusableDatabaseError(f"{self.path}: {error}; name another one")
+        if isinstance(error, UnreadableRowError):
+            return DatabaseError(f"{self.path}: {error}")
+        return self._failed(error) if isinstance(error, duckdb_module().Error) else None
+
+    def _failed(self, error: BaseException) -> DatabaseError:
+        if isinstance(error, duckdb_module().OutOfMemoryException) and NO_ROOM not in str(error):
+            return DatabaseError(f"{self.path}: has more in it than DuckDB can work on in {MEMORY_LIMIT} of memory")
+        message = reason_of(error, SHOWN_REASON)  # of a full one there is its stack too
         advice = "; make room, and try that step again: nothing of it is stored" if NO_ROOM in message else ""
         return DatabaseError(f"{self.path}: {message}{advice}")
 
     def _version(self, connection: "DuckDBPyConnection") -> int:
-        version, known = schema.version_of(connection), len(schema.MIGRATIONS)
+        version, known = version_of(connection), len(schema.MIGRATIONS)
         if version is None:
             raise UnusableDatabaseError(f"{self.path}: a DuckDB file, but not one of experiments; name another one")
         if version > known:
@@ -324,7 +341,7 @@ class Database:
         if lease is None:
             return
         lease.over.set()
-        with contextlib.suppress(_duckdb().Error):  # no room to tidy up: what was committed is in the log
+        with contextlib.suppress(duckdb_module().Error):  # no room to tidy up: what was committed is in the log
             lease.connection.close()
         lease.held.close()
 
@@ -348,24 +365,6 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
-
-
-def _duckdb() -> ModuleType:
-    try:
-        import duckdb
-    except ImportError as error:
-        raise ConfigError(
-            f"experiments are kept in DuckDB, which is not installed; run {install_command('payments')}"
-        ) from error
-    return duckdb
-
-
-@functools.cache
-def _warm_up(duckdb: ModuleType) -> None:
-    """Let DuckDB's client import what it needs for calls like ours, before anybody waits for us."""
-    with duckdb.connect(config=SETTINGS) as memory:
-        schema.migrate(memory, 0)
-        fetch(memory, "SELECT since FROM schema_versions WHERE since <= ?", [datetime.now(UTC)])
 
 
 def _is_duckdb(path: Path) -> bool:

@@ -7,7 +7,8 @@ but does not take the free file (it was stopped) is passed over.
 
 The kernel frees both when a process ends, however it ends. Neither is ever removed: a process may be about to lock it.
 What somebody else has placed under their names (a link, a pipe, a file with something in it) is neither locked nor
-written.
+written. A program that locks the first, and is none of ours, keeps nobody out for longer than we wait: DuckDB has a
+lock of its own on the file, which decides.
 """
 
 import contextlib
@@ -24,7 +25,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from labledger.errors import LabledgerError
-from labledger.files import lock, uninterrupted
+from labledger.files import uninterrupted
+from labledger.locks import SOMEBODY, lock
+from labledger.locks import holder as holder_of
+from labledger.notices import notify
 from labledger.regular_files import open_regular
 
 HOLDER_BYTES = 512
@@ -32,6 +36,7 @@ WHO_BYTES = 430  # the rest is for the moment
 WRITTEN_BY_US = re.compile(rb".+ since \d{4}-\d\d-\d\dT[\d:.]+\+00:00\n *", re.DOTALL)
 OTHER_PROGRAM = ", which does not take turns, at least"
 NOBODY = "nobody"
+UNKNOWN = "someone unknown"
 LOOKS = 10  # at the holder of the file, in `patience_s`
 COURTESY_S = 0.1  # between two looks at whether the file is left to who is next; a lock is taken in some 10 ms
 
@@ -56,6 +61,7 @@ class FileLock:
         self._held_path = path.with_name(f".{path.name}.lock")
         self._next_path = path.with_name(f".{path.name}.next")
         self._places: dict[Path, _Place] = {}
+        self._passed_over: str | None = None  # a program that is none of ours, for which we have waited once
 
     @contextlib.contextmanager
     def acquired(self, wait: "LockWait", *, to_read: bool = False) -> Iterator["HeldLock"]:
@@ -112,10 +118,38 @@ class FileLock:
 
     def busy(self) -> DatabaseBusyError:
         """Return the error of a wait in which one holder kept the file for too long."""
-        holder = self.holder()
-        who = "someone unknown" if not holder or holder.startswith(NOBODY) else holder  # not published yet
-        waited = f"in use for the last {self._patience_s:g} s, now by {who}"
+        waited = f"in use for the last {self._patience_s:g} s, now by {self._who()}"
         return DatabaseBusyError(f"{self._path}: {waited}; try again when that has ended")
+
+    def tell_of_wait(self) -> None:
+        """Tell the user who has the file, and how long we wait for it."""
+        notify(f"{self._path}: in use by {self._who()}; waiting for it up to {self._patience_s:g} s")
+
+    def _who(self) -> str:
+        return self._foreign_holder() or self.holder()
+
+    def _foreign_holder(self) -> str | None:
+        """Return who has locked the file's lock without publishing that, as all of ours do; None of ours."""
+        try:
+            with _opened(self._held_path) as file:
+                who = holder_of(file.fileno())
+        except OSError:
+            who = SOMEBODY
+        published = self.holder()
+        is_published = published != "" and not published.startswith(NOBODY)
+        is_known = who != SOMEBODY and OTHER_PROGRAM not in published
+        if is_published and not (is_known and f"{who.partition(' (')[0]} " not in published):
+            return None
+        return UNKNOWN if who == SOMEBODY else who
+
+    def _passes_over(self) -> bool:
+        """Return True if what we wait for is a program that is none of ours: it is passed over from now on."""
+        self._passed_over = self._foreign_holder()
+        if self._passed_over is None:
+            return False
+        waited = f"locked for {self._patience_s:g} s by {self._passed_over}"
+        notify(f"{self._held_path}: {waited}, which is no labledger; going on without it: DuckDB locks the file itself")
+        return True
 
     def _lock(
         self, path: Path, stack: contextlib.ExitStack, until: Callable[["_Place"], None], *, to_read: bool
@@ -125,13 +159,26 @@ class FileLock:
             stack.enter_context(file)
             if place is not None:
                 self._places[path] = place
-                until(place)
+                if not self._is_granted(place, until):
+                    return None
             _refuse_foreign(file, path)
         except OSError as error:
             if to_read:
                 return None
             raise DatabaseError(f"{path}: {error.strerror}; a process that writes needs this file") from error
         return file
+
+    def _is_granted(self, place: "_Place", until: Callable[["_Place"], None]) -> bool:
+        """Wait for the lock; return False where we go on without it."""
+        if self._passed_over is not None and self._passed_over == self._foreign_holder():
+            return False
+        try:
+            until(place)
+        except DatabaseBusyError:
+            if not self._passes_over():
+                raise
+            return False
+        return True
 
     def _in_line(self, path: Path) -> tuple[BinaryIO, "_Place | None"]:
         """The lock file and our place in its line, which we may have had before; None: the lock is ours."""
@@ -194,6 +241,7 @@ class LockWait:
         self._looks_left = LOOKS
         self._next_look_s = 0.0
         self._holder: str | None = None
+        self._is_told = False
 
     def until(self, attempt: Callable[[], bool], every_s: float) -> None:
         """Try until it succeeds; Ctrl-C ends the wait, but never an attempt.
@@ -248,7 +296,11 @@ class LockWait:
             return
         self._next_look_s, before, self._holder = now_s + self._every_s, self._holder, self._file_lock.holder()
         self._looks_left = self._looks_left - 1 if self._holder == before else LOOKS
+        if self._looks_left == LOOKS - 1 and not self._is_told:
+            self._is_told = True
+            self._file_lock.tell_of_wait()
         if not self._looks_left:
+            self._looks_left = LOOKS  # who goes on without the lock may wait for another program next
             raise self._file_lock.busy()
 
 

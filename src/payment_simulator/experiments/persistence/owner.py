@@ -22,7 +22,8 @@ def describe(owner: Owner | None) -> str:
     """Return the process in words, for a message."""
     if owner is None:
         return "a process that is not known"
-    return f"process {owner['pid']} on {owner['host']} (started {owner['pid_started_at']})"
+    started = owner["pid_started_at"][:16].replace("T", " ")
+    return f"process {owner['pid']} on {owner['host']} (started {started} UTC)"
 
 
 def is_gone(owner: Owner) -> bool:

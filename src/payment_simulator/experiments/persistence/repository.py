@@ -6,18 +6,24 @@ with ExperimentRepository("results/exp1.db") as repository:
         step.save_event(event)
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from payment_simulator.experiments.persistence.database import PATIENCE_S, Database
+from payment_simulator.experiments.persistence.columns import TooMuchError
+from payment_simulator.experiments.persistence.database import PATIENCE_S, Database, DatabaseError
 from payment_simulator.experiments.persistence.records import EventRecord, ExperimentRecord, IterationRecord
-from payment_simulator.experiments.persistence.tables import load, require, select, with_true_status
+from payment_simulator.experiments.persistence.tables import ids, load, require, select, with_true_status
 from payment_simulator.experiments.persistence.writes import Step, Writes
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+PAGE = 1_000
+"""Experiments that are read at once; then others may have the file."""
+LAST_FIRST = "ORDER BY started_at DESC, experiment_id"
 
 
 class ExperimentRepository(Writes):
@@ -66,11 +72,45 @@ class ExperimentRepository(Writes):
         Raises:
             DatabaseError: they could not be read.
         """
+        return list(islice(self.each_experiment(status=status, name=name), limit))
+
+    def each_experiment(self, *, status: str | None = None, name: str | None = None) -> Iterator[ExperimentRecord]:
+        """Yield the experiments, the last to be started first: of a status, of a name; read a page at a time.
+
+        Those that are saved meanwhile are not among them.
+
+        Raises:
+            DatabaseError: they could not be read.
+        """
+        found = self.experiment_ids(name=name)
+        for start in range(0, len(found), PAGE):
+            for record in self._page(found[start : start + PAGE]):
+                if status in (None, record.status):
+                    yield record
+
+    def experiment_ids(self, *, name: str | None = None) -> list[str]:
+        """Return the ids of the experiments, the last to be started first: of a name.
+
+        Raises:
+            DatabaseError: they could not be read.
+        """
         with self._database.read() as connection:
-            which = "WHERE experiment_name = coalesce(?, experiment_name) ORDER BY started_at DESC, experiment_id"
-            records = select(connection, ExperimentRecord, which, [name])
-        found = [record for record in map(with_true_status, records) if status in (None, record.status)]
-        return found[:limit]
+            return ids(connection, f"WHERE experiment_name = coalesce(?, experiment_name) {LAST_FIRST}", [name])
+
+    def _page(self, chosen: Sequence[str]) -> Iterator[ExperimentRecord]:
+        """Yield the experiments of these ids: all at once, or, where they are too much for that, half by half."""
+        try:
+            with self._database.read() as connection:
+                which = f"WHERE experiment_id IN ({', '.join('?' * len(chosen))}) {LAST_FIRST}"
+                records = select(connection, ExperimentRecord, which, chosen)
+        except DatabaseError as error:
+            if len(chosen) == 1 or not isinstance(error.__cause__, TooMuchError):
+                raise
+            middle = len(chosen) // 2
+            yield from self._page(chosen[:middle])
+            yield from self._page(chosen[middle:])
+        else:
+            yield from map(with_true_status, records)
 
     def load_experiment(self, experiment_id: str) -> ExperimentRecord:
         """Return the experiment of that id.

@@ -71,20 +71,26 @@ MIGRATIONS = (
 )
 
 
+TABLES = ("schema_versions", "experiments", "iterations", "events")
+VERSIONS = "CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT PRIMARY KEY, since TIMESTAMPTZ)"
+# Functions are named with their catalogue: a macro in a file, of the same name, would else be called in their place.
+NAMES = "SELECT table_name FROM system.main.duckdb_tables() WHERE schema_name = 'main'"
+
+
 def version_of(connection: "DuckDBPyConnection") -> int | None:
     """Return the version of a file's tables; 0 of a file without tables, None of one that has others than ours."""
-    tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    tables = {name for (name,) in connection.execute(NAMES).fetchall()}
     if "schema_versions" not in tables:
         return None if tables else 0
-    row = connection.execute("SELECT max(version) FROM schema_versions").fetchone()
-    return row[0] if row else None
+    row = connection.execute("SELECT system.main.max(version) FROM schema_versions").fetchone()
+    return row[0] if row and row[0] is not None and row[0] > 0 else None
 
 
 def migrate(connection: "DuckDBPyConnection", version: int) -> None:
     """Bring a file of an older `version` to the present one, in one transaction."""
     connection.begin()
-    connection.execute("CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT PRIMARY KEY, since TIMESTAMPTZ)")
+    connection.execute(VERSIONS)
     for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
         connection.execute(migration)
-        fetch(connection, "INSERT INTO schema_versions VALUES (?, now())", [number])
+        fetch(connection, "INSERT INTO schema_versions VALUES (?, system.main.now())", [number])
     connection.commit()

@@ -42,5 +42,10 @@ def literal(value: Value) -> str:
         case datetime():
             return f"'{value.isoformat()}'::TIMESTAMPTZ"
         case str():
-            return f"'{value}'" if PLAIN.fullmatch(value) else f"decode(unhex('{value.encode().hex()}'))"
+            return f"'{value}'" if PLAIN.fullmatch(value) else _hexadecimal(value)
     raise TypeError(f"{value!r} ({type(value).__name__}) is not a value of a column")
+
+
+def _hexadecimal(text: str) -> str:
+    """Functions are named with their catalogue: a macro in a file, of the same name, would else be called."""
+    return f"system.main.decode(system.main.unhex('{text.encode().hex()}'))"

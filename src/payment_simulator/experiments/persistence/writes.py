@@ -27,6 +27,19 @@ if TYPE_CHECKING:
 EndStatus = Literal["completed", "failed", "interrupted"]
 
 
+def check_resumable(record: ExperimentRecord, path: Path) -> None:
+    """Make sure that a run of the database at `path` can be gone on with.
+
+    Raises:
+        RecordError: it is completed, or its owner runs it still.
+    """
+    if record.status == "completed":
+        raise RecordError(f"{path}: {record.experiment_id} is completed; there is nothing to resume")
+    if record.status == "running":
+        owner = describe(record.owner)
+        raise RecordError(f"{path}: {record.experiment_id} is run by {owner}; resume it when that has ended")
+
+
 class Writes(ABC):
     """Every way to store something in the database at `path`."""
 
@@ -92,12 +105,7 @@ class Writes(ABC):
         """
         with self._writing() as connection:
             record = load(connection, self.path, experiment_id)
-            if record.status == "completed":
-                raise RecordError(f"{self.path}: {experiment_id} is completed; there is nothing to resume")
-            if record.status == "running":
-                raise RecordError(
-                    f"{self.path}: {experiment_id} is run by {describe(record.owner)}; resume it when that has ended"
-                )
+            check_resumable(record, self.path)
             owner = COLUMNS[ExperimentRecord]["owner"].keep("owner", this_process())
             update(connection, experiment_id, {"status": "running", "owner": owner, **to_row(Ending())})
             return load(connection, self.path, experiment_id)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import ssl
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ from pydantic import BaseModel, ValidationError
 from labledger.errors import ConfigError
 from labledger.extras import install_command
 from labledger.redaction import key_problem, redactor
-from labledger.untrusted_text import UNPRINTABLE
+from labledger.tls import tls_reason
+from labledger.untrusted_text import UNPRINTABLE, first_line
 from labledger.yaml_files import describe_errors
 from payment_simulator.experiments.config import Llm
 from payment_simulator.experiments.proposers.prompt import SYSTEM_PROMPT
@@ -36,6 +38,8 @@ KEYS = {
 MAX_ANSWER = 200_000
 """Characters; a policy of a tenth of them is large."""
 MAX_ERROR = 1_000
+MOST_TOKENS = 1_000_000_000
+"""A number above it counts no tokens of one request: no context holds so many, and no database need."""
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 60.0
 """Before a request is sent again, whatever a server asks for."""
@@ -85,7 +89,7 @@ class LlmProposer:
         response, latency_s = await self._ask(prompt)
         text = self._keepable(response.text or "")[: MAX_ANSWER + 1]
         tokens = response.usage.input_tokens, response.usage.output_tokens
-        is_counted = tokens != (0, 0)
+        is_counted = tokens != (0, 0) and all(0 <= count <= MOST_TOKENS for count in tokens)
         self._last = Interaction(
             prompt_tokens=tokens[0] if is_counted else None,
             completion_tokens=tokens[1] if is_counted else None,
@@ -176,6 +180,8 @@ def _wait_s(error: Exception, attempt: int) -> float | None:
 
     if not isinstance(error, ModelAPIError) or isinstance(error, ModelQuotaExceededError):
         return None
+    if _refused_certificate(error) is not None:
+        return None
     if isinstance(error, ModelHTTPError) and error.status_code < 500 and error.status_code not in RETRIED_STATUS:
         return None
     asked_s: float | None = error.retry_after  # of the header, seconds or a date
@@ -190,11 +196,20 @@ def _words_of(error: BaseException) -> str:
         return str(inside.get("message", inside))
     if inside or hasattr(error, "status_code"):
         return str(inside or "without a word")
+    if (refused := _refused_certificate(error)) is not None:
+        return tls_reason(refused)
     first = error
     while first.__cause__ is not None:
         first = first.__cause__
-    text, cause = (str(each).partition("\n")[0] for each in (error, first))
+    text, cause = (first_line(each, MAX_ERROR) for each in (error, first))
     return text if cause in text else f"{text}: {cause}"
+
+
+def _refused_certificate(error: BaseException | None) -> ssl.SSLCertVerificationError | None:
+    """Return what the check of a server's certificate raised, of all that led to an error."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _variables(llm: Llm) -> str:

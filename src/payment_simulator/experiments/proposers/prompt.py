@@ -23,7 +23,8 @@ from payment_simulator.policy.fields_and_actions import (
 )
 from payment_simulator.policy.policies import FRACTION
 from payment_simulator.policy.tree import MAX_DEPTH
-from payment_simulator.scenario.scenario_events import EVENT_AGENTS, ScenarioEvent
+from payment_simulator.scenario.bank_names import EVENT_AGENTS
+from payment_simulator.scenario.scenario_events import ScenarioEvent
 from payment_simulator.scenario.schema import Agent, Scenario
 
 MAX_ATTEMPTS = 12

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from labledger.errors import ConfigError, LabledgerError
 from labledger.host import read_host
 from labledger.written_keys import refuse_written_keys
-from payment_simulator.experiments.config import KEYS_WAY, ExperimentConfig, with_defaults
+from payment_simulator.experiments.config import KEYS_WAY, ExperimentConfig, check_same
 from payment_simulator.experiments.observed_day import OneDay, one_day
 from payment_simulator.experiments.output_checks import check_output
 from payment_simulator.experiments.persistence import Ending, EventRecord, ExperimentRecord, ExperimentRepository
@@ -23,6 +23,7 @@ from payment_simulator.experiments.runner.optimization import OptimizationLoop
 from payment_simulator.experiments.runner.state import SEARCH, ExperimentState, by_iteration
 from payment_simulator.experiments.runner.verbose import RunLog, VerboseConfig
 from payment_simulator.experiments.setup import ExperimentSetup
+from payment_simulator.experiments.stored_values import refuse_odd_values
 from payment_simulator.experiments.unlike_draws import unlike_draws
 
 EXPERIMENT_TYPE = "generic"
@@ -117,22 +118,25 @@ class GenericExperimentRunner:
         Raises:
             ConfigError: there is no database, or the configuration is not the one that the run began with.
             RecordError: there is no such run, it is completed, or it still runs.
+            UnreadableFileError: a value in it is one that no run stores.
             LabledgerError, KeyboardInterrupt, asyncio.CancelledError: as `run`.
         """
         if self._repository is None:
             raise ConfigError("output.database: nothing was stored that could be resumed")
         stored = self._repository.load_experiment(self._run_id)
-        _check_same(with_defaults(stored.config), self._config.to_dict())
+        check_same(stored.config, self._config)
         setup = ExperimentSetup.from_dict(stored.scenario or {})
+        events, iterations = self._repository.get_events(self._run_id), self._repository.get_iterations(self._run_id)
+        refuse_odd_values(stored, iterations, events)
         with self._repository.transaction() as step:
             step.take_over(self._run_id)
             resumed = {"proposer": self._proposer_name}
             step.save_event(self._event("experiment_resumed", resumed, stored.num_iterations or 0))
         all_events = self._repository.get_events(self._run_id)
-        state, events = ExperimentState.of_start(self._config, setup, all_events), by_iteration(all_events)
+        state, events_of = ExperimentState.of_start(self._config, setup, all_events), by_iteration(all_events)
         for iteration in self._repository.get_iterations(self._run_id):
             state.begin(iteration.iteration_number)
-            for event in events.get(iteration.iteration_number, ()):
+            for event in events_of.get(iteration.iteration_number, ()):
                 state.note(event.event_type, event.event_data)
         return await self._go(setup, state)
 
@@ -230,16 +234,6 @@ class GenericExperimentRunner:
 
 
 ExperimentRunner = GenericExperimentRunner
-
-
-def _check_same(stored: dict[str, Any], given: dict[str, Any]) -> None:
-    """Raise ConfigError for a changed key; `output`, the place of results, may differ."""
-    changed = [key for key in given if key != "output" and stored.get(key) != given[key]]
-    if changed:
-        raise ConfigError(
-            f"{', '.join(changed)}: not as in the run that is to be resumed, which would end as another experiment; "
-            "give the configuration that it began with, or begin a new run"
-        )
 
 
 def _new_run_id(name: str) -> str:

@@ -105,6 +105,7 @@ class OptimizationLoop:
         """Evaluate the profile and store it with its costs (steps 1 and 2)."""
         await asyncio.sleep(0)  # here an interrupt is heard
         state, number = self._state, self._state.iteration + 1
+        self._log.working(state, "costs and Nash gap" if self._config.nash_gap == "every" else "costs")
         costs = self._evaluator.costs(state.policies, Purpose.EVALUATION)
         totals = self._evaluator.totals(costs)
         gap = gap_of(self._config, self._evaluator, state) if self._config.nash_gap == "every" else None
@@ -127,6 +128,7 @@ class OptimizationLoop:
 
     async def _decide(self, agent_id: str) -> None:
         """Decide for one bank (step 4): ask until a policy can be evaluated, evaluate it, and store the verdict."""
+        self._log.working(self._state, agent_id)
         events: Events = []
         rejected: list[tuple[str, str]] = []
         for _ in range(self._retries + 1):
@@ -220,11 +222,12 @@ class OptimizationLoop:
         level = self._config.evaluation.acceptance.confidence
         is_sampled = self._evaluator.is_sampled
         interval = self._evaluator.interval(old - new, level) if is_sampled else None
-        reason = f"saves {saving:,.0f} cents"
+        reason = f"saves {saving:,.0f} cents" if saving >= 0 else f"costs {-saving:,.0f} cents more"
         if is_sampled and interval is None:
             reason += f" on each of {len(old):,} draws alike"
         elif interval is not None:
-            reason += f" ({level:.0%} interval {interval.low:,.0f} to {interval.high:,.0f})"
+            low, high = (interval.low, interval.high) if saving >= 0 else (-interval.high, -interval.low)
+            reason += f" ({level:.0%} interval {low:,.0f} to {high:,.0f})"
         accepted = saving > enough and (interval is None or interval.low > 0)
         if policy == held:
             reason = "it is the policy that holds"

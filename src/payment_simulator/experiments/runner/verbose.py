@@ -33,16 +33,18 @@ class RunLog:
         if day is not None and self.verbose.iterations:
             self._print(day.words)
 
+    def working(self, state: ExperimentState, part: str) -> None:
+        """Show how far the run is, in starts or in iterations that have begun, and what it works on."""
+        if self.verbose.progress is not None:
+            starts, iterations = (state.start, self.rules.starts), (state.iteration, self.rules.max_iterations)
+            done, most = starts if self.rules.starts > 1 else iterations
+            self.verbose.progress.update(done, most, part)
+
     def iteration(self, state: ExperimentState, costs: Mapping[str, int], gap: NashGap | None) -> None:
         """Print the costs in cents of an iteration that has begun, once its profile is evaluated."""
-        has_starts = self.rules.starts > 1
-        if self.verbose.progress is not None:
-            done, most = (
-                (state.start, self.rules.starts) if has_starts else (state.iteration, self.rules.max_iterations)
-            )
-            self.verbose.progress.update(done, most)
         if not self.verbose.iterations:
             return
+        has_starts = self.rules.starts > 1
         banks = list(costs.items())
         shown = "  ".join(f"{name} {cents:,}" for name, cents in banks[:4]) + (" …" if len(banks) > 4 else "")
         start = [f"start {state.start}/{self.rules.starts}", f"iteration {state.iteration}"]

@@ -1,7 +1,6 @@
-"""A numba that is installed and cannot be imported: the reference engine runs instead."""
+"""A numba that is missing, or installed and cannot be imported: the reference engine runs instead."""
 
 import sys
-import warnings
 from importlib import import_module
 
 import numpy as np
@@ -9,6 +8,8 @@ import pytest
 from scenarios import make_scenario, pay
 
 from labledger.errors import ConfigError
+from labledger.extras import install_command
+from labledger.notices import NOTICES
 from payment_simulator import draw_arrivals, simulate, simulate_batch
 from payment_simulator.engine.allocation_search import search_allocations
 
@@ -16,15 +17,27 @@ simulate_module = import_module("payment_simulator.engine.simulate")
 
 
 @pytest.fixture
-def broken(monkeypatch):
+def told(monkeypatch):
+    """The notices of the engine, as they come."""
+    found = []
+    monkeypatch.setattr(NOTICES, "warning", lambda form, text: found.append(form % text))
+    return found
+
+
+@pytest.fixture(params=["broken", "missing"])
+def without_numba(request, monkeypatch):
+    """The beginning of the notice."""
+    is_broken = request.param == "broken"
+
     def refuse(name):
-        raise ImportError(f"{name}: llvmlite is broken")
+        raise ImportError(f"{name}: llvmlite is broken" if is_broken else f"No module named {name!r}")
 
     monkeypatch.delitem(sys.modules, simulate_module.KERNEL, raising=False)
     monkeypatch.setattr(simulate_module, "import_module", refuse)
-    monkeypatch.setattr(simulate_module, "missing", lambda *names: [])
+    monkeypatch.setattr(simulate_module, "missing", lambda *names: [] if is_broken else list(names))
     monkeypatch.setattr(simulate_module, "_problem_of_numba", "")
     monkeypatch.setattr(simulate_module, "_work_budget", 0.0)
+    return "numba is installed and cannot be imported (" if is_broken else "numba is not installed, "
 
 
 def game():
@@ -33,23 +46,33 @@ def game():
 
 
 @pytest.mark.parametrize("budget", [0.0, 17.0])
-def test_a_numba_that_cannot_be_imported_leaves_the_reference_engine_and_one_warning(broken, monkeypatch, budget):
+def test_without_a_numba_that_works_the_reference_engine_runs_and_says_so_once(
+    without_numba, told, monkeypatch, budget
+):
     monkeypatch.setattr(simulate_module, "_work_budget", budget)  # 17: the reference begins, and would give it up
     scenario = game()
     arrivals = draw_arrivals(scenario)
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        found = simulate(scenario, arrivals, record_events=True)
-        batch = simulate_batch(scenario, draw_arrivals(scenario, samples=3))
-        searched = search_allocations(scenario, None, arrivals, 0, range(101), budget=10**6)
-    assert ["llvmlite is broken" in str(each.message) for each in told] == [True]
+    found = simulate(scenario, arrivals, record_events=True)
+    batch = simulate_batch(scenario, draw_arrivals(scenario, samples=3))
+    searched = search_allocations(scenario, None, arrivals, 0, range(101), budget=10**6)
+    (line,) = told
+    assert line.startswith(without_numba)
+    assert line.endswith(f"and without it this takes long; run {install_command('payments')}")
     expected = simulate(scenario, arrivals, record_events=True, engine="reference")
     assert np.array_equal(found.rows, expected.rows)
     assert np.array_equal(found.costs, expected.costs)
     assert (found.engine, batch.engine) == ("reference", "reference")
     again = search_allocations(scenario, None, arrivals, 0, range(101), budget=10**6, engine="reference")
     assert searched == again
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(ConfigError, match="engine: kernel: numba is installed and cannot be imported"):
-            simulate(scenario, arrivals, engine="kernel")
+    with pytest.raises(ConfigError, match=r"engine: kernel: numba is installed and cannot|engine: kernel needs numba"):
+        simulate(scenario, arrivals, engine="kernel")
+    assert told == [line]
+
+
+def test_a_watch_sees_how_far_the_reference_engine_is(monkeypatch):
+    monkeypatch.setattr(simulate_module, "WATCHED_WORK", 1.0)
+    scenario, seen = game(), []
+    simulate(scenario, draw_arrivals(scenario), engine="reference", watch=lambda *each: seen.append(each))
+    assert len(seen) > 2
+    assert seen == sorted(seen)
+    assert seen[-1] == (6, 6)

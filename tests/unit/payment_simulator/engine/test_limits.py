@@ -1,7 +1,10 @@
 """A sum that could pass an int64 is refused when it is loaded, or on the drawn payments, never computed wrongly."""
 
+from fractions import Fraction
+from math import lcm
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scenarios import act, make_scenario, pay, play
 
@@ -142,7 +145,8 @@ def test_the_largest_payments_that_are_allowed_cost_alike_in_both_engines(costs,
 )
 def test_a_rate_too_fine_to_be_counted_exactly_is_named(name, of_bank, costs):
     told = refusal(make_scenario({"A": of_bank, "B": {}}, costs=costs))
-    assert told == f"{name} has more decimals than are counted exactly: round it to 30"
+    remedy = "round them, to 37 together" if "multipliers" in name else "round it to 30"
+    assert told == f"{name} has more decimals than are counted exactly: {remedy}"
 
 
 RATE = st.floats(1e-9, 3) | st.sampled_from([0.5, 1.5, 0.1, 1e-12, 0])
@@ -163,6 +167,37 @@ def test_rates_of_any_digits_are_charged_to_the_cent(amounts, delay, multiplier,
     urgent, normal = sum(amounts[1::2]), sum(amounts[::2])
     assert charged["delay"] == half_up(exact(delay) * (normal + urgent * exact(multiplier)))
     assert charged["eod_borrowing"] == half_up((urgent + normal) * exact(borrowing) / 10_000)
+
+
+ANY_RATE = st.floats(0, 1e6, allow_nan=False) | st.floats(1e-6, 10) | st.sampled_from([0.0, 1.0, 2.5])
+BANDS = st.lists(st.sampled_from([1.0, 0.0, 0.7, 1.5]) | ANY_RATE, min_size=3, max_size=3)
+ANY_MONEY = st.lists(st.integers(1, 10**6) | st.integers(1, LARGEST // 100), min_size=3, max_size=3)
+
+
+@examples(60)
+@example(0.5938797985827466, [1.0] * 3, 0.0010110258367541647, [100, 1, 1])
+@example(1.6666666666666667e-05, [1.0] * 3, 0.3333333333333333, [100_000, 33_333, 7])
+@example(0.1234567890123456, [0.7, 1.0, 1.3], 1.234567890123456, [10**15, 10**14 + 1, 10**13 + 7])
+@given(ANY_RATE, BANDS, ANY_RATE, ANY_MONEY)
+def test_any_rates_of_delay_on_any_money_are_charged_to_the_cent_or_refused_as_documented(base, bands, overdue, money):
+    names = ("low_multiplier", "normal_multiplier", "urgent_multiplier")
+    costs = {
+        "delay_cost_per_tick_per_cent": base,
+        "priority_delay_multipliers": dict(zip(names, bands, strict=True)),
+        "overdue_delay_multiplier": overdue,
+    }
+    payments = [pay("A", "B", cents, deadline=0, priority=at) for cents, at in zip(money, (0, 5, 10), strict=True)]
+    scenario = make_scenario({"A": {}, "B": {}}, *payments, ticks=2, costs=costs)
+    early = [exact(base) * exact(band) for band in bands]
+    late = [rate * exact(overdue) for rate in early]
+    if told := refusal_if_any(scenario):
+        finest = lcm(*(rate.denominator for rate in early + late))
+        most = 2 * sum(money) * max(early + late)
+        assert ("decimals" in told and 10**37 % finest != 0) or ("could overflow" in told and most > LARGEST // 10)
+        return
+    exactly = [sum((cents * rate for cents, rate in zip(money, at, strict=True)), Fraction()) for at in (early, late)]
+    for engine in ("reference", "kernel"):
+        assert play(scenario, engine).agents()["A"]["costs"]["delay"] == sum(map(half_up, exactly))
 
 
 RATES = [

@@ -95,6 +95,8 @@ def test_two_runs_whose_costs_differ_alike_on_all_draws_cannot_be_told_apart(rar
     assert "cannot tell" in output
     same = CliRunner().invoke(app, [*command[:2], "run9", "run9", *command[4:]]).output
     assert "cannot tell" not in same
+    assert "These are one run; name two" in same
+    assert "These are one run" not in output
 
 
 @pytest.mark.parametrize(("threshold", "converged"), [(0.7, False), (0.0, True)])

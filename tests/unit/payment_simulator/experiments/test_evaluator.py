@@ -1,6 +1,9 @@
 """The costs of profiles: the draws of each purpose, and their sums."""
 
+import os
+
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -131,6 +134,18 @@ def test_a_file_that_is_no_observed_day_is_refused(scenario, tmp_path):
         read_arrivals(path, make_scenario({"A": {}, "C": {}}, ticks=8))
     pq.write_table(pq.read_table(path).drop(["deadline"]), path)
     with pytest.raises(ConfigError, match="not an event table"):
+        read_arrivals(path, scenario)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match="is a named pipe, not a regular file; name one"):
+        read_arrivals(path, scenario)
+
+
+def test_a_small_file_of_twenty_million_events_is_refused_with_the_limit(scenario, tmp_path):
+    path = tmp_path / "day.parquet"
+    pq.write_table(pa.table({"tick": pa.nulls(20_000_000, pa.int32())}), path)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(ConfigError, match="has 20,000,000 rows, and at most 10,000,000 are read"):
         read_arrivals(path, scenario)
 
 

@@ -178,6 +178,11 @@ def test_a_model_may_be_allowed_a_parameter_of_another_built_in_policy_and_no_ot
     assert CliRunner().invoke(app, ["experiment", "validate", "experiment.yaml"]).exit_code == 0
 
 
+def test_a_bank_with_decision_trees_is_named_as_its_policy_is_written(write):
+    (line,) = refused(write, "trees", "{name: nothing_alike, min_value: 0, max_value: 9}")
+    assert "FromJson of BANK_A has" in line
+
+
 def test_a_proposer_of_ones_own_may_propose_another_kind_of_policy(write):
     class Once:
         async def generate_policy(self, **_):

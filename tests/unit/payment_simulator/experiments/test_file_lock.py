@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -11,8 +12,10 @@ import time
 
 import pytest
 
-from payment_simulator.experiments.persistence import DatabaseBusyError
+from foreign_locks import locked, noted
+from payment_simulator.experiments.persistence import DatabaseBusyError, ExperimentRepository
 from payment_simulator.experiments.persistence.file_lock import FileLock
+from small_experiment import experiment
 
 WAIT = """
 import sys
@@ -162,3 +165,32 @@ def test_a_child_that_was_forked_while_one_waited_keeps_no_place_in_the_line(pat
     os.close(say_so)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     os.close(go_on)
+
+
+def test_a_program_that_is_none_of_ours_and_keeps_the_lock_is_told_of_waited_for_once_and_passed_over(path):
+    repository = ExperimentRepository(path, patience_s=0.2)
+    repository.close()
+    with locked(path.with_name(".exp1.db.lock")), noted() as texts:
+        for number in (1, 2):
+            repository.save_experiment(experiment(f"run-{number}"))
+            repository.close()
+        with ExperimentRepository(path, patience_s=0.2) as other:
+            assert len(other.list_experiments()) == 2
+    who = rf"process {os.getpid()} \(.+\)"
+    told = [
+        rf".*exp1\.db: in use by {who}; waiting for it up to 0\.2 s",
+        rf".*lock: locked for 0\.2 s by {who}, which .*",
+    ]
+    assert all(map(re.fullmatch, told * 2, texts))
+    assert len(texts) == 4
+
+
+def test_a_wait_for_one_of_ours_is_told_too(path):
+    impatient = FileLock(path, patience_s=0.2)
+    with taken(FileLock(path, PATIENCE_S)) as held_lock, noted() as texts:
+        held_lock.call_next()
+        with pytest.raises(DatabaseBusyError), taken(impatient):
+            pass
+    assert [re.sub(r"since \S+", "since", text) for text in texts] == [
+        f"{path}: in use by process {os.getpid()} on {platform.node()} since waiting for it up to 0.2 s"
+    ]

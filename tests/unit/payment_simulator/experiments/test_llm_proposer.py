@@ -61,6 +61,13 @@ def test_a_models_policy_comes_out_with_what_it_cost():
     assert last.prompt.endswith("What now?")
 
 
+def test_a_count_of_tokens_that_no_request_can_have_is_unknown():
+    with ModelServer(propose(POLICY, tokens=(10**30, 56))) as server:
+        one = proposer(server)
+        assert ask(one) == POLICY
+    assert (one.get_last_interaction().prompt_tokens, one.get_last_interaction().completion_tokens) == (None, None)
+
+
 def test_a_model_is_sent_the_system_prompt_the_prompt_the_temperature_and_the_key():
     with ModelServer(propose(POLICY)) as server:
         ask(proposer(server, system_prompt="You are bank A.", temperature=0.5))
@@ -101,7 +108,7 @@ def test_what_a_model_says_around_its_answer_does_not_matter(around):
         ('{"policy": {"x": NaN}}', "NaN is not a JSON number"),
         ('{"policy": {"x": ' + "9" * 10_000 + "}}", "the answer: "),
         ('{"policy": {"a": 1, "a": 2}}', "'a' stands twice"),
-        ('{"a":' * 20_000 + "}", "nested too deeply"),
+        ('{"a":' * 20_000 + "}", "nested over 400 deep"),
         ("{" + ", ".join(f'"{number}": 1' for number in (*range(15_000), 7)) + "}", "'7' stands twice"),
         ('{"policy": {"a": "' + "x" * 10_000_000 + '"}}', f"more than {MAX_ANSWER:,} characters"),
     ],

@@ -1,12 +1,16 @@
 """The loop: when it accepts, when it is quiet, when it ends, and what it stores."""
 
+import asyncio
+import io
 import json
 
 import pytest
 from scripted import EXAMPLES, FRACTION, Scripted, borrow, config_of, run_config
 
+from labledger.console import StderrProgress
 from labledger.errors import ConfigError
 from payment_simulator.experiments.proposers.protocol import UnusableAnswerError
+from payment_simulator.experiments.runner import GenericExperimentRunner, VerboseConfig
 
 
 def solution():
@@ -92,7 +96,7 @@ def test_a_proposal_that_saves_nothing_is_rejected_with_both_costs(run):
     _, _, events = run(Scripted(BANK_A=[borrow(0.9)], BANK_B=[borrow(0.5)]), iterations=1)
     found = [event.event_data for event in events if event.event_type == "policy_rejected"]
     assert [(each["old_cost"], each["new_cost"]) for each in found] == [(5_000, 9_000), (5_000, 5_000)]
-    assert [each["reason"] for each in found] == ["saves -4,000 cents", "saves 0 cents"]
+    assert [each["reason"] for each in found] == ["costs 4,000 cents more", "saves 0 cents"]
 
 
 def test_a_saving_must_be_more_than_the_improvement_threshold(run):
@@ -180,3 +184,27 @@ def test_what_does_not_fit_the_scenario_is_reported_before_anything_is_stored(ru
     with pytest.raises(ConfigError, match=words):
         run(**wrong)
     assert not list(tmp_path.glob("*/result.json"))
+
+
+def test_the_progress_shows_how_far_a_run_is_and_what_it_works_on(monkeypatch):
+    monkeypatch.setattr("labledger.console.LOG_EVERY_S", 0.0)
+    stream = io.StringIO()
+    with StderrProgress(stream) as progress:
+        progress.phase("running")
+        config = config_of(None, iterations=2)
+        verbose = VerboseConfig(progress=progress)
+        runner = GenericExperimentRunner(config, verbose, config_dir=EXAMPLES, proposer=solution())
+        asyncio.run(runner.run())
+    parts = ["0/2 (costs)", "1/2 (BANK_A)", "1/2 (BANK_B)", "1/2 (costs)", "2/2 (BANK_A)", "2/2 (BANK_B)"]
+    assert stream.getvalue().splitlines()[:-1] == [f"running: {part}" for part in parts]
+
+
+def test_a_proposal_that_saves_less_than_nothing_is_told_as_what_it_costs_with_its_interval(run):
+    evaluation = {"nash_gap": "off", "mode": "monte_carlo", "num_samples": 5}
+    idle = Scripted(BANK_A=[borrow(0.0)], BANK_B=[borrow(0.0)])
+    _, _, events = run(idle, name="castro_exp2", iterations=1, evaluation=evaluation)
+    verdict = next(each.event_data for each in events if each.event_type == "policy_rejected")
+    more = verdict["new_cost"] - verdict["old_cost"]
+    assert more > 0
+    least, most = verdict["saving_interval"]
+    assert verdict["reason"] == f"costs {more:,} cents more (95% interval {-most:,.0f} to {-least:,.0f})"

@@ -13,13 +13,16 @@ import numpy as np
 import pytest
 
 from labledger.errors import LabledgerError
+from labledger.json_text import dump_json
 from payment_simulator.experiments.persistence import (
     DatabaseError,
     ExperimentRecord,
     ExperimentRepository,
     IterationRecord,
     RecordError,
+    tables,
 )
+from payment_simulator.experiments.persistence import repository as repository_module
 from small_experiment import MOMENT, complete, event, experiment, iteration
 
 
@@ -311,6 +314,40 @@ def test_experiments_are_listed_the_last_first_and_by_status_and_name(repository
     assert listed(name="n1'; DROP TABLE experiments; --") == []
 
 
+@pytest.fixture
+def five(path):
+    """A database of five experiments, of which the later are the larger; a page has two."""
+    with ExperimentRepository(path) as repository, repository.transaction() as step:
+        for number in range(5):
+            started = MOMENT + timedelta(hours=number)
+            config = {"description": "x" * 100 * number}
+            step.save_experiment(experiment(f"run-{number}", started_at=started, config=config))
+    return path
+
+
+def test_experiments_are_read_a_page_at_a_time_and_half_a_page_where_that_is_too_much(five, monkeypatch):
+    monkeypatch.setattr(repository_module, "PAGE", 3)
+    monkeypatch.setattr(tables, "MAX_BYTES", 10_000)
+    [large] = ExperimentRepository(five).list_experiments(limit=1)
+    size = sum(len(dump_json(each)) for each in (large.config, large.owner, large.environment) if each is not None)
+    monkeypatch.setattr(tables, "MAX_BYTES", size + 300)
+    with pytest.raises(DatabaseError, match="to read at once"), ExperimentRepository(five)._database.read() as reader:
+        tables.select(reader, ExperimentRecord, "", [])
+    found = [each.experiment_id for each in ExperimentRepository(five).list_experiments()]
+    assert found == ["run-4", "run-3", "run-2", "run-1", "run-0"]
+
+
+def test_who_writes_gets_the_database_between_two_pages(five, monkeypatch):
+    monkeypatch.setattr(repository_module, "PAGE", 2)
+    reader, writer = ExperimentRepository(five), ExperimentRepository(five, patience_s=1)
+    found = []
+    for each in reader.each_experiment():
+        writer.save_experiment(experiment(f"new-{each.experiment_id}"))
+        found.append(each.experiment_id)
+    assert found == ["run-4", "run-3", "run-2", "run-1", "run-0"]
+    writer.close()
+
+
 def test_an_experiment_that_has_not_ended_shows_how_many_iterations_it_has(stored):
     stored.save_iteration(iteration(1))
     stored.save_iteration(iteration(2))
@@ -370,7 +407,8 @@ def test_what_still_runs_is_not_taken_over(repository):
     repository.save_experiment(experiment("mine"))
     owner = owner_of_a_process_that_has_ended() | {"host": "another-machine"}
     repository.save_experiment(experiment("elsewhere", owner=owner))
-    with pytest.raises(RecordError, match=f"mine is run by process {os.getpid()} on {platform.node()}"):
+    this = f"mine is run by process {os.getpid()} on {platform.node()}"
+    with pytest.raises(RecordError, match=rf"{this} \(started [-\d]+ \d\d:\d\d UTC\)"):
         repository.take_over("mine")
     with pytest.raises(RecordError, match=r"elsewhere is run by process .* on another-machine"):
         repository.take_over("elsewhere")

@@ -94,6 +94,14 @@ def test_files_of_1_0_load_without_a_word_and_keep_every_value(name):
     assert json.loads(result.to_json()) == {"kind": "payments.experiment"} | document | dict.fromkeys(NEWER)
 
 
+def test_the_text_of_a_saved_file_is_read_by_pydantics_own_method_too(saved):
+    assert ExperimentResult.model_validate_json(saved.read_text()) == ExperimentResult.from_json(saved).model_copy(
+        update={"result_file": None}
+    )
+    with pytest.raises(ValidationError, match=r"its kind is llem\.result, which `llem results show` reads"):
+        ExperimentResult.model_validate_json((GOLDEN / "2.0_with_kind" / "result.json").read_text())
+
+
 def test_a_byte_that_was_changed_is_warned_of(saved):
     saved.write_bytes(saved.read_bytes().replace(b"1.25", b"1.26"))
     with pytest.warns(UserWarning, match=r"result\.json was changed after it was saved"):
@@ -105,6 +113,7 @@ def test_a_file_of_a_newer_version_keeps_what_is_not_understood(saved):
         result = ExperimentResult.from_json(rewritten(saved, schema_version="2.0", converged=..., joules=3))
     assert str(caught[0].message) == (
         'Warning: Result file schema_version="2.0"; current schema is "1.0".\n'
+        f"  File: {saved}\n"
         "  Missing fields: [converged] → None\n"
         "  Kept but not understood: [joules]. Upgrade labledger."
     )

@@ -51,6 +51,12 @@ def test_every_error_of_a_policy_is_listed_at_once_with_its_path():
         ({"type": "Fifo", "urgency_threshold": 2}, ("urgency_threshold", "unknown key")),
         ({"type": "Deadline", "urgency_treshold": 2}, ("urgency_treshold", "unknown key (did you mean")),
         ({"type": "Deadline", "urgency_threshold": "soon"}, ("urgency_threshold", "should be a number, found 'soon'")),
+        ({"type": "Deadline", "urgency_threshold": -1e300},
+         ("urgency_threshold", "should be between -1e300 and 1e300, found '-1e+300'")),
+        (
+            trees(ask("balance", "<", 1e300, act("Hold"), act("Hold"))),
+            ("payment_tree.condition.right.value", "should be between -1e300 and 1e300, found 1e+300"),
+        ),
         ({"type": "Deadline", "urgency_threshold": True}, ("urgency_threshold", "should be a number, found 'True'")),
         (
             {"type": "Deadline", "urgency_threshold": 1, "parameters": {"urgency_threshold": 2}},
@@ -175,7 +181,7 @@ def test_a_tree_of_ten_thousand_levels_is_refused(tmp_path):
     leaf = '{"type": "action", "action": "Hold"}'
     path = tmp_path / "deep.json"
     path.write_text(f'{{"policy_id": "deep", "payment_tree": {head * 10_000}{leaf}{tail * 10_000}}}')
-    with pytest.raises(ConfigError, match=r"deep.json: nested too deeply to be read"):
+    with pytest.raises(ConfigError, match=r"deep.json: nested over 400 deep"):
         load_policy(path)
 
 

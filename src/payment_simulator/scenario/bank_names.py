@@ -1,0 +1,78 @@
+"""The names of banks in a scenario: each once, and every other name that of a bank."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from labledger.yaml_files import Location, did_you_mean
+
+EVENT_AGENTS = ("from_agent", "to_agent", "agent", "counterparty")
+OTHER_SIDES = (("from_agent", "agent"), ("to_agent", "counterparty"))
+
+
+def problems_of_names(data: Any) -> Iterator[tuple[Location, str]]:
+    """Yield the place and the problem of each wrong name in a scenario as it is written, whatever else is wrong there.
+
+    Nothing is said of names where the id of a bank is missing or no text: it may be the one that is named.
+    """
+    agents = _listed(data, "agents")
+    ids = [agent["id"] for agent in agents if isinstance(agent.get("id"), str)]
+    if len(ids) < len(agents):
+        return
+    known = sorted(set(ids))
+    for index, agent in enumerate(agents):
+        if ids[index] in ids[:index]:
+            yield ("agents", index, "id"), f"{ids[index]!r} stands twice"
+        for inside, config in _arrivals(agent):
+            yield from _strangers(("agents", index, *inside), ids[index], config, known)
+    for index, event in enumerate(_listed(data, "scenario_events")):
+        yield from _problems_of_event(("scenario_events", index), event, known)
+
+
+def bank_named(data: Any, location: Location) -> Location:
+    """Return a location in a scenario with the bank's id for its place in the list, as `--set` takes it.
+
+    A bank whose id is missing, not the only one of its kind, or itself what is located, keeps its place.
+    """
+    if len(location) < 3 or location[0] != "agents" or location[2] == "id":
+        return location
+    ids = [agent.get("id") for agent in _listed(data, "agents")]
+    place = location[1]
+    name = ids[place] if isinstance(place, int) and place < len(ids) else None
+    return (location[0], name, *location[2:]) if isinstance(name, str) and name and ids.count(name) == 1 else location
+
+
+def _listed(data: Any, key: str) -> list[Mapping[str, Any]]:
+    """Return the sections in a list of them; one that is none is empty."""
+    found = data.get(key) if isinstance(data, Mapping) else None
+    return [each if isinstance(each, Mapping) else {} for each in found] if isinstance(found, list) else []
+
+
+def _arrivals(agent: Mapping[str, Any]) -> Iterator[tuple[Location, Mapping[str, Any]]]:
+    bands = agent.get("arrival_bands")
+    places: list[tuple[Location, Any]] = [(("arrival_config",), agent.get("arrival_config"))]
+    places += [(("arrival_bands", name), band) for name, band in bands.items()] if isinstance(bands, Mapping) else []
+    yield from ((place, config) for place, config in places if isinstance(config, Mapping))
+
+
+def _strangers(
+    here: Location, bank: str, config: Mapping[str, Any], known: list[str]
+) -> Iterator[tuple[Location, str]]:
+    """Yield the counterparties that are not another bank, and a bank that has none."""
+    others = [name for name in known if name != bank]
+    if not others:
+        yield here, f"{bank} has no other bank to pay"
+    weights = config.get("counterparty_weights")
+    for name in weights if isinstance(weights, Mapping) else ():
+        if name not in others:
+            unknown = f"unknown bank {name!r}{did_you_mean(str(name), others)}"
+            yield (*here, "counterparty_weights", name), f"{name!r} is the bank itself" if name == bank else unknown
+
+
+def _problems_of_event(here: Location, event: Mapping[str, Any], known: list[str]) -> Iterator[tuple[Location, str]]:
+    for key in EVENT_AGENTS:
+        name = event.get(key)
+        if isinstance(name, str) and name not in known:
+            yield (*here, key), f"unknown bank {name!r}{did_you_mean(name, known)}"
+    first, second = (event.get(a) or event.get(b) for a, b in OTHER_SIDES)
+    if isinstance(second, str) and first == second:
+        yield here, f"{first} cannot be its own counterparty"
