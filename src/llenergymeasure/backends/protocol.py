@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from labledger.console import Progress
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.domain.model import ModelFacts
-from llenergymeasure.domain.requests import Batch, BatchSize, FailedRequest, Prompt, Request
+from llenergymeasure.domain.requests import Batch, FailedRequest, Prompt, Request, Work
 
 if TYPE_CHECKING:
     from llenergymeasure.backends.openai.server.server import Server
@@ -53,11 +53,15 @@ class Checks(Protocol):
     def prompt_problems(self, config: ExperimentConfig, prompts: Sequence[Prompt]) -> Iterable[str]:
         """Yield what keeps these prompts from being run."""
 
-    def size_problems(self, config: ExperimentConfig, batch: BatchSize, gpus: Gpus) -> Iterable[str]:
-        """Yield what does not fit: weights that are not the model's, or more memory than there is for `batch`.
+    def size_problems(self, config: ExperimentConfig, work: Work, gpus: Gpus) -> Iterable[str]:
+        """Yield what does not fit: weights that are not the model's, requests that are too long for it, or more memory
+        than there is.
 
         It is asked last, where no other problem was found.
         """
+
+    def remarks(self, config: ExperimentConfig, work: Work) -> Iterable[str]:
+        """Yield the warnings that a run of this configuration will have, as far as they are known before it."""
 
 
 class Backend(Protocol):

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from llenergymeasure.backends.chat_template import ChatTemplate
 from llenergymeasure.backends.protocol import RunContext
 from llenergymeasure.backends.pytorch.clocks import CudaClock, HostClock, StepClock
 from llenergymeasure.backends.pytorch.decoder_shape import decoder_shape
-from llenergymeasure.backends.pytorch.encoding import token_ids
+from llenergymeasure.backends.pytorch.encoding import stray_token_problem, token_ids
+from llenergymeasure.backends.pytorch.folders import hub_commit
 from llenergymeasure.backends.pytorch.generation import (
     Encoded,
     generation_config,
@@ -21,10 +23,11 @@ from llenergymeasure.backends.pytorch.generation import (
     request_records,
     step_marker,
 )
-from llenergymeasure.backends.pytorch.loading import Loaded, embedded_tokens, load
+from llenergymeasure.backends.pytorch.loading import Loaded, load
 from llenergymeasure.backends.pytorch.memory import MB, HostMemory, device_peak_mb, reset_device_peak
+from llenergymeasure.backends.pytorch.positions import length_problem, length_remark, positions_of
 from llenergymeasure.backends.pytorch.safetensors_files import loaded_files
-from llenergymeasure.backends.pytorch.sources import hub_commit
+from llenergymeasure.backends.pytorch.skeleton import embedded_tokens
 from llenergymeasure.backends.pytorch.weights import first_line
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.config.paths import local_folder
@@ -67,16 +70,17 @@ class PytorchBackend:
         return _facts(loaded, hub_commit(self._config), self._config)
 
     def prepare(self, requests: Sequence[Request]) -> list[str]:
-        """Encode, cut to `max_input_tokens`, and check the lengths against the model's positions."""
-        encoded = [Encoded(request, token_ids(self.loaded.tokenizer, request)) for request in requests]
+        """Encode, cut to `max_input_tokens`, and check that the model takes the tokens and the lengths."""
+        tokenizer = self.loaded.tokenizer
+        with ChatTemplate(tokenizer) as template:
+            encoded = [Encoded(request, token_ids(tokenizer, template, request)) for request in requests]
         limit = self._config.max_input_tokens
         cut = [each for each in encoded if limit is not None and len(each.token_ids) > limit]
         encoded = [Encoded(each.request, each.token_ids[:limit]) for each in encoded]
         size = self._config.batch_size
         self.batches = [tuple(encoded[start : start + size]) for start in range(0, len(encoded), size)]
-        for batch in self.batches:
-            self._check_lengths(batch)
         notes = [f"{len(cut)} prompts were cut to max_input_tokens = {limit}."] if cut else []
+        notes += self._check_requests()
         shapes = {(len(batch), max(len(each.token_ids) for each in batch)) for batch in self.batches}
         if self._config.pytorch.torch_compile and len(shapes) > 1:
             notes.append(
@@ -157,21 +161,17 @@ class PytorchBackend:
         lengths = (max(len(each.token_ids) for each in batch) + longest_output(batch) for batch in self.batches)
         return max(lengths) - 1  # the last token is never fed back
 
-    def _check_lengths(self, batch: Sequence[Encoded]) -> None:
-        """Every row is computed until the batch's longest output is done, so that is how far its positions go."""
-        positions = getattr(self.loaded.model.config, "max_position_embeddings", None)
-        if positions is None:
-            return
-        output = longest_output(batch)
-        for each in batch:
-            wanted = len(each.token_ids) + output
-            if wanted > positions:
-                own = each.request.max_output_tokens == output
-                raise ConfigError(
-                    f"prompt {each.request.index + 1} has {len(each.token_ids)} tokens, and {wanted} with "
-                    f"{'its output' if own else 'the longest output of its batch'}; the model has {positions} "
-                    f"positions: {_shorter(each.request, positions - output)}"
-                )
+    def _check_requests(self) -> list[str]:
+        """Raise ConfigError if the model does not take the prepared requests; else return a warning for each oddity."""
+        model, embedded = self.loaded.model, embedded_tokens(self.loaded.model)
+        positions, lengths = positions_of(model), [[each.length for each in batch] for batch in self.batches]
+        stray = (
+            stray_token_problem(row.request.index, row.token_ids, embedded) for rows in self.batches for row in rows
+        )
+        too_long = (length_problem(batch, positions) for batch in lengths)
+        if problem := next(filter(None, (*stray, *too_long)), None):
+            raise ConfigError(problem)
+        return [*filter(None, [length_remark(lengths, positions)])]
 
     def _generate(self, number: int) -> Batch:
         import torch
@@ -209,13 +209,6 @@ class PytorchBackend:
             full=len(batch) == self._config.batch_size,
             attended_tokens=self._static_length,
         )
-
-
-def _shorter(request: Request, room: int) -> str:
-    """Return what to do about a request whose prompt has only `room` positions."""
-    if request.token_ids is not None:
-        return "ask for a shorter input_len or output_len"
-    return f"set max_input_tokens to {room} or less" if room > 0 else "generate fewer"
 
 
 @contextlib.contextmanager

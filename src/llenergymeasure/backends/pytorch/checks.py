@@ -5,14 +5,14 @@ from importlib.metadata import PackageNotFoundError, version
 
 from labledger.extras import install_command, require
 from llenergymeasure.backends.protocol import Gpus
-from llenergymeasure.backends.pytorch.adapters import fit_problems, lora_problems
+from llenergymeasure.backends.pytorch.adapters import base_remarks, lora_problems
 from llenergymeasure.backends.pytorch.encoding import NO_CHAT_TEMPLATE
 from llenergymeasure.backends.pytorch.memory_estimate import memory_problems
-from llenergymeasure.backends.pytorch.sources import has_chat_template, model_folder, model_problems
-from llenergymeasure.backends.pytorch.weights import header_problems
-from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig
+from llenergymeasure.backends.pytorch.sources import has_chat_template, model_problems
+from llenergymeasure.backends.pytorch.trial import tried, tried_remarks
+from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.config.paths import local_folder
-from llenergymeasure.domain.requests import BatchSize, Prompt
+from llenergymeasure.domain.requests import Prompt, Work
 
 REQUIRED = ("torch", "transformers", "accelerate")
 
@@ -55,18 +55,23 @@ def prompt_problems(config: ExperimentConfig, prompts: Sequence[Prompt]) -> Iter
 
 
 def weight_problems(config: ExperimentConfig) -> Iterator[str]:
-    """Yield the misfits of the model's and the adapter's files, by their headers."""
-    folder = None if config.model == RANDOM_LLAMA else model_folder(config)
-    if folder is not None:
-        for problem in header_problems(config, folder):
-            yield f"model: {config.model}: {problem}"
-    yield from fit_problems(config)
+    """Yield why the model is none that is measured, or the misfits of its and the adapter's files, by their headers."""
+    yield from tried(config, None).problems
 
 
-def size_problems(config: ExperimentConfig, batch: BatchSize, gpus: Gpus) -> Iterator[str]:
-    """Yield the misfits of the weights, and a line if the model and its largest batch exceed the device's memory."""
-    yield from weight_problems(config)
-    yield from memory_problems(config, batch, gpus.uuids)
+def size_problems(config: ExperimentConfig, work: Work, gpus: Gpus) -> Iterator[str]:
+    """Yield the misfits of the weights and of the requests, and a line if the model and its largest batch exceed the
+    device's memory."""
+    found = tried(config, work)
+    yield from found.problems
+    if not found.is_given_up:
+        yield from memory_problems(config, work.largest_batch, gpus.uuids, found.buffer_bytes)
+
+
+def remarks(config: ExperimentConfig, work: Work) -> Iterator[str]:
+    """Yield a warning for prompts that are longer than the model was made for, and for an adapter of another one."""
+    yield from tried_remarks(config, work)
+    yield from base_remarks(config)
 
 
 def _torch_devices() -> str:

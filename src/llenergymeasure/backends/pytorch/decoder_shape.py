@@ -33,11 +33,19 @@ def decoder_shape(model: Any) -> tuple[DecoderShape | None, str | None]:
         return None, f"not counted: architecture {clean(str(config.model_type), SHOWN)!r}"
     if getattr(config, "quantization_config", None):
         return None, "not counted: quantised weights"
+    try:
+        return _counted(model), None
+    except (AttributeError, TypeError, ValueError, ZeroDivisionError) as error:  # config.json leaves out what it needs
+        return None, f"not counted: {first_line(error)}"
+
+
+def _counted(model: Any) -> DecoderShape:
+    config = model.config
     head = model.get_output_embeddings()
     weights = {name: _weights_a_token(each, config) for name, each in model.named_modules() if each is not head}
     expanding = sum(count for name, count in weights.items() if ".kv_b_proj" in name)
     window, windowed = _windowed_layers(config)
-    shape = DecoderShape(
+    return DecoderShape(
         matmul_parameters=sum(weights.values()) - expanding,
         head_parameters=head.weight.numel(),
         layers=config.num_hidden_layers,
@@ -46,7 +54,6 @@ def decoder_shape(model: Any) -> tuple[DecoderShape | None, str | None]:
         windowed_layers=windowed,
         expanding_parameters=expanding,
     )
-    return shape, None
 
 
 def _weights_a_token(module: Any, config: Any) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 from llenergymeasure.backends.pytorch.clocks import StepClock
 from llenergymeasure.backends.pytorch.loading import Loaded
+from llenergymeasure.backends.pytorch.positions import Length
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.domain.requests import Request, RequestRecord
 from llenergymeasure.errors import BackendError
@@ -17,6 +18,12 @@ class Encoded:
 
     request: Request
     token_ids: tuple[int, ...]
+
+    @property
+    def length(self) -> Length:
+        """Its length."""
+        number, output = self.request.index, self.request.max_output_tokens
+        return Length(number, len(self.token_ids), output, is_drawn=self.request.token_ids is not None)
 
 
 def padded(batch: Sequence[Encoded], loaded: Loaded) -> dict[str, Any]:

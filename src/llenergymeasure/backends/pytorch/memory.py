@@ -5,13 +5,15 @@ from pathlib import Path
 MB = 1e6
 
 
+NO_MARK = "the system keeps no high-water mark of this process's memory that can be reset (Linux does)"
+
+
 class HostMemory:
-    """This process's peak resident memory, from Linux's /proc; None elsewhere."""
+    """The peak resident memory of a process (None: this one), from Linux's /proc; None elsewhere."""
 
-    _status = Path("/proc/self/status")
-    _clear = Path("/proc/self/clear_refs")
-
-    def __init__(self) -> None:
+    def __init__(self, pid: int | None = None) -> None:
+        folder = Path("/proc") / ("self" if pid is None else str(pid))
+        self._status, self._clear = folder / "status", folder / "clear_refs"
         self._watching = False
 
     def reset(self) -> None:
@@ -19,17 +21,23 @@ class HostMemory:
         try:
             self._clear.write_text("5")
             self._watching = True
-        except OSError:  # no /proc, or a sandbox: the mark would be that of the whole process
+        except OSError:  # no /proc, another user's, or a sandbox: the mark would be that of its whole life
             self._watching = False
 
     def peak_mb(self) -> float | None:
         """The high-water mark since the reset."""
-        if not self._watching:
+        return self._figure_mb("VmHWM:") if self._watching else None
+
+    def now_mb(self) -> float | None:
+        """What is resident now; None of a process that has ended."""
+        return self._figure_mb("VmRSS:")
+
+    def _figure_mb(self, name: str) -> float | None:
+        try:
+            lines = self._status.read_text().splitlines()
+        except OSError:
             return None
-        for line in self._status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024 / MB
-        return None
+        return next((int(line.split()[1]) * 1024 / MB for line in lines if line.startswith(name)), None)
 
 
 def reset_device_peak(device: str) -> None:

@@ -1,8 +1,8 @@
 """A lower bound on a model's memory, compared with its device's before it is loaded.
 
-What is counted cannot be less: the weights in the precision that was asked for, and the keys and values of the
-largest batch. Activations, the allocator's reserve and a batch whose lengths are not known yet come on top. So a run
-that is refused could not have fitted, and one that is not may still run out.
+What is counted cannot be less: the weights in the precision that was asked for, tables that the model makes for itself,
+and the keys and values of the largest batch. Activations, the allocator's reserve and a batch whose lengths are not
+known yet come on top. So a run that is refused could not have fitted, and one that is not may still run out.
 """
 
 import math
@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from labledger.nvml import load_nvml
 from llenergymeasure.backends.pytorch.decoder_shape import COUNTED_ARCHITECTURES
 from llenergymeasure.backends.pytorch.loading import choose_device
 from llenergymeasure.backends.pytorch.random_llama import weight_count
 from llenergymeasure.backends.pytorch.safetensors_files import FLOATS, loaded_files, stored_tensors
 from llenergymeasure.backends.pytorch.skeleton import build_skeleton, saved_config
+from llenergymeasure.config.datasets import SyntheticDataset
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig, RandomModelConfig
 from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.requests import BatchSize
 
 GB = 1e9
+SHOWN_BYTES = GB / 20  # less would be shown as 0.0 GB
 BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
 
 
@@ -44,25 +47,30 @@ class Need:
         return (self.weights + self.cached_per_token * tokens) * size
 
 
-def memory_problems(config: ExperimentConfig, batch: BatchSize, board_uuids: Sequence[str]) -> Iterator[str]:
+def memory_problems(
+    config: ExperimentConfig, batch: BatchSize, board_uuids: Sequence[str], buffer_bytes: int = 0
+) -> Iterator[str]:
     """Yield a line if weights and key-value cache alone, for `batch`, exceed the device's free memory.
 
-    `board_uuids` are the GPUs that this process may see. No line where anything is unknown.
+    `board_uuids` are the GPUs that this process may see. `buffer_bytes` are those of tables that the model makes for
+    itself, and count with its weights. No line where anything is unknown.
     """
     size, cached = BYTES[config.precision], batch.rows * (batch.tokens - 1)  # the last token is never fed back
     need = _from_files(config)
-    if need is None or need.bytes(size, cached) <= _least_room(config, board_uuids):
+    if need is None or need.bytes(size, cached) + buffer_bytes <= _least_room(config, board_uuids):
         return
     room = _gpu_room(board_uuids) if choose_device(config.device) != "cpu" else _cpu_room()
     exact = need if config.model == RANDOM_LLAMA else _from_skeleton(config, need)
-    if room is None or exact is None or exact.bytes(size, cached) <= room.free:
+    if room is None or exact is None or exact.bytes(size, cached) + buffer_bytes <= room.free:
         return
-    weights, total = exact.weights * size, exact.bytes(size, cached)
-    cache = f", KV cache {(total - weights) / GB:.1f} at batch_size {batch.rows} x {batch.tokens} tokens"
+    weights, total = exact.weights * size + buffer_bytes, exact.bytes(size, cached) + buffer_bytes
+    has_cache = total - weights >= SHOWN_BYTES  # of texts, whose lengths are not known yet, it may be next to nothing
+    tokens = f"{batch.tokens} tokens{'' if isinstance(config.dataset, SyntheticDataset) else ' or more'}"
+    cache = f", KV cache {(total - weights) / GB:.1f} at batch_size {batch.rows} x {tokens}"
     yield (
         f"model: {config.model} needs at least {total / GB:.1f} GB in {config.precision} (weights {weights / GB:.1f}"
-        f"{cache if exact.cached_per_token else ''}), and {room.name} has {room.free / GB:.1f} GB free: "
-        f"{_advice(config, weights > room.free)}"
+        f"{cache if has_cache else ''}), and {room.name} has {room.free / GB:.1f} GB free: "
+        f"{_advice(config, weights > room.free or not has_cache)}"
     )
 
 
@@ -80,8 +88,7 @@ def _least_room(config: ExperimentConfig, board_uuids: Sequence[str]) -> float:
 
 def _gpu_room(uuids: Sequence[str]) -> Room | None:
     """Return the GPU with the most free memory: which of several the run takes is up to CUDA."""
-    import pynvml as nvml
-
+    nvml = load_nvml()
     try:
         nvml.nvmlInit()
     except nvml.NVMLError:

@@ -8,10 +8,12 @@ from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeGuard
 
-from labledger.regular_files import behind_link, open_regular
-from llenergymeasure.backends.pytorch.model_files import parsed, read_json
+from labledger.json_text import load_json
+from labledger.regular_files import open_regular
+from llenergymeasure.backends.pytorch.model_files import read_json
 
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+MOST_TENSORS = 500_000  # of a file, of an index; a mixture of 384 experts in 61 layers has 140,000
 MAX_LENGTH = 1 << 63  # of a dimension, of all elements, of a file: what a signed 64-bit number does not hold
 MAX_DIMENSIONS = 64  # as torch has
 SINGLE_FILE = "model.safetensors"
@@ -81,6 +83,10 @@ def weight_map(folder: Path) -> dict[str, str]:
     files = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(files, dict):
         raise ValueError("it has no weight_map")
+    if not files:
+        raise ValueError("its weight_map is empty")
+    if len(files) > MOST_TENSORS:
+        raise ValueError(f"its weight_map names {len(files):,} tensors, and at most {MOST_TENSORS:,} are read")
     if not all(isinstance(file, str) for file in files.values()):
         raise ValueError("its weight_map names no files")
     if not isinstance(index.get("metadata"), dict):
@@ -183,7 +189,7 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int, int]:
         OSError: the file cannot be read, or is no regular file.
         ValueError: its header is none.
     """
-    with os.fdopen(open_regular(behind_link(path), os.O_RDONLY), "rb") as file:
+    with os.fdopen(open_regular(path, os.O_RDONLY, follow=True), "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size < 8:
             raise ValueError("its header is not readable")
@@ -191,8 +197,10 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int, int]:
         if length > min(size - 8, MAX_HEADER_BYTES):
             raise ValueError(f"its header says {length} bytes, the file has {size}")
         content = file.read(length)
+    if max(content.count(b"{"), content.count(b"[") // 2) > MOST_TENSORS + 1:  # each has a shape and its place
+        raise ValueError(f"its header describes over {MOST_TENSORS:,} tensors, and no more are read")
     try:
-        header = parsed(content, unique=True)
+        header = load_json(content, unique=True)
     except ValueError as error:
         raise ValueError(f"its header is not readable: {str(error)[:200]}") from error
     if not isinstance(header, dict):

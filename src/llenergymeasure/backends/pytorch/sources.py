@@ -1,12 +1,16 @@
-"""The source of a model: its folder, its commit, and its problems, found before anything is loaded."""
+"""The source of a model, a folder or the hub, and its problems, found before anything is loaded."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from labledger.untrusted_text import SHOWN, clean
+from labledger.untrusted_text import first_line, reason_of
+from llenergymeasure.backends.hub_cache import hub_name_problem
 from llenergymeasure.backends.pytorch.adapters import ADAPTER_CONFIG, adapter_alone, adapter_beside_a_model
-from llenergymeasure.backends.pytorch.model_files import irregular_files, odd_numbers, read_json, reason_of
+from llenergymeasure.backends.pytorch.end_tokens import end_tokens_problem
+from llenergymeasure.backends.pytorch.folders import cached_of
+from llenergymeasure.backends.pytorch.model_files import excessive_counts, odd_numbers, read_json, unusable_files
 from llenergymeasure.backends.pytorch.safetensors_files import (
     INDEX_FILE,
     SINGLE_FILE,
@@ -19,8 +23,10 @@ from llenergymeasure.backends.pytorch.safetensors_files import (
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig
 from llenergymeasure.config.paths import local_folder
 
-LAYER_COUNTS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers")
-MOST_LAYERS = 1000  # to build so many, without their weights, takes seconds
+GGUF = (
+    "which llama.cpp runs: set backend: openai, model to the file and launch: {preset: llamacpp}; or name the folder "
+    "of the model's safetensors files"
+)
 TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json", "tekken.json")
 
 
@@ -30,11 +36,39 @@ def model_problems(config: ExperimentConfig) -> Iterator[str]:
         return
     folder = local_folder(config.model)
     if folder is None:
-        yield from _hub_problems(config)
+        if problem := _name_problem(config.model):
+            yield f"model: {config.model}: {problem}"
+        else:
+            yield from _hub_problems(config)
     elif not folder.is_dir():
-        yield f"model: {config.model}: no such folder (looked for {folder.absolute()})"
+        yield f"model: {config.model}: {_no_folder(folder)}"
     else:
         yield from _folder_problems(folder, config.pytorch.trust_remote_code)
+
+
+def _name_problem(name: str) -> str | None:
+    """Return why a name is none that the hub has models of."""
+    if name.lower().endswith(".gguf"):
+        return f"is a GGUF file, {GGUF}"
+    if problem := hub_name_problem(name):
+        return f"no folder here (looked for {Path(name).absolute()}), and no name of the hub: {problem}"
+    return None
+
+
+def _no_model(folder: Path) -> str:
+    """Return why a folder without a config.json is no model's."""
+    if files := [path.name for path in folder.iterdir() if path.suffix.lower() == ".gguf"]:
+        return f"holds GGUF files ({named(files)}), {GGUF}"
+    return "has no config.json; it is not a model's folder"
+
+
+def _no_folder(path: Path) -> str:
+    """Return why a path that is no folder is no model, and what to name in its place."""
+    if path.suffix.lower() == ".gguf":
+        return f"is a GGUF file, {GGUF}"
+    if path.is_file():
+        return f"is a file; name the folder that it is in ({path.parent})"
+    return f"no such folder (looked for {path.absolute()})"
 
 
 def has_chat_template(folder: Path) -> bool:
@@ -52,51 +86,43 @@ def has_chat_template(folder: Path) -> bool:
     return tokenizer.get("chat_template") is not None or "auto_map" in tokenizer
 
 
-def hub_commit(config: ExperimentConfig) -> str | None:
-    """The commit of a hub model as it lies in the local cache (`snapshots/{commit}/config.json`)."""
-    path = _cached(config, "config.json")
-    return path.parent.name if path else None
-
-
-def model_folder(config: ExperimentConfig) -> Path | None:
-    """Return the folder that the model is loaded from: a local one, or a hub model's in the cache; None if not here."""
-    if (folder := local_folder(config.model)) is not None:
-        return folder
-    path = _cached(config, "config.json")
-    return path.parent if path else None
-
-
-def _cached(config: ExperimentConfig, name: str) -> Path | None:
-    """A file of a hub model in the local cache."""
-    from huggingface_hub import try_to_load_from_cache
-
-    if config.model == RANDOM_LLAMA or local_folder(config.model) is not None:
-        return None
-    path = try_to_load_from_cache(config.model, name, revision=config.pytorch.revision)
-    return Path(path) if isinstance(path, str) else None
-
-
 def _folder_problems(folder: Path, trust_remote_code: bool) -> Iterator[str]:
-    if irregular := list(irregular_files(folder)):
-        yield from (f"model: {problem}" for problem in irregular)
+    if unusable := list(unusable_files(folder)):
+        yield from (f"model: {problem}" for problem in unusable)
         return
     adapter = folder / ADAPTER_CONFIG
     try:
         model_config = read_json(folder / "config.json")
     except FileNotFoundError:
-        no_model = "has no config.json; it is not a model's folder"
-        yield f"model: {folder}: {adapter_alone(adapter, str(folder)) if adapter.is_file() else no_model}"
+        yield f"model: {folder}: {adapter_alone(adapter, str(folder)) if adapter.is_file() else _no_model(folder)}"
         return
     except (OSError, ValueError) as error:
         yield f"model: {folder / 'config.json'}: cannot be read as JSON: {reason_of(error)}"
         return
     for problem in config_problems(model_config, trust_remote_code):
         yield f"model: {folder}: {problem}"
+    if trust_remote_code and (absent := _absent_code(model_config, folder)):
+        yield (
+            f"model: {folder}: its code is not all there: config.json names {named(absent)} (auto_map); fetch it again"
+        )
+    if odd := end_tokens_problem(folder):
+        yield odd
     if adapter.is_file():
         yield f"model: {folder}: {adapter_beside_a_model()}"
     yield from _weight_problems(folder)
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
         yield f"model: {folder}: has no tokenizer (tokenizer.json, tokenizer.model or vocab.json)"
+
+
+def _absent_code(model_config: Any, folder: Path) -> list[str]:
+    """Return the files that a config.json names as its own code, for the config and the model, and that are not there.
+
+    Code of another repository, named before a `--`, is not looked for.
+    """
+    own = model_config.get("auto_map") if isinstance(model_config, dict) else None
+    places = [own.get(name) for name in ("AutoConfig", "AutoModelForCausalLM")] if isinstance(own, dict) else []
+    files = [f"{place.partition('.')[0]}.py" for place in places if isinstance(place, str) and "--" not in place]
+    return sorted({file for file in files if not os.path.isfile(folder / file)})  # of a name too long, too
 
 
 def _weight_problems(folder: Path) -> Iterator[str]:
@@ -119,7 +145,7 @@ def _weight_problems(folder: Path) -> Iterator[str]:
         except (OSError, ValueError) as error:
             yield f"model: {folder / INDEX_FILE}: cannot be read: {reason_of(error)}"
             return
-        if missing := [name for name in wanted if not (folder / name).exists()]:
+        if missing := [name for name in wanted if not os.path.exists(folder / name)]:
             yield f"model: {folder}: its index names files that are not there: {named(missing)}; fetch it again"
             return
     for file in loaded_files(folder):
@@ -146,9 +172,8 @@ def config_problems(model_config: Any, trust_remote_code: bool) -> Iterator[str]
         )
     for name, number in odd_numbers(model_config):
         yield f"config.json has {name}: {number}, with which nothing is computed; correct it, or fetch it again"
-    for name in LAYER_COUNTS:
-        if isinstance(count := model_config.get(name), int) and count > MOST_LAYERS:
-            yield f"config.json has {name}: {count}, and at most {MOST_LAYERS} are built; correct it, or fetch it again"
+    for name, count, most in excessive_counts(model_config):
+        yield f"config.json has {name}: {count}, and at most {most} are built; correct it, or fetch it again"
 
 
 def _hub_problems(config: ExperimentConfig) -> Iterator[str]:
@@ -157,7 +182,7 @@ def _hub_problems(config: ExperimentConfig) -> Iterator[str]:
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError
 
     name, revision = config.model, config.pytorch.revision
-    adapter = _cached(config, ADAPTER_CONFIG)
+    adapter = cached_of(config, ADAPTER_CONFIG)
     if adapter is not None and not adapter.with_name("config.json").is_file():
         yield f"model: {name}: {adapter_alone(adapter, name)}"
         return
@@ -173,14 +198,17 @@ def _hub_problems(config: ExperimentConfig) -> Iterator[str]:
     except EntryNotFoundError:
         yield (
             f"model: {name}: has no config.json on the hub; it is not a transformers model (of an adapter, set model "
-            "to its base and lora: {path: FOLDER} to where it was downloaded)"
+            "to its base and lora: {path: FOLDER} to where it was downloaded; GGUF files are run by backend: openai)"
         )
     except Exception as error:  # whatever the network library raises
         yield f"model: {name}: no folder here, not in the local cache, and {_hub_failure(error)}"
     else:
+        yield from (f"model: {problem}" for problem in unusable_files(Path(path).parent))
         for problem in config_problems(model_config, config.pytorch.trust_remote_code):
             yield f"model: {name}: {problem}"
-        if _cached(config, ADAPTER_CONFIG) is not None:
+        if odd := end_tokens_problem(Path(path).parent):
+            yield odd
+        if cached_of(config, ADAPTER_CONFIG) is not None:
             yield f"model: {name}: {adapter_beside_a_model(name)}"
 
 
@@ -192,9 +220,5 @@ def _hub_failure(error: Exception) -> str:
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE keeps it from being fetched"
     if isinstance(error, HfHubHTTPError):
-        return f"the hub refused: {_first_words(error)}"
-    return f"the hub cannot be reached ({type(error).__name__}: {_first_words(error)})"
-
-
-def _first_words(error: Exception) -> str:
-    return clean(next(iter(str(error).splitlines()), ""), SHOWN)
+        return f"the hub refused: {first_line(error)}"
+    return f"the hub cannot be reached ({type(error).__name__}: {first_line(error)})"

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labledger.untrusted_text import SHOWN, clean
-from llenergymeasure.backends.pytorch.attention import attention_problems
+from labledger import untrusted_text
+from llenergymeasure.backends.limited_process import raise_if_exhausted
 from llenergymeasure.backends.pytorch.safetensors_files import (
     FLOATS,
     StoredTensor,
@@ -24,7 +24,7 @@ from llenergymeasure.backends.pytorch.safetensors_files import (
     stored_tensors,
     tensors,
 )
-from llenergymeasure.backends.pytorch.skeleton import build_skeleton, saved_config
+from llenergymeasure.backends.pytorch.skeleton import saved_config
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.errors import BackendError
 
@@ -96,20 +96,15 @@ def remarks_on(misfit: Misfit, source: str) -> Iterator[str]:
         )
 
 
-def header_problems(config: ExperimentConfig, folder: Path) -> Iterator[str]:
+def header_problems(config: ExperimentConfig, folder: Path, skeleton: Any | None) -> Iterator[str]:
     """Yield the problems that the headers of a model's files show against its config.json; no weight is read.
 
-    Where transformers does not build the model, or not without code of its own, loading it shows most of them.
+    `skeleton` is the model without its weights; None of one with code of its own: loading it shows most of them.
     """
     stored = _stored(folder)
-    skeleton = None
-    if stored and not config.pytorch.trust_remote_code:
-        with contextlib.suppress(Exception):  # transformers raises whatever its parts raise
-            skeleton = build_skeleton(config.model, config.pytorch.revision)
     if problems := [*index_problems(folder), *_storage_problems(stored, skeleton)]:
         yield from problems
-    elif skeleton is not None:
-        yield from attention_problems(config, type(skeleton))
+    elif skeleton is not None and stored:
         yield from _shape_problems(config, skeleton, stored, folder)
 
 
@@ -212,6 +207,7 @@ def _shape_problems(
                 output_loading_info=True,
             )
     except Exception as error:  # transformers raises whatever its parts raise
+        raise_if_exhausted(error)
         if is_conversion_error(error):
             yield NOT_CONVERTED
         return
@@ -219,19 +215,31 @@ def _shape_problems(
 
 
 @contextlib.contextmanager
-def _transformers_silent() -> Iterator[None]:
-    """Suppress the progress bar and the table of tensors for a model that is not loaded."""
+def without_bars() -> Iterator[None]:
+    """Suppress the progress bars of transformers and the hub: the progress that is shown is the run's own."""
     from transformers.utils import logging
 
-    level, shows_progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
+    shows_progress = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(level)
         if shows_progress:
             logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _transformers_silent() -> Iterator[None]:
+    """Suppress the progress bar and the table of tensors for a model that is not loaded."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)
+    try:
+        with without_bars():
+            yield
+    finally:
+        logging.set_verbosity(level)
 
 
 def is_conversion_error(error: Exception) -> bool:
@@ -240,9 +248,8 @@ def is_conversion_error(error: Exception) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """The kind of an error and the first line of its message, with the next where that ends in a colon."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    words = clean(" ".join(lines[: 2 if lines and lines[0].endswith(":") else 1]), SHOWN)
+    """The kind of an error and the first line of its message, see `untrusted_text.first_line`."""
+    words = untrusted_text.first_line(error)
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 

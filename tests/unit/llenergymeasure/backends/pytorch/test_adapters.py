@@ -11,10 +11,12 @@ from tiny import save_adapter, tiny_config
 
 from llenergymeasure.backends.protocol import Gpus
 from llenergymeasure.backends.pytorch.backend import PytorchBackend
-from llenergymeasure.backends.pytorch.checks import problems, weight_problems
+from llenergymeasure.backends.pytorch.checks import problems, remarks, weight_problems
 from llenergymeasure.backends.pytorch.loading import load
+from llenergymeasure.domain.requests import BatchSize, Work
 from llenergymeasure.errors import BackendError
 from llenergymeasure.workload.prompts import builtin_text
+from small_models import save_small_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ALLOWED = {"allow_missing_weights": True}
@@ -117,13 +119,15 @@ def test_a_hub_model_in_the_cache_whose_weights_do_not_fit_is_refused_by_their_h
         {"target_modules": ["q_proj", "up_proj", "embed_tokens"]},
         {"modules_to_save": ["lm_head", "embed_tokens"]},
         {"use_dora": True},
+        {"init_lora_weights": "pissa"},
     ],
 )
 @pytest.mark.parametrize("merge", [False, True])
 def test_an_adapter_that_was_saved_whole_is_not_accused(model_folder, tmp_path, lora, merge):
     path = save_adapter(model_folder, tmp_path / "whole", **lora)
-    backend = PytorchBackend(config_of(model_folder, lora={"path": path, "merge": merge}), builtin_text)
-    assert backend.load().remarks == ()
+    config = config_of(model_folder, lora={"path": path, "merge": merge})
+    assert list(weight_problems(config)) == []
+    assert PytorchBackend(config, builtin_text).load().remarks == ()
 
 
 def lose_a_layer(tensors):
@@ -187,7 +191,29 @@ def test_an_adapter_that_is_no_part_of_the_models_layers_is_refused(model_folder
     settings = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
     get_peft_model(AutoModelForCausalLM.from_pretrained(model_folder), settings).save_pretrained(tmp_path / "prompt")
     (line,) = refused_by_loading(config_of(model_folder, lora={"path": str(tmp_path / "prompt")}))
-    assert "holds a PROMPT_TUNING adapter" in line
+    assert "holds a PROMPT_TUNING adapter, and only adapters that work inside the model's own layers are" in line
+
+
+def test_other_adapters_inside_the_models_layers_are_measured(model_folder, tmp_path):
+    from peft import IA3Config, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    settings = IA3Config(target_modules=["k_proj", "down_proj"], feedforward_modules=["down_proj"])
+    get_peft_model(AutoModelForCausalLM.from_pretrained(model_folder), settings).save_pretrained(tmp_path / "ia3")
+    config = config_of(model_folder, lora={"path": str(tmp_path / "ia3")})
+    assert list(weight_problems(config)) == []
+    assert load(config, builtin_text).remarks == ()
+
+
+def test_an_adapter_that_cannot_be_folded_in_is_refused_only_where_that_is_asked_for(model_folder, tmp_path):
+    path = save_adapter(model_folder, tmp_path / "adapter", lora_bias=True)
+    assert list(weight_problems(config_of(model_folder, lora={"path": path}))) == []
+    config = config_of(model_folder, lora={"path": path, "merge": True})
+    for (line,) in (list(weight_problems(config)), refused_by_loading(config)):
+        assert line.startswith(
+            f"lora.path: {path}: could not be folded into the weights of {model_folder}, set lora.merge: false ("
+        )
+        assert "Impossible to merge LoRA with `lora_bias=True`" in line
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
@@ -217,7 +243,7 @@ def test_biases_that_an_adapter_was_trained_with_and_lost_are_refused_as_missing
 
 SETTINGS = {
     "no JSON": ("{", "cannot be read as JSON: "),
-    "nested 20,000 deep": ("[" * 20_000, "cannot be read as JSON: it is nested too deep"),
+    "nested 20,000 deep": ("[" * 20_000, "cannot be read as JSON: nested over 100 deep"),
     "a list": ("[]", "holds no object"),
     "without a kind": ("{}", "names no peft_type"),
     "NaN": ('{"peft_type": "LORA", "lora_alpha": NaN}', "has lora_alpha: nan, with which nothing is computed"),
@@ -234,7 +260,11 @@ def test_an_adapter_config_that_is_none_is_refused_by_its_path(model_folder, ada
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"r": 0}, "`r` should be a positive integer"), ({"target_modules": ["x"]}, "{'x'} not found")],
+    [
+        ({"r": 0}, "`r` should be a positive integer"),
+        ({"target_modules": ["x"]}, "{'x'} not found"),
+        ({"bias": "banana"}, "banana"),
+    ],
 )
 def test_what_peft_refuses_of_an_adapter_is_reported_as_the_adapters_problem(model_folder, adapter, change, words):
     settings = json.loads((adapter / "adapter_config.json").read_text())
@@ -248,3 +278,38 @@ def test_what_peft_refuses_of_an_adapter_is_reported_as_the_adapters_problem(mod
 def test_an_adapter_is_compared_with_a_random_model_beforehand(adapter):
     (line,) = weight_problems(tiny_config(random_model={"hidden_size": 32}, lora={"path": str(adapter)}))
     assert "in another shape than adapter_config.json and random:llama give it" in line
+
+
+def test_an_adapter_of_another_model_is_refused_with_the_base_that_it_names(model_folder, tmp_path):
+    wide = save_small_model(tmp_path / "Wide", "llama", model_folder, hidden_size=128)
+    config = config_of(model_folder, lora={"path": save_adapter(wide, tmp_path / "adapter")})
+    for (line,) in (list(weight_problems(config)), refused_by_loading(config)):
+        assert line.startswith(f"lora.path: {tmp_path / 'adapter'}: its files hold 2 tensors in another shape than ")
+        assert line.endswith(
+            f"): it is another model's adapter, that of {wide}; name that model, or an adapter of this one"
+        )
+
+
+def test_an_adapter_with_trained_tokens_beyond_the_embedding_is_refused_beforehand(model_folder, tmp_path):
+    large = save_small_model(tmp_path / "large", "llama", model_folder, vocab_size=600)
+    path = save_adapter(large, tmp_path / "adapter", trainable_token_indices=[3, 590])
+    config = config_of(model_folder, lora={"path": path})
+    for (line,) in (list(weight_problems(config)), refused_by_loading(config)):
+        assert line.startswith(
+            f"lora.path: {path}: has trained token 590 (trainable_token_indices in adapter_config.json)"
+        )
+        assert f"and {model_folder} has embeddings for 0 to 511: it is another model's adapter" in line
+
+
+def test_an_adapter_that_names_another_base_and_fits_is_measured_with_a_warning(model_folder, adapter):
+    settings = json.loads((adapter / "adapter_config.json").read_text())
+    config = config_of(model_folder, lora={"path": str(adapter)})
+    assert load(config, builtin_text).remarks == ()
+    for base, is_other in (("someone/Other", True), (f"someone/{model_folder.name}", False), (None, False)):
+        changed = {**settings, "base_model_name_or_path": base}
+        (adapter / "adapter_config.json").write_text(json.dumps(changed))
+        assert list(weight_problems(config)) == []
+        found = [*remarks(config, Work((), (), BatchSize(1, 2)))]
+        told = f"lora.path: {adapter}: names someone/Other as its base (adapter_config.json), and is measured on"
+        assert found == ([f"{told} {model_folder}."] if is_other else [])
+        assert list(load(config, builtin_text).remarks) == found

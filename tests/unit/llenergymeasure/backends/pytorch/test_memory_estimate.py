@@ -115,6 +115,21 @@ def test_keys_and_values_of_the_largest_batch_count():
     assert checked(**lengths, batch_size=rows // 2) == []
 
 
+@pytest.mark.parametrize("rows", [1, 4])
+def test_a_cache_that_would_be_shown_as_nothing_is_not_named(rows):
+    (line,) = checked(random_model=sized(2 * free_bytes()), num_prompts=4, batch_size=rows)
+    assert "KV cache" not in line
+    assert line.endswith("GB free: choose a smaller precision or a smaller model")
+
+
+def test_the_least_length_of_texts_is_told_as_such():
+    a_token = 2 * TINY_SHAPE["num_hidden_layers"] * TINY_SHAPE["hidden_size"] * 4
+    rows = int(2 * free_bytes() / a_token)
+    config = tiny_config(num_prompts=rows, batch_size=rows)
+    (line,) = memory_problems(config, largest_batch(config), [])
+    assert f"at batch_size {rows} x 2 tokens or more" in line
+
+
 @pytest.mark.parametrize(("share", "refused"), [(0.99, 0), (1.01, 1)])
 def test_a_gpu_is_asked_how_much_it_has_free(gpus, share, refused):
     gpus(gpus.board(seconds=0.1))

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from tiny import TINY_SHAPE, tiny_config
+from tiny import tiny_config
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoTokenizer
 
@@ -14,7 +14,7 @@ from llenergymeasure.backends.pytorch.backend import PytorchBackend
 from llenergymeasure.backends.pytorch.checks import problems
 from llenergymeasure.backends.pytorch.generation import Encoded, request_records
 from llenergymeasure.domain.requests import Request
-from llenergymeasure.errors import BackendError, ConfigError
+from llenergymeasure.errors import BackendError
 from llenergymeasure.metrics.flops import total_flops
 from llenergymeasure.workload.prompts import build_requests, builtin_text, load_prompts
 
@@ -23,7 +23,7 @@ def ready(config):
     """A backend that is loaded and has its requests, and what it knows of the model."""
     backend = PytorchBackend(config, builtin_text)
     facts = backend.load()
-    notes = backend.prepare(build_requests(config, load_prompts(config), facts.prompt_tokens))
+    notes = backend.prepare(build_requests(config, load_prompts(config).prompts, facts.prompt_tokens))
     return backend, facts, notes
 
 
@@ -107,12 +107,6 @@ def test_sampling_is_repeated_by_its_seed_and_changed_by_another(model_folder, p
 def test_prompts_that_are_cut_are_reported():
     _, _, notes = ready(tiny_config(max_input_tokens=3))
     assert notes == ["4 prompts were cut to max_input_tokens = 3."]
-
-
-def test_a_request_longer_than_the_models_positions_is_refused_with_the_length_that_fits():
-    config = tiny_config(random_model={**TINY_SHAPE, "max_position_embeddings": 20}, max_input_tokens=None)
-    with pytest.raises(ConfigError, match="set max_input_tokens to 14 or less"):
-        ready(config)
 
 
 @pytest.mark.parametrize("cache", ["dynamic", "static"])

@@ -12,13 +12,17 @@ from safetensors.torch import load_file, save_file
 from tiny import tiny_config
 
 from llenergymeasure.api import run_experiment
+from llenergymeasure.backends.openai.load.tokenizer import load_tokenizer
 from llenergymeasure.backends.protocol import Gpus
+from llenergymeasure.backends.pytorch import model_files
 from llenergymeasure.backends.pytorch.checks import problems, weight_problems
+from llenergymeasure.backends.pytorch.decoder_shape import shape_of_config
 from llenergymeasure.backends.pytorch.loading import load
 from llenergymeasure.errors import BackendError
 from llenergymeasure.workload.prompts import builtin_text
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+ZERO = "/dev/zero"
 NORM = "model.norm.weight"
 SMALL = {
     "vocab_size": 512,
@@ -88,7 +92,9 @@ def write(folder, tensors, file=WEIGHTS):
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_a_buffer_that_is_saved_with_the_weights_is_checked_like_them(folder, number):
-    tensors = save_new(folder, "glm4_moe", n_routed_experts=4, first_k_dense_replace=1, n_group=1, topk_group=1)
+    tensors = save_new(
+        folder, "glm4_moe", n_routed_experts=4, num_experts_per_tok=2, first_k_dense_replace=1, n_group=1, topk_group=1
+    )
     (name,) = [name for name in tensors if name.endswith("e_score_correction_bias")]
     assert found_before_loading(folder) == []
     assert load(config_of(folder), builtin_text).remarks == ()
@@ -146,6 +152,13 @@ def leave_the_folder(folder):
     reindex(folder, change)
 
 
+def index_of(text):
+    return lambda folder: (folder / INDEX).write_text(text)
+
+
+EMPTY = '{"metadata": {}, "weight_map": {}}'
+NO_INDEX = (EMPTY, "[]", '{"weight_map": 5}', '{"weight_map": {"a": 5}}', '{"weight_map": {"a": ["x"]}}', "[" * 200_000)
+TOO_LONG = json.dumps({"metadata": {}, "weight_map": {"a": "x" * 300}})
 SHARDS = {
     "a tensor in another shard": (place_elsewhere, f"places 1 tensor in files that do not hold them ({NORM}; "),
     "a tensor renamed": (rename_in_the_index, f"leaves out 1 tensor that its files hold ({NORM})"),
@@ -153,7 +166,9 @@ SHARDS = {
     "a tensor twice": (store_twice, "two of its files hold 1 tensor of the same name ("),
     "no index": (lose_the_index, "has neither model.safetensors nor model.safetensors.index.json"),
     "no metadata": (lose_the_metadata, "it has no metadata, which transformers asks for"),
-    "nested 20,000 deep": (nest_the_index, "cannot be read: it is nested too deep"),
+    "nested 20,000 deep": (nest_the_index, "cannot be read: nested over 100 deep"),
+    **{f"an index that is {text[:30]}": (index_of(text), f"{INDEX}: cannot be read: ") for text in NO_INDEX},
+    "a name that no file has": (index_of(TOO_LONG), "its index names files that are not there: xxx"),
     "outside the folder": (leave_the_folder, "its weight_map names a file outside the folder: "),
 }
 
@@ -198,9 +213,11 @@ HEADERS = {
     "overlap": (header(data_offsets=[4, 12]), "tensor b begins at byte 4, and the one before ends at 8"),
     "too few bytes": (header(shape=[3]), "tensor b, F32 [3], does not fill its 8 bytes"),
     "no dtype": (header(dtype=5), "tensor b has no dtype in the header"),
-    "a name twice": (header().replace('"b"', '"a"'), "its header is not readable: it has 'a' twice"),
+    "a name twice": (header().replace('"b"', '"a"'), "its header is not readable: the key 'a' stands twice"),
     "metadata of a list": ('{"__metadata__": []}', "__metadata__ is no object of texts"),
-    "nested 20,000 deep": ("[" * 20_000, "its header is not readable: it is nested too deep"),
+    "nested 20,000 deep": ("[" * 20_000, "its header is not readable: nested over 400 deep"),
+    "infinity": (header(x=float("inf")), "its header is not readable: Infinity is not a JSON number"),
+    "5,000 digits": (header(x=1).replace('"x": 1', '"x": ' + "1" * 5_000), "an integer of 5,000 digits"),
     "a list": ("[]", "its header is not readable: it is no object"),
     "no tensors": ("{}", "holds no tensors"),
 }
@@ -222,6 +239,9 @@ CONFIGS = {
     "no rotation": ({"rope_theta": 0}, "config.json has rope_theta: 0, "),
     "a negative epsilon": ({"rms_norm_eps": -1e-6}, "config.json has rms_norm_eps: -1e-06, "),
     "a billion layers": ({"num_hidden_layers": 10**9}, "num_hidden_layers: 1000000000, and at most 1000 are built"),
+    "layers inside": ({"text_config": {"n_layer": 2000}}, "config.json has n_layer: 2000, and at most 1000 are built"),
+    "experts": ({"num_local_experts": 10**6}, "num_local_experts: 1000000, and at most 10000 are built"),
+    "tokens": ({"vocab_size": 3_000_000}, "vocab_size: 3000000, and at most 1000000 are built"),
 }
 
 
@@ -241,16 +261,74 @@ def test_a_limit_may_be_infinite(folder):
 def test_a_config_that_is_nested_too_deep_is_refused(folder):
     (folder / "config.json").write_text('{"a":' * 20_000)
     (line,) = problems(config_of(folder), Gpus())
-    assert line == f"model: {folder}/config.json: cannot be read as JSON: it is nested too deep"
+    assert line == f"model: {folder}/config.json: cannot be read as JSON: nested over 100 deep"
 
 
+@pytest.mark.parametrize(("kind", "make"), [("a named pipe", os.mkfifo), ("a device", lambda p: p.symlink_to(ZERO))])
 @pytest.mark.parametrize("name", ["config.json", WEIGHTS, "tokenizer.json", "generation_config.json"])
-def test_a_named_pipe_among_a_models_files_is_refused_and_not_waited_for(folder, name):
+def test_a_pipe_or_a_device_among_a_models_files_is_refused_and_not_waited_for(folder, name, kind, make):
     (folder / name).unlink(missing_ok=True)
-    os.mkfifo(folder / name)
+    make(folder / name)
     assert list(problems(config_of(folder), Gpus())) == [
-        f"model: {folder}/{name}: is a named pipe, not a regular file; fetch it again"
+        f"model: {folder}/{name}: is {kind}, not a regular file; fetch it again"
     ]
+    if name == "tokenizer.json":
+        with pytest.raises(BackendError, match=f"is {kind}, not a regular file"):
+            load_tokenizer(str(folder))
+
+
+def many_tokens(folder):
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"] = {f"t{number}": number for number in range(3_000)}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+
+
+def many_merges(folder):
+    (folder / "merges.txt").write_bytes(b"a b\n" * 2_001)
+
+
+def large(name):
+    return lambda folder: os.truncate(folder / name, 5_000_000_000)
+
+
+LARGE = {
+    "tokens": (many_tokens, "tokenizer.json: lists 3,000 tokens, and at most 2,000 are loaded"),
+    "merges": (many_merges, "merges.txt: lists 2,001 tokens, and at most 2,000 are loaded"),
+    "a tokenizer of holes": (large("tokenizer.json"), "tokenizer.json: has 5.0 GB, and at most 100.0 MB are read"),
+    "a config of holes": (large("config.json"), "config.json: has 5.0 GB, and at most 10.0 MB are read"),
+}
+
+
+@pytest.mark.parametrize(("make", "words"), LARGE.values(), ids=LARGE)
+def test_a_file_that_would_load_for_ever_is_refused_with_its_size_and_the_limit(folder, monkeypatch, make, words):
+    monkeypatch.setattr(model_files, "MOST_TOKENS", 2_000)  # of a million this takes seconds
+    make(folder)
+    (line,) = problems(config_of(folder), Gpus())
+    assert line == f"model: {folder}/{words}; fetch it again"
+    with pytest.raises(BackendError, match=words):
+        load_tokenizer(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda file: (file.unlink(), os.mkfifo(file)), "is a named pipe, not a regular file"),
+        (lambda file: file.write_text("[" * 200_000), "JsonError: nested over 100 deep"),
+        (lambda file: file.write_text('{"model_type": "llama", "num_hidden_layers": 1000000000}'), "at most 1000"),
+    ],
+    ids=["a pipe", "nested", "layers"],
+)
+def test_a_served_models_config_that_would_be_read_or_built_for_ever_has_no_shape_and_a_reason(folder, make, words):
+    make(folder / "config.json")
+    shape, reason = shape_of_config(str(folder))
+    assert shape is None
+    assert words in reason
+
+
+def test_a_large_file_that_no_model_is_loaded_from_is_left_alone(folder):
+    (folder / "trainer_state.json").touch()
+    os.truncate(folder / "trainer_state.json", 5_000_000_000)
+    assert list(problems(config_of(folder), Gpus())) == []
 
 
 def test_a_link_that_leads_to_itself_is_refused(folder):

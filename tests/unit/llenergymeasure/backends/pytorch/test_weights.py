@@ -139,6 +139,13 @@ def test_missing_weights_that_are_allowed_are_named_in_a_remark(folder, spoil, w
     assert all("as allow_missing_weights asks" in remark for remark in load(config, builtin_text).remarks)
 
 
+def test_a_measurement_in_python_shows_no_bar_of_a_library(folder, capfd):
+    config = config_of(folder)
+    capfd.readouterr()
+    run_experiment(config)
+    assert "%|" not in capfd.readouterr().err
+
+
 def test_what_a_measured_model_lacks_stands_in_its_result(folder):
     lose_the_head(folder)
     result = run_experiment(config_of(folder, pytorch=ALLOWED))
@@ -255,11 +262,10 @@ def test_older_files_that_hold_what_the_model_computes_itself_are_loaded(folder)
     assert load(config_of(folder), builtin_text).remarks == ()
 
 
-def test_an_architecture_that_transformers_does_not_know_is_left_to_loading(folder):
+def test_an_architecture_that_transformers_does_not_know_is_refused_as_loading_refuses_it(folder):
     configure(folder, model_type="no-such-model")
-    assert checked(config_of(folder)) == []
-    (line,) = refused_by_loading(config_of(folder))
-    assert "no-such-model" in line
+    for (line,) in (checked(config_of(folder)), refused_by_loading(config_of(folder))):
+        assert "no-such-model" in line
 
 
 def test_no_files_are_no_missing_weights():
