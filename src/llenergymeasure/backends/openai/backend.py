@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
@@ -14,10 +15,11 @@ from labledger.files import uninterrupted
 from labledger.redaction import redactor
 from labledger.untrusted_text import SHOWN, clean
 from llenergymeasure.backends.openai.client.http import Client
-from llenergymeasure.backends.openai.client.probe import server_version, why_no_token
+from llenergymeasure.backends.openai.client.probe import unlisted_remarks, why_no_token
 from llenergymeasure.backends.openai.client.records import ServedRequest
 from llenergymeasure.backends.openai.client.refused_fields import left_out_remark, may_be_of_a_field, named_fields
 from llenergymeasure.backends.openai.client.request_body import RequestBody, RequestTemplate
+from llenergymeasure.backends.openai.client.server_facts import server_facts
 from llenergymeasure.backends.openai.load.arrivals import StopRule
 from llenergymeasure.backends.openai.load.collector import MOST_TEXT, ResponseCollector
 from llenergymeasure.backends.openai.load.driver import drive
@@ -28,10 +30,11 @@ from llenergymeasure.backends.openai.load.tokenizer import MOST_CHARACTERS, load
 from llenergymeasure.backends.openai.server.server import Server
 from llenergymeasure.backends.openai.settings import api_key, request_template, run_keys, stop_rule, strategy
 from llenergymeasure.backends.protocol import RunContext
-from llenergymeasure.backends.pytorch.sources import hub_commit
+from llenergymeasure.backends.pytorch.folders import hub_commit
 from llenergymeasure.config.datasets import SyntheticDataset
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.config.paths import local_folder
+from llenergymeasure.domain.beginnings import begun_anew
 from llenergymeasure.domain.model import DecoderShape, ModelFacts
 from llenergymeasure.domain.requests import Batch, FailedRequest, Request
 from llenergymeasure.errors import BackendError, ConfigError
@@ -42,8 +45,16 @@ SLICE_S = 0.25
 GONE_AFTER = 20
 """Requests in a row that find no server: then there is none."""
 
+LEFT_OPEN = (
+    "The server did not end {count} of its streams behind [DONE], which is where their answers end here: each of these "
+    "connections was closed, and another request had to open one."
+)
+
 PROBE_EVERY_S = 1.0
 STILL_LOADING = 503
+
+PASSING, PROBES = (429, 502, 503, 504), 4
+"""Statuses of HTTP that mostly pass, and how often a server that answers with one is probed."""
 
 
 def build(config: ExperimentConfig, context: RunContext) -> "OpenaiBackend":
@@ -70,8 +81,9 @@ class OpenaiBackend:
         self._keeps_texts = False
         self._requests: list[Request] = []
         self._bodies: list[RequestBody] = []
-        self._refused: list[str] = []
-        self._warmups = 0
+        self._noted: list[str] = []
+        self._warmups = self._warmup_sent = 0
+        self._warmup_failures: list[str] = []
         self._prompt_tokens: tuple[int, ...] = ()
         self._collector = ResponseCollector((), in_chat=False)
 
@@ -91,19 +103,24 @@ class OpenaiBackend:
             raise BackendError(
                 why_no_token(probed, self._template.model, config.openai.base_url, key) + self.server.log_note()
             )
-        synthetic = isinstance(config.dataset, SyntheticDataset)
-        if synthetic:
+        if isinstance(config.dataset, SyntheticDataset):
             self._tokenizer = self._required_tokenizer()
-        self._prompt_tokens = _prompt_tokens(self._tokenizer) if synthetic else ()
+            self._prompt_tokens = _prompt_tokens(self._tokenizer)
         shape, shape_unknown = self._shape()
+        if config.launch is None:
+            self._noted += unlisted_remarks(self._template.model, config.openai.base_url, key)
+        facts = server_facts(config.openai.base_url, self._template.model, key)
+        facts = facts._replace(revision=facts.revision or self._cached_revision())
         return ModelFacts(
             device="server",
             device_name=config.openai.base_url,
-            backend_version=server_version(config.openai.base_url, key),
-            model_memory_mb=None,
+            backend_version=facts.version,
+            model_memory_mb=facts.model_memory_mb,
             prompt_tokens=self._prompt_tokens,
             shape=shape,
             shape_unknown=shape_unknown,
+            revision=facts.revision,
+            not_known=facts.not_known,
         )
 
     def prepare(self, requests: Sequence[Request]) -> list[str]:
@@ -128,8 +145,10 @@ class OpenaiBackend:
             drive(self.client, bodies, strategy(load, self._config.random_seed), StopRule(), ended.append)
         )
         whole_s = [each.end_s - each.sent_s for each in ended if each.failure is None]
+        failures = [each.failure.message for each in ended if each.failure is not None]
+        self._warmup_sent += len(ended)
+        self._warmup_failures += failures
         if not whole_s:
-            failures = [each.failure.message for each in ended if each.failure is not None]
             raise BackendError(f"all {len(ended)} requests failed: {failures[0]}{self.server.log_note()}")
         return sum(whole_s) / len(whole_s), len(ended)
 
@@ -141,6 +160,7 @@ class OpenaiBackend:
         load, collector = self._config.load, self._new_collector()
         self._collector = collector
         self.client.resent.clear()
+        self.client.left_open = 0
         how = strategy(load, self._config.random_seed)
         driving = self._runner.get_loop().create_task(
             drive(self.client, self._bodies, how, stop_rule(load), collector.ended)
@@ -183,9 +203,13 @@ class OpenaiBackend:
 
     def remarks(self) -> list[str]:
         """Return a line for each way in which the last run's load was not as asked for."""
-        collector, duration_s, notes = self._collector, self._config.load.duration_s, list(self._refused)
+        collector, duration_s, notes = self._collector, self._config.load.duration_s, list(self._noted)
         if (client := self._client) is not None:
             notes += [left_out_remark(names, client.refusals[names], count) for names, count in client.resent.items()]
+            if client.left_open:
+                notes.append(LEFT_OPEN.format(count=client.left_open))
+        if failed := self._warmup_failures:
+            notes.append(f"{len(failed)} of {self._warmup_sent} requests of the warm-up failed; the last: {failed[-1]}")
         if odd := collector.odd_reasons:
             notes.append(odd_reasons_remark(odd, collector.taken))
         if duration_s is not None and collector.taken >= len(self._bodies):
@@ -229,6 +253,10 @@ class OpenaiBackend:
             raise BackendError("the server is not connected")
         return self._client
 
+    def _cached_revision(self) -> str | None:
+        """Return the commit of a hub model in the local cache, which a server that is started here loads."""
+        return hub_commit(self._config) if self.server.is_launched and not missing("huggingface_hub") else None
+
     def _shape(self) -> tuple[DecoderShape | None, str | None]:
         """Return the shape by the config.json of the model's folder or of the local hub cache, or why it is unknown."""
         source = self.server.model
@@ -246,16 +274,14 @@ class OpenaiBackend:
         self._progress.update(int(waited_s), int(limit_s), "seconds; the server does not answer yet")
 
     def _with_another_beginning(self, request: Request) -> Request:
-        """Return the request with another beginning, so that it shares no prefix."""
+        """Return the request with another beginning than any of the measurement, so that it shares no prefix."""
         number = self._warmups
         if (ids := request.token_ids) is not None:
             others = (self._prompt_tokens[number % len(self._prompt_tokens)], *self._prompt_tokens)
             other = next(token for token in others if token != ids[0])
             return replace(request, token_ids=(other, *ids[1:]))
-        if request.messages is not None:
-            first, *rest = request.messages
-            return replace(request, messages=(replace(first, content=f"{number}. {first.content}"), *rest))
-        return replace(request, prompt=f"{number}. {request.prompt}")
+        begun = begun_anew(request.messages or request.prompt or "", f"w{number}. ")
+        return replace(request, prompt=begun) if isinstance(begun, str) else replace(request, messages=begun)
 
     def _new_collector(self) -> ResponseCollector:
         return ResponseCollector(
@@ -301,15 +327,15 @@ class OpenaiBackend:
             names = named_fields(failure, optional)
             if names or came_before:
                 names = names or tuple(optional)
-                self._refused.append(left_out_remark(names, failure))
+                self._noted.append(left_out_remark(names, failure))
                 self._template = self._template.without(names)
             came_before = not names
             served = self._probe()
         return served
 
     def _probe(self) -> ServedRequest:
-        """Send one request for one token; a server that was launched may answer that it still loads until its start
-        times out."""
+        """Send one request for one token; again where the failure mostly passes, and to a server that was launched and
+        answers that it still loads until its start times out."""
         launch, template = self._config.launch, self._template
         loading_s = launch.ready_timeout_s if launch else 0.0
         if launch is not None:
@@ -317,13 +343,15 @@ class OpenaiBackend:
             template = replace(template, timeout_s=most_s, stall_s=most_s)
         body = replace(template.encode(Request(0, "Hello", None, 1)), optional=())  # what is refused is left out here
         until_s = time.monotonic() + loading_s
-        while True:
+        for number in itertools.count(1):
             served: ServedRequest = self._interruptible(self._send_once(template, body))
             self._check_server()
-            still_loading = served.failure is not None and served.failure.status == STILL_LOADING
-            if not still_loading or time.monotonic() > until_s:
-                return served
+            status = served.failure.status if served.failure is not None else None
+            still_loading = status == STILL_LOADING and time.monotonic() <= until_s
+            if not still_loading and (status not in PASSING or number >= PROBES):
+                break
             time.sleep(PROBE_EVERY_S)
+        return served
 
     async def _send_once(self, template: RequestTemplate, body: RequestBody) -> ServedRequest:
         async with Client(template, api_key(self._config), self._keys) as client:

@@ -12,7 +12,7 @@ from llenergymeasure.backends.protocol import Gpus
 from llenergymeasure.config.datasets import SyntheticDataset
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig
 from llenergymeasure.config.paths import local_folder
-from llenergymeasure.domain.requests import BatchSize, Prompt
+from llenergymeasure.domain.requests import Prompt, Work
 from llenergymeasure.errors import ConfigError
 
 
@@ -65,9 +65,17 @@ def prompt_problems(config: ExperimentConfig, prompts: Sequence[Prompt]) -> Iter
         yield "dataset: it has conversations, which the chat endpoint takes: set openai: {endpoint: chat}"
 
 
-def size_problems(config: ExperimentConfig, batch: BatchSize, gpus: Gpus) -> Iterator[str]:
+def size_problems(config: ExperimentConfig, work: Work, gpus: Gpus) -> Iterator[str]:
     """Yield nothing: the server loads the model and makes its own batches."""
     return iter(())
+
+
+def remarks(config: ExperimentConfig, work: Work) -> Iterator[str]:
+    """Yield a warning where a server that runs already does not list the model; one to be launched cannot be asked."""
+    from llenergymeasure.backends.openai.client.probe import unlisted_remarks
+
+    if config.launch is None:
+        yield from unlisted_remarks(config.openai.model or config.model, config.openai.base_url, api_key(config))
 
 
 def _attached_problems(config: ExperimentConfig) -> Iterator[str]:

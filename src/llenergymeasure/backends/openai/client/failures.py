@@ -50,8 +50,9 @@ def _reason(error: aiohttp.ClientConnectorError) -> str:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "its host is not known"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return "TLS fails: the certificate is not trusted"
-    return plain_reason(error.os_error)
+        certificate = error.certificate_error
+        return plain_reason(certificate, error.host) if isinstance(certificate, OSError) else str(certificate)
+    return plain_reason(error.os_error, error.host)
 
 
 async def _first_bytes(response: aiohttp.ClientResponse) -> bytes:

@@ -11,16 +11,20 @@ import aiohttp
 from aiohttp.connector import Connection
 
 from labledger.redaction import Redactor, key_problem, redactor
+from labledger.tls import trusted
 from llenergymeasure.backends.openai.client.failures import connection_failure, refusal
 from llenergymeasure.backends.openai.client.records import Failure, FailureKind, ServedRequest
 from llenergymeasure.backends.openai.client.refused_fields import is_refusal, named_fields
 from llenergymeasure.backends.openai.client.request_body import RequestBody, RequestTemplate
 from llenergymeasure.backends.openai.client.responses import AnswerReader
-from llenergymeasure.backends.openai.client.timestamped_sockets import TimedSockets
+from llenergymeasure.backends.openai.client.timestamped_sockets import TimedSocket, TimedSockets
 from llenergymeasure.errors import ConfigError
 
 IDLE_CONNECTION_S = 4.0  # shorter than servers keep one (5 s is common), so that no request meets a closing connection
 ENOUGH_SOCKETS = 65_536
+REST_S = 0.5
+"""Seconds to wait, behind [DONE], for the end of a stream: a server that ends it does so with it or at once."""
+
 DECODED = ("identity", "", "gzip", "deflate", "br", "zstd")  # none is asked for; some gateways compress all the same
 
 
@@ -29,7 +33,7 @@ class Client:
 
     The key is sent to the server and is in no record and no message; nor are the others that `keys` hides. `resent`
     counts the requests that were sent again without fields that the server had refused, by these; `refusals` are
-    the first of each.
+    the first of each. `left_open` counts the streams that the server did not end behind [DONE].
 
     Raises:
         ConfigError: the key has a character that HTTP cannot carry.
@@ -45,6 +49,8 @@ class Client:
         self._sockets = TimedSockets()
         self.resent: Counter[tuple[str, ...]] = Counter()
         self.refusals: dict[tuple[str, ...], Failure] = {}
+        self.left_open = 0
+        self._rest_s = REST_S
 
     async def __aenter__(self) -> Self:
         if not isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
@@ -55,7 +61,11 @@ class Client:
             headers["Authorization"] = f"Bearer {self._key}"
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=0, ttl_dns_cache=None, keepalive_timeout=IDLE_CONNECTION_S, socket_factory=self._sockets.make
+                limit=0,
+                ttl_dns_cache=None,
+                keepalive_timeout=IDLE_CONNECTION_S,
+                socket_factory=self._sockets.make,
+                ssl=trusted() if self._template.base_url.startswith("https:") else True,
             ),
             response_class=_Response,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None, sock_read=None),  # see _Watchdog
@@ -87,7 +97,7 @@ class Client:
         return again
 
     async def _send_once(self, body: RequestBody, due_s: float) -> ServedRequest:
-        reader = AnswerReader(self._keys)
+        reader = AnswerReader(self._keys, body.most)
         watchdog = _Watchdog(self._template)
         try:
             failure = await self._exchange(body, reader, watchdog)
@@ -108,11 +118,29 @@ class Client:
             if (encoding := response.headers.get("Content-Encoding", "identity").lower()) not in DECODED:
                 return Failure("malformed", f"the answer is in the encoding {self._keys.quoted(encoding, 64)}")
             read = response.content.readany
-            while not reader.gives_up and (piece := await read()):
+            while not reader.is_over and (piece := await read()):
                 watchdog.last_byte_s = sock.arrived_s
                 reader.feed(sock.arrived_s, piece)
+            if reader.is_over:
+                watchdog.stop()
+                await self._read_rest(response, reader, sock)
             reader.end(sock.arrived_s)
             return None
+
+    async def _read_rest(self, response: aiohttp.ClientResponse, reader: AnswerReader, sock: TimedSocket) -> None:
+        """Read what comes behind the end of an answer: the usage of some gateways, and the end of its stream, after
+        which the connection takes the next request.
+
+        A server that does not end its stream is waited for this once; the connection is closed.
+        """
+        try:
+            async with asyncio.timeout(self._rest_s):
+                while not reader.gives_up and (piece := await response.content.readany()):
+                    reader.feed(sock.arrived_s, piece)
+        except TimeoutError:
+            self._rest_s = 0.0
+            self.left_open += 1
+            response.close()
 
 
 class _Response(aiohttp.ClientResponse):

@@ -8,11 +8,12 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from labledger.redaction import Redactor, key_problem, redactor
+from labledger.tls import speaks_tls, tls_reason, trusted
 from labledger.untrusted_text import SHOWN, clean
 from llenergymeasure.backends.openai.client.records import ServedRequest
 from llenergymeasure.backends.openai.client.server_json import read_json
@@ -23,8 +24,20 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 TIMEOUT_S = 10.0
+OTHER_TIMEOUT_S = 3.0
+NO_HTTPS = 400
+"""The status with which a server refuses a request without TLS, if it answers one at all."""
+
 MOST_NAMES = 5
 LONGEST_ANSWER = 1_000_000
+
+
+class NoAnswerError(OSError):
+    """Nothing answers, or not with HTTP. `is_told`: the text says what to do."""
+
+    def __init__(self, text: str, *, is_told: bool = False) -> None:
+        super().__init__(text)
+        self.is_told = is_told
 
 
 class Reply(NamedTuple):
@@ -41,22 +54,24 @@ def get(url: str, api_key: str | None, timeout_s: float = TIMEOUT_S) -> Reply:
     All of it, the last byte included, has `timeout_s`; but for the look-up of the host, which cannot be interrupted.
 
     Raises:
-        OSError: nothing answers, or not with HTTP; the text is for the user.
+        NoAnswerError: nothing answers, or not with HTTP; the text is for the user.
     """
     if api_key and (problem := key_problem(api_key)):
-        raise OSError(problem)
+        raise NoAnswerError(problem)
     until_s = time.monotonic() + timeout_s
     try:
         with contextlib.closing(_connected(url, until_s)) as sock:
             return _asked(sock, url, api_key, until_s)
     except TimeoutError as error:
-        raise OSError(f"no answer within {timeout_s:g} s") from error
+        raise NoAnswerError(f"no answer within {timeout_s:g} s") from error
+    except ssl.SSLError as error:
+        raise NoAnswerError(tls_reason(error, *address_of(url)), is_told=True) from error
     except OSError as error:
-        raise OSError(plain_reason(error)) from error
+        raise NoAnswerError(plain_reason(error)) from error
     except http.client.HTTPException as error:
-        raise OSError(f"it does not speak HTTP ({type(error).__name__})") from error
+        raise NoAnswerError(f"it does not speak HTTP ({type(error).__name__})") from error
     except ValueError as error:  # its text may quote what was to be sent
-        raise OSError(f"it cannot be asked ({type(error).__name__})") from None
+        raise NoAnswerError(f"it cannot be asked ({type(error).__name__})") from None
 
 
 def _connected(url: str, until_s: float) -> socket.socket:
@@ -78,7 +93,7 @@ def _connected(url: str, until_s: float) -> socket.socket:
 
 
 def _secured(sock: socket.socket, host: str) -> socket.socket:
-    return ssl.create_default_context().wrap_socket(sock, server_hostname=host)
+    return trusted().wrap_socket(sock, server_hostname=host)
 
 
 def _asked(sock: socket.socket, url: str, api_key: str | None, until_s: float) -> Reply:
@@ -126,11 +141,49 @@ def unreachable(base_url: str, api_key: str | None) -> str | None:
     """Return why a server that should be running cannot be used; None where it answers with no redirection."""
     try:
         reply = get(f"{base_url}/models", api_key)
-    except OSError as error:
+    except NoAnswerError as error:
+        if other := _other_scheme(base_url):
+            return other
+        if error.is_told:
+            return f"{base_url}: {error}"
         return f"nothing answers at {base_url} ({error}); start the server, or have it started with launch"
     if 300 <= reply.status < 400:
         return f"status {reply.status}: {elsewhere(reply.location, redactor(api_key))}"
-    return why_refused(reply.status, api_key)
+    if reply.status == NO_HTTPS and (other := _other_scheme(base_url)):
+        return other
+    return why_refused(reply.status, api_key) or (None if _lists_models(reply) else other_path(base_url, api_key))
+
+
+def other_path(base_url: str, api_key: str | None) -> str | None:
+    """Return what to write in place of a base URL that is not the API's, while its `/v1` is; None where that is not."""
+    beginning, found, _ = f"{base_url}/".partition("/v1/")
+    candidate = f"{beginning.rstrip('/')}/v1"
+    if found and candidate == base_url:
+        return None
+    try:
+        reply = get(f"{candidate}/models", api_key, OTHER_TIMEOUT_S)
+    except OSError:
+        return None
+    if not _lists_models(reply) and reply.status not in (401, 403):
+        return None
+    return f"there is no API at {base_url}, and there is at {candidate}: write base_url: {candidate}"
+
+
+def _lists_models(reply: Reply) -> bool:
+    return reply.status == 200 and isinstance(reply.body, Mapping) and "data" in reply.body
+
+
+def _other_scheme(base_url: str) -> str | None:
+    """Return what to write in place of `http` where TLS is spoken or the other way round; None where neither helps."""
+    scheme, _, rest = base_url.partition("://")
+    if scheme == "http":
+        speaks = speaks_tls(*address_of(base_url), OTHER_TIMEOUT_S)
+        return f"what answers at {base_url} speaks TLS: write base_url: https://{rest}" if speaks else None
+    try:
+        get(f"http://{rest.partition('/')[0]}", None, OTHER_TIMEOUT_S)
+    except OSError:
+        return None
+    return f"what answers at {base_url} does not speak TLS: write base_url: http://{rest}"
 
 
 def elsewhere(location: str | None, keys: Redactor) -> str:
@@ -158,17 +211,6 @@ def model_names(base_url: str, api_key: str | None) -> list[str]:
     return [redactor(api_key).quoted(name) for name in names if isinstance(name, str)]
 
 
-def server_version(base_url: str, api_key: str | None) -> str | None:
-    """Return the version that the server gives at /version, as vLLM does; None where it gives none."""
-    parts = urlsplit(base_url)
-    try:
-        body = get(f"{parts.scheme}://{parts.netloc}/version", api_key).body
-    except OSError:
-        return None
-    version = body.get("version") if isinstance(body, Mapping) else None
-    return redactor(api_key).quoted(version) if isinstance(version, str) else None
-
-
 def why_no_token(served: ServedRequest, model: str, base_url: str, api_key: str | None) -> str:
     """Return the reason why a server gave no token, with what to do."""
     failure = served.failure
@@ -177,19 +219,37 @@ def why_no_token(served: ServedRequest, model: str, base_url: str, api_key: str 
     if why := why_refused(status, api_key):
         return f"{why}: {message}"
     problem = f"{base_url} does not give one token of {model!r}: {message}"
+    if status in (404, 405) and (other := other_path(base_url, api_key)):
+        return f"{problem}; {other}"
     names = model_names(base_url, api_key)
     if status in (400, 404, 422) and names and model not in names:
-        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-        return f"{problem}; it has {', '.join(names[:MOST_NAMES])}{more}: name one in openai.model"
+        return f"{problem}; it has {_some_of(names)}: name one in openai.model"
     return problem
 
 
-def plain_reason(error: OSError) -> str:
-    """Return why there is no connection, without the names that libraries give it."""
+def unlisted_remarks(model: str, base_url: str, api_key: str | None) -> list[str]:
+    """Return a warning where the server lists models and `model` is none of them: many answer to any name."""
+    names = model_names(base_url, api_key)
+    asked = redactor(api_key).quoted(model)
+    if not names or {asked, f"{asked}:latest"} & {*names}:  # Ollama's name of a model without a tag
+        return []
+    return [
+        f"The server lists {_some_of(names)}, and not {asked}, which it is asked for: what answers may be another "
+        "model; name one in openai.model."
+    ]
+
+
+def _some_of(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f"{', '.join(names[:MOST_NAMES])}{more}"
+
+
+def plain_reason(error: OSError, host: str | None = None) -> str:
+    """Return why there is no connection to a host, without the names that libraries give it."""
     if isinstance(error, socket.gaierror):
         return "its host is not known"
     if isinstance(error, ssl.SSLError):
-        return f"TLS fails: {error.reason or error}"
+        return tls_reason(error, host)
     if error.errno:
         return os.strerror(error.errno)
     return str(error) or type(error).__name__
@@ -242,12 +302,17 @@ class HealthCheck:
 
         The list of models alone does not tell: a server may fail to make it and yet serve. Returns early when something
         comes in at the descriptor `interrupt`.
+
+        Raises:
+            BackendError: its certificate is not trusted, which no waiting changes.
         """
         try:
             health = self._status("/health", timeout_s, interrupt)
             if health == 200 or (health is not None and health >= 500):
                 return None if health == 200 else f"status {health} of /health"
             status = health and self._status(self._path, timeout_s, interrupt)
+        except ssl.SSLCertVerificationError as error:
+            raise BackendError(f"{self.url}: {tls_reason(error, self._host, self._port)}") from error
         except OSError as error:
             return plain_reason(error)
         except http.client.HTTPException as error:

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import JsonValue
 
+from llenergymeasure.backends.openai.client.count_bounds import ANY_REQUEST, MostTokens, most_tokens
 from llenergymeasure.domain.requests import Request
 from llenergymeasure.errors import ConfigError
 
@@ -60,7 +61,8 @@ class RequestTemplate:
             body["messages"] = [{"role": "user", "content": request.prompt}]
         else:
             raise ConfigError("the chat endpoint takes text, and the dataset has token ids: use endpoint: completions")
-        return RequestBody(request.index, json.dumps(body | dict(self.extra_body)).encode(), tuple(self.optional))
+        data = json.dumps(body | dict(self.extra_body)).encode()
+        return RequestBody(request.index, data, tuple(self.optional), most_tokens(request))
 
     def without(self, names: Collection[str]) -> Self:
         """Return the template without these optional fields."""
@@ -71,15 +73,16 @@ class RequestTemplate:
 class RequestBody:
     """The body of request `index`, encoded before the load so that no time of it is spent on that.
 
-    `optional` names those of its fields that it may be sent without.
+    `optional` names those of its fields that it may be sent without; a count of more than `most` tokens is none.
     """
 
     index: int
     data: bytes
     optional: tuple[str, ...] = ()
+    most: MostTokens = ANY_REQUEST
 
     def without(self, names: Collection[str]) -> "RequestBody":
         """Return the body without these optional fields."""
         fields = {name: value for name, value in json.loads(self.data).items() if name not in names}
         left = tuple(name for name in self.optional if name not in names)
-        return RequestBody(self.index, json.dumps(fields).encode(), left)
+        return RequestBody(self.index, json.dumps(fields).encode(), left, self.most)

@@ -6,6 +6,7 @@ from pydantic_core import from_json, to_json
 
 from labledger.redaction import Redactor, redactor
 from llenergymeasure.backends.openai.client.answer_text import has_empty_text, read_texts
+from llenergymeasure.backends.openai.client.count_bounds import ANY_REQUEST, MostTokens
 from llenergymeasure.backends.openai.client.events import Event, EventSplitter
 from llenergymeasure.backends.openai.client.records import Answer, Failure, FailureKind, TextKind
 from llenergymeasure.backends.openai.client.server_counts import CountReader
@@ -45,11 +46,12 @@ class AnswerReader:
     An answer is whole once the server has sent a finish reason that is not empty: whatever then becomes of the
     connection does not matter. [DONE] alone will do where the connection ends as it should (llama.cpp's server sends it
     to a request that it drops for the next one, too) and nothing that reads as an error came before it. `keys` hides
-    what no text that is kept may have. `gives_up`: the rest of the answer is not read: it, or a part of it, is longer
-    than any.
+    what no text that is kept may have; a count of more than `most` tokens is none. `gives_up`: the rest of the answer
+    is not read: it, or a part of it, is longer than any. `is_over`: nothing that follows is of the answer, but for
+    counts.
     """
 
-    def __init__(self, keys: Redactor | None = None) -> None:
+    def __init__(self, keys: Redactor | None = None, most: MostTokens = ANY_REQUEST) -> None:
         self._keys = keys or redactor()
         self.gives_up = False
         self._events = EventSplitter()
@@ -66,11 +68,16 @@ class AnswerReader:
         self._empty = 0
         self._choice: Any = None
         self._has_several_choices = False
-        self._counts = CountReader()
+        self._counts = CountReader(most)
         self._counted: int | None = 0  # the last count; None from a chunk that has none
         self._counted_by_chunk: list[int | None] = []
         self._finish_reason: str | None = None
         self._finished_s: float | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """True once [DONE] has come, or what makes it a failure."""
+        return self._done or self.gives_up or self._failure is not None
 
     def feed(self, at_s: float, piece: bytes) -> None:
         """Read a piece that came at this time."""
@@ -159,7 +166,7 @@ class AnswerReader:
     def _read_late_counts(self, event: Event) -> None:
         """Read the usage that some gateways send behind [DONE]; nothing else there is of the answer."""
         if self._failure is None and is_json(event.data) and isinstance(message := read_json(event.data), dict):
-            self._counts.read(message, has_text=False)
+            self._counts.read(message)
 
     def _give_up(self, why: str) -> None:
         self.gives_up = True
@@ -192,7 +199,7 @@ class AnswerReader:
                 self._read_empty(choice, said)
             if (tokens := _listed_tokens(choice)) is not None:
                 listed = tokens + (listed or 0)
-        counted = self._counts.read(message, has_text=bool(text))
+        counted = self._counts.read(message, text)
         if counted is not None:
             self._counted = counted
         elif self._counted is not None and (text or listed):  # listed are the tokens of this event, not the sum so far

@@ -7,12 +7,11 @@ gateways pass on (`input_tokens`, ...); SGLang (`reasoning_tokens` beside the co
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from typing import Any
 
+from llenergymeasure.backends.openai.client.count_bounds import ANY_REQUEST, MostTokens
 from llenergymeasure.backends.openai.client.records import ServerCounts
-
-MOST_TOKENS = 2**40
-"""A number above it counts no tokens."""
 
 INPUT = ("prompt_tokens", "input_tokens")
 OUTPUT = ("completion_tokens", "output_tokens")
@@ -27,11 +26,13 @@ BESIDE_OUTPUT = (*INPUT, *INPUT_DETAILS, *OUTPUT_DETAILS, *CACHED, *REASONING[1]
 class CountReader:
     """Takes the counts of one answer as they come, and tells what they say in all (`totals`) and of each chunk.
 
-    What is no whole number counts nothing. Of counts with each chunk some servers give the sum so far, as OpenAI's do,
-    others each chunk's own. They are its own where they fall, or stay the same and are fewer than the chunks.
+    What is no whole number counts nothing, nor what is beyond `most`: it takes no other count's place. Of counts with
+    each chunk some servers give the sum so far, as OpenAI's do, others each chunk's own. They are its own where they
+    fall, or stay the same and are fewer than the chunks.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: MostTokens = ANY_REQUEST) -> None:
+        self._most_input, self._most_output = most
         self._input: int | None = None
         self._cached: int | None = None
         self._reasoning: int | None = None
@@ -46,23 +47,25 @@ class CountReader:
         self._fell = self._rose = False
         self._finals: tuple[int, ...] = ()
 
-    def read(self, message: Mapping[str, Any], *, has_text: bool) -> int | None:
-        """Take the counts of an event or an answer, and return its output tokens; None where it gives none.
-
-        `has_text` tells of the event.
-        """
+    def read(self, message: Mapping[str, Any], text: str = "") -> int | None:
+        """Take the counts of an event or an answer, with the text of it, and return its output tokens; None where it
+        gives none."""
+        has_text = bool(text)
+        self._most_output += len(text)
         if has_text and self._finals:
             self._finals = ()  # of an answer that was not yet whole
         usage = message.get("usage")
         if type(usage) is not dict and (usage := _usage_elsewhere(message)) is None:
             return None
         self._keep(usage)
-        output, total = _first(usage, OUTPUT), _whole(usage.get("total_tokens"))
+        output, total = _first(usage, OUTPUT, self._most_output), self._whole_total(usage)
         if output is None:
             self._total = total if self._last is None else self._total
             return None
         self._before_last += self._last or 0
-        self._last, self._last_has_text, self._total = output, has_text, total
+        if total is not None or output != self._last:
+            self._total = total
+        self._last, self._last_has_text = output, has_text
         if output > self._most:
             self._most = output
         if not has_text and not message.get("choices"):
@@ -83,10 +86,14 @@ class CountReader:
         if given == self._kept:
             return
         self._kept = given
-        self._input = _larger(self._input, _first(usage, INPUT))
-        self._cached = _larger(self._cached, _detail(usage, INPUT_DETAILS, "cached_tokens", CACHED))
-        self._reasoning = _larger(self._reasoning, _detail(usage, OUTPUT_DETAILS, *REASONING))
-        self._rejected = _larger(self._rejected, _detail(usage, OUTPUT_DETAILS, REJECTED, ()))
+        most_input, most_output = self._most_input, self._most_output
+        self._input = _larger(self._input, _first(usage, INPUT, most_input))
+        self._cached = _larger(self._cached, _detail(usage, INPUT_DETAILS, "cached_tokens", CACHED, most_input))
+        self._reasoning = _larger(self._reasoning, _detail(usage, OUTPUT_DETAILS, *REASONING, most_output))
+        self._rejected = _larger(self._rejected, _detail(usage, OUTPUT_DETAILS, REJECTED, (), most_output))
+
+    def _whole_total(self, usage: Mapping[str, Any]) -> int | None:
+        return _whole(usage.get("total_tokens"), self._most_input + self._most_output)
 
     @property
     def are_each_chunks_own(self) -> bool:
@@ -146,21 +153,21 @@ def _usage_elsewhere(message: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"prompt_tokens": whole, "completion_tokens": timings.get("predicted_n"), "cached_tokens": cached}
 
 
-def _detail(usage: Mapping[str, Any], places: Sequence[str], name: str, beside: Sequence[str]) -> int | None:
+def _detail(usage: Mapping[str, Any], places: Sequence[str], name: str, beside: Sequence[str], most: int) -> int | None:
     for place in places:
-        if type(details := usage.get(place)) is dict and (found := _whole(details.get(name))) is not None:
+        if type(details := usage.get(place)) is dict and (found := _whole(details.get(name), most)) is not None:
             return found
-    return _first(usage, beside)
+    return _first(usage, beside, most)
 
 
-def _first(usage: Mapping[str, Any], names: Sequence[str]) -> int | None:
+def _first(usage: Mapping[str, Any], names: Sequence[str], most: int) -> int | None:
     for name in names:
-        if name in usage and (found := _whole(usage[name])) is not None:
+        if name in usage and (found := _whole(usage[name], most)) is not None:
             return found
     return None
 
 
-def _whole(value: Any) -> int | None:
+def _whole(value: Any, most: float = inf) -> int | None:
     if type(value) is float and value.is_integer():
         value = int(value)
-    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
+    return value if type(value) is int and 0 <= value <= most else None

@@ -1,7 +1,9 @@
 """JSON as servers send it, and the errors that they send in it in place of an answer, in all their shapes."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
+from math import inf
 from typing import Any
 
 from pydantic_core import from_json
@@ -10,6 +12,9 @@ from labledger.redaction import Redactor
 
 HIGH, LOW = ("\ud800", "\udbff"), ("\udc00", "\udfff")
 """The first and the last of each half of a character in UTF-16."""
+
+MANY_DIGITS = re.compile(r"\d{4000}")
+"""A number that strict readers refuse for its length."""
 
 SUCCESS = (0, 200, "0", "200", "ok", "OK", "success")
 """Codes with which servers say that all is well."""
@@ -20,7 +25,8 @@ WORDS = ("message", "msg", "detail", "errors", "error_msg", "error_message", "er
 
 def read_json(data: bytes) -> Any:
     """Return the value of a JSON text. Halves of characters stay halves (see `whole_characters`), and bytes that are no
-    text become U+FFFD: a server that cuts its text anywhere still sends JSON.
+    text become U+FFFD: a server that cuts its text anywhere still sends JSON. A number of thousands of digits is
+    infinite.
 
     Raises:
         ValueError: it is none.
@@ -34,12 +40,16 @@ def read_json(data: bytes) -> Any:
 def _read_broken(data: bytes) -> Any:
     """Return the value of a JSON text that a strict reader refuses; a mistake is told in that one's words."""
     text = data.decode(errors="replace")
-    if "\ufffd" in text or "\\ud" in text.lower():
+    if "\ufffd" in text or "\\ud" in text.lower() or MANY_DIGITS.search(text):
         try:
-            return json.loads(text)
+            return json.loads(text, parse_int=_integer)
         except (ValueError, RecursionError):
             pass
     return from_json(data)
+
+
+def _integer(digits: str) -> float:
+    return inf if MANY_DIGITS.search(digits) else int(digits)
 
 
 def is_json(data: bytes) -> bool:

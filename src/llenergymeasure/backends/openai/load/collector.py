@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from llenergymeasure.backends.chat_template import ChatTemplate
 from llenergymeasure.backends.openai.client.records import ServedRequest, Usage
 from llenergymeasure.backends.openai.load.finish_reasons import NOT_GIVEN, is_given_up, is_known
+from llenergymeasure.backends.openai.load.plausible_counts import plausible
 from llenergymeasure.backends.openai.load.token_counts import AuditedCounts, audited
 from llenergymeasure.backends.openai.load.token_evidence import Evidence, answer_text, evidence
 from llenergymeasure.backends.openai.load.token_times import answer_end_s, token_times
@@ -87,14 +89,16 @@ class ResponseCollector:
             Exception: whatever the tokenizer raises.
         """
         kept, self._kept = self._kept, {}
-        return [
-            batch if found is None else self._recounted(found, tokenizer)
-            for batch in batches
-            for found in [kept.pop(batch.requests[0].index, None)]
-        ]
+        with ChatTemplate(tokenizer) as template:
+            return [
+                batch if found is None else self._recounted(found, tokenizer, template)
+                for batch in batches
+                for found in [kept.pop(batch.requests[0].index, None)]
+            ]
 
     def _answered(self, served: ServedRequest) -> Batch:
         request = self._requests[served.index]
+        served = replace(served, answer=plausible(served.answer, request))
         seen = evidence(
             served.answer,
             request,
@@ -115,10 +119,10 @@ class ResponseCollector:
         bare = replace(served, answer=replace(served.answer, chunk_texts=()))
         self._kept[served.index] = _Kept(bare, seen, text)
 
-    def _recounted(self, kept: _Kept, tokenizer: Any) -> Batch:
+    def _recounted(self, kept: _Kept, tokenizer: Any, template: ChatTemplate) -> Batch:
         request = self._requests[kept.served.index]
-        whole_prompt = not kept.seen.counts.input_tokens
-        counted = recount(tokenizer, request, kept.text.decode(), in_chat=self._in_chat, whole_prompt=whole_prompt)
+        for_prompt = None if kept.seen.counts.input_tokens else template
+        counted = recount(tokenizer, request, kept.text.decode(), in_chat=self._in_chat, template=for_prompt)
         self.not_whole += not counted.is_whole
         return _batch(kept.served, audited(kept.seen, counted))
 

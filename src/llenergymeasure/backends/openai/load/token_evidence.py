@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 from llenergymeasure.backends.openai.client.records import Answer, ServerCounts, TextKind
@@ -10,10 +10,6 @@ from llenergymeasure.domain.requests import Request
 
 RUN = re.compile(r"\s+|(..?)\1+", re.DOTALL)
 """Blanks, and one or two characters that repeat, of which a vocabulary has long tokens."""
-
-MOST_OVER_LIMIT, LEAST_ABSURD = 100, 10_000
-"""More than `MOST_OVER_LIMIT` * limit + `LEAST_ABSURD` tokens beside one for each character are no count; hidden
-reasoning may be long."""
 
 FEWEST_SO_FAR = 5
 """Chunks that go on from each other before they are taken to repeat the text so far."""
@@ -95,11 +91,10 @@ class Recount:
 def evidence(
     answer: Answer, request: Request, *, in_chat: bool, stop_tokens: int = 0, hides_reasoning: bool = False
 ) -> Evidence:
-    """Return the evidence of a whole answer to a request; counts that no answer can have are left out of it."""
+    """Return the evidence of a whole answer to a request; its counts are plausible ones."""
     listed = [count for count in answer.chunk_tokens if count is not None]
     known = bool(listed) and len(listed) == len(answer.chunk_texts)
-    text = answer_text(answer)
-    counts = _possible(answer.counts, MOST_OVER_LIMIT * request.max_output_tokens + LEAST_ABSURD + len(text))
+    text, counts = answer_text(answer), answer.counts
     return Evidence(
         counts=counts,
         chunks=len(answer.chunk_texts),
@@ -119,26 +114,6 @@ def evidence(
         in_chat=in_chat,
         stop_tokens=stop_tokens,
         hides_reasoning=hides_reasoning,
-    )
-
-
-def _possible(counts: ServerCounts, most: int) -> ServerCounts:
-    """Return the counts without those of an output of more than `most` tokens; one that is missing is what the total
-    leaves beside the prompt."""
-
-    def possible(count: int | None) -> int | None:
-        return None if count is None or count > most else count
-
-    output = counts.output_tokens
-    if output is None and counts.total_tokens and counts.input_tokens is not None:
-        cached = counts.cached_input_tokens or 0
-        beside = cached if cached > counts.input_tokens else 0
-        output = max(counts.total_tokens - counts.input_tokens - beside, 0) or None
-    return replace(
-        counts,
-        output_tokens=possible(output),
-        other_output_tokens=possible(counts.other_output_tokens),
-        reasoning_tokens=possible(counts.reasoning_tokens),
     )
 
 

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from labledger.extras import install_command, missing
-from labledger.untrusted_text import SHOWN, clean
+from labledger.untrusted_text import SHOWN, clean, first_line
+from llenergymeasure.backends.chat_template import ChatTemplate, TemplateError
+from llenergymeasure.backends.hub_cache import cached_file
 from llenergymeasure.backends.openai.load.token_evidence import REPLACEMENT, Recount
+from llenergymeasure.backends.pytorch.model_files import unusable_files
 from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.requests import Message, Request
 from llenergymeasure.errors import BackendError
@@ -23,22 +26,25 @@ def load_tokenizer(model: str) -> Any:
     Raises:
         BackendError: it cannot be loaded.
     """
+    folder = local_folder(model)
+    if folder is not None and folder.is_dir() and (problem := next(unusable_files(folder), None)):
+        raise BackendError(problem)
     from transformers import AutoTokenizer
 
-    folder = local_folder(model)
     try:
         if model.endswith(".gguf"):
             path = Path(model)
             return AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name, local_files_only=True)
         return AutoTokenizer.from_pretrained(str(folder or model), local_files_only=folder is not None)
     except Exception as error:  # transformers raises whatever its parts raise
-        first = next(iter(str(error).strip().splitlines()), "")
-        raise BackendError(f"{type(error).__name__}: {clean(first, SHOWN)}") from error
+        raise BackendError(f"{type(error).__name__}: {first_line(error)}") from error
 
 
-def recount(tokenizer: Any, request: Request, text: str, *, in_chat: bool, whole_prompt: bool) -> Recount:
+def recount(
+    tokenizer: Any, request: Request, text: str, *, in_chat: bool, template: ChatTemplate | None = None
+) -> Recount:
     """Return the tokens of a request and of its answer's text, counted here; the prompt's with what a server puts
-    around it only with `whole_prompt`.
+    around it only with the tokenizer's `template`.
 
     What any template leaves of a conversation is the text of its user: a template may drop the reasoning of earlier
     answers, and the blanks around a turn. A server may compose its characters (NFC) first, and may read the name of a
@@ -49,7 +55,7 @@ def recount(tokenizer: Any, request: Request, text: str, *, in_chat: bool, whole
     least, most = sum(map(min, ways)), sum(map(max, ways))
     if request.token_ids is not None:
         least = most = len(request.token_ids)
-    whole = _input_tokens(tokenizer, request, in_chat=in_chat) if whole_prompt else None
+    whole = _input_tokens(tokenizer, template, request, in_chat=in_chat) if template else None
     part = text[:MOST_CHARACTERS]
     strays = part.count(REPLACEMENT)  # of which each is taken for a token
     counted = _count(tokenizer, part.replace(REPLACEMENT, "") if strays else part) + strays
@@ -76,17 +82,14 @@ def _count(tokenizer: Any, text: str) -> int:
     return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]) if text else 0
 
 
-def _input_tokens(tokenizer: Any, request: Request, *, in_chat: bool) -> int | None:
+def _input_tokens(tokenizer: Any, template: ChatTemplate, request: Request, *, in_chat: bool) -> int | None:
     if request.token_ids is not None:
         return len(request.token_ids)
     if in_chat and getattr(tokenizer, "chat_template", None):
-        turns = request.messages or (Message("user", request.prompt or ""),)
-        messages = [{"role": each.role, "content": each.content} for each in turns]
         try:
-            rendered = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
-        except Exception:  # a template refuses roles and turns as it likes
+            return len(template.token_ids(request.messages or (Message("user", request.prompt or ""),)))
+        except TemplateError:  # it refuses roles and turns as it likes
             return None
-        return len(rendered["input_ids"])
     texts = [each.content for each in request.messages or ()] or [request.prompt or ""]
     return len(tokenizer("\n".join(texts), verbose=False)["input_ids"])
 
@@ -111,13 +114,5 @@ def tokenizer_place(model: str) -> str:
 
 def _cached(model: str) -> Path | None:
     """Return a file of the tokenizer of a hub model in the local cache; None where there is none."""
-    from huggingface_hub import try_to_load_from_cache
-
-    for name in ("tokenizer_config.json", "tokenizer.json", "config.json"):
-        try:
-            path = try_to_load_from_cache(model, name)
-        except ValueError:  # no name of the hub
-            return None
-        if isinstance(path, str):
-            return Path(path)
-    return None
+    names = ("tokenizer_config.json", "tokenizer.json", "config.json")
+    return next(filter(None, (cached_file(model, name) for name in names)), None)

@@ -24,7 +24,7 @@ from llenergymeasure.backends.openai.client.probe import HealthCheck
 from llenergymeasure.backends.openai.server.presets import find_program, missing_program
 from llenergymeasure.backends.openai.server.server_log import ServerLog
 from llenergymeasure.errors import BackendError
-from llenergymeasure.process_tree import live_descendants, started_cpu_s
+from llenergymeasure.process_tree import CpuSpent, FollowedTree, live_descendants
 
 GRACE_S = 10.0
 KILL_PATIENCE_S = 20.0
@@ -57,7 +57,7 @@ class LaunchedServer:
         self._unread = b""
         self._code: int | None = None
         self._is_closed = False
-        self._cpu_s = 0.0
+        self._cpu = CpuSpent(0.0, 0)
         self.pid = -1  # until it is known: no session has this number
         with self._log.open() as file:
             self._supervisor = subprocess.Popen(
@@ -119,9 +119,14 @@ class LaunchedServer:
 
     def cpu_seconds(self) -> float:
         """Return the CPU seconds of all of its processes so far, ended ones included; it never falls."""
+        return self.cpu_spent().seconds
+
+    def cpu_spent(self) -> CpuSpent:
+        """Return those seconds, and how many processes they were read of."""
         with contextlib.suppress(psutil.NoSuchProcess):
-            self._cpu_s = max(self._cpu_s, started_cpu_s(self._tree))
-        return self._cpu_s
+            now = self._followed.look()
+            self._cpu = now._replace(seconds=max(self._cpu.seconds, now.seconds))
+        return self._cpu
 
     def close(self) -> None:
         """Stop it; return when none of its processes is left. Closing twice does nothing.
@@ -134,7 +139,7 @@ class LaunchedServer:
         if self._is_closed:
             return
         try:
-            self.cpu_seconds()
+            self.cpu_spent()
             self._let_go()
         except KeyboardInterrupt:
             _stream(self._supervisor.stdin).close()
@@ -144,6 +149,7 @@ class LaunchedServer:
 
     def _start(self, command: list[str]) -> int:
         self._tree = psutil.Process(self._supervisor.pid)
+        self._followed = FollowedTree(self._tree)
         os.set_blocking(self._reports, False)
         with contextlib.suppress(BrokenPipeError):  # it has ended; see below
             task = {"command": command, "grace_s": self._grace_s, "log": self._log.arguments}

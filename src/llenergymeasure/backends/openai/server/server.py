@@ -14,6 +14,7 @@ from llenergymeasure.backends.openai.server.presets import PRESETS, expand, pres
 from llenergymeasure.backends.openai.settings import run_keys
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig
 from llenergymeasure.config.paths import local_folder
+from llenergymeasure.process_tree import CpuSpent
 
 FORWARDERS = ("docker-proxy", "rootlessport")
 """They listen in the place of a container's processes."""
@@ -30,7 +31,7 @@ class Server:
         self._log = log
         self._corpus = corpus
         self._launched: LaunchedServer | None = None
-        self._cpu_s = 0.0
+        self._cpu = CpuSpent(0.0, 0)
         self._model = _given_name(config.model)
 
     @property
@@ -81,16 +82,16 @@ class Server:
         host, port = self._config.openai.address
         return listeners(port) if is_here(host) else frozenset()
 
-    def cpu_seconds(self) -> float:
-        """Return the CPU seconds that a launched server has spent so far; 0 before it is started."""
+    def cpu_spent(self) -> CpuSpent:
+        """Return the CPU time that a launched server has spent so far; 0 before it is started."""
         if self._launched is not None:
-            self._cpu_s = self._launched.cpu_seconds()
-        return self._cpu_s
+            self._cpu = self._launched.cpu_spent()
+        return self._cpu
 
     def close(self) -> None:
         """Stop a launched server with all of its processes."""
         if self._launched is not None:
-            self.cpu_seconds()
+            self.cpu_spent()
             self._launched.close()
 
     def _command(self) -> list[str]:

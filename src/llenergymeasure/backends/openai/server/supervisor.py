@@ -28,12 +28,12 @@ from typing import Any
 import psutil
 
 from llenergymeasure.backends.openai.server.server_log import ServerLog
+from llenergymeasure.process_tree import adopt_orphans
 
 LOOK_EVERY_S = 1.0  # whether the parent lives: a copy of it, made by a fork, may still hold the pipe
 KILL_EVERY_S = 0.05  # what is killed may just have started others
 STOPS_TO_KILL = 2  # a pipe that closes and a SIGTERM, or two of these
 PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
 STDIN, STDOUT, STDERR = 0, 1, 2
 
 
@@ -69,8 +69,7 @@ class Supervisor:
 
     def start(self, command: Sequence[str]) -> bool:
         """Start the server; return False where it cannot be started, which is reported."""
-        if self._prctl is not None:
-            self._prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        adopt_orphans()
         try:
             self._server = subprocess.Popen(  # noqa: S603 - the user's own command
                 command,

@@ -73,7 +73,7 @@ def test_a_server_that_repeats_the_key_everywhere_puts_nothing_of_it_into_result
     assert max(map(len, messages)) < 300
     kept = "".join(path.read_text() for path in directory.rglob("*") if path.is_file())
     assert len(lines) > len(messages)
-    assert shown(kept + "".join(lines) + repr(result)) == []
+    assert shown(kept + "".join(lines) + repr(result.model_dump())) == []
     assert len(kept) < 400_000
 
 

@@ -12,8 +12,10 @@ from pydantic import ValidationError
 
 from labledger.errors import ConfigError
 from llenergymeasure.api import run_experiment
+from llenergymeasure.config.loading import build_config
 from llenergymeasure.domain.experiment import RawProcessResult
 from llenergymeasure.errors import BackendError, PreFlightError
+from llenergymeasure.run.preflight import remarks
 from standins.streaming_server import StreamingServer
 
 pytestmark = pytest.mark.usefixtures("small_heap")
@@ -395,8 +397,8 @@ except Exception as error:
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines() == [
-        "not available: aiohttp not installed; run pip install -e '.[server]'",
-        "backend openai: aiohttp not installed; run pip install -e '.[server]'",
+        "not available: aiohttp not installed; run pip install -e '.[server]' in the clone",
+        "backend openai: aiohttp not installed; run pip install -e '.[server]' in the clone",
     ]
 
 
@@ -480,3 +482,11 @@ def test_a_server_is_launched_on_this_machine_alone():
         run_experiment(
             model="m", backend="openai", launch=[sys.executable], openai={"base_url": "http://192.0.2.7:8000/v1"}
         )
+
+
+def test_a_model_that_a_running_server_does_not_list_is_warned_of_before_and_after(server, measure):
+    told = "The server lists stand-in, and not zz, which it is asked for"
+    assert [each for each in measure(openai={"model": "zz"}, num_prompts=1).measurement_warnings if told in each]
+    assert not any("The server lists" in each for each in measure(num_prompts=1).measurement_warnings)
+    named = {"model": "zz", "backend": "openai", "openai": {"base_url": server.url}}
+    assert [told in each for each in remarks(build_config(named), [])] == [True]

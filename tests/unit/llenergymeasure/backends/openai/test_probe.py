@@ -9,7 +9,8 @@ import time
 import pytest
 
 from llenergymeasure.api import run_experiment
-from llenergymeasure.backends.openai.client.probe import get, model_names, server_version, unreachable
+from llenergymeasure.backends.openai.client.probe import get, model_names, unreachable
+from llenergymeasure.backends.openai.client.server_facts import server_facts
 from llenergymeasure.errors import PreFlightError
 
 KEY = "sk-test-4b1d0c77aa"
@@ -136,7 +137,7 @@ def test_a_key_that_http_cannot_carry_is_not_quoted():
 def test_a_version_is_as_a_result_can_hold_it(listen):
     said = json.dumps({"version": f"1.2\x1b {KEY}" + "." * 5000})
     url, _ = listen(OK + b"\r\n" + said.encode())
-    assert server_version(url, KEY) == "1.2\ufffd (the key)" + "." * (199 - 14) + "…"
+    assert server_facts(url, "m", KEY).version == "1.2\ufffd (the key)" + "." * (199 - 14) + "…"
 
 
 def test_the_models_that_a_server_lists_are_named_without_the_key_and_printable(listen):

@@ -61,7 +61,7 @@ class Letters:
 
 def test_names_of_special_tokens_and_letters_with_their_accents_apart_are_counted_in_both_ways():
     def ways(prompt):
-        counted = recount(Letters(), request(prompt), "", in_chat=False, whole_prompt=False)
+        counted = recount(Letters(), request(prompt), "", in_chat=False)
         return counted.least_input_tokens, counted.most_input_tokens
 
     assert ways("plain") == (5, 5)
@@ -71,5 +71,5 @@ def test_names_of_special_tokens_and_letters_with_their_accents_apart_are_counte
 
 def test_the_turns_of_a_conversation_are_counted_in_both_ways_together():
     turns = (Message("user", "a<end>"), Message("assistant", "b"), Message("user", " c "))
-    counted = recount(Letters(), Request(0, None, None, 4, messages=turns), "", in_chat=True, whole_prompt=False)
+    counted = recount(Letters(), Request(0, None, None, 4, messages=turns), "", in_chat=True)
     assert (counted.least_input_tokens, counted.most_input_tokens) == (3, 7)

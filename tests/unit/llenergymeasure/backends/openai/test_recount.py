@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from llenergymeasure.api import run_experiment
+from llenergymeasure.backends.chat_template import ChatTemplate
 from llenergymeasure.backends.openai.client.records import Answer, ServedRequest, ServerCounts
 from llenergymeasure.backends.openai.load import collector as collecting
 from llenergymeasure.backends.openai.load.collector import ResponseCollector
@@ -168,7 +169,8 @@ def test_the_tokenizer_of_a_hub_model_is_read_from_the_cache_and_never_from_the_
 def test_a_conversation_is_at_least_the_text_of_its_user(tokenizer):
     turns = [Message("user", "  a question  "), Message("assistant", "x" * 500), Message("user", "another one")]
     request = Request(0, None, None, 9, messages=tuple(turns))
-    in_chat = recount(tokenizer, request, "an answer", in_chat=True, whole_prompt=True)
+    with ChatTemplate(tokenizer) as template:
+        in_chat = recount(tokenizer, request, "an answer", in_chat=True, template=template)
     alone = [len(tokenizer(each, add_special_tokens=False)["input_ids"]) for each in ("a question", "another one")]
     assert in_chat.least_input_tokens == sum(alone)
     assert in_chat.input_tokens > in_chat.least_input_tokens
@@ -179,8 +181,8 @@ def test_of_a_huge_text_the_beginning_is_counted_and_speaks_against_a_count_belo
     monkeypatch.setattr("llenergymeasure.backends.openai.load.tokenizer.MOST_CHARACTERS", 100)
     request = Request(0, "Hello", None, 9)
     text = builtin_text()[:300]
-    part = recount(tokenizer, request, text, in_chat=True, whole_prompt=False)
-    whole = recount(tokenizer, request, text[:100], in_chat=True, whole_prompt=False)
+    part = recount(tokenizer, request, text, in_chat=True)
+    whole = recount(tokenizer, request, text[:100], in_chat=True)
     assert (part.is_whole, whole.is_whole) == (False, True)
     assert part.output_tokens == whole.output_tokens > 0
 
@@ -188,7 +190,7 @@ def test_of_a_huge_text_the_beginning_is_counted_and_speaks_against_a_count_belo
 def test_a_character_for_bytes_that_are_no_text_is_taken_for_a_token(tokenizer):
     request = Request(0, "Hello", None, 9)
     plain, strays = (
-        recount(tokenizer, request, text, in_chat=True, whole_prompt=False).output_tokens
+        recount(tokenizer, request, text, in_chat=True).output_tokens
         for text in ("a question", "a question" + "\ufffd" * 5)
     )
     assert strays == plain + 5
@@ -210,7 +212,8 @@ def test_a_prompt_that_a_template_refuses_is_unknown_and_the_answer_is_counted(t
     request = Request(0, "Hello", None, 9)
     tokenizer.chat_template = "{{ raise_exception('no such turn') }}"
     try:
-        counted = recount(tokenizer, request, "an answer", in_chat=True, whole_prompt=True)
+        with ChatTemplate(tokenizer) as template:
+            counted = recount(tokenizer, request, "an answer", in_chat=True, template=template)
     finally:
         tokenizer.chat_template = None
     assert counted.input_tokens is None

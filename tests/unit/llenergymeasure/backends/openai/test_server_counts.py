@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llenergymeasure.backends.openai.client.count_bounds import most_tokens
 from llenergymeasure.backends.openai.client.records import ServerCounts
 from llenergymeasure.backends.openai.client.responses import AnswerReader
+from llenergymeasure.backends.openai.load.plausible_counts import plausible
+from llenergymeasure.domain.requests import Request
 
 DONE = b"data: [DONE]\n\n"
 
@@ -186,3 +189,35 @@ def test_whatever_a_server_sends_for_counts_the_answer_is_read(sent):
     assert answer.chunk_texts == ("a",)
     given_counts = (getattr(answer.counts, name) for name in ServerCounts.__slots__)
     assert all(each is None or (type(each) is int and each >= 0) for each in given_counts)
+
+
+# Counts that no answer can have
+
+ASKED = Request(0, "a prompt", None, max_output_tokens=8)
+GOOD = event(usage=usage(2))
+ABSURD = {
+    "output": usage(10**9),
+    "prompt": usage(2, prompt=10**8),
+    "all": {"prompt_tokens": 10**12, "completion_tokens": 10**12, "total_tokens": 10**12},
+    "cached": usage(2, prompt_tokens_details={"cached_tokens": 10**12}),
+    "reasoning": usage(2, completion_tokens_details={"reasoning_tokens": 10**12}),
+}
+
+
+@pytest.mark.parametrize("order", ["before", "behind", "behind [DONE]"])
+@pytest.mark.parametrize("absurd", ABSURD.values(), ids=ABSURD)
+def test_an_absurd_count_takes_the_place_of_no_good_one_wherever_it_comes(absurd, order):
+    odd = event(usage=absurd)
+    ends = {"before": [odd, GOOD, DONE], "behind": [GOOD, odd, DONE], "behind [DONE]": [GOOD, DONE, odd]}[order]
+    reader = AnswerReader(most=most_tokens(ASKED))
+    for number, each in enumerate([event("a"), event("b"), event("", "length"), *ends], 1):
+        reader.feed(float(number), each)
+    answer = plausible(reader.answer(None), ASKED)
+    assert (answer.failure, answer.counts) == (None, ServerCounts(10, 2, 12))
+
+
+def test_a_count_of_thousands_of_digits_counts_nothing_and_fails_nothing():
+    odd = GOOD.replace(b'"completion_tokens": 2', b'"completion_tokens": ' + b"9" * 5000)
+    assert odd != GOOD
+    answer = read(event("a"), event("b"), event("", "stop"), odd, DONE)
+    assert answer.counts == ServerCounts(10, None, 12)
