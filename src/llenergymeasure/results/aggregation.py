@@ -10,13 +10,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from labledger.documents import read_document
 from labledger.errors import UnreadableFileError
 from labledger.files import write_durably
 from labledger.regular_files import read_regular
-from labledger.schema_versions import Record, SchemaVersionWarning, version_warning
+from labledger.schema_versions import SchemaVersionWarning
 from llenergymeasure.domain.choices import MeasurementMethodology
-from llenergymeasure.domain.experiment import SCHEMA_VERSION, AggregationMetadata, ExperimentResult, RawProcessResult
+from llenergymeasure.domain.experiment import AggregationMetadata, ExperimentResult, RawProcessResult
 from llenergymeasure.domain.figures import (
     ConfidenceInterval,
     EnergyMetrics,
@@ -39,9 +38,11 @@ from llenergymeasure.metrics.latency import (
 from llenergymeasure.metrics.serving import failures_by_kind
 from llenergymeasure.metrics.token_audit import CountedRequest
 from llenergymeasure.results.merged_tokens import audit_fields, counted_inside
-from llenergymeasure.results.persistence import RAW_FILE, RERUN_COMMAND, state_folder
+from llenergymeasure.results.mixed_versions import versions_warning
+from llenergymeasure.results.persistence import state_folder
+from llenergymeasure.results.raw_results import processes
 from llenergymeasure.results.shared_devices import UsedDevice, shared_gpus, used_devices
-from llenergymeasure.results.state import EXPECTED, MARKER, is_regular, names_of
+from llenergymeasure.results.state import EXPECTED, MARKER, is_regular
 
 MAX_PROCESSES = 10_000
 """The most processes of a run that are believed of its files, since every index is checked."""
@@ -90,25 +91,6 @@ def mark_completed(raw: RawProcessResult, results_dir: Path) -> Path:
 def is_marked(folder: Path, index: int) -> bool:
     """Return True if process `index` is marked in a folder of `.state/` as having written everything."""
     return is_regular(folder / MARKER.format(index=index))
-
-
-def load_raw_results(folder: Path) -> list[RawProcessResult]:
-    """The results of the processes in a folder of `.state/`, by their index. Warns once of another schema version.
-
-    Raises:
-        UnreadableFileError: one is broken.
-        OSError: one cannot be read.
-    """
-    files = [path for path in folder.iterdir() if names_of(RAW_FILE).fullmatch(path.name)]
-    read = [read_document(RawProcessResult, read_regular(path), str(path)) for path in files]
-    texts = (version_warning(raw, data, current=SCHEMA_VERSION, rerun=RERUN_COMMAND) for raw, data in read)
-    if text := next(filter(None, texts), None):
-        warnings.warn(text, SchemaVersionWarning, stacklevel=2)
-    raws = [raw for raw, _ in read]
-    for path, raw in zip(files, raws, strict=True):
-        if raw.process_index is None or raw.experiment_id is None:
-            raise UnreadableFileError(f"{path}: names no experiment_id and process_index")
-    return sorted(raws, key=lambda raw: raw.process_index or 0)
 
 
 def validate_process_completeness(
@@ -160,7 +142,7 @@ def aggregate_results(
         "measurement_methodology": measurement_methodology,
     }
     gathered = gather(raw_results, experiment_id)
-    if text := _versions_warning(raw_results):
+    if text := versions_warning(raw_results):
         warnings.warn(text, SchemaVersionWarning, stacklevel=2)
     return aggregated(gathered, gathered.totals, fields | named)
 
@@ -205,6 +187,7 @@ def gather(raw_results: Sequence[RawProcessResult], experiment_id: str) -> Gathe
         output_tokens=sum_of_all([each.output_tokens for each in inference]),
         requests=None if without_requests else sum(request.ended_inside for request in requests),
         duration_s=active_s,
+        cpu_seconds=sum_of_all(_computed(raw_results, "cpu_seconds")),
         energy=EnergyTotals(
             joules=sum_of_all([device.joules for device in devices]),
             lasted_s=active_s,
@@ -230,6 +213,8 @@ def aggregated(gathered: Gathered, totals: RunTotals, fields: Mapping[str, objec
             kind for raw in raws if raw.failed_requests for kind in raw.failed_requests.kind
         ),
         "total_flops": sum_of_all(_computed(raws, "flops_total")),
+        "cpu_seconds_resolution_s": sum_of_all(_computed(raws, "cpu_seconds_resolution_s")),
+        "not_known": _not_known(raws),
         "peak_memory_mb": sum_of_all(_computed(raws, "peak_memory_mb")),
         "model_memory_mb": sum_of_all(_computed(raws, "model_memory_mb")),
         "latency_stats": _latency_stats(gathered),
@@ -306,32 +291,13 @@ def _computed(raw_results: Sequence[RawProcessResult], name: str) -> list[float 
     return [getattr(raw.compute_metrics, name) if raw.compute_metrics else None for raw in raw_results]
 
 
-def _versions_warning(raw_results: Sequence[RawProcessResult]) -> str | None:
-    """A warning where the results are of several schema versions, with the fields that all of one version lack and not
-    all of another; None where they are of one."""
-    unknown: dict[str | None, set[str]] = {}
-    for raw in raw_results:
-        names = set(_unknown_fields(raw))
-        unknown[raw.schema_version] = unknown.get(raw.schema_version, names) & names
-    if len(unknown) < 2:
-        return None
-    all_unknown = [*unknown.values()]
-    lacking = set[str]().union(*all_unknown) - all_unknown[0].intersection(*all_unknown)
-    missing = ", ".join(f"[{name}]" for name in sorted(lacking) if name.partition(".")[0] not in lacking - {name})
-    named = " and ".join(sorted(f'"{version}"' if version else "of no version" for version in unknown))
-    lines = [f'Warning: Raw results have schema_version {named}; current schema is "{SCHEMA_VERSION}".']
-    lines += [f"  Missing fields: {missing} → None"] if missing else []
-    return "\n".join([*lines, f"  To rerun with updated schema: {RERUN_COMMAND}"])
-
-
-def _unknown_fields(record: Record, prefix: str = "") -> Iterator[str]:
-    """The paths of fields that are None."""
-    for name in type(record).model_fields:
-        value = getattr(record, name)
-        if value is None:
-            yield prefix + name
-        elif isinstance(value, Record):
-            yield from _unknown_fields(value, f"{prefix}{name}.")
+def _not_known(raw_results: Sequence[RawProcessResult]) -> dict[str, str]:
+    """The reasons of all processes, each once, by field."""
+    names = dict.fromkeys(name for raw in raw_results for name in raw.not_known)
+    return {
+        name: "; ".join(dict.fromkeys(raw.not_known[name] for raw in raw_results if name in raw.not_known))
+        for name in names
+    }
 
 
 def _without_gaps(raw_results: Sequence[RawProcessResult]) -> Iterator[str]:
@@ -393,8 +359,3 @@ def _union_s(spans: Sequence[tuple[float, float]]) -> float:
         covered_s += max(end_s - max(start_s, reached_s), 0.0)
         reached_s = max(reached_s, end_s)
     return covered_s
-
-
-def processes(indices: Sequence[int]) -> str:
-    """The processes in words: `process 2`, `processes 0, 1`."""
-    return f"process{'es' if len(indices) > 1 else ''} {', '.join(map(str, indices))}"

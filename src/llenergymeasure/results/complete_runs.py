@@ -10,11 +10,12 @@ from labledger.errors import UnreadableFileError
 from labledger.files import unheld
 from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
 from llenergymeasure.errors import ExperimentError
-from llenergymeasure.results.aggregation import aggregate_results, load_raw_results
+from llenergymeasure.results.aggregation import aggregate_results
 from llenergymeasure.results.catalog import read_result, result_files
 from llenergymeasure.results.merging import SAME, combine
 from llenergymeasure.results.parts import load_part, load_samples
 from llenergymeasure.results.persistence import save_result
+from llenergymeasure.results.raw_results import load_raw_results
 from llenergymeasure.results.state import discard_run, is_regular
 from llenergymeasure.results.timeseries import temporary_timeseries
 from llenergymeasure.results.verification import verify

@@ -6,7 +6,7 @@ import csv
 import io
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +18,7 @@ from llenergymeasure.errors import ConfigError
 from llenergymeasure.results.flat import Value, arrow_table, columns
 
 Format = Literal["csv", "parquet", "json"]
-Rows = Sequence[dict[str, Value]]
+Rows = Iterable[dict[str, Value]]
 CRLF = "\r\n"
 EMPTY = (b"", codecs.BOM_UTF8)
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}

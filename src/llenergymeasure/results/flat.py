@@ -1,13 +1,15 @@
 """A result as one flat row, for tables, CSV, Parquet and SQL."""
 
+import itertools
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from labledger.untrusted_text import clean
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
@@ -29,6 +31,14 @@ CONFIG_COLUMNS = {
 LOAD_COLUMNS = {"concurrency": int, "request_rate": float}
 TEXT_LISTS = ("verdict_reasons", "measurement_warnings")
 SHOWN_DIGITS = 40
+ROWS_AT_A_TIME = 1000
+
+
+class Column(NamedTuple):
+    """A column of the flat table: its type (str, int or float), and its value of a result."""
+
+    kind: type
+    value: Callable[[ExperimentResult], Value]
 
 
 @cache
@@ -40,49 +50,102 @@ def columns() -> dict[str, type]:
     every kind, `gpu_names`, the audit of a server's token counts in words and the output tokens in dispute, and lists
     of sentences as one text. Times are texts in ISO 8601.
     """
-    found: dict[str, type] = {"folder": str}
+    return {"folder": str, **{name: column.kind for name, column in _columns().items()}}
+
+
+def flat_row(
+    result: ExperimentResult, folder: Path | None = None, names: Iterable[str] | None = None
+) -> dict[str, Value]:
+    """One row with every column of `columns`, or with those of these names; what a result does not have is None."""
+    known = _columns()
+    row: dict[str, Value] = {}
+    for name in columns() if names is None else names:
+        row[name] = _text_of(folder) if name == "folder" else known[name].value(result)
+    return row
+
+
+def _text_of(folder: Path | None) -> str | None:
+    """The folder's name; of one that is no UTF-8 the bytes are written out: no table could hold it."""
+    return None if folder is None else os.fsencode(folder).decode("utf-8", "backslashreplace")
+
+
+@cache
+def _columns() -> dict[str, Column]:
+    """The columns but `folder`, which is not in a result."""
+    found: dict[str, Column] = {}
     for name, field in ExperimentResult.model_fields.items():
         kind = _scalar(field.annotation)
-        if kind is not None:
-            found[name] = kind
-        found |= {"experiment_id": {**CONFIG_COLUMNS, **LOAD_COLUMNS}}.get(name, {})
-    found |= {f"energy_uncertainty_{part}": float for part in EnergyUncertainty.model_fields}
-    for latency in LatencyStats.model_fields:
-        found |= {f"{latency}_{name}": int if name == "n" else float for name in Distribution.model_fields}
-    found |= {f"client_lateness_ms_{name}": int if name == "n" else float for name in Distribution.model_fields}
-    found |= {"failed_requests": int, "gpu_names": str, "token_audit": str, "output_tokens_in_dispute": int}
-    return found | dict.fromkeys(TEXT_LISTS, str)
+        if kind is datetime:
+            found[name] = Column(str, _moment(name))
+        elif kind is not None:
+            found[name] = Column(kind, attrgetter(name))
+        if name == "experiment_id":
+            found |= {each: Column(type_, _configured(each, type_)) for each, type_ in CONFIG_COLUMNS.items()}
+            found |= {each: Column(type_, _configured(each, type_, "load")) for each, type_ in LOAD_COLUMNS.items()}
+    for part in EnergyUncertainty.model_fields:
+        found[f"energy_uncertainty_{part}"] = Column(float, _inside("energy_uncertainty", part))
+    spreads = {name: ("latency_stats", name) for name in LatencyStats.model_fields}
+    for spread, path in (spreads | {"client_lateness_ms": ("client_lateness_ms",)}).items():
+        for name in Distribution.model_fields:
+            found[f"{spread}_{name}"] = Column(int if name == "n" else float, _inside(*path, name))
+    found["failed_requests"] = Column(int, _failed_requests)
+    found["gpu_names"] = Column(str, _gpu_names)
+    found["token_audit"] = Column(str, _inside("token_audit", "described"))
+    found["output_tokens_in_dispute"] = Column(int, _inside("token_audit", "output_tokens_in_dispute"))
+    return found | {name: Column(str, _sentences(name)) for name in TEXT_LISTS}
 
 
-def flat_row(result: ExperimentResult, folder: Path | None = None) -> dict[str, Value]:
-    """One row with every column of `columns`; what a result does not have is None."""
-    row: dict[str, Any] = dict.fromkeys(columns())
-    # Of a name that is no UTF-8 the bytes are written out: no table could hold it.
-    row["folder"] = os.fsencode(folder).decode("utf-8", "backslashreplace") if folder is not None else None
-    for name in columns():
-        if name in ExperimentResult.model_fields and name not in (*TEXT_LISTS, "token_audit"):
-            row[name] = getattr(result, name)
-    load = result.effective_config.get("load")
-    for config, names in ((result.effective_config, CONFIG_COLUMNS), (load, LOAD_COLUMNS)):
-        for name, kind in names.items():
-            value = config.get(name) if isinstance(config, dict) else None
-            row[name] = value if isinstance(value, kind) else None
-    row |= _parts("energy_uncertainty", result.energy_uncertainty)
-    for latency in LatencyStats.model_fields:
-        row |= _parts(latency, getattr(result.latency_stats, latency) if result.latency_stats else None)
-    row |= _parts("client_lateness_ms", result.client_lateness_ms)
-    row["failed_requests"] = sum(result.request_failures.values()) if result.has_load else None
+def _moment(name: str) -> Callable[[ExperimentResult], Value]:
+    def value(result: ExperimentResult) -> Value:
+        moment: datetime | None = getattr(result, name)
+        return None if moment is None else moment.isoformat()
+
+    return value
+
+
+def _configured(
+    name: str, kind: type[str | int | float], section: str | None = None
+) -> Callable[[ExperimentResult], Value]:
+    """A value of `effective_config`, or of a section of it; None where it is of another type."""
+
+    def value(result: ExperimentResult) -> Value:
+        config: Any = result.effective_config if section is None else result.effective_config.get(section)
+        found: Any = config.get(name) if isinstance(config, dict) else None
+        return found if isinstance(found, kind) and not isinstance(found, bool) else None
+
+    return value
+
+
+def _inside(*path: str) -> Callable[[ExperimentResult], Value]:
+    """A field of a nested record; None where one on the way to it is absent."""
+
+    def value(result: ExperimentResult) -> Value:
+        found: Any = result
+        for name in path:
+            if (found := getattr(found, name)) is None:
+                return None
+        return found  # type: ignore[no-any-return]
+
+    return value
+
+
+def _sentences(name: str) -> Callable[[ExperimentResult], Value]:
+    return lambda result: "; ".join(getattr(result, name))
+
+
+def _failed_requests(result: ExperimentResult) -> Value:
+    return sum(result.request_failures.values()) if result.has_load else None
+
+
+def _gpu_names(result: ExperimentResult) -> Value:
     environment = result.environment_snapshot
-    row["gpu_names"] = "; ".join(str(gpu.name) for gpu in environment.gpus) if environment else None
-    if (audit := result.token_audit) is not None:
-        row |= {"token_audit": audit.described, "output_tokens_in_dispute": audit.output_tokens_in_dispute}
-    row |= {name: "; ".join(getattr(result, name)) for name in TEXT_LISTS}
-    return {name: _plain(value) for name, value in row.items()}
+    return "; ".join(str(gpu.name) for gpu in environment.gpus) if environment else None
 
 
-def arrow_table(rows: Sequence[dict[str, Value]]) -> "pyarrow.Table":
+def arrow_table(rows: Iterable[dict[str, Value]]) -> "pyarrow.Table":
     """The rows as an Arrow table: text, int64 and float64, its metadata with `schema_version`.
 
+    They are taken some at a time: in the table a row has a fifth of the memory that it has as a dict.
     An integer that does not fit into 64 bits is null, and a UserWarning that names the row's folder and the column.
     """
     import pyarrow as pa
@@ -92,32 +155,30 @@ def arrow_table(rows: Sequence[dict[str, Value]]) -> "pyarrow.Table":
         [pa.field(name, kinds[kind]()) for name, kind in columns().items()],
         metadata={"schema_version": SCHEMA_VERSION},
     )
-    return pa.Table.from_pylist([_fitted(row) for row in rows], schema=schema)
+    batches, waiting = [], iter(rows)
+    while chunk := list(itertools.islice(waiting, ROWS_AT_A_TIME)):
+        values = [[row[name] for row in chunk] for name in columns()]
+        for name, kind, cells in zip(columns(), columns().values(), values, strict=True):
+            if kind is int:
+                _fit(cells, name, chunk)
+        arrays = [pa.array(cells, field.type) for cells, field in zip(values, schema, strict=True)]
+        batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
+    return pa.Table.from_batches(batches, schema=schema)
 
 
-def _fitted(row: dict[str, Value]) -> dict[str, Value]:
-    """The row with null for each integer that int64 has no room for."""
-    fitted = dict(row)
-    for name, value in row.items():
-        if isinstance(value, int) and abs(value) > MAX_INT64 and columns()[name] is int:
-            fitted[name] = None
-            where = f"{row['folder']}: {name}" if row["folder"] else name
+def _fit(cells: list[Value], name: str, rows: Sequence[dict[str, Value]]) -> None:
+    """Put None in the place of each integer that int64 has no room for, in a column of these rows."""
+    for place, value in enumerate(cells):
+        if isinstance(value, int) and abs(value) > MAX_INT64:
+            cells[place] = None
+            folder = rows[place]["folder"]
+            where = f"{folder}: {name}" if folder else name
             reason = "does not fit into 64 bits and is null in the table; CSV and JSON keep it"
             warnings.warn(f"{where}: {clean(str(value), SHOWN_DIGITS)} {reason}", stacklevel=4)
-    return fitted
-
-
-def _parts(prefix: str, record: Any) -> dict[str, Value]:
-    """`prefix_field` of each field; nothing of an absent record."""
-    return {} if record is None else {f"{prefix}_{name}": getattr(record, name) for name in type(record).model_fields}
-
-
-def _plain(value: Any) -> Value:
-    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _scalar(annotation: Any) -> type | None:
-    """The plain type of a field that holds one value; None of a list, a dict, a tuple or a record."""
+    """The type of a field that holds one value; None of a list, a dict, a tuple or a record."""
     origin = get_origin(annotation)
     if origin is Literal:
         return str
@@ -126,4 +187,4 @@ def _scalar(annotation: Any) -> type | None:
     if origin in (Union, UnionType):
         parts = [part for part in get_args(annotation) if part is not type(None)]
         return _scalar(parts[0]) if len(parts) == 1 else None
-    return {str: str, int: int, float: float, datetime: str}.get(annotation)
+    return annotation if annotation in (str, int, float, datetime) else None

@@ -1,14 +1,17 @@
 """The journal of a process: what it has measured so far, on disk while it measures, so that a kill does not lose it.
 
 `.state/{experiment_id}/process_{index}.jsonl`: the first line names what runs, and each later one when the measurement
-began, requests that ended, or joules. A line is one write, some microseconds, and nothing is synced: what was written
-survives the process at once, and a power cut after the seconds that the kernel takes.
+began, requests that ended, joules, or CPU seconds. A line is one write, some microseconds, and nothing is synced: what
+was written survives the process at once, and a power cut after the seconds that the kernel takes. A line that cannot
+be written ends the journal, and the user is told then, while the run goes on and there is time to make room.
 """
 
 import contextlib
+import errno
 import json
 import os
 import threading
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +19,7 @@ from typing import Annotated, Any
 
 from labledger.documents import Document, document_dict
 from labledger.files import joined_directory
+from labledger.notices import notify
 from labledger.schema_versions import OpenWhenRead, Record, Timestamp
 from llenergymeasure.domain.choices import DeviceKind
 from llenergymeasure.domain.experiment import FailedRequestColumns, RawProcessResult, RequestColumns
@@ -27,6 +31,9 @@ from llenergymeasure.results.state import JOURNAL_FILE, remove_file
 
 FINEST_SHARE = 1e-3
 """Joules are written at most once in this share of the time since the start: a journal of days stays small."""
+LOOK_EVERY_S = 5.0
+"""Time from one look at whether the file is still at its path to the next: what is removed takes lines all the same."""
+GONE = "it is no longer there: it was removed, or its disk was taken away"
 
 
 class Begun(Document):
@@ -60,6 +67,14 @@ class DeviceEnergyLine(Record):
     energy_j: float | None
 
 
+class CpuTimeLine(Record):
+    """CPU seconds from some moment to `at_s` on CLOCK_MONOTONIC, and by how many seconds they may be off."""
+
+    at_s: float | None
+    cpu_s: float | None
+    resolution_s: float | None
+
+
 class JournalEntry(Record):
     """Any later line; what it does not hold is None."""
 
@@ -68,13 +83,14 @@ class JournalEntry(Record):
     requests: RequestColumns | None = None
     failed: FailedRequestColumns | None = None
     energy: list[DeviceEnergyLine] | None = None
+    cpu: CpuTimeLine | None = None
 
 
 class Journal:
     """A process's journal, which several threads may write; its folder is held until it is closed.
 
-    A full disk ends it without a warning: the error of saving the result will name that. Without a `path` it keeps
-    nothing. `requests` is how many it has. Below `within` no link is followed.
+    A full disk, or one that has gone, ends it with a notice. Without a `path` it keeps nothing. `requests` is how many
+    it has. Below `within` no link is followed.
     """
 
     def __init__(self, path: Path | None = None, *, within: Path | None = None) -> None:
@@ -87,6 +103,7 @@ class Journal:
         self._lock = threading.Lock()
         self._opened_s = 0.0
         self._written_s: dict[str, float] = {}
+        self._looked_s = 0.0
         self._descriptor: int | None = None
 
     def open(self) -> None:
@@ -122,10 +139,13 @@ class Journal:
     def energy(self, readings: Sequence[EnergySoFar]) -> None:
         """Write joules, as a meter reads them; those that come too soon after the last are left out."""
         first = readings[0]
-        finest_s = FINEST_SHARE * (first.at_s - self._opened_s) if self._opened_s else 0.0
-        if first.at_s - self._written_s.get(first.device, 0.0) >= finest_s:
-            self._written_s[first.device] = first.at_s
+        if self._is_due(first.device, first.at_s):
             self._put({"energy": [vars(reading) for reading in readings]})
+
+    def cpu(self, at_s: float, cpu_s: float, resolution_s: float) -> None:
+        """Write the CPU time so far; one that comes too soon after the last is left out."""
+        if self._is_due("cpu time", at_s):
+            self._put({"cpu": {"at_s": at_s, "cpu_s": cpu_s, "resolution_s": resolution_s}})
 
     def close(self) -> None:
         """Keep nothing from now on; the file stays. Closing twice does nothing."""
@@ -157,6 +177,14 @@ class Journal:
         self.close()
         error.add_note(f"{self.requests} finished requests are in {self.path}: llem results recover reads them")
 
+    def _is_due(self, name: str, at_s: float) -> bool:
+        """Return True if the last reading of this name was long enough before."""
+        finest_s = FINEST_SHARE * (at_s - self._opened_s) if self._opened_s else 0.0
+        if at_s - self._written_s.get(name, 0.0) < finest_s:
+            return False
+        self._written_s[name] = at_s
+        return True
+
     def _put(self, entry: dict[str, Any]) -> bool:
         """Write a line; return True if it is there whole."""
         line = (json.dumps(entry, separators=(",", ":")) + "\n").encode()
@@ -164,12 +192,38 @@ class Journal:
             if self._descriptor is None:
                 return False
             try:
-                whole = os.write(self._descriptor, line) == len(line)
-            except OSError:
-                whole = False
-            if not whole:
+                self._check_place()
+                if os.write(self._descriptor, line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError as error:
                 self._let_go()
-            return whole
+                self.tell(error)
+                return False
+            return True
+
+    def _check_place(self) -> None:
+        """Look now and then whether the file is still where `recover` looks for it.
+
+        Raises:
+            OSError: it is not.
+        """
+        now_s = time.monotonic()
+        if self.path is None or self._descriptor is None or now_s - self._looked_s < LOOK_EVERY_S:
+            return
+        self._looked_s = now_s
+        try:
+            is_there = os.path.samestat(os.fstat(self._descriptor), os.lstat(self.path))
+        except FileNotFoundError:
+            is_there = False
+        if not is_there:
+            raise OSError(errno.ENOENT, GONE)
+
+    def tell(self, error: OSError) -> None:
+        """Tell the user that nothing is written from now on."""
+        notify(
+            f"{self.path}: {error.strerror}. The run goes on, but its requests are held in memory alone from now on: a "
+            "kill would lose them. Make room, or bring the disk back, before it ends: its result is saved there"
+        )
 
     def _let_go(self) -> None:
         descriptor, self._descriptor = self._descriptor, None
@@ -188,7 +242,8 @@ def open_journal(output_dir: Path | None, begun: Begun) -> Journal:
     try:
         journal.open()
         journal.begun(begun)
-    except OSError:
+    except OSError as error:
+        journal.tell(error)
         journal.discard()
     except BaseException:
         journal.discard()

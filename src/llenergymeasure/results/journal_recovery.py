@@ -19,9 +19,10 @@ from llenergymeasure.metrics.arithmetic import sum_of_all
 from llenergymeasure.metrics.energy import ReportedDevices, emissions_kg_co2, run_energy
 from llenergymeasure.metrics.interpolation import Marks
 from llenergymeasure.metrics.process_metrics import energy_metrics, inference_metrics
-from llenergymeasure.results.journal import Begun, DeviceEnergyLine, JournalEntry
+from llenergymeasure.results.journal import Begun, CpuTimeLine, DeviceEnergyLine, JournalEntry
 
-NO_FLOPS = "not known of a process that was killed"
+OF_THE_WINDOW = ("cpu_seconds", "peak_memory_mb", "zeus_energy_j")
+NOT_OF_A_KILLED = "not known of a process that was killed"
 
 Columns = TypeVar("Columns", RequestColumns, FailedRequestColumns)
 
@@ -65,7 +66,8 @@ def _recovered(path: Path, first: bytes, entries: "_Entries") -> Recovered | Non
         raise UnreadableFileError(f"{path}: it does not name what ran and when it began")
     energy = _EnergyLog(begun, entries.energy, opened.clock_s)
     ended_s = max(map(_end_s, requests.start_s, requests.e2e_ms))
-    last_s = min(ended_s, energy.known_until_s) if energy.known_until_s > 0 else ended_s
+    cpu = _CpuLog(entries.cpu, opened.clock_s)
+    last_s = min([ended_s, *(s for s in (energy.known_until_s, cpu.known_until_s) if s > 0)])
     inference = _inference_until(requests, last_s)
     failed = entries.columns(FailedRequestColumns)
     raw = begun.raw.model_copy(
@@ -73,7 +75,8 @@ def _recovered(path: Path, first: bytes, entries: "_Entries") -> Recovered | Non
             "timestamps": Timestamps.from_times(opened.opened_at, opened.opened_at + timedelta(seconds=last_s)),
             "inference_metrics": inference,
             "energy_metrics": energy.metrics(last_s, inference.total_tokens),
-            "compute_metrics": _without_flops(begun.raw.compute_metrics),
+            "compute_metrics": _compute(begun.raw.compute_metrics, cpu, last_s),
+            "not_known": _not_known(begun.raw.not_known, cpu),
             "per_request_latencies_ms": requests.e2e_ms,
             "clock_s": opened.clock_s,
             "window_start_s": 0.0,
@@ -91,6 +94,7 @@ class _Entries:
     def __init__(self) -> None:
         self.opened = JournalEntry()
         self.energy: list[DeviceEnergyLine] = []
+        self.cpu: list[CpuTimeLine] = []
         self.broken_lines = 0
         self._are_audited = False
         self._lists: dict[type[Record], dict[str, list[Any]]] = {
@@ -112,6 +116,7 @@ class _Entries:
         if entry.opened_at is not None and self.opened.opened_at is None:
             self.opened = entry
         self.energy += entry.energy or []
+        self.cpu += [entry.cpu] if entry.cpu else []
         for columns in (entry.requests, entry.failed):
             if columns is not None:
                 self._are_audited = self._are_audited or bool(getattr(columns, "counted_by", None))
@@ -166,10 +171,48 @@ def _inference_until(requests: RequestColumns, last_s: float) -> InferenceMetric
     return inference_metrics(read, None if generated is None else round(generated), last_s, first_ms)
 
 
-def _without_flops(known: ComputeMetrics | None) -> ComputeMetrics | None:
-    """Operations need the length of each batch, which no column has."""
-    changes = {"flops_total": None, "flops_method": NO_FLOPS, "flops_confidence": None}
+class _CpuLog:
+    """The CPU seconds that a journal knows; times count from the start of the measurement."""
+
+    def __init__(self, readings: Sequence[CpuTimeLine], clock_s: float) -> None:
+        self._marks = Marks()
+        self.resolution_s = max((each.resolution_s or 0.0 for each in readings), default=0.0) or None
+        for at_s, cpu_s in sorted((e.at_s, e.cpu_s) for e in readings if e.at_s is not None and e.cpu_s is not None):
+            self._marks.add(at_s - clock_s, cpu_s)
+            self._first_s = min(self._first_s, at_s - clock_s)
+
+    _first_s = inf
+
+    @property
+    def known_until_s(self) -> float:
+        """The last moment of which they are known; -inf where they never were, or not from the start."""
+        return self._marks.last[0] if self._first_s <= 0 else -inf
+
+    def grown(self, last_s: float) -> float | None:
+        """The CPU seconds from the start to `last_s`; None where they are not known."""
+        return self._marks.grown(0.0, last_s) if self.known_until_s >= last_s else None
+
+
+def _compute(known: ComputeMetrics | None, cpu: _CpuLog, last_s: float) -> ComputeMetrics | None:
+    """CPU seconds, without operations: these need the length of each batch, which no column has."""
+    spent_s = cpu.grown(last_s)
+    changes = {
+        "flops_total": None,
+        "flops_method": NOT_OF_A_KILLED,
+        "flops_confidence": None,
+        "cpu_seconds": spent_s,
+        "cpu_seconds_resolution_s": None if spent_s is None else cpu.resolution_s,
+    }
     return known and known.model_copy(update=changes)
+
+
+def _not_known(reasons: dict[str, str], cpu: _CpuLog) -> dict[str, str]:
+    """The reasons of the run as it began, without those of what was measured since."""
+    kept = {name: reason for name, reason in reasons.items() if name not in OF_THE_WINDOW}
+    lost = ["peak_memory_mb"]
+    lost += ["cpu_seconds"] if cpu.known_until_s < 0 else []
+    lost += ["zeus_energy_j"] if "zeus_energy_j" in reasons else []
+    return kept | dict.fromkeys(lost, NOT_OF_A_KILLED)
 
 
 class _EnergyLog:

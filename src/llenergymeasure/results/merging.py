@@ -173,11 +173,12 @@ def _verdict(metered: Sequence[ExperimentResult]) -> tuple[Verdict | None, list[
 
 
 def _attributed(texts: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Texts of all processes once; those of some with the number of each process."""
-    common = [text for text in texts[0] if all(text in each for each in texts)] if texts else []
-    yield from common
-    for index, each in enumerate(texts):
-        yield from (f"process {index}: {text}" for text in each if text not in common)
+    """Each text once: those of all processes first, then those of some, with the numbers of these."""
+    indexes = {text: [i for i, each in enumerate(texts) if text in each] for each in texts for text in each}
+    yield from (text for text, found in indexes.items() if len(found) == len(texts))
+    for text, found in indexes.items():
+        if len(found) < len(texts):
+            yield f"process {', '.join(map(str, found))}: {text}"
 
 
 def _uncertainty(metered: Sequence[ExperimentResult]) -> EnergyUncertainty | None:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from labledger.documents import Seal, check_seal, dump_document, read_document, seal_of, sealed
-from labledger.files import claimed_directory, copy_durably, uninterrupted, write_durably
+from labledger.files import claim_directory, claimed_directory, copy_durably, uninterrupted, write_durably
 from labledger.regular_files import behind_link, opened_to_read, read_regular
-from labledger.schema_versions import SchemaVersionWarning, version_warning
+from labledger.schema_versions import version_warning
 from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult, RawProcessResult
 from llenergymeasure.errors import ExperimentError
@@ -32,6 +32,7 @@ LOGS_FOLDER = ".logs"
 RAW_FILE = "process_{index}.json"
 RERUN_COMMAND = "llem run experiment.yaml"
 MAX_NAME_LENGTH = 100
+UNNAMED = "it is read as its timeseries, and no digest tells whether it is that"
 
 
 class UnsavedResultError(ExperimentError):
@@ -58,7 +59,7 @@ def save_result(result: ExperimentResult, output_dir: Path, timeseries_source: P
     if timeseries_source is not None and not Path(timeseries_source).is_file():
         warnings.warn(f"Timeseries source missing at {timeseries_source}: saved without it.", stacklevel=3)
         timeseries_source = None
-    with uninterrupted(), claimed_directory(Path(output_dir) / _folder_name(result)) as folder:
+    with uninterrupted(), claimed_directory(Path(output_dir) / _experiment_dir_name(result)) as folder:
         timeseries_digest = None
         if timeseries_source is not None:
             sidecar = folder / TIMESERIES_FILE
@@ -132,8 +133,8 @@ def load_result(path: Path) -> ExperimentResult:
     path = Path(path)
     content = read_regular(path)
     result, data = read_document(ExperimentResult, content, str(path))
-    if warning := version_warning(result, data, current=SCHEMA_VERSION, rerun=RERUN_COMMAND):
-        warnings.warn(warning, SchemaVersionWarning, stacklevel=3)
+    if warning := version_warning(result, data, str(path), current=SCHEMA_VERSION, rerun=RERUN_COMMAND):
+        warnings.warn(warning, stacklevel=3)
     sidecar = path.parent / TIMESERIES_FILE
     without = f"The result is loaded without it; its timeseries field still says {result.timeseries!r}."
     try:
@@ -143,21 +144,30 @@ def load_result(path: Path) -> ExperimentResult:
         warnings.warn(f"Timeseries sidecar {sidecar} cannot be read: {error.strerror}. {without}", stacklevel=3)
     if result.timeseries is not None and not os.path.lexists(sidecar):
         warnings.warn(f"Timeseries sidecar missing at {sidecar}. {without}", stacklevel=3)
+    if result.timeseries is None and sidecar_in(path.parent, is_named=False) is not None:
+        warnings.warn(f"{sidecar} lies beside a result that does not name it: {UNNAMED}.", stacklevel=3)
     return result
 
 
+def sidecar_in(folder: Path, *, is_named: bool) -> Path | None:
+    """Return the timeseries in a result's folder, None without one; a file that the result does not name counts, a link
+    does not."""
+    path = folder / TIMESERIES_FILE
+    if is_named:
+        return path if os.path.lexists(path) else None
+    return path if path.is_file() and not path.is_symlink() else None
+
+
 def load_timeseries(result: ExperimentResult, path: Path) -> "pyarrow.Table | None":
-    """The timeseries beside the result.json at `path`; None when the result has none or it is gone.
+    """The timeseries beside the result.json at `path`; None where there is none. It need not be named in it.
 
     Raises:
         OSError: it is there and cannot be read.
     """
     from llenergymeasure.results.timeseries import load_timeseries_parquet
 
-    sidecar = behind_link(Path(path)).parent / TIMESERIES_FILE
-    if result.timeseries is None or not os.path.lexists(sidecar):
-        return None
-    return load_timeseries_parquet(sidecar)
+    sidecar = sidecar_in(behind_link(Path(path)).parent, is_named=result.timeseries is not None)
+    return None if sidecar is None else load_timeseries_parquet(sidecar)
 
 
 def to_json(result: ExperimentResult) -> str:
@@ -173,7 +183,17 @@ def to_parquet(result: ExperimentResult, path: Path) -> Path:
     return export([flat_row(result)], "parquet", Path(path))
 
 
-def _folder_name(result: ExperimentResult) -> str:
+_find_collision_free_dir = claim_directory
+"""The plan's name of `labledger.files.claim_directory`; a save takes `claimed_directory`, which removes what failed."""
+
+
+def _atomic_write(content: str, path: Path) -> None:
+    """Write a text durably: the plan's name and order of arguments for `labledger.files.write_durably`."""
+    write_durably(Path(path), content.encode())
+
+
+def _experiment_dir_name(result: ExperimentResult) -> str:
+    """Return `{model}_{backend}_{minute}`, the name of a result's folder; the plan's name for it."""
     model = result.effective_config.get("model")
     minute = datetime.now().strftime("%Y-%m-%dT%H-%M")  # local time, as a person looks for it
     if isinstance(model, str) and local_folder(model) is not None:
@@ -195,8 +215,8 @@ def check_integrity(path: Path, content: bytes, data: dict[str, Any]) -> Seal:
         OSError: the sidecar cannot be read.
     """
     found = check_seal(content, data)
-    expected, sidecar = seal_of(data).get("timeseries_sha256"), path.parent / TIMESERIES_FILE
-    if found != "holds" or expected is None or not os.path.lexists(sidecar):
+    expected = seal_of(data).get("timeseries_sha256")
+    if found != "holds" or expected is None or not os.path.lexists(sidecar := path.parent / TIMESERIES_FILE):
         return found
     with opened_to_read(sidecar) as file:
         return "holds" if hashlib.file_digest(file, "sha256").hexdigest() == expected else "broken"

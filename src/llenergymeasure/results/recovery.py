@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from labledger.documents import dump_document
 from labledger.errors import UnreadableFileError
@@ -20,12 +20,12 @@ from llenergymeasure.domain.experiment import RawProcessResult
 from llenergymeasure.results import complete_runs
 from llenergymeasure.results.aggregation import (
     expected_processes,
-    load_raw_results,
     validate_process_completeness,
 )
 from llenergymeasure.results.complete_runs import SavedResults
 from llenergymeasure.results.journal_recovery import read_journal
-from llenergymeasure.results.persistence import RESULT_FILE, STATE_FOLDER, safe_name
+from llenergymeasure.results.persistence import RAW_FILE, RESULT_FILE, STATE_FOLDER, safe_name
+from llenergymeasure.results.raw_results import ProcessFigures, figures_of, load_raw_results
 from llenergymeasure.results.state import (
     JOURNAL_FILE,
     OUR_TEMPORARY,
@@ -43,6 +43,13 @@ RECOVERED_SUFFIX = ".recovered.json"
 SHOWN_NAMES = 3
 
 
+class KeptProcess(NamedTuple):
+    """The figures of a process of a run, and its raw result; `path` is None where that could not be written."""
+
+    figures: ProcessFigures
+    path: Path | None
+
+
 @dataclass(frozen=True)
 class Leftover:
     """One thing in `directory`, where results are, that no living process works on.
@@ -50,7 +57,8 @@ class Leftover:
     A `run` is in `.state/`: the results of processes of an experiment that did not end. A `folder` is a result's that
     was being filled; a `file` was being written; an `other` is in the place of one of these and is none. `complete`
     runs can be aggregated. `what` describes it; `kept` is the reason why it is not removed, None where it can be.
-    `saved` are the results that stand in `directory`: a run that was cut short once it had saved is among them.
+    `processes` are those of a run that have finished requests. `saved` are the results that stand in `directory`: a run
+    that was cut short once it had saved is among them.
     """
 
     kind: Literal["run", "folder", "file", "other"]
@@ -59,6 +67,7 @@ class Leftover:
     what: str
     complete: bool = False
     kept: str | None = None
+    processes: tuple["KeptProcess", ...] = ()
     saved: SavedResults | None = field(default=None, compare=False, repr=False)
 
 
@@ -78,6 +87,14 @@ def find_leftovers(directory: Path) -> list[Leftover]:
         if not entry.name.startswith("."):
             found += _in_result_folder(entry, directory)
     return found
+
+
+def folders_of_runs(directory: Path) -> list[Path]:
+    """Return the folders in `directory` that runs have saved in, or have begun to: leftovers may be in these."""
+    if not directory.is_dir():
+        return []
+    found = [Path(entry.path) for entry in _entries(directory) if not entry.is_symlink()]
+    return [folder for folder in found if os.path.isdir(folder / STATE_FOLDER)]  # False where it cannot be looked into
 
 
 def remove(leftover: Leftover) -> str | None:
@@ -146,38 +163,43 @@ def _run(folder: Path, directory: Path, saved: SavedResults) -> Leftover:
         kept = _because_of(others)
         if others and len(others) == len(os.listdir(folder)):
             return Leftover("other", folder, directory, "no run of labledger", kept=kept)
-        what, is_complete = _contents(folder, directory, saved)
+        what, is_complete, processes = _contents(folder, directory, saved)
     except (OSError, UnreadableFileError) as error:
         if not folder.is_dir():
             raise FileNotFoundError from error
         return Leftover("run", folder, directory, f"a run that ended early; broken: {_reason(error)}", kept=kept)
-    return Leftover("run", folder, directory, what, is_complete, kept, saved)
+    return Leftover("run", folder, directory, what, is_complete, kept, tuple(processes), saved)
 
 
-def _contents(folder: Path, directory: Path, saved: SavedResults) -> tuple[str, bool]:
-    """Describe the content of a run's folder in words, and say whether that is a complete run."""
+def _contents(folder: Path, directory: Path, saved: SavedResults) -> tuple[str, bool, list[KeptProcess]]:
+    """Return the content of a run's folder in words, True if that is a complete run, and its processes."""
     raws, expected = load_raw_results(folder), expected_processes(folder)
-    of_killed, problems = _recovered(folder, directory)
+    kept = [KeptProcess(figures_of(raw), folder / RAW_FILE.format(index=raw.process_index)) for raw in raws]
+    of_killed, paths, problems = _recovered(folder, directory)
     raws += of_killed
+    kept += [KeptProcess(figures_of(raw), path) for raw, path in zip(of_killed, paths, strict=True)]
     if not raws:
         what = "; ".join(["a run that ended early", *problems])
-        return what if problems else "a run that ended before any process had kept anything", False
+        return what if problems else "a run that ended before any process had kept anything", False, []
     requests = sum(len(raw.per_request_latencies_ms) for raw in raws)
     what = f"{requests} finished requests of {len(raws)} process(es)"
     if expected is None:
         result = saved.path(raws[0].experiment_id)
         ending = "it ended early" if result is None else f"its result is in {result.parent}"
-        return "; ".join([what, ending, *problems]), False
+        return "; ".join([what, ending, *problems]), False, kept
     report = validate_process_completeness(str(raws[0].experiment_id), raws, expected, directory)
-    return "; ".join([what, report.error_message or "complete", *problems]), report.is_complete
+    return "; ".join([what, report.error_message or "complete", *problems]), report.is_complete, kept
 
 
-def _recovered(folder: Path, directory: Path) -> tuple[list[RawProcessResult], list[str]]:
+def _recovered(folder: Path, directory: Path) -> tuple[list[RawProcessResult], list[Path | None], list[str]]:
     """Return the raw results in the journals of processes that left no result, and the problems of these journals.
 
-    Each raw result is written beside its journal for people to read. The journal stays, should its process live.
+    Each raw result is written beside its journal for people to read; where it is, None where it could not be written,
+    is returned too. The journal stays, should its process live.
     """
-    found, problems = [], []
+    found: list[RawProcessResult] = []
+    paths: list[Path | None] = []
+    problems: list[str] = []
     for path in sorted(path for path in folder.iterdir() if names_of(JOURNAL_FILE).fullmatch(path.name)):
         if path.with_suffix(".json").exists():
             continue
@@ -191,11 +213,20 @@ def _recovered(folder: Path, directory: Path) -> tuple[list[RawProcessResult], l
         found.append(recovered.raw)
         if recovered.broken_lines:
             problems.append(f"{recovered.broken_lines} broken lines of {path} are left out")
-        beside = path.with_suffix(RECOVERED_SUFFIX)
-        if is_regular(beside) or not os.path.lexists(beside):
-            with contextlib.suppress(OSError):  # a full disk, or one that is read only
-                write_durably(beside, dump_document(recovered.raw).encode(), within=directory)
-    return found, problems
+        paths.append(_written_beside(path, recovered.raw, directory))
+    return found, paths, problems
+
+
+def _written_beside(journal: Path, raw: RawProcessResult, directory: Path) -> Path | None:
+    """Write the raw result in a journal beside it, and return its path; None where that is not possible."""
+    beside = journal.with_suffix(RECOVERED_SUFFIX)
+    if os.path.lexists(beside) and not is_regular(beside):
+        return None
+    try:
+        write_durably(beside, dump_document(raw).encode(), within=directory)
+    except OSError:  # a full disk, or one that is read only
+        return None
+    return beside
 
 
 def _in_result_folder(entry: "os.DirEntry[str]", directory: Path) -> Iterator[Leftover]:

@@ -1,7 +1,6 @@
 """The power and temperature of each device over time, as a Parquet file beside the result."""
 
 import contextlib
-import errno
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -9,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labledger.regular_files import opened_to_read
+from labledger.parquet_files import check_parquet, read_parquet
 from llenergymeasure.domain.power import PowerSample
 
 if TYPE_CHECKING:
@@ -17,7 +16,8 @@ if TYPE_CHECKING:
 
 TIMESERIES_VERSION = "2.0"
 MAX_ROWS = 100_000_000
-"""The most rows that are read: two weeks of eight boards, ten times per second. A small file can hold more."""
+"""The most rows that a file is checked for: two weeks of eight boards, ten times per second. A small file can hold
+more."""
 
 
 def write_timeseries_parquet(samples: Sequence[PowerSample], path: Path) -> Path:
@@ -68,21 +68,16 @@ def load_timeseries_parquet(
     `read_before` is the number of rows that were read from other files, to be held together with these.
 
     Raises:
-        OSError: it cannot be read, is not Parquet, has more than MAX_ROWS rows (with those before it), or a checksum
-            does not hold.
+        OSError: it cannot be read, is not Parquet, has more rows (with those before it) than memory is to hold, or a
+            checksum does not hold.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    return read_parquet(path, columns, max_rows=MAX_ROWS, read_before=read_before)
 
-    try:
-        with opened_to_read(path) as file:
-            parquet = pq.ParquetFile(file, page_checksum_verification=True)
-            if (rows := parquet.metadata.num_rows) > MAX_ROWS - read_before:
-                found = f"{rows:,} rows" + (f", after {read_before:,} of other files" if read_before else "")
-                raise OSError(errno.EFBIG, f"has {found}, and at most {MAX_ROWS:,} are read", str(path))
-            return parquet.read(columns=columns)
-    except (pa.ArrowException, OSError, ValueError) as error:  # a damaged footer can ask for anything, or name no text
-        if isinstance(error, OSError) and error.filename is not None:  # Arrow's own names no file
-            raise
-        reason = " ".join(str(error).split())
-        raise OSError(errno.EIO, f"not readable as Parquet: {reason}", str(path)) from error
+
+def check_timeseries_parquet(path: Path) -> None:
+    """Read the file to its end, without holding it in memory, and verify its page checksums.
+
+    Raises:
+        OSError: it cannot be read, is not Parquet, has more than MAX_ROWS rows, or a checksum does not hold.
+    """
+    check_parquet(path, max_rows=MAX_ROWS)

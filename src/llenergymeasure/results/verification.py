@@ -11,7 +11,7 @@ from labledger.errors import UnreadableFileError
 from labledger.regular_files import read_regular
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results.persistence import TIMESERIES_FILE, check_integrity
-from llenergymeasure.results.timeseries import load_timeseries_parquet
+from llenergymeasure.results.timeseries import check_timeseries_parquet
 
 Status = Literal["ok", "unverified", "broken"]
 
@@ -68,7 +68,7 @@ def _sidecar_problems(path: Path, result: ExperimentResult) -> list[str]:
     if not os.path.lexists(sidecar):
         return [f"{TIMESERIES_FILE} is missing"]
     try:
-        load_timeseries_parquet(sidecar)
+        check_timeseries_parquet(sidecar)
     except OSError as error:
         return [f"{TIMESERIES_FILE}: {error.strerror or error}"]
     return []

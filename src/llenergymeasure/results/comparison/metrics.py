@@ -15,6 +15,7 @@ HEADLINE = ("energy_per_output_token_j", "output_tokens_per_second", "ttft_ms_me
 EXPLORATORY = (
     "energy_per_request_j",
     "total_energy_j",
+    "cpu_seconds_per_output_token",
     "requests_per_second",
     "ttft_ms_mean",
     "tpot_ms_mean",

@@ -1,7 +1,7 @@
 """The comparison of two groups of results: what differs in their configurations, and a row per metric."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
@@ -26,6 +26,18 @@ from llenergymeasure.results.flat import flat_row
 OTHER_DEVICES = "it is of another device than the new one, or of an unknown one"
 
 
+class Mixture(NamedTuple):
+    """A side with results of several `configurations`, and the paths of the values in which these differ."""
+
+    side: str
+    configurations: int
+    differing: list[str]
+
+    def __str__(self) -> str:
+        apart = f", which differ in {', '.join(self.differing)}" if self.differing else ""
+        return f"{self.side} has runs of {self.configurations} configurations{apart}: its figures are of the mixture"
+
+
 class LeftOut(NamedTuple):
     """A result that is in no figure, by its id (None: it has none), and the reason."""
 
@@ -33,7 +45,7 @@ class LeftOut(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Group:
     """Results of one side; `marks` name why its energies are not valid measurements.
 
@@ -49,15 +61,28 @@ class Group:
         """`estimate`, or the verdict where it is not `valid`."""
         return energy_marks(self.results)
 
+    def __repr__(self) -> str:
+        return f"Group({self.name!r}, {len(self.results)} results)"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """The second group against the first: what differs in their configurations, then one row per metric.
 
+    Each of `rows` is of one `metric`: `first` and `second` are the sides' figures (geometric means over their
+    observations), `ratio` is second over first, and `low` to `high` its interval at `level`. Its `kind` is `headline`
+    (tested; all of them are one family), `exploratory` (shown, and not tested) or `count` (what no weather changes,
+    compared as it is). Its `word` is `different` (the interval does not hold 1), `same` (the joint interval lies within
+    `margin`) or `cannot tell`; None of what is not tested. The joint interval, `joint_low` to `joint_high` at
+    `joint_level`, is the wider one of a headline metric, so that all of them hold together at 95 %. Its `counts` are
+    the observations of each side, and `missing` how many of their runs have no such figure.
+
     `method` is what the intervals rest on: rounds, stretches of one configuration, or None where there are none, with
-    `why`; `counts` are the observations of each side. `used` are the runs of each side that the figures are of, and
-    `left_out` the others. `remarks` are sentences to read with the rows. `margin` is the share up to which a
-    difference counts as the same, `spread` the known standard deviation of the logarithm of one run.
+    `why`; `counts` are the observations of each side, rounds or stretches. `used` are the runs of each side that the
+    figures are of, and `left_out` the others. `remarks` are sentences to read with the rows. `margin` is the share up
+    to which a difference counts as the same, `spread` the known standard deviation of the logarithm of one run.
+    `mixtures` are the sides of more than one configuration; `config_differences` are then of what is the same
+    throughout each side.
     """
 
     first: Group
@@ -72,6 +97,11 @@ class Comparison:
     spread: float | None = None
     used: tuple[list[ExperimentResult], list[ExperimentResult]] = field(default_factory=lambda: ([], []))
     left_out: list[LeftOut] = field(default_factory=list)
+    mixtures: list[Mixture] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        words = {row.metric: row.word for row in self.rows if row.kind == "headline"}
+        return f"Comparison({self.first!r}, {self.second!r}, {self.method or self.why!r}, {words})"
 
 
 def compare(
@@ -101,21 +131,24 @@ def compare(
         *_noted(_weather_rows(evidence, sides, figures, margin), disturbances([run.result for run in runs])),
         *count_rows([figures[id(each)] for each in one], [figures[id(each)] for each in other], _unsettled(one, other)),
     ]
-    apart = differences(one[0], other[0])
+    mixtures = [*_mixtures((first.name, one), (second.name, other))]
+    mixed = {path for mixture in mixtures for path in mixture.differing}
+    apart = {path: values for path, values in differences(one[0], other[0]).items() if path not in mixed}
     remarks = [
         *repeated,
         *_elsewhere(first, second),
         *ordered.reasons,
         *evidence.remarks,
         *_left_over(evidence, len(ordered.placed)),
-        *_mixtures((first.name, one), (second.name, other)),
+        *map(str, mixtures),
         *_devices(runs),
         *condition_remarks(*sides),
-        *_unexplained(apart, rows),
+        *([] if apart or mixtures else _unexplained(rows)),
     ]
     return Comparison(
         *(first, second, apart, rows, evidence.method, evidence.counts, evidence.why, remarks, margin, spread, sides),
         left_out=[*first.left_out, *second.left_out, *doubles, *_left_out(ordered, runs)],
+        mixtures=mixtures,
     )
 
 
@@ -220,19 +253,15 @@ def _left_over(evidence: Evidence, placed: int) -> list[str]:
     return [f"{left} of {placed} runs left out: not in a round"] if evidence.method == "rounds" and left else []
 
 
-def _mixtures(*sides: tuple[str, Sequence[ExperimentResult]]) -> list[str]:
-    """Return a sentence for each side that is not of one configuration."""
-    return [
-        f"{name} has runs of {count} configurations: its figures are of the mixture"
-        for name, results in sides
-        if (count := _configurations(results)) > 1
-    ]
-
-
-def _configurations(results: Iterable[ExperimentResult]) -> int:
-    """Return how many configurations results have; one of all that are written alike is read, which takes time."""
-    apart = {(repr(each.effective_config), each.measurement_config_hash): each for each in results}
-    return len(by_configuration(apart.values())) if len(apart) > 1 else 1
+def _mixtures(*sides: tuple[str, Sequence[ExperimentResult]]) -> Iterator[Mixture]:
+    """Yield each side that is not of one configuration."""
+    for name, results in sides:
+        # One of all that are written alike is read, which takes time.
+        apart = {(repr(each.effective_config), each.measurement_config_hash): each for each in results}
+        first, *others = [alike[0] for alike in by_configuration(apart.values()).values()]
+        if others:
+            differing = dict.fromkeys(path for each in others for path in differences(first, each))
+            yield Mixture(name, 1 + len(others), [*differing])
 
 
 def _devices(runs: Sequence[Run]) -> list[str]:
@@ -243,9 +272,9 @@ def _devices(runs: Sequence[Run]) -> list[str]:
     return ["the first ran on {}, the second on {}: a difference may be the devices'".format(*names)]
 
 
-def _unexplained(differences: Mapping[str, object], rows: Iterable[Row]) -> list[str]:
+def _unexplained(rows: Iterable[Row]) -> list[str]:
     apart = [row.metric for row in rows if row.word == "different"]
-    return [f"nothing in the configuration explains this: {', '.join(apart)}"] if apart and not differences else []
+    return [f"nothing in the configuration explains this: {', '.join(apart)}"] if apart else []
 
 
 def _number_of(count: int, what: str) -> str:

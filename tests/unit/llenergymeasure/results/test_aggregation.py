@@ -15,11 +15,11 @@ from llenergymeasure.results import catalog, complete_runs
 from llenergymeasure.results.aggregation import (
     aggregate_results,
     expect_processes,
-    load_raw_results,
     mark_completed,
     validate_process_completeness,
 )
 from llenergymeasure.results.persistence import save_raw_result
+from llenergymeasure.results.raw_results import load_raw_results
 from llenergymeasure.results.recovery import aggregate, find_leftovers
 from llenergymeasure.results.verification import verify
 
@@ -148,11 +148,18 @@ def test_results_of_two_schema_versions_in_memory_are_warned_of_once_with_what_o
     with pytest.warns(SchemaVersionWarning) as caught:
         aggregated(raw(0), old, old.model_copy(update={"process_index": 2}))
     assert [str(each.message) for each in caught] == [
-        'Warning: Raw results have schema_version "1.0" and "2.0"; current schema is "2.0".\n'
+        'Warning: Raw results have schema_version "1.0" (processes 1, 2) and "2.0" (process 0); current schema is '
+        '"2.0".\n'
         "  Missing fields: [compute_metrics], [energy_metrics.duration_sec], [requests] → None\n"
         "  To rerun with updated schema: llem run experiment.yaml"
     ]
     assert caught[0].filename.endswith("test_aggregation.py")
+
+
+def test_results_whose_schema_versions_have_the_same_numbers_are_of_one():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        aggregated(*(raw(n).model_copy(update={"schema_version": text}) for n, text in enumerate(["2.0", "2.0.0"])))
 
 
 @pytest.mark.parametrize("version", ["1.0", "2.0", None])
@@ -233,7 +240,8 @@ def test_raw_results_of_another_version_are_warned_of_once(saved):
     folder = saved(*(raw(index).model_copy(update={"schema_version": "1.0"}) for index in (0, 1)))
     with pytest.warns(SchemaVersionWarning) as caught:
         load_raw_results(folder / ".state" / "e1")
-    assert len(caught) == 1
+    (text,) = [str(each.message) for each in caught]
+    assert text.startswith('Warning: 2 result files with schema_version="1.0", the first ')
 
 
 def test_a_complete_run_that_was_killed_before_it_was_aggregated_is_recovered(saved):

@@ -1,5 +1,6 @@
 """A gate, and the history that it compares with."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -148,3 +149,10 @@ def test_every_result_is_used_or_left_out_with_a_reason():
         ("nowhen", "no start time"),
         (first[-1].experiment_id, "not in a round"),
     ]
+
+
+def test_a_throughput_is_never_worse_by_more_than_all_of_it():
+    judgement, text = gate(6.885, metric="output_tokens_per_second")  # 14.5 tokens/s after 100
+    assert judgement == "worse"
+    assert "new is 85.5% worse (" in text
+    assert all(float(share) < 100 for share in re.findall(r"([\d.]+)% worse", text))

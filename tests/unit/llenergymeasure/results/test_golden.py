@@ -10,6 +10,7 @@ import pytest
 from labledger.errors import UnreadableFileError
 from labledger.schema_versions import SchemaVersionWarning
 from llenergymeasure import ExperimentResult
+from llenergymeasure.domain.experiment import RawProcessResult
 from llenergymeasure.results.verification import verify
 
 GOLDEN = Path(__file__).parents[3] / "golden"
@@ -41,6 +42,25 @@ def without_what_came_since(written, document):
         return written
     kept = {name: value for name, value in written.items() if name in document or value not in (None, [], {})}
     return {name: without_what_came_since(value, document.get(name)) for name, value in kept.items()}
+
+
+@pytest.mark.filterwarnings("ignore::labledger.schema_versions.SchemaVersionWarning")
+@pytest.mark.parametrize("name", ["2.0", "2.0_with_kind", "3.0", "without_fields"])
+def test_the_text_of_every_file_is_read_by_pydantics_own_method_as_the_file_is(name):
+    text = golden(name).read_text()
+    assert ExperimentResult.model_validate_json(text) == ExperimentResult.from_json(golden(name))
+    (process,) = json.loads(text)["process_results"]
+    assert RawProcessResult.model_validate_json(json.dumps(process)).process_index == process["process_index"]
+
+
+def test_a_file_of_the_first_versions_number_is_of_this_one(tmp_path):
+    path = tmp_path / "result.json"
+    document = json.loads(golden("2.0_with_kind").read_text()) | {"schema_version": "2.0.0", "timeseries": None}
+    del document["integrity"]
+    path.write_text(json.dumps(document))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ExperimentResult.from_json(path).schema_version == "2.0.0"
 
 
 @OF_2_0

@@ -22,9 +22,9 @@ from llenergymeasure.domain.figures import (
     WarmupResult,
 )
 from llenergymeasure.metrics.latency import latency_intervals_of, served
-from llenergymeasure.results.aggregation import load_raw_results
 from llenergymeasure.results.merging import combine
 from llenergymeasure.results.parts import load_parts
+from llenergymeasure.results.raw_results import load_raw_results
 from properties import examples
 
 SETTLED = WarmupResult(converged=True, final_cv=0.01, iterations_completed=5, target_cv=0.05, max_prompts=20)
@@ -50,6 +50,11 @@ def test_a_warning_of_all_processes_comes_once_and_one_of_some_with_their_number
     assert not any("did not converge" in text for text in warnings if text.startswith("process"))
     assert "process 1: 3 prompts were cut." in warnings
     assert "3 prompts were cut." not in warnings
+
+
+def test_a_warning_of_two_processes_of_three_is_one_line_with_both_numbers():
+    parts = [make_part(index, notes=["Cut."] if index != 1 else []) for index in range(3)]
+    assert [text for text in merged(*parts).measurement_warnings if "Cut." in text] == ["process 0, 2: Cut."]
 
 
 def test_whether_a_run_is_small_is_judged_by_all_processes_together():

@@ -6,10 +6,11 @@ from unfinished_runs import leave_parts, power_samples
 
 from labledger.files import joined_directory
 from llenergymeasure import ExperimentResult
-from llenergymeasure.results.aggregation import is_marked, load_raw_results
+from llenergymeasure.results.aggregation import is_marked
 from llenergymeasure.results.merging import combine
 from llenergymeasure.results.parts import load_parts, load_samples, save_part
 from llenergymeasure.results.persistence import state_folder
+from llenergymeasure.results.raw_results import load_raw_results
 from llenergymeasure.results.recovery import aggregate, find_leftovers
 from llenergymeasure.results.state import discard_run
 

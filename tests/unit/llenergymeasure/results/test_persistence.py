@@ -198,6 +198,7 @@ class TestSchemaVersions:
         assert warning.category is SchemaVersionWarning
         assert str(warning.message) == (
             'Warning: Result file schema_version="3.0"; current schema is "2.0".\n'
+            f"  File: {saved}\n"
             "  Missing fields: [latency_stats.ttft_ms], [latency_stats.tpot_ms], [latency_stats.itl_ms], "
             "[latency_stats.e2e_ms], [mean_power_w], [total_flops] → None\n"
             "  Kept but not understood: [newer], [latency_stats.e3e_ms]. Upgrade labledger."
@@ -209,6 +210,7 @@ class TestSchemaVersions:
         assert warning.category is SchemaVersionWarning
         assert str(warning.message) == (
             'Warning: Result file schema_version="1.0"; current schema is "2.0".\n'
+            f"  File: {saved}\n"
             "  Missing fields: [backend], [total_flops] → None\n"
             "  To rerun with updated schema: llem run experiment.yaml"
         )
@@ -292,6 +294,24 @@ class TestSaving:
         result = ExperimentResult.from_json(saved_with_sidecar)
         (saved_with_sidecar.parent / "timeseries.parquet").unlink()
         assert result.load_timeseries(saved_with_sidecar) is None
+        assert make_result().load_timeseries(saved) is None
+
+    def test_a_timeseries_that_lies_beside_a_result_and_is_not_named_is_read_with_a_note(self, saved, sidecar):
+        assert not warnings_of_loading(saved)
+        beside = saved.parent / "timeseries.parquet"
+        beside.write_bytes(sidecar.read_bytes())
+        (note,) = warnings_of_loading(saved)
+        assert str(note.message) == (
+            f"{beside} lies beside a result that does not name it: it is read as its timeseries, and no digest tells "
+            "whether it is that."
+        )
+        assert make_result().load_timeseries(saved).num_rows == 300
+
+    @pytest.mark.parametrize("kind", ["a link", "a folder"])
+    def test_what_is_no_file_in_the_place_of_an_unnamed_timeseries_is_none(self, saved, sidecar, kind):
+        beside = saved.parent / "timeseries.parquet"
+        beside.symlink_to(sidecar) if kind == "a link" else beside.mkdir()
+        assert not warnings_of_loading(saved)
         assert make_result().load_timeseries(saved) is None
 
     def test_a_save_that_fails_leaves_no_folder(self, tmp_path):

@@ -13,9 +13,10 @@ from tiny import tiny_config
 from unfinished_runs import RUN, answer, joules, leave_journal, leave_parts, power_samples
 
 from hostile_places import KINDS, NO_FILES, Outside, names_below, place
-from labledger import files
+from labledger import locks
 from labledger.errors import LabledgerError
-from labledger.files import joined_directory, lock, opened_directory
+from labledger.files import joined_directory, opened_directory
+from labledger.locks import lock
 from llenergymeasure.backends.openai.server.launch import ServerLog
 from llenergymeasure.domain.experiment import RawProcessResult
 from llenergymeasure.energy.sources import find_sources
@@ -60,7 +61,7 @@ def test_all_that_killed_runs_have_left_is_removed(results):
     (results / HALF).mkdir()
     for folder in (results, results / ".state", state_folder(results, RUN), results / HALF):
         (folder / ".0123456789abcdef.tmp").write_bytes(b"half")
-    assert recover(results).endswith("llem results recover --remove deletes these\n")
+    assert recover(results).endswith(f"\nllem results recover {results} --remove deletes these\n")
     assert (state_folder(results, RUN) / "process_0.recovered.json").is_file()
     assert recover(results, "--remove").count("; removed") == 5
     assert list(results.iterdir()) == []
@@ -346,12 +347,12 @@ def test_a_run_that_another_process_recovers_first_is_told_as_such(results):
 
 def test_where_a_stopped_process_begins_a_run_recover_ends_with_an_error_and_does_not_wait(results, monkeypatch):
     leave_parts(results, two_gpus())
-    monkeypatch.setattr(files, "LOCK_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(locks, "LOCK_TIMEOUT_S", 0.1)
     with opened_directory(results / ".state") as descriptor:
         assert lock(descriptor, exclusive=False)
         code, shown = llem("results", "recover", results, "--remove")
     assert code == 1
-    assert f"error: {results / '.state'}: in use for 0.1 s by a process that begins or ends in it" in shown
+    assert f"error: {results / '.state'}: in use for 0.1 s by process {os.getpid()} (" in shown
     assert "complete; saved in" in recover(results)
 
 

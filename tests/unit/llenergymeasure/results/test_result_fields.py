@@ -19,6 +19,7 @@ from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.figures import DeviceEnergy, PowerSensor, UsedCalibration, WarmupResult
 from llenergymeasure.domain.power import DeviceWatch, IdlePower, PowerSample
 from llenergymeasure.domain.requests import FailedRequest
+from llenergymeasure.metrics.measurement import CpuUse
 from llenergymeasure.metrics.steady_state import Window
 from llenergymeasure.metrics.summary import summarise
 
@@ -70,6 +71,8 @@ def with_everything(index, **changes):
         "warmup_excluded": 3,
         "environment": IN_A_CONTAINER,
         "notes": ["3 prompts were cut."],
+        "cpu": CpuUse(12.5, 0.02),
+        "not_known": {"model_memory_mb": "the server does not tell"},
     }
     one = process_measurement(index, **(fields | changes))
     reading = replace(one.energy, not_used={"rapl": "not asked for"})
