@@ -3,6 +3,7 @@
 import itertools
 
 from llenergymeasure.backends.openai.client.records import Answer, ServerCounts
+from llenergymeasure.backends.openai.load.plausible_counts import plausible
 from llenergymeasure.backends.openai.load.token_counts import audited
 from llenergymeasure.backends.openai.load.token_evidence import Recount, evidence
 from llenergymeasure.domain.requests import Request
@@ -57,7 +58,7 @@ def seen(
         empty_chunks=empty,
     )
     request = Request(0, None if ids else "Hello", tuple(range(ids)) if ids else None, asked, ignore_eos)
-    return evidence(answer, request, in_chat=in_chat, stop_tokens=stops, hides_reasoning=hides)
+    return evidence(plausible(answer, request), request, in_chat=in_chat, stop_tokens=stops, hides_reasoning=hides)
 
 
 def recount(output, prompt=10, least=5):

@@ -12,14 +12,15 @@
 Every error that is raised on purpose:
 
     LabledgerError
-    ├── ConfigError             a file, a field or a flag cannot be used as it stands
+    ├── ConfigError             a file, a field or a flag cannot be used as it stands, or a package is missing
     ├── PreFlightError          the experiment cannot start; every reason is in the message
     ├── BackendError            the model could not be loaded, or generation failed
     ├── MeterError              an energy source cannot be opened or read
     └── ExperimentError         it ran and came to no result
         └── UnsavedResultError  it came to a result that could not be saved; `result` has it
 
-A field of a configuration that is given in Python and wrong is pydantic's ValidationError.
+A wrong field is a ConfigError; only of an ExperimentConfig that is built by itself it is pydantic's ValidationError.
+A file that cannot be opened is Python's own OSError, as a FileNotFoundError.
 
 Names are imported on first use, so importing the package costs nothing.
 """
@@ -42,12 +43,14 @@ if TYPE_CHECKING:
         PreFlightError,
     )
     from llenergymeasure.results.catalog import load_results, results_table
+    from llenergymeasure.results.comparison import Comparison
     from llenergymeasure.results.persistence import UnsavedResultError
 
     __version__: str
 
 __all__ = [
     "BackendError",
+    "Comparison",
     "ConfigError",
     "ExperimentConfig",
     "ExperimentError",
@@ -67,6 +70,7 @@ __all__ = [
 
 _HOMES = {
     "BackendError": "llenergymeasure.errors",
+    "Comparison": "llenergymeasure.results.comparison",
     "ConfigError": "llenergymeasure.errors",
     "ExperimentConfig": "llenergymeasure.config.models",
     "ExperimentError": "llenergymeasure.errors",

@@ -1,18 +1,25 @@
 """The calls of the public Python API."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import ParamSpec, TypeVar, Unpack, overload
 
 from labledger.console import Progress, Silent
 from labledger.files import uninterrupted
 from llenergymeasure.config.keywords import EnergyFields, ExperimentFields
-from llenergymeasure.config.loading import build_config, load_config, load_user_config, merge
+from llenergymeasure.config.loading import (
+    build_config,
+    energy_config,
+    load_config,
+    load_user_config,
+    with_fields,
+)
 from llenergymeasure.config.models import EnergyConfig, ExperimentConfig, UserConfig
 from llenergymeasure.config.ranks import this_rank
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.power import PowerSample
+from llenergymeasure.energy.measured_calls import MeasuredFunction, measured_calls
 from llenergymeasure.energy.window import EnergyWindow
 from llenergymeasure.parallel.launcher import launch
 from llenergymeasure.parallel.member import measure_share
@@ -22,7 +29,7 @@ from llenergymeasure.results.comparison import compare as compare_groups
 from llenergymeasure.results.persistence import TIMESERIES_FILE, save_or_keep, state_folder
 from llenergymeasure.results.state import superseding
 from llenergymeasure.results.timeseries import temporary_timeseries
-from llenergymeasure.run import harness
+from llenergymeasure.run import harness, preflight
 
 __all__ = [
     "compare",
@@ -33,6 +40,9 @@ __all__ = [
     "results_table",
     "run_experiment",
 ]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def run_experiment(
@@ -48,44 +58,58 @@ def run_experiment(
     written unless `output_dir` is given; then the result is in a new folder in there.
 
     Raises:
-        pydantic.ValidationError: a field is wrong, and no YAML was named.
-        ConfigError: a field is wrong beside a YAML, or a file is; the message has its line.
+        ConfigError: a field is wrong, or a file is (the message has the field, and the file's line); the dataset cannot
+            be used, or packages are not installed, and nothing else is in the way.
         PreFlightError: the run cannot start; every reason is in the message.
         MeterError: the energy source cannot be opened.
         BackendError: the model could not be loaded, or generation failed.
         ExperimentError: every warm-up call failed; or, as UnsavedResultError with the `result`, saving did.
     """
     user = load_user_config()
+    folder = Path(output_dir) if output_dir is not None else None
     if isinstance(config, str | Path):
-        experiment = load_config(Path(config), fields, field_prefix="").experiment
+        loaded = load_config(Path(config), fields, field_prefix="")
+        preflight.require_paths(loaded, folder)
+        experiment = loaded.experiment
     elif config is not None:
-        experiment = ExperimentConfig.model_validate(merge(config.model_dump(exclude_unset=True), {**fields}))
+        experiment = with_fields(config, fields)
     else:
         experiment = build_config(fields)
-    folder = Path(output_dir) if output_dir is not None else None
     return measure_and_save(experiment, user, folder, Silent())[0]
 
 
-def measure_energy(**fields: Unpack[EnergyFields]) -> EnergyWindow:
+@overload
+def measure_energy(function: Callable[P, R], /) -> MeasuredFunction[P, R]: ...
+@overload
+def measure_energy(**fields: Unpack[EnergyFields]) -> EnergyWindow: ...
+def measure_energy(
+    function: Callable[P, R] | None = None, /, **fields: Unpack[EnergyFields]
+) -> EnergyWindow | MeasuredFunction[P, R]:
     """Measure the energy of a `with` block, on every visible GPU, or on the CPU where there is none.
 
     `fields` are those of a configuration's `energy` section (`source="nvml_counter", sensor_gain=0.02`). After the
     block the window has `energy_j`, `energy_uncertainty_j`, `duration_s`, `verdict` and the rest of MeteredEnergy.
 
+    As a decorator, `@measure_energy` or `@measure_energy(source=...)`, it measures each call in a window of its own:
+    of a function, a coroutine, or a generator from its first step to its end. The function's `measured` has the
+    figures of its last calls, the latest last. Windows that are open at once count the same joules, and warn of it.
+
     Raises:
-        pydantic.ValidationError: a field is wrong.
-        ConfigError: the user configuration cannot be read.
+        ConfigError: a field is wrong, or the user configuration cannot be read.
         MeterError: the source is not there, or (on entering) cannot be opened.
+        TypeError: what is decorated is no function.
     """
-    return EnergyWindow(EnergyConfig.model_validate(fields), load_user_config())
+    if function is not None:
+        return measured_calls(function, lambda: EnergyWindow(EnergyConfig(), load_user_config()))
+    return EnergyWindow(energy_config(fields), load_user_config())
 
 
 def energy_window(source: str, *, of_all_processes: bool) -> EnergyWindow:
-    """Open a window on a source that a user names; an estimate may be of the CPU time of all processes.
+    """Open a window on a source that a flag names; an estimate may be of the CPU time of all processes.
 
     Raises what `measure_energy` raises.
     """
-    config = EnergyConfig.model_validate({"source": source})
+    config = energy_config({"source": source}, field_prefix="--")
     return EnergyWindow(config, load_user_config(), of_all_processes=of_all_processes)
 
 

@@ -4,10 +4,11 @@
         ...  # base_url: server.url("plain"); what was asked: server.asked
 
 An answer is bytes, written as they are, one piece after the other; a number between them is a pause in seconds. It
-runs in threads of the tests' own process.
+runs in threads of the tests' own process. With `tls` it speaks that.
 """
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -82,8 +83,9 @@ def counts(prompt: int, completion: int, **further: Any) -> dict[str, Any]:
 class ScriptedServer:
     """A context manager; it listens on a free port of this machine while it is open."""
 
-    def __init__(self, scripts: Mapping[str, Script]) -> None:
+    def __init__(self, scripts: Mapping[str, Script], tls: ssl.SSLContext | None = None) -> None:
         self.scripts = dict(scripts)
+        self._tls = tls
         self.asked: dict[str, list[Asked]] = {name: [] for name in scripts}
         self._lock = threading.Lock()
 
@@ -91,6 +93,11 @@ class ScriptedServer:
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._http.daemon_threads = True
         self._http.request_queue_size = 64
+        if self._tls is not None:  # the handshake is of the thread that answers
+            self._http.socket = self._tls.wrap_socket(
+                self._http.socket, server_side=True, do_handshake_on_connect=False
+            )
+            self._http.handle_error = lambda *_: None
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         return self
 
@@ -100,7 +107,7 @@ class ScriptedServer:
 
     def url(self, script: str) -> str:
         """Return the `base_url` at which this script answers."""
-        return f"http://127.0.0.1:{self._http.server_port}/{script}/v1"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self._http.server_port}/{script}/v1"
 
     def _take(self, script: str, path: str, body: dict[str, Any]) -> Asked:
         with self._lock:

@@ -1,6 +1,7 @@
 """Disks of their own, to be filled or taken away."""
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -40,3 +41,14 @@ def leave_free(disk: Path, pages: int) -> None:
                 pass
         except OSError:
             file.truncate(filling.stat().st_size - pages * PAGE_BYTES)
+
+
+@contextmanager
+def files_up_to(size):
+    """No file of this process grows beyond `size` bytes meanwhile: to write more fails, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

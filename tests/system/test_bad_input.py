@@ -283,6 +283,8 @@ def test_a_result_whose_disk_fills_meanwhile_is_kept_and_the_message_says_where(
     assert (ended.code, ended.stdout) == (1, "")
     assert f"error: the result could not be saved in {small_disk}/results: No space left on device" in ended.stderr
     assert f"it is kept at {kept}" in ended.stderr
+    told = ended.stderr.index("No space left on device. The run goes on, but its requests are held in memory alone")
+    assert told < ended.stderr.index("measuring") < ended.stderr.index("could not be saved")
     assert "Traceback" not in ended.stderr
     assert ExperimentResult.from_json(kept).output_tokens == 16
     assert list(small_disk.glob("results/*")) == []

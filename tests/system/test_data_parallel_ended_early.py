@@ -231,7 +231,10 @@ def test_recover_makes_one_result_of_a_run_whose_processes_have_all_finished(use
     ended = user.llem("results", "recover")
     (path,) = results.glob("*/result.json")
     assert (ended.code, ended.stderr) == (0, "")
-    assert ended.stdout == f"results/.state/all-there: complete; saved in results/{path.parent.name}\n"
+    assert ended.stdout == (
+        f"results/.state/all-there: complete; saved in results/{path.parent.name}\n"
+        f"  0 requests, 0.667 output tokens/s, joules unknown: llem results show results/{path.parent.name}\n"
+    )
     assert user.results() == [path.parent.name, f"{path.parent.name}/result.json"]
     result = ExperimentResult.from_json(path)
     assert result.experiment_id == "all-there"

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from saving import make_sidecar, moments_of, savers_of, with_folder_and_sidecar
 
-from llenergymeasure.results.aggregation import load_raw_results
 from llenergymeasure.results.catalog import Unreadable, read_result, result_files
 from llenergymeasure.results.persistence import load_result
+from llenergymeasure.results.raw_results import load_raw_results
 from llenergymeasure.results.recovery import find_leftovers, remove
 from llenergymeasure.results.verification import verify
 

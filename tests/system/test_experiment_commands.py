@@ -13,6 +13,7 @@ import duckdb
 import pytest
 from typer.testing import CliRunner
 
+from labledger.json_text import dump_json
 from payment_simulator.cli.main import app
 from payment_simulator.experiments.config import AllowedParameter, ExperimentConfig, PolicyConstraints
 from payment_simulator.experiments.persistence import ExperimentRepository
@@ -158,6 +159,22 @@ def test_results_lists_every_run_the_last_one_first(sim, castro):
     shown = sim("results", castro, "--limit", 1).stdout
     assert "castro1-two   castro1   completed   5            2,000        0 (exact)   yes" in shown
     assert "castro1-one" not in shown
+
+
+def test_results_shows_the_last_twenty_runs_and_how_to_see_every_one(sim, tmp_path):
+    path = tmp_path / "many.db"
+    with ExperimentRepository(path) as repository, repository.transaction() as step:
+        for number in range(21):
+            step.save_experiment(experiment(f"run-{number:02}", started_at=f"2026-11-01T00:00:{number:02}+00:00"))
+    told = "These are the last 20 runs: --all shows every one, --json too"
+    shown = {words: sim("results", path, *words).stdout for words in ((), ("--all",), ("--limit", 3))}
+    assert [text.count("run-") for text in shown.values()] == [20, 21, 3]
+    assert [told in text for text in shown.values()] == [True, False, False]
+    assert "run-00" not in shown[()]
+    listed = sim("results", path, "--json").stdout
+    assert [row["experiment_id"] for row in json.loads(listed)] == [f"run-{number:02}" for number in range(20, -1, -1)]
+    assert listed == dump_json(json.loads(listed)) + "\n"
+    assert sim("results", path, "--json", "--name", "none").stdout == "[]\n"
 
 
 def test_without_a_name_the_database_is_that_of_the_environment_else_the_only_one_in_results(
@@ -445,5 +462,5 @@ def test_a_stored_policy_that_was_made_invalid_is_reported(sim, copy, tmp_path, 
     command, *rest = arguments
     ended = sim(command, "castro1-two", "--db", copy, *rest)
     assert ended.exit_code == 1
-    assert "a policy of BANK_A is invalid: should be a section with keys, found int; `replay` shows" in ended.stderr
+    assert "castro1-two: iteration 2: policies: BANK_A: Input should be a valid dictionary; it was not" in ended.stderr
     assert not (tmp_path / "out").exists()

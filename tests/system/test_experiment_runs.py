@@ -182,7 +182,10 @@ def test_a_run_is_resumed_with_the_configuration_that_it_began_with_and_only_if_
     ended = sim("run", "experiment.yaml", "--resume", run_id)
     assert "is completed; there is nothing to resume" in ended.stderr
     assert ended.exit_code == 1
+    assert f"run {run_id}, kept in" not in ended.stderr
     (work / "experiment.yaml").write_text(CONFIG.replace("master_seed: 7", "master_seed: 8"))
     other = sim("run", "experiment.yaml", "--resume", run_id)
-    assert "error: convergence, master_seed: not as in the run that is to be" in other.stderr
+    assert "convergence.max_iterations: 3 here, 1 in the run that is to be resumed\n" in other.stderr
+    assert "master_seed: 8 here, 7 in the run that is to be resumed; give" in other.stderr
+    assert f"run {run_id}, kept in" not in other.stderr
     assert other.exit_code == 2

@@ -117,7 +117,7 @@ def test_a_served_run_names_the_extra_of_a_tokenizer_that_it_needs_or_lacks(user
         synthetic = {"dataset": {"synthetic": {"input_len": 4, "output_len": 4}}, "max_output_tokens": None}
         code, _, stderr = command("llem", "run", served(user, server.url, **synthetic))
         assert (code, "transformers" in stderr) == (2, True)
-        assert "run pip install -e '.[pytorch]', or send prompts of text" in stderr
+        assert "run pip install -e '.[pytorch]' in the clone, or send prompts of text" in stderr
         silent = {"passthrough_kwargs": {"standin": {"usage": False}}}
         code, stdout, _ = command("llem", "run", served(user, server.url, **silent))
     assert (code, "invalid" in stdout) == (0, True)

@@ -78,6 +78,23 @@ def test_every_command_shows_each_gap_in_the_words_of_its_kind(sim, tmp_path):
     assert [each for each in words if each not in page] == []
 
 
+def test_a_bounded_gap_is_no_evidence_of_convergence_and_names_the_budget_to_raise(sim, tmp_path):
+    advice = "raise evaluation.nash_gap_budget (9 was spent for each bank)"
+    golden = json.loads((Path(__file__).parents[1] / "golden" / "payments_1.0" / "result.json").read_text())
+    golden.pop("integrity", None)
+    golden["config"]["evaluation"]["nash_gap_budget"] = 9
+    for kind, is_bounded in (("bounded", True), ("exact", False)):
+        changed = golden | {"converged": True, "convergence_reason": "stability", "final_nash_gap_kind": kind}
+        (tmp_path / "result.json").write_text(json.dumps(changed))
+        shown = sim("show", tmp_path / "result.json")
+        assert ("yes (stability; the gap is only bounded)" in shown) == is_bounded
+        assert shown.rstrip().endswith(advice) == is_bounded
+    stored(tmp_path / "runs.db", "bounded")
+    shown = sim("show", "old-completed")
+    assert "(stability; the gap is only bounded)" in shown
+    assert "raise evaluation.nash_gap_budget" in shown.splitlines()[-1]
+
+
 def test_a_run_of_a_database_of_version_1_shows_that_its_gap_was_searched_among_21_values(sim, tmp_path):
     stored(tmp_path / "runs.db", "old")
     for command in ("results", "show old-completed", "compare old-completed old-interrupted"):

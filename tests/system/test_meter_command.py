@@ -221,6 +221,17 @@ def test_a_source_that_is_not_available_is_one_line_with_the_reason(user):
     assert "nvml_counter cannot be read" in line
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans to a process that asks for them")
+def test_a_command_that_leaves_its_work_without_a_parent_is_metered_with_it(user):
+    fifo = user.folder / "ended"
+    os.mkfifo(fifo)
+    burns = "import time\nwhile time.process_time() < 0.3: pass\n"
+    leaves = f"""(setsid sh -c '"$0" -S -c "$1"; echo > "{fifo}"' "$@" &) ; read -r ended < "{fifo}" """
+    ended = user.llem(*ESTIMATE, "--", "sh", "-c", leaves, "sh", sys.executable, burns)
+    assert ended.code == 0
+    assert float(re.search(r"energy +([\d.]+) ± [\d.]+ J", ended.stderr)[1]) > 10.0 * 0.25
+
+
 def test_an_option_that_llem_does_not_know_is_no_command(user):
     ended = user.llem(*ESTIMATE, "--jsn", "--", "true")
     assert ended.code == 2
@@ -235,16 +246,44 @@ def test_without_a_sensor_the_energy_is_an_estimate_and_named_one(user):
     assert "W, " not in ended.stderr
 
 
-def test_live_a_line_a_second_shows_the_power_of_every_device_until_ctrl_c(user, board):
+def test_live_a_line_a_second_shows_each_devices_power_until_ctrl_c_and_then_its_joules(user, board):
     with started(user, "meter", **board) as llem:
         lines = [(llem.stdout.readline(), time.monotonic()) for _ in range(2)]
         llem.send_signal(signal.SIGINT)
         rest, stderr = llem.communicate(timeout=PATIENCE_S)
-    assert (llem.returncode, rest, stderr) == (0, "", "")
+    assert llem.returncode == 0
+    assert len(rest.splitlines()) <= 1  # a line that was due while the signal was on its way
+    shown_s, joules, bound_j, mean_w = map(
+        float,
+        re.search(r"duration\s+([\d.]+) s\s+GPU-1\s+(\S+) ± (\S+) J \(nvml_counter\), (\S+) W mean", stderr).groups(),
+    )
+    assert shown_s > 2
+    assert joules == pytest.approx(400.0 * shown_s, abs=bound_j)
+    assert mean_w == pytest.approx(joules / shown_s, rel=0.02)
     assert lines[1][1] - lines[0][1] == pytest.approx(1.0, abs=0.5)
     for line, _ in lines:
         assert re.search(r"GPU-1 (39|40)\d ± \d+\.?\d* W \(nvml_counter\)", line)
         assert re.search(r"\((estimate|rapl)\)", line)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 128 + signal.SIGTERM)])
+@pytest.mark.parametrize("seconds", [0, 1], ids=["while it starts", "while it shows power"])
+def test_live_ends_with_its_joules_and_an_error_only_where_it_was_terminated(user, number, code, seconds):
+    with user.start("meter", "--source", "estimate") as llem:
+        for _ in range(seconds):
+            llem.stdout.readline()
+        assert waited_for(lambda: heeds_sigterm(llem.pid))
+        llem.send_signal(number)
+        _, stderr = llem.communicate(timeout=PATIENCE_S)
+    assert (llem.returncode, "error" in stderr) == (code, code != 0)
+    assert ("W mean" in stderr) >= (seconds > 0)
+
+
+def heeds_sigterm(pid):
+    """True once a command has begun: its program has come so far as to hear signals."""
+    caught = re.search(r"^SigCgt:\s*(\S+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def test_live_json_is_a_line_a_second_of_every_device(user, board):

@@ -30,6 +30,16 @@ joules: float | None = window.energy_j
 print(window.energy_uncertainty_j, window.verdict, window.found.to_dict(), result.total_energy_j)
 for row in compare(load_results("a"), [result], margin=0.01).rows:
     print(row.metric, row.low)
+
+@measure_energy
+def work(number: int) -> int:
+    return number
+
+@measure_energy(source="rapl")
+async def later(number: int) -> int:
+    return work(number)
+
+joules = work.measured[-1].energy_j
 """
 WRONG = """
 from llenergymeasure import compare, measure_energy, run_experiment
@@ -37,10 +47,10 @@ from llenergymeasure import compare, measure_energy, run_experiment
 run_experiment(modle="random:llama")  # E: Unexpected keyword argument "modle"
 run_experiment(model="random:llama", decoder={"temprature": 0.5})  # E: Extra key "temprature"
 run_experiment(model="random:llama", precision="fp8")  # E: incompatible type
-with measure_energy(sorce="rapl") as window:  # E: Unexpected keyword argument "sorce"
-    pass
-print(window.enrgy_j)  # E: has no attribute "enrgy_j"
+measure_energy(sorce="rapl")  # E: Unexpected keyword argument "sorce"
+print(measure_energy(source="rapl").enrgy_j)  # E: has no attribute "enrgy_j"
 compare([], [], marign=0.1)  # E: Unexpected keyword argument "marign"
+measure_energy(len).measured.energy_j  # E: has no attribute "energy_j"
 """
 
 

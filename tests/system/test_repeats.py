@@ -171,7 +171,7 @@ def test_a_configuration_that_cannot_run_is_named_before_any_is_run(user, here):
     assert ended.exit_code == 2
     assert "wrong.yaml:2: batchsize" in ended.stderr
     ended = here("run", user.experiment(), user.experiment("absent.yaml", dataset="absent.jsonl"))
-    assert ended.exit_code == 1
+    assert ended.exit_code == 2
     assert "error: absent.yaml: " in ended.stderr
     assert "experiment.yaml" not in ended.stderr
     assert user.made() == []

@@ -121,12 +121,14 @@ def test_compare_tells_configurations_that_were_run_in_rounds_apart(user, repeat
     assert words["total_energy_j"] is None
 
 
-def test_compare_shows_level_and_rounds_in_the_table(user, repeats):
+def test_compare_shows_words_level_and_rounds_on_80_columns(user, repeats):
     ended = user.llem("results", "compare", "--by", "config")
     assert (ended.code, ended.stderr) == (0, "")
     assert "3 rounds of both, in an order that alternates (6 are advised)" in ended.stdout
     (energy,) = [line for line in ended.stdout.splitlines() if line.startswith(" J/output token")]
-    assert energy.split()[-4:] == ["different", "97.5", "%", "3"]
+    assert energy.split()[-1] == "different"
+    assert len(energy) <= 80
+    assert "97.5 %" in ended.stdout[ended.stdout.index("intervals at ") :]
 
 
 def test_compare_of_two_runs_says_that_it_cannot_tell_and_what_would(user, repeats):

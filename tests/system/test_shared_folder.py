@@ -191,4 +191,5 @@ def test_what_is_no_file_in_the_place_of_a_result_is_named(shared, instrument):
         place(shared / name / "result.json")
         shown = ran(instrument, *words, shared / name)
         assert (shown.exit_code, shown.stdout) == (1, "")
-        assert f"{shared / name / 'result.json'}: is a " in shown.stderr
+        told = "Too many levels of symbolic links" if (name, instrument) == ("link", payment_app) else "is a "
+        assert f"{shared / name / 'result.json'}: {told}" in shown.stderr

@@ -109,12 +109,11 @@ def _checked_hold(hold: float | None) -> float:
 
 
 def _boards() -> "tuple[Board, ...]":
-    import pynvml
-
+    from labledger.nvml import load_nvml
     from llenergymeasure.energy.sensors.nvml import probe
     from llenergymeasure.errors import PreFlightError
 
-    found = probe(pynvml)
+    found = probe(load_nvml())
     if not found.boards:
         raise PreFlightError(f"no GPU to calibrate: {found.unavailable}")
     return found.boards

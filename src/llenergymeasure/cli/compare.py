@@ -66,7 +66,7 @@ def compare(
 ) -> None:
     """Compare results: for each metric, whether it is different, the same, or the data cannot tell."""
     from labledger.console import print_json
-    from llenergymeasure.cli.compare_output import comparison_dict, print_comparison
+    from llenergymeasure.cli.compare_output import comparison_dict, print_comparisons
     from llenergymeasure.results.comparison import compare_with_first
 
     limits = [_limit(text) for text in fail_if_worse or []]
@@ -76,8 +76,7 @@ def compare(
     if json:
         print_json(dump_json([comparison_dict(each) | {"last": last} for each in comparisons]))
     else:
-        for each in comparisons:
-            print_comparison(each)
+        print_comparisons(comparisons)
     if limits:
         _judge(comparisons, limits, fail_if_unsure, has_history=against is not None or known is not None)
 
@@ -101,8 +100,9 @@ def _groups(
     else:
         groups = [_group(target, directory) for target in targets]
     if len(groups) < 2:
+        found = f"only {groups[0].name}" if groups else "nothing"
         raise ConfigError(
-            f"{len(groups)} group(s) to compare: name two or more results, or directories of them; or, for the "
+            f"{found} to compare: name two or more results, or directories of them; or, for the "
             "configurations in one directory, --by config --dir DIRECTORY"
         )
     return groups

@@ -3,7 +3,7 @@
 import re
 import shutil
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ LABELS = {
     "tpot_ms_median": "TPOT median ms",
     "energy_per_request_j": "J/request",
     "total_energy_j": "J",
+    "cpu_seconds_per_output_token": "CPU s/token",
     "requests_per_second": "requests/s",
     "ttft_ms_mean": "TTFT mean ms",
     "tpot_ms_mean": "TPOT mean ms",
@@ -62,6 +63,22 @@ def comparison_dict(comparison: "Comparison") -> dict[str, Any]:
     }
 
 
+def print_comparisons(comparisons: "Sequence[Comparison]") -> None:
+    """Print each comparison and then, once for all, the warnings of the results that are compared."""
+    from labledger.console import shown_warnings
+
+    for each in comparisons:
+        print_comparison(each)
+    first, *others = comparisons
+    if others:
+        groups = {each.name: each for each in (first.first, *(comparison.second for comparison in comparisons))}
+    else:
+        groups = {"first": first.first, "second": first.second}
+    runs = {name: [result.measurement_warnings for result in group.results] for name, group in groups.items()}
+    for text in shown_warnings(folded_warnings(runs)):
+        _print_text(f"  ! {text}")
+
+
 def print_comparison(comparison: "Comparison") -> None:
     """Print what differs in the configurations, a row per metric, and what to read with it."""
     from labledger.console import print_answer, print_table
@@ -69,37 +86,47 @@ def print_comparison(comparison: "Comparison") -> None:
     groups = {"first": comparison.first, "second": comparison.second}
     for side, group in groups.items():
         _print_text(f"{side}: {group.name}")
+    mixtures = [*map(str, comparison.mixtures)]
+    for text in mixtures:
+        _print_text(f"! {text}")
     print_answer("")
     if comparison.config_differences:
         rows = [[name, str(one), str(other)] for name, (one, other) in comparison.config_differences.items()]
         print_table(["configuration", *groups], rows)
-    else:
+    elif not mixtures:
         print_answer("the configurations are the same")
     _print_text(_basis(comparison))
-    unit = comparison.method or "stretches"
-    print_table(["metric", *groups, "ratio", "interval", "", "level", unit], map(_row_cells, comparison.rows))
-    for text in (*_meaning(comparison), *_notes(comparison.rows)):
+    print_table(["metric", *groups, "ratio", "interval", ""], map(_row_cells, comparison.rows))
+    for text in (*_levels(comparison.rows), *_meaning(comparison), *_counts(comparison), *_notes(comparison.rows)):
         _print_text(text)
-    for remark in comparison.remarks:
-        _print_text(f"  ! {remark}")
-    for side, group in groups.items():
-        for warning in folded_warnings([result.measurement_warnings for result in group.results]):
-            _print_text(f"  ! {side}: {warning}")
+    for remark in dict.fromkeys(comparison.remarks):
+        if remark not in mixtures:
+            _print_text(f"  ! {remark}")
 
 
-def folded_warnings(runs: Sequence[Sequence[str]]) -> list[str]:
-    """Return the warnings of several runs, those that differ only in numbers once, with how many runs have them."""
-    if len(runs) == 1:
-        return list(dict.fromkeys(runs[0]))
-    alike: dict[str, dict[int, str]] = {}
-    for number, warnings in enumerate(runs):
-        for warning in warnings:
-            alike.setdefault(NUMBER.sub("0", warning), {}).setdefault(number, warning)
-    return [
-        f"{len(same)} of {len(runs)} runs{'' if len(set(same.values())) == 1 else ', with other numbers'}: "
-        f"{next(iter(same.values()))}"
-        for same in alike.values()
-    ]
+def folded_warnings(groups: Mapping[str, Sequence[Sequence[str]]]) -> list[str]:
+    """Return the warnings of each group's runs, equal ones as one line that says whose they are and of how many runs.
+
+    Where a group has several runs, those that differ only in numbers count as equal.
+    """
+    are_single = all(len(runs) == 1 for runs in groups.values())
+    alike: dict[str, dict[tuple[str, int], str]] = {}
+    for name, runs in groups.items():
+        for number, warnings in enumerate(runs):
+            for warning in warnings:
+                key = warning if are_single else NUMBER.sub("0", warning)
+                alike.setdefault(key, {}).setdefault((name, number), warning)
+    return [_folded(groups, same) for same in alike.values()]
+
+
+def _folded(groups: Mapping[str, Sequence[Sequence[str]]], same: Mapping[tuple[str, int], str]) -> str:
+    """Return the line of one warning; `same` has its text in each run that has it."""
+    names = list(dict.fromkeys(name for name, _ in same))
+    whose = ", ".join(names) if len(names) < len(groups) else "both" if len(groups) == 2 else "all"
+    total = sum(len(groups[name]) for name in names)
+    count = f" {len(same)} of {total} runs" if total > len(names) else ""
+    other = ", with other numbers" if len(set(same.values())) > 1 else ""
+    return f"{whose}{':' if count else ''}{count}{other}: {next(iter(same.values()))}"
 
 
 def _print_text(text: str) -> None:
@@ -151,19 +178,42 @@ def _notes(rows: Iterable["Row"]) -> list[str]:
     return [f"  {', '.join(names)}: {note}" for note, names in labels.items()]
 
 
+def _levels(rows: Iterable["Row"]) -> list[str]:
+    """Return the levels of the intervals, with the metrics of all but the commonest; none without intervals."""
+    metrics: dict[float, list[str]] = {}
+    for row in rows:
+        if row.level is not None:
+            metrics.setdefault(row.level, []).append(LABELS.get(row.metric, row.metric))
+    if not metrics:
+        return []
+    usual = max(metrics, key=lambda level: len(metrics[level]))
+    others = [f"of {', '.join(names)} at {level * 100:.4g} %" for level, names in metrics.items() if level != usual]
+    return ["; ".join([f"intervals at {usual * 100:.4g} %", *others])]
+
+
+def _counts(comparison: "Comparison") -> list[str]:
+    """Return the metrics of which fewer observations are known than the comparison has."""
+    metrics: dict[tuple[int, int], list[str]] = {}
+    for row in comparison.rows:
+        if row.counts is not None and row.kind != "count" and row.counts != comparison.counts:
+            metrics.setdefault(row.counts, []).append(LABELS.get(row.metric, row.metric))
+    unit = comparison.method or "stretches"
+    return [
+        f"  {', '.join(names)}: {one if one == other else f'{one} + {other}'} {unit}"
+        for (one, other), names in metrics.items()
+    ]
+
+
 def _row_cells(row: "Row") -> list[str]:
     from llenergymeasure.cli.presentation import number
 
-    ratio = "" if row.ratio is None else f"{row.ratio:.4f}"
-    high = "no end" if row.high is None else f"{row.high:.4f}"
-    interval = "" if row.low is None else f"{row.low:.4f} to {high}"
-    level = "" if row.level is None else f"{row.level * 100:.4g} %"
+    high = "no end" if row.high is None else _ratio(row.high)
+    interval = "" if row.low is None else f"{_ratio(row.low)} to {high}"
     label = LABELS.get(row.metric, row.metric)
-    return [label, number(row.first), number(row.second), ratio, interval, row.word or "", level, _count(row)]
+    ratio = "" if row.ratio is None else _ratio(row.ratio)
+    return [label, number(row.first), number(row.second), ratio, interval, row.word or ""]
 
 
-def _count(row: "Row") -> str:
-    if row.counts is None or row.kind == "count":
-        return ""
-    one, other = row.counts
-    return str(one) if one == other else f"{one} + {other}"
+def _ratio(value: float) -> str:
+    """Return a ratio with four decimals, a large one with five digits: a row has room on 80 columns."""
+    return f"{value:.4f}" if value < 10 else f"{value:.5g}"

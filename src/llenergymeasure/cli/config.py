@@ -1,17 +1,20 @@
-"""`llem config`: show configurations and their schema."""
+"""`llem config`: show configurations and their schema, and begin the user's own."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labledger.commands import reporting_errors
+from labledger.commands import make_group, reporting_errors
 from labledger.json_text import dump_json
 
 if TYPE_CHECKING:
-    from llenergymeasure.config.loading import LoadedConfig
+    from pydantic import JsonValue
 
-config_app = typer.Typer(no_args_is_help=True, help="Show configurations and their schema.")
+    from llenergymeasure.config.loading import LoadedConfig
+    from llenergymeasure.config.models import ExperimentConfig
+
+config_app = make_group("Show configurations and their schema; begin your own.")
 
 
 @config_app.command()
@@ -39,13 +42,26 @@ def schema(ctx: typer.Context) -> None:
     print_json(dump_json(ExperimentConfig.model_json_schema()))
 
 
+@config_app.command()
+@reporting_errors
+def init(ctx: typer.Context) -> None:
+    """Write a user configuration in which every key is explained and commented out; one that is there stays."""
+    from labledger.console import print_line
+    from llenergymeasure.config.loading import user_config_path
+    from llenergymeasure.config.user_file import write_user_file
+
+    path = user_config_path()
+    write_user_file(path)
+    print_line(f"written: {path}; remove the # before a key to set it")
+
+
 def print_config(loaded: "LoadedConfig", *, as_json: bool) -> None:
     """Print the resolved experiment, as YAML that names the files that it came from, or as JSON."""
     import io
 
     from labledger.console import print_answer, print_json
 
-    fields = loaded.experiment.in_effect()
+    fields = fields_in_effect(loaded.experiment)
     if as_json:
         print_json(dump_json(fields))
         return
@@ -57,9 +73,25 @@ def print_config(loaded: "LoadedConfig", *, as_json: bool) -> None:
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     text = io.StringIO()
+    open_number = fields["num_prompts"] is None
+    if open_number:
+        del fields["num_prompts"]
     yaml.dump(fields, text)
     if clean_lines(text.getvalue()) != text.getvalue():  # escape all but ASCII: it is then the same once read
         yaml.allow_unicode = False
         text = io.StringIO()
         yaml.dump(fields, text)
-    print_answer(f"# from: {', '.join(['defaults', *map(str, loaded.files)])}\n{text.getvalue().rstrip()}")
+    head = f"# from: {', '.join(['defaults', *map(str, loaded.files)])}\n"
+    for line in loaded.not_used:
+        head += f"# not used: {line}\n"
+    if open_number:
+        head += f"# num_prompts: not given: all of the dataset, up to {loaded.experiment.num_prompts}\n"
+    print_answer(f"{head}{text.getvalue().rstrip()}")
+
+
+def fields_in_effect(experiment: "ExperimentConfig") -> dict[str, "JsonValue"]:
+    """Return the fields that have an effect; `num_prompts` is None where the dataset, not read yet, has it."""
+    from llenergymeasure.workload.prompts import takes_all
+
+    fields = experiment.in_effect()
+    return {**fields, "num_prompts": None} if takes_all(experiment) else fields

@@ -19,9 +19,11 @@ def doctor(ctx: typer.Context) -> None:
     """Show this machine's devices, energy sources and backends, and the paths of its files."""
     from labledger.console import print_facts
     from labledger.host import read_gpus, read_host
-    from llenergymeasure.config.loading import load_user_config
+    from llenergymeasure.config.loading import load_user_config, user_config_problems
+    from llenergymeasure.config.models import UserConfig
 
-    user = load_user_config()
+    problems = user_config_problems()
+    user = UserConfig() if problems else load_user_config()
     host = read_host()
     print_facts("machine", _machine_facts(host, read_gpus()))
     title = (
@@ -29,7 +31,7 @@ def doctor(ctx: typer.Context) -> None:
     )
     print_facts(title, _energy_facts(user, host))
     print_facts("backends", _backend_facts())
-    print_facts("files", _file_facts())
+    print_facts("files", _file_facts(problems))
 
 
 def _machine_facts(host: "Host", gpus: "Gpus") -> Facts:
@@ -103,13 +105,19 @@ def _backend_facts() -> Facts:
     return facts
 
 
-def _file_facts() -> Facts:
+def _file_facts(problems: list[str]) -> Facts:
+    """Return the paths of files; `problems` are those of the user configuration."""
     from llenergymeasure.config.loading import user_config_path
     from llenergymeasure.results.persistence import unsaved_folder
 
     config, unsaved = user_config_path(), unsaved_folder()
     waiting = sum(1 for _ in unsaved.glob("*/result.json"))
+    if problems:
+        state = "not used: runs refuse it until it is mended"
+    else:
+        state = "read" if config.is_file() else "not there, and the defaults hold; llem config init writes one"
     return [
-        ("user configuration", f"{config} ({'read' if config.is_file() else 'not there; the defaults hold'})"),
+        ("user configuration", f"{config} ({state})"),
+        *(("", problem) for problem in problems),
         ("unsaved results", f"{unsaved} ({f'{waiting} waiting' if waiting else 'none'})"),
     ]

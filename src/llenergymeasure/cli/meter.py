@@ -1,5 +1,6 @@
 """`llem meter`: the power of this machine, live, or the energy of a command."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from labledger.commands import reporting_errors
 from labledger.ending import is_ignored
 from labledger.errors import LabledgerError
 from labledger.json_text import dump_json
+from labledger.output_streams import has_reader
 from llenergymeasure.config.energy_sources import ENERGY_SOURCES
 
 if TYPE_CHECKING:
@@ -39,37 +41,37 @@ def meter(
         typer.Option("--json", help="Print JSON on standard output; the command's own output goes to standard error."),
     ] = False,
 ) -> None:
-    """Show the power of every device until Ctrl-C; or run a command, and show its energy.
+    """Show the power of every device until Ctrl-C, and then its energy; or run a command, and show its energy.
 
     With a command the figures go to standard error, and llem exits as the command does: with its exit code, 128 plus
     the signal that ended it, 127 if there is no such command, 126 if it cannot be run. Signals are passed on to it.
     """
-    from pydantic import ValidationError
-
     from llenergymeasure.api import energy_window
-    from llenergymeasure.errors import ConfigError
 
     try:
         window = energy_window(source, of_all_processes=not command)
-    except ValidationError as error:
-        raise ConfigError("\n".join(f"--source: {each['msg']}" for each in error.errors())) from error
+    except KeyboardInterrupt as error:
+        if command or type(error) is not KeyboardInterrupt:  # SIGTERM
+            raise
+        _print_nothing()  # live
+        return
     if command:
         raise typer.Exit(_measure(command, window, as_json=json))
     _show_live(window, as_json=json)
 
 
 def _measure(command: list[str], window: "EnergyWindow", *, as_json: bool) -> int:
-    from labledger.console import print_facts, print_json, print_line
+    from labledger.console import print_facts, print_json, print_warnings
+    from llenergymeasure.process_tree import adopting_orphans
 
     running = Command(command, output_to_stderr=as_json)
-    with window, running:
+    with adopting_orphans(), window, running:
         code = running.wait()
     if as_json:
         print_json(dump_json({"command": command, "exit_code": code, **window.found.to_dict()}, indent=None))
     else:
         print_facts("", _facts(command, code, window.found), to_stderr=True)
-        for warning in window.found.warnings:
-            print_line(f"  ! {warning}", to_stderr=True)
+        print_warnings(window.found.warnings, to_stderr=True)
     return code
 
 
@@ -117,23 +119,59 @@ def _parts(found: "MeteredEnergy") -> str:
 
 
 def _show_live(window: "EnergyWindow", *, as_json: bool) -> None:
-    """Print a line per second until Ctrl-C, which ends it with exit code 0. An estimate is of all of the CPU's work."""
+    """Print a line per second until Ctrl-C, and then the energy of all of it; the exit code is then 0.
+
+    An estimate is of all of the CPU's work.
+    """
+    try:
+        with window:
+            try:
+                _print_powers(window, as_json=as_json)
+            except KeyboardInterrupt:
+                if window.live is not None:
+                    window.live.step()  # the part of a second since the last line
+                raise
+    except KeyboardInterrupt as error:
+        with contextlib.suppress(OSError):  # the terminal may have gone
+            _print_total(window)
+        if type(error) is not KeyboardInterrupt:  # SIGTERM
+            raise
+
+
+def _print_powers(window: "EnergyWindow", *, as_json: bool) -> None:
+    """Print a line per second, as long as somebody reads them."""
     from labledger.console import print_answer, print_json
 
-    with window:
-        try:
-            for powers in window.powers(EVERY_S):
-                if as_json:
-                    print_json(
-                        dump_json(
-                            [{"seconds": s, **device.model_dump(mode="json")} for device, s in powers], indent=None
-                        )
-                    )
-                else:
-                    print_answer("   ".join(f"{_name(device)} {_watts(device, s)}" for device, s in powers))
-        except KeyboardInterrupt as error:
-            if type(error) is not KeyboardInterrupt:  # SIGTERM
-                raise
+    for powers in window.powers(EVERY_S):
+        if as_json:
+            rows = [{"seconds": seconds, **device.model_dump(mode="json")} for device, seconds in powers]
+            print_json(dump_json(rows, indent=None))
+        else:
+            print_answer("   ".join(f"{_name(device)} {_watts(device, seconds)}" for device, seconds in powers))
+        if not has_reader():
+            return
+
+
+def _print_total(window: "EnergyWindow") -> None:
+    """Print the joules and the mean power of each device since the start on stderr, or that there are none yet."""
+    from labledger.console import print_facts
+    from llenergymeasure.cli.presentation import number
+
+    live = window.live
+    if live is None or not live.devices:
+        _print_nothing()
+        return
+    facts = [("duration", f"{number(live.duration_s)} s")]
+    for device in live.devices:
+        mean = "" if device.energy_j is None else f", {number(device.energy_j / live.duration_s)} W mean"
+        facts.append((_name(device), f"{_joules(device)}{mean}"))
+    print_facts("", facts, to_stderr=True)
+
+
+def _print_nothing() -> None:
+    from labledger.console import print_line
+
+    print_line("ended before anything was measured", to_stderr=True)
 
 
 def _name(device: "DeviceEnergy") -> str:
@@ -167,6 +205,7 @@ class CommandError(LabledgerError):
 class Command:
     """Runs while the context is entered; signals that reach this process meanwhile are passed on to it.
 
+    What it has started and has left without a parent is waited for, where this process is given it.
     Ctrl-C at a terminal reaches the command without our help, so it is not passed on a second time.
     """
 
@@ -175,10 +214,14 @@ class Command:
         self._output_to_stderr = output_to_stderr
         self._process: subprocess.Popen[bytes] | None = None
         self._early: list[int] = []
+        self._others: frozenset[int] = frozenset()
         self._handlers: dict[signal.Signals, Any] = {}
         self._exit_code = EXIT_NOT_FOUND
 
     def __enter__(self) -> Self:
+        import psutil
+
+        self._others = frozenset(each.pid for each in psutil.Process().children())
         self._handlers = {
             number: signal.signal(number, self._pass_on) for number in PASSED_ON if not is_ignored(number)
         }  # what is ignored, as under `nohup`, the command ignores too
@@ -191,7 +234,7 @@ class Command:
             self.__exit__(None, None, None)
             raise CommandError(f"{self._arguments[0]}: {error.strerror}", self._exit_code) from error
         for number in self._early:
-            self._process.send_signal(number)
+            self._send(number)
         return self
 
     def __exit__(
@@ -202,6 +245,7 @@ class Command:
 
     def wait(self) -> int:
         """Return its exit code as a shell gives it: 128 plus the number of the signal that ended it."""
+        self._wait_for_orphans()
         code = self._process.wait() if self._process else self._exit_code
         return code if code >= 0 else EXIT_SIGNAL - code
 
@@ -211,7 +255,32 @@ class Command:
         if self._process is None:
             self._early.append(number)
         else:
-            self._process.send_signal(number)
+            self._send(number)
+
+    def _send(self, number: int) -> None:
+        """Send it a signal. `Popen.send_signal` may wait for it, and `wait` would then miss its end."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
+
+    def _wait_for_orphans(self) -> None:
+        """Return when the command has ended, and wait meanwhile for the orphans: they are told in the CPU time then."""
+        if self._process is None or sys.platform != "linux":
+            return
+        own = (self._process.pid, *self._others)
+        while (ended := _ended_child()) is not None and ended not in own:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(ended, 0)
+
+
+def _ended_child() -> int | None:
+    """Return the number of a child that has ended, once there is one, and leave it to be waited for; None without any
+    child."""
+    try:
+        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    return None if ended is None else ended.si_pid
 
 
 def _in_the_foreground() -> bool:

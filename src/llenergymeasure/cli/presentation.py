@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
-from labledger.console import print_answer, print_facts, print_line
+from labledger.console import print_answer, print_facts, print_line, print_warnings
+from llenergymeasure.cli.work_rows import adapter_rows, dataset_rows
 from llenergymeasure.domain.experiment import ExperimentResult
-from llenergymeasure.domain.figures import Distribution, PowerSensor, UsedCalibration
+from llenergymeasure.domain.figures import ComputeMetrics, Distribution, PowerSensor, UsedCalibration
+
+SHOWN_RESOLUTION_S = 1e-3
 
 
 def print_result(result: ExperimentResult, path: Path | None) -> None:
@@ -12,29 +15,31 @@ def print_result(result: ExperimentResult, path: Path | None) -> None:
     latency, config = result.latency_stats, result.effective_config
     facts = [
         ("model", str(config.get("model"))),
+        *adapter_rows(config),
         ("backend", f"{result.backend} ({result.backend_version or 'version unknown'})"),
         ("device", _device(result)),
         *_how_it_ran(result),
+        *dataset_rows(config),
         *([("processes", str(len(result.process_results)))] if len(result.process_results) > 1 else []),
         (
             "tokens",
             f"{count(result.total_tokens)} ({count(result.input_tokens)} in, {count(result.output_tokens)} out)",
         ),
         *_token_counts(result),
-        ("duration", f"{_seconds(result.total_inference_time_sec)} ({_methodology(result)})"),
+        ("duration", f"{seconds(result.total_inference_time_sec)} ({_methodology(result)})"),
         ("output tokens/s", number(result.output_tokens_per_second)),
-        ("TTFT", _mean_and_p99(latency.ttft_ms if latency else None)),
-        ("TPOT", _mean_and_p99(latency.tpot_ms if latency else None)),
+        ("TTFT", mean_and_p99(latency.ttft_ms if latency else None)),
+        ("TPOT", mean_and_p99(latency.tpot_ms if latency else None)),
         ("energy/output token", energy_per_token(result)),
         *_energy_rows(result),
         *sensor_rows(result.sensor, result.calibration),
+        *_cpu_time(result),
         ("FLOPs", _flops(result)),
         *_memory(result),
         ("verdict", f"{result.verdict}: {'; '.join(result.verdict_reasons)}".rstrip(": ")),
     ]
     print_facts("", facts)
-    for warning in result.measurement_warnings:
-        print_line(f"  ! {warning}")
+    print_warnings(result.measurement_warnings)
     if path is not None:
         print_answer("")
         print_line(f"saved in {path.parent}")
@@ -67,7 +72,10 @@ def _token_counts(result: ExperimentResult) -> list[tuple[str, str]]:
 
 def _memory(result: ExperimentResult) -> list[tuple[str, str]]:
     if result.has_load and result.peak_memory_mb is None:
-        return []  # a server's is not seen
+        reason = result.not_known.get("peak_memory_mb")
+        return [("peak memory", f"unknown ({reason})")] if reason else []
+    if result.has_load and result.model_memory_mb is None:
+        return [("peak memory", f"{number(result.peak_memory_mb)} MB")]
     return [("peak memory", f"{number(result.peak_memory_mb)} MB (weights {number(result.model_memory_mb)} MB)")]
 
 
@@ -94,6 +102,22 @@ def _energy_rows(result: ExperimentResult) -> list[tuple[str, str]]:
         above = f"{number(result.energy_adjusted_j)} ± {number(result.energy_adjusted_uncertainty_j)} J"
         rows.append(("above idle", f"{above} (idle {idle})"))
     return rows
+
+
+def _cpu_time(result: ExperimentResult) -> list[tuple[str, str]]:
+    reason = result.not_known.get("cpu_seconds")
+    spent = cpu_rows(result.cpu_seconds, result.cpu_seconds_resolution_s, reason)
+    each = f", {number(result.cpu_seconds_per_output_token)} CPU s/output token"
+    return [(name, words + (each if result.cpu_seconds is not None else "")) for name, words in spent]
+
+
+def cpu_rows(spent_s: float | None, resolution_s: float | None, reason: str | None) -> list[tuple[str, str]]:
+    """Return the row of CPU seconds, or of why they are unknown; none where no reason is kept, as in older results."""
+    if spent_s is None:
+        return [("CPU time", f"unknown ({reason})")] if reason else []
+    off = resolution_s or 0.0
+    bound = f" ± {number(off)}" if off >= SHOWN_RESOLUTION_S else ""
+    return [("CPU time", f"{number(spent_s)}{bound} CPU s")]
 
 
 def sensor_rows(sensor: PowerSensor | None, calibration: UsedCalibration | None) -> list[tuple[str, str]]:
@@ -129,19 +153,26 @@ def count(value: int | None) -> str:
     return "unknown" if value is None else f"{value:,}"
 
 
-def _seconds(value: float | None) -> str:
+def seconds(value: float | None) -> str:
+    """Return a duration to the hundredth of a second."""
     return "unknown" if value is None else f"{value:.2f} s"
 
 
-def _mean_and_p99(values: Distribution | None) -> str:
+def mean_and_p99(values: Distribution | None) -> str:
+    """Return the mean and the 99th percentile of a latency."""
     return "unknown" if values is None else f"{number(values.mean)} ms mean, {number(values.p99)} ms p99"
 
 
 def _flops(result: ExperimentResult) -> str:
-    if result.total_flops is None or not result.total_tokens:
-        compute = result.process_results[0].compute_metrics if result.process_results else None
+    compute = result.process_results[0].compute_metrics if result.process_results else None
+    return flops_words(result.total_flops, result.total_tokens, compute)
+
+
+def flops_words(flops: float | None, tokens: int | None, compute: ComputeMetrics | None) -> str:
+    """Return the operations, in all and for each token, or why they are unknown, which `compute` says."""
+    if flops is None or not tokens:
         return f"unknown ({compute.flops_method})" if compute and compute.flops_method else "unknown"
-    return f"{result.total_flops:.3e} ({result.total_flops / result.total_tokens:.3e} per token)"
+    return f"{flops:.3e} ({flops / tokens:.3e} per token)"
 
 
 def number(value: float | None) -> str:

@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from labledger.json_text import dump_json
 if TYPE_CHECKING:
     from llenergymeasure.config.loading import LoadedConfig
     from llenergymeasure.domain.experiment import ExperimentResult
+    from llenergymeasure.domain.requests import Prompt
     from llenergymeasure.run.repeats import PlannedRun
 
 FAILURES_IN_A_ROW = 2
@@ -93,11 +94,12 @@ def run_repeats(
         ExperimentError: a run failed.
         KeyboardInterrupt: the present run has kept what it had, and no other is begun.
     """
-    from llenergymeasure.cli.run import set_verbosity
+    from llenergymeasure.cli.run import print_not_used, set_verbosity
     from llenergymeasure.config.loading import load_config
     from llenergymeasure.config.ranks import this_rank
     from llenergymeasure.errors import ConfigError, ExperimentError
     from llenergymeasure.results.exporters import check_csv
+    from llenergymeasure.run.preflight import remarks
 
     if this_rank() is not None:
         raise ConfigError(
@@ -106,14 +108,22 @@ def run_repeats(
     loaded = [load_config(path, flags) for path in paths]
     names = _names(paths, loaded)
     set_verbosity(options.verbose)
+    for each in loaded if options.verbose else ():
+        print_not_used(each)
     if dry_run:
-        _print_plan(names, loaded, options)
-        _check(names, loaded, options)
+        try:
+            checked = _checked(names, loaded, options)
+            loaded = [each for each, _ in checked]
+        finally:
+            _print_plan(names, loaded, options)
+        for name, (each, prompts) in zip(names, checked, strict=True):
+            for remark in remarks(each.experiment, prompts):
+                print_line(f"warning: {name}: {remark}", to_stderr=True)
         print_line("checked: they can run; nothing was run", to_stderr=True)
         return
     if options.export_csv is not None:
         check_csv(options.export_csv)
-    _check(names, loaded, options)
+    loaded = [each for each, _ in _checked(names, loaded, options)]
     session = _Session(names, len(names) * options.repeats)
     try:
         for run in _runs(session, options.repeats):
@@ -137,32 +147,40 @@ def _names(paths: Sequence[Path | None], loaded: Sequence["LoadedConfig"]) -> li
     return names
 
 
-def _check(names: Sequence[str], loaded: Sequence["LoadedConfig"], options: Options) -> None:
-    """Raise before anything is run if a configuration cannot."""
+def _checked(
+    names: Sequence[str], loaded: Sequence["LoadedConfig"], options: Options
+) -> list[tuple["LoadedConfig", list["Prompt"]]]:
+    """Return the configurations with the number of their prompts, and these; raise before any is run if one cannot."""
     from llenergymeasure.energy.sources import find_sources
-    from llenergymeasure.errors import ConfigError, PreFlightError
+    from llenergymeasure.errors import ConfigError, LabledgerError, PreFlightError
     from llenergymeasure.run.preflight import check
 
-    sources, problems = find_sources(), []
+    sources, problems = find_sources(), list[str]()
+    kind: type[LabledgerError] = ConfigError
+    found: list[tuple[LoadedConfig, list[Prompt]]] = []
     for name, each in zip(names, loaded, strict=True):
         try:
-            check(each.experiment, sources, options.output)
+            checked = check(each.experiment, sources, options.output, each.absent)
+            found.append((replace(each, experiment=checked.config), checked.prompts))
         except (ConfigError, PreFlightError) as error:
             problems += [f"{name}: {line}" for line in str(error).splitlines()]
+            kind = kind if isinstance(error, ConfigError) else PreFlightError
     if problems:
-        raise PreFlightError("\n".join(problems))
+        raise kind("\n".join(problems))
+    return found
 
 
 def _print_plan(names: Sequence[str], loaded: Sequence["LoadedConfig"], options: Options) -> None:
     """Print the configurations, and the order of the first rounds: the others alternate as these do."""
-    from llenergymeasure.cli.config import print_config
+    from llenergymeasure.cli.config import fields_in_effect, print_config
     from llenergymeasure.run.repeats import rounds
 
     first = rounds(len(names), min(options.repeats, SHOWN_ROUNDS))
     order = [[names[run.configuration] for run in runs] for _, runs in groupby(first, lambda run: run.round_number)]
     if options.json:
         fields = [
-            {"name": name, "config": each.experiment.in_effect()} for name, each in zip(names, loaded, strict=True)
+            {"name": name, "config": fields_in_effect(each.experiment)}
+            for name, each in zip(names, loaded, strict=True)
         ]
         print_json(dump_json({"rounds": options.repeats, "order": order, "configurations": fields}))
         return
@@ -207,7 +225,8 @@ def _run(run: "PlannedRun", session: _Session, loaded: "LoadedConfig", options: 
     session.add(run, ended.path, result)
     add_to_csv(result, ended.path, options.export_csv)
     if not options.quiet:
-        figures = f"{energy_per_token(result)}, {number(result.output_tokens_per_second)} tokens/s, {result.verdict}"
+        energy, speed = energy_per_token(result), number(result.output_tokens_per_second)
+        figures = f"energy/output token {energy}, {speed} tokens/s, {result.verdict}"
         print_line(f"{figures}; saved in {ended.path.parent}", to_stderr=True)
     elif not options.json:
         print_answer(str(ended.path))
@@ -243,7 +262,7 @@ def _print_runs(session: _Session) -> None:
 
 def _print_comparisons(session: _Session, output: Path) -> None:
     """Print each configuration that has results against the first, and the command that prints this again."""
-    from llenergymeasure.cli.compare_output import print_comparison
+    from llenergymeasure.cli.compare_output import print_comparisons
     from llenergymeasure.results.catalog import result_files
     from llenergymeasure.results.comparison import Group, compare_with_first
     from llenergymeasure.results.configurations import by_configuration
@@ -251,8 +270,7 @@ def _print_comparisons(session: _Session, output: Path) -> None:
     groups = [Group(name, found) for number, name in enumerate(session.names) if (found := session.results_of(number))]
     if len(groups) < 2:
         return
-    for comparison in compare_with_first(groups):
-        print_comparison(comparison)
+    print_comparisons(compare_with_first(groups))
     again = shlex.join(["llem", "results", "compare", "--by", "config", "--dir", str(output)])
     print_answer("")
     others = sum(1 for _ in result_files(output)) - len(session.done)

@@ -1,24 +1,32 @@
 """`llem results`: list, show, compare, export, query, verify and recover saved results."""
 
+import itertools
 import math
+import shlex
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from labledger.commands import EXIT_FAILED, printing_warnings, reporting_errors
+from labledger.commands import EXIT_FAILED, make_group, printing_warnings, reporting_errors
 from labledger.json_text import dump_json
 from llenergymeasure.cli.compare import compare
-from llenergymeasure.cli.loading import load, load_all, load_rows
+from llenergymeasure.cli.loading import directory_of, files_in, load_all, load_any, load_rows
 
 if TYPE_CHECKING:
+    from llenergymeasure.results.exporters import Format
     from llenergymeasure.results.recovery import Leftover
     from llenergymeasure.results.verification import Verified
 
-results_app = typer.Typer(no_args_is_help=True, help="Find, compare and check saved results.")
+results_app = make_group("Find, compare and check saved results.")
 
-Directory = Annotated[Path, typer.Argument(help="Where results were saved.")]
+Directory = Annotated[
+    Path | None, typer.Argument(help="Where results were saved; --dir names it as well.", show_default="results")
+]
+Dir = Annotated[Path | None, typer.Option("--dir", "-d", help="Where results were saved.", show_default="results")]
 In = Annotated[Path, typer.Option("--dir", "-d", help="Where results were saved.")]
+Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Take the results in folders further down as well.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LISTED = (
     "experiment_id",
@@ -26,6 +34,7 @@ LISTED = (
     "backend",
     "batch_size",
     "energy_per_output_token_j",
+    "cpu_seconds_per_output_token",
     "output_tokens_per_second",
     "verdict",
     "start_time",
@@ -33,14 +42,16 @@ LISTED = (
 SHOWN_CELL = 300
 """The most characters in a cell of a table: other people's texts can be of any length. JSON has them whole."""
 
-HEADS = ("id", "model", "backend", "batch or load", "J/token", "tokens/s", "verdict", "when")
+HEADS = ("id", "model", "backend", "batch or load", "J/token", "CPU s/token", "tokens/s", "verdict", "when")
 
 
 @results_app.command("list")
 @reporting_errors
 def list_results(
     ctx: typer.Context,
-    directory: Directory = Path("results"),
+    directory: Directory = None,
+    directory_option: Dir = None,
+    recursive: Recursive = False,
     sort: Annotated[str, typer.Option("--sort", help="A column; with - before it, largest first.")] = "start_time",
     where: Annotated[
         list[str] | None, typer.Option("--where", help="COLUMN=VALUE; may be repeated.", show_default=False)
@@ -49,8 +60,14 @@ def list_results(
 ) -> None:
     """List the results in a directory, one per line; broken files are named on standard error."""
     from labledger.console import print_json, print_table
+    from llenergymeasure.results.flat import LOAD_COLUMNS, columns
 
-    rows = _sorted([row for row in load_rows(directory) if _fits(row, where or [])], sort)
+    conditions = [_condition(text) for text in where or []]
+    _check_column(sort.removeprefix("-"), "--sort")
+    named = [name for name, _ in conditions] + [sort.removeprefix("-")]
+    names = columns() if json else {*LISTED, *LOAD_COLUMNS, *named}
+    found = load_rows(directory_of(directory, directory_option), names, recursive=recursive)
+    rows = _sorted((row for row in found if all(str(row[name]) == wanted for name, wanted in conditions)), sort)
     if json:
         print_json(dump_json(rows))
         return
@@ -65,17 +82,22 @@ def show(
     directory: In = Path("results"),
     json: AsJson = False,
 ) -> None:
-    """Show one result as `llem run` does."""
+    """Show one result as `llem run` does, or what one process of a run has kept that did not end."""
     from labledger.console import print_json
+    from labledger.documents import dump_document
     from llenergymeasure.cli.presentation import print_result
+    from llenergymeasure.cli.recovered import print_raw_result
+    from llenergymeasure.domain.experiment import RawProcessResult
     from llenergymeasure.results.catalog import find_result
 
     path = find_result(target, directory)
-    result = load(path)
+    found = load_any(path)
     if json:
-        print_json(result.to_json())
+        print_json(dump_document(found))
+    elif isinstance(found, RawProcessResult):
+        print_raw_result(found, path)
     else:
-        print_result(result, path)
+        print_result(found, path)
 
 
 results_app.command()(compare)
@@ -85,23 +107,36 @@ results_app.command()(compare)
 @reporting_errors
 def export(
     ctx: typer.Context,
-    directory: Directory = Path("results"),
-    format: Annotated[str, typer.Option("--format", "-f", help="csv, parquet or json.")] = "csv",  # noqa: A002
+    directory: Directory = None,
+    directory_option: Dir = None,
+    recursive: Recursive = False,
+    format: Annotated[  # noqa: A002
+        str | None,
+        typer.Option("--format", "-f", help="csv, parquet or json; default what --output ends in, else csv."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write; default results.FORMAT.", show_default=False)
     ] = None,
 ) -> None:
     """Export all results as one flat table, a row per result."""
     from labledger.console import print_answer
-    from llenergymeasure.errors import ConfigError
     from llenergymeasure.results.exporters import export as export_rows
+    from llenergymeasure.results.outputs import refuse_output
 
-    if format not in ("csv", "parquet", "json"):
-        raise ConfigError(f"--format: unknown format {format!r}; one of csv, parquet, json")
-    rows = load_rows(directory)
+    kind = _format(format, output)
+    place, exported = directory_of(directory, directory_option), 0
+    path = output or Path(f"results.{kind}")
+    refuse_output("--output", path, place)
+
+    def counted() -> Iterator[dict[str, Any]]:
+        nonlocal exported
+        for row in load_rows(place, recursive=recursive):
+            exported += 1
+            yield row
+
     with printing_warnings("export"):
-        path = export_rows(rows, format, output or Path(f"results.{format}"))  # type: ignore[arg-type]
-    print_answer(f"{len(rows)} results in {path}")
+        path = export_rows(counted(), kind, path)
+    print_answer(f"{exported} results in {path}")
 
 
 @results_app.command()
@@ -110,18 +145,26 @@ def sql(
     ctx: typer.Context,
     query: Annotated[str, typer.Argument(help="A query of the tables results and timeseries.")],
     directory: In = Path("results"),
+    recursive: Recursive = False,
     json: AsJson = False,
+    allow_write: Annotated[
+        bool, typer.Option("--allow-write", help="Let the query write files (COPY ... TO), and read any.")
+    ] = False,
 ) -> None:
-    """Query results with SQL (DuckDB, in memory): a row per result in results, a row per sample in timeseries."""
+    """Query results with SQL (DuckDB, in memory): a row per result in results, a row per sample in timeseries.
+
+    A query reads these two tables alone.
+    """
     from labledger.console import print_json, print_table
     from llenergymeasure.results.flat import flat_row
     from llenergymeasure.results.query import query_results
 
-    found = [(path.parent, flat_row(result, path.parent)) for path, result in load_all(directory)]
+    found = ((path.parent, flat_row(result, path.parent)) for path, result in load_all(directory, recursive))
     with printing_warnings("sql"):
-        names, rows = query_results(query, [folder for folder, _ in found], [row for _, row in found])
+        names, rows = query_results(query, found, allow_write=allow_write, source=directory)
     if json:
-        print_json(dump_json([dict(zip(names, map(_plain, row), strict=True)) for row in rows]))
+        keys = _apart(names)
+        print_json(dump_json([dict(zip(keys, map(_plain, row), strict=True)) for row in rows]))
     else:
         print_table(names, [[_cell(name, value) for name, value in zip(names, row, strict=True)] for row in rows])
 
@@ -130,7 +173,9 @@ def sql(
 @reporting_errors
 def verify(
     ctx: typer.Context,
-    directory: Directory = Path("results"),
+    directory: Directory = None,
+    directory_option: Dir = None,
+    recursive: Recursive = False,
     require_valid: Annotated[
         bool, typer.Option("--require-valid", help="Fail also where a result's verdict is not valid.")
     ] = False,
@@ -138,10 +183,10 @@ def verify(
 ) -> None:
     """Check that every result parses, that its digests and checksums match, and that its sidecar is there."""
     from labledger.console import print_answer, print_json, print_line
-    from llenergymeasure.results.catalog import result_files
     from llenergymeasure.results.verification import verify as verify_result
 
-    found = [each for path in result_files(directory) if (each := verify_result(path)) is not None]
+    paths = files_in(directory_of(directory, directory_option), recursive)
+    found = [each for path in paths if (each := verify_result(path)) is not None]
     problems = {each.path: _problems(each, require_valid) for each in found}
     if json:
         rows = [
@@ -162,22 +207,26 @@ def verify(
 @reporting_errors
 def recover(
     ctx: typer.Context,
-    directory: Directory = Path("results"),
+    directory: Directory = None,
+    directory_option: Dir = None,
     remove: Annotated[
         bool, typer.Option("--remove", help="Delete leftovers that cannot be aggregated and hold only files of llem.")
     ] = False,
 ) -> None:
-    """List the leftovers of killed runs; runs of which every process finished are aggregated and saved."""
+    """List the leftovers of killed runs with their figures; runs of which every process finished become results."""
     from labledger.console import print_answer
     from llenergymeasure.results import recovery
 
-    with printing_warnings(directory.name):
-        leftovers = recovery.find_leftovers(directory)
-        outcomes = [_recover(leftover, directory, remove) for leftover in leftovers]
+    place = directory_of(directory, directory_option)
+    with printing_warnings(place.name):
+        leftovers = recovery.find_leftovers(place)
+        outcomes = [_recover(leftover, place, remove) for leftover in leftovers]
     if not leftovers:
-        print_answer(f"nothing to recover in {directory}")
+        below = ", ".join(f"llem results recover {shlex.quote(str(each))}" for each in recovery.folders_of_runs(place))
+        print_answer(f"nothing to recover in {place}{below and '; runs are one level down: '}{below}")
     elif "removable" in outcomes:
-        print_answer("llem results recover --remove deletes these")
+        where = "" if place == Path("results") else f" {shlex.quote(str(place))}"
+        print_answer(f"llem results recover{where} --remove deletes these")
     if "failed" in outcomes:
         raise typer.Exit(EXIT_FAILED)
 
@@ -186,6 +235,7 @@ def _recover(leftover: "Leftover", directory: Path, remove: bool) -> Literal["do
     """Save or remove a leftover, and print a line about it."""
     from labledger.console import print_line
     from labledger.errors import UnreadableFileError
+    from llenergymeasure.cli.recovered import print_processes, print_saved
     from llenergymeasure.errors import ExperimentError
     from llenergymeasure.results import recovery
 
@@ -201,9 +251,12 @@ def _recover(leftover: "Leftover", directory: Path, remove: bool) -> Literal["do
         else:
             where = f"saved in {saved.parent}" if saved else "another process has saved it, or works on it"
             print_line(f"{leftover.path}: complete; {where}{_left_alone(kept)}")
+            if saved:
+                print_saved(saved)
             return "done"
     if not remove:
         print_line(f"{leftover.path}: {what}{_left_alone(kept)}")
+        print_processes(leftover.processes)
         return "done" if kept else "removable"
     try:
         kept = recovery.remove(leftover)
@@ -211,32 +264,53 @@ def _recover(leftover: "Leftover", directory: Path, remove: bool) -> Literal["do
         print_line(f"{leftover.path}: {what}; could not be removed: {error.strerror}")
         return "failed"
     print_line(f"{leftover.path}: {what}{_left_alone(kept) or '; removed'}")
+    print_processes(leftover.processes, are_gone=not kept)
     return "done"
+
+
+def _format(named: str | None, output: Path | None) -> "Format":
+    """Return the format that --format names, else the one that --output ends in, else CSV.
+
+    Raises:
+        ConfigError: it is none, or the two differ.
+    """
+    from typing import get_args
+
+    from llenergymeasure.errors import ConfigError
+    from llenergymeasure.results.exporters import Format
+
+    formats: tuple[Format, ...] = get_args(Format)
+    ending = output.suffix.removeprefix(".").lower() if output is not None else ""
+    wanted = named or (ending if ending in formats else "csv")
+    if named is not None and ending in formats and ending != named:
+        raise ConfigError(f"--output {output}: ends in .{ending}, and --format is {named}; name one of them")
+    found = next((each for each in formats if each == wanted), None)
+    if found is None:
+        raise ConfigError(f"--format: unknown format {named!r}; one of {', '.join(formats)}")
+    return found
 
 
 def _left_alone(kept: str | None) -> str:
     return f"; left alone: {kept}" if kept else ""
 
 
-def _sorted(rows: list[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
-    name = sort.removeprefix("-")
-    _check_column(name, "--sort")
-    known = [row for row in rows if row[name] is not None]
+def _sorted(rows: Iterable[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
+    """Return the rows in the order of a column, those that have nothing there last."""
+    name, listed = sort.removeprefix("-"), list(rows)
+    known = [row for row in listed if row[name] is not None]
     ordered = sorted(known, key=lambda row: row[name], reverse=sort.startswith("-"))
-    return ordered + [row for row in rows if row[name] is None]
+    return ordered + [row for row in listed if row[name] is None]
 
 
-def _fits(row: dict[str, Any], conditions: list[str]) -> bool:
+def _condition(text: str) -> tuple[str, str]:
+    """Return the column and the value of a condition."""
     from llenergymeasure.errors import ConfigError
 
-    for condition in conditions:
-        name, equals, wanted = condition.partition("=")
-        if not equals:
-            raise ConfigError(f"--where: {condition!r} is not COLUMN=VALUE")
-        _check_column(name, "--where")
-        if str(row[name]) != wanted:
-            return False
-    return True
+    name, equals, wanted = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--where: {text!r} is not COLUMN=VALUE")
+    _check_column(name, "--where")
+    return name, wanted
 
 
 def _check_column(name: str, option: str) -> None:
@@ -264,6 +338,15 @@ def _cell(name: str, value: Any) -> str:
     if name == "start_time":
         return str(value)[:16]
     return number(value) if isinstance(value, float) else clean(str(value), SHOWN_CELL)
+
+
+def _apart(names: Iterable[str]) -> list[str]:
+    """Return the names of columns with `_1`, `_2`, ... behind those that another has already, as DuckDB does itself."""
+    apart: list[str] = []
+    for name in names:
+        numbered = (f"{name}_{number}" for number in itertools.count(1))
+        apart.append(next(each for each in itertools.chain([name], numbered) if each not in apart))
+    return apart
 
 
 def _plain(value: Any) -> Any:

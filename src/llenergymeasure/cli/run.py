@@ -10,6 +10,7 @@ import typer
 from labledger.commands import reporting_errors
 
 if TYPE_CHECKING:
+    from llenergymeasure.config.loading import LoadedConfig
     from llenergymeasure.config.models import ExperimentConfig, UserConfig
     from llenergymeasure.domain.experiment import ExperimentResult
 
@@ -35,7 +36,10 @@ def run(
         str | None, typer.Option("--dataset", "-d", help="builtin, or a .jsonl file.", show_default=False)
     ] = None,
     num_prompts: Annotated[
-        int | None, typer.Option("--num-prompts", "-n", help="How many prompts.", show_default=False)
+        int | None,
+        typer.Option(
+            "--num-prompts", "-n", help="How many prompts; all of the dataset, up to 100.", show_default=False
+        ),
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", help="Prompts generated together.", show_default=False)
@@ -66,6 +70,7 @@ def run(
     """Measure a deployment of a model and keep the result. Flags override the YAML."""
     from llenergymeasure.config.loading import load_config
     from llenergymeasure.config.ranks import is_first_process
+    from llenergymeasure.run.preflight import require_paths
 
     flags: dict[str, Any] = {
         "model": model,
@@ -85,16 +90,12 @@ def run(
     loaded = load_config(next(iter(configs or ()), None), given)
     set_verbosity(verbose)
     if dry_run:
-        from llenergymeasure.cli.config import print_config
-        from llenergymeasure.energy.sources import find_sources
-        from llenergymeasure.run.preflight import check
-
-        if not is_first_process():
-            return
-        print_config(loaded, as_json=json)
-        check(loaded.experiment, find_sources(), output)
-        typer.echo("checked: it can run; nothing was run", err=True)
+        if is_first_process():
+            _check(loaded, output, json)
         return
+    if verbose:
+        print_not_used(loaded)
+    require_paths(loaded, output)
     if export_csv is not None:
         from llenergymeasure.results.exporters import check_csv
 
@@ -104,6 +105,33 @@ def run(
         with naming(path):
             _print(result, path, json, quiet)
         add_to_csv(result, path, export_csv)
+
+
+def print_not_used(loaded: "LoadedConfig") -> None:
+    """Print a line on stderr for each default of the user configuration that has no effect on the experiment."""
+    from labledger.console import print_line
+
+    for line in loaded.not_used:
+        print_line(f"not used: {line}", to_stderr=True)
+
+
+def _check(loaded: "LoadedConfig", output: Path, as_json: bool) -> None:
+    """Print the configuration, with the number of prompts if it can run; raise if it cannot."""
+    from dataclasses import replace
+
+    from labledger.console import print_line
+    from llenergymeasure.cli.config import print_config
+    from llenergymeasure.energy.sources import find_sources
+    from llenergymeasure.run.preflight import check, remarks
+
+    try:
+        checked = check(loaded.experiment, find_sources(), output, loaded.absent)
+        loaded = replace(loaded, experiment=checked.config)
+    finally:
+        print_config(loaded, as_json=as_json)
+    for remark in remarks(checked.config, checked.prompts):
+        print_line(f"warning: {remark}", to_stderr=True)
+    typer.echo("checked: it can run; nothing was run", err=True)
 
 
 def measure(
@@ -116,12 +144,14 @@ def measure(
     from labledger.console import Silent, StderrProgress, print_json
     from llenergymeasure.api import measure_and_save
     from llenergymeasure.config.ranks import is_first_process
+    from llenergymeasure.process_tree import adopting_orphans
     from llenergymeasure.results.persistence import UnsavedResultError
 
     prints = is_first_process()  # of those that torchrun has started
     progress = StderrProgress() if prints and not quiet else Silent()
     try:
-        return measure_and_save(experiment, user, output, progress)
+        with adopting_orphans():
+            return measure_and_save(experiment, user, output, progress)
     except UnsavedResultError as error:
         if error.kept_at is None:
             print_json(error.result.to_json())  # the last place that is left

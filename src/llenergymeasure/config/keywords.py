@@ -171,6 +171,7 @@ class ExperimentFields(TypedDict, total=False):
     dataset: str | SyntheticDatasetFields
     chat_template: Literal["auto", "always"]
     num_prompts: int
+    dataset_repeat: bool | None
     max_input_tokens: int | None
     max_output_tokens: int
     batch_size: int

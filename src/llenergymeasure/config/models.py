@@ -223,7 +223,16 @@ class ExperimentConfig(Section):
         description="auto: conversations are rendered with the model's chat template, and plain prompts are sent as "
         "they are; always: a plain prompt too, as a turn of the user.",
     )
-    num_prompts: Positive = 100
+    num_prompts: Positive = Field(
+        100,
+        description="Not given: all prompts of the dataset, up to 100; 100 of one that is synthetic or goes round.",
+    )
+    dataset_repeat: bool | None = Field(
+        None,
+        strict=True,
+        description="A dataset of fewer prompts goes round, each time with another beginning. Default: builtin does, "
+        "and a file does not.",
+    )
     max_input_tokens: Positive | None = Field(None, description="Longer prompts are cut to their first tokens.")
     max_output_tokens: Positive = 128
     batch_size: Positive = 1
@@ -282,6 +291,7 @@ class ExperimentConfig(Section):
             **found,
             "max_output_tokens": "with a synthetic dataset: its output_len is the length",
             "chat_template": "with a synthetic dataset: its prompts are tokens, not text",
+            "dataset_repeat": "with a synthetic dataset: as many prompts are drawn as are asked for",
         }
 
     def _precision_of_a_server(self) -> dict[str, str]:
@@ -353,6 +363,11 @@ class ExperimentConfig(Section):
         if isinstance(self.dataset, SyntheticDataset):
             return self.dataset.synthetic.longest_output
         return self.max_output_tokens
+
+    @property
+    def goes_round(self) -> bool:
+        """True if a dataset that is too short begins again."""
+        return self.dataset == BUILTIN_DATASET if self.dataset_repeat is None else self.dataset_repeat
 
     @property
     def ignores_eos(self) -> bool:

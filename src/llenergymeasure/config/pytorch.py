@@ -37,7 +37,11 @@ OWN_GENERATE_KEYS = frozenset(
 
 
 class LoraConfig(Section):
-    """A LoRA adapter in a local folder (adapter_config.json, adapter_model.safetensors)."""
+    """An adapter in a local folder (adapter_config.json, adapter_model.safetensors).
+
+    LoRA, or another kind of PEFT's that works inside the model's own layers, such as AdaLoRA, IA3 and LoHa. Those that
+    add to the prompt are refused.
+    """
 
     path: Name
     merge: bool = Field(False, description="Fold the adapter into the weights before measuring.")

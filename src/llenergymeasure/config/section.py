@@ -7,11 +7,19 @@ from pydantic import Field, JsonValue, model_validator
 from labledger import sections
 from labledger.sections import PositiveFloat
 
-__all__ = ["Name", "Positive", "PositiveFloat", "Section"]
+__all__ = ["Name", "Positive", "PositiveFloat", "Section", "WithoutEffectError"]
 
 # Strict: `true` is no number.
 Positive = Annotated[int, Field(ge=1, strict=True)]
 Name = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
+
+
+class WithoutEffectError(ValueError):
+    """A `field` is given that has no effect, because of the others."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: has no effect {reason}")
+        self.field = field
 
 
 class Section(sections.Section):
@@ -30,7 +38,7 @@ class Section(sections.Section):
     def _nothing_without_effect(self) -> Self:
         for name, reason in self.without_effect.items():
             if name in self.model_fields_set:
-                raise ValueError(f"{name}: has no effect {reason}")
+                raise WithoutEffectError(name, reason)
         return self
 
     def in_effect(self) -> dict[str, JsonValue]:

@@ -39,7 +39,7 @@ OWN_BODY_KEYS = frozenset(
 """Fields of a request's body that have a field of their own or that the measurement depends on."""
 
 
-NO_PASSWORD = re.compile(r"(?:[A-Za-z]+:/*)?[\w.-]*(?::\d{0,5})?(?:/[\w./-]*)?")
+NO_PASSWORD = re.compile(r"(?:[A-Za-z]+:/*+)?[\w.-]*(?::\d{0,5})?(?:/[\w./-]*)?")
 """The parts of a wrong URL that may be repeated: host, port and path, and nothing that may be a user's."""
 
 

@@ -66,8 +66,8 @@ class EnvironmentSnapshot(Record):
     model_revision: str | None = None
     """Commit of a hub model in the local cache; None of a local folder or a random model."""
     model_weights_sha256: str | None = None
-    """SHA-256 over names and contents of a local model's weight files; None where not read (see `not_known`)."""
+    """SHA-256 over names and contents of a local model's weight files; None where not read."""
     hostname: str | None = None
     """The machine's name, only where the user configuration has record_hostname: true."""
     not_known: dict[str, str] = Field(default_factory=dict)
-    """Reason why something could not be seen, by its name."""
+    """Reason for each field that is None, by its name: `gpus[0].ecc_enabled` is one of the first GPU's."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -9,7 +10,7 @@ from pydantic import Field, JsonValue, ValidationInfo, model_validator
 
 from labledger.documents import Document
 from labledger.regular_files import behind_link
-from labledger.schema_versions import FROM_FILE, Known, OpenWhenRead, Record, Timestamp
+from labledger.schema_versions import FROM_FILE, Known, OpenWhenRead, Record, Retired, Timestamp
 from llenergymeasure.domain.choices import MeasurementMethodology, TokenCountSource, Verdict
 from llenergymeasure.domain.environment import EnvironmentSnapshot
 from llenergymeasure.domain.figures import (
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from llenergymeasure.config.models import ExperimentConfig
 
 SCHEMA_VERSION = "2.0"
+SHOWN_FIELDS = ("energy_per_output_token_j", "energy_source", "output_tokens_per_second", "verdict")
 
 REPRODUCIBILITY_NOTES = (
     "Where the energy source is NVML, its gain is what limits accuracy: published board tests found -7.9 % to "
@@ -59,8 +61,8 @@ class RawProcessResult(Document):
     """The process's number in the run, from 0."""
     gpu_id: int | None
     """The driver's index of the GPU that it ran on; None on a CPU, or where that is not known."""
-    config_name: str | None
-    """Name of the configuration, where it has one."""
+    config_name: Annotated[str | None, Retired()]
+    """A name of the configuration."""
     model_name: str | None
     """The model, as the configuration names it."""
     timestamps: Annotated[Timestamps | None, Known]
@@ -73,7 +75,7 @@ class RawProcessResult(Document):
     """Its operations and memory."""
     per_request_latencies_ms: list[float] = Field(default_factory=list)
     """E2E in milliseconds of every request that finished, in the window or not."""
-    gpu_utilisation_samples: list[float] = Field(default_factory=list)
+    gpu_utilisation_samples: Annotated[list[float], Retired()] = Field(default_factory=list)
     """Utilisation of its GPU over time, in percent."""
     clock_s: float | None = None
     """The machine's monotonic clock, in seconds, at the start of the measurement: one line for all its processes."""
@@ -81,6 +83,8 @@ class RawProcessResult(Document):
     """Seconds from the start of the measurement to the start of the window."""
     metered_by: int | None = None
     """Index of the process that metered this one's devices too, over the union of the windows; None: it did itself."""
+    not_known: dict[str, str] = Field(default_factory=dict)
+    """Reason why a figure is None, by its field in the result."""
     is_partial: bool | None = None
     """True if it was stopped before it had served all of its requests."""
     requests: RequestColumns | None = None
@@ -232,6 +236,14 @@ class ExperimentResult(Document):
     # Compute and memory
     total_flops: float | None
     """Operations of the forward passes that ended in the window, with padding; None where they cannot be counted."""
+    cpu_seconds: float | None = None
+    """CPU seconds (user and system) of the processes that ran the model: a server's, else this one's with all that it
+    started. One is a logical core that is busy for a second: two hyperthreads of one core count as two."""
+    cpu_seconds_per_output_token: float | None = None
+    """`cpu_seconds` over `output_tokens`; None where either is unknown or there is no token."""
+    cpu_seconds_resolution_s: float | None = None
+    """Seconds by which `cpu_seconds` may be off: two ticks for each process of which the kernel told some in ticks, and
+    what processes can have spent that ended without anybody being told."""
     peak_memory_mb: float | None = None
     """Peak in MB (10^6 bytes) after the warm-up: allocated on the GPU, or resident on a CPU run; all processes."""
     model_memory_mb: float | None = None
@@ -259,6 +271,9 @@ class ExperimentResult(Document):
     reproducibility_notes: str | None = REPRODUCIBILITY_NOTES
     """One fixed sentence on what limits accuracy, the same in every result."""
 
+    not_known: dict[str, str] = Field(default_factory=dict)
+    """Reason why a figure of compute and memory, or `backend_version`, is None, by its field."""
+
     # Where the rest is
     timeseries: str | None = None
     """File name of the power over time, in the same folder; None where there is none."""
@@ -279,6 +294,12 @@ class ExperimentResult(Document):
         if aware and naive and info.context != FROM_FILE:
             raise ValueError(f"{naive[0]} has no time zone and {aware[0]} has one: give all of them one, or none")
         return self
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """Yield what names it and its main figures: as a whole it has pages."""
+        yield "experiment_id", self.experiment_id
+        yield "model", self.effective_config.get("model")
+        yield from ((name, getattr(self, name)) for name in SHOWN_FIELDS)
 
     @property
     def duration_sec(self) -> float | None:
@@ -346,7 +367,7 @@ class ExperimentResult(Document):
         return persistence.to_parquet(self, path)
 
     def load_timeseries(self, path: Path) -> "pyarrow.Table | None":
-        """The timeseries beside the result.json at `path`; None when the result has none or it is gone."""
+        """The timeseries beside the result.json at `path`; None where there is none. It need not be named in it."""
         from llenergymeasure.results import persistence
 
         return persistence.load_timeseries(self, path)

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
-from labledger.schema_versions import Known, OpenWhenRead, Record, Timestamp
+from labledger.schema_versions import Known, OpenWhenRead, Record, Retired, Timestamp
 from llenergymeasure.domain.choices import DeviceKind, SensorModelSource, SensorShape
 
 
@@ -72,8 +72,8 @@ class EnergyBreakdown(Record):
     """Name of the idle power that was subtracted, in words; None where none was."""
     baseline_timestamp: Timestamp = None
     """Moment at which the watch of the idle machine began, in UTC."""
-    baseline_cache_age_sec: float | None = None
-    """Seconds since then, of an idle power kept from an earlier run; None of one that this run measured."""
+    baseline_cache_age_sec: Annotated[float | None, Retired()] = None
+    """Seconds since then, of an idle power kept from an earlier run."""
 
 
 class PowerSensor(Record):
@@ -285,6 +285,10 @@ class ComputeMetrics(Record):
     """`flops_total` over input and output tokens."""
     flops_per_second: float | None = None
     """`flops_total` over the seconds of the window."""
+    cpu_seconds: float | None = None
+    """CPU seconds of the window, as `cpu_seconds` of the result."""
+    cpu_seconds_resolution_s: float | None = None
+    """Seconds by which they may be off, as `cpu_seconds_resolution_s` of the result."""
     peak_memory_mb: float | None = None
     """MB (10^6 bytes), as `peak_memory_mb` of the result."""
     model_memory_mb: float | None = None

@@ -33,7 +33,7 @@ class ModelFacts:
     GPUs, as their driver gives them. `shape` is None where the architecture cannot be counted, and `shape_unknown`
     is the reason. `prompt_tokens`: ids a random prompt may be made of. `unmetered`: why nothing here can meter it.
     `remarks`: what is not sure of it. `effective`: what the configuration left open, as it came out. What a server does
-    not tell is None.
+    not tell is None, with the reason in `not_known` by the field of the result.
     """
 
     device: str
@@ -48,6 +48,7 @@ class ModelFacts:
     unmetered: str | None = None
     remarks: tuple[str, ...] = ()
     effective: dict[str, JsonValue] = field(default_factory=dict)
+    not_known: dict[str, str] = field(default_factory=dict)
 
     @property
     def on_accelerator(self) -> bool:

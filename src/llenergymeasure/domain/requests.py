@@ -66,6 +66,19 @@ class BatchSize:
 
 
 @dataclass(frozen=True)
+class Work:
+    """All that a run will compute, as far as it is known before anything is tokenised.
+
+    `requests` are those of a dataset; of a synthetic one there are none yet, and `drawn` has the input and output
+    tokens of each. `largest_batch` is the one that holds the most tokens.
+    """
+
+    requests: tuple[Request, ...]
+    drawn: tuple[tuple[int, int], ...]
+    largest_batch: BatchSize
+
+
+@dataclass(frozen=True)
 class RequestRecord:
     """One request that was served.
 

@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 
 from llenergymeasure.config.energy_sources import basis_of
 from llenergymeasure.domain.figures import DeviceEnergy
-from llenergymeasure.domain.power import IdlePower
+from llenergymeasure.domain.power import IdlePower, PowerSample
 from llenergymeasure.domain.requests import Batch
 from llenergymeasure.energy.meters.base import Meter
 from llenergymeasure.metrics.arithmetic import sum_of_all
@@ -144,9 +144,15 @@ def read_energy(
         bare_idle=bare,
         span=None if of_total == spans.own else of_total,
         watches=list(watches.values()),
-        samples=meter.samples(*spans.recorded),
+        samples=_samples(meter, spans),
         check=meter.cross_check(*of_total),
         prefill=phases.prefill,
         decode=phases.decode,
         slices=energy_slices(meter, *spans.own) if alone and overlap(batches) else [],
     )
+
+
+def _samples(meter: Meter, spans: Spans) -> list[PowerSample]:
+    """Return the power over the measurement; nothing where the last of it was before the window of the figures."""
+    rows = meter.samples(*spans.recorded)
+    return rows if rows and rows[-1].timestamp_s >= spans.own[0] - spans.recorded[0] else []

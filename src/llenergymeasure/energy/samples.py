@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from labledger.parquet_files import read_parquet
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 
 TRACE_VERSION = "1"
+MAX_ROWS = 100_000_000
 
 
 class SensorSample(NamedTuple):
@@ -188,11 +191,8 @@ def read_trace(path: Path) -> Recording:
     Raises:
         OSError: it cannot be read, or lacks a column.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
-        rows = pq.read_table(path, columns=list(SensorSample._fields), page_checksum_verification=True).to_pylist()
+        rows = read_parquet(path, max_rows=MAX_ROWS, follow=True).select([*SensorSample._fields]).to_pylist()
         return Recording(sorted((SensorSample(**row) for row in rows), key=lambda sample: sample.before_s))
-    except (OSError, pa.ArrowException, TypeError) as error:
+    except (OSError, KeyError, TypeError) as error:
         raise OSError(f"{path}: not a trace (columns {', '.join(SensorSample._fields)}): {error}") from error

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 from labledger.errors import ConfigError
 from labledger.extras import install_command
+from labledger.nvml import load_nvml
 from llenergymeasure.config.energy_sources import ENERGY_SOURCES, SourceName, basis_of, sources_of
 from llenergymeasure.config.models import EnergyConfig, UserConfig
+from llenergymeasure.energy.cpu_time import CpuTime
 from llenergymeasure.energy.meters.base import Meter, NoMeter
 from llenergymeasure.energy.meters.combined import CombinedMeter
 from llenergymeasure.energy.meters.counter import CounterMeter
@@ -57,12 +59,11 @@ class Sources:
 
 
 class MeterSettings(NamedTuple):
-    """The settings of a meter. `cpu_seconds` returns those that an estimate is of; None is those of this process."""
+    """The settings of a meter. `cpu` is the CPU time that an estimate is of; None is that of this process."""
 
     energy: EnergyConfig
     user: UserConfig
-    of_all_processes: bool = False
-    cpu_seconds: Callable[[], float] | None = None
+    cpu: CpuTime | None = None
 
     def gain_share(self, published: float) -> float:
         """Return the bound on the sensor's gain: the user's, or the published one."""
@@ -167,9 +168,7 @@ SOURCES: Mapping[SourceName, EnergySource] = {
     ),
     "estimate": EnergySource(
         unavailable=lambda _: None,
-        meter=lambda _, to: CpuTimeEstimate(
-            to.user.cpu_watts_per_core, of_all_processes=to.of_all_processes, cpu_seconds=to.cpu_seconds
-        ),
+        meter=lambda _, to: CpuTimeEstimate(to.user.cpu_watts_per_core, to.cpu),
         describe=lambda _, user: f"CPU seconds of the run times {accuracy(user.cpu_watts_per_core)}",
     ),
     "none": EnergySource(
@@ -181,9 +180,7 @@ SOURCES: Mapping[SourceName, EnergySource] = {
 
 def find_sources(library: Any = None, powercap: Path = rapl.POWERCAP) -> Sources:
     """Look at this machine; `library` takes the place of pynvml."""
-    import pynvml
-
-    found = nvml.probe(library or pynvml)
+    found = nvml.probe(library or load_nvml())
     return Sources(
         found,
         rapl.probe(powercap),
@@ -225,18 +222,17 @@ def choose_meter(
     user: UserConfig,
     sources: Sources,
     *,
-    of_all_processes: bool = False,
-    cpu_seconds: Callable[[], float] | str | None = None,
+    cpu: CpuTime | str | None = None,
     others_meter: frozenset[str] = frozenset(),
 ) -> Choice:
     """Return the meter for a configuration without `problems`.
 
-    `auto` takes the first GPU source that is available, and beside it the first CPU source. An estimate is of our own
-    processes, `of_all_processes`, or of the `cpu_seconds` of others; a text is the reason why those are not known, and
-    there is then no estimate. Sensors of the kinds `others_meter` are left to the process that reads them for all.
+    `auto` takes the first GPU source that is available, and beside it the first CPU source. An estimate is of this
+    process and its children, or of the CPU time of others, `cpu`; a text is the reason why that is not known, and there
+    is then no estimate. Sensors of the kinds `others_meter` are left to the process that reads them for all.
     """
-    no_estimate = cpu_seconds if isinstance(cpu_seconds, str) else None
-    settings = MeterSettings(config, user, of_all_processes, None if isinstance(cpu_seconds, str) else cpu_seconds)
+    no_estimate = cpu if isinstance(cpu, str) else None
+    settings = MeterSettings(config, user, None if isinstance(cpu, str) else cpu)
     names = [name for name in _taken(config, sources) if no_estimate is None or basis_of(name) != "estimate"]
     parts = [SOURCES[name].meter(sources, settings) for name in names]
     others = [part for part in parts if part.measured_kinds & others_meter]

@@ -6,6 +6,7 @@ from llenergymeasure.config.energy_sources import basis_of, sources_of
 from llenergymeasure.domain.environment import GpuInfo
 from llenergymeasure.domain.figures import WarmupResult
 from llenergymeasure.domain.power import DeviceWatch, IdlePower
+from llenergymeasure.metrics.arithmetic import seconds
 from llenergymeasure.metrics.energy import RunEnergy, difference_warnings
 from llenergymeasure.metrics.power import temperature_drift_c
 
@@ -43,7 +44,7 @@ def run_warnings(
 def size_warnings(duration_s: float, requests: int) -> Iterator[str]:
     """A line for each way in which a run is too small."""
     if duration_s < MIN_DURATION_S:
-        yield f"The window is {duration_s:.1f} s, under 60 s: its figures are less sure; send more prompts."
+        yield f"The window is {seconds(duration_s)}, under 60 s: its figures are less sure; send more prompts."
     if requests < MIN_PROMPTS:
         yield f"{requests} requests are in the window, under 30: percentiles mean little; send more prompts."
 
@@ -64,7 +65,7 @@ def energy_warnings(energy: RunEnergy, duration_s: float, not_used: Mapping[str,
     )
     for watch in energy.watches:
         yield from watch.notes
-        if watch.ticks < MIN_TICKS:
+        if energy.is_measured and watch.ticks < MIN_TICKS:
             yield f"Only {watch.ticks} values of {watch.device} fall in the window: measure for longer."
         yield from _disagreement_warnings(watch, energy, duration_s)
         for reason, share in watch.throttled.items():

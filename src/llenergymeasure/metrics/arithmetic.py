@@ -47,3 +47,8 @@ def _in_a_float(operation: Callable[[float, float], float], one: float, other: f
     except OverflowError:
         return None
     return found if math.isfinite(found) else None
+
+
+def seconds(length_s: float) -> str:
+    """Return a length of time in a message: `2.4 s`; of a short one two digits, `0.013 s`, never `0.0 s`."""
+    return f"{length_s:.1f} s" if length_s >= 1 or length_s == 0 else f"{length_s:.2g} s"

@@ -28,7 +28,8 @@ class EnergyTotals:
 
 @dataclass(frozen=True)
 class RunTotals:
-    """Tokens, requests whose last token came, and seconds of a run's window, and its energy; None is unknown."""
+    """Tokens, requests whose last token came, seconds and CPU seconds of a run's window, and its energy; None is
+    unknown."""
 
     tokens: int | None
     input_tokens: int | None
@@ -36,6 +37,7 @@ class RunTotals:
     requests: int | None
     duration_s: float
     energy: EnergyTotals
+    cpu_seconds: float | None = None
 
     @property
     def energy_per_output_token_j(self) -> float | None:
@@ -65,6 +67,8 @@ def derived(totals: RunTotals) -> dict[str, object]:
         "energy_delay_product_js": product(energy.joules, totals.duration_s),
         "mean_power_w": mean_power_w(energy.joules, energy.lasted_s, is_measured=energy.is_measured),
         **_bounds(energy),
+        "cpu_seconds": totals.cpu_seconds,
+        "cpu_seconds_per_output_token": ratio(totals.cpu_seconds, totals.output_tokens),
     }
 
 

@@ -1,7 +1,7 @@
 """The measurement of one process: everything that it has collected in a run, and the input of the summary."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
@@ -22,6 +22,17 @@ class Slice(NamedTuple):
     start_s: float
     end_s: float
     devices: list[DeviceEnergy]
+
+
+class CpuUse(NamedTuple):
+    """CPU seconds of the window, and by how many they may be off; `unknown` is the reason where they are None."""
+
+    seconds: float | None = None
+    resolution_s: float | None = None
+    unknown: str | None = None
+
+
+NO_CPU_USE = CpuUse()
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,7 @@ class Measurement:
     machine waited for a core, `cpu_steal_share` that of the cores' time which a hypervisor gave to other machines.
     `failed` are requests without a whole answer: they are in no figure but their own count. `tokenizer_unavailable` is
     the reason why the model's tokenizer has not looked at all answers of a server. `flops_method` says how
-    the backend's operations are counted.
+    the backend's operations are counted, `not_known` why a figure is None, by its field in the result.
     """
 
     experiment_id: str
@@ -70,6 +81,7 @@ class Measurement:
     window: Window
     energy: WindowEnergyReport
     peak_memory_mb: float | None
+    cpu: CpuUse = NO_CPU_USE
     process_index: int = 0
     processes: int = 1
     metered_by: int | None = None
@@ -82,6 +94,7 @@ class Measurement:
     failed: Sequence[FailedRequest] = ()
     tokenizer_unavailable: str | None = None
     flops_method: str = FLOPS_METHOD
+    not_known: Mapping[str, str] = field(default_factory=dict)
 
 
 def energy_of(measurement: Measurement, devices: Sequence[DeviceEnergy]) -> RunEnergy:

@@ -9,6 +9,7 @@ from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.domain.choices import MeasurementMethodology
 from llenergymeasure.domain.figures import WarmupResult
 from llenergymeasure.domain.requests import Batch, FailedRequest
+from llenergymeasure.metrics.arithmetic import seconds
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def _windowed(asked: tuple[float, float], whole: Window) -> Window:
     start_s, end_s = whole.start_s + asked[0], min(whole.start_s + asked[1], whole.end_s)
     if start_s >= whole.end_s:
         late = (
-            f"measurement.window starts at {asked[0]:g} s and the run took {length_s:.1f} s; figures are of the "
+            f"measurement.window starts at {asked[0]:g} s and the run took {seconds(length_s)}; figures are of the "
             "whole run: name an earlier window or send more prompts."
         )
         return Window("total", whole.start_s, whole.end_s, late)
@@ -127,7 +128,7 @@ def _windowed(asked: tuple[float, float], whole: Window) -> Window:
     note: str | None = None
     if asked[1] > length_s:
         note = (
-            f"measurement.window ends at {asked[1]:g} s and the run took {length_s:.1f} s; the window ends with it: "
+            f"measurement.window ends at {asked[1]:g} s and the run took {seconds(length_s)}; the window ends with it: "
             "send more prompts to fill it."
         )
     return Window("windowed", start_s, end_s, note)

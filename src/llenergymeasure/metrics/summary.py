@@ -41,6 +41,7 @@ from llenergymeasure.metrics.measurement import Measurement, energy_of
 from llenergymeasure.metrics.phases import phase_fields
 from llenergymeasure.metrics.power import peak_power_w, thermal_time_series, throttling
 from llenergymeasure.metrics.process_metrics import compute_metrics, energy_metrics, inference_metrics
+from llenergymeasure.metrics.reasons import not_known, why_no_zeus, zeus_energy_j
 from llenergymeasure.metrics.serving import (
     client_lateness_ms,
     request_failures,
@@ -146,6 +147,7 @@ def summarise(measurement: Measurement) -> ExperimentResult:
         **_energy_fields(measurement, energy, run_totals.energy_per_output_token_j),
         **phases,
         total_flops=counted.flops,
+        cpu_seconds_resolution_s=measurement.cpu.resolution_s,
         peak_memory_mb=measurement.peak_memory_mb,
         model_memory_mb=model.model_memory_mb,
         verdict=found,
@@ -154,6 +156,7 @@ def summarise(measurement: Measurement) -> ExperimentResult:
         warmup_result=measurement.warmup,
         warmup_excluded_samples=measurement.warmup_excluded,
         environment_snapshot=measurement.environment,
+        not_known=not_known(measurement),
         docker_image_digest=measurement.environment.image_digest if measurement.environment else None,
         process_results=[_raw_result(measurement, counted, energy)],
         aggregation=AggregationMetadata(method="one process", num_processes=1),
@@ -204,6 +207,7 @@ def _raw_result(measurement: Measurement, counted: Totals, energy: RunEnergy) ->
         clock_s=measurement.opened_s,
         window_start_s=measurement.window.start_s - measurement.opened_s,
         metered_by=measurement.metered_by,
+        not_known=not_known(measurement),
         is_partial=False,
     )
 
@@ -260,6 +264,7 @@ def _run_totals(measurement: Measurement, counted: Totals, energy: RunEnergy) ->
         output_tokens=counted.output_tokens,
         requests=counted.completed,
         duration_s=counted.duration_s,
+        cpu_seconds=measurement.cpu.seconds,
         energy=EnergyTotals(
             joules=total_j,
             lasted_s=lasted_s,
@@ -296,7 +301,7 @@ def _energy_fields(measurement: Measurement, energy: RunEnergy, per_output_token
         "baseline_power_spread_w": reading.loaded_idle.spread_w,
         "idle_power_w": bare.power_w if bare else None,
         "idle_power_spread_w": bare.spread_w if bare else None,
-        "zeus_energy_j": energy_of(measurement, reading.check).total_j if reading.check else None,
+        "zeus_energy_j": zeus_energy_j(measurement),
         "peak_power_w": peak_w if energy.is_measured else None,
         "emissions_kg_co2": _emissions(measurement, total_j),
         "multi_gpu": multi_gpu_metrics(ran_on, total_j, per_output_token_j),
@@ -333,6 +338,8 @@ def _compute_metrics(measurement: Measurement, counted: Totals) -> ComputeMetric
         counted.flops,
         counted.tokens,
         counted.duration_s,
+        cpu_seconds=measurement.cpu.seconds,
+        cpu_seconds_resolution_s=measurement.cpu.resolution_s,
         peak_memory_mb=measurement.peak_memory_mb,
         model_memory_mb=measurement.model.model_memory_mb,
         flops_method=measurement.flops_method if known else measurement.model.shape_unknown,
@@ -354,6 +361,7 @@ def _warnings(measurement: Measurement, counted: Totals, energy: RunEnergy, note
         ),
         *(size_warnings(counted.duration_s, counted.completed) if measurement.processes == 1 else []),
         *idle_warnings(reading.loaded_idle, reading.bare_idle, energy),
+        *([f"energy.cross_check: {why}: there is no cross-check."] if (why := why_no_zeus(measurement)) else []),
         *serving_warnings(measurement),
         *token_warnings(counted.counted, measurement.tokenizer_unavailable),
         *notes,

@@ -216,8 +216,8 @@ def _unknown_warnings(requests: Sequence[CountedRequest], advice: str) -> Iterat
         )
     if inputs:
         yield (
-            f"The input tokens are unknown: the server did not count the prompts of {inputs} of {len(requests)} "
-            f"answers; {advice}"
+            "The input tokens are unknown: the server gave no count, or one that no prompt can have, of those of "
+            f"{inputs} of {len(requests)} answers; {advice}"
         )
 
 

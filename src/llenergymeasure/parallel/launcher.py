@@ -30,8 +30,8 @@ from llenergymeasure.errors import ExperimentError
 from llenergymeasure.parallel.meeting import remove_meetings
 from llenergymeasure.parallel.member import Measured
 from llenergymeasure.parallel.messages import Message, Task
-from llenergymeasure.results.aggregation import processes
 from llenergymeasure.results.persistence import STATE_FOLDER, UnsavedResultError, load_result, state_folder
+from llenergymeasure.results.raw_results import processes
 from llenergymeasure.results.state import discard_run
 from llenergymeasure.run import preflight
 from llenergymeasure.run.harness import CHECKING, MEASURING, new_experiment_id
@@ -58,7 +58,7 @@ def launch(config: ExperimentConfig, user: UserConfig, output_dir: Path | None, 
                 shutil.rmtree(folder, ignore_errors=True)
         return Measured(measured.result.model_copy(update={"timeseries": None}), None)
     progress.phase(CHECKING)
-    preflight.check(config, find_sources(), output_dir)
+    config = preflight.check(config, find_sources(), output_dir).config
     task = Task(experiment_id=new_experiment_id(datetime.now(UTC)), config=config, user=user)
     folder, was_there = state_folder(output_dir, task.experiment_id), output_dir.exists()
     progress.phase(f"starting {config.pytorch.data_parallel} processes")

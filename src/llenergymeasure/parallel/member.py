@@ -6,11 +6,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import ValidationError
-
 from labledger.console import Progress
 from labledger.files import uninterrupted
-from llenergymeasure.config.loading import merge
+from llenergymeasure.config.loading import with_fields
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.config.ranks import Rank
 from llenergymeasure.domain.experiment import ExperimentResult
@@ -18,7 +16,7 @@ from llenergymeasure.domain.power import PowerSample
 from llenergymeasure.energy.sources import find_sources
 from llenergymeasure.errors import ConfigError, ExperimentError
 from llenergymeasure.parallel.processes import Processes
-from llenergymeasure.results.aggregation import load_raw_results, validate_process_completeness
+from llenergymeasure.results.aggregation import validate_process_completeness
 from llenergymeasure.results.merging import combine
 from llenergymeasure.results.parts import load_parts, load_samples, save_part
 from llenergymeasure.results.persistence import (
@@ -27,6 +25,7 @@ from llenergymeasure.results.persistence import (
     state_folder,
     unsaved_folder,
 )
+from llenergymeasure.results.raw_results import load_raw_results
 from llenergymeasure.results.state import discard_run, superseding
 from llenergymeasure.results.timeseries import temporary_timeseries
 from llenergymeasure.run import harness
@@ -127,11 +126,7 @@ def sized(config: ExperimentConfig, processes: int) -> ExperimentConfig:
         raise ConfigError(
             f"pytorch.data_parallel: {asked}, and there are {processes} processes: leave it out, or start as many"
         )
-    fields = merge(config.model_dump(exclude_unset=True), {"pytorch": {"data_parallel": processes}})
-    try:
-        return ExperimentConfig.model_validate(fields)
-    except ValidationError as error:
-        raise ConfigError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+    return with_fields(config, {"pytorch": {"data_parallel": processes}})
 
 
 def _put_together(group: Processes, output_dir: Path) -> Measured:

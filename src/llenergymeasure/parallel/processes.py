@@ -13,8 +13,9 @@ from pathlib import Path
 from labledger.files import joined_directory
 from llenergymeasure.config.ranks import Rank
 from llenergymeasure.parallel.meeting import Meeting
-from llenergymeasure.results.aggregation import expect_processes, is_marked, load_raw_results
+from llenergymeasure.results.aggregation import expect_processes, is_marked
 from llenergymeasure.results.persistence import state_folder
+from llenergymeasure.results.raw_results import load_raw_results
 from llenergymeasure.run.harness import new_experiment_id
 from llenergymeasure.run.peers import Group
 

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import TextIO
 
 from labledger.ending import end_on_signals
+from labledger.notices import show_notices
 from labledger.printed import clean_logs
 from llenergymeasure.config.ranks import this_rank
 from llenergymeasure.errors import LabledgerError
@@ -61,6 +62,7 @@ def main() -> int:
     """Do the task on stdin, send how it ended, and return the exit code."""
     end_on_signals(_stop)
     clean_logs()
+    show_notices()
     warnings.simplefilter("ignore")
     progress = PipeProgress(os.fdopen(int(sys.argv[1]), "w", encoding="utf-8"))
     task, output_dir = Task.model_validate_json(sys.stdin.buffer.readline()), Path(sys.argv[2])

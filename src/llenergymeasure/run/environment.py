@@ -3,7 +3,7 @@
 import hashlib
 import platform
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from labledger.host import git_commit, read_gpus, read_host
 from llenergymeasure.domain.environment import EnvironmentSnapshot, GpuInfo
 
+NO_REVISION = "the model is no hub model in the local cache: its own folder or file, or random weights"
 GRACE_S = 0.5
 TIMEOUT_S = 2.0
 HASH_CHUNK_BYTES = 1 << 22
@@ -35,22 +36,23 @@ class EnvironmentCapture:
         """Begin, in the background."""
         self._thread.start()
 
-    def result(self, model_revision: str | None) -> EnvironmentSnapshot:
-        """Return the snapshot; wait half a second for the digest, and two more at the most for the machine's facts."""
+    def result(self, model_revision: str | None, reasons: Mapping[str, str]) -> EnvironmentSnapshot:
+        """Return the snapshot; wait half a second for the digest, and two more at the most for the machine's facts.
+
+        `reasons` are those of the model's facts that are None, by their fields.
+        """
         self._thread.join(GRACE_S)
         self._stop.set()
         self._thread.join(TIMEOUT_S)
-        not_known = dict(self._snapshot.not_known)
-        if self._weights_sha256 is None:
-            late = "the weight files were not read through before the model was loaded"
-            not_known["model_weights_sha256"] = late if self._weight_files else "the weights are in no local folder"
-        return self._snapshot.model_copy(
-            update={
-                "model_revision": model_revision,
-                "model_weights_sha256": self._weights_sha256,
-                "not_known": not_known,
-            }
-        )
+        late = "the weight files were not read through before the model was loaded"
+        of_model = {
+            "model_revision": NO_REVISION,
+            "model_weights_sha256": late if self._weight_files else "the weights are in no local folder",
+            **reasons,
+        }
+        facts = {"model_revision": model_revision, "model_weights_sha256": self._weights_sha256}
+        snapshot = self._snapshot.model_copy(update=facts)
+        return snapshot.model_copy(update={"not_known": _reasons(snapshot, of_model)})
 
     def _capture(self) -> None:
         try:
@@ -77,13 +79,36 @@ def capture(record_hostname: bool) -> EnvironmentSnapshot:
     """Return the tool, machine, GPUs and packages as they are now."""
     host, gpus = read_host(), read_gpus()
     facts = {name: value for name, value in asdict(host).items() if name in EnvironmentSnapshot.model_fields}
+    no_driver = dict.fromkeys(("gpus", "driver_version", "cuda_version"), gpus.unavailable) if gpus.unavailable else {}
+    boards = {
+        f"gpus[{place}].{fact}": reason
+        for place, gpu in enumerate(gpus.devices)
+        for fact, reason in gpu.not_known.items()
+    }
     return EnvironmentSnapshot(
-        **facts,
-        tool_version=version("labledger"),
-        git_commit=git_commit(Path(__file__).parent),
-        gpus=[GpuInfo(**asdict(gpu)) for gpu in gpus.devices],
-        driver_version=gpus.driver_version,
-        cuda_version=gpus.cuda_version,
-        hostname=platform.node() if record_hostname else None,
-        not_known={"gpus": gpus.unavailable} if gpus.unavailable else {},
+        **facts
+        | {
+            "tool_version": version("labledger"),
+            "git_commit": git_commit(Path(__file__).parent),
+            "gpus": [GpuInfo(**{n: v for n, v in asdict(gpu).items() if n != "not_known"}) for gpu in gpus.devices],
+            "driver_version": gpus.driver_version,
+            "cuda_version": gpus.cuda_version,
+            "hostname": platform.node() if record_hostname else None,
+            "not_known": {**host.not_known, **gpus.not_known, **no_driver, **boards},
+        },
     )
+
+
+def _reasons(snapshot: EnvironmentSnapshot, further: dict[str, str]) -> dict[str, str]:
+    """Return the reasons that there are, and one for each fact that is None and has none yet."""
+    reasons = {**snapshot.not_known}
+    unread = reasons.get("environment")
+    known = {
+        "git_commit": "labledger runs from no git repository, or git is not installed",
+        "hostname": "the user configuration has no record_hostname: true",
+        **further,
+    }
+    for name in type(snapshot).model_fields:
+        if getattr(snapshot, name) is None and name not in reasons:
+            reasons[name] = further.get(name) or unread or known.get(name, "the system does not tell it")
+    return reasons

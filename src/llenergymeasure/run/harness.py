@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
@@ -20,6 +21,7 @@ from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.power import PowerSample
 from llenergymeasure.domain.requests import Prompt
+from llenergymeasure.energy.cpu_time import CpuTime, ThisProcess
 from llenergymeasure.energy.idle import IdleWindow, idle_power, watch_idle, why_not
 from llenergymeasure.energy.meters.base import Meter
 from llenergymeasure.energy.phases import Spans, read_energy
@@ -39,6 +41,7 @@ from llenergymeasure.run.warmup import Warmup, run_warmup
 from llenergymeasure.workload.prompts import build_requests, builtin_text
 
 if TYPE_CHECKING:
+    from llenergymeasure.run.server_memory import ServerMemory
     from llenergymeasure.run.server_placement import ServerPlacement
 
 CHECKING, MEASURING = "checking", "measuring"
@@ -81,13 +84,13 @@ def run(
     """
     progress.phase(CHECKING)
     sources = find_sources()
-    prompts = preflight.check(config, sources, output_dir)
+    config, prompts, note = preflight.check(config, sources, output_dir)
     setup = _set_up(config, user, group, sources, output_dir, progress)
     setup = setup if meter is None else replace(setup, metering=setup.metering._replace(meter=meter))
     journal = Journal()
     try:
         with contextlib.closing(setup.backend), setup.metering.meter:
-            ready = _prepare(setup, prompts, progress)
+            ready = _prepare(setup, prompts, progress, [note] if note else [])
             journal = open_journal(output_dir, _begun(ready))
             result, samples = _measure(ready, journal, output_dir, progress)
     except BaseException as error:
@@ -100,7 +103,7 @@ def _measure(
     ready: "_Ready", journal: Journal, output_dir: Path | None, progress: Progress
 ) -> tuple[ExperimentResult, list[PowerSample]]:
     """Run the window and sum up; whatever ends it before, what was measured is kept."""
-    setup, measured = ready.setup, MeasurementWindow()
+    setup, measured = ready.setup, MeasurementWindow(cpu=ready.setup.cpu, memory=ready.memory)
     meter, group, share = setup.metering.meter, setup.group, _share(setup.config, setup.group)
     progress.phase(MEASURING)
     try:
@@ -127,7 +130,10 @@ def _measure(
 
 @dataclass(frozen=True)
 class Setup:
-    """The parts of a run, before anything is loaded; `site` is a server's."""
+    """The parts of a run, before anything is loaded; `site` is a server's.
+
+    `cpu` is the CPU time of the processes that run the model, or the reason why it cannot be known.
+    """
 
     experiment_id: str
     config: ExperimentConfig
@@ -135,6 +141,7 @@ class Setup:
     group: Group
     backend: Backend
     metering: Choice
+    cpu: CpuTime | str
     site: "ServerPlacement | None" = None
 
 
@@ -151,12 +158,15 @@ def _set_up(
     context = RunContext(builtin_text, progress, log, process_index=group.index, processes=group.size)
     backend = BACKENDS[config.backend].build(config, context)
     if backend.server is None:
-        metering = choose_meter(config.energy, user, sources, others_meter=_others_meter(group))
-        return Setup(experiment_id, config, user, group, backend, metering)
+        own = ThisProcess()
+        cpu = CpuTime(own)
+        metering = choose_meter(config.energy, user, sources, cpu=cpu, others_meter=_others_meter(group))
+        own.without = metering.meter.pids
+        return Setup(experiment_id, config, user, group, backend, metering, cpu)
     from llenergymeasure.run.server_placement import ServerPlacement
 
     site = ServerPlacement(config, backend.server, sources)
-    return Setup(experiment_id, config, user, group, backend, site.choose_meter(user), site)
+    return Setup(experiment_id, config, user, group, backend, site.choose_meter(user), site.cpu, site)
 
 
 def _others_meter(group: Group) -> frozenset[str]:
@@ -192,9 +202,10 @@ class _Ready:
     settled: bool
     environment: EnvironmentSnapshot
     notes: list[str]
+    memory: "ServerMemory | None" = None
 
 
-def _prepare(setup: Setup, prompts: list[Prompt], progress: Progress) -> _Ready:
+def _prepare(setup: Setup, prompts: list[Prompt], progress: Progress, known: Sequence[str] = ()) -> _Ready:
     config, group, backend, site = setup.config, setup.group, setup.backend, setup.site
     metering, meter = setup.metering, setup.metering.meter
     if meter.is_measurement:
@@ -210,7 +221,7 @@ def _prepare(setup: Setup, prompts: list[Prompt], progress: Progress) -> _Ready:
     model = backend.load() if site is None else site.placed(backend.load())
     _check_gpu(group, model)
     notes = backend.prepare(build_requests(config, prompts, model.prompt_tokens))
-    snapshot = environment.result(model.revision)
+    snapshot = environment.result(model.revision, model.not_known)
     group.wait()
     loaded = _watch_idle("loaded", config, meter, progress, model.on_accelerator)
     group.wait()
@@ -221,8 +232,9 @@ def _prepare(setup: Setup, prompts: list[Prompt], progress: Progress) -> _Ready:
     converged = warmup.result is not None and warmup.result.converged is True
     has_full_batch = config.num_prompts >= (group.index + 1) * config.batch_size
     settled = group.all_agree(converged and (has_full_batch or group.size == 1))
-    notes = [*model.remarks, *notes, *warmup.notes, *([UNSETTLED_PEER] if converged and not settled else [])]
-    return _Ready(setup, model, bare, loaded, warmup, settled, snapshot, notes)
+    notes = [*known, *model.remarks, *notes, *warmup.notes, *([UNSETTLED_PEER] if converged and not settled else [])]
+    memory = None if site is None else site.memory(model)
+    return _Ready(setup, model, bare, loaded, warmup, settled, snapshot, notes, memory)
 
 
 def _import_what_energy_needs() -> None:
@@ -297,6 +309,7 @@ def _measurement(ready: _Ready, measured: MeasurementWindow, window: Window, spa
             metering.not_used,
         ),
         peak_memory_mb=measured.peak_memory_mb,
+        cpu=measured.cpu_use(window.start_s, window.end_s),
         process_index=group.index,
         processes=group.size,
         metered_by=first if used & metering.delegated_kinds else None,
@@ -307,6 +320,7 @@ def _measurement(ready: _Ready, measured: MeasurementWindow, window: Window, spa
         notes=redactor(*run_keys(setup.config).values()).hide_in([*ready.notes, *measured.notes]),
         failed=measured.failed,
         tokenizer_unavailable=measured.tokenizer_unavailable,
+        not_known=measured.not_known,
         flops_method=BACKENDS[setup.config.backend].flops_method,
     )
 
@@ -338,7 +352,7 @@ def _keep(measurement: Measurement, share: int, output_dir: Path | None, error: 
     except (OSError, ValueError) as second:
         error.add_note(f"{finished} finished requests could not be kept: {second}")
         return False
-    error.add_note(f"{finished} finished requests are kept in {path}")
+    error.add_note(f"{finished} finished requests are kept in {path}: llem results show reads it")
     return True
 
 

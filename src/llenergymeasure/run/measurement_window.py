@@ -9,9 +9,13 @@ from datetime import UTC, datetime
 from labledger.console import Progress
 from labledger.host import CpuContention, read_cpu_contention
 from llenergymeasure.backends.protocol import Backend
+from llenergymeasure.backends.pytorch.memory import NO_MARK
 from llenergymeasure.domain.requests import Batch, FailedRequest
+from llenergymeasure.energy.cpu_time import CpuTime
 from llenergymeasure.energy.meters.base import Meter
+from llenergymeasure.metrics.measurement import CpuUse
 from llenergymeasure.results.journal import Journal
+from llenergymeasure.run.server_memory import ServerMemory
 
 MARK_EVERY_S = 0.1
 """Seconds between marks where requests overlap: the end of one is then not the edge of a phase."""
@@ -30,6 +34,26 @@ class MeasurementWindow:
     peak_memory_mb: float | None = None
     tokenizer_unavailable: str | None = None
     contention: tuple[CpuContention, CpuContention] | None = None
+    cpu: CpuTime | str = "the run had not begun"
+    memory: ServerMemory | None = None
+    not_known: dict[str, str] = field(default_factory=dict)
+
+    def mark_cpu(self, journal: Journal, *, is_edge: bool = False) -> None:
+        """Read the CPU time of the processes that are measured, where it can be, for the journal too."""
+        if isinstance(self.cpu, str):
+            return
+        self.cpu.mark(is_edge=is_edge)
+        if self.cpu.lost is None:
+            journal.cpu(*self.cpu.last, self.cpu.resolution_s)
+
+    def cpu_use(self, start_s: float, end_s: float) -> CpuUse:
+        """Return the CPU seconds of a part of the window, or the reason why they are unknown."""
+        if isinstance(self.cpu, str):
+            return CpuUse(unknown=self.cpu)
+        try:
+            return CpuUse(self.cpu.grown(start_s, end_s), self.cpu.resolution_s)
+        except ValueError:
+            return CpuUse(unknown=self.cpu.lost or "the run was ended before they were read")
 
     def contention_shares(self) -> dict[str, float | None]:
         """Return the share of the run in which tasks waited for a core, and of the cores' time that others took."""
@@ -39,7 +63,9 @@ class MeasurementWindow:
         duration_s = self.closed_s - self.opened_s
 
         def share(first: float | None, last: float | None, cores: int) -> float | None:
-            return None if first is None or last is None else (last - first) / (duration_s * cores)
+            if first is None or last is None:
+                return None
+            return min((last - first) / (duration_s * cores), 1.0)  # the counters are read just outside of the window
 
         return {
             "cpu_wait_share": share(before.waited_s, after.waited_s, 1),
@@ -56,9 +82,13 @@ def run_window(
     """
     backend.synchronize()
     backend.reset_peak_memory()
-    meter.mark()
+    if window.memory is not None:
+        window.memory.reset()
+    meter.mark(is_edge=True)
     before = read_cpu_contention()
+    window.mark_cpu(journal, is_edge=True)
     window.opened_at, window.opened_s = datetime.now(UTC), time.monotonic()
+    window.mark_cpu(journal)  # what it takes to look at all processes is not the window's
     journal.opened(window.opened_at, window.opened_s)
     collector = _Collector(window, meter, journal, progress, total)
     parts = backend.run()
@@ -73,10 +103,13 @@ def run_window(
     window.notes = backend.remarks()
     backend.synchronize()
     closed_s = time.monotonic()
-    meter.mark()
+    window.mark_cpu(journal, is_edge=True)
+    meter.mark(is_edge=True)
     window.closed_s = closed_s  # not before the mark: an interrupt here must find the window inside of the marks
     window.contention = (before, read_cpu_contention())
-    window.peak_memory_mb = backend.peak_memory_mb()
+    window.peak_memory_mb, why = window.memory.peak() if window.memory else (backend.peak_memory_mb(), NO_MARK)
+    if window.peak_memory_mb is None and why is not None:
+        window.not_known["peak_memory_mb"] = why
     window.batches, window.tokenizer_unavailable = backend.recounted(window.batches)
 
 
@@ -103,6 +136,7 @@ class _Collector:
             self._tokens += sum(request.output_tokens or 0 for request in part.requests)
         if part.start_s >= self._last_end_s or time.monotonic() >= self._marked_s + MARK_EVERY_S:
             self._meter.mark()
+            window.mark_cpu(self._journal)
             self._marked_s = time.monotonic()
         self._journal.take(part)
         self._last_end_s = max(self._last_end_s, part.end_s)

@@ -2,8 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from labledger.redaction import LEAST_PART, redactor
 from labledger.regular_files import A_DIRECTORY, kind_of
@@ -12,45 +13,92 @@ from labledger.written_keys import WRITTEN_DOWN
 from llenergymeasure.backends.openai.settings import run_keys
 from llenergymeasure.backends.protocol import Gpus
 from llenergymeasure.backends.registry import BACKENDS
+from llenergymeasure.config.loading import LoadedConfig, with_fields
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.domain.requests import Prompt
-from llenergymeasure.energy.sources import Sources
+from llenergymeasure.energy.sources import Sources, find_sources
 from llenergymeasure.energy.sources import problems as source_problems
 from llenergymeasure.errors import ConfigError, PreFlightError
 from llenergymeasure.results.persistence import LOGS_FOLDER, STATE_FOLDER
-from llenergymeasure.workload.prompts import load_prompts
-from llenergymeasure.workload.size import largest_batch
+from llenergymeasure.workload.prompts import load_prompts, takes_all
+from llenergymeasure.workload.size import work_of
 
 MIN_FREE_BYTES = 1_000_000  # a result is some tens of kilobytes
 
 
-def check(config: ExperimentConfig, sources: Sources, output_dir: Path | None) -> list[Prompt]:
-    """Return the prompts that the run will send (none for a synthetic dataset); raise if it cannot start.
+class Checked(NamedTuple):
+    """A run that can start: its configuration, with the number of its prompts; these (none of a synthetic dataset); and
+    a line for the result where the dataset goes round."""
 
-    `sources` are the energy sources of this machine.
+    config: ExperimentConfig
+    prompts: list[Prompt]
+    note: str | None
+
+
+def check(
+    config: ExperimentConfig, sources: Sources, output_dir: Path | None, absent: Mapping[str, str] | None = None
+) -> Checked:
+    """Return what the run will do; raise if it cannot start.
+
+    `sources` are the energy sources of this machine; `absent` are the lines of `LoadedConfig.absent`.
 
     Raises:
         PreFlightError: every problem that was found, a line each.
-        ConfigError: the dataset cannot be used, and that is the only problem.
+        ConfigError: the dataset cannot be used, or packages are not installed, and there is no other problem.
     """
-    checks = BACKENDS[config.backend].checks()
+    absent, checks = absent or {}, BACKENDS[config.backend].checks()
     gpus = Gpus(tuple(board.uuid for board in sources.nvml.boards), sources.nvml.unavailable)
-    problems = [*_key_problems(config), *checks.problems(config, gpus), *source_problems(config.energy, sources)]
+    problems, found, unusable = [*_key_problems(config)], list[str](), list[str]()
+    try:
+        found.extend(checks.problems(config, gpus))
+    except ConfigError as error:  # packages, without which it cannot look at the rest
+        unusable.append(str(error))
+    told = tuple(f"{field.partition('.')[0]}{sign}" for field in absent for sign in ".:")
+    problems += [line for line in found if not line.startswith(told)] + [*source_problems(config.energy, sources)]
     if output_dir is not None:
         problems += _output_problems(output_dir)
-    prompts: list[Prompt] = []
+    problems += [line for field, line in absent.items() if field != "dataset"]
+    prompts, note = list[Prompt](), None
     try:
-        prompts = load_prompts(config)
+        if "dataset" in absent:
+            raise ConfigError(absent["dataset"])
+        prompts, note = load_prompts(config)
+        config = _with_their_number(config, len(prompts))
     except ConfigError as error:
-        if not problems:
-            raise
-        problems.append(str(error))
-    problems += checks.prompt_problems(config, prompts)
-    if not problems:  # these build on what the others have found in order
-        problems += checks.size_problems(config, largest_batch(config), gpus)
-    if problems:
-        raise PreFlightError("\n".join(problems))
-    return prompts
+        unusable.append(str(error))
+    if not unusable:
+        problems += checks.prompt_problems(config, prompts)
+    if not problems and not unusable:  # these build on what the others have found in order
+        problems += checks.size_problems(config, work_of(config, prompts), gpus)
+    if problems or unusable:
+        raise (PreFlightError if problems else ConfigError)("\n".join([*problems, *unusable]))
+    return Checked(config, prompts, note)
+
+
+def require_paths(loaded: LoadedConfig, output_dir: Path | None) -> None:
+    """Make sure that every path in a configuration's files leads somewhere.
+
+    Raises:
+        PreFlightError, ConfigError: one does not; as `check`, with every other problem.
+    """
+    if loaded.absent:
+        check(loaded.experiment, find_sources(), output_dir, loaded.absent)
+        loaded.require_paths()
+
+
+def _with_their_number(config: ExperimentConfig, prompts: int) -> ExperimentConfig:
+    """Return the configuration with the number of prompts where it is that of the dataset."""
+    if not prompts or not takes_all(config):
+        return config
+    try:
+        return with_fields(config, {"num_prompts": prompts})
+    except ConfigError as error:
+        raise ConfigError(f"{error}, or set dataset_repeat: true (dataset {config.dataset})") from error
+
+
+def remarks(config: ExperimentConfig, prompts: Sequence[Prompt]) -> list[str]:
+    """Return the warnings that the run of a configuration that was checked will have, as far as they are known."""
+    return [*BACKENDS[config.backend].checks().remarks(config, work_of(config, prompts))]
 
 
 def refuse_environment_keys(config: ExperimentConfig) -> None:
@@ -84,13 +132,17 @@ def _holds(value: object, key: str) -> bool:
 
 def _output_problems(output_dir: Path) -> Iterator[str]:
     """Yield a line for each reason why results cannot be written; nothing is made to find out."""
-    nearest = next(path for path in [output_dir, *output_dir.absolute().parents] if path.exists())
-    if not nearest.is_dir():
+    nearest = next(path for path in [output_dir, *output_dir.absolute().parents] if os.path.lexists(path))
+    if not nearest.exists():
+        yield f"output: {output_dir}: {nearest} is a symbolic link that leads nowhere; name a directory"
+    elif not nearest.is_dir():
         yield f"output: {output_dir}: {nearest} is a file; name a directory"
+    elif not (disk := shutil.disk_usage(nearest)).total:
+        yield f"output: {output_dir}: {nearest} is on no disk: its file system keeps no files; choose another with -o"
     elif not os.access(nearest, os.W_OK | os.X_OK):
         yield f"output: {output_dir}: {nearest} cannot be written to; choose another with -o"
-    elif (free := shutil.disk_usage(nearest).free) < MIN_FREE_BYTES:
-        yield f"output: {output_dir}: {free / 1e6:.1f} MB free on its disk; make room or choose another with -o"
+    elif disk.free < MIN_FREE_BYTES:
+        yield f"output: {output_dir}: {disk.free / 1e6:.1f} MB free on its disk; make room or choose another with -o"
     for place in (output_dir / STATE_FOLDER, output_dir / LOGS_FOLDER):
         if os.path.lexists(place) and (kind := kind_of(place)) != A_DIRECTORY:
             yield f"output: {place} is {kind}, and runs need it for a directory; move it away or choose another with -o"

@@ -6,16 +6,23 @@ from typing import Any
 
 import psutil
 
+from labledger.nvml import load_nvml
 from llenergymeasure.backends.openai.server.server import Server, is_here
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.domain.model import ModelFacts
+from llenergymeasure.energy.cpu_time import Counted, CpuTime, OtherProcesses
 from llenergymeasure.energy.sensors.nvml import BoardUse, board_use
 from llenergymeasure.energy.sources import Choice, Sources, choose_meter, estimates_cpu, no_meter
+from llenergymeasure.run.server_memory import DeviceMemory, NoServerMemory, ResidentMemory, ServerMemory
 
 GREW_BYTES = 64_000_000
 """The least growth of a board's memory in use where a model is loaded: a CUDA context alone takes more."""
 
-NO_CPU_SECONDS = "the server was not started here, so the CPU time of its processes is not known"
+NO_ESTIMATE = (
+    "the server was not started here, so not all of its processes are known, nor is their CPU time; have it started "
+    "with launch for an estimate"
+)
+NO_CPU_TIME = "no process that listens at port {port} can be seen from here: it is another user's, or in a container"
 CANNOT_TELL = (
     "which processes are the server's cannot be seen from here, and several GPUs have some; name its GPUs in "
     "CUDA_VISIBLE_DEVICES"
@@ -35,6 +42,7 @@ class ServerPlacement:
         self._host = config.openai.address[0]
         self._is_here = server.is_launched or is_here(self._host)
         self._before = self._board_use() if server.is_launched else {}
+        self.cpu = self._cpu_time()
 
     @property
     def elsewhere(self) -> str | None:
@@ -45,11 +53,21 @@ class ServerPlacement:
         """Choose the meter of this machine, if the server is on it."""
         if self.elsewhere is not None:
             return no_meter(self.elsewhere)
-        spent = self._server.cpu_seconds if self._server.is_launched else NO_CPU_SECONDS
-        chosen = choose_meter(self._config.energy, user, self._sources, cpu_seconds=spent)
+        spent = self.cpu if self._server.is_launched else NO_ESTIMATE
+        chosen = choose_meter(self._config.energy, user, self._sources, cpu=spent)
         if self._sources.nvml.boards and not self._server.is_launched:  # to find its processes takes a while
             chosen.meter.adopt(self._pids_at_the_driver(self._board_use()))
         return chosen
+
+    def _cpu_time(self) -> CpuTime | str:
+        """Return the CPU time of the server: of one that was started here all that it has started, of another the
+        processes that listen on its port and what they have started; or the reason why it cannot be known."""
+        if self.elsewhere is not None:
+            return self.elsewhere
+        if self._server.is_launched:
+            return CpuTime(Counted(self._server.cpu_spent))
+        roots = _roots(self._server.pids() or frozenset())
+        return CpuTime(OtherProcesses(roots)) if roots else NO_CPU_TIME.format(port=self._config.openai.address[1])
 
     def why_not_bare(self) -> str | None:
         """Return why the machine cannot be watched without the model; None where it can."""
@@ -68,6 +86,22 @@ class ServerPlacement:
             effective=effective,
         )
 
+    def memory(self, model: ModelFacts) -> ServerMemory:
+        """Return what watches the server's memory, on the devices of `model`."""
+        if self.elsewhere is not None:
+            return NoServerMemory(self.elsewhere)
+        if not model.on_accelerator:
+            return ResidentMemory(self._server.pids)
+        uuids = model.device_uuids
+        if not uuids:
+            return NoServerMemory("the GPUs of the server are not known")
+
+        def use() -> list[tuple[BoardUse, BoardUse | None]]:
+            now = self._board_use()
+            return [(now[uuid], self._before.get(uuid)) for uuid in uuids if uuid in now]
+
+        return DeviceMemory(use, lambda: self._pids_at_the_driver(self._board_use()))
+
     def _unmetered(self, device: str, uuids: tuple[str, ...]) -> str | None:
         """Return why the server's energy is unknown; None where its devices are known."""
         if self.elsewhere is not None:
@@ -75,7 +109,7 @@ class ServerPlacement:
         if self._guessed and len(uuids) > 1:
             return CANNOT_TELL
         estimated = estimates_cpu(self._config.energy, self._sources)
-        return NO_CPU_SECONDS if device == "cpu" and not self._server.is_launched and estimated else None
+        return NO_ESTIMATE if device == "cpu" and not self._server.is_launched and estimated else None
 
     @property
     def _guessed(self) -> bool:
@@ -125,7 +159,14 @@ class ServerPlacement:
 
     def _board_use(self) -> dict[str, BoardUse]:
         if self._library is None:
-            import pynvml
-
-            self._library = pynvml
+            self._library = load_nvml()
         return board_use(self._library, self._sources.nvml.boards)
+
+
+def _roots(pids: frozenset[int]) -> list[psutil.Process]:
+    """Return the processes of which none descends from another."""
+    try:
+        found = [psutil.Process(pid) for pid in sorted(pids)]
+        return [each for each in found if pids.isdisjoint(parent.pid for parent in each.parents())]
+    except psutil.Error:  # one has ended meanwhile
+        return []

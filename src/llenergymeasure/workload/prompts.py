@@ -1,42 +1,72 @@
 """From `dataset` to requests: the prompts of a file, the built-in set, or random tokens of exact length."""
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
+from labledger.json_text import JsonError, load_json
 from labledger.yaml_files import read_text
 from llenergymeasure.config.datasets import BUILTIN_DATASET, SyntheticDataset
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.domain.requests import Message, Prompt, Request
 from llenergymeasure.errors import ConfigError
 from llenergymeasure.workload.conversations import parse_prompt
+from llenergymeasure.workload.rounds import go_round
 from llenergymeasure.workload.synthetic import synthetic_requests
 
+MOST_UNASKED = int(ExperimentConfig.model_fields["num_prompts"].default)
+"""The most prompts that are sent where their number is not given."""
 BUILTIN_FILE = "builtin_prompts.jsonl"
+ROUNDS = (
+    "The dataset {name} has {own} and went round {rounds:.3g} times, each time with another beginning: from its second "
+    "round on a prompt begins with the number of the round."
+)
 
 
-def load_prompts(config: ExperimentConfig) -> list[Prompt]:
-    """The first `num_prompts` prompts of the dataset, in its order; none for a synthetic one.
+class LoadedPrompts(NamedTuple):
+    """The prompts of a run, and a line for its result where the dataset was too short and went round."""
 
+    prompts: list[Prompt]
+    note: str | None = None
+
+
+def takes_all(config: ExperimentConfig) -> bool:
+    """Return True if `num_prompts` is not given, and is to be that of the dataset's prompts, up to its default."""
+    is_open = "num_prompts" not in config.model_fields_set and not config.goes_round
+    return is_open and not isinstance(config.dataset, SyntheticDataset)
+
+
+def load_prompts(config: ExperimentConfig) -> LoadedPrompts:
+    """Return the first `num_prompts` prompts of the dataset, in its order; none of a synthetic one.
+
+    Of a shorter dataset all are taken where the number was not given; one that goes round begins again.
     A line of a .jsonl file is `{"prompt": "..."}`, just the text in quotes, or a conversation; see `parse_prompt`.
 
     Raises:
         ConfigError: the dataset is not there, has a line that is no prompt (file:line), or too few of them.
     """
     if isinstance(config.dataset, SyntheticDataset):
-        return []
+        return LoadedPrompts([])
     name, text = _read(config.dataset)
     prompts = [prompt for _, prompt in zip(range(config.num_prompts), _parse(name, text), strict=False)]
     if not prompts:
         raise ConfigError(f'{name}: no prompts; write one {{"prompt": "..."}} a line')
-    if len(prompts) < config.num_prompts:
+    own, wanted = len(prompts), config.num_prompts
+    if own == wanted or takes_all(config):
+        return LoadedPrompts(prompts)
+    if not config.goes_round:
+        left_out = "all" if own <= MOST_UNASKED else f"the first {MOST_UNASKED}"
         raise ConfigError(
-            f"{name}: has {len(prompts)} prompts and num_prompts is {config.num_prompts}; "
-            f"set num_prompts to {len(prompts)} or less, or add prompts (none is sent twice)"
+            f"{name}: has {own} prompts and num_prompts is {wanted}; set num_prompts to {own} or less, leave it out to "
+            f"send {left_out}, add prompts, or set dataset_repeat: true to send them again and again"
         )
-    return prompts
+    return LoadedPrompts(go_round(prompts, wanted), ROUNDS.format(name=name, own=_count(own), rounds=wanted / own))
+
+
+def _count(prompts: int) -> str:
+    return f"{prompts} prompt{'s' if prompts != 1 else ''}"
 
 
 def build_requests(config: ExperimentConfig, prompts: Sequence[Prompt], prompt_tokens: Sequence[int]) -> list[Request]:
@@ -80,9 +110,10 @@ def _parse(name: str, text: str) -> Iterator[Prompt]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"{name}:{number}: not JSON: {error.msg} (column {error.colno})") from error
+            value = load_json(line, allow_nan=True)  # other keys are the dataset's own
+        except JsonError as error:
+            problem = error.reason if error.column is None else f"not JSON: {error.reason} (column {error.column})"
+            raise ConfigError(f"{name}:{number}: {problem}") from error
         try:
             yield parse_prompt(value)
         except ValueError as error:

@@ -1,9 +1,20 @@
 """The size of the work, as far as it is known before anything is tokenised."""
 
+from collections.abc import Sequence
+
 from llenergymeasure.config.datasets import SyntheticDataset
 from llenergymeasure.config.models import ExperimentConfig
-from llenergymeasure.domain.requests import BatchSize
+from llenergymeasure.domain.requests import BatchSize, Prompt, Work
+from llenergymeasure.workload.prompts import build_requests
 from llenergymeasure.workload.synthetic import drawn_lengths
+
+
+def work_of(config: ExperimentConfig, prompts: Sequence[Prompt]) -> Work:
+    """Return the work of a run that sends these prompts, or synthetic ones."""
+    if isinstance(config.dataset, SyntheticDataset):
+        drawn = tuple(drawn_lengths(config.dataset.synthetic, config.num_prompts, config.random_seed))
+        return Work((), drawn, largest_batch(config))
+    return Work(tuple(build_requests(config, prompts, ())), (), largest_batch(config))
 
 
 def largest_batch(config: ExperimentConfig) -> BatchSize:

@@ -2,7 +2,8 @@
 
 `{"began_s": …, "boards": [{"uuid", "name", "limit_w", "rows": [[seconds, joules, watts, degrees], …], …}]}`: at a
 moment the last row before it holds, counted from `began_s` on CLOCK_MONOTONIC. Further keys of a board: `processes`
-and `throttle` ([[from, to, pid or bits], …]), `memory` ([[from, to, bytes], …], beside a gigabyte), `lost`
+and `throttle` ([[from, to, pid or bits], …]), `memory` ([[from, to, bytes], …], beside a gigabyte),
+`process_memory` ({pid: bytes}), `lost`
 ([[from, to], …]: the counter cannot be read), `gone` (no sensor can), `hangs` (a read then takes until the end),
 `no_counter`, `no_instant`, `architecture` (as AMPERE; HOPPER), `powers` ({"instant", "average" or "draw": [[seconds,
 watts], ...]}: the fields of power that it has, in place of the rows' watts). `driver` stands beside `boards` (580.00).
@@ -124,7 +125,8 @@ def nvmlDeviceGetCurrentClocksEventReasons(board):  # noqa: N802
 
 
 def nvmlDeviceGetComputeRunningProcesses(board):  # noqa: N802
-    return [SimpleNamespace(pid=pid) for pid in _holding(board, "processes")]
+    used = board.get("process_memory", {})
+    return [SimpleNamespace(pid=pid, usedGpuMemory=used.get(str(pid))) for pid in _holding(board, "processes")]
 
 
 def nvmlSystemGetDriverVersion():  # noqa: N802

@@ -21,7 +21,7 @@ class OneWatt(Meter):
     def open(self):
         pass
 
-    def mark(self):
+    def mark(self, *, is_edge=False):
         pass
 
     def close(self):

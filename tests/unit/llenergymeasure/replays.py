@@ -19,7 +19,7 @@ class SteadyGpu(Meter):
     def open(self):
         self.mark()
 
-    def mark(self):
+    def mark(self, *, is_edge=False):
         self.marks += 1
 
     def energy(self, start_s, end_s):

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from labledger.extras import require
+from labledger.nvml import load_nvml
+from labledger.untrusted_text import reason_of
 from llenergymeasure.energy.calibration.bench import LoadTrace
 from llenergymeasure.energy.foreign_processes import ProcessWatch
 from llenergymeasure.energy.sampler import SamplerProcess
@@ -89,12 +91,10 @@ def open_bench(board: Board, field: PowerQuantity, load: Callable[[Board], Load]
         ConfigError: PyTorch is not installed.
         MeterError: its sensors cannot be read.
     """
-    import pynvml
-
     if board.mig_enabled:
         raise PreFlightError(f"GPU {board.index} is divided (MIG): its power is that of all parts; switch MIG off")
     watch = ProcessWatch()
-    pids = tuple(use.pids) if (use := board_use(pynvml, [board]).get(board.uuid)) else ()
+    pids = tuple(use.pids) if (use := board_use(load_nvml(), [board]).get(board.uuid)) else ()
     watch.see(board.uuid, pids)
     _refuse(board, watch.foreign(pids))
     work = (load or _MatrixProducts)(board)
@@ -132,8 +132,7 @@ class _MatrixProducts:
             self._out = torch.empty_like(self._a)
             self._count = self._pieces()
         except Exception as error:  # whatever it is that CUDA cannot do here
-            first_line = str(error).partition("\n")[0]
-            raise PreFlightError(f"PyTorch cannot use GPU {board.index} ({board.name}): {first_line}") from error
+            raise PreFlightError(f"PyTorch cannot use GPU {board.index} ({board.name}): {reason_of(error)}") from error
 
     def run_until(self, end_s: float) -> None:
         """Keep the board busy until then; the next piece is always handed over before the last one ends."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from labledger.regular_files import behind_link, opened_to_read
+from labledger.regular_files import opened_to_read
 from labledger.untrusted_text import SHOWN, clean
 from llenergymeasure.energy.calibration.holds import CLOCK_S, LEAD_S
 from llenergymeasure.energy.calibration.meter_scale import (
@@ -138,7 +138,7 @@ def _read(path: Path, first_s: float, last_s: float) -> _Log:
     """Return the rows from `first_s` to `last_s`."""
     times, values = array("d"), array("d")
     try:
-        with opened_to_read(behind_link(path), MAX_BYTES) as file:
+        with opened_to_read(path, MAX_BYTES, follow=True) as file:
             rows = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
             names = [name.strip().lower() for name in next(rows, [])]
             quantity = next((name for name in ("joules", "watts") if name in names), None)

@@ -10,7 +10,7 @@ from labledger.documents import Document, check_seal, dump_document, read_docume
 from labledger.errors import UnreadableFileError
 from labledger.files import write_durably
 from labledger.regular_files import read_regular
-from labledger.schema_versions import SHOWN_VERSION, OpenWhenRead, Record, Timestamp
+from labledger.schema_versions import SHOWN_VERSION, OpenWhenRead, Record, Timestamp, is_same_version
 from labledger.untrusted_text import clean
 from llenergymeasure.config.loading import user_config_path
 from llenergymeasure.energy.sensor_model import SensorModel, Shape
@@ -34,7 +34,7 @@ D = TypeVar("D", "Calibration", "Holds")
 
 
 def _of_this_version(version: str | None) -> str | None:
-    if version != CALIBRATION_VERSION:
+    if not is_same_version(version, CALIBRATION_VERSION):
         found = "is missing" if version is None else f"is {clean(version, SHOWN_VERSION)}"
         raise ValueError(f"{found}: this version of labledger reads {CALIBRATION_VERSION} alone")
     return version

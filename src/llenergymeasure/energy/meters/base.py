@@ -61,6 +61,10 @@ class Meter(ABC):
     def adopt(self, pids: frozenset[int] | None) -> None:  # noqa: B027 - most look at no processes
         """Before it opens: count processes as our own that we did not start; None: those that are there first."""
 
+    def pids(self) -> frozenset[int]:
+        """Return the processes that read its sensors: they are no part of what is measured."""
+        return frozenset()
+
     def expect_periods(self, periods_s: tuple[float, ...] | None) -> None:  # noqa: B027 - most do not care
         """Before a window is asked for: take account of the seconds after which the load repeats itself, none where it
         does not; None: nothing tells."""
@@ -70,8 +74,8 @@ class Meter(ABC):
         """Begin to watch."""
 
     @abstractmethod
-    def mark(self) -> None:
-        """Take a sample now."""
+    def mark(self, *, is_edge: bool = False) -> None:
+        """Take a sample now; at the edge of a window (`is_edge`) a whole one, whatever that takes."""
 
     @abstractmethod
     def energy(self, start_s: float, end_s: float) -> list[DeviceEnergy]:
@@ -133,7 +137,7 @@ class NoMeter(Meter):
     def open(self) -> None:
         """Do nothing."""
 
-    def mark(self) -> None:
+    def mark(self, *, is_edge: bool = False) -> None:
         """Do nothing."""
 
     def energy(self, start_s: float, end_s: float) -> list[DeviceEnergy]:

@@ -24,6 +24,10 @@ class CombinedMeter(Meter):
         for meter in self._all:
             meter.adopt(pids)
 
+    def pids(self) -> frozenset[int]:
+        """Return those of all."""
+        return frozenset(pid for meter in self._all for pid in meter.pids())
+
     def expect_periods(self, periods_s: tuple[float, ...] | None) -> None:
         """Expect them in all."""
         for meter in self._all:
@@ -36,10 +40,10 @@ class CombinedMeter(Meter):
                 opened.enter_context(meter)
             self._open = opened.pop_all()
 
-    def mark(self) -> None:
+    def mark(self, *, is_edge: bool = False) -> None:
         """Mark all."""
         for meter in self._all:
-            meter.mark()
+            meter.mark(is_edge=is_edge)
 
     def energy(self, start_s: float, end_s: float) -> list[DeviceEnergy]:
         """Return the energy of the devices of all parts."""

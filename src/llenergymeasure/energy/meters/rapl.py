@@ -19,7 +19,7 @@ class Rapl(CounterMeter):
         self._sensor = RaplSensor([(domain.name, domain.counter) for domain in domains])
         self._range_j = {domain.name: domain.range_j for domain in domains}
 
-    def mark(self) -> None:
+    def mark(self, *, is_edge: bool = False) -> None:
         """Read every domain now: a window's edge is then as sure as one tick."""
         self._recording.add(self._sensor.read())
 

@@ -80,6 +80,11 @@ class SampledMeter(Meter):
         """Count these processes as our own: they are not foreign on a device."""
         self._processes.adopt(pids)
 
+    def pids(self) -> frozenset[int]:
+        """Return the sampler's; a player of traces is no process."""
+        pid = getattr(self._feed, "pid", None)
+        return frozenset() if pid is None else frozenset({pid})
+
     def expect_periods(self, periods_s: tuple[float, ...] | None) -> None:
         """Take account of these periods of the load; None: nothing tells them."""
         self._periods_s = periods_s
@@ -101,7 +106,7 @@ class SampledMeter(Meter):
         """Give up samples of more than a few seconds before."""
         self._recording.forget(before_s - KEPT_BEFORE_S)
 
-    def mark(self) -> None:
+    def mark(self, *, is_edge: bool = False) -> None:
         """Do nothing: the feed reads often enough."""
 
     def publish_to(self, listener: Listener) -> None:

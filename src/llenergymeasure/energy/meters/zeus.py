@@ -50,7 +50,7 @@ class Zeus(Meter):
             raise MeterError(f"zeus sees {len(self._monitor.gpu_indices)} GPUs, and NVML {len(self._boards)}")
         self._begin()
 
-    def mark(self) -> None:
+    def mark(self, *, is_edge: bool = False) -> None:
         """End Zeus's window, and begin the next."""
         if self._monitor is None:
             return

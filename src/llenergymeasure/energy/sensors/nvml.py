@@ -6,9 +6,10 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from labledger.nvml import load_nvml
 from llenergymeasure.energy.samples import SensorSample, State
 from llenergymeasure.energy.sensors.base import Task
 from llenergymeasure.energy.sensors.nvml_models import PowerQuantity
@@ -114,10 +115,12 @@ def _numbers_are_clear(boards: Sequence[Board], environment: Mapping[str, str]) 
 
 @dataclass(frozen=True)
 class BoardUse:
-    """The processes on a board, by the driver's numbers, and the bytes of its memory that are in use."""
+    """The processes on a board, by the driver's numbers, and the bytes of its memory that are in use: in all, and by
+    process, None where the driver does not tell."""
 
     pids: frozenset[int]
     memory_bytes: int
+    process_bytes: Mapping[int, int | None] = field(default_factory=dict)
 
 
 def board_use(nvml: Any, boards: Sequence[Board]) -> dict[str, BoardUse]:
@@ -136,8 +139,8 @@ def board_use(nvml: Any, boards: Sequence[Board]) -> dict[str, BoardUse]:
                 continue
             processes = _ask(nvml, nvml.nvmlDeviceGetComputeRunningProcesses, handle) or ()
             memory = _ask(nvml, nvml.nvmlDeviceGetMemoryInfo, handle)
-            pids = frozenset(process.pid for process in processes)
-            found[board.uuid] = BoardUse(pids, int(memory.used) if memory is not None else 0)
+            used = {process.pid: process.usedGpuMemory for process in processes}
+            found[board.uuid] = BoardUse(frozenset(used), int(memory.used) if memory is not None else 0, used)
     finally:
         nvml.nvmlShutdown()
     return found
@@ -168,9 +171,7 @@ def sensor_spec(
 
 def open_sensor(fields: Mapping[str, PowerQuantity | None], **options: Any) -> "NvmlSensor":
     """Open the sensor of these boards. Takes and raises what `NvmlSensor` does."""
-    import pynvml
-
-    return NvmlSensor(pynvml, fields, **options)
+    return NvmlSensor(load_nvml(), fields, **options)
 
 
 class NvmlSensor:

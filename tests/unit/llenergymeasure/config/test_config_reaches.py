@@ -52,7 +52,7 @@ def generated(monkeypatch, **changes):
     config = tiny_config(**changes)
     backend = PytorchBackend(config, builtin_text)
     facts = backend.load()
-    backend.prepare(build_requests(config, load_prompts(config), facts.prompt_tokens))
+    backend.prepare(build_requests(config, load_prompts(config).prompts, facts.prompt_tokens))
     return calls, list(backend.run())
 
 
@@ -172,6 +172,13 @@ def proves_shared_prefix(monkeypatch, tmp_path, folder):
 def proves_num_prompts(monkeypatch, tmp_path, folder):
     _, batches = generated(monkeypatch, num_prompts=3)
     assert sum(len(batch.requests) for batch in batches) == 3
+
+
+def proves_dataset_repeat(monkeypatch, tmp_path, folder):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text('"one"\n"two"\n')
+    _, batches = generated(monkeypatch, dataset=str(path), num_prompts=5, dataset_repeat=True)
+    assert sum(len(batch.requests) for batch in batches) == 5
 
 
 def proves_max_input_tokens(monkeypatch, tmp_path, folder):
@@ -416,6 +423,7 @@ PROOFS = {
     "dataset.synthetic.shared_prefix": proves_shared_prefix,
     "chat_template": proves_chat_template,
     "num_prompts": proves_num_prompts,
+    "dataset_repeat": proves_dataset_repeat,
     "max_input_tokens": proves_max_input_tokens,
     "max_output_tokens": proves_max_output_tokens,
     "batch_size": proves_batch_size,

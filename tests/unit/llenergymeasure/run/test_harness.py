@@ -5,12 +5,11 @@ import json
 
 import pytest
 import transformers
-from pydantic import ValidationError
 from replays import SteadyGpu
 from tiny import tiny_config
 
 from labledger.console import Silent
-from llenergymeasure import ExperimentConfig, ExperimentResult, run_experiment
+from llenergymeasure import ExperimentConfig, ExperimentResult, measure_energy, run_experiment
 from llenergymeasure.config.models import UserConfig
 from llenergymeasure.domain.experiment import RawProcessResult, compute_measurement_config_hash
 from llenergymeasure.errors import BackendError, ConfigError, PreFlightError
@@ -78,9 +77,12 @@ def test_a_wrong_field_beside_a_yaml_is_named_as_pythons_argument(tmp_path):
         run_experiment(tmp_path / "x.yaml", num_prompts=0)
 
 
-def test_a_wrong_field_is_pydantics_own_error():
-    with pytest.raises(ValidationError, match="num_prompt"):
-        run_experiment(model="random:llama", num_prompt=3)
+@pytest.mark.parametrize("config", [None, ExperimentConfig(model="random:llama")])
+def test_a_misspelt_field_of_python_is_refused_with_the_nearest_known_one(config):
+    with pytest.raises(ConfigError, match=r"^batch_sise: unknown key \(did you mean batch_size\?\)$"):
+        run_experiment(config, **({} if config else {"model": "random:llama"}), batch_sise=4)
+    with pytest.raises(ConfigError, match=r"^sorce: unknown key \(did you mean source\?\)$"):
+        measure_energy(sorce="rapl")
 
 
 def test_the_result_says_what_ran():
@@ -153,6 +155,14 @@ def test_every_reason_that_a_run_cannot_start_is_reported_at_once(tmp_path):
         run_experiment(config, output_dir=file)
     starts = [line.partition(" ")[0] for line in str(failure.value).splitlines()]
     assert starts == ["model:", "lora.path:", "output:", "dataset:"]
+
+
+@pytest.mark.parametrize("target", ["link", "nowhere"])
+def test_a_place_of_results_that_is_a_link_to_nothing_is_refused_before_the_run(tmp_path, target):
+    (tmp_path / "link").symlink_to(tmp_path / target)
+    for place in (tmp_path / "link", tmp_path / "link" / "below"):
+        with pytest.raises(PreFlightError, match=r"output: .*link is a symbolic link that leads nowhere; name a dir"):
+            run_experiment(tiny_config(), output_dir=place)
 
 
 def test_equal_configurations_have_equal_hashes_and_others_others():

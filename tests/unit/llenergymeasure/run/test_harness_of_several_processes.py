@@ -87,7 +87,7 @@ def ready(group, gpu=None, left=frozenset()):
     nobody = IdleWindow(skipped="no baseline: nobody looked")
     choice = Choice(NoMeter(), {}, frozenset(left))
     return harness._Ready(
-        setup=harness.Setup("e1", tiny_config(), UserConfig(), group, SimpleNamespace(), choice),
+        setup=harness.Setup("e1", tiny_config(), UserConfig(), group, SimpleNamespace(), choice, "nobody looked"),
         model=model_facts(gpu),
         bare=nobody,
         loaded=nobody,
@@ -179,5 +179,5 @@ def prepared(group, prompts, converges=True, ran_on=None):
     warmup = {"convergence_detection": True, "window_size": 2, "max_prompts": 4, "thermal_floor_seconds": 0}
     config = tiny_config(num_prompts=prompts, warmup=warmup)
     choice = Choice(NoMeter(), {})
-    setup = harness.Setup("e1", config, UserConfig(), group, backend, choice)
+    setup = harness.Setup("e1", config, UserConfig(), group, backend, choice, "nobody looked")
     return harness._prepare(setup, ["a prompt"] * prompts, Silent())

@@ -9,9 +9,14 @@ from tiny import tiny_config
 from labledger.console import Silent
 from llenergymeasure import ExperimentResult, api
 from llenergymeasure.config.models import UserConfig
+from llenergymeasure.domain.power import IdlePower, PowerSample
+from llenergymeasure.domain.requests import Batch
+from llenergymeasure.energy.meters.base import NoMeter
 from llenergymeasure.energy.meters.replay import Replay
+from llenergymeasure.energy.phases import Spans, read_energy
 from llenergymeasure.energy.samples import SensorSample
-from llenergymeasure.energy.sources import find_sources
+from llenergymeasure.energy.sources import Choice, find_sources
+from llenergymeasure.metrics.energy import ReportedDevices
 from llenergymeasure.run import harness
 
 pytestmark = pytest.mark.usefixtures("small_heap")
@@ -99,6 +104,29 @@ def test_a_run_that_outlives_its_trace_has_no_energy():
     )
     assert (result.total_energy_j, result.energy_per_output_token_j) == (None, None)
     assert (result.verdict, "package-0 could not be read" in result.verdict_reasons[0]) == ("invalid", True)
+
+
+def test_a_trace_that_ended_before_the_window_leaves_no_timeseries(tmp_path, monkeypatch):
+    short = counter_trace(POWER_W, seconds=0.05, tick_s=0.01)
+    monkeypatch.setattr(harness, "choose_meter", lambda *_, **__: Choice(Replay(short, kind="cpu"), {}))
+    config = tiny_config(baseline={"enabled": False})
+    result, path = api.measure_and_save(config, UserConfig(), tmp_path / "results", Silent())
+    assert result.timeseries is None
+    assert [file.name for file in path.parent.iterdir()] == ["result.json"]
+
+
+def test_a_trace_that_ends_inside_of_the_window_leaves_what_there_is(tmp_path):
+    spans = Spans.alone((110.0, 120.0), 100.0, 121.0)
+
+    class Ended(NoMeter):
+        def samples(self, start_s, end_s):
+            return [PowerSample(at_s, cpu_power_w=5.0) for at_s in (0.5, self.last_s)]
+
+    meter, nobody = Ended(), IdlePower(None)
+    for meter.last_s, rows in ((9.9, 0), (10.1, 2)):
+        batches = [Batch(110.0, 112.0, (), 0, (111.0,), True)]
+        report = read_energy(meter, ReportedDevices(on_accelerator=False), batches, spans, (nobody, nobody), {})
+        assert len(report.samples) == rows
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from llenergymeasure.backends.openai.server.server import Server, is_here, liste
 from llenergymeasure.config.models import ExperimentConfig, UserConfig
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.energy.sources import SOURCES, find_sources
+from llenergymeasure.process_tree import CpuSpent
 from llenergymeasure.run.server_placement import ServerPlacement
 from standins import streaming_server
 from standins.streaming_server import StreamingServer
@@ -27,7 +28,10 @@ ALWAYS = (0.0, 1e9)
 ELSEWHERE = 2**22  # from here on are numbers that no process has: those of another namespace
 FACTS = ModelFacts("server", "http://a", None, None, (), None, None)
 LOADED_BYTES = 2_000_000_000
-NOT_STARTED = "the server was not started here, so the CPU time of its processes is not known"
+NOT_STARTED = (
+    "the server was not started here, so not all of its processes are known, nor is their CPU time; have it started "
+    "with launch for an estimate"
+)
 
 BURNS = """
 import os, runpy, sys, time
@@ -63,8 +67,8 @@ class SomeServer:
     def pids(self):
         return self._pids
 
-    def cpu_seconds(self):
-        return 0.0
+    def cpu_spent(self):
+        return CpuSpent(0.0, 1)
 
 
 @pytest.fixture(autouse=True)

@@ -54,13 +54,13 @@ def encoded(config):
     """The token ids of each prepared request, and the backend's tokenizer."""
     backend = PytorchBackend(config, builtin_text)
     facts = backend.load()
-    backend.prepare(build_requests(config, load_prompts(config), facts.prompt_tokens))
+    backend.prepare(build_requests(config, load_prompts(config).prompts, facts.prompt_tokens))
     return [each.token_ids for batch in backend.batches for each in batch], backend.loaded.tokenizer
 
 
 def test_a_conversation_is_sent_up_to_the_last_turn_of_its_user(path):
     config = tiny_config(dataset=written(path, SHAREGPT, OPENAI, {"prompt": "a"}), num_prompts=3)
-    prompts = load_prompts(config)
+    prompts = load_prompts(config).prompts
     assert prompts == [ASKED, (Message("user", "What is a joule?"),), "a"]
     requests = build_requests(config, prompts, ())
     assert [each.messages for each in requests] == [ASKED, prompts[1], None]
@@ -153,7 +153,7 @@ def test_conversations_for_a_model_without_a_template_are_refused_before_it_is_l
             check(*lines, **changes)
         assert "base-model: the model's tokenizer has no chat template" in str(error.value)
         assert len(str(error.value).splitlines()) == 1
-    assert check("a")[1] == ["a"]
+    assert check("a")[1].prompts == ["a"]
 
 
 def test_conversations_for_a_model_whose_template_is_missed_only_when_it_is_loaded_are_refused(path, without_template):
@@ -213,5 +213,5 @@ def test_a_completions_endpoint_takes_no_conversation(server, path):
 
 
 def test_a_chat_template_is_a_servers_own(server):
-    with pytest.raises(ValueError, match="chat_template: has no effect with backend: openai"):
+    with pytest.raises(ConfigError, match="chat_template: has no effect with backend: openai"):
         run_experiment(model="x", backend="openai", openai={"base_url": server.url}, chat_template="always")

@@ -9,7 +9,7 @@ from llenergymeasure.workload.prompts import builtin_text, load_prompts
 
 def from_file(path, text, count=1):
     path.write_text(text, encoding="utf-8")
-    return load_prompts(tiny_config(dataset=str(path), num_prompts=count))
+    return load_prompts(tiny_config(dataset=str(path), num_prompts=count)).prompts
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_the_built_in_set_has_over_two_hundred_prompts_of_several_lengths():
 
 
 def test_a_line_is_an_object_with_a_prompt_or_just_the_text(path):
-    assert from_file(path, '{"prompt": "a", "id": 7}\n\n"b"\n', 2) == ["a", "b"]
+    assert from_file(path, '{"prompt": "a", "id": 7, "weight": NaN}\n\n"b"\n', 2) == ["a", "b"]
 
 
 def test_text_keeps_every_character(path):
@@ -34,10 +34,18 @@ def test_text_keeps_every_character(path):
     assert from_file(path, json.dumps({"prompt": text}, ensure_ascii=False) + "\n") == [text]
 
 
+def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_a_dataset(path):
+    path.write_bytes(b'\xef\xbb\xbf{"prompt": "a"}\r\n"b"\r\n')
+    assert load_prompts(tiny_config(dataset=str(path), num_prompts=2)).prompts == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
         ('{"prompt": "a"}\nnot json\n', ":2: not JSON"),
+        (r'{"prompt": "half \ud83e"}', r":1: half of a surrogate pair (\ud83e) is not valid Unicode"),
+        ('{"prompt": "a"}\n' + "[" * 200_000, ":2: nested over 400 deep"),
+        ('{"prompt": "a", "id": ' + "1" * 100_000 + "}", ":1: an integer of 100,000 digits; at most 4,000 are read"),
         ('{"text": "a"}\n', ':1: expected {"prompt"'),
         ('{"prompt": 5}\n', ":1: expected"),
         ('{"prompt": "  "}\n', ":1: expected"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from tiny import TINY_SHAPE, tiny_config
+from tiny import tiny_config
 from torch.utils.flop_counter import FlopCounterMode
 
 from llenergymeasure.backends.pytorch.backend import PytorchBackend
@@ -227,13 +227,3 @@ def test_each_request_of_a_batch_stops_at_its_own_length_and_the_batch_goes_on_t
     assert len({each.output_tokens for each in batches[0].requests}) > 1
     counted = total_flops(facts.shape, batches, batches[0].start_s, batches[-1].end_s)
     assert counted == pytest.approx(counter.get_total_flops(), rel=1e-3)
-
-
-def test_a_row_that_its_batch_takes_past_the_models_positions_is_refused():
-    asked = build_requests(configured(count=8, dataset=DRAWN), [], range(3, 400))
-    positions = max(len(each.token_ids) + each.max_output_tokens for each in asked)
-    shape = {**TINY_SHAPE, "max_position_embeddings": positions}
-    ready(count=8, batch_size=1, dataset=DRAWN, random_model=shape)
-    problem = f"the longest output of its batch; the model has {positions} positions: ask for a shorter"
-    with pytest.raises(ConfigError, match=problem):
-        ready(count=8, batch_size=8, dataset=DRAWN, random_model=shape)

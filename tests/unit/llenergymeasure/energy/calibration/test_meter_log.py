@@ -179,7 +179,7 @@ def test_what_is_no_file_or_is_too_large_is_named_and_never_read(tmp_path):
         tmp_path / "none.csv": "cannot be read: No such file",
         tmp_path: "is a directory",
         pipe: "is a named pipe",
-        holes: r"has 0\.2 GB, and at most 0\.2 GB are read",
+        holes: r"has 200\.0 MB, and at most 200\.0 MB are read",
         "/dev/zero": "is a device",
     }
     for path, problem in found.items():
