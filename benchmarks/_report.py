@@ -6,15 +6,33 @@ from pathlib import Path
 
 from labledger.host import read_gpus, read_host
 
+CPU_INFO = Path("/proc/cpuinfo")
+CPU_NUMBERS = ("cpu family", "model", "stepping")
+
 
 def machine() -> str:
-    """One line: processor, cores, memory, GPUs."""
+    """One line: processor with its model, cores, memory, GPUs."""
     host, gpus = read_host(), read_gpus()
     names = ", ".join(str(gpu.name) for gpu in gpus.devices) or "no GPU"
-    memory_gb = (host.ram_mb or 0) / 1e3
+    memory = "unknown memory" if host.ram_mb is None else f"{host.ram_mb / 1e3:.0f} GB"
     return (
-        f"{host.cpu_model}, {host.cpu_logical_cores} cores, {memory_gb:.0f} GB, {names}; Python {host.python_version}"
+        f"{host.cpu_model or 'unknown processor'}{cpu_numbers(CPU_INFO)}, {host.cpu_logical_cores} cores, {memory}, "
+        f"{names}; Python {host.python_version}"
     )
+
+
+def cpu_numbers(path: Path) -> str:
+    """Return the processor's family, model and stepping in brackets; empty where Linux does not list them.
+
+    A hypervisor may cut the name to "AMD EPYC": the numbers still say which generation it is.
+    """
+    try:
+        first = path.read_text(encoding="utf-8", errors="replace").partition("\n\n")[0]
+    except OSError:
+        return ""
+    listed = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
+    found = [f"{key.removeprefix('cpu ')} {listed[key]}" for key in CPU_NUMBERS if listed.get(key)]
+    return f" ({', '.join(found)})" if found else ""
 
 
 def pressure() -> str:

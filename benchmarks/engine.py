@@ -5,8 +5,7 @@
 
 Timed is `simulate` on a prepared scenario with arrivals drawn, the outcome included, the kernel warm; the best of
 the repeats, for other work on the machine only ever adds. "Ample" banks can pay everything as it arrives, "tight" ones
-begin with two mean payments. Beside them stand a published Rust engine's figures for these cases, on a machine of this
-kind.
+begin with two mean payments.
 """
 
 import argparse
@@ -24,8 +23,6 @@ from payment_simulator.scenario.schema import Scenario
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "payments"
 AMPLE, TIGHT = 10**9, 20_000
-RUST_TICKS_PER_SECOND = {(100, AMPLE): 3_898, (1_000, AMPLE): 698, (100, TIGHT): 182, (1_000, TIGHT): 10}
-RUST_EPISODE_US = 1_100
 
 
 def scenario(banks: int, rate: float, ticks: int, balance: int, offsets: bool) -> Scenario:
@@ -66,19 +63,17 @@ def ready(made: Scenario, samples: int = 1) -> tuple[Prepared, Arrivals]:
 
 def ten_banks(repeats: int) -> None:
     """10 banks, one payment per tick each."""
-    print("10 banks, 1 payment per tick each ticks/s      payments/s   reference   ratio     Rust, published   ratio")
+    head = f"{'10 banks, 1 payment per tick each':<33} {'ticks/s':>9}"
+    print(f"{head}   {'payments/s':>11} {'reference':>11}   {'ratio':>7}")
     for ticks in (100, 1_000):
         for name, balance in (("ample", AMPLE), ("tight", TIGHT)):
             for offsets in (False, True):
                 prepared, arrivals = ready(scenario(10, 1, ticks, balance, offsets))
                 kernel = ticks / best_s(partial(simulate, prepared, arrivals, engine="kernel"), repeats)
                 plain = ticks / best_s(partial(simulate, prepared, arrivals, engine="reference"), 1)
-                rust = RUST_TICKS_PER_SECOND[ticks, balance] if not offsets else None
-                beside = f"{rust:>15,}   {kernel / rust:,.0f}" if rust else f"{'':>15}"
                 what = f"{ticks:,} ticks, {name}, LSM {'on' if offsets else 'off'}"
                 payments = kernel * len(arrivals) / ticks
-                ours = f"{kernel:>11,.0f}   {payments:>11,.0f} {plain:>11,.0f}   {kernel / plain:>7,.0f}"
-                print(f"{what:<31} {ours}   {beside}")
+                print(f"{what:<33} {kernel:>9,.0f}   {payments:>11,.0f} {plain:>11,.0f}   {kernel / plain:>7,.0f}")
 
 
 def episodes(repeats: int) -> None:
@@ -92,8 +87,7 @@ def episodes(repeats: int) -> None:
         us = batch / arrivals.samples * 1e6
         print(
             f"castro_exp2, a batch, {threads} thread(s): {us:.2f} us per episode ({1 / us:.2f} million/s); "
-            f"reference {plain_us:,.0f} us, {plain_us / us:,.0f} times; published Rust {RUST_EPISODE_US:,} us, "
-            f"{RUST_EPISODE_US / us:,.0f} times"
+            f"reference {plain_us:,.0f} us, {plain_us / us:,.0f} times"
         )
 
 

@@ -87,12 +87,20 @@ def _call(function: ast.FunctionDef) -> str:
 
 
 def _members(kind: type) -> Iterator[tuple[str, str]]:
-    """Yield the public methods and properties that it defines itself, each with its docstring's first line."""
+    """Yield the public methods and properties that it defines itself: the first line of each, and its errors."""
     for name, member in vars(kind).items():
         function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
         if not name.startswith(("_", "model_")) and inspect.isfunction(function) and function.__doc__:
             call = name if isinstance(member, property) else f"{name}()"
-            yield call, " ".join(inspect.getdoc(function).split("\n\n")[0].split())  # type: ignore[union-attr]
+            text = str(inspect.getdoc(function))
+            yield call, " ".join(text.split("\n\n")[0].split()) + _raised(text)
+
+
+def _raised(text: str) -> str:
+    """Return the errors that a docstring names, as a sentence; empty where it names none."""
+    entries = textwrap.dedent(text.partition("\nRaises:\n")[2]).strip()
+    names = [name for names in re.findall(r"^([\w., ]+?):", entries, re.MULTILINE) for name in names.split(", ")]
+    return f" Raises {', '.join(names)}." if names else ""
 
 
 def _docstring(thing: Any, name: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import JsonValue
 
-from labledger.schema_versions import Record
+from labledger.schema_versions import Record, Retired
 from llenergymeasure.domain.experiment import ExperimentResult
 
 PAGE = Path(__file__).parent / "results.md"
@@ -44,7 +44,7 @@ def reference() -> str:
 
 
 def rows(record: type[Record]) -> list[Row]:
-    """The fields of a record in their order.
+    """The fields of a record in their order, without retired ones.
 
     Raises:
         ValueError: one has no docstring.
@@ -57,6 +57,8 @@ def rows(record: type[Record]) -> list[Row]:
         if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
             continue
         name = statement.target.id
+        if any(isinstance(mark, Retired) for mark in record.model_fields[name].metadata):
+            continue
         meaning = _text(following)
         if meaning is None:
             raise ValueError(f"{record.__name__}.{name} has no docstring: put one on the line after it")
@@ -97,7 +99,7 @@ def _section(record: type[Record]) -> str:
             lines += ["", f"**{row.heading}**"]
         if row.heading is not None or place == 0:
             lines += ["", "| field | type | unit and meaning |", "|---|---|---|"]
-        lines.append(f"| `{row.name}` | {row.type} | {_as_json(row.meaning)} |")
+        lines.append(f"| `{row.name}` | {row.type} | {' '.join(_as_json(row.meaning).split())} |")
     return "\n".join([*lines, ""])
 
 
