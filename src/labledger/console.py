@@ -196,7 +196,8 @@ def print_facts(title: str, facts: Iterable[tuple[str, str]], *, to_stderr: bool
     width = max((_width(part) for parts in names for part in parts), default=0)
     room -= 1 + width + len(COLUMN_GAP)
     console = Console(highlight=False, stderr=to_stderr, soft_wrap=True)
-    console.print(Text(f"{clean(title)}\n" if title else "", style="table.title"))
+    if title:
+        console.print(Text(f"{clean(title)}\n", style="table.title"))
     for name, (_, value) in zip(names, cells, strict=True):
         for first, second in zip_longest(name, _folded(value, max(room, 1)), fillvalue=""):
             gap = " " * (width - _width(first)) + COLUMN_GAP if second else ""

@@ -15,7 +15,7 @@ Memory = tuple[float | None, str | None]
 
 
 class ServerMemory(Protocol):
-    """What watches the memory of a server."""
+    """Something that watches the memory of a server."""
 
     def reset(self) -> None:
         """Begin: the window is about to open."""

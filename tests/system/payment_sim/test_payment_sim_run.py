@@ -133,7 +133,7 @@ def test_a_stream_that_is_closed_costs_no_file_and_no_traceback(user, closed):
         ["bash", "-c", command], cwd=user.folder, env=user.environment(), capture_output=True, text=True, check=True
     )
     assert ended.stderr == ""
-    assert len(ended.stdout.splitlines()) == {"2>&-": 15, "| head -1": 1}.get(closed, 0)
+    assert len(ended.stdout.splitlines()) == {"2>&-": 14, "| head -1": 1}.get(closed, 0)
     assert pq.read_metadata(user.folder / "events.parquet").num_rows > 0
 
 

@@ -29,7 +29,7 @@ class HostMemory:
         return self._figure_mb("VmHWM:") if self._watching else None
 
     def now_mb(self) -> float | None:
-        """What is resident now; None of a process that has ended."""
+        """The resident memory now; None of a process that has ended."""
         return self._figure_mb("VmRSS:")
 
     def _figure_mb(self, name: str) -> float | None:
