@@ -1,19 +1,16 @@
 """A run of many iterations: its last are shown, all where they are asked for, and the work grows as the run does."""
 
-import asyncio
 import json
 import sys
 from pathlib import Path
 
 import pytest
+from stored_game import store_game
 from typer.testing import CliRunner
 
 from payment_simulator.cli.main import app
-from payment_simulator.experiments.config import ExperimentConfig
 from payment_simulator.experiments.persistence.database import Database
-from payment_simulator.experiments.runner import GenericExperimentRunner
 
-SCENARIO = Path(__file__).parents[4] / "examples" / "payments" / "castro_exp1.yaml"
 SOURCES = str(Path(__file__).parents[4] / "src")
 LONG = (10, 20, 30)
 COPIES = """
@@ -30,22 +27,11 @@ INSERT INTO events SELECT events.* REPLACE (
 @pytest.fixture(scope="module")
 def database(tmp_path_factory):
     """A database of runs of as many iterations as `LONG` has, copies of one real iteration and its events."""
-    folder = tmp_path_factory.mktemp("long")
-    (folder / "game.yaml").write_text(SCENARIO.read_text())
-    config = ExperimentConfig.model_validate(
-        {
-            "name": "game",
-            "scenario": "game.yaml",
-            "evaluation": {"nash_gap": "off"},
-            "convergence": {"max_iterations": 1},
-            "output": {"directory": str(folder), "database": "runs.db"},
-        }
-    )
-    asyncio.run(GenericExperimentRunner(config, run_id="one", config_dir=folder).run())
-    with Database(folder / "runs.db").write() as connection:
+    path = store_game(tmp_path_factory.mktemp("long"))
+    with Database(path).write() as connection:
         for count in LONG:
             connection.execute(COPIES.format(run_id=f"run-{count}", count=count))
-    return folder / "runs.db"
+    return path
 
 
 @pytest.fixture

@@ -1,17 +1,12 @@
 """A database from somebody else, in which a part of a run is of a bank that its scenario does not have."""
 
-import asyncio
-from pathlib import Path
-
 import pytest
+from stored_game import store_game
 from typer.testing import CliRunner
 
 from payment_simulator.cli.main import app
-from payment_simulator.experiments.config import ExperimentConfig
 from payment_simulator.experiments.persistence.database import Database
-from payment_simulator.experiments.runner import GenericExperimentRunner
 
-SCENARIO = Path(__file__).parents[4] / "examples" / "payments" / "castro_exp1.yaml"
 NUL = r"BANK\u0000A"  # as only JSON can write it
 UNREADABLE = [
     ("iterations", "per_agent_costs", NUL, "iteration 1: costs or policies are of other banks than in the first"),
@@ -29,17 +24,7 @@ OF_OTHER_BANKS = [
 def folder(tmp_path_factory):
     """A folder with a database of one run."""
     folder = tmp_path_factory.mktemp("stored")
-    (folder / "game.yaml").write_text(SCENARIO.read_text())
-    config = ExperimentConfig.model_validate(
-        {
-            "name": "game",
-            "scenario": "game.yaml",
-            "evaluation": {"nash_gap": "off"},
-            "convergence": {"max_iterations": 1},
-            "output": {"directory": str(folder), "database": "runs.db"},
-        }
-    )
-    asyncio.run(GenericExperimentRunner(config, run_id="one", config_dir=folder).run())
+    store_game(folder)
     return folder
 
 
