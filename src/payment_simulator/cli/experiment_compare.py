@@ -97,7 +97,8 @@ def _print_costs(first: "StoredRun", second: "StoredRun", found: "Mapping[str | 
         rows.append(("all" if bank is None else bank, cents(a), cents(b), difference, *_verdict(found, bank)))
     header = ("bank", "first", "second", "difference", *(() if found is None else ("interval", "final costs are")))
     is_other_game = is_same_game(first, second) is False
-    print_table(header[:3], [row[:3] for row in rows]) if is_other_game else print_table(header, rows)
+    columns = 3 if is_other_game else len(header)  # the fourth is the difference
+    print_table(header[:columns], [row[:columns] for row in rows])
     if is_other_game:
         print_answer("These are different games, as the keys above show: their costs have no difference\n")
 
