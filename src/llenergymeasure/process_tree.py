@@ -1,6 +1,7 @@
 """The processes that a process has started, and the CPU time that they have spent."""
 
 import contextlib
+import math
 import os
 import signal
 import sys
@@ -175,7 +176,7 @@ class FollowedTree:
         own = [seen.own for each, seen in now.items() if self._with_root or each != self._root]
         ended = frozenset((each.pid, seen.waited_for_s) for each, seen in now.items() if seen.waited_for_s > 0)
         return CpuSpent(
-            sum(each.seconds for each in own) + sum(seconds for _, seconds in ended) + self._kept_s,
+            math.fsum([*(each.seconds for each in own), *(seconds for _, seconds in ended), self._kept_s]),
             sum(each.in_ticks for each in own),
             ended,
             self._untold_s,
