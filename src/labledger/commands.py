@@ -93,19 +93,25 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
             raise
         except BaseException as error:
             if (ending := _ending_in(error)) is not None:
-                word, code = "interrupted", EXIT_INTERRUPTED
-                if isinstance(ending, Terminated):
-                    word, code = "terminated", EXIT_SIGNAL + ending.number
                 with contextlib.suppress(OSError):  # the terminal may have gone
-                    _report(word, error)
+                    print_error(error_text(error))
+                code = EXIT_SIGNAL + ending.number if isinstance(ending, Terminated) else EXIT_INTERRUPTED
                 raise typer.Exit(code) from error
             if ctx.find_root().params.get("debug") or not (isinstance(error, Exception) or is_panic(error)):
                 raise
             known = explained(error)
-            _report(_message(known), error)
+            print_error(error_text(error))
             raise typer.Exit(known.exit_code if isinstance(known, LabledgerError) else EXIT_FAILED) from error
 
     return reported
+
+
+def error_text(error: BaseException) -> str:
+    """Return what a command prints of an error that ends it, without keys: a line or more, and its notes."""
+    ending = _ending_in(error)
+    words = "terminated" if isinstance(ending, Terminated) else "interrupted"
+    message = _message(explained(error)) if ending is None else words
+    return without_keys("\n".join([message, *getattr(error, "__notes__", [])]))
 
 
 def _ending_in(error: BaseException) -> KeyboardInterrupt | None:
@@ -133,10 +139,6 @@ def _message(error: BaseException) -> str:
     program = Path(sys.argv[0]).name
     again = f"{program} --debug {' '.join(sys.argv[1:])}"
     return f"unexpected {type(error).__name__}: {error}\nThis is a defect of {program}. Its traceback: {again}"
-
-
-def _report(message: str, error: BaseException) -> None:
-    print_error(without_keys("\n".join([message, *getattr(error, "__notes__", [])])))
 
 
 _printed: set[str] = set()

@@ -121,6 +121,13 @@ class StderrProgress:
             if is_over_line:
                 self._show(self._line)
 
+    def conclude(self, text: str = "") -> None:
+        """Close the phase with a line of its own in place of its name and its duration, or without one."""
+        with self._lock:
+            cleared = CLEAR_LINE if self._live and self._line else ""
+            self._write(cleared + (f"{clean(text)}\n" if text else ""))
+            self._name = self._state = self._noted = self._line = ""
+
     def look(self) -> None:
         """Show that the phase goes on, if it is time for a sign of life or there is something new to say."""
         note = self._note()

@@ -27,6 +27,13 @@ def to_csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]], line_end: st
     return text.getvalue()
 
 
+def csv_line(values: Iterable[Any], line_end: str = "\r\n") -> str:
+    """Return one line of `to_csv`, for rows that are not there at once, or have not all of their columns yet."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator=line_end).writerow(map(_cell, values))
+    return text.getvalue()
+
+
 def ends_in_a_cell(content: bytes) -> bool:
     """Return True if the quotes of the last cell are not closed: what is added would be a part of that cell.
 

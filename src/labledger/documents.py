@@ -19,6 +19,8 @@ COMMANDS = {
     "llem.result": "llem results show",
     "llem.raw_result": "llem results show",
     "llem.journal": "llem results recover",
+    "llem.study": "llem study show",
+    "llem.study_manifest": "llem study show",
     "payments.experiment": "payment-sim experiment show",
 }
 """The command that reads a kind of file: who meets one need not have the instrument that wrote it."""

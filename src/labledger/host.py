@@ -18,6 +18,7 @@ import psutil
 from labledger.nvml import load_nvml
 
 MB = 1e6
+GB = 1e9
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
@@ -91,6 +92,14 @@ def read_host() -> Host:
         not_known={name: reasons[name] for name, value in facts.items() if value is None},
         **facts,  # type: ignore[arg-type]
     )
+
+
+def describe_machine() -> str:
+    """Return this machine in words: "AMD EPYC, 2 cores, 25 GB, NVIDIA H200"; its name is not among them."""
+    cores = psutil.cpu_count()
+    words = [_cpu_model() or "an unknown processor", *([f"{cores} cores"] if cores else [])]
+    words += [f"{psutil.virtual_memory().total / GB:.0f} GB"]
+    return ", ".join([*words, *(gpu.name or "an unnamed GPU" for gpu in read_gpus().devices)])
 
 
 def installed_packages() -> dict[str, str]:

@@ -256,3 +256,35 @@ def repeats_for(apart: float, spread: float, *, level: float = 0.95, power: floa
     numbers = range(2, MAX_REPEATS + 1)
     place = bisect_left(numbers, True, key=shows)
     return numbers[place] if place < len(numbers) else None
+
+
+def wilson_interval(successes: int, trials: int, *, level: float = 0.95) -> Interval:
+    """Return the score interval of a share of independent trials: Wilson (1927), "Probable inference, the law of
+    succession, and statistical inference".
+
+    It lies between 0 and 1, and has a width where none or all of the trials succeed, too.
+
+    Raises:
+        ValueError: there is no trial, or there are more successes than trials.
+    """
+    if not 0 <= successes <= trials or not trials:
+        raise ValueError(f"{successes} of {trials}: an interval needs a trial, and no more successes than trials")
+    deviate = NormalDist().inv_cdf((1 + level) / 2)
+    share, spare = successes / trials, deviate**2 / trials
+    centre = (share + spare / 2) / (1 + spare)
+    half = deviate * math.sqrt(share * (1 - share) / trials + spare / (4 * trials)) / (1 + spare)
+    low = 0.0 if successes == 0 else max(centre - half, 0.0)
+    high = 1.0 if successes == trials else min(centre + half, 1.0)
+    return Interval(low, high, level, trials, "Wilson score")
+
+
+def paired_share_p_value(only_first: int, only_second: int) -> float:
+    """Return the two-sided p value of two equal shares, of the pairs in which only one of the two succeeds.
+
+    McNemar (1947), "Note on the sampling error of the difference between correlated proportions or percentages", by
+    the exact binomial distribution: of equal shares either side is the one with probability 1/2. 1 without such pairs.
+    """
+    from scipy.special import bdtr
+
+    apart = only_first + only_second
+    return min(1.0, 2 * float(bdtr(min(only_first, only_second), apart, 0.5))) if apart else 1.0

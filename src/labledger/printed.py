@@ -1,6 +1,7 @@
 """Texts that a program prints, its own and those of libraries, without the keys of its environment and arguments."""
 
 import logging
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ from labledger.secret_rules import without_shapes
 from labledger.untrusted_text import clean_lines
 from labledger.written_keys import written_keys
 
+NAME = re.compile(r"[A-Za-z_][\w.+-]*")
 _format_record = logging.Handler.format
 
 
@@ -37,12 +39,13 @@ def clean_usage_errors(program: Any) -> None:
 
 
 def _argument_keys() -> list[str]:
-    """The arguments that have a key in them, of `--flag=value` the value."""
+    """The arguments that have a key in them, of `--flag=value` and `name=value` the value."""
     keys = []
     for (place, *_), _ in written_keys(sys.argv[1:]):
         argument = sys.argv[1 + int(place)]
         flag, _, value = argument.partition("=")
-        keys.append(value if value and flag.startswith("-") else argument)
+        is_named = flag.startswith("-") or (NAME.fullmatch(flag) and value.strip("="))  # base64 may end in =
+        keys.append(value if value and is_named else argument)
     return keys
 
 

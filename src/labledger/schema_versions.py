@@ -1,9 +1,9 @@
 """Records that are strict when built and tolerant when read, so that every version's files stay readable.
 
 Python values build a record; a file's JSON is read, also by pydantic's own `model_validate_json`. A field that a file
-lacks loads as None (a list or dict whose default is empty, as empty), a field that this version does not know is kept
-and written back, and a text that a `Literal` does not list yet is kept. Nothing is migrated and nothing is invented:
-who wants a newer field measures it again.
+lacks loads as None (a list or dict whose default is empty, as empty; of plans see `may_lack_fields`), a field that this
+version does not know is kept and written back, and a text that a `Literal` does not list yet is kept. Nothing is
+migrated and nothing is invented: who wants a newer field measures it again.
 """
 
 import math
@@ -54,6 +54,9 @@ class Record(BaseModel):
 
     max_nesting: ClassVar[int] = MAX_NESTING
     """The greatest depth of what a field holds when the record is built."""
+    may_lack_fields: ClassVar[bool] = True
+    """False of a plan and what is worked out from one: a file without one of its required fields is damaged, and what
+    else it lacks is its default, not unknown."""
 
     @model_validator(mode="wrap")
     @classmethod
@@ -90,7 +93,9 @@ class Record(BaseModel):
 
 @cache
 def _absent_values(model: type[Record]) -> dict[str, None]:
-    """Return None for each field that may be absent from a file; the others are then empty."""
+    """Return None for each field that may be absent from a file; the others are then empty, or required."""
+    if not model.may_lack_fields:
+        return {}
     return {name: None for name, field in model.model_fields.items() if field.default_factory is None}
 
 

@@ -84,6 +84,16 @@ def read_yaml(path: Path) -> YamlFile:
     return YamlFile(path, reader.plain(loaded, ()), reader.lines)
 
 
+def yaml_value(text: str) -> Any:
+    """Return the plain value of a text of YAML. Raises ConfigError, which repeats nothing of it."""
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return _Reader(Path("YAML")).plain(_loaded(Path("YAML"), text), ())
+    except (YAMLError, ValueError, ConfigError) as error:
+        raise ConfigError("cannot be read as YAML; put a text with signs of its own into quotes") from error
+
+
 def _yaml_problem(error: "MarkedYAMLError") -> str:
     problem = first_line(error.problem or error.context or "not valid YAML")
     problem = problem.partition(" with value ")[0]  # of a key that stands twice: it may be a secret
@@ -275,8 +285,8 @@ def describe_errors(
     located = [each for problem in error.errors(include_url=False) for each in _located(problem, model, data)]
     lines = []
     for location, text in (*located, *beside):
-        where = place(location)
-        is_the_flags = where.startswith("--") and place(location[:-1]) != where
+        where, dotted = place(location), ".".join(map(str, location))
+        is_the_flags = where.startswith("--") and (where.endswith(f" {dotted}") or place(location[:-1]) != where)
         field = "" if is_the_flags else ".".join(clean(str(part), MAX_SHOWN_KEY) for part in named(location))
         lines.append(": ".join(part for part in (where, field, text) if part))
     return in_order_of_lines(dict.fromkeys(lines))
@@ -317,7 +327,7 @@ def _problem_text(problem: Any, model: "type[BaseModel]", location: Location, da
     kind, found = problem["type"], problem.get("input")
     if kind == "extra_forbidden":
         owner = _model_at(model, location[:-1], data)
-        names = list(owner.model_fields) if owner else []
+        names = [*owner.model_fields, *getattr(owner, "keys_beside", ())] if owner else []
         return "unknown key" + did_you_mean(str(location[-1]), names)
     if kind == "missing":
         return "required, and missing"
@@ -364,6 +374,8 @@ def did_you_mean(word: str, names: list[str]) -> str:
 
 def _model_at(model: "type[BaseModel]", location: Location, data: Any) -> "type[BaseModel] | None":
     """Return the model that holds the keys at `location` of `data`; of several that it may be, the one with its tag."""
+    from labledger.sections import models_in
+
     choices = [model]
     for part in location:
         owner = _chosen(choices, data)
@@ -382,12 +394,3 @@ def _chosen(models: "Sequence[type[BaseModel]]", data: Any) -> "type[BaseModel] 
         )
 
     return next(filter(has_its_tag, models), models[0] if models else None)
-
-
-def models_in(annotation: Any) -> "list[type[BaseModel]]":
-    """Return the models that an annotation names, as an optional, a list or a choice."""
-    from pydantic import BaseModel
-
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [found for part in get_args(annotation) for found in models_in(part)]
