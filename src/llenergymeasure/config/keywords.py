@@ -110,6 +110,13 @@ class MeasurementFields(TypedDict, total=False):
     window: tuple[float, float] | None
 
 
+class GpuFields(TypedDict, total=False):
+    """Fields of GpuConfig."""
+
+    power_limit_w: float | None
+    clock_mhz: int | None
+
+
 class LoraFields(TypedDict, total=False):
     """Fields of LoraConfig."""
 
@@ -150,6 +157,15 @@ class LaunchFields(TypedDict, total=False):
     ready_timeout_s: float
 
 
+class LoadSearchFields(TypedDict, total=False):
+    """Fields of LoadSearch."""
+
+    metric: Literal["request_rate", "concurrency"]
+    goal: str
+    between: tuple[float, float]
+    tolerance: float | str
+
+
 class LoadFields(TypedDict, total=False):
     """Fields of LoadConfig."""
 
@@ -158,6 +174,16 @@ class LoadFields(TypedDict, total=False):
     arrival: Literal["poisson", "constant"]
     duration_s: float | None
     drain_s: float
+    search: LoadSearchFields | None
+
+
+class QualityFields(TypedDict, total=False):
+    """Fields of QualityConfig."""
+
+    task: str | None
+    match: Literal["exact", "regex", "number"]
+    keep_answers: bool
+    lm_eval: str | None
 
 
 class ExperimentFields(TypedDict, total=False):
@@ -181,9 +207,11 @@ class ExperimentFields(TypedDict, total=False):
     baseline: BaselineFields
     energy: EnergyFields
     measurement: MeasurementFields
+    gpu: GpuFields
     lora: LoraFields | None
     pytorch: PytorchFields
     openai: OpenaiFields
     launch: LaunchFields | list[str] | str | None
     load: LoadFields
+    quality: QualityFields | None
     passthrough_kwargs: dict[str, JsonValue]

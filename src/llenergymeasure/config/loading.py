@@ -2,20 +2,31 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
 import platformdirs
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from labledger.untrusted_text import SHOWN, clean
 from labledger.written_keys import WrittenKeyError
 from labledger.written_paths import find_written, places
 from labledger.yaml_files import Location, YamlFile, describe_errors, did_you_mean, has, read_yaml
+from llenergymeasure.config.boards import listed_settings
+from llenergymeasure.config.layers import (
+    Layer,
+    file_layer,
+    flag_of,
+    flags_layer,
+    layer_of,
+    merge,
+    merged,
+    place_of,
+    settings_layer,
+)
 from llenergymeasure.config.models import RANDOM_LLAMA, EnergyConfig, ExperimentConfig, UserConfig
-from llenergymeasure.config.paths import from_here, written_paths
-from llenergymeasure.config.section import WithoutEffectError
+from llenergymeasure.config.paths import WORK_FILES, from_here, written_paths
+from llenergymeasure.config.section import STUDY_KEYS, STUDY_MARKS, WithoutEffectError
 from llenergymeasure.errors import ConfigError, PreFlightError
 
 OTHER_COMMANDS = {"agents": "payment-sim run", "scenario": "payment-sim experiment run"}
@@ -43,19 +54,20 @@ class LoadedConfig:
 
         Raises:
             PreFlightError: one does not; a line each, with the places that were looked at.
-            ConfigError: the dataset does not, and that is the only one.
+            ConfigError: none but the dataset's, or one of `quality`, does not.
         """
         if self.absent:
-            kind = ConfigError if set(self.absent) == {"dataset"} else PreFlightError
+            kind = ConfigError if set(self.absent) <= {*WORK_FILES} else PreFlightError
             raise kind("\n".join(self.absent.values()))
 
 
 @dataclass(frozen=True)
-class _Layer:
-    data: dict[str, Any]
-    place: Callable[[Location], str]
-    folder: Path | None = None
-    """The folder of the file that it was read from."""
+class UserSettings:
+    """The user configuration: the machine's part, and defaults of experiments; `path` is None where there is none."""
+
+    path: Path | None
+    user: UserConfig
+    defaults: Layer
 
 
 def user_config_path() -> Path:
@@ -64,35 +76,92 @@ def user_config_path() -> Path:
 
 
 def load_config(
-    path: Path | None, fields: Mapping[str, Any] | None = None, *, field_prefix: str = "--"
+    path: Path | None,
+    fields: Mapping[str, Any] | None = None,
+    *,
+    settings: Mapping[str, JsonValue] | None = None,
+    field_prefix: str = "--",
 ) -> LoadedConfig:
     """Resolve an experiment from the user configuration, the YAML at `path`, and `fields`, which override both.
+
+    `settings` override them all: values by the dotted paths of fields, as `--set` has them.
 
     An error in `fields` names them as flags, that is with `field_prefix`, or by their own names without one. A path
     that a file names is looked for beside that file, then in the working directory; one in `fields` only there. A
     default of the user configuration that has no effect on the experiment, as a batch size on a server, is left out.
 
     Raises:
-        ConfigError: a file cannot be read, or a value is wrong: `file:line: field: problem`, a line each.
+        ConfigError: a file cannot be read or is a study, or a value is wrong: `file:line: field: problem`, a line each.
     """
-    user_file = _user_file()
-    layers: list[_Layer] = []
+    layers: list[Layer] = []
     if path is not None:
         file = read_yaml(path)
-        layers.append(_Layer(file.data, file.place, path.parent))
-    layers.append(_Layer(dict(fields or {}), lambda location: _argument(location, field_prefix)))
-    user = load_user_config(user_file)
-    defaults, not_used = _with_effect(_experiment_layer(user_file), _merged(layers))
-    layers.insert(0, defaults)
-    merged = _merged(layers)
-    if "model" not in merged:
+        refuse_study_keys(file)
+        layers.append(file_layer(file))
+    layers += [flags_layer(fields or {}, field_prefix), settings_layer(settings or {})]
+    return resolve(layers, [path] if path else [])
+
+
+def is_study(file: YamlFile) -> bool:
+    """Return True if a file is a study, and not one experiment."""
+    return any(key in file.data for key in STUDY_MARKS) or bool(listed_settings(file.data))
+
+
+def has_search(fields: Mapping[str, Any]) -> bool:
+    """Return True if an experiment's fields have a load search, which makes several runs: it is run as a study."""
+    load: Any = fields.get("load")
+    return has(load, "search") and load["search"] is not None
+
+
+def refuse_study_keys(file: YamlFile) -> None:
+    """Refuse a file that is to be one experiment, and has keys of a study.
+
+    Raises:
+        ConfigError: it is a study, or has keys that only a study's file has.
+    """
+    if is_study(file):
+        key = next((key for key in file.data if key in STUDY_MARKS), "gpu")
+        raise ConfigError(f"{file.place((key,))}: {key}: the file is a study, which `llem run` runs by itself")
+    if not any(key in file.data for key in STUDY_KEYS):
+        return
+    fields, lines = ExperimentConfig.model_fields, []
+    for key in (key for key in file.data if key not in fields):
+        known = key in STUDY_KEYS
+        marks = " or ".join(f"{mark}:" for mark in STUDY_MARKS)
+        why = f"a key of studies, and {marks} makes one" if known else _unknown(key, [*fields, *STUDY_KEYS])
+        lines.append(f"{file.place((key,))}: {clean(key, SHOWN)}: {why}")
+    raise ConfigError("\n".join(lines))
+
+
+def read_user_settings() -> UserSettings:
+    """Return the user configuration.
+
+    Raises:
+        ConfigError: it cannot be read, or a value of the machine's part is wrong.
+    """
+    file = _user_file()
+    return UserSettings(file.path if file else None, load_user_config(file), _experiment_layer(file))
+
+
+def resolve(layers: Sequence[Layer], files: Sequence[Path], own: UserSettings | None = None) -> LoadedConfig:
+    """Resolve an experiment from the user configuration and `layers`, which override it, the weakest first.
+
+    `files` are those that the layers were read from; `own` is the user configuration where it was read before. Raises
+    as `load_config`.
+    """
+    own = own or read_user_settings()
+    defaults, not_used = _with_effect(own.defaults, merged(layers))
+    layers = [defaults, *layers]
+    given = merged(layers)
+    if "model" not in given:
+        path = next(iter(files), None)
         where = str(path) if path is not None else "no configuration given"
         missing = f"{where}: model: required, and missing; name one with `model:` in the YAML or --model"
-        raise ConfigError("\n".join([missing, *(_of_another_tool(path, merged) or _beside_a_missing_model(layers))]))
-    merged, absent = _with_paths_found(merged, layers)
-    experiment = _validated(ExperimentConfig, merged, lambda location: _place(layers, location))
-    files = [user_file.path if user_file else None, path]
-    return LoadedConfig(experiment, user, tuple(each for each in files if each is not None), absent, not_used)
+        raise ConfigError("\n".join([missing, *(_of_another_tool(path, given) or _beside_a_missing_model(layers))]))
+    given, absent = _with_paths_found(given, layers)
+    experiment = _validated(ExperimentConfig, given, lambda location: place_of(layers, location))
+    known = [*([own.path] if own.path else []), *files]
+    return LoadedConfig(experiment, own.user, tuple(known), absent, not_used)
 
 
 def build_config(fields: Mapping[str, Any]) -> ExperimentConfig:
@@ -103,9 +172,9 @@ def build_config(fields: Mapping[str, Any]) -> ExperimentConfig:
             a value is wrong.
     """
     defaults, _ = _with_effect(_experiment_layer(_user_file()), dict(fields))
-    layers = [defaults, _Layer(dict(fields), lambda location: "")]
-    merged, absent = _with_paths_found(_merged(layers), layers)
-    experiment = _validated(ExperimentConfig, merged, lambda location: _place(layers, location))
+    layers = [defaults, Layer(dict(fields), lambda location: "")]
+    given, absent = _with_paths_found(merged(layers), layers)
+    experiment = _validated(ExperimentConfig, given, lambda location: place_of(layers, location))
     LoadedConfig(experiment, UserConfig(), (), absent).require_paths()
     return experiment
 
@@ -116,8 +185,8 @@ def with_fields(config: ExperimentConfig, fields: Mapping[str, Any]) -> Experime
     Raises:
         ConfigError: it would be no valid one.
     """
-    merged = merge(config.model_dump(exclude_unset=True), dict(fields))
-    return _validated(ExperimentConfig, merged, lambda _: "")
+    given = merge(config.model_dump(exclude_unset=True), dict(fields))
+    return _validated(ExperimentConfig, given, lambda _: "")
 
 
 def energy_config(fields: Mapping[str, Any], *, field_prefix: str = "") -> EnergyConfig:
@@ -126,7 +195,7 @@ def energy_config(fields: Mapping[str, Any], *, field_prefix: str = "") -> Energ
     Raises:
         ConfigError: a value is wrong.
     """
-    return _validated(EnergyConfig, dict(fields), lambda location: _argument(location, field_prefix))
+    return _validated(EnergyConfig, dict(fields), lambda location: flag_of(location, field_prefix))
 
 
 def load_user_config(file: YamlFile | None = None) -> UserConfig:
@@ -160,6 +229,10 @@ def user_config_problems() -> list[str]:
     return []
 
 
+def _unknown(key: str, known: list[str]) -> str:
+    return f"unknown key{did_you_mean(key, known)}"
+
+
 def _user_file() -> YamlFile | None:
     """Return the user's file, whose keys are the machine's or an experiment's."""
     path = user_config_path()
@@ -170,25 +243,23 @@ def _user_file() -> YamlFile | None:
     unknown = [key for key in file.data if key not in known]
     if unknown:
         raise ConfigError(
-            "\n".join(
-                f"{file.place((key,))}: {clean(key, SHOWN)}: unknown key{did_you_mean(key, known)}" for key in unknown
-            )
+            "\n".join(f"{file.place((key,))}: {clean(key, SHOWN)}: {_unknown(key, known)}" for key in unknown)
         )
     return file
 
 
-def _experiment_layer(file: YamlFile | None) -> _Layer:
+def _experiment_layer(file: YamlFile | None) -> Layer:
     """Return the user file's experiment keys."""
     if file is None:
-        return _Layer({}, lambda location: "")
-    return _Layer(
-        {k: v for k, v in file.data.items() if k not in UserConfig.model_fields}, file.place, file.path.parent
-    )
+        return Layer({}, lambda location: "")
+    return Layer({k: v for k, v in file.data.items() if k not in UserConfig.model_fields}, file.place, file.path.parent)
 
 
-def _with_effect(defaults: _Layer, given: dict[str, Any]) -> tuple[_Layer, list[str]]:
+def _with_effect(defaults: Layer, given: dict[str, Any]) -> tuple[Layer, list[str]]:
     """Return the user's defaults without those that have no effect on the experiment `given`, and a line for each."""
-    not_used = []
+    not_used: list[str] = []
+    if not defaults.data:
+        return defaults, not_used
     while (
         error := _without_effect(merge(defaults.data, given))
     ) and error.field in defaults.data.keys() - given.keys():
@@ -209,15 +280,15 @@ def _without_effect(data: dict[str, Any]) -> WithoutEffectError | None:
     return None
 
 
-def _beside_a_missing_model(layers: list[_Layer]) -> list[str]:
+def _beside_a_missing_model(layers: Sequence[Layer]) -> list[str]:
     """Return a line for each other problem of what was written, as that `model` is misspelt."""
-    data = _merged(layers)
+    data = merged(layers)
     try:
         ExperimentConfig.model_validate({"model": "m", **data})
     except WrittenKeyError as error:
-        return [str(error.placed(lambda location: _place(layers, location)))]
+        return [str(error.placed(lambda location: place_of(layers, location)))]
     except ValidationError as error:
-        return describe_errors(error, ExperimentConfig, data, lambda location: _place(layers, location))
+        return describe_errors(error, ExperimentConfig, data, lambda location: place_of(layers, location))
     return []
 
 
@@ -227,29 +298,12 @@ def _of_another_tool(path: Path | None, data: Mapping[str, Any]) -> list[str]:
     return [f"  it looks like a file of another tool: {command} {path}"] if command and path else []
 
 
-def _argument(location: Location, prefix: str) -> str:
-    return prefix + str(location[0]).replace("_", "-") if location and prefix else ""
-
-
-def merge(weak: dict[str, Any], strong: dict[str, Any]) -> dict[str, Any]:
-    """Return `weak` overridden by `strong`, sections key by key; any other value is replaced as a whole."""
-    merged = dict(weak)
-    for key, value in strong.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = merge(merged[key], value) if both else value
-    return merged
-
-
-def _merged(layers: Sequence[_Layer]) -> dict[str, Any]:
-    return reduce(merge, (layer.data for layer in layers), {})
-
-
-def _with_paths_found(data: dict[str, Any], layers: list[_Layer]) -> tuple[dict[str, Any], dict[str, str]]:
+def _with_paths_found(data: dict[str, Any], layers: Sequence[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return `data` with each path that a file names as it is from the working directory; and by its field a line for
     each that leads nowhere."""
     absent = {}
     for path in written_paths(data):
-        layer = _layer_of(layers, path.location)
+        layer = layer_of(layers, path.location)
         if layer is None or layer.folder is None:
             continue
         found = find_written(path.written, layer.folder)
@@ -260,26 +314,6 @@ def _with_paths_found(data: dict[str, Any], layers: list[_Layer]) -> tuple[dict[
             where = f"{layer.place(path.location)}: {field}: {clean(path.written, SHOWN)}"
             absent[field] = f"{where}: no such {path.kind} ({looked})"
     return data, absent
-
-
-def _place(layers: list[_Layer], location: Location) -> str:
-    """Return where the value at `location` was written."""
-    best = _layer_of(layers, location)
-    return best.place(location) if best else ""
-
-
-def _layer_of(layers: list[_Layer], location: Location) -> _Layer | None:
-    """Return the strongest layer that has the most of `location`."""
-    strongest_first = [layer for layer in reversed(layers) if layer.data]
-    return max(strongest_first, key=lambda layer: _depth(layer.data, location), default=None)
-
-
-def _depth(data: Any, location: Location) -> int:
-    for depth, part in enumerate(location):
-        if not has(data, part):
-            return depth
-        data = data[part]
-    return len(location)
 
 
 def _validated(model: type[M], data: dict[str, Any], place: Callable[[Location], str]) -> M:

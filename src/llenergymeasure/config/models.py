@@ -3,21 +3,23 @@
 Every field reaches what it configures or is refused with a reason; a test walks these models to prove it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
 from labledger.written_keys import refuse_written_keys
+from llenergymeasure.config.backends import BACKEND_RULES, BackendName, fields_of_others
+from llenergymeasure.config.boards import GpuConfig
 from llenergymeasure.config.datasets import BUILTIN_DATASET, Dataset, SyntheticDataset
+from llenergymeasure.config.decoding import DecoderConfig
 from llenergymeasure.config.energy_sources import ENERGY_SOURCES, SETTINGS, SourceSetting, basis_of, facts_of
 from llenergymeasure.config.precision import Precision
-from llenergymeasure.config.pytorch import OWN_GENERATE_KEYS, LoraConfig, PytorchConfig
-from llenergymeasure.config.section import Name, Positive, PositiveFloat, Section
+from llenergymeasure.config.pytorch import LoraConfig, PytorchConfig
+from llenergymeasure.config.quality import QualityConfig
+from llenergymeasure.config.section import STUDY_KEYS, Name, Positive, PositiveFloat, Section
 from llenergymeasure.config.servers import (
     KEEPS_ITS_OWN_PRECISION,
-    OWN_BODY_KEYS,
     LaunchConfig,
     LoadConfig,
     OpenaiConfig,
@@ -46,26 +48,6 @@ class RandomModelConfig(Section):
         if self.num_attention_heads % (self.num_key_value_heads or self.num_attention_heads):
             raise ValueError("num_key_value_heads: must divide num_attention_heads")
         return self
-
-
-class DecoderConfig(Section):
-    """The choice of the next token: greedy, or sampled with `random_seed`."""
-
-    do_sample: bool = False
-    temperature: PositiveFloat = 1.0
-    top_k: Annotated[int, Field(ge=0, strict=True, description="0: off.")] = 0
-    top_p: Annotated[float, Field(gt=0, le=1, strict=True)] = 1.0
-    min_p: Annotated[float, Field(ge=0, le=1, strict=True)] = 0.0
-    repetition_penalty: PositiveFloat = 1.0
-    ignore_eos: bool = Field(False, description="Generate max_output_tokens for every request.")
-
-    @property
-    def without_effect(self) -> dict[str, str]:
-        """Greedy decoding draws nothing."""
-        if self.do_sample:
-            return {}
-        reason = "on greedy decoding; set do_sample: true or remove it"
-        return dict.fromkeys(("temperature", "top_k", "top_p", "min_p"), reason)
 
 
 class WarmupConfig(Section):
@@ -148,58 +130,6 @@ class MeasurementConfig(Section):
         return self
 
 
-BackendName = Literal["pytorch", "openai"]
-
-
-@dataclass(frozen=True)
-class BackendRules:
-    """The part of an experiment that one backend reads.
-
-    `fields` of ExperimentConfig have no effect with a backend that does not list them; `advice` has an end of that
-    message for fields of other backends. `own_keys` are names that `passthrough_kwargs` may not hold. `is_server`:
-    requests go to a server, under a `load`.
-    """
-
-    label: str
-    fields: tuple[str, ...]
-    own_keys: frozenset[str]
-    advice: Mapping[str, str] = field(default_factory=dict)
-    is_server: bool = False
-
-
-BACKEND_RULES: dict[BackendName, BackendRules] = {
-    "pytorch": BackendRules(
-        "in this process",
-        ("pytorch", "lora", "batch_size", "max_input_tokens", "chat_template"),
-        OWN_GENERATE_KEYS,
-    ),
-    "openai": BackendRules(
-        "a server that speaks OpenAI's protocol",
-        ("openai", "launch", "load"),
-        OWN_BODY_KEYS,
-        advice={
-            **dict.fromkeys(("pytorch", "lora"), "; give it to the server"),
-            "batch_size": ": a server makes its own batches; use load: {concurrency}",
-            "max_input_tokens": ": prompts are sent whole",
-            "chat_template": ": endpoint: chat renders every prompt, and endpoint: completions none",
-        },
-        is_server=True,
-    ),
-}
-"""Each backend's rules; `backends.registry` has what runs it."""
-
-
-def _fields_of_others(backend: BackendName) -> dict[str, str]:
-    """Return the fields that have no effect with `backend`, each with the reason."""
-    own = BACKEND_RULES[backend]
-    return {
-        field: f"with backend: {backend}{own.advice.get(field, f'; set backend: {other}')}"
-        for other, rules in BACKEND_RULES.items()
-        for field in rules.fields
-        if field not in own.fields
-    }
-
-
 class ExperimentConfig(Section):
     """One experiment: this model, run so, on this work.
 
@@ -208,6 +138,7 @@ class ExperimentConfig(Section):
         pydantic.ValidationError: a value is wrong.
     """
 
+    keys_beside: ClassVar[Sequence[str]] = STUDY_KEYS
     model: Name = Field(description="Hub id, local folder, or random:llama.")
     random_model: RandomModelConfig | None = Field(None, description="The shape of random:llama.")
     backend: BackendName = Field(
@@ -242,6 +173,7 @@ class ExperimentConfig(Section):
     baseline: BaselineConfig = Field(default_factory=BaselineConfig)
     energy: EnergyConfig = Field(default_factory=EnergyConfig)
     measurement: MeasurementConfig = Field(default_factory=MeasurementConfig)
+    gpu: GpuConfig = Field(default_factory=GpuConfig)
     lora: LoraConfig | None = None
     pytorch: PytorchConfig = Field(default_factory=PytorchConfig)
     openai: OpenaiConfig = Field(default_factory=OpenaiConfig)
@@ -249,6 +181,7 @@ class ExperimentConfig(Section):
         None, description="How to start the server: a command as a list, or {preset: vllm}. Default: it runs already."
     )
     load: LoadConfig = Field(default_factory=LoadConfig)
+    quality: QualityConfig | None = Field(None, description="Score the measured answers; keep scores of lm_eval.")
     passthrough_kwargs: dict[str, JsonValue] = Field(
         default_factory=dict,
         description="Further arguments of the generate call, or fields of each request, passed as they are.",
@@ -281,10 +214,13 @@ class ExperimentConfig(Section):
 
     @property
     def without_effect(self) -> dict[str, str]:
-        """The fields of other backends, and those that a synthetic dataset replaces."""
-        found = _fields_of_others(self.backend)
+        """The fields of other backends, what a task or a synthetic dataset replaces, and settings of GPUs on a CPU."""
+        found = fields_of_others(self.backend) | self.gpu.without_effect_on(self.device)
         if self.is_server:
             found |= self._precision_of_a_server()
+        if self.task is not None:
+            found["dataset"] = "with quality.task: its questions are the prompts"
+            found["dataset_repeat"] = "with quality.task: each question is asked once"
         if not isinstance(self.dataset, SyntheticDataset):
             return found
         return {
@@ -316,6 +252,12 @@ class ExperimentConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _answers_to_a_task_end(self) -> Self:
+        if self.task is not None and self.decoder.ignore_eos:
+            raise ValueError("quality.task: decoder.ignore_eos lets no answer end, so none could be scored; remove one")
+        return self
+
+    @model_validator(mode="after")
     def _every_process_has_a_batch(self) -> Self:
         processes, batches = self.pytorch.data_parallel, -(-self.num_prompts // self.batch_size)
         if processes > batches:
@@ -337,8 +279,9 @@ class ExperimentConfig(Section):
                 "{endpoint: completions}"
             )
         if (in_flight := self.load.in_flight) is not None and in_flight > self.num_prompts:
+            field = "load.concurrency" if self.load.search is None else "load.search.between"
             raise ValueError(
-                f"load.concurrency: {in_flight} requests in flight, and num_prompts is {self.num_prompts}: there would "
+                f"{field}: {in_flight} requests in flight, and num_prompts is {self.num_prompts}: there would "
                 "never be so many; send more prompts"
             )
         return self
@@ -358,6 +301,11 @@ class ExperimentConfig(Section):
         return BACKEND_RULES[self.backend].is_server
 
     @property
+    def task(self) -> str | None:
+        """The file of questions that are asked in place of a dataset; None without one."""
+        return self.quality.task if self.quality is not None else None
+
+    @property
     def output_limit(self) -> int:
         """The most tokens that a request may generate; of lengths that are drawn, the longest."""
         if isinstance(self.dataset, SyntheticDataset):
@@ -367,7 +315,8 @@ class ExperimentConfig(Section):
     @property
     def goes_round(self) -> bool:
         """True if a dataset that is too short begins again."""
-        return self.dataset == BUILTIN_DATASET if self.dataset_repeat is None else self.dataset_repeat
+        asked = self.dataset == BUILTIN_DATASET if self.dataset_repeat is None else self.dataset_repeat
+        return asked and self.task is None
 
     @property
     def ignores_eos(self) -> bool:

@@ -11,6 +11,9 @@ from llenergymeasure.config.models import RANDOM_LLAMA
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
+WORK_FILES = ("dataset", "quality.task", "quality.lm_eval")
+"""The fields whose files are read before a run as its work, or beside it."""
+
 
 class WrittenPath(NamedTuple):
     """A path in a configuration: its field, what is written there, and what it should lead to.
@@ -33,11 +36,14 @@ class WrittenPath(NamedTuple):
 
 def written_paths(data: Mapping[str, Any]) -> Iterator[WrittenPath]:
     """Yield the paths to read from in a configuration as it was written, valid or not."""
-    dataset, lora = data.get("dataset"), data.get("lora")
+    dataset, lora, quality = data.get("dataset"), data.get("lora"), data.get("quality")
     if isinstance(dataset, str) and dataset != BUILTIN_DATASET:
         yield WrittenPath(("dataset",), dataset, "file", dataset.endswith(".jsonl"))
     if isinstance(lora, dict) and isinstance(path := lora.get("path"), str):
         yield WrittenPath(("lora", "path"), path, "folder")
+    if isinstance(quality, dict):
+        files = [(name, path) for name in ("task", "lm_eval") if isinstance(path := quality.get(name), str)]
+        yield from (WrittenPath(("quality", name), path, "file") for name, path in files)
     model = data.get("model")
     if not isinstance(model, str) or model == RANDOM_LLAMA or _is_a_servers_name(data):
         return

@@ -9,6 +9,11 @@ from labledger.sections import PositiveFloat
 
 __all__ = ["Name", "Positive", "PositiveFloat", "Section", "WithoutEffectError"]
 
+STUDY_MARKS = ("study", "sweep", "experiments")
+"""The keys by which a file is a study."""
+STUDY_KEYS = (*STUDY_MARKS, "base", "gaps", "stop")
+"""The keys of a study's file that are no experiment's."""
+
 # Strict: `true` is no number.
 Positive = Annotated[int, Field(ge=1, strict=True)]
 Name = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]

@@ -4,8 +4,9 @@ import re
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 
+from labledger.percentages import share_of
 from labledger.secret_rules import is_random
 from llenergymeasure.config.section import Name, Positive, PositiveFloat, Section
 
@@ -96,6 +97,11 @@ class OpenaiConfig(Section):
         return address_of(self.base_url)
 
 
+def launch_in_full(data: Any) -> Any:
+    """Return a `launch` that is a command or a preset's name as the section that it stands for."""
+    return {"command": data} if isinstance(data, list) else {"preset": data} if isinstance(data, str) else data
+
+
 class LaunchConfig(Section):
     """The server's command: as a list, or a preset's with flags of your own. It is started, and stopped at the end."""
 
@@ -111,7 +117,7 @@ class LaunchConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _a_list_is_a_command(cls, data: Any) -> Any:
-        return {"command": data} if isinstance(data, list) else {"preset": data} if isinstance(data, str) else data
+        return launch_in_full(data)
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -125,8 +131,33 @@ class LaunchConfig(Section):
         return {} if self.command is None else {"flags": "on a command: write them into its list"}
 
 
+def _percent(written: object) -> float:
+    """Return 5.0 of 5, "5" or "5%": what is written out again reads as the same."""
+    return round(share_of(written) * 100, 9)
+
+
+class LoadSearch(Section):
+    """The search for the highest load that meets a goal: by halving on fresh runs, each a step of a study."""
+
+    metric: Literal["request_rate", "concurrency"] = Field("request_rate", description="The load that is looked for.")
+    goal: Name = Field(description='Conditions on columns of the flat table: "ttft_ms_p99 <= 500 and ...".')
+    between: tuple[PositiveFloat, PositiveFloat] = Field(description="The least load and the most: [1, 64].")
+    tolerance: Annotated[float, BeforeValidator(_percent), Field(ge=0.1, le=100)] = Field(
+        5.0, description="Percent by which the next load that misses may be above the one that meets: 5%."
+    )
+
+    @model_validator(mode="after")
+    def _from_less_to_more(self) -> Self:
+        low, high = self.between
+        if not low < high:
+            raise ValueError(f"between: {list(self.between)} is not [least, most]")
+        if self.metric == "concurrency" and not (low.is_integer() and high.is_integer()):
+            raise ValueError(f"between: {list(self.between)} are not numbers of requests in flight, as [1, 64]")
+        return self
+
+
 class LoadConfig(Section):
-    """The load: `concurrency` requests at a time (closed loop), or `request_rate` per second (open loop)."""
+    """The load: `concurrency` requests at a time (closed loop), `request_rate` per second (open loop), or a search."""
 
     concurrency: Positive = Field(1, description="Requests in flight; each that ends makes room for the next.")
     request_rate: PositiveFloat | None = Field(None, description="Requests per second on average, whatever comes back.")
@@ -135,15 +166,20 @@ class LoadConfig(Section):
         None, description="Send no request after so many seconds; what is in flight then is no part of the window."
     )
     drain_s: PositiveFloat = Field(30.0, description="How long requests in flight may take after duration_s.")
+    search: LoadSearch | None = Field(None, description="Look for the highest load that meets a goal, in a study.")
 
     @property
     def without_effect(self) -> dict[str, str]:
-        """A rate opens the loop; arrivals are an open loop's, and a drain is a duration's."""
-        closed = self.request_rate is None
+        """A rate opens the loop; arrivals are an open loop's, a drain is a duration's, and a search sets the load."""
+        closed = self.in_flight is not None
         loop = {"arrival": "without request_rate"} if closed else {"concurrency": "with request_rate: an open loop"}
+        if self.search is not None:
+            loop |= dict.fromkeys(("concurrency", "request_rate"), "with search, which sets the load")
         return loop if self.duration_s is not None else {**loop, "drain_s": "without duration_s"}
 
     @property
     def in_flight(self) -> int | None:
-        """The requests in flight of a closed loop; None of an open one."""
+        """The requests in flight of a closed loop, the most of a search; None of an open one."""
+        if self.search is not None:
+            return int(self.search.between[1]) if self.search.metric == "concurrency" else None
         return self.concurrency if self.request_rate is None else None

@@ -13,13 +13,14 @@ import pytest
 import torch
 import transformers
 from pydantic import BaseModel
+from quality_proofs import PROOFS as PROOFS_OF_QUALITY
 from replays import RecordedWarmup, SteadyGpu
 from server_proofs import PROOFS as PROOFS_OF_SERVERS
 from tiny import TINY_SHAPE, save_adapter, tiny_config
 
 import warm
 from labledger.console import Silent
-from labledger.yaml_files import models_in
+from labledger.sections import models_in
 from llenergymeasure.backends.protocol import Gpus
 from llenergymeasure.backends.pytorch import checks
 from llenergymeasure.backends.pytorch.backend import PytorchBackend
@@ -29,6 +30,7 @@ from llenergymeasure.energy.idle import idle_power, watch_idle
 from llenergymeasure.energy.sources import choose_meter, find_sources
 from llenergymeasure.metrics.energy import ReportedDevices
 from llenergymeasure.metrics.steady_state import choose_window
+from llenergymeasure.run.boards.settings import set_boards
 from llenergymeasure.run.warmup import run_warmup
 from llenergymeasure.workload.prompts import build_requests, builtin_text, load_prompts
 
@@ -292,6 +294,15 @@ def proves_cross_check(gpus):
     assert "zeus" not in chosen(gpus, cross_check="zeus").not_used
 
 
+def board_setting(name, value, what, kept):
+    def proves(gpus):
+        module = gpus(gpus.board(power_limits_w=[100, 700], clocks_mhz=[210, 1410], seconds=1.0))
+        with set_boards(tiny_config(device="auto", gpu={name: value}), find_sources()):
+            assert module._set_values({"uuid": "GPU-1"})[what] == kept
+
+    return proves
+
+
 def proves_measurement_window(monkeypatch, tmp_path, folder):
     asked = tiny_config(measurement={"window": [1, 2]}).measurement.window
     window = choose_window(asked, None, "no batch was full", 10.0, 15.0)
@@ -447,6 +458,8 @@ PROOFS = {
     "energy.sampling_hz": proves_sampling_hz,
     "energy.sensor_gain": proves_sensor_gain,
     "energy.cross_check": proves_cross_check,
+    "gpu.power_limit_w": board_setting("power_limit_w", 300, "limit_mw", 300_000),
+    "gpu.clock_mhz": board_setting("clock_mhz", 1410, "clock_mhz", 1410),
     "measurement.window": proves_measurement_window,
     "lora.path": proves_lora_path,
     "lora.merge": proves_lora_merge,
@@ -458,6 +471,7 @@ PROOFS = {
     "pytorch.revision": proves_revision,
     "pytorch.data_parallel": proves_data_parallel,
     "passthrough_kwargs": proves_passthrough,
+    **PROOFS_OF_QUALITY,
 }
 
 
@@ -479,7 +493,8 @@ def test_every_field_has_a_proof_and_every_proof_a_field():
 
 @pytest.mark.parametrize("field", PROOFS)
 def test_the_field_reaches_what_it_configures(field, monkeypatch, tmp_path, model_folder, gpus):
-    if field.startswith("energy."):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    if field.startswith(("energy.", "gpu.")):
         PROOFS[field](gpus)
     else:
         PROOFS[field](monkeypatch, tmp_path, model_folder)

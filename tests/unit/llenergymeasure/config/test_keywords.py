@@ -9,7 +9,7 @@ from llenergymeasure.config import keywords
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.config.section import Section
 
-SHORTHANDS = {"ExperimentFields.launch": {list[str], str}}
+SHORTHANDS = {"ExperimentFields.launch": {list[str], str}, "LoadSearchFields.tolerance": {str}}
 
 
 def sections(model, found):

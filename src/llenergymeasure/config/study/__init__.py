@@ -1,0 +1,1 @@
+"""The grammar of a study's file: settings, axes, cells; page by page refused where it is wrong."""
