@@ -1,6 +1,6 @@
 """The interfaces of every backend: its checks before a run, and the run."""
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -11,6 +11,7 @@ from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.requests import Batch, FailedRequest, Prompt, Request, Work
 
 if TYPE_CHECKING:
+    from llenergymeasure.backends.kept import Kept
     from llenergymeasure.backends.openai.server.server import Server
 
 
@@ -20,7 +21,7 @@ class RunContext:
 
     `corpus` returns the text that a random model's tokenizer is trained on. `progress` shows how long a start takes.
     `log` takes the output of a server that is launched. This process is `process_index` of `processes` that share the
-    work.
+    work. `kept`: what this run can take from the one before it, and leave for the next; None keeps nothing.
     """
 
     corpus: Callable[[], str]
@@ -28,6 +29,7 @@ class RunContext:
     log: Path
     process_index: int = 0
     processes: int = 1
+    kept: "Kept | None" = None
 
 
 class Gpus(NamedTuple):
@@ -95,6 +97,14 @@ class Backend(Protocol):
         """Return the batches of the last run with their tokens checked, now that nothing is measured; and the reason
         why some could not be held against the model's tokenizer, None where all were or need not be."""
 
+    def answers(self) -> Mapping[int, str]:
+        """Return the text of each answer of the last run that was finished, by its request's number, without special
+        tokens and without reasoning that came apart; of a configuration with a task alone: no other keeps them.
+
+        Raises:
+            BackendError: they cannot be had, with the reason.
+        """
+
     def remarks(self) -> list[str]:
         """Return a line for each way in which the last run was not as it should be."""
 
@@ -107,5 +117,8 @@ class Backend(Protocol):
     def peak_memory_mb(self) -> float | None:
         """Return the peak since `reset_peak_memory`, weights included; None where it cannot be known."""
 
+    def keep(self) -> None:
+        """Leave the model, or the server, to the next run if something keeps it; only `close` may follow."""
+
     def close(self) -> None:
-        """Give the device's memory back; closing twice does nothing."""
+        """Give the device's memory back, but for what is kept; closing twice does nothing."""

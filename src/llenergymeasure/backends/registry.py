@@ -1,8 +1,8 @@
 """The backends by name: its checks, its constructor, and the steady state of its runs.
 
-A backend is a package with two modules, imported when its name is used: `checks` (see `protocol.Checks`) and `backend`,
-whose `build` makes a `protocol.Backend`. A new one is such a package, a line here, and its name, its fields and its
-section in `config.models`.
+A backend is a package with three modules, imported when its name is used: `checks` (see `protocol.Checks`), `load_key`
+with the function of that name, and `backend`, whose `build` makes a `protocol.Backend`. A new one is such a package, a
+line here, its name and its fields in `config.backends`, and its section in `config.models`.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,8 @@ from importlib import import_module
 from typing import cast, get_args
 
 from llenergymeasure.backends.protocol import Backend, Checks, RunContext
-from llenergymeasure.config.models import BackendName, ExperimentConfig
+from llenergymeasure.config.backends import BackendName
+from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.domain.requests import Batch, FailedRequest
 from llenergymeasure.metrics.flops import FLOPS_METHOD, FLOPS_METHOD_SERVED
 from llenergymeasure.metrics.steady_state import Steady, batches_window, load_window
@@ -29,6 +30,11 @@ class Registered:
         """Return the checks that a run makes before anything is loaded."""
         return cast(Checks, import_module(f"{self.package}.checks"))
 
+    def load_key(self, config: ExperimentConfig) -> str | None:
+        """Return a text that two configurations have in common if the model that was loaded, or the server that was
+        started, for the one can serve the other as well; None where it can serve no other run."""
+        return cast(str | None, import_module(f"{self.package}.load_key").load_key(config))
+
     def build(self, config: ExperimentConfig, context: RunContext) -> Backend:
         """Return the backend of one run, with nothing loaded.
 
@@ -44,4 +50,4 @@ BACKENDS: dict[BackendName, Registered] = {
 }
 
 if tuple(BACKENDS) != get_args(BackendName):
-    raise ImportError(f"backends {', '.join(BACKENDS)} are registered, and config.models names {get_args(BackendName)}")
+    raise ImportError(f"backends {', '.join(BACKENDS)} are registered, config.backends names {get_args(BackendName)}")

@@ -28,8 +28,8 @@ class EnergyTotals:
 
 @dataclass(frozen=True)
 class RunTotals:
-    """Tokens, requests whose last token came, seconds and CPU seconds of a run's window, and its energy; None is
-    unknown."""
+    """Tokens, requests whose last token came, seconds and CPU seconds of a run's window, its energy, and the answers to
+    a task that came in it and are right; None is unknown."""
 
     tokens: int | None
     input_tokens: int | None
@@ -38,6 +38,7 @@ class RunTotals:
     duration_s: float
     energy: EnergyTotals
     cpu_seconds: float | None = None
+    right_answers: int | None = None
 
     @property
     def energy_per_output_token_j(self) -> float | None:
@@ -64,6 +65,7 @@ def derived(totals: RunTotals) -> dict[str, object]:
         "avg_energy_per_token_j": ratio(energy.joules, totals.tokens),
         "energy_per_output_token_j": totals.energy_per_output_token_j,
         "energy_per_request_j": ratio(energy.joules, totals.requests),
+        "energy_per_right_answer_j": ratio(energy.joules, totals.right_answers),
         "energy_delay_product_js": product(energy.joules, totals.duration_s),
         "mean_power_w": mean_power_w(energy.joules, energy.lasted_s, is_measured=energy.is_measured),
         **_bounds(energy),

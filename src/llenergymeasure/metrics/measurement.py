@@ -10,6 +10,7 @@ from llenergymeasure.domain.environment import EnvironmentSnapshot
 from llenergymeasure.domain.figures import DeviceEnergy, WarmupResult
 from llenergymeasure.domain.model import ModelFacts
 from llenergymeasure.domain.power import DeviceWatch, IdlePower, PowerSample
+from llenergymeasure.domain.quality import Judged, LmEvalMetric
 from llenergymeasure.domain.requests import Batch, FailedRequest
 from llenergymeasure.metrics.energy import ReportedDevices, RunEnergy, run_energy
 from llenergymeasure.metrics.flops import FLOPS_METHOD
@@ -68,7 +69,8 @@ class Measurement:
     machine waited for a core, `cpu_steal_share` that of the cores' time which a hypervisor gave to other machines.
     `failed` are requests without a whole answer: they are in no figure but their own count. `tokenizer_unavailable` is
     the reason why the model's tokenizer has not looked at all answers of a server. `flops_method` says how
-    the backend's operations are counted, `not_known` why a figure is None, by its field in the result.
+    the backend's operations are counted, `not_known` why a figure is None, by its field in the result. `judged` are the
+    answers to a task, None without one; `lm_eval` the metrics of a file of that tool.
     """
 
     experiment_id: str
@@ -95,6 +97,10 @@ class Measurement:
     tokenizer_unavailable: str | None = None
     flops_method: str = FLOPS_METHOD
     not_known: Mapping[str, str] = field(default_factory=dict)
+    judged: Judged | None = None
+    lm_eval: Sequence[LmEvalMetric] = ()
+    model_kept: bool | None = None
+    prompt_mark: int | None = None
 
 
 def energy_of(measurement: Measurement, devices: Sequence[DeviceEnergy]) -> RunEnergy:

@@ -9,6 +9,7 @@ def not_known(measurement: Measurement) -> dict[str, str]:
     reasons = {
         "cpu_seconds": measurement.cpu.unknown,
         "zeus_energy_j": why_no_zeus(measurement),
+        "quality": measurement.judged.unknown if measurement.judged else None,
         **{name: why for name, why in measurement.model.not_known.items() if name in ExperimentResult.model_fields},
         **measurement.not_known,
     }

@@ -9,12 +9,12 @@ from pydantic import JsonValue
 from llenergymeasure.domain.choices import TokenCountSource
 from llenergymeasure.domain.environment import GpuInfo
 from llenergymeasure.domain.experiment import (
-    AggregationMetadata,
     ExperimentResult,
     RawProcessResult,
     compute_measurement_config_hash,
 )
 from llenergymeasure.domain.figures import (
+    AggregationMetadata,
     ComputeMetrics,
     ConfidenceInterval,
     EnergyMetrics,
@@ -41,6 +41,12 @@ from llenergymeasure.metrics.measurement import Measurement, energy_of
 from llenergymeasure.metrics.phases import phase_fields
 from llenergymeasure.metrics.power import peak_power_w, thermal_time_series, throttling
 from llenergymeasure.metrics.process_metrics import compute_metrics, energy_metrics, inference_metrics
+from llenergymeasure.metrics.quality import (
+    answer_quality,
+    answer_warnings,
+    scored_answers,
+    why_no_energy_per_right_answer,
+)
 from llenergymeasure.metrics.reasons import not_known, why_no_zeus, zeus_energy_j
 from llenergymeasure.metrics.serving import (
     client_lateness_ms,
@@ -123,7 +129,9 @@ def summarise(measurement: Measurement) -> ExperimentResult:
     intervals, interval_notes = unless_memory_is_out(
         lambda: latency_intervals(measurement.batches, counted.requests, config.random_seed)
     )
-    run_totals = _run_totals(measurement, counted, energy)
+    scored = scored_answers(measurement)
+    quality = None if scored is None else answer_quality([scored])
+    run_totals = _run_totals(measurement, counted, energy, quality.right_in_window if quality else None)
     found, reasons = verdict(energy, token_reasons(counted.counted))
     phases, phase_notes = phase_fields(measurement, energy)
     return ExperimentResult(
@@ -139,6 +147,8 @@ def summarise(measurement: Measurement) -> ExperimentResult:
         token_count_source=_token_count_source(measurement, counted),
         token_audit=token_audit(counted.counted, measurement.tokenizer_unavailable),
         cached_input_tokens=cached_input_tokens(counted.counted),
+        model_kept=measurement.model_kept,
+        prompt_mark=measurement.prompt_mark,
         latency_stats=latency_stats(counted.requests),
         confidence_intervals=intervals,
         request_failures=request_failures(measurement),
@@ -150,13 +160,15 @@ def summarise(measurement: Measurement) -> ExperimentResult:
         cpu_seconds_resolution_s=measurement.cpu.resolution_s,
         peak_memory_mb=measurement.peak_memory_mb,
         model_memory_mb=model.model_memory_mb,
+        quality=quality,
+        lm_eval=list(measurement.lm_eval),
         verdict=found,
         verdict_reasons=reasons,
         measurement_warnings=_warnings(measurement, counted, energy, [*phase_notes, *interval_notes]),
         warmup_result=measurement.warmup,
         warmup_excluded_samples=measurement.warmup_excluded,
         environment_snapshot=measurement.environment,
-        not_known=not_known(measurement),
+        not_known=not_known(measurement) | why_no_energy_per_right_answer(quality),
         docker_image_digest=measurement.environment.image_digest if measurement.environment else None,
         process_results=[_raw_result(measurement, counted, energy)],
         aggregation=AggregationMetadata(method="one process", num_processes=1),
@@ -209,6 +221,7 @@ def _raw_result(measurement: Measurement, counted: Totals, energy: RunEnergy) ->
         metered_by=measurement.metered_by,
         not_known=not_known(measurement),
         is_partial=False,
+        scored_answers=scored_answers(measurement),
     )
 
 
@@ -249,7 +262,7 @@ def _steady_state_window(measurement: Measurement) -> tuple[float, float] | None
     return (window.start_s - measurement.opened_s, window.end_s - measurement.opened_s)
 
 
-def _run_totals(measurement: Measurement, counted: Totals, energy: RunEnergy) -> RunTotals:
+def _run_totals(measurement: Measurement, counted: Totals, energy: RunEnergy, right_answers: int | None) -> RunTotals:
     """The energy above the loaded idle, too, its bound widened by what idle varies."""
     total_j, loaded = energy.total_j, measurement.energy.loaded_idle
     start_s, end_s = _energy_span(measurement)
@@ -265,6 +278,7 @@ def _run_totals(measurement: Measurement, counted: Totals, energy: RunEnergy) ->
         requests=counted.completed,
         duration_s=counted.duration_s,
         cpu_seconds=measurement.cpu.seconds,
+        right_answers=right_answers,
         energy=EnergyTotals(
             joules=total_j,
             lasted_s=lasted_s,
@@ -364,6 +378,7 @@ def _warnings(measurement: Measurement, counted: Totals, energy: RunEnergy, note
         *([f"energy.cross_check: {why}: there is no cross-check."] if (why := why_no_zeus(measurement)) else []),
         *serving_warnings(measurement),
         *token_warnings(counted.counted, measurement.tokenizer_unavailable),
+        *answer_warnings(scored_answers(measurement), measurement.judged.unknown if measurement.judged else None),
         *notes,
     ]
     before = [*measurement.notes, measurement.window.note] if measurement.window.note else [*measurement.notes]

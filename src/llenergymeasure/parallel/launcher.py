@@ -34,6 +34,8 @@ from llenergymeasure.results.persistence import STATE_FOLDER, UnsavedResultError
 from llenergymeasure.results.raw_results import processes
 from llenergymeasure.results.state import discard_run
 from llenergymeasure.run import preflight
+from llenergymeasure.run.boards.left import restore_left_boards
+from llenergymeasure.run.boards.settings import set_boards
 from llenergymeasure.run.harness import CHECKING, MEASURING, new_experiment_id
 
 STOP_GRACE_S = 15.0
@@ -58,11 +60,13 @@ def launch(config: ExperimentConfig, user: UserConfig, output_dir: Path | None, 
                 shutil.rmtree(folder, ignore_errors=True)
         return Measured(measured.result.model_copy(update={"timeseries": None}), None)
     progress.phase(CHECKING)
-    config = preflight.check(config, find_sources(), output_dir).config
+    restore_left_boards()
+    sources = find_sources()
+    config = preflight.check(config, sources, output_dir).config
     task = Task(experiment_id=new_experiment_id(datetime.now(UTC)), config=config, user=user)
     folder, was_there = state_folder(output_dir, task.experiment_id), output_dir.exists()
     progress.phase(f"starting {config.pytorch.data_parallel} processes")
-    with _started(task, output_dir) as run:
+    with set_boards(config, sources), _started(task, output_dir) as run:
         try:
             run.follow(progress)
         except BaseException as error:  # a terminal that is gone, too

@@ -39,6 +39,7 @@ class Processes(Group):
             messages = self._meeting.exchange((mine, gpu))
             self.experiment_id = messages[0][0]
             self.on_same_gpu = tuple(index for index, (_, name) in enumerate(messages) if name == gpu)
+            self.sets_boards = experiment_id is None and self.index == self.on_same_gpu[0]  # a launcher has an id
             self.folder = state_folder(output_dir, self.experiment_id)
             opened.enter_context(joined_directory(self.folder, within=output_dir))
             if self.index == 0:

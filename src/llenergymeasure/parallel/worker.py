@@ -6,6 +6,7 @@ SIGTERM: a worker does not outlive the process that the user started.
 
 import contextlib
 import os
+import queue
 import signal
 import sys
 import threading
@@ -26,6 +27,7 @@ from llenergymeasure.parallel.messages import Message, Task
 from llenergymeasure.results.persistence import UnsavedResultError
 
 UPDATE_EVERY_S = 0.2
+PIECE_BYTES = 1 << 16
 STOP_GRACE_S = 15.0
 """Seconds that it may take to keep what it has."""
 
@@ -108,9 +110,39 @@ def end_with_stdin() -> None:
     threading.Thread(target=_end_with_stdin, daemon=True).start()
 
 
+class TasksOnStdin:
+    """The lines of stdin as they come. When it is closed they end, and so does this process if one is not done."""
+
+    def __init__(self) -> None:
+        self._lines: queue.Queue[bytes | None] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def next(self) -> bytes | None:
+        """Return the next line once it is there; None at the end."""
+        return self._lines.get()
+
+    def done(self) -> None:
+        """Say that the line is done with: whoever sent it may close stdin."""
+        self._lines.task_done()
+
+    def _read(self) -> None:
+        unread = b""
+        while piece := os.read(0, PIECE_BYTES):
+            *lines, unread = (unread + piece).split(b"\n")
+            for line in lines:
+                self._lines.put(line)
+        if self._lines.unfinished_tasks:
+            _end_this_process()
+        self._lines.put(None)
+
+
 def _end_with_stdin() -> None:
     while os.read(0, 1):
         pass
+    _end_this_process()
+
+
+def _end_this_process() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(STOP_GRACE_S)
     os.kill(os.getpid(), signal.SIGKILL)  # it waits where no handler runs

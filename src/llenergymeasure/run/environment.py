@@ -9,9 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from labledger.host import git_commit, read_gpus, read_host
+from llenergymeasure.backends.kept import Kept
 from llenergymeasure.domain.environment import EnvironmentSnapshot, GpuInfo
 
 NO_REVISION = "the model is no hub model in the local cache: its own folder or file, or random weights"
+NOT_LOCKED = "the run has locked no clock"
 GRACE_S = 0.5
 TIMEOUT_S = 2.0
 HASH_CHUNK_BYTES = 1 << 22
@@ -75,6 +77,17 @@ class EnvironmentCapture:
         return digest.hexdigest() if self._weight_files else None
 
 
+def of_loading(now: EnvironmentSnapshot, kept: Kept) -> EnvironmentSnapshot:
+    """Return the snapshot, of a model that an earlier run has loaded with the digest of the weights of then."""
+    if not kept.is_loaded or kept.environment is None:
+        kept.environment = now
+        return now
+    name, loaded = "model_weights_sha256", kept.environment
+    reasons = {field: reason for field, reason in now.not_known.items() if field != name}
+    reasons |= {field: reason for field, reason in loaded.not_known.items() if field == name}
+    return now.model_copy(update={name: loaded.model_weights_sha256, "not_known": reasons})
+
+
 def capture(record_hostname: bool) -> EnvironmentSnapshot:
     """Return the tool, machine, GPUs and packages as they are now."""
     host, gpus = read_host(), read_gpus()
@@ -83,7 +96,7 @@ def capture(record_hostname: bool) -> EnvironmentSnapshot:
     boards = {
         f"gpus[{place}].{fact}": reason
         for place, gpu in enumerate(gpus.devices)
-        for fact, reason in gpu.not_known.items()
+        for fact, reason in (*gpu.not_known.items(), ("locked_clock_mhz", NOT_LOCKED))
     }
     return EnvironmentSnapshot(
         **facts

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from labledger.console import Progress
 from labledger.files import uninterrupted
 from labledger.redaction import redactor
+from llenergymeasure.backends.kept import Kept
 from llenergymeasure.backends.openai.settings import run_keys
 from llenergymeasure.backends.protocol import Backend, RunContext
 from llenergymeasure.backends.registry import BACKENDS
@@ -34,9 +35,13 @@ from llenergymeasure.metrics.summary import raw_result, summarise
 from llenergymeasure.results.journal import Begun, Journal, open_journal
 from llenergymeasure.results.persistence import save_raw_result, server_log
 from llenergymeasure.run import preflight
-from llenergymeasure.run.environment import EnvironmentCapture
+from llenergymeasure.run.boards.left import restore_left_boards
+from llenergymeasure.run.boards.settings import NOTHING_SET, BoardSettings, set_boards
+from llenergymeasure.run.environment import EnvironmentCapture, of_loading
 from llenergymeasure.run.measurement_window import MeasurementWindow, run_window
 from llenergymeasure.run.peers import ALONE, Group
+from llenergymeasure.run.scoring import judged
+from llenergymeasure.run.unfinished import keep_unfinished
 from llenergymeasure.run.warmup import Warmup, run_warmup
 from llenergymeasure.workload.prompts import build_requests, builtin_text
 
@@ -45,6 +50,7 @@ if TYPE_CHECKING:
     from llenergymeasure.run.server_placement import ServerPlacement
 
 CHECKING, MEASURING = "checking", "measuring"
+KEPT = "no baseline without the model: it was loaded before, and is kept between runs"
 UNSETTLED_PEER = (
     "A process's warm-up did not converge, or it has no full batch, so there is no steady state; figures are of the "
     "whole run."
@@ -68,12 +74,15 @@ def run(
     output_dir: Path | None = None,
     meter: Meter | None = None,
     group: Group = ALONE,
+    kept: Kept | None = None,
+    prompt_mark: int | None = None,
 ) -> Finished:
     """Measure `config` and return the result, saved nowhere; of a `group` of processes, this one's part of it.
 
     `output_dir` is where it will be saved: it is checked beforehand, and a run that is interrupted or fails
     inside the window keeps what was measured in its `.state/`; the exception then has a note that names the file.
-    `meter` takes the place of the one that the configuration names.
+    `meter` takes the place of the one that the configuration names. `kept` has what an earlier run of this process has
+    left, and takes what this one leaves. `prompt_mark`: see `ExperimentResult.prompt_mark`.
 
     Raises:
         PreFlightError: it cannot start, with every reason.
@@ -83,16 +92,27 @@ def run(
         ExperimentError: every warm-up call failed, or another process of the group ended.
     """
     progress.phase(CHECKING)
+    restore_left_boards()
     sources = find_sources()
-    config, prompts, note = preflight.check(config, sources, output_dir)
-    setup = _set_up(config, user, group, sources, output_dir, progress)
-    setup = setup if meter is None else replace(setup, metering=setup.metering._replace(meter=meter))
+    is_loaded = kept is not None and kept.begin(config)
+    checked = preflight.check(config, sources, output_dir, is_loaded=is_loaded)
+    config = checked.config
+    with set_boards(config, sources, is_owner=group.sets_boards) as boards:
+        sources = find_sources() if config.gpu.is_set else sources  # a meter goes by the limit in force
+        setup = _set_up(config, user, group, sources, output_dir, progress, kept)
+        setup = replace(setup, checked=checked, prompt_mark=prompt_mark, boards=boards)
+        setup = setup if meter is None else replace(setup, metering=setup.metering._replace(meter=meter))
+        return _run(setup, checked, progress, output_dir)
+
+
+def _run(setup: "Setup", checked: preflight.Checked, progress: Progress, output_dir: Path | None) -> Finished:
     journal = Journal()
     try:
         with contextlib.closing(setup.backend), setup.metering.meter:
-            ready = _prepare(setup, prompts, progress, [note] if note else [])
+            ready = _prepare(setup, checked.prompts, progress, [checked.note] if checked.note else [])
             journal = open_journal(output_dir, _begun(ready))
             result, samples = _measure(ready, journal, output_dir, progress)
+            setup.backend.keep()
     except BaseException as error:
         journal.leave(error)
         raise
@@ -110,6 +130,7 @@ def _measure(
         meter.publish_to(journal.energy)
         run_window(measured, setup.backend, meter, journal, progress, share)
         progress.phase("summing up")
+        measured.judged = judged(setup.backend, setup.checked, measured)
         window = _window(ready, measured)
         if group.size > 1 and output_dir is not None:  # before it waits for others, who may take long
             alone = _measurement(ready, measured, window, _alone(measured, window))
@@ -121,16 +142,17 @@ def _measure(
         return summarise(measurement), list(measurement.energy.samples)
     except BaseException as error:
         with contextlib.suppress(KeyboardInterrupt), uninterrupted():  # another one waits until this is kept
+            measured.judged = measured.judged or judged(setup.backend, setup.checked, measured)
             window = _window(ready, measured)
             unfinished = _measurement(ready, measured, window, _alone(measured, window))
-            if _keep(unfinished, share, output_dir, error):
+            if keep_unfinished(unfinished, share, output_dir, error):
                 journal.discard()
         raise
 
 
 @dataclass(frozen=True)
 class Setup:
-    """The parts of a run, before anything is loaded; `site` is a server's.
+    """The parts of a run, before anything is loaded; `site` is a server's, `checked` the work.
 
     `cpu` is the CPU time of the processes that run the model, or the reason why it cannot be known.
     """
@@ -143,6 +165,15 @@ class Setup:
     metering: Choice
     cpu: CpuTime | str
     site: "ServerPlacement | None" = None
+    kept: Kept | None = None
+    prompt_mark: int | None = None
+    checked: preflight.Checked | None = None
+    boards: BoardSettings = NOTHING_SET
+
+    @property
+    def is_loaded(self) -> bool:
+        """True if the model, or the server, is kept from an earlier run."""
+        return self.kept is not None and self.kept.is_loaded
 
 
 def _set_up(
@@ -152,21 +183,25 @@ def _set_up(
     sources: Sources,
     output_dir: Path | None,
     progress: Progress,
+    kept: Kept | None,
 ) -> Setup:
     experiment_id = group.experiment_id or new_experiment_id(datetime.now(UTC))
     log = server_log(output_dir, experiment_id)
-    context = RunContext(builtin_text, progress, log, process_index=group.index, processes=group.size)
+    context = RunContext(builtin_text, progress, log, process_index=group.index, processes=group.size, kept=kept)
     backend = BACKENDS[config.backend].build(config, context)
     if backend.server is None:
         own = ThisProcess()
         cpu = CpuTime(own)
         metering = choose_meter(config.energy, user, sources, cpu=cpu, others_meter=_others_meter(group))
         own.without = metering.meter.pids
-        return Setup(experiment_id, config, user, group, backend, metering, cpu)
+        return Setup(experiment_id, config, user, group, backend, metering, cpu, None, kept)
     from llenergymeasure.run.server_placement import ServerPlacement
 
-    site = ServerPlacement(config, backend.server, sources)
-    return Setup(experiment_id, config, user, group, backend, site.choose_meter(user), site.cpu, site)
+    site = ServerPlacement(config, backend.server, sources, before=kept.boards if kept and kept.is_loaded else None)
+    if kept is not None:
+        kept.boards = site.before
+    metering = site.choose_meter(user)
+    return Setup(experiment_id, config, user, group, backend, metering, site.cpu, site, kept)
 
 
 def _others_meter(group: Group) -> frozenset[str]:
@@ -210,9 +245,9 @@ def _prepare(setup: Setup, prompts: list[Prompt], progress: Progress, known: Seq
     metering, meter = setup.metering, setup.metering.meter
     if meter.is_measurement:
         _import_what_energy_needs()
-    environment = EnvironmentCapture(setup.user.record_hostname, backend.weight_files())
+    environment = EnvironmentCapture(setup.user.record_hostname, () if setup.is_loaded else backend.weight_files())
     environment.start()
-    if site is not None and (why := site.why_not_bare()):
+    if why := _why_not_bare(setup):
         bare = IdleWindow(skipped=why)
     else:
         bare = _watch_idle("bare", config, meter, progress, False if config.device == "cpu" else None)
@@ -220,8 +255,10 @@ def _prepare(setup: Setup, prompts: list[Prompt], progress: Progress, known: Seq
     progress.phase(f"loading {config.model}")
     model = backend.load() if site is None else site.placed(backend.load())
     _check_gpu(group, model)
-    notes = backend.prepare(build_requests(config, prompts, model.prompt_tokens))
+    setup.boards.require(model)
+    notes = backend.prepare(build_requests(config, prompts, model.prompt_tokens, setup.prompt_mark))
     snapshot = environment.result(model.revision, model.not_known)
+    snapshot = snapshot if setup.kept is None else of_loading(snapshot, setup.kept)
     group.wait()
     loaded = _watch_idle("loaded", config, meter, progress, model.on_accelerator)
     group.wait()
@@ -229,12 +266,21 @@ def _prepare(setup: Setup, prompts: list[Prompt], progress: Progress, known: Seq
     warmup = run_warmup(
         backend, config.warmup, progress, thermal_wait=meter.is_measurement or bool(metering.delegated_kinds)
     )
+    snapshot, unsure = setup.boards.read_back(snapshot)
     converged = warmup.result is not None and warmup.result.converged is True
     has_full_batch = config.num_prompts >= (group.index + 1) * config.batch_size
     settled = group.all_agree(converged and (has_full_batch or group.size == 1))
-    notes = [*known, *model.remarks, *notes, *warmup.notes, *([UNSETTLED_PEER] if converged and not settled else [])]
+    unsettled = [UNSETTLED_PEER] if converged and not settled else []
+    notes = [*known, *model.remarks, *notes, *warmup.notes, *unsure, *unsettled]
     memory = None if site is None else site.memory(model)
     return _Ready(setup, model, bare, loaded, warmup, settled, snapshot, notes, memory)
+
+
+def _why_not_bare(setup: Setup) -> str | None:
+    """Return why the machine cannot be watched without the model; None where it can."""
+    if setup.is_loaded:
+        return KEPT
+    return None if setup.site is None else setup.site.why_not_bare()
 
 
 def _import_what_energy_needs() -> None:
@@ -321,7 +367,11 @@ def _measurement(ready: _Ready, measured: MeasurementWindow, window: Window, spa
         failed=measured.failed,
         tokenizer_unavailable=measured.tokenizer_unavailable,
         not_known=measured.not_known,
+        model_kept=None if setup.site is not None and setup.config.launch is None else setup.is_loaded,
+        prompt_mark=setup.prompt_mark,
         flops_method=BACKENDS[setup.config.backend].flops_method,
+        judged=measured.judged,
+        lm_eval=setup.checked.lm_eval if setup.checked is not None else (),
     )
 
 
@@ -334,26 +384,6 @@ def _window(ready: _Ready, measured: MeasurementWindow) -> Window:
     steady_state = BACKENDS[config.backend].steady_state
     closed_s, steady = steady_state(config, batches, measured.failed, opened_s, measured.closed_s)
     return choose_window(config.measurement.window, warmup, steady, opened_s, closed_s)
-
-
-def _keep(measurement: Measurement, share: int, output_dir: Path | None, error: BaseException) -> bool:
-    """Keep what an unfinished run has measured of its `share` of the requests, and note on `error` where.
-
-    Returns False where it could not be kept.
-    """
-    finished = sum(len(batch.requests) for batch in measurement.batches)
-    if not finished:
-        return True
-    if output_dir is None:
-        error.add_note(f"{finished} finished requests are lost: no output directory was given")
-        return True
-    try:
-        path = save_raw_result(raw_result(measurement).model_copy(update={"is_partial": finished < share}), output_dir)
-    except (OSError, ValueError) as second:
-        error.add_note(f"{finished} finished requests could not be kept: {second}")
-        return False
-    error.add_note(f"{finished} finished requests are kept in {path}: llem results show reads it")
-    return True
 
 
 def new_experiment_id(moment: datetime) -> str:

@@ -10,6 +10,7 @@ from labledger.console import Progress
 from labledger.host import CpuContention, read_cpu_contention
 from llenergymeasure.backends.protocol import Backend
 from llenergymeasure.backends.pytorch.memory import NO_MARK
+from llenergymeasure.domain.quality import Judged
 from llenergymeasure.domain.requests import Batch, FailedRequest
 from llenergymeasure.energy.cpu_time import CpuTime
 from llenergymeasure.energy.meters.base import Meter
@@ -37,6 +38,7 @@ class MeasurementWindow:
     cpu: CpuTime | str = "the run had not begun"
     memory: ServerMemory | None = None
     not_known: dict[str, str] = field(default_factory=dict)
+    judged: Judged | None = None
 
     def mark_cpu(self, journal: Journal, *, is_edge: bool = False) -> None:
         """Read the CPU time of the processes that are measured, where it can be, for the journal too."""

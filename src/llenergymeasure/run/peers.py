@@ -8,7 +8,8 @@ class Group:
 
     `parallel.processes.Processes` is the group of several. What they share is metered by the first of those that use
     it: the processor by process 0, a GPU by the first of `on_same_gpu`.
-    `gpu` is the UUID of the one that this process was given, where that is known.
+    `gpu` is the UUID of the one that this process was given, where that is known. `sets_boards`: this process makes the
+    settings of its GPU, and not its launcher or another one on it.
     """
 
     index = 0
@@ -16,6 +17,7 @@ class Group:
     experiment_id: str | None = None
     gpu: str | None = None
     on_same_gpu: tuple[int, ...] = (0,)
+    sets_boards = True
 
     def wait(self) -> None:
         """Return when every process has come here.

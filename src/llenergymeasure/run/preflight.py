@@ -13,34 +13,48 @@ from labledger.written_keys import WRITTEN_DOWN
 from llenergymeasure.backends.openai.settings import run_keys
 from llenergymeasure.backends.protocol import Gpus
 from llenergymeasure.backends.registry import BACKENDS
+from llenergymeasure.config.fields import takes_all_prompts
 from llenergymeasure.config.loading import LoadedConfig, with_fields
 from llenergymeasure.config.models import ExperimentConfig
+from llenergymeasure.config.paths import WORK_FILES
+from llenergymeasure.domain.quality import LmEvalMetric, Question
 from llenergymeasure.domain.requests import Prompt
 from llenergymeasure.energy.sources import Sources, find_sources
 from llenergymeasure.energy.sources import problems as source_problems
 from llenergymeasure.errors import ConfigError, PreFlightError
 from llenergymeasure.results.persistence import LOGS_FOLDER, STATE_FOLDER
-from llenergymeasure.workload.prompts import load_prompts, takes_all
+from llenergymeasure.run.boards.problems import board_problems
+from llenergymeasure.run.patterns import pattern_problems
+from llenergymeasure.workload.lm_eval_results import load_lm_eval
+from llenergymeasure.workload.prompts import LoadedPrompts, load_prompts
 from llenergymeasure.workload.size import work_of
 
 MIN_FREE_BYTES = 1_000_000  # a result is some tens of kilobytes
 
 
 class Checked(NamedTuple):
-    """A run that can start: its configuration, with the number of its prompts; these (none of a synthetic dataset); and
-    a line for the result where the dataset goes round."""
+    """A run that can start: its configuration, with the number of its prompts; these (none of a synthetic dataset); a
+    line for the result where the dataset goes round; of a task its questions; and the metrics of a file of lm_eval."""
 
     config: ExperimentConfig
     prompts: list[Prompt]
     note: str | None
+    questions: Sequence[Question] = ()
+    lm_eval: Sequence[LmEvalMetric] = ()
 
 
 def check(
-    config: ExperimentConfig, sources: Sources, output_dir: Path | None, absent: Mapping[str, str] | None = None
+    config: ExperimentConfig,
+    sources: Sources,
+    output_dir: Path | None,
+    absent: Mapping[str, str] | None = None,
+    *,
+    is_loaded: bool = False,
 ) -> Checked:
     """Return what the run will do; raise if it cannot start.
 
-    `sources` are the energy sources of this machine; `absent` are the lines of `LoadedConfig.absent`.
+    `sources` are the energy sources of this machine; `absent` are the lines of `LoadedConfig.absent`. A model that
+    `is_loaded` needs no room any more.
 
     Raises:
         PreFlightError: every problem that was found, a line each.
@@ -48,7 +62,7 @@ def check(
     """
     absent, checks = absent or {}, BACKENDS[config.backend].checks()
     gpus = Gpus(tuple(board.uuid for board in sources.nvml.boards), sources.nvml.unavailable)
-    problems, found, unusable = [*_key_problems(config)], list[str](), list[str]()
+    problems, found, unusable = [*_key_problems(config), *board_problems(config, sources)], list[str](), list[str]()
     try:
         found.extend(checks.problems(config, gpus))
     except ConfigError as error:  # packages, without which it cannot look at the rest
@@ -57,22 +71,31 @@ def check(
     problems += [line for line in found if not line.startswith(told)] + [*source_problems(config.energy, sources)]
     if output_dir is not None:
         problems += _output_problems(output_dir)
-    problems += [line for field, line in absent.items() if field != "dataset"]
-    prompts, note = list[Prompt](), None
+    problems += [line for field, line in absent.items() if field not in WORK_FILES]
+    loaded, lm_eval = LoadedPrompts([]), list[LmEvalMetric]()
+    unusable += [absent[field] for field in WORK_FILES if field in absent]
     try:
-        if "dataset" in absent:
-            raise ConfigError(absent["dataset"])
-        prompts, note = load_prompts(config)
-        config = _with_their_number(config, len(prompts))
+        lm_eval = _lm_eval(config, absent)
+        if not {"dataset", "quality.task"} & absent.keys():
+            loaded = load_prompts(config)
+            config = _with_their_number(config, len(loaded.prompts))
+            unusable += pattern_problems(config.task or "", loaded.questions)
     except ConfigError as error:
         unusable.append(str(error))
+    prompts = loaded.prompts
     if not unusable:
         problems += checks.prompt_problems(config, prompts)
-    if not problems and not unusable:  # these build on what the others have found in order
+    if not problems and not unusable and not is_loaded:  # these build on what the others have found in order
         problems += checks.size_problems(config, work_of(config, prompts), gpus)
     if problems or unusable:
         raise (PreFlightError if problems else ConfigError)("\n".join([*problems, *unusable]))
-    return Checked(config, prompts, note)
+    return Checked(config, prompts, loaded.note, loaded.questions, lm_eval)
+
+
+def _lm_eval(config: ExperimentConfig, absent: Mapping[str, str]) -> list[LmEvalMetric]:
+    """Return the metrics of the file of lm_eval; none without one, or where it is absent. Raises ConfigError."""
+    path = config.quality.lm_eval if config.quality is not None else None
+    return [] if path is None or "quality.lm_eval" in absent else load_lm_eval(path)
 
 
 def require_paths(loaded: LoadedConfig, output_dir: Path | None) -> None:
@@ -88,12 +111,13 @@ def require_paths(loaded: LoadedConfig, output_dir: Path | None) -> None:
 
 def _with_their_number(config: ExperimentConfig, prompts: int) -> ExperimentConfig:
     """Return the configuration with the number of prompts where it is that of the dataset."""
-    if not prompts or not takes_all(config):
+    if not prompts or not takes_all_prompts(config):
         return config
     try:
         return with_fields(config, {"num_prompts": prompts})
     except ConfigError as error:
-        raise ConfigError(f"{error}, or set dataset_repeat: true (dataset {config.dataset})") from error
+        again = "" if config.task else f", or set dataset_repeat: true (dataset {config.dataset})"
+        raise ConfigError(f"{error}{again}") from error
 
 
 def remarks(config: ExperimentConfig, prompts: Sequence[Prompt]) -> list[str]:

@@ -1,6 +1,7 @@
 """The placement of a server, as far as this machine can tell: its devices, and the meter that reads them."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -32,16 +33,26 @@ RAN_BEFORE = "no baseline without the model: the server ran before"
 
 
 class ServerPlacement:
-    """The placement of one run's server; made before it is started. `library` takes the place of pynvml."""
+    """The placement of one run's server; made before it is started. `library` takes the place of pynvml.
 
-    def __init__(self, config: ExperimentConfig, server: Server, sources: Sources, library: Any = None) -> None:
+    `before` is the use of the boards before the start of a server that is kept from an earlier run.
+    """
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        server: Server,
+        sources: Sources,
+        library: Any = None,
+        before: Mapping[str, BoardUse] | None = None,
+    ) -> None:
         self._config = config
         self._server = server
         self._sources = sources
         self._library = library
         self._host = config.openai.address[0]
         self._is_here = server.is_launched or is_here(self._host)
-        self._before = self._board_use() if server.is_launched else {}
+        self.before = self._board_use() if server.is_launched and before is None else before or {}
         self.cpu = self._cpu_time()
 
     @property
@@ -86,6 +97,10 @@ class ServerPlacement:
             effective=effective,
         )
 
+    def known_boards(self) -> tuple[str, ...] | None:
+        """Return the boards with a process of a server that ran before, by UUID; None where these may be others'."""
+        return None if self._guessed else tuple(sorted(self._used()))
+
     def memory(self, model: ModelFacts) -> ServerMemory:
         """Return what watches the server's memory, on the devices of `model`."""
         if self.elsewhere is not None:
@@ -98,7 +113,7 @@ class ServerPlacement:
 
         def use() -> list[tuple[BoardUse, BoardUse | None]]:
             now = self._board_use()
-            return [(now[uuid], self._before.get(uuid)) for uuid in uuids if uuid in now]
+            return [(now[uuid], self.before.get(uuid)) for uuid in uuids if uuid in now]
 
         return DeviceMemory(use, lambda: self._pids_at_the_driver(self._board_use()))
 
@@ -143,7 +158,7 @@ class ServerPlacement:
         return {uuid for uuid, use in now.items() if use.pids & pids} or {
             uuid
             for uuid, use in now.items()
-            if uuid in self._before and use.memory_bytes - self._before[uuid].memory_bytes > GREW_BYTES
+            if uuid in self.before and use.memory_bytes - self.before[uuid].memory_bytes > GREW_BYTES
         }
 
     def _pids_at_the_driver(self, now: dict[str, BoardUse]) -> frozenset[int] | None:

@@ -14,21 +14,22 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 # Each kind of draw has its own stream. Not 0: numpy takes (seed, index) and (seed, index, 0) for the same.
-INPUT_LENGTH, OUTPUT_LENGTH, PREFIX = 1, 2, 3
+INPUT_LENGTH, OUTPUT_LENGTH, PREFIX, MARKED = 1, 2, 3, 4
 
 
 def synthetic_requests(
-    lengths: SyntheticLengths, count: int, prompt_tokens: Sequence[int], seed: int
+    lengths: SyntheticLengths, count: int, prompt_tokens: Sequence[int], seed: int, mark: int | None = None
 ) -> Iterator[Request]:
-    """`count` requests whose tokens are drawn from `prompt_tokens`.
+    """`count` requests whose tokens are drawn from `prompt_tokens`; with another `mark` others, and as many.
 
     The first round(`shared_prefix` * length) tokens of each are the head of one sequence that `seed` alone decides.
     """
     import numpy as np
 
-    common = _tokens(prompt_tokens, lengths.longest_input, np.random.default_rng((seed, 0, PREFIX)))
+    marked = () if mark is None else (MARKED, mark + 1)  # as above, not 0
+    common = _tokens(prompt_tokens, lengths.longest_input, np.random.default_rng((seed, 0, PREFIX, *marked)))
     for index, (input_len, output_len) in enumerate(drawn_lengths(lengths, count, seed)):
-        own = _tokens(prompt_tokens, input_len, np.random.default_rng((seed, index)))
+        own = _tokens(prompt_tokens, input_len, np.random.default_rng((seed, index, *marked)))
         shared = round(lengths.shared_prefix * input_len)
         yield Request(index, None, common[:shared] + own[shared:], output_len, ignore_eos=True)
 

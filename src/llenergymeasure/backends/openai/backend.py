@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from labledger.console import Progress
-from labledger.extras import install_command, missing
+from labledger.extras import missing
 from labledger.files import uninterrupted
 from labledger.redaction import redactor
 from labledger.untrusted_text import SHOWN, clean
+from llenergymeasure.backends.kept import Kept
 from llenergymeasure.backends.openai.client.http import Client
 from llenergymeasure.backends.openai.client.probe import unlisted_remarks, why_no_token
 from llenergymeasure.backends.openai.client.records import ServedRequest
@@ -26,8 +27,15 @@ from llenergymeasure.backends.openai.load.driver import drive
 from llenergymeasure.backends.openai.load.finish_reasons import odd_reasons_remark
 from llenergymeasure.backends.openai.load.sent_fields import hides_reasoning
 from llenergymeasure.backends.openai.load.token_evidence import most_stop_tokens
-from llenergymeasure.backends.openai.load.tokenizer import MOST_CHARACTERS, load_tokenizer, tokenizer_place
-from llenergymeasure.backends.openai.server.server import Server
+from llenergymeasure.backends.openai.load.tokenizer import (
+    MOST_CHARACTERS,
+    has_tokenizer,
+    load_tokenizer,
+    prompt_tokens,
+    required_tokenizer,
+    tokenizer_place,
+)
+from llenergymeasure.backends.openai.server.server import KeptServer, Server
 from llenergymeasure.backends.openai.settings import api_key, request_template, run_keys, stop_rule, strategy
 from llenergymeasure.backends.protocol import RunContext
 from llenergymeasure.backends.pytorch.folders import hub_commit
@@ -37,7 +45,7 @@ from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.beginnings import begun_anew
 from llenergymeasure.domain.model import DecoderShape, ModelFacts
 from llenergymeasure.domain.requests import Batch, FailedRequest, Request
-from llenergymeasure.errors import BackendError, ConfigError
+from llenergymeasure.errors import BackendError
 
 SLICE_S = 0.25
 """Seconds between two looks at what has ended; a signal waits for so long at most."""
@@ -59,7 +67,7 @@ PASSING, PROBES = (429, 502, 503, 504), 4
 
 def build(config: ExperimentConfig, context: RunContext) -> "OpenaiBackend":
     """Return the backend of one run; its server is not started."""
-    return OpenaiBackend(config, context.log, context.corpus, context.progress)
+    return OpenaiBackend(config, context.log, context.corpus, context.progress, context.kept)
 
 
 class OpenaiBackend:
@@ -69,10 +77,18 @@ class OpenaiBackend:
     trained on; `progress` shows how long the start takes.
     """
 
-    def __init__(self, config: ExperimentConfig, log: Path, corpus: Callable[[], str], progress: Progress) -> None:
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        log: Path,
+        corpus: Callable[[], str],
+        progress: Progress,
+        kept: Kept | None = None,
+    ) -> None:
         self._config = config
         self._progress = progress
-        self.server = Server(config, log, corpus)
+        self._kept = kept
+        self.server = Server(config, log, corpus, kept.take(KeptServer) if kept is not None else None)
         self._template: RequestTemplate = request_template(config, self.server.model_name)
         self._keys = redactor(*run_keys(config).values())
         self._runner = asyncio.Runner()
@@ -104,8 +120,8 @@ class OpenaiBackend:
                 why_no_token(probed, self._template.model, config.openai.base_url, key) + self.server.log_note()
             )
         if isinstance(config.dataset, SyntheticDataset):
-            self._tokenizer = self._required_tokenizer()
-            self._prompt_tokens = _prompt_tokens(self._tokenizer)
+            self._tokenizer = required_tokenizer(self.server.model)
+            self._prompt_tokens = prompt_tokens(self._tokenizer)
         shape, shape_unknown = self._shape()
         if config.launch is None:
             self._noted += unlisted_remarks(self._template.model, config.openai.base_url, key)
@@ -127,7 +143,7 @@ class OpenaiBackend:
         """Encode the body of each request."""
         self._requests = list(requests)
         self._bodies = [self._template.encode(request) for request in requests]
-        self._keeps_texts = self._tokenizer is not None or self._has_tokenizer()
+        self._keeps_texts = self._tokenizer is not None or has_tokenizer(self.server.model)
         return []
 
     def warmup(self) -> tuple[float, int]:
@@ -201,6 +217,10 @@ class OpenaiBackend:
         why += [f"of {cut} answers it has counted the first {MOST_CHARACTERS:,} characters alone"] if cut else []
         return recounted, "; ".join(why) or None
 
+    def answers(self) -> dict[int, str]:
+        """Return the texts that came, without reasoning."""
+        return self._collector.answers()
+
     def remarks(self) -> list[str]:
         """Return a line for each way in which the last run's load was not as asked for."""
         collector, duration_s, notes = self._collector, self._config.load.duration_s, list(self._noted)
@@ -231,8 +251,13 @@ class OpenaiBackend:
         """Return None: the server's memory is not seen."""
         return None
 
+    def keep(self) -> None:
+        """Leave a server that was launched to the next run."""
+        if self._kept is not None:
+            self.server.keep(self._kept)
+
     def close(self) -> None:
-        """Close the connections, and stop the server if it was launched."""
+        """Close the connections, and stop the server if it was launched and is not kept."""
         client, self._client = self._client, None
         try:
             if client is not None:
@@ -290,28 +315,8 @@ class OpenaiBackend:
             stop_tokens=most_stop_tokens(self._config.passthrough_kwargs),
             hides_reasoning=hides_reasoning(self._config.passthrough_kwargs),
             keeps_texts=self._keeps_texts,
+            keeps_answers=self._config.task is not None,
         )
-
-    def _has_tokenizer(self) -> bool:
-        try:
-            return bool(tokenizer_place(self.server.model))
-        except BackendError:
-            return False
-
-    def _required_tokenizer(self) -> Any:
-        source, why = self.server.model, "synthetic prompts are made of its tokens"
-        if missing("transformers"):
-            raise ConfigError(
-                f"the tokenizer of {source} is needed ({why}), and transformers is not installed; run "
-                f"{install_command('pytorch')}"
-            )
-        try:
-            return load_tokenizer(source)
-        except BackendError as error:
-            raise BackendError(
-                f"the tokenizer of {source} is needed ({why}) and cannot be loaded: {error}; set model to its "
-                "folder or hub id, and openai.model to the server's name for it"
-            ) from error
 
     def _settle(self) -> ServedRequest:
         """Probe the server, and leave out of all requests those of the optional fields that it refuses.
@@ -392,9 +397,3 @@ class OpenaiBackend:
 
 async def _wait(task: "asyncio.Task[Any]", timeout_s: float | None = None) -> None:
     await asyncio.wait({task}, timeout=timeout_s)
-
-
-def _prompt_tokens(tokenizer: Any) -> tuple[int, ...]:
-    """Return the ids that a random prompt may be made of: all but special ones."""
-    special = set(tokenizer.all_special_ids)
-    return tuple(token for token in range(len(tokenizer)) if token not in special)

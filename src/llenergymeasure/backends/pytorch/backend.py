@@ -5,11 +5,13 @@ import gc
 import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import JsonValue
 
 from llenergymeasure.backends.chat_template import ChatTemplate
+from llenergymeasure.backends.kept import Kept
 from llenergymeasure.backends.protocol import RunContext
 from llenergymeasure.backends.pytorch.clocks import CudaClock, HostClock, StepClock
 from llenergymeasure.backends.pytorch.decoder_shape import decoder_shape
@@ -38,7 +40,27 @@ from llenergymeasure.errors import BackendError, ConfigError, MemoryExhaustedErr
 
 def build(config: ExperimentConfig, context: RunContext) -> "PytorchBackend":
     """Return the backend of one process of a run."""
-    return PytorchBackend(config, context.corpus, process_index=context.process_index, processes=context.processes)
+    return PytorchBackend(
+        config,
+        context.corpus,
+        process_index=context.process_index,
+        processes=context.processes,
+        kept=context.kept,
+    )
+
+
+@dataclass(frozen=True)
+class KeptModel:
+    """A model between two runs: see `backends.kept.Keepable`."""
+
+    loaded: Loaded
+    facts: ModelFacts
+
+    def problem(self) -> None:
+        """Return None: it lies in memory."""
+
+    def close(self) -> None:
+        """Do nothing: whoever drops it has dropped the model."""
 
 
 class PytorchBackend:
@@ -49,14 +71,24 @@ class PytorchBackend:
     """
 
     def __init__(
-        self, config: ExperimentConfig, corpus: Callable[[], str], *, process_index: int = 0, processes: int = 1
+        self,
+        config: ExperimentConfig,
+        corpus: Callable[[], str],
+        *,
+        process_index: int = 0,
+        processes: int = 1,
+        kept: Kept | None = None,
     ) -> None:
         self.server = None
         self._first, self._step = process_index, processes
         self._config = config
         self._corpus = corpus
+        self._kept = kept
+        self._taken = kept.take(KeptModel) if kept is not None else None
         self._loaded: Loaded | None = None
+        self._facts: ModelFacts | None = None
         self.batches: list[tuple[Encoded, ...]] = []
+        self._outputs: dict[int, list[int]] = {}
         self._host_memory = HostMemory()
 
     def weight_files(self) -> tuple[Path, ...]:
@@ -65,9 +97,13 @@ class PytorchBackend:
         return loaded_files(folder) if folder else ()
 
     def load(self) -> ModelFacts:
-        """Load the model and return its facts."""
+        """Load the model, if it is not kept, and return its facts."""
+        if self._taken is not None:
+            self._loaded, self._facts, self._taken = self._taken.loaded, self._taken.facts, None
+            return self._facts
         loaded = self._loaded = load(self._config, self._corpus)
-        return _facts(loaded, hub_commit(self._config), self._config)
+        self._facts = _facts(loaded, hub_commit(self._config), self._config)
+        return self._facts
 
     def prepare(self, requests: Sequence[Request]) -> list[str]:
         """Encode, cut to `max_input_tokens`, and check that the model takes the tokens and the lengths."""
@@ -96,12 +132,21 @@ class PytorchBackend:
 
     def run(self) -> Generator[Batch, None, None]:
         """Run every batch of this process."""
+        self._outputs = {}
         for number in range(self._first, len(self.batches), self._step):
             yield self._generate(number)
 
     def recounted(self, batches: Sequence[Batch]) -> tuple[Sequence[Batch], str | None]:
         """Return the batches: the tokens are those that were generated."""
         return batches, None
+
+    def answers(self) -> dict[int, str]:
+        """Return the generated tokens as texts, their blanks as they are."""
+        how = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+        try:
+            return {index: self.loaded.tokenizer.decode(tokens, **how) for index, tokens in self._outputs.items()}
+        except Exception as error:  # a tokenizer raises whatever its parts raise
+            raise BackendError(f"the tokenizer cannot read the answers: {first_line(error)}") from error
 
     def remarks(self) -> list[str]:
         """Return none: batches are as they were prepared."""
@@ -130,8 +175,14 @@ class PytorchBackend:
         with _device_errors():
             return device_peak_mb(self.loaded.device)
 
+    def keep(self) -> None:
+        """Leave the model to the next run; what the allocator holds besides it is given back by `close`."""
+        if self._kept is not None and self._facts is not None:
+            self._kept.keep(KeptModel(self.loaded, self._facts))
+
     def close(self) -> None:
-        """Drop the model and give its memory back."""
+        """Drop the model and give its memory back, but for what is kept."""
+        self._taken = None
         if self._loaded is None:
             return
         on_gpu, self._loaded = self._loaded.device != "cpu", None
@@ -200,10 +251,14 @@ class PytorchBackend:
             raise BackendError(f"generation failed in batch {number + 1}: {first_line(error)}") from error
         end_s = time.monotonic()
         step_times_s = clock.step_times_s()
+        records = request_records(batch, output, start_s, step_times_s, self.loaded.eos_ids)
+        if self._config.task is not None:
+            kept = zip(records, output, strict=True)
+            self._outputs |= {record.index: tokens[: record.output_tokens] for record, tokens in kept}
         return Batch(
             start_s=start_s,
             end_s=end_s,
-            requests=request_records(batch, output, start_s, step_times_s, self.loaded.eos_ids),
+            requests=records,
             padded_input_tokens=width,
             step_times_s=step_times_s,
             full=len(batch) == self._config.batch_size,

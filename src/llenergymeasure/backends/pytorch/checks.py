@@ -83,14 +83,17 @@ def _torch_devices() -> str:
 
 
 def _device_problems(config: ExperimentConfig) -> Iterator[str]:
-    if config.device != "cuda":
+    if config.device != "cuda" and not config.gpu.is_set:
         return
     import torch
 
     if not torch.cuda.is_available():
         built = torch.version.cuda
         why = "PyTorch sees no GPU" if built else "this PyTorch is built for CPU only (see pytorch.org/get-started)"
-        yield f"device: cuda asked for, and {why}; set device: cpu, or auto"
+        if config.device == "cuda":
+            yield f"device: cuda asked for, and {why}; set device: cpu, or auto"
+        else:
+            yield f"gpu: set, and the model would run on the CPU: {why}; leave it out"
 
 
 def _version(name: str) -> str | None:

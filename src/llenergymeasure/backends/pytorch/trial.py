@@ -140,6 +140,7 @@ def _process(trial: _Trial) -> LimitedProcess:
 def _import_libraries(config: ExperimentConfig) -> None:
     """Import here what the child needs: the run needs it as well, and it would count for the child's limits."""
     from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
+    from transformers.models.llama import modeling_llama  # noqa: F401 - with all that every model needs, once and here
 
     if config.lora is not None:
         import peft  # noqa: F401

@@ -10,7 +10,8 @@ from tiny import tiny_config
 from labledger.console import Silent
 from llenergymeasure.backends.protocol import Backend, Checks, RunContext
 from llenergymeasure.backends.registry import BACKENDS
-from llenergymeasure.config.models import BACKEND_RULES, ExperimentConfig
+from llenergymeasure.config.backends import BACKEND_RULES
+from llenergymeasure.config.models import ExperimentConfig
 
 
 def methods(protocol):

@@ -13,7 +13,9 @@ from recorded import ReadAlready, counter_trace
 from replays import SteadyGpu
 
 from llenergymeasure.config.models import BaselineConfig, EnergyConfig, UserConfig
+from llenergymeasure.energy import sampler
 from llenergymeasure.energy.idle import idle_power, watch_idle
+from llenergymeasure.energy.meters import sampled
 from llenergymeasure.energy.meters.base import MeteredDevice, NoMeter
 from llenergymeasure.energy.meters.counter import CounterMeter
 from llenergymeasure.energy.meters.estimate import CpuTimeEstimate
@@ -44,13 +46,22 @@ METERS = {
     "rapl": lambda: None,  # on a tree of its own, below
     "replay": lambda: Replay(counter_trace(100.0, seconds=20.0, tick_s=0.01), limit_w=200.0),
 }
+PATIENCE_S = 60.0
 WITH_ZEUS = ("zeus", "counter, checked")
 
 pytestmark = pytest.mark.filterwarnings("ignore:The energy consumption of one or more GPUs was measured as zero")
 
 
+@pytest.fixture
+def patient(monkeypatch):
+    """A sampler that a busy machine holds up is waited for, however long."""
+    monkeypatch.setattr(sampled, "OPEN_TIMEOUT_S", PATIENCE_S)
+    monkeypatch.setattr(sampled, "SETTLE_TIMEOUT_S", PATIENCE_S)
+    monkeypatch.setattr(sampler, "FLUSH_TIMEOUT_S", PATIENCE_S)
+
+
 @pytest.fixture(params=METERS, ids=str)
-def meter(request, gpus, tmp_path):
+def meter(request, gpus, tmp_path, patient):
     """One of each kind: those of GPUs on two recorded boards, RAPL on a package and its memory that draw power."""
     if request.param == "rapl":
         counters = tree(tmp_path)

@@ -27,10 +27,10 @@ TICK_S, BRACKET_S = 0.002, 0.0001
 
 
 def trace():
-    """Half a minute of a steady counter with fine ticks, a degree more each ten seconds."""
-    recording = counter_trace(POWER_W, seconds=30.0, tick_s=TICK_S, bracket_s=BRACKET_S)
+    """A minute and a half of a steady counter with fine ticks, a degree more each half minute."""
+    recording = counter_trace(POWER_W, seconds=90.0, tick_s=TICK_S, bracket_s=BRACKET_S)
     recording.add(
-        SensorSample("package-0", at_s, at_s, temperature_c=40 + at_s / 10) for at_s in (n / 10 for n in range(300))
+        SensorSample("package-0", at_s, at_s, temperature_c=40 + at_s / 30) for at_s in (n / 10 for n in range(900))
     )
     return recording
 
@@ -129,12 +129,15 @@ def test_a_trace_that_ends_inside_of_the_window_leaves_what_there_is(tmp_path):
         assert len(report.samples) == rows
 
 
-@pytest.fixture
-def saved(gpus, tmp_path):
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory, boards_in):
     """A CPU's run on a machine with two GPUs: the result as it was returned, and where it was saved."""
-    gpus(gpus.board(120.0, uuid="GPU-a"), gpus.board(380.0, uuid="GPU-b", temperature_c=63.0))
-    config = tiny_config(baseline={"duration_seconds": 0.1}, num_prompts=64, max_output_tokens=16)
-    return api.measure_and_save(config, UserConfig(), tmp_path / "results", Silent())
+    folder = tmp_path_factory.mktemp("boards")
+    with pytest.MonkeyPatch.context() as patched:
+        gpus = boards_in(folder, patched)
+        gpus(gpus.board(120.0, uuid="GPU-a"), gpus.board(380.0, uuid="GPU-b", temperature_c=63.0))
+        config = tiny_config(baseline={"duration_seconds": 0.1}, num_prompts=64, max_output_tokens=16)
+        return api.measure_and_save(config, UserConfig(), folder / "results", Silent())
 
 
 def test_gpus_that_the_run_does_not_use_are_reported_apart(saved):

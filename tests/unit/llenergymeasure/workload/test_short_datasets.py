@@ -91,7 +91,7 @@ def test_a_dataset_that_goes_round_sends_a_hundred_prompts_without_a_number(two)
 
 
 def test_the_built_in_prompts_go_round_by_themselves_unless_that_is_turned_off():
-    prompts, note = load_prompts(tiny_config(dataset="builtin", num_prompts=300))
+    prompts, note, _ = load_prompts(tiny_config(dataset="builtin", num_prompts=300))
     assert len(set(prompts)) == 300
     assert prompts[224] == f"2. {prompts[0]}"
     assert "builtin has 224 prompts" in note

@@ -44,6 +44,16 @@ def read_texts(said: dict[str, Any], kinds: set[TextKind]) -> str:
     return texts
 
 
+def shown_text(said: dict[str, Any]) -> str:
+    """Return the part of that text which is the answer itself: no reasoning, refusal or call.
+
+    Raises:
+        ValueError: the content is neither text nor parts.
+    """
+    parts = _parts(said.get("content") or said.get("text"))
+    return "".join(_plain(part) for part in parts if _kind(part) == "content")
+
+
 def has_empty_text(said: dict[str, Any]) -> bool:
     """Return True if a delta, a message or a completion's choice has a text, and it is empty."""
     return any(said.get(name) == "" for name in TEXTS)

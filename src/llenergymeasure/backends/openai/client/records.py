@@ -79,9 +79,10 @@ class Answer:
     """A server's answer, in chunks of non-empty text, reasoning included.
 
     `chunk_tokens` has None for a chunk whose tokens the server did not count. `finish_reason` is an open text, bounded,
-    printable and without the key; `finished_s` is when it came. `streamed` is False where it came in one piece, and has
-    one time for all of it. `failure` is None where it is whole. `counts` are the server's last and fullest ones, and
-    `text_kinds` the kinds of text that came.
+    printable and without the key; `finished_s` is when it came. `chunk_answers` are the parts of the chunks without
+    reasoning, refusals and calls; none where nothing is left out of any. `streamed` is False where it came in one
+    piece, and has one time for all of it. `failure` is None where it is whole. `counts` are the server's last and
+    fullest ones, and `text_kinds` the kinds of text that came.
     """
 
     chunk_times_s: tuple[float, ...]
@@ -95,6 +96,7 @@ class Answer:
     text_kinds: frozenset[TextKind] = frozenset()
     empty_chunks: int = 0
     has_several_choices: bool = False
+    chunk_answers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from pydantic_core import from_json, to_json
 
 from labledger.redaction import Redactor, redactor
-from llenergymeasure.backends.openai.client.answer_text import has_empty_text, read_texts
+from llenergymeasure.backends.openai.client.answer_text import has_empty_text, read_texts, shown_text
 from llenergymeasure.backends.openai.client.count_bounds import ANY_REQUEST, MostTokens
 from llenergymeasure.backends.openai.client.events import Event, EventSplitter
 from llenergymeasure.backends.openai.client.records import Answer, Failure, FailureKind, TextKind
@@ -64,6 +64,7 @@ class AnswerReader:
         self._is_broken = False  # some of its JSON
         self._times_s: list[float] = []
         self._texts: list[str] = []
+        self._answers: list[str] | None = None  # the same without reasoning, from where they differ on
         self._kinds: set[TextKind] = set()
         self._empty = 0
         self._choice: Any = None
@@ -132,6 +133,7 @@ class AnswerReader:
             text_kinds=frozenset(self._kinds),
             empty_chunks=self._empty,
             has_several_choices=self._has_several_choices,
+            chunk_answers=tuple(self._answers or ()),
         )
 
     def _read_event(self, at_s: float, event: Event) -> None:
@@ -181,17 +183,15 @@ class AnswerReader:
 
     def _read_message(self, at_s: float, message: dict[str, Any]) -> None:
         choices = _typed(message.get("choices") or [], list, "choices")
-        text = ""
+        text = answer = ""
         listed: int | None = None
         for choice in choices:  # none: usage alone, or a server's own ping
-            _typed(choice, dict, "the choice")
-            said = choice.get("delta")
-            if said is None:  # an answer in one piece has a message, and a completion its text in the choice
-                said = choice if choice.get("message") is None else choice["message"]
-            new = read_texts(_typed(said, dict, "delta"), self._kinds)
+            said = _said(choice)
+            new = read_texts(said, self._kinds)
             ends = bool(reason := choice.get("finish_reason")) and self._ends(at_s, reason)
             if new:
                 text += new
+                answer += new if new in (said.get("content"), said.get("text")) else shown_text(said)
                 if (index := choice.get("index")) != self._choice:
                     self._has_several_choices |= self._choice is not None
                     self._choice = index
@@ -207,7 +207,15 @@ class AnswerReader:
         if text:
             self._times_s.append(at_s)
             self._texts.append(text)
+            self._take_answer(text, answer)
             self._counted_by_chunk.append(self._counted)
+
+    def _take_answer(self, text: str, answer: str) -> None:
+        """Take the answer in a chunk's text; while it is all of that, nothing is kept twice."""
+        if self._answers is not None:
+            self._answers.append(answer)
+        elif answer != text:
+            self._answers = [*self._texts[:-1], answer]
 
     def _ends(self, at_s: float, reason: Any) -> bool:
         """Take the reason for the answer's end, and return True if it is one."""
@@ -229,6 +237,15 @@ class AnswerReader:
 def _is_no_part(message: dict[str, Any]) -> bool:
     """Return True if a message without choices has no counts either, and reads as an error."""
     return type(message.get("usage")) is not dict and may_be_error(message)
+
+
+def _said(choice: Any) -> dict[str, Any]:
+    """Return the delta of a choice, its message where it came in one piece, or the choice itself, which has the text of
+    a completion."""
+    said = _typed(choice, dict, "the choice").get("delta")
+    if said is None:
+        said = choice if choice.get("message") is None else choice["message"]
+    return _typed(said, dict, "delta")
 
 
 def _typed(value: Any, kind: type[T], name: str) -> T:

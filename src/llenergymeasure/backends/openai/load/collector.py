@@ -10,10 +10,11 @@ from llenergymeasure.backends.openai.client.records import ServedRequest, Usage
 from llenergymeasure.backends.openai.load.finish_reasons import NOT_GIVEN, is_given_up, is_known
 from llenergymeasure.backends.openai.load.plausible_counts import plausible
 from llenergymeasure.backends.openai.load.token_counts import AuditedCounts, audited
-from llenergymeasure.backends.openai.load.token_evidence import Evidence, answer_text, evidence
+from llenergymeasure.backends.openai.load.token_evidence import Evidence, answer_text, evidence, shown_answer
 from llenergymeasure.backends.openai.load.token_times import answer_end_s, token_times
 from llenergymeasure.backends.openai.load.tokenizer import recount
 from llenergymeasure.domain.requests import Batch, FailedRequest, Request, RequestRecord
+from llenergymeasure.errors import BackendError
 
 MOST_TEXT = 256 * 2**20
 """Bytes of text that are kept for the tokenizer."""
@@ -32,7 +33,8 @@ class ResponseCollector:
     """Takes each request as it ends (`ended`), and gives its record later, when there is time for it.
 
     A record has the counts that the server's own words support. With `keeps_texts` the tokenizer may look at them once
-    more (`recounted`) after the load: inside it, it would take the time of the requests in flight. `in_chat`,
+    more (`recounted`) after the load: inside it, it would take the time of the requests in flight. With `keeps_answers`
+    those are kept that are to be scored (`answers`), several at once of one request excepted. `in_chat`,
     `stop_tokens` and `hides_reasoning` are what the server does to prompts, and takes off outputs. `odd_reasons` counts
     the answers that are taken to be finished, though it is not known what the reason for their end says.
     """
@@ -45,12 +47,16 @@ class ResponseCollector:
         stop_tokens: int = 0,
         hides_reasoning: bool = False,
         keeps_texts: bool = False,
+        keeps_answers: bool = False,
     ) -> None:
         self._requests = {request.index: request for request in requests}
         self._in_chat = in_chat
         self._stop_tokens = stop_tokens
         self._hides_reasoning = hides_reasoning
         self._keeps_texts = keeps_texts
+        self._keeps_answers = keeps_answers
+        self._answers: dict[int, bytes] = {}
+        self._answers_bytes = 0
         self._waiting: deque[ServedRequest] = deque()
         self._kept: dict[int, _Kept] = {}
         self._kept_bytes = 0
@@ -108,6 +114,8 @@ class ResponseCollector:
         )
         if self._keeps_texts:
             self._keep(served, seen)
+        if self._keeps_answers:
+            self._keep_answer(served)
         return _batch(served, audited(seen))
 
     def _keep(self, served: ServedRequest, seen: Evidence) -> None:
@@ -118,6 +126,22 @@ class ResponseCollector:
         self._kept_bytes += len(text)
         bare = replace(served, answer=replace(served.answer, chunk_texts=()))
         self._kept[served.index] = _Kept(bare, seen, text)
+
+    def _keep_answer(self, served: ServedRequest) -> None:
+        text = shown_answer(served.answer).encode(errors="replace")
+        self._answers_bytes += len(text)
+        if self._answers_bytes <= MOST_TEXT and not served.answer.has_several_choices:
+            self._answers[served.index] = text
+
+    def answers(self) -> dict[int, str]:
+        """Return the kept answers by the number of their request.
+
+        Raises:
+            BackendError: they were too long to be kept.
+        """
+        if self._answers_bytes > MOST_TEXT:
+            raise BackendError(f"the answers have more than {MOST_TEXT >> 20} MiB in all, and were not kept")
+        return {index: text.decode() for index, text in self._answers.items()}
 
     def _recounted(self, kept: _Kept, tokenizer: Any, template: ChatTemplate) -> Batch:
         request = self._requests[kept.served.index]

@@ -1,7 +1,7 @@
 """All that is known of the tokens of one answer: what the server counted, what came, and what was asked for."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -130,7 +130,15 @@ def _plain_characters(text: str) -> int:
 
 def answer_text(answer: Answer) -> str:
     """Return the text of an answer; of one whose chunks each repeat all text so far and go on, that of the last."""
-    texts = answer.chunk_texts
+    return _joined(answer.chunk_texts)
+
+
+def shown_answer(answer: Answer) -> str:
+    """Return the same without reasoning, refusals and calls."""
+    return _joined(answer.chunk_answers or answer.chunk_texts)
+
+
+def _joined(texts: Sequence[str]) -> str:
     if len(texts) >= FEWEST_SO_FAR and all(
         len(after) > len(before) and after.startswith(before) for before, after in pairwise(texts)
     ):

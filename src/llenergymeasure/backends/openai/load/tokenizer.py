@@ -13,7 +13,7 @@ from llenergymeasure.backends.openai.load.token_evidence import REPLACEMENT, Rec
 from llenergymeasure.backends.pytorch.model_files import unusable_files
 from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.requests import Message, Request
-from llenergymeasure.errors import BackendError
+from llenergymeasure.errors import BackendError, ConfigError
 
 MOST_CHARACTERS = 256 * 1024
 """The beginning of a longer answer is counted: a tokenizer takes a second for a million characters, and hears no Ctrl-C
@@ -116,3 +116,39 @@ def _cached(model: str) -> Path | None:
     """Return a file of the tokenizer of a hub model in the local cache; None where there is none."""
     names = ("tokenizer_config.json", "tokenizer.json", "config.json")
     return next(filter(None, (cached_file(model, name) for name in names)), None)
+
+
+def has_tokenizer(model: str) -> bool:
+    """Return True if the tokenizer of a model lies on this machine."""
+    try:
+        return bool(tokenizer_place(model))
+    except BackendError:
+        return False
+
+
+def required_tokenizer(model: str) -> Any:
+    """Return the tokenizer of a model, of whose tokens prompts are made.
+
+    Raises:
+        ConfigError: transformers is not installed.
+        BackendError: it cannot be loaded.
+    """
+    why = "synthetic prompts are made of its tokens"
+    if missing("transformers"):
+        raise ConfigError(
+            f"the tokenizer of {model} is needed ({why}), and transformers is not installed; run "
+            f"{install_command('pytorch')}"
+        )
+    try:
+        return load_tokenizer(model)
+    except BackendError as error:
+        raise BackendError(
+            f"the tokenizer of {model} is needed ({why}) and cannot be loaded: {error}; set model to its "
+            "folder or hub id, and openai.model to the server's name for it"
+        ) from error
+
+
+def prompt_tokens(tokenizer: Any) -> tuple[int, ...]:
+    """Return the ids that a random prompt may be made of: all but special ones."""
+    special = set(tokenizer.all_special_ids)
+    return tuple(token for token in range(len(tokenizer)) if token not in special)

@@ -4,35 +4,64 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from llenergymeasure.backends.kept import Kept
 from llenergymeasure.backends.openai.server.launch import LaunchedServer
 from llenergymeasure.backends.openai.server.model_folder import random_model_folder
 from llenergymeasure.backends.openai.server.presets import PRESETS, expand, preset_command, request_name
 from llenergymeasure.backends.openai.settings import run_keys
 from llenergymeasure.config.models import RANDOM_LLAMA, ExperimentConfig
 from llenergymeasure.config.paths import local_folder
+from llenergymeasure.errors import BackendError
 from llenergymeasure.process_tree import CpuSpent
 
+HEALTHY_WITHIN_S = 10.0
+"""Seconds within which a server that was kept has to answer."""
 FORWARDERS = ("docker-proxy", "rootlessport")
 """They listen in the place of a container's processes."""
+
+
+@dataclass(frozen=True)
+class KeptServer:
+    """A launched server between two runs: see `backends.kept.Keepable`. `model` is as it was given it."""
+
+    launched: LaunchedServer
+    model: str
+    log: Path
+
+    def problem(self) -> str | None:
+        """Return why it does not answer any more; None where it does."""
+        try:
+            self.launched.wait_until_ready(HEALTHY_WITHIN_S)
+        except BackendError as error:
+            return str(error)
+        return None
+
+    def close(self) -> None:
+        """Stop it with all of its processes."""
+        self.launched.close()
 
 
 class Server:
     """The server of a run: its address, its processes, and how it has ended.
 
-    `log` takes what a launched one prints; `corpus` is the text for a random model's tokenizer.
+    `log` takes what a launched one prints; `corpus` is the text for a random model's tokenizer. `taken` was started by
+    an earlier run.
     """
 
-    def __init__(self, config: ExperimentConfig, log: Path, corpus: Callable[[], str]) -> None:
+    def __init__(
+        self, config: ExperimentConfig, log: Path, corpus: Callable[[], str], taken: KeptServer | None = None
+    ) -> None:
         self._config = config
-        self._log = log
+        self._log = taken.log if taken else log
         self._corpus = corpus
-        self._launched: LaunchedServer | None = None
+        self._launched = taken.launched if taken else None
         self._cpu = CpuSpent(0.0, 0)
-        self._model = _given_name(config.model)
+        self._model = taken.model if taken else _given_name(config.model)
 
     @property
     def is_launched(self) -> bool:
@@ -53,13 +82,13 @@ class Server:
         return self._model
 
     def start(self, waited: Callable[[float], None] | None = None) -> None:
-        """Start it where it is to be launched, and wait until it answers.
+        """Start it where it is to be launched and was not, and wait until it answers.
 
         Raises:
             BackendError: it does not start, ends, or does not answer in time; the message names and quotes its log.
         """
         launch = self._config.launch
-        if launch is None:
+        if launch is None or self._launched is not None:
             return
         if self._config.model == RANDOM_LLAMA:
             self._model = str(random_model_folder(self._config, self._corpus))
@@ -88,8 +117,14 @@ class Server:
             self._cpu = self._launched.cpu_spent()
         return self._cpu
 
+    def keep(self, kept: Kept) -> None:
+        """Leave a launched server to the next run, if it is kept; `close` does not stop it then."""
+        if self._launched is not None and kept.keep(KeptServer(self._launched, self._model, self._log)):
+            self.cpu_spent()
+            self._launched = None
+
     def close(self) -> None:
-        """Stop a launched server with all of its processes."""
+        """Stop a launched server with all of its processes, if it is not kept."""
         if self._launched is not None:
             self.cpu_spent()
             self._launched.close()

@@ -91,7 +91,12 @@ def test_the_figures_of_a_known_server_come_back(measure):
     assert result.client_lateness_ms.n == 20
     assert result.request_failures == {}
     assert result.total_flops is None
-    assert result.effective_config["load"] == {"concurrency": 4, "request_rate": None, "duration_s": None}
+    assert result.effective_config["load"] == {
+        "concurrency": 4,
+        "request_rate": None,
+        "duration_s": None,
+        "search": None,
+    }
     assert not {"precision", "batch_size", "pytorch", "lora"} & set(result.effective_config)
 
 
@@ -287,12 +292,12 @@ def test_a_request_that_fails_was_in_flight_until_then(measure, prompts):
 
 def test_the_steady_state_ends_with_the_duration_though_all_are_still_in_flight(measure):
     result = measure(
-        plans={"ttft_s": 0.4, "tokens": 2},
-        load={"concurrency": 2, "duration_s": 0.6},
+        plans={"ttft_s": 0.2, "tokens": 2},
+        load={"concurrency": 2, "duration_s": 0.3},
         warmup={"convergence_detection": True, "cv_threshold": 1000.0, "window_size": 2},
     )
     assert result.measurement_methodology == "steady_state"
-    assert result.steady_state_window[1] == pytest.approx(0.6)
+    assert result.steady_state_window[1] == pytest.approx(0.3)
 
 
 def test_an_open_loop_has_no_steady_state(measure):
@@ -466,9 +471,9 @@ def test_an_answer_that_is_none_is_a_failure(measure, prompts, events, kind, mes
 
 
 def test_an_open_loops_window_is_its_duration(measure):
-    load = {"request_rate": 4.0, "arrival": "constant", "duration_s": 1.1}
+    load = {"request_rate": 8.0, "arrival": "constant", "duration_s": 0.55}
     result = measure(plans={"tokens": 1}, load=load, num_prompts=50)
-    assert result.total_inference_time_sec == pytest.approx(1.1)
+    assert result.total_inference_time_sec == pytest.approx(0.55)
     assert len(result.process_results[0].requests.start_s) in (4, 5)  # a busy client may miss the last
 
 
