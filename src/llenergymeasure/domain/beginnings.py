@@ -4,6 +4,17 @@ from dataclasses import replace
 
 from llenergymeasure.domain.requests import Prompt
 
+PROMPT_MARKS = 10**6
+"""The marks of runs are the numbers from 0 to below this."""
+
+
+def words_of(mark: int) -> str:
+    """Return the beginning of a run's prompts: its digits one by one, which tokenizers make equally many tokens of.
+
+    It is shorter than the 16 tokens that servers keep together: what prompts of one run have in common is in no cache.
+    """
+    return f"{' '.join(f'{mark:06}')}. "
+
 
 def begun_anew(prompt: Prompt, mark: str) -> Prompt:
     """Return the prompt with `mark` before it, so that no prefix cache of a server knows it.

@@ -21,7 +21,9 @@ class GpuInfo(Record):
     memory_clock_mhz: int | None = None
     """Memory's clock in MHz at the one moment it was read, before the measurement."""
     power_limit_w: float | None = None
-    """Power limit in force, in watts."""
+    """Power limit in force, in watts; one that the run has set, as it was read back."""
+    locked_clock_mhz: int | None = None
+    """Graphics clock in MHz that the run has locked it to, as it was read back; None where it has locked none."""
     ecc_enabled: bool | None = None
     """True if its memory corrects errors."""
     persistence_mode: bool | None = None

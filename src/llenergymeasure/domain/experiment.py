@@ -10,10 +10,11 @@ from pydantic import Field, JsonValue, ValidationInfo, model_validator
 
 from labledger.documents import Document
 from labledger.regular_files import behind_link
-from labledger.schema_versions import FROM_FILE, Known, OpenWhenRead, Record, Retired, Timestamp
+from labledger.schema_versions import FROM_FILE, Known, OpenWhenRead, Retired, Timestamp
 from llenergymeasure.domain.choices import MeasurementMethodology, TokenCountSource, Verdict
 from llenergymeasure.domain.environment import EnvironmentSnapshot
 from llenergymeasure.domain.figures import (
+    AggregationMetadata,
     ComputeMetrics,
     ConfidenceInterval,
     DeviceEnergy,
@@ -30,6 +31,7 @@ from llenergymeasure.domain.figures import (
     UsedCalibration,
     WarmupResult,
 )
+from llenergymeasure.domain.quality import AnswerQuality, LmEvalMetric, ScoredAnswers
 from llenergymeasure.domain.request_columns import FailedRequestColumns, RequestColumns
 from llenergymeasure.domain.token_audit import TokenAudit
 
@@ -91,21 +93,8 @@ class RawProcessResult(Document):
     """Every request that finished, so that figures and intervals can be computed again."""
     failed_requests: FailedRequestColumns | None = None
     """Every request that failed; None where there is none."""
-
-
-class AggregationMetadata(Record):
-    """The way in which the results of several processes became one."""
-
-    method: str | None
-    """Method by which they became one, in words."""
-    num_processes: int | None
-    """Number of processes."""
-    temporal_overlap_verified: bool | None = None
-    """True if all ran at the same time for a while; None where that was not checked (one process)."""
-    gpu_attribution_verified: bool | None = None
-    """True if no two name the same GPU; None where that was not checked (one process)."""
-    warnings: list[str] = Field(default_factory=list)
-    """Reasons against putting them together, a sentence each."""
+    scored_answers: ScoredAnswers | None = None
+    """Its answers to the questions of `quality.task`; None without one."""
 
 
 class ExperimentResult(Document):
@@ -138,6 +127,10 @@ class ExperimentResult(Document):
     """Start of the window, in UTC."""
     end_time: Annotated[Timestamp, Known]
     """End of the window, in UTC."""
+    model_kept: bool | None = None
+    """True if an earlier run had loaded the model, or started the server; None of one that ran already, or unknown."""
+    prompt_mark: int | None = None
+    """Number, drawn for this run, that its prompts begin with, or are drawn with; None: they are the dataset's own."""
 
     # Tokens and time
     total_tokens: int | None
@@ -245,9 +238,18 @@ class ExperimentResult(Document):
     """Seconds by which `cpu_seconds` may be off: two ticks for each process of which the kernel told some in ticks, and
     what processes can have spent that ended without anybody being told."""
     peak_memory_mb: float | None = None
-    """Peak in MB (10^6 bytes) after the warm-up: allocated on the GPU, or resident on a CPU run; all processes."""
+    """Peak in MB (10^6 bytes) after the warm-up, of all processes: allocated on the GPU, or resident on a CPU run (with
+    what earlier runs have left, where the model was kept)."""
     model_memory_mb: float | None = None
     """MB (10^6 bytes) that the model's parameters take, in all processes together."""
+
+    # Quality
+    quality: AnswerQuality | None = None
+    """Share of right answers to `quality.task`, of the answers that were measured; None without one."""
+    energy_per_right_answer_j: float | None = None
+    """`total_energy_j` over `right_in_window` of `quality`; None without a task, an energy or a right answer."""
+    lm_eval: list[LmEvalMetric] = Field(default_factory=list)
+    """Metrics of the file at `quality.lm_eval`, as it gives them: lm_eval's own run found them, not this one."""
 
     # Whether to believe it
     verdict: Annotated[Verdict | None, OpenWhenRead()] = None
@@ -272,7 +274,7 @@ class ExperimentResult(Document):
     """One fixed sentence on what limits accuracy, the same in every result."""
 
     not_known: dict[str, str] = Field(default_factory=dict)
-    """Reason why a figure of compute and memory, or `backend_version`, is None, by its field."""
+    """Reason why a figure of compute, memory or quality, or `backend_version`, is None, by its field."""
 
     # Where the rest is
     timeseries: str | None = None

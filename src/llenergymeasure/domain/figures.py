@@ -299,3 +299,18 @@ class ComputeMetrics(Record):
     """Error that the count may have, in words; None where there is no count."""
     compute_precision: str | None = None
     """Precision asked for: fp32, fp16 or bf16."""
+
+
+class AggregationMetadata(Record):
+    """The way in which the results of several processes became one."""
+
+    method: str | None
+    """Method by which they became one, in words."""
+    num_processes: int | None
+    """Number of processes."""
+    temporal_overlap_verified: bool | None = None
+    """True if all ran at the same time for a while; None where that was not checked (one process)."""
+    gpu_attribution_verified: bool | None = None
+    """True if no two name the same GPU; None where that was not checked (one process)."""
+    warnings: list[str] = Field(default_factory=list)
+    """Reasons against putting them together, a sentence each."""

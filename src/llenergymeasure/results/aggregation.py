@@ -15,14 +15,16 @@ from labledger.files import write_durably
 from labledger.regular_files import read_regular
 from labledger.schema_versions import SchemaVersionWarning
 from llenergymeasure.domain.choices import MeasurementMethodology
-from llenergymeasure.domain.experiment import AggregationMetadata, ExperimentResult, RawProcessResult
+from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
 from llenergymeasure.domain.figures import (
+    AggregationMetadata,
     ConfidenceInterval,
     EnergyMetrics,
     InferenceMetrics,
     LatencyStats,
     MultiGPUMetrics,
 )
+from llenergymeasure.domain.quality import AnswerQuality
 from llenergymeasure.errors import ExperimentError
 from llenergymeasure.metrics.arithmetic import is_computable, sum_of_all
 from llenergymeasure.metrics.derived import EnergyTotals, RunTotals, derived
@@ -35,6 +37,7 @@ from llenergymeasure.metrics.latency import (
     served,
     unless_memory_is_out,
 )
+from llenergymeasure.metrics.quality import answer_quality, why_no_energy_per_right_answer
 from llenergymeasure.metrics.serving import failures_by_kind
 from llenergymeasure.metrics.token_audit import CountedRequest
 from llenergymeasure.results.merged_tokens import audit_fields, counted_inside
@@ -162,6 +165,7 @@ class Gathered:
     without_requests: Sequence[RawProcessResult]
     totals: RunTotals
     counted: Sequence[CountedRequest]
+    quality: AnswerQuality | None = None
 
 
 def gather(raw_results: Sequence[RawProcessResult], experiment_id: str) -> Gathered:
@@ -181,6 +185,7 @@ def gather(raw_results: Sequence[RawProcessResult], experiment_id: str) -> Gathe
     requests_of = [served(raw) for raw in raw_results]
     requests, devices = [*chain.from_iterable(requests_of)], used_devices(raw_results)
     without_requests = [raw for raw in raw_results if raw.requests is None]
+    quality = answer_quality([raw.scored_answers for raw in raw_results])
     totals = RunTotals(
         tokens=sum_of_all([each.total_tokens for each in inference]),
         input_tokens=sum_of_all([each.input_tokens for each in inference]),
@@ -188,6 +193,7 @@ def gather(raw_results: Sequence[RawProcessResult], experiment_id: str) -> Gathe
         requests=None if without_requests else sum(request.ended_inside for request in requests),
         duration_s=active_s,
         cpu_seconds=sum_of_all(_computed(raw_results, "cpu_seconds")),
+        right_answers=quality.right_in_window if quality else None,
         energy=EnergyTotals(
             joules=sum_of_all([device.joules for device in devices]),
             lasted_s=active_s,
@@ -195,7 +201,7 @@ def gather(raw_results: Sequence[RawProcessResult], experiment_id: str) -> Gathe
         ),
     )
     counted = counted_inside(raw_results, requests_of)
-    return Gathered(raw_results, spans, devices, requests, without_requests, totals, counted)
+    return Gathered(raw_results, spans, devices, requests, without_requests, totals, counted, quality)
 
 
 def aggregated(gathered: Gathered, totals: RunTotals, fields: Mapping[str, object]) -> ExperimentResult:
@@ -214,7 +220,8 @@ def aggregated(gathered: Gathered, totals: RunTotals, fields: Mapping[str, objec
         ),
         "total_flops": sum_of_all(_computed(raws, "flops_total")),
         "cpu_seconds_resolution_s": sum_of_all(_computed(raws, "cpu_seconds_resolution_s")),
-        "not_known": _not_known(raws),
+        "not_known": _not_known(raws) | why_no_energy_per_right_answer(gathered.quality),
+        "quality": gathered.quality,
         "peak_memory_mb": sum_of_all(_computed(raws, "peak_memory_mb")),
         "model_memory_mb": sum_of_all(_computed(raws, "model_memory_mb")),
         "latency_stats": _latency_stats(gathered),

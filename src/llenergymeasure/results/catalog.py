@@ -140,8 +140,10 @@ def read_result(path: Path) -> ExperimentResult | Unreadable | None:
         return Unreadable(path, error.strerror or str(error))
 
 
-def load_results(directory: Path | str) -> list[ExperimentResult]:
+def load_results(directory: Path | str, *, recursive: bool = False) -> list[ExperimentResult]:
     """Every result in a directory, in the order of their folders' names; one that cannot be read is a UserWarning.
+
+    A study's folder is such a directory; with `recursive` results in folders further down are taken as well.
 
     Those of another schema version are one SchemaVersionWarning for each version.
 
@@ -152,7 +154,7 @@ def load_results(directory: Path | str) -> list[ExperimentResult]:
         OtherKindError: it is one folder or file, and of another kind.
     """
     with _warning_at_the_end():
-        return [result for _, result in _readable(Path(directory))]
+        return [result for _, result in _readable(Path(directory), recursive=recursive)]
 
 
 @contextlib.contextmanager
@@ -165,8 +167,8 @@ def _warning_at_the_end() -> Iterator[None]:
         warnings.warn(warning, stacklevel=4)
 
 
-def _readable(directory: Path) -> Iterator[tuple[Path, ExperimentResult]]:
-    for path in result_files(directory):
+def _readable(directory: Path, *, recursive: bool) -> Iterator[tuple[Path, ExperimentResult]]:
+    for path in result_files(directory, recursive=recursive):
         result = read_result(path)
         if isinstance(result, Unreadable):
             warnings.warn(f"{result.path}: {result.reason}; left out", stacklevel=3)
@@ -174,15 +176,19 @@ def _readable(directory: Path) -> Iterator[tuple[Path, ExperimentResult]]:
             yield path, result
 
 
-def results_table(directory: Path | str) -> "pyarrow.Table":
-    """The flat rows of every result in a directory, as an Arrow table.
+def results_table(directory: Path | str, *, recursive: bool = False) -> "pyarrow.Table":
+    """The flat rows of every result in a directory, as an Arrow table; with `recursive` also of those further down.
+
+    Beside the columns of every table it has one for each field of the configurations that is not default in some, by
+    its path, as `config.decoder.top_k`: null where it had no effect.
 
     Raises and warns as `load_results`, and warns as `arrow_table`.
     """
     from llenergymeasure.results.flat import arrow_table, flat_row
 
     with _warning_at_the_end():
-        return arrow_table(flat_row(result, path.parent) for path, result in _readable(Path(directory)))
+        found = _readable(Path(directory), recursive=recursive)
+        return arrow_table(flat_row(result, path.parent) for path, result in found)
 
 
 def find_result(target: str, directory: Path) -> Path:

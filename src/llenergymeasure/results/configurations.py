@@ -27,7 +27,7 @@ def configuration_key(result: ExperimentResult) -> str:
         return f"result {result.experiment_id}"
     if not effective:
         return str(config_hash)
-    canonical = json.dumps(_with_defaults(effective) or effective, sort_keys=True)
+    canonical = json.dumps(with_defaults(effective) or effective, sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
@@ -48,7 +48,7 @@ def differences(first: ExperimentResult, second: ExperimentResult) -> dict[str, 
     one, other = first.effective_config, second.effective_config
     if one == other:
         return {}
-    filled = _with_defaults(one), _with_defaults(other)
+    filled = with_defaults(one), with_defaults(other)
     return diff(one, other) if None in filled else diff(*filled)
 
 
@@ -58,7 +58,7 @@ def _began(result: ExperimentResult) -> tuple[bool, datetime]:
     return result.start_time is None, moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _with_defaults(effective: dict[str, JsonValue]) -> dict[str, JsonValue] | None:
+def with_defaults(effective: dict[str, JsonValue]) -> dict[str, JsonValue] | None:
     """Return the configuration with its defaults filled in; None where it cannot be read."""
     # The device is the one that was taken, and may be none that can be asked for: a server's may be remote.
     asked = {name: value for name, value in effective.items() if name != "device"}

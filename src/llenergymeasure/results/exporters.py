@@ -4,21 +4,24 @@ import codecs
 import contextlib
 import csv
 import io
+import itertools
+import operator
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from labledger.csv_files import ends_in_a_cell, to_csv
+from labledger.csv_files import csv_line, ends_in_a_cell, to_csv
 from labledger.files import held_directory, joined_directory, write_durably
 from labledger.json_text import dump_json
 from labledger.regular_files import A_REGULAR_FILE, kind_of, read_regular
 from llenergymeasure.errors import ConfigError
-from llenergymeasure.results.flat import Value, arrow_table, columns
+from llenergymeasure.results.config_columns import ConfigValues, as_text, config_table
+from llenergymeasure.results.flat import Value, arrow_table, columns, config_of, whole_rows
 
 Format = Literal["csv", "parquet", "json"]
-Rows = Iterable[dict[str, Value]]
+Rows = Iterable[Mapping[str, Value]]
 CRLF = "\r\n"
 EMPTY = (b"", codecs.BOM_UTF8)
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
@@ -137,12 +140,24 @@ def _check_header(content: bytes, path: Path) -> str:
 
 
 def _csv(rows: Rows) -> bytes:
-    return to_csv(list(columns()), rows).encode()
+    lines, configs = list[str](), list[ConfigValues]()
+    for row in rows:
+        lines.append(csv_line([row.get(name) for name in columns()], ""))
+        configs.append(config_of(row))
+    table = config_table(configs)
+    cells = [
+        [as_text(each) if kind is bool and each is not None else each for each in column]
+        for kind, column in table.values()
+    ]
+    # A line goes on after the comma that an empty first cell begins with.
+    ends = (csv_line(["", *each]) for each in zip(*cells, strict=True)) if cells else itertools.repeat(CRLF)
+    header = csv_line([*columns(), *table])
+    return "".join([header, *map(operator.add, lines, ends)]).encode()
 
 
 def to_json(rows: Rows) -> bytes:
     """A list of objects."""
-    return f"{dump_json(list(rows))}\n".encode()
+    return f"{dump_json(whole_rows(rows))}\n".encode()
 
 
 def to_parquet(rows: Rows) -> bytes:

@@ -3,7 +3,7 @@
 import itertools
 import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from operator import attrgetter
@@ -14,12 +14,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Union, ge
 from labledger.untrusted_text import clean
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
 from llenergymeasure.domain.figures import Distribution, EnergyUncertainty, LatencyStats
+from llenergymeasure.results.config_columns import (
+    BEGINNINGS,
+    MAX_INT64,
+    NO_CONFIG,
+    ConfigValues,
+    Value,
+    config_table,
+    config_values,
+)
+
+__all__ = ["CONFIG_COLUMNS", "LOAD_COLUMNS", "Row", "Value", "arrow_table", "columns", "flat_row", "time_columns"]
 
 if TYPE_CHECKING:
     import pyarrow
 
-Value = str | int | float | None
-MAX_INT64 = 2**63 - 1
 CONFIG_COLUMNS = {
     "model": str,
     "precision": str,
@@ -29,6 +38,7 @@ CONFIG_COLUMNS = {
     "max_output_tokens": int,
 }
 LOAD_COLUMNS = {"concurrency": int, "request_rate": float}
+QUALITY_COLUMNS = {"questions": int, "right": int, "share": float, "low": float, "high": float}
 TEXT_LISTS = ("verdict_reasons", "measurement_warnings")
 SHOWN_DIGITS = 40
 ROWS_AT_A_TIME = 1000
@@ -41,27 +51,54 @@ class Column(NamedTuple):
     value: Callable[[ExperimentResult], Value]
 
 
+class Row(dict[str, Value]):
+    """A flat row. It knows its whole configuration besides: `row["config.decoder.top_k"]`, None where it has none."""
+
+    __slots__ = ("config",)
+
+    def __init__(self, config: ConfigValues = NO_CONFIG) -> None:
+        super().__init__()
+        self.config = config
+
+    def __missing__(self, name: str) -> Value:
+        if name.startswith(BEGINNINGS):
+            return self.config.get(name)
+        raise KeyError(name)
+
+
 @cache
 def columns() -> dict[str, type]:
     """The name and type (str, int or float) of each column, in order.
 
     Scalar fields keep their names; of nested ones there are `ttft_ms_mean` (each latency and statistic),
-    `energy_uncertainty_edge_j` (each part), the commonest fields of `effective_config`, `failed_requests` of
-    every kind, `gpu_names`, the audit of a server's token counts in words and the output tokens in dispute, and lists
-    of sentences as one text. Times are texts in ISO 8601.
+    `energy_uncertainty_edge_j` (each part), the commonest fields of `effective_config`, `failed_requests` of every
+    kind, `gpu_names`, `quality_share` (with its interval and what it is of), the audit of a server's token counts in
+    words and the output tokens in dispute, and lists of sentences as one text. Times are texts in ISO 8601.
     """
     return {"folder": str, **{name: column.kind for name, column in _columns().items()}}
 
 
-def flat_row(
-    result: ExperimentResult, folder: Path | None = None, names: Iterable[str] | None = None
-) -> dict[str, Value]:
-    """One row with every column of `columns`, or with those of these names; what a result does not have is None."""
+def flat_row(result: ExperimentResult, folder: Path | None = None, names: Iterable[str] | None = None) -> Row:
+    """One row with every column of `columns`, or with those of these names; what a result does not have is None.
+
+    Of its configuration any column may be named, as `config.decoder.top_k`.
+    """
     known = _columns()
-    row: dict[str, Value] = {}
+    row = Row(config_values(result.effective_config))
     for name in columns() if names is None else names:
-        row[name] = _text_of(folder) if name == "folder" else known[name].value(result)
+        if name in known:
+            row[name] = known[name].value(result)
+        else:
+            row[name] = _text_of(folder) if name == "folder" else row.config.get(name)
     return row
+
+
+@cache
+def time_columns() -> frozenset[str]:
+    """The columns that are times, as texts in ISO 8601."""
+    return frozenset(
+        name for name, field in ExperimentResult.model_fields.items() if _scalar(field.annotation) is datetime
+    )
 
 
 def _text_of(folder: Path | None) -> str | None:
@@ -88,6 +125,7 @@ def _columns() -> dict[str, Column]:
     for spread, path in (spreads | {"client_lateness_ms": ("client_lateness_ms",)}).items():
         for name in Distribution.model_fields:
             found[f"{spread}_{name}"] = Column(int if name == "n" else float, _inside(*path, name))
+    found |= {f"quality_{name}": Column(kind, _inside("quality", name)) for name, kind in QUALITY_COLUMNS.items()}
     found["failed_requests"] = Column(int, _failed_requests)
     found["gpu_names"] = Column(str, _gpu_names)
     found["token_audit"] = Column(str, _inside("token_audit", "described"))
@@ -142,31 +180,48 @@ def _gpu_names(result: ExperimentResult) -> Value:
     return "; ".join(str(gpu.name) for gpu in environment.gpus) if environment else None
 
 
-def arrow_table(rows: Iterable[dict[str, Value]]) -> "pyarrow.Table":
-    """The rows as an Arrow table: text, int64 and float64, its metadata with `schema_version`.
+def config_of(row: Mapping[str, Value]) -> ConfigValues:
+    """Return the configuration that a row knows; of a plain dictionary none."""
+    return row.config if isinstance(row, Row) else NO_CONFIG
 
-    They are taken some at a time: in the table a row has a fifth of the memory that it has as a dict.
-    An integer that does not fit into 64 bits is null, and a UserWarning that names the row's folder and the column.
+
+def arrow_table(rows: Iterable[Mapping[str, Value]]) -> "pyarrow.Table":
+    """The rows as an Arrow table: text, int64, float64 and bool, its metadata with `schema_version`.
+
+    After the columns of every table come those of `config_table`. The rows are taken some at a time: in the table a
+    row has a fifth of the memory that it has as a dict. An integer that does not fit into 64 bits is null, and a
+    UserWarning that names the row's folder and the column.
     """
     import pyarrow as pa
 
-    kinds: dict[type, Callable[[], Any]] = {str: pa.string, int: pa.int64, float: pa.float64}
+    kinds: dict[type, Callable[[], Any]] = {str: pa.string, int: pa.int64, float: pa.float64, bool: pa.bool_}
     schema = pa.schema(
         [pa.field(name, kinds[kind]()) for name, kind in columns().items()],
         metadata={"schema_version": SCHEMA_VERSION},
     )
-    batches, waiting = [], iter(rows)
+    batches, waiting, configs = [], iter(rows), list[ConfigValues]()
     while chunk := list(itertools.islice(waiting, ROWS_AT_A_TIME)):
+        configs += map(config_of, chunk)
         values = [[row[name] for row in chunk] for name in columns()]
         for name, kind, cells in zip(columns(), columns().values(), values, strict=True):
             if kind is int:
                 _fit(cells, name, chunk)
         arrays = [pa.array(cells, field.type) for cells, field in zip(values, schema, strict=True)]
         batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
-    return pa.Table.from_batches(batches, schema=schema)
+    table = pa.Table.from_batches(batches, schema=schema)
+    for name, (kind, cells) in config_table(configs).items():
+        table = table.append_column(name, pa.array(cells, kinds[kind]()))
+    return table
 
 
-def _fit(cells: list[Value], name: str, rows: Sequence[dict[str, Value]]) -> None:
+def whole_rows(rows: Iterable[Mapping[str, Value]]) -> list[dict[str, Value]]:
+    """Return the rows as plain dictionaries, each with the columns of `config_table` of all of them."""
+    listed = list(rows)
+    table = config_table([config_of(row) for row in listed])
+    return [{**row, **{name: cells[place] for name, (_, cells) in table.items()}} for place, row in enumerate(listed)]
+
+
+def _fit(cells: list[Value], name: str, rows: Sequence[Mapping[str, Value]]) -> None:
     """Put None in the place of each integer that int64 has no room for, in a column of these rows."""
     for place, value in enumerate(cells):
         if isinstance(value, int) and abs(value) > MAX_INT64:

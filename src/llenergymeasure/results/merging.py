@@ -51,6 +51,8 @@ SAME = (
     "environment_snapshot",
     "docker_image_digest",
     "warmup_result",
+    "lm_eval",
+    "model_kept",
 )
 """Fields that are taken from the first process."""
 

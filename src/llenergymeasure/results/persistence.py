@@ -12,12 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import platformdirs
-
 from labledger.documents import Seal, check_seal, dump_document, read_document, seal_of, sealed
 from labledger.files import claim_directory, claimed_directory, copy_durably, uninterrupted, write_durably
 from labledger.regular_files import behind_link, opened_to_read, read_regular
 from labledger.schema_versions import version_warning
+from llenergymeasure.config.own_folders import state_path
 from llenergymeasure.config.paths import local_folder
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult, RawProcessResult
 from llenergymeasure.errors import ExperimentError
@@ -91,11 +90,7 @@ def save_or_keep(result: ExperimentResult, output_dir: Path, timeseries_source: 
 
 def unsaved_folder() -> Path:
     """The folder for results that could not be saved in the directory that was asked for."""
-    return _own_folder() / "unsaved"
-
-
-def _own_folder() -> Path:
-    return platformdirs.user_state_path("llenergymeasure")
+    return state_path() / "unsaved"
 
 
 def save_raw_result(raw: RawProcessResult, output_dir: Path) -> Path:
@@ -119,7 +114,7 @@ def server_log(output_dir: Path | None, experiment_id: str) -> Path:
 
     Without an `output_dir` it is the user's state folder: in one that several users share, others could place a link.
     """
-    return (output_dir or _own_folder()) / LOGS_FOLDER / f"{safe_name(experiment_id)}.log"
+    return (output_dir or state_path()) / LOGS_FOLDER / f"{safe_name(experiment_id)}.log"
 
 
 def load_result(path: Path) -> ExperimentResult:

@@ -22,11 +22,14 @@ EXPLORATORY = (
     "e2e_ms_mean",
     "e2e_ms_median",
     "peak_memory_mb",
+    "energy_per_right_answer_j",
 )
 """Shown with an interval of their own, and without a word."""
+OF_TASKS = ("energy_per_right_answer_j",)
+"""Metrics that no result has without a task: they are shown where one has."""
 COUNTS = ("input_tokens", "output_tokens", "total_flops", "energy_uncertainty_edge_j")
 """Figures that do not come from the weather: compared as they are."""
-ENERGY = ("energy_per_output_token_j", "energy_per_request_j", "total_energy_j")
+ENERGY = ("energy_per_output_token_j", "energy_per_request_j", "total_energy_j", "energy_per_right_answer_j")
 HIGHER_IS_BETTER = ("output_tokens_per_second", "requests_per_second")
 
 Figures = Mapping[str, Cell]
@@ -76,10 +79,10 @@ def bound_shares(first: Sequence[ExperimentResult], second: Sequence[ExperimentR
     cancels there. An offset of up to b watts does not: the measured ratio is then off by (1 - b/P2) / (1 - b/P1) at
     the most, P being mean powers as they were read. It shows as a `gain_j` that is not the same share of each energy.
     """
-    gains = [_gain_share(result) for result in (*first, *second)]
-    open_first, open_second = _most(first, _bound_share), _most(second, _bound_share)
+    gains = [gain_share(result) for result in (*first, *second)]
+    open_first, open_second = _most(first, bound_share), _most(second, bound_share)
     if not _read_alike([*first, *second]):
-        return open_first + _most(first, _gain_share), open_second + _most(second, _gain_share)
+        return open_first + _most(first, gain_share), open_second + _most(second, gain_share)
     offset_share = (max(gains) - min(gains)) / (1 - max(gains)) if max(gains) < 1 else 1.0
     return open_first, open_second + offset_share
 
@@ -88,7 +91,7 @@ def _most(results: Sequence[ExperimentResult], share_of: Callable[[ExperimentRes
     return max(map(share_of, results), default=0.0)
 
 
-def _bound_share(result: ExperimentResult) -> float:
+def bound_share(result: ExperimentResult) -> float:
     """Return the share of a run's energy that its edge, disagreement and coverage are."""
     parts = result.energy_uncertainty
     if parts is None or not result.total_energy_j:
@@ -96,7 +99,7 @@ def _bound_share(result: ExperimentResult) -> float:
     return (sum_of_known([parts.edge_j, parts.disagreement_j, parts.coverage_j]) or 0.0) / abs(result.total_energy_j)
 
 
-def _gain_share(result: ExperimentResult) -> float:
+def gain_share(result: ExperimentResult) -> float:
     """Return the share of a run's energy that the bound on its sensors' scale is."""
     parts = result.energy_uncertainty
     if parts is None or parts.gain_j is None or not result.total_energy_j:

@@ -15,6 +15,7 @@ from llenergymeasure.results.comparison.metrics import (
     EXPLORATORY,
     HEADLINE,
     HIGHER_IS_BETTER,
+    OF_TASKS,
     Figures,
     figure,
 )
@@ -113,7 +114,8 @@ def weather_rows(
     `value_of` gives, for a metric, the function from a run to its figure. `sensors` widen energies, and `unusable` are
     the reasons why metrics tell nothing, by their names.
     """
-    found = {metric: evidence.observed(value_of(metric)) for metric in (*HEADLINE, *EXPLORATORY)}
+    seen = {metric: evidence.observed(value_of(metric)) for metric in (*HEADLINE, *EXPLORATORY)}
+    found = {metric: observed for metric, observed in seen.items() if observed is not None or metric not in OF_TASKS}
     estimates = {
         metric: observed.estimate
         for metric, observed in found.items()
@@ -125,9 +127,9 @@ def weather_rows(
     rows = []
     for metric, observed in found.items():
         kind: Kind = "headline" if metric in HEADLINE else "exploratory"
-        row = _plain_row(metric, kind, observed, unusable.get(metric, ""))
+        row = plain_row(metric, kind, observed, unusable.get(metric, ""))
         if metric in steps:
-            row = _decided(row, estimates[metric], widened[metric], steps[metric], ALPHA / len(family), margin)
+            row = decided(row, estimates[metric], widened[metric], steps[metric], ALPHA / len(family), margin)
         elif metric in estimates:
             row = replace(row, **_interval(estimates[metric], widened[metric], 1 - ALPHA))
         rows.append(_with_missing(row, evidence, value_of(metric)))
@@ -170,7 +172,7 @@ def count_rows(first: Sequence[Figures], second: Sequence[Figures], unsettled: s
     return rows
 
 
-def _plain_row(metric: str, kind: Kind, observed: Observed | None, note: str) -> Row:
+def plain_row(metric: str, kind: Kind, observed: Observed | None, note: str) -> Row:
     """Return a row without an interval."""
     word: Equivalence | None = "cannot tell" if kind == "headline" else None
     if observed is None:
@@ -184,7 +186,7 @@ def _interval(estimate: Estimate, sensors: Sensors, level: float, prefix: str = 
     return {f"{prefix}low": low, f"{prefix}high": high if high < ENDLESS else None, f"{prefix}level": level}
 
 
-def _decided(row: Row, estimate: Estimate, sensors: Sensors, step: Step, share: float, margin: float) -> Row:
+def decided(row: Row, estimate: Estimate, sensors: Sensors, step: Step, share: float, margin: float) -> Row:
     """Return a headline row with its intervals and word; `share` of alpha is each metric's where all hold together."""
     joint = sensors.interval(estimate, 1 - share)
     is_same = equivalence(*joint, none=1.0, margin=(1 / (1 + margin), 1 + margin)) == "same"

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from pydantic import JsonValue
 
 from llenergymeasure.domain.experiment import ExperimentResult
+from llenergymeasure.results.comparison.answers import AnswersCompared, compared_answers
 from llenergymeasure.results.comparison.conditions import condition_remarks
 from llenergymeasure.results.comparison.evidence import SIDES, Evidence, Value, gathered
 from llenergymeasure.results.comparison.metrics import (
@@ -81,6 +82,7 @@ class Comparison:
     `why`; `counts` are the observations of each side, rounds or stretches. `used` are the runs of each side that the
     figures are of, and `left_out` the others. `remarks` are sentences to read with the rows. `margin` is the share up
     to which a difference counts as the same, `spread` the known standard deviation of the logarithm of one run.
+    `answers` are those to a task, None where neither side has one.
     `mixtures` are the sides of more than one configuration; `config_differences` are then of what is the same
     throughout each side.
     """
@@ -98,6 +100,7 @@ class Comparison:
     used: tuple[list[ExperimentResult], list[ExperimentResult]] = field(default_factory=lambda: ([], []))
     left_out: list[LeftOut] = field(default_factory=list)
     mixtures: list[Mixture] = field(default_factory=list)
+    answers: AnswersCompared | None = None
 
     def __repr__(self) -> str:
         words = {row.metric: row.word for row in self.rows if row.kind == "headline"}
@@ -147,6 +150,7 @@ def compare(
     ]
     return Comparison(
         *(first, second, apart, rows, evidence.method, evidence.counts, evidence.why, remarks, margin, spread, sides),
+        answers=compared_answers(one, other),
         left_out=[*first.left_out, *second.left_out, *doubles, *_left_out(ordered, runs)],
         mixtures=mixtures,
     )

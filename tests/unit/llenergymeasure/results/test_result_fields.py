@@ -13,11 +13,13 @@ from measurements import (
     model_facts,
     process_measurement,
 )
+from tiny import tiny_config
 
 from llenergymeasure.config.models import UserConfig
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.figures import DeviceEnergy, PowerSensor, UsedCalibration, WarmupResult
 from llenergymeasure.domain.power import DeviceWatch, IdlePower, PowerSample
+from llenergymeasure.domain.quality import Judged, LmEvalMetric
 from llenergymeasure.domain.requests import FailedRequest
 from llenergymeasure.metrics.measurement import CpuUse
 from llenergymeasure.metrics.steady_state import Window
@@ -28,11 +30,13 @@ NOT_SET_BY_ONE_PROCESS = {"timeseries": SAVED}
 NOT_SET_BY_TWO_PROCESSES = {
     "timeseries": SAVED,
     "client_lateness_ms": "only requests to a server are due at a time, and one process measures a server",
+    "prompt_mark": "only prompts of a server have one",
 }
 DIFFERENT_OF_ONE_THAT_IS_MERGED = {
     "aggregation": "it says how",
     "latency_stats": "a process's result keeps no gaps between tokens, so ITL is unknown",
     "client_lateness_ms": "nor how late each request was",
+    "prompt_mark": "only prompts of a server have one, and one process measures a server",
     "multi_gpu": "a process on several GPUs names none as its own",
     "measurement_warnings": "whether a run is small is said of all processes together, last",
 }
@@ -73,6 +77,10 @@ def with_everything(index, **changes):
         "notes": ["3 prompts were cut."],
         "cpu": CpuUse(12.5, 0.02),
         "not_known": {"model_memory_mb": "the server does not tell"},
+        "config": tiny_config(quality={"task": "sums.jsonl", "lm_eval": "given.json"}),
+        "judged": Judged("r."[index] + ".r"[index], "digest"),
+        "model_kept": True,
+        "lm_eval": [LmEvalMetric(task="sums", metric="acc", value=0.5)],
     }
     one = process_measurement(index, **(fields | changes))
     reading = replace(one.energy, not_used={"rapl": "not asked for"})
@@ -82,7 +90,7 @@ def with_everything(index, **changes):
 def late():
     batches = [batch(100.0)]
     requests = tuple(replace(request, lateness_s=0.01) for request in batches[0].requests)
-    return make_part(0, batches=[replace(batches[0], requests=requests)])
+    return make_part(0, batches=[replace(batches[0], requests=requests)], prompt_mark=7)
 
 
 def audited(index=0):
