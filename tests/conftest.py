@@ -35,12 +35,22 @@ def recorded_board(power_w=400.0, *, uuid="GPU-1", seconds=120.0, tick_s=TICK_S,
 
 
 @pytest.fixture
-def gpus(tmp_path, monkeypatch):
+def gpus(tmp_path, monkeypatch, boards_in):
     """Put recorded boards in the place of NVIDIA's: `gpus(gpus.board(...), ...)`; their time begins at `began_s`."""
+    return boards_in(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def boards_in():
+    """What `gpus` is, for a folder and a patch of any scope: `boards_in(folder, monkeypatch)`."""
+    return _boards_in
+
+
+def _boards_in(folder, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
     def install(*boards, **further):
-        file = tmp_path / "nvml_standin.json"
+        file = folder / "nvml_standin.json"
         install.began_s = time.monotonic()
         file.write_text(json.dumps({"began_s": install.began_s, "boards": boards, **further}))
         monkeypatch.setenv("NVML_STANDIN", str(file))
@@ -57,17 +67,22 @@ def gpus(tmp_path, monkeypatch):
     return install
 
 
+@pytest.fixture(scope="session", autouse=True)
+def what_is_frozen_stays_so():
+    """Take the tests themselves from the collector of garbage, and let no run give back what was taken from it."""
+    gc.freeze()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(gc, "unfreeze", lambda: None)
+        yield
+
+
 @pytest.fixture(scope="module")
 def small_heap():
     """For a module of many runs: their own collections of garbage see what they have made, and not all of the tests.
 
     A run collects garbage before it measures, and freezes what it finds; with every test and library in memory, each
-    time takes longer than the rest of a small run. Here what is frozen stays so until the module ends.
+    time takes longer than the rest of a small run. Here all of that is frozen, and stays so: each module's turn costs
+    what was made since the one before.
     """
     gc.collect()
     gc.freeze()
-    thaw, gc.unfreeze = gc.unfreeze, lambda: None
-    yield
-    gc.unfreeze = thaw
-    gc.unfreeze()
-    gc.collect()

@@ -89,6 +89,7 @@ READ_LATE = {
     ),
     *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
     "TORCHELASTIC_USE_AGENT_STORE",
+    "LLEM_RUN",
 }
 NVML_STANDIN = str(Path(__file__).parent / "standins" / "nvml")
 WORKERS = ("llenergymeasure.parallel.worker", "llenergymeasure.cli.separate_run")

@@ -9,6 +9,9 @@
         work()
     print(window.energy_j, window.energy_uncertainty_j, window.verdict)
 
+    study = run_study("study.yaml", output_dir="results", sweep={"batch_size": [1, 8, 32]}, repeats=6)
+    print(study.table().to_pandas())
+
 Every error that is raised on purpose:
 
     LabledgerError
@@ -30,9 +33,10 @@ from typing import TYPE_CHECKING
 from labledger.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from llenergymeasure.api import compare, measure_energy, run_experiment
+    from llenergymeasure.api import compare, measure_energy, run_experiment, run_study
     from llenergymeasure.config.models import ExperimentConfig
     from llenergymeasure.domain.experiment import ExperimentResult
+    from llenergymeasure.domain.study_result import StudyResult
     from llenergymeasure.energy.window import MeteredEnergy
     from llenergymeasure.errors import (
         BackendError,
@@ -59,6 +63,7 @@ __all__ = [
     "MeterError",
     "MeteredEnergy",
     "PreFlightError",
+    "StudyResult",
     "UnsavedResultError",
     "__version__",
     "compare",
@@ -66,6 +71,7 @@ __all__ = [
     "measure_energy",
     "results_table",
     "run_experiment",
+    "run_study",
 ]
 
 _HOMES = {
@@ -79,12 +85,14 @@ _HOMES = {
     "MeterError": "llenergymeasure.errors",
     "MeteredEnergy": "llenergymeasure.energy.window",
     "PreFlightError": "llenergymeasure.errors",
+    "StudyResult": "llenergymeasure.domain.study_result",
     "UnsavedResultError": "llenergymeasure.results.persistence",
     "compare": "llenergymeasure.api",
     "load_results": "llenergymeasure.results.catalog",
     "measure_energy": "llenergymeasure.api",
     "results_table": "llenergymeasure.results.catalog",
     "run_experiment": "llenergymeasure.api",
+    "run_study": "llenergymeasure.api",
 }
 
 __getattr__, __dir__ = lazy_exports(__name__, _HOMES)

@@ -1,13 +1,17 @@
 """The calls of the public Python API."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ParamSpec, TypeVar, Unpack, overload
+from typing import Any, ParamSpec, TypeVar, Unpack, overload
+
+from pydantic import JsonValue
 
 from labledger.console import Progress, Silent
 from labledger.files import uninterrupted
+from llenergymeasure.backends.kept import Kept
 from llenergymeasure.config.keywords import EnergyFields, ExperimentFields
+from llenergymeasure.config.layers import merge
 from llenergymeasure.config.loading import (
     build_config,
     energy_config,
@@ -17,10 +21,14 @@ from llenergymeasure.config.loading import (
 )
 from llenergymeasure.config.models import EnergyConfig, ExperimentConfig, UserConfig
 from llenergymeasure.config.ranks import this_rank
+from llenergymeasure.config.study.loading import load_study
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.power import PowerSample
+from llenergymeasure.domain.study import StudyManifest
+from llenergymeasure.domain.study_result import StudyResult
 from llenergymeasure.energy.measured_calls import MeasuredFunction, measured_calls
 from llenergymeasure.energy.window import EnergyWindow
+from llenergymeasure.errors import ConfigError
 from llenergymeasure.parallel.launcher import launch
 from llenergymeasure.parallel.member import measure_share
 from llenergymeasure.results.catalog import load_results, results_table
@@ -28,8 +36,13 @@ from llenergymeasure.results.comparison import DEFAULT_MARGIN, Comparison, Group
 from llenergymeasure.results.comparison import compare as compare_groups
 from llenergymeasure.results.persistence import TIMESERIES_FILE, save_or_keep, state_folder
 from llenergymeasure.results.state import superseding
+from llenergymeasure.results.study.saved import save_study
 from llenergymeasure.results.timeseries import temporary_timeseries
 from llenergymeasure.run import harness, preflight
+from llenergymeasure.study.checking import checked
+from llenergymeasure.study.claim import claim_study, latest_study
+from llenergymeasure.study.runner import make_runs
+from llenergymeasure.study.workers import RunOptions
 
 __all__ = [
     "compare",
@@ -39,6 +52,7 @@ __all__ = [
     "measure_energy",
     "results_table",
     "run_experiment",
+    "run_study",
 ]
 
 P = ParamSpec("P")
@@ -76,6 +90,76 @@ def run_experiment(
     else:
         experiment = build_config(fields)
     return measure_and_save(experiment, user, folder, Silent())[0]
+
+
+class _Unwatched:
+    """Nobody is told how a study goes on."""
+
+    def waits(self, manifest: StudyManifest, number: int, words: str) -> None:
+        """Hear nothing."""
+
+    def begins(self, manifest: StudyManifest, number: int) -> None:
+        """Hear nothing."""
+
+    def ended(self, manifest: StudyManifest, number: int, result: ExperimentResult | None) -> None:
+        """Hear nothing."""
+
+
+def run_study(
+    config: ExperimentConfig | Path | str | None = None,
+    *,
+    output_dir: Path | str,
+    sweep: Mapping[str, Sequence[JsonValue]] | None = None,
+    repeats: int | None = None,
+    resume: bool = False,
+    **fields: Unpack[ExperimentFields],
+) -> StudyResult:
+    """Run every configuration of a study in every round, each run in a process of its own, and return what they found.
+
+    `config` is the path of a study's file, or of an experiment's, which is then the base of all cells, or the base
+    itself; `sweep` has axes by the dotted paths of their fields (`{"batch_size": [1, 8], "decoder.top_k": [1, 50]}`),
+    `repeats` the number of rounds; `fields` are set in every cell, as in `run_experiment`. The study is kept in a new
+    folder of its name in `output_dir`. With `resume` it goes on with the one that was begun there last, of which runs
+    without a result are made, and further rounds and cells.
+
+    A run that fails is in the result with its error, and the others go on. Nothing is printed, but what the processes
+    of the runs write to stderr: warnings and errors.
+
+    Raises:
+        ConfigError: a file, an axis or a cell is wrong (each is named), or cannot run with what is installed; or there
+            is nothing to resume, or it is of another plan.
+        PreFlightError: a cell cannot run; every reason is in the message. Or another process runs this study.
+        OSError: the folder cannot be written to; what was done stays.
+        KeyboardInterrupt: what was done is kept, and `resume` goes on.
+    """
+    output, given = Path(output_dir), dict[str, Any](fields)
+    if isinstance(config, ExperimentConfig):
+        given = merge(_beside_axes(config.model_dump(exclude_unset=True), sweep or {}), given)
+    path = Path(config) if isinstance(config, str | Path) else None
+    study = load_study(path, given, sweep=sweep, repeats=repeats, field_prefix="")
+    begun = latest_study(output, study.name) if resume else None
+    study = checked(study, output)
+    folder = begun or claim_study(output, study.name)
+    make_runs(study, folder, _Unwatched(), RunOptions(timeout_s=study.settings.timeout_s))
+    found = StudyResult.from_folder(folder)
+    save_study(found, folder)
+    return found
+
+
+def _beside_axes(fields: dict[str, Any], sweep: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields without those that axes set: a base gives way to an axis."""
+    kept = fields
+    for path in (path for paths in sweep for path in paths.split("+")):
+        kept = _without(kept, path.split("."))
+    return kept
+
+
+def _without(fields: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
+    """Return the fields without the one at a path, where there is one."""
+    name, *below = path
+    if below and isinstance(fields.get(name), dict):
+        return {**fields, name: _without(fields[name], below)}
+    return {key: value for key, value in fields.items() if key != name} if not below else fields
 
 
 @overload
@@ -140,19 +224,34 @@ def compare(
 
 
 def measure_and_save(
-    experiment: ExperimentConfig, user: UserConfig, output_dir: Path | None, progress: Progress
+    experiment: ExperimentConfig,
+    user: UserConfig,
+    output_dir: Path | None,
+    progress: Progress,
+    *,
+    kept: Kept | None = None,
+    prompt_mark: int | None = None,
 ) -> tuple[ExperimentResult, Path | None]:
     """The result, and the path of its result.json where it was saved. Raises what `run_experiment` raises.
+
+    `kept` and `prompt_mark`, of a run in one process: see `run.harness.run`.
 
     With `data_parallel` it is of all processes. Where torchrun has started this process, it measures its share: the
     first returns what all have found, the others their own part and no path.
     """
     try:
+        if experiment.load.search is not None:
+            raise ConfigError(
+                "load.search: looks for a load in several runs, and this is one; run_study, or llem run with the file, "
+                "makes them; for one run set load: {request_rate} or {concurrency}"
+            )
         if (rank := this_rank()) is not None:
             return measure_share(experiment, user, output_dir, progress, rank)
         if experiment.pytorch.data_parallel > 1:
             return launch(experiment, user, output_dir, progress)
-        result, samples, journal = harness.run(experiment, user, progress, output_dir=output_dir)
+        result, samples, journal = harness.run(
+            experiment, user, progress, output_dir=output_dir, kept=kept, prompt_mark=prompt_mark
+        )
         try:
             return (result, None) if output_dir is None else _save(result, samples, output_dir)
         except BaseException as error:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import psutil
 
 TRIES = 5
+LOOK_EVERY_S = 0.1
 LISTS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 LINUX_SCHEDULER_CLOCK = 2
 """In a clock's number, beside that of a process: its CPU time by the scheduler (CPUCLOCK_SCHED of posix-timers)."""
@@ -57,6 +58,35 @@ def live_descendants(process: psutil.Process) -> list[psutil.Process]:
         psutil.NoSuchProcess: there is no such process.
     """
     return [each for each in process.children(recursive=True) if _is_alive(each)]
+
+
+def end_marked(mark: tuple[str, str], grace_s: float, *, supervised: str, kill_patience_s: float = 20.0) -> None:
+    """End the processes whose environment has this variable and value, whatever parent and session they have by now.
+
+    Each gets SIGTERM, but for those that have a variable `supervised`, which others end; what still runs `grace_s`
+    later gets SIGKILL. Returns when none is left, or `kill_patience_s` after that.
+    """
+    until_s = time.monotonic() + grace_s
+    asked: set[psutil.Process] = set()
+    while (left := _marked(*mark)) and (now_s := time.monotonic()) < until_s + kill_patience_s:
+        for process, environment in left.items():
+            with contextlib.suppress(psutil.Error):
+                if now_s >= until_s:
+                    process.kill()
+                elif process not in asked and supervised not in environment:
+                    process.terminate()
+        asked.update(left)
+        time.sleep(LOOK_EVERY_S)
+
+
+def _marked(name: str, value: str) -> dict[psutil.Process, dict[str, str]]:
+    found = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):  # another user's
+            environment = process.environ()
+            if environment.get(name) == value and process.pid != os.getpid() and _is_alive(process):
+                found[process] = environment
+    return found
 
 
 def adopt_orphans() -> None:

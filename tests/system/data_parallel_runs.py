@@ -19,7 +19,7 @@ from labledger.schema_versions import parse_record
 from llenergymeasure.domain.experiment import RawProcessResult
 
 LLEM = Path(sys.executable).with_name("llem")
-TORCHRUN = (LLEM.with_name("torchrun"), "--standalone", "--nproc-per-node", "2", LLEM)
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", LLEM)
 PATIENCE_S = 60.0
 SOON_S = 6.0
 

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from llenergymeasure.cli.main import app
 from llenergymeasure.config.models import ExperimentConfig
+from llenergymeasure.config.section import STUDY_KEYS, STUDY_MARKS
 
 HEAVY = ("torch", "transformers", "pyarrow", "scipy", "duckdb", "pydantic", "numpy")
 
@@ -47,6 +48,11 @@ def test_help_names_every_command():
         "results sql",
         "results verify",
         "results recover",
+        "study",
+        "study list",
+        "study show",
+        "study best",
+        "study resume",
     ]
 
 
@@ -84,8 +90,8 @@ def test_doctor_shows_what_is_available_and_why_each_other_source_is_not(user):
 
 def test_the_schema_has_every_field_and_no_room_for_another(user):
     schema = json.loads(user.llem("config", "schema").stdout)
-    assert schema["properties"].keys() == ExperimentConfig.model_fields.keys()
-    assert schema["required"] == ["model"]
+    assert schema["properties"].keys() == {*ExperimentConfig.model_fields, *STUDY_KEYS}
+    assert [each["required"] for each in schema["anyOf"]] == [["model"], *([mark] for mark in STUDY_MARKS)]
     assert [part["title"] for part in sections(schema) if part["additionalProperties"] is not False] == []
     assert {part["$ref"].removeprefix("#/$defs/") for part in references(schema)} == schema["$defs"].keys()
 

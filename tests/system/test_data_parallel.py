@@ -27,14 +27,15 @@ result = run_experiment(sys.argv[1], output_dir=None)
 print(json.dumps([len(result.process_results), result.output_tokens]))
 """
 
-A_LIBRARY_THAT_PRINTS = """
+PRINTED = "a line that a library prints"
+A_LIBRARY_THAT_PRINTS = f"""
 import os, sys
 
 class Finder:
     @staticmethod
     def find_spec(name, path, target=None):
         if name == "transformers" and "RANK" in os.environ:
-            os.write(1, b"a line that a library prints\\n")
+            os.write(1, b"{PRINTED}\\n")
 
 sys.meta_path.insert(0, Finder)
 """
@@ -50,10 +51,19 @@ def two_user(new_user):
 
 @pytest.fixture(scope="module")
 def at_once(two_user, new_user):
-    """Runs that go on at the same time: two alike into one directory, and one of a single process elsewhere."""
-    yaml, one_user = two_user.experiment(**SAMPLED, **TWO), new_user()
+    """Runs that go on at the same time: two alike into one directory, and one of a single process elsewhere.
+
+    In the workers of the first a library prints.
+    """
+    yaml, one_user, libraries = (
+        two_user.experiment(**SAMPLED, **TWO),
+        new_user(),
+        two_user.folder.with_name("libraries"),
+    )
+    libraries.mkdir()
+    (libraries / "sitecustomize.py").write_text(A_LIBRARY_THAT_PRINTS, encoding="utf-8")
     runs = [
-        two_user.start("run", yaml, "--json", cold=True),
+        two_user.start("run", yaml, "--json", PYTHONPATH=str(libraries)),
         two_user.start("run", yaml, "--quiet", workers=True),
         one_user.start("run", one_user.experiment(**SAMPLED), "--json"),
     ]
@@ -96,8 +106,14 @@ def test_json_on_stdout_is_the_saved_result(json_run, result):
     assert json.loads(json_run.stdout) == json.loads(result.to_json())
 
 
+def test_what_a_library_prints_in_a_worker_is_no_message_and_no_part_of_the_answer(json_run):
+    assert json_run.stderr.splitlines().count(PRINTED) >= 2
+    assert json_run.code == 0
+
+
 def test_progress_goes_to_stderr_a_line_a_phase(json_run):
-    ended = [line for line in json_run.stderr.splitlines() if not line.endswith(" so far")]
+    lines = [line for line in json_run.stderr.splitlines() if line != PRINTED]
+    ended = [line for line in lines if not line.endswith(" so far")]
     phases = [line.rpartition(": ")[0] for line in ended]
     names = ["checking", "starting 2 processes", "loading random:llama", "warming up", "measuring", "summing up"]
     assert phases == names
@@ -165,15 +181,6 @@ def test_run_experiment_without_a_directory_leaves_nothing_behind(user, tmp_path
     assert user.made() == []
     assert list(temporary.glob("llem*")) == []  # what else is in there is PyTorch's
     assert not user.unsaved.exists()
-
-
-def test_what_a_library_prints_in_a_worker_is_no_message(user):
-    place = user.folder.with_name("libraries")
-    place.mkdir()
-    (place / "sitecustomize.py").write_text(A_LIBRARY_THAT_PRINTS, encoding="utf-8")
-    with running(user, LLEM, "run", user.experiment(**TINY), PYTHONPATH=str(place)) as command:
-        command.wait_for("Traceback|measuring")
-        assert "Traceback" not in command.shown
 
 
 # torchrun.

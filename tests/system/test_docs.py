@@ -10,6 +10,7 @@ import typer
 from labledger.yaml_files import read_yaml
 from llenergymeasure.cli.main import app as llem
 from llenergymeasure.config.models import ExperimentConfig
+from llenergymeasure.config.study.loading import is_study, load_study
 from payment_simulator.cli.main import app as payment_sim
 from payment_simulator.experiments.config import ExperimentConfig as PaymentExperiment
 from payment_simulator.experiments.setup import ExperimentSetup
@@ -44,7 +45,7 @@ def test_python_runs(code, user):
 
 
 @pytest.mark.parametrize("text", blocks("yaml"))
-def test_yaml_is_an_experiment_or_a_scenario(text, tmp_path):
+def test_yaml_is_an_experiment_a_study_or_a_scenario(text, tmp_path):
     path = tmp_path / "experiment.yaml"
     path.write_text(text)
     if "simulation:" in text:
@@ -53,11 +54,17 @@ def test_yaml_is_an_experiment_or_a_scenario(text, tmp_path):
     if "scenario:" in text:
         assert PaymentExperiment.from_yaml(path).scenario
         return
+    if is_study(read_yaml(path)):
+        assert len(load_study(path).cells) > 1
+        return
     assert ExperimentConfig.model_validate(read_yaml(path).data).model
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.name)
-def test_examples_are_experiments(example):
+def test_examples_are_experiments_or_studies(example):
+    if is_study(read_yaml(example)):
+        assert len(load_study(example).cells) > 1
+        return
     assert ExperimentConfig.model_validate(read_yaml(example).data).model
 
 

@@ -52,6 +52,15 @@ def test_gpus_and_the_sources_that_read_them_are_shown(doctor, gpus, boards):
         assert "without a CPU sensor the CPU's energy is an estimate; a GPU's total does not depend on it" in shown
 
 
+def test_the_settings_that_a_board_takes_are_shown_and_nothing_is_set_to_find_them(doctor, gpus, boards):
+    settable = {"power_limits_w": [100, 700], "clocks_mhz": [210, 1980]}
+    shown = doctor(**boards(gpus.board(seconds=1.0, **settable), gpus.board(uuid="GPU-2", seconds=1.0)))
+    assert "settings of GPU 0 gpu: power limit 100 to 700 W, graphics clock 210 to 1980 MHz; " in shown
+    assert "root" in shown
+    assert "settings of GPU 1 none can be set (the driver lists none)" in shown
+    assert not Path(os.environ["NVML_STANDIN"] + ".set").exists()
+
+
 def test_a_board_that_lacks_a_sensor_is_named(doctor, gpus, boards):
     old = gpus.board(name="Tesla P100", seconds=1.0, no_counter=True, no_instant=True)
     shown = doctor(**boards(old))

@@ -17,6 +17,7 @@ from labledger.json_text import dump_json
 from payment_simulator.cli.main import app
 from payment_simulator.experiments.config import AllowedParameter, ExperimentConfig, PolicyConstraints
 from payment_simulator.experiments.persistence import ExperimentRepository
+from payment_simulator.experiments.proposers import llm as llm_module
 from payment_simulator.experiments.proposers.protocol import EndpointError, Interaction
 from payment_simulator.experiments.runner import GenericExperimentRunner
 from payment_simulator.policy.policies import FRACTION
@@ -258,6 +259,7 @@ def test_a_failed_run_is_shown_replayed_and_drawn_as_far_as_it_came(sim, tmp_pat
 
 def test_a_run_whose_model_cannot_be_reached_fails_and_says_how_to_go_on(sim, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "a key")
+    monkeypatch.setattr(llm_module, "FIRST_WAIT_S", 0.05)
     with socket.socket() as closed:  # bound and never listened on: whoever connects is refused
         closed.bind(("127.0.0.1", 0))
         Path("game.yaml").write_text(UNREACHABLE.format(EXAMPLES / "castro_exp1.yaml", closed.getsockname()[1]))

@@ -13,6 +13,7 @@ import pytest
 from labledger.errors import ConfigError, LabledgerError
 from payment_simulator.experiments.config import ExperimentConfig
 from payment_simulator.experiments.persistence import ExperimentRepository
+from payment_simulator.experiments.proposers import llm as llm_module
 from payment_simulator.experiments.proposers.protocol import EndpointError
 from payment_simulator.experiments.runner import GenericExperimentRunner
 from standins.openai_server import ModelServer, fail, propose, say, stall
@@ -33,6 +34,7 @@ def out_of_bounds():
 def play(tmp_path, monkeypatch):
     """Runs Castro's first game with these answers; the run's record, its events, and what ended it."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setattr(llm_module, "FIRST_WAIT_S", 0.05)
 
     def played(*replies, run_id="game", resume=False, at=None, **llm):
         with contextlib.nullcontext(at) if at else ModelServer(*replies) as server:
@@ -41,7 +43,7 @@ def play(tmp_path, monkeypatch):
                     "name": "game",
                     "scenario": "castro_exp1.yaml",
                     "convergence": {"max_iterations": 1},
-                    "llm": {"model": "openai:some-model", "base_url": server.url, "timeout_seconds": 2.0} | llm,
+                    "llm": {"model": "openai:some-model", "base_url": server.url, "timeout_seconds": 1.0} | llm,
                     "policy_constraints": {
                         "allowed_parameters": [{"name": "initial_liquidity_fraction", "min_value": 0, "max_value": 0.9}]
                     },
@@ -136,7 +138,7 @@ def test_a_server_that_is_busy_is_asked_again_after_the_time_that_it_names(play)
     ("replies", "words"),
     [
         ([fail(500, "out of order")], "out of order"),
-        ([stall()], "2"),
+        ([stall()], "1"),
         ([fail(401, "no such key")], "no such key"),
     ],
 )

@@ -101,7 +101,7 @@ def whole_steps(work, run_id):
     ]
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(30, marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_and_resumed_ends_as_one_that_was_left_alone(work, start, sim, kills):
     began_s = time.monotonic()
     assert start("run", "experiment.yaml").wait(PATIENCE_S) == 0

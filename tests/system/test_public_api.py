@@ -20,8 +20,11 @@ api = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(api)
 
 RIGHT = """
-from llenergymeasure import compare, load_results, measure_energy, run_experiment
+from llenergymeasure import StudyResult, compare, load_results, measure_energy, run_experiment, run_study
 
+study = run_study("study.yaml", output_dir="results", sweep={"batch_size": [1, 8]}, repeats=6, precision="fp32")
+print(study.best(where="ttft_ms_p99 <= 300").sentence, StudyResult.from_folder("results/study").table().num_rows)
+study.plot("batch_size", "energy_per_output_token_j", by="config.precision").savefig("figure.png")
 result = run_experiment(model="random:llama", decoder={"temperature": 0.5}, load={"concurrency": 4}, launch="vllm")
 run_experiment("run.yaml", output_dir="results", energy={"source": "none"})
 with measure_energy(source="rapl", sampling_hz=5) as window:
@@ -42,8 +45,10 @@ async def later(number: int) -> int:
 joules = work.measured[-1].energy_j
 """
 WRONG = """
-from llenergymeasure import compare, measure_energy, run_experiment
+from llenergymeasure import compare, measure_energy, run_experiment, run_study
 
+run_study("study.yaml")  # E: Missing named argument "output_dir"
+run_study("study.yaml", output_dir="results", repeat=3)  # E: Unexpected keyword argument "repeat"
 run_experiment(modle="random:llama")  # E: Unexpected keyword argument "modle"
 run_experiment(model="random:llama", decoder={"temprature": 0.5})  # E: Extra key "temprature"
 run_experiment(model="random:llama", precision="fp8")  # E: incompatible type

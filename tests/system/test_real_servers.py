@@ -307,10 +307,11 @@ def _environment(process):
         return {}
 
 
-def test_the_example_that_launches_transformers_serve_is_measured_end_to_end(user):
-    ended = user.llem("run", EXAMPLES / "server_transformers.yaml", "-n", "4", **QUIET)
+def test_the_example_that_launches_transformers_serve_is_measured_end_to_end_and_told_to_go_on(user):
+    goes_on = [f"--set=decoder.{each}" for each in ("ignore_eos=true", "do_sample=true", "top_k=5")]
+    ended = user.llem("run", EXAMPLES / "server_transformers.yaml", "-n", "4", *goes_on, **QUIET)
     result = the_result(user, ended)
-    assert len(result.process_results[0].requests.output_tokens) == 4
+    assert result.process_results[0].requests.output_tokens == [32] * 4
     assert result.request_failures == {}
     check_not_accused(result, 4)
     assert result.energy_source == "estimate"
@@ -319,21 +320,6 @@ def test_the_example_that_launches_transformers_serve_is_measured_end_to_end(use
     assert result.latency_stats.ttft_ms.n == 4
     assert result.process_results[0].compute_metrics.compute_precision == "fp32"
     check_stopped(user)
-
-
-def test_lengths_are_exact_where_transformers_serve_is_launched_to_go_on(user):
-    config = {"ignore_eos": True, "do_sample": True, "top_k": 5}
-    path = user.experiment(
-        **dict.fromkeys(("device", "max_input_tokens")),
-        backend="openai",
-        launch="transformers",
-        openai={"base_url": f"http://127.0.0.1:{free_port()}/v1"},
-        max_output_tokens=9,
-        decoder=config,
-    )
-    result = the_result(user, user.llem("run", path, **QUIET))
-    check_not_accused(result, 4)
-    assert result.process_results[0].requests.output_tokens == [9] * 4
 
 
 def test_the_example_of_an_attached_server_measures_transformers_serve(user, transformers_server):

@@ -85,10 +85,12 @@ def test_a_warm_command_answers_what_a_cold_one_does(both, arguments):
     assert warm_one == cold_one
 
 
-def test_a_warm_command_finds_the_boards_that_a_cold_one_does(both, gpus):
+def test_a_warm_python_finds_the_boards_that_a_cold_one_does(user, gpus):
     gpus(gpus.board(seconds=1.0))
-    warm_one, cold_one = both("doctor", **{name: os.environ[name] for name in ("NVML_STANDIN", "PYTHONPATH")})
-    assert "limit 700 W, GPU-1" in warm_one.stdout
+    code = "from llenergymeasure.energy.sources import find_sources; print(find_sources().nvml)"
+    boards = {name: os.environ[name] for name in ("NVML_STANDIN", "PYTHONPATH")}
+    warm_one, cold_one = (user.run(sys.executable, "-c", code, cold=cold, **boards) for cold in (False, True))
+    assert "'GPU-1'" in warm_one.stdout
     assert warm_one == cold_one
 
 

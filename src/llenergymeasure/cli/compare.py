@@ -1,6 +1,5 @@
 """`llem results compare`: the differences of results, with intervals, and a gate."""
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -177,16 +176,14 @@ def _group(target: str, directory: Path) -> "Group":
 
 
 def _share(text: str, option: str) -> float:
-    """Return the share that a percentage is; 5 and 5% are the same."""
+    """Return the share that a percentage is."""
+    from labledger.percentages import share_of
     from llenergymeasure.errors import ConfigError
 
     try:
-        share = float(text.strip().removesuffix("%")) / 100
-    except ValueError:
-        share = math.nan
-    if not 0 <= share < math.inf:
-        raise ConfigError(f"{option}: {text!r} is no percentage of 0 or more, as 5%")
-    return share
+        return share_of(text)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}") from error
 
 
 def _spread(text: str | None) -> float | None:

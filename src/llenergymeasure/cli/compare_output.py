@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llenergymeasure.results.comparison import Comparison, Row
+    from llenergymeasure.results.comparison.answers import AnswersCompared
 
 ADVISED_ROUNDS = 6
 LABELS = {
@@ -24,6 +25,7 @@ LABELS = {
     "e2e_ms_mean": "E2E mean ms",
     "e2e_ms_median": "E2E median ms",
     "peak_memory_mb": "peak memory MB",
+    "energy_per_right_answer_j": "J/right answer",
     "input_tokens": "input tokens",
     "output_tokens": "output tokens",
     "total_flops": "FLOPs",
@@ -59,6 +61,7 @@ def comparison_dict(comparison: "Comparison") -> dict[str, Any]:
             list(dict.fromkeys(warning for result in group.results for warning in result.measurement_warnings))
             for group in groups
         ],
+        "answers": asdict(comparison.answers) if comparison.answers is not None else None,
         "metrics": [asdict(row) | {"worse_by": row.worse_by} for row in comparison.rows],
     }
 
@@ -76,7 +79,7 @@ def print_comparisons(comparisons: "Sequence[Comparison]") -> None:
         groups = {"first": first.first, "second": first.second}
     runs = {name: [result.measurement_warnings for result in group.results] for name, group in groups.items()}
     for text in shown_warnings(folded_warnings(runs)):
-        _print_text(f"  ! {text}")
+        print_text(f"  ! {text}")
 
 
 def print_comparison(comparison: "Comparison") -> None:
@@ -85,23 +88,37 @@ def print_comparison(comparison: "Comparison") -> None:
 
     groups = {"first": comparison.first, "second": comparison.second}
     for side, group in groups.items():
-        _print_text(f"{side}: {group.name}")
+        print_text(f"{side}: {group.name}")
     mixtures = [*map(str, comparison.mixtures)]
     for text in mixtures:
-        _print_text(f"! {text}")
+        print_text(f"! {text}")
     print_answer("")
     if comparison.config_differences:
         rows = [[name, str(one), str(other)] for name, (one, other) in comparison.config_differences.items()]
         print_table(["configuration", *groups], rows)
     elif not mixtures:
         print_answer("the configurations are the same")
-    _print_text(_basis(comparison))
+    print_text(_basis(comparison))
     print_table(["metric", *groups, "ratio", "interval", ""], map(_row_cells, comparison.rows))
     for text in (*_levels(comparison.rows), *_meaning(comparison), *_counts(comparison), *_notes(comparison.rows)):
-        _print_text(text)
+        print_text(text)
+    if comparison.answers is not None:
+        print_text(answers_compared(comparison.answers))
     for remark in dict.fromkeys(comparison.remarks):
         if remark not in mixtures:
-            _print_text(f"  ! {remark}")
+            print_text(f"  ! {remark}")
+
+
+def answers_compared(answers: "AnswersCompared") -> str:
+    """Return how many questions each side has right, and whether they can be told apart."""
+    from llenergymeasure.cli.presentation import number
+
+    if answers.word is None:
+        return f"right answers: not compared: {answers.note}"
+    sides = f"{answers.first_right} of {answers.questions} against {answers.second_right}"
+    apart = f"{answers.only_first} right in the first alone, {answers.only_second} in the second alone"
+    note = f"; {answers.note}" if answers.note else ""
+    return f"right answers: {sides}: {answers.word} ({apart}: exact McNemar, p = {number(answers.p_value)}){note}"
 
 
 def folded_warnings(groups: Mapping[str, Sequence[Sequence[str]]]) -> list[str]:
@@ -129,7 +146,7 @@ def _folded(groups: Mapping[str, Sequence[Sequence[str]]], same: Mapping[tuple[s
     return f"{whose}{':' if count else ''}{count}{other}: {next(iter(same.values()))}"
 
 
-def _print_text(text: str) -> None:
+def print_text(text: str) -> None:
     """Print a sentence in lines that the terminal has room for, folded between words."""
     from labledger.console import print_line
     from labledger.untrusted_text import clean

@@ -21,12 +21,18 @@ config_app = make_group("Show configurations and their schema; begin your own.")
 @reporting_errors
 def show(
     ctx: typer.Context,
-    config: Annotated[Path, typer.Argument(help="YAML file of an experiment.")],
+    config: Annotated[Path, typer.Argument(help="YAML file of an experiment or a study.")],
 ) -> None:
-    """Print an experiment as it resolves: defaults, then the user configuration, then the YAML."""
-    from llenergymeasure.config.loading import load_config
+    """Print an experiment as it resolves: defaults, then the user configuration, then the YAML; of a study its plan."""
+    from labledger.yaml_files import read_yaml
+    from llenergymeasure.cli.study_plan import print_plan
+    from llenergymeasure.config.loading import is_study, load_config
+    from llenergymeasure.config.study.loading import load_study
     from llenergymeasure.run.preflight import refuse_environment_keys
 
+    if is_study(read_yaml(config)):
+        print_plan(load_study(config), Path("results"), as_json=False)
+        return
     loaded = load_config(config)
     refuse_environment_keys(loaded.experiment)
     print_config(loaded, as_json=False)
@@ -35,11 +41,11 @@ def show(
 @config_app.command()
 @reporting_errors
 def schema(ctx: typer.Context) -> None:
-    """Print the JSON Schema of an experiment's YAML, for editors."""
+    """Print the JSON Schema of the YAML of an experiment or a study, for editors."""
     from labledger.console import print_json
-    from llenergymeasure.config.models import ExperimentConfig
+    from llenergymeasure.config.study.schema import file_schema
 
-    print_json(dump_json(ExperimentConfig.model_json_schema()))
+    print_json(dump_json(file_schema()))
 
 
 @config_app.command()
@@ -85,13 +91,14 @@ def print_config(loaded: "LoadedConfig", *, as_json: bool) -> None:
     for line in loaded.not_used:
         head += f"# not used: {line}\n"
     if open_number:
-        head += f"# num_prompts: not given: all of the dataset, up to {loaded.experiment.num_prompts}\n"
+        whole = "task" if loaded.experiment.task is not None else "dataset"
+        head += f"# num_prompts: not given: all of the {whole}, up to {loaded.experiment.num_prompts}\n"
     print_answer(f"{head}{text.getvalue().rstrip()}")
 
 
 def fields_in_effect(experiment: "ExperimentConfig") -> dict[str, "JsonValue"]:
     """Return the fields that have an effect; `num_prompts` is None where the dataset, not read yet, has it."""
-    from llenergymeasure.workload.prompts import takes_all
+    from llenergymeasure.config.fields import takes_all_prompts
 
     fields = experiment.in_effect()
-    return {**fields, "num_prompts": None} if takes_all(experiment) else fields
+    return {**fields, "num_prompts": None} if takes_all_prompts(experiment) else fields

@@ -66,13 +66,15 @@ def _energy_facts(user: "UserConfig", host: "Host") -> Facts:
 
 
 def _sensor_facts(sources: "Sources") -> Facts:
-    """Return the power sensor of each board: its fields, the one that sees most of the time first."""
+    """Return the power sensor of each board, its fields, the one that sees most of the time first; and its settings."""
     from llenergymeasure.energy.power_sensors import board_lines
+    from llenergymeasure.run.boards.problems import settable
 
     facts: Facts = []
     for board in sources.nvml.boards:
         first, *more = board_lines(board, sources.calibrations[board.uuid])
         facts += [(f"power of GPU {board.index}", first), *(("", line) for line in more)]
+        facts.append((f"settings of GPU {board.index}", settable(board)))
     return facts
 
 

@@ -5,13 +5,14 @@ import math
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from labledger.commands import printing_warnings
 
 if TYPE_CHECKING:
     from labledger.console import StderrProgress
     from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
+    from llenergymeasure.results.flat import Row
 
 SHOWN_AFTER_S = 2.0
 
@@ -100,9 +101,7 @@ def _progress() -> Iterator["StderrProgress"]:
         yield progress
 
 
-def load_rows(
-    directory: Path, names: Iterable[str] | None = None, *, recursive: bool | None = None
-) -> Iterator[dict[str, Any]]:
+def load_rows(directory: Path, names: Iterable[str] | None = None, *, recursive: bool | None = None) -> "Iterator[Row]":
     """Yield the flat row of each result that `load_all` yields, with every column or with those of these names."""
     from llenergymeasure.results.flat import flat_row
 

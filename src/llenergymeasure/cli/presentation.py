@@ -3,15 +3,18 @@
 from pathlib import Path
 
 from labledger.console import print_answer, print_facts, print_line, print_warnings
+from llenergymeasure.cli.config_rows import settings
 from llenergymeasure.cli.work_rows import adapter_rows, dataset_rows
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.figures import ComputeMetrics, Distribution, PowerSensor, UsedCalibration
+from llenergymeasure.domain.quality import AnswerQuality, LmEvalMetric
 
 SHOWN_RESOLUTION_S = 1e-3
+MOST_LM_EVAL = 5
 
 
-def print_result(result: ExperimentResult, path: Path | None) -> None:
-    """Print the main figures, the warnings, and where the result is saved."""
+def print_result(result: ExperimentResult, path: Path | None, *, with_settings: bool = False) -> None:
+    """Print the main figures, the warnings, and where the result is saved; if asked, what it set that is no default."""
     latency, config = result.latency_stats, result.effective_config
     facts = [
         ("model", str(config.get("model"))),
@@ -20,6 +23,7 @@ def print_result(result: ExperimentResult, path: Path | None) -> None:
         ("device", _device(result)),
         *_how_it_ran(result),
         *dataset_rows(config),
+        *(settings(result) if with_settings else []),
         *([("processes", str(len(result.process_results)))] if len(result.process_results) > 1 else []),
         (
             "tokens",
@@ -36,6 +40,7 @@ def print_result(result: ExperimentResult, path: Path | None) -> None:
         *_cpu_time(result),
         ("FLOPs", _flops(result)),
         *_memory(result),
+        *quality_rows(result),
         ("verdict", f"{result.verdict}: {'; '.join(result.verdict_reasons)}".rstrip(": ")),
     ]
     print_facts("", facts)
@@ -130,6 +135,43 @@ def sensor_rows(sensor: PowerSensor | None, calibration: UsedCalibration | None)
     return rows
 
 
+def quality_rows(result: ExperimentResult) -> list[tuple[str, str]]:
+    """Return the share of right answers and the joules of each, and what a file of lm_eval says."""
+    rows, quality, why = [], result.quality, result.not_known.get("quality")
+    if quality is None and why is not None:
+        rows.append(("right answers", f"unknown ({why})"))
+    if quality is not None:
+        rows.append(("right answers", right_answers(quality)))
+        rows.append(("energy/right answer", _energy_per_right_answer(result, quality)))
+    if result.lm_eval:
+        shown = [f"{each.task} {each.metric} {_with_error(each)}" for each in result.lm_eval[:MOST_LM_EVAL]]
+        more = len(result.lm_eval) - MOST_LM_EVAL
+        rows.append(("lm_eval, as given", "; ".join([*shown, *([f"and {more} more"] if more > 0 else [])])))
+    return rows
+
+
+def right_answers(quality: AnswerQuality) -> str:
+    """Return `41 of 50: 82.0 % (69.2 to 90.2 at 95 %)`."""
+    counts = f"{count(quality.right)} of {count(quality.questions)}"
+    if quality.share is None or quality.low is None or quality.high is None or quality.level is None:
+        return counts
+    interval = f"{100 * quality.low:.1f} to {100 * quality.high:.1f} at {100 * quality.level:g} %"
+    return f"{counts}: {100 * quality.share:.1f} % ({interval})"
+
+
+def _energy_per_right_answer(result: ExperimentResult, quality: AnswerQuality) -> str:
+    value, bound_j, answers = result.energy_per_right_answer_j, result.energy_uncertainty_j, quality.right_in_window
+    if value is None or not answers:
+        why = result.not_known.get("energy_per_right_answer_j", "so is the energy")
+        return f"unknown ({why})"
+    bound = "bound unknown" if bound_j is None else f"± {number(bound_j / answers)}"
+    return f"{number(value)} {bound} J/right answer ({result.energy_source})"
+
+
+def _with_error(metric: LmEvalMetric) -> str:
+    return number(metric.value) + ("" if metric.stderr is None else f" ± {number(metric.stderr)}")
+
+
 def _device(result: ExperimentResult) -> str:
     device, environment = str(result.effective_config.get("device")), result.environment_snapshot
     if environment is None:
@@ -183,3 +225,21 @@ def number(value: float | None) -> str:
         return f"{value:.3g}"
     digits = max(0, 2 - int(f"{value:e}".partition("e")[2]))
     return f"{value:,.{digits}f}"
+
+
+def rough_duration(value: float) -> str:
+    """Return a duration as people tell it: 34 s, 6 min, 2 h 5 min, 3 d 4 h."""
+    if value < 90:
+        return f"{value:.0f} s"
+    minutes = round(value / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def estimated(seconds: float | None, is_least: bool) -> str:
+    """Return an estimate of a duration in words."""
+    if seconds is None:
+        return "unknown"
+    return f"{'at least ' if is_least else ''}{rough_duration(seconds)}"

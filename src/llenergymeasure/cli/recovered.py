@@ -9,6 +9,7 @@ from labledger.console import print_facts, print_line
 from llenergymeasure.cli.loading import load
 from llenergymeasure.cli.presentation import count, cpu_rows, flops_words, mean_and_p99, number, seconds
 from llenergymeasure.domain.experiment import RawProcessResult
+from llenergymeasure.domain.quality import NOT_ASKED, RIGHT, UNANSWERED
 from llenergymeasure.metrics.latency import latency_stats_of, served
 from llenergymeasure.results.raw_results import ProcessFigures, figures_of
 from llenergymeasure.results.recovery import KeptProcess
@@ -75,6 +76,7 @@ def print_raw_result(raw: RawProcessResult, path: Path) -> None:
         ("model", str(raw.model_name)),
         ("device", "unknown, or the CPU" if raw.gpu_id is None else f"GPU {raw.gpu_id}"),
         ("requests", "; ".join(_requests(raw, figures))),
+        *_right_answers(raw),
         ("tokens", "unknown" if tokens is None else _tokens(tokens.input_tokens, tokens.output_tokens)),
         ("duration", seconds(tokens.inference_time_sec if tokens else None)),
         *([("began", f"{times.start:%Y-%m-%d %H:%M:%S}")] if times and times.start else []),
@@ -97,6 +99,14 @@ def print_raw_result(raw: RawProcessResult, path: Path) -> None:
     print_facts("", facts)
     print_line(f"  ! {NO_RESULT}")
     print_line(f"kept in {path}")
+
+
+def _right_answers(raw: RawProcessResult) -> Iterable[tuple[str, str]]:
+    """Yield the row of the right answers, of those that came."""
+    outcomes = raw.scored_answers.outcomes if raw.scored_answers is not None else None
+    if outcomes is not None:
+        came = len(outcomes) - outcomes.count(NOT_ASKED) - outcomes.count(UNANSWERED)
+        yield "right answers", f"{outcomes.count(RIGHT)} of the {came} that came"
 
 
 def _requests(raw: RawProcessResult, figures: ProcessFigures) -> Iterable[str]:

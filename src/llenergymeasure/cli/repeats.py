@@ -4,11 +4,13 @@ import json
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import JsonValue
 
 from labledger.console import print_answer, print_json, print_line, print_table
 from labledger.json_text import dump_json
@@ -17,10 +19,8 @@ if TYPE_CHECKING:
     from llenergymeasure.config.loading import LoadedConfig
     from llenergymeasure.domain.experiment import ExperimentResult
     from llenergymeasure.domain.requests import Prompt
-    from llenergymeasure.run.repeats import PlannedRun
+    from llenergymeasure.run.repeats import Failures, PlannedRun
 
-FAILURES_IN_A_ROW = 2
-"""A configuration that fails so often one run after another is not run again: it would fail every time."""
 SHOWN_ROUNDS = 3
 HEADS = (
     "round",
@@ -50,44 +50,46 @@ class Options:
 
 @dataclass
 class _Session:
-    """The runs so far of `total`, and how often each configuration has failed one run after another."""
+    """The runs so far of `total`."""
 
     names: Sequence[str]
     total: int
+    failures: "Failures"
     done: list[tuple["PlannedRun", Path, "ExperimentResult"]] = field(default_factory=list)
     failed: list["PlannedRun"] = field(default_factory=list)
-    in_a_row: Counter[int] = field(default_factory=Counter)
 
     def add(self, run: "PlannedRun", path: Path, result: "ExperimentResult") -> None:
         """Record a run that has a result."""
         self.done.append((run, path, result))
-        self.in_a_row[run.configuration] = 0
+        self.failures.add(run.configuration, failed=False)
 
     def add_failure(self, run: "PlannedRun") -> None:
         """Record a run that has none."""
         self.failed.append(run)
-        self.in_a_row[run.configuration] += 1
+        self.failures.add(run.configuration, failed=True)
 
     def results_of(self, configuration: int) -> list["ExperimentResult"]:
         """Return the results of one configuration in the order of its runs."""
         return [result for run, _, result in self.done if run.configuration == configuration]
 
-    def is_given_up(self, configuration: int) -> bool:
-        """Return True if a configuration is not run again."""
-        return self.in_a_row[configuration] >= FAILURES_IN_A_ROW
-
     @property
     def all_given_up(self) -> bool:
         """True if no configuration is run again."""
-        return all(map(self.is_given_up, range(len(self.names))))
+        return all(map(self.failures.is_given_up, range(len(self.names))))
 
 
 def run_repeats(
-    paths: Sequence[Path | None], flags: dict[str, Any], options: Options, *, dry_run: bool = False
+    paths: Sequence[Path | None],
+    flags: dict[str, Any],
+    options: Options,
+    *,
+    settings: Mapping[str, JsonValue] | None = None,
+    dry_run: bool = False,
 ) -> None:
     """Run each configuration once in every round, and print a table of the runs and their comparison.
 
-    A run that fails is reported, and the others go on.
+    `flags` override the files, and so do `settings`, by the dotted paths of fields. A run that fails is reported, and
+    the others go on.
 
     Raises:
         ConfigError, PreFlightError: a configuration cannot run; nothing was run.
@@ -100,12 +102,13 @@ def run_repeats(
     from llenergymeasure.errors import ConfigError, ExperimentError
     from llenergymeasure.results.exporters import check_csv
     from llenergymeasure.run.preflight import remarks
+    from llenergymeasure.run.repeats import Failures
 
     if this_rank() is not None:
         raise ConfigError(
             "torchrun starts processes for one run: repeat its command, or let llem start them (pytorch.data_parallel)"
         )
-    loaded = [load_config(path, flags) for path in paths]
+    loaded = [load_config(path, flags, settings=settings) for path in paths]
     names = _names(paths, loaded)
     set_verbosity(options.verbose)
     for each in loaded if options.verbose else ():
@@ -124,7 +127,7 @@ def run_repeats(
     if options.export_csv is not None:
         check_csv(options.export_csv)
     loaded = [each for each, _ in _checked(names, loaded, options)]
-    session = _Session(names, len(names) * options.repeats)
+    session = _Session(names, len(names) * options.repeats, Failures())
     try:
         for run in _runs(session, options.repeats):
             _run(run, session, loaded[run.configuration], options)
@@ -200,7 +203,7 @@ def _runs(session: _Session, repeats: int) -> Iterator["PlannedRun"]:
     for run in rounds(len(session.names), repeats):
         if session.all_given_up:
             return
-        if not session.is_given_up(run.configuration):
+        if not session.failures.is_given_up(run.configuration):
             yield run
 
 
@@ -218,8 +221,8 @@ def _run(run: "PlannedRun", session: _Session, loaded: "LoadedConfig", options: 
     ended = run_separately(loaded.experiment, loaded.user, options.output, sys.argv[1:], **how)
     if ended.path is None:
         session.add_failure(run)
-        given_up = "; it is not run again" if session.is_given_up(run.configuration) else ""
-        print_line(f"error: {where}: {ended.problem}{given_up}", to_stderr=True)
+        given_up = "; it is not run again" if session.failures.is_given_up(run.configuration) else ""
+        print_line(f"error: {where}: {ended.ending}{given_up}", to_stderr=True)
         return
     result = load(ended.path)
     session.add(run, ended.path, result)

@@ -16,6 +16,7 @@ from llenergymeasure.cli.loading import directory_of, files_in, load_all, load_a
 
 if TYPE_CHECKING:
     from llenergymeasure.results.exporters import Format
+    from llenergymeasure.results.flat import Row
     from llenergymeasure.results.recovery import Leftover
     from llenergymeasure.results.verification import Verified
 
@@ -28,6 +29,12 @@ Dir = Annotated[Path | None, typer.Option("--dir", "-d", help="Where results wer
 In = Annotated[Path, typer.Option("--dir", "-d", help="Where results were saved.")]
 Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Take the results in folders further down as well.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where", help='Conditions, as "batch_size >= 8 and verdict = valid"; may be repeated.', show_default=False
+    ),
+]
 LISTED = (
     "experiment_id",
     "model",
@@ -53,25 +60,49 @@ def list_results(
     directory_option: Dir = None,
     recursive: Recursive = False,
     sort: Annotated[str, typer.Option("--sort", help="A column; with - before it, largest first.")] = "start_time",
-    where: Annotated[
-        list[str] | None, typer.Option("--where", help="COLUMN=VALUE; may be repeated.", show_default=False)
-    ] = None,
+    where: Where = None,
     json: AsJson = False,
 ) -> None:
-    """List the results in a directory, one per line; broken files are named on standard error."""
-    from labledger.console import print_json, print_table
-    from llenergymeasure.results.flat import LOAD_COLUMNS, columns
+    """List the results in a directory, one per line, with the fields of their configurations that differ.
 
-    conditions = [_condition(text) for text in where or []]
-    _check_column(sort.removeprefix("-"), "--sort")
-    named = [name for name, _ in conditions] + [sort.removeprefix("-")]
-    names = columns() if json else {*LISTED, *LOAD_COLUMNS, *named}
-    found = load_rows(directory_of(directory, directory_option), names, recursive=recursive)
-    rows = _sorted((row for row in found if all(str(row[name]) == wanted for name, wanted in conditions)), sort)
+    Broken files are named on standard error.
+    """
+    from labledger.console import print_json, print_line, print_table
+    from llenergymeasure.cli.config_rows import differing
+    from llenergymeasure.results.conditions import check_column
+    from llenergymeasure.results.flat import LOAD_COLUMNS, columns, whole_rows
+
+    by = sort.removeprefix("-")
+    check_column(by, "--sort")
+    names = columns() if json else {*LISTED, *LOAD_COLUMNS, by}
+    rows = _sorted(_that_meet(where, directory_of(directory, directory_option), names, recursive=recursive), sort)
     if json:
-        print_json(dump_json(rows))
+        with printing_warnings("list"):
+            whole = whole_rows(rows)
+        print_json(dump_json(whole))
         return
-    print_table(HEADS, [[_cell(name, row[name]) for name in LISTED] for row in map(_with_load, rows)])
+    differ, left_out = differing(rows)
+    heads = [*HEADS, *(name.removeprefix("config.") for name in differ)]
+    cells = [[_cell(name, row[name]) for name in (*LISTED, *differ)] for row in map(_with_load, rows)]
+    print_table(heads, cells)
+    if left_out:
+        print_line(f"they differ also in {left_out}; --json has every column", to_stderr=True)
+
+
+def _that_meet(
+    where: list[str] | None, directory: Path, names: Iterable[str] | None, *, recursive: bool
+) -> "Iterator[Row]":
+    """Yield the rows in a directory that meet all conditions; a row has the columns of these names, and of those.
+
+    Raises:
+        ConfigError: a condition is none, before anything is read.
+    """
+    from llenergymeasure.results.conditions import parse_conditions
+
+    conditions = [each for text in where or [] for each in parse_conditions(text)]
+    asked = None if names is None else dict.fromkeys([*names, *(each.column for each in conditions)])
+    rows = load_rows(directory, asked, recursive=recursive)
+    return (row for row in rows if all(each.holds(row) for each in conditions))
 
 
 @results_app.command()
@@ -97,7 +128,7 @@ def show(
     elif isinstance(found, RawProcessResult):
         print_raw_result(found, path)
     else:
-        print_result(found, path)
+        print_result(found, path, with_settings=True)
 
 
 results_app.command()(compare)
@@ -117,8 +148,9 @@ def export(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write; default results.FORMAT.", show_default=False)
     ] = None,
+    where: Where = None,
 ) -> None:
-    """Export all results as one flat table, a row per result."""
+    """Export all results, or those that meet conditions, as one flat table, a row per result."""
     from labledger.console import print_answer
     from llenergymeasure.results.exporters import export as export_rows
     from llenergymeasure.results.outputs import refuse_output
@@ -127,10 +159,11 @@ def export(
     place, exported = directory_of(directory, directory_option), 0
     path = output or Path(f"results.{kind}")
     refuse_output("--output", path, place)
+    rows = _that_meet(where, place, None, recursive=recursive)
 
-    def counted() -> Iterator[dict[str, Any]]:
+    def counted() -> "Iterator[Row]":
         nonlocal exported
-        for row in load_rows(place, recursive=recursive):
+        for row in rows:
             exported += 1
             yield row
 
@@ -294,50 +327,33 @@ def _left_alone(kept: str | None) -> str:
     return f"; left alone: {kept}" if kept else ""
 
 
-def _sorted(rows: Iterable[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
-    """Return the rows in the order of a column, those that have nothing there last."""
+def _sorted(rows: "Iterable[Row]", sort: str) -> "list[Row]":
+    """Return the rows in the order of a column, texts after numbers, those that have nothing there last."""
     name, listed = sort.removeprefix("-"), list(rows)
     known = [row for row in listed if row[name] is not None]
-    ordered = sorted(known, key=lambda row: row[name], reverse=sort.startswith("-"))
+    ordered = sorted(known, key=lambda row: (isinstance(row[name], str), row[name]), reverse=sort.startswith("-"))
     return ordered + [row for row in listed if row[name] is None]
 
 
-def _condition(text: str) -> tuple[str, str]:
-    """Return the column and the value of a condition."""
-    from llenergymeasure.errors import ConfigError
-
-    name, equals, wanted = text.partition("=")
-    if not equals:
-        raise ConfigError(f"--where: {text!r} is not COLUMN=VALUE")
-    _check_column(name, "--where")
-    return name, wanted
-
-
-def _check_column(name: str, option: str) -> None:
-    from labledger.yaml_files import did_you_mean
-    from llenergymeasure.errors import ConfigError
-    from llenergymeasure.results.flat import columns
-
-    if name not in columns():
-        raise ConfigError(f"{option}: unknown column {name!r}{did_you_mean(name, list(columns()))}")
-
-
-def _with_load(row: dict[str, Any]) -> dict[str, Any]:
+def _with_load(row: "Row") -> "Row":
     """Return the row with a server's load in place of the batch."""
     if row["request_rate"] is not None:
-        return {**row, "batch_size": f"{row['request_rate']:g} requests/s"}
-    return row if row["concurrency"] is None else {**row, "batch_size": f"{row['concurrency']} in flight"}
+        row["batch_size"] = f"{row['request_rate']:g} requests/s"
+    elif row["concurrency"] is not None:
+        row["batch_size"] = f"{row['concurrency']} in flight"
+    return row
 
 
 def _cell(name: str, value: Any) -> str:
     from labledger.untrusted_text import clean
     from llenergymeasure.cli.presentation import number
+    from llenergymeasure.results.config_columns import as_text
 
     if value is None:
         return "unknown" if name in ("energy_per_output_token_j", "verdict") else ""
     if name == "start_time":
         return str(value)[:16]
-    return number(value) if isinstance(value, float) else clean(str(value), SHOWN_CELL)
+    return number(value) if isinstance(value, float) else clean(as_text(value), SHOWN_CELL)
 
 
 def _apart(names: Iterable[str]) -> list[str]:

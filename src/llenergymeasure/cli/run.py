@@ -10,6 +10,7 @@ import typer
 from labledger.commands import reporting_errors
 
 if TYPE_CHECKING:
+    from llenergymeasure.backends.kept import Kept
     from llenergymeasure.config.loading import LoadedConfig
     from llenergymeasure.config.models import ExperimentConfig, UserConfig
     from llenergymeasure.domain.experiment import ExperimentResult
@@ -48,11 +49,36 @@ def run(
         str | None, typer.Option("--precision", "-p", help="fp32, fp16 or bf16.", show_default=False)
     ] = None,
     repeat: Annotated[
-        int,
+        int | None,
         typer.Option(
-            "--repeat", min=1, help="Rounds: one run of every CONFIG in each, in alternating order; six are advised."
+            "--repeat",
+            min=1,
+            help="Rounds: one run of every CONFIG, or cell of a study, in each, in alternating order; six are advised.",
+            show_default=False,
         ),
-    ] = 1,
+    ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sweep",
+            metavar="FIELD=VALUE,VALUE,...",
+            help="An axis of a study: every value of a field, by its dotted path; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="Override any field, by its dotted path; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a study that has not ended, or that has more runs now.")
+    ] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="End a study with its first run that fails.")] = False,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Directory for results; each gets a folder of its own.")
     ] = Path("results"),
@@ -68,6 +94,8 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also show the logs of the libraries.")] = False,
 ) -> None:
     """Measure a deployment of a model and keep the result. Flags override the YAML."""
+    from llenergymeasure.cli.study_flags import read_flags, refuse_without_study, study_wanted
+    from llenergymeasure.cli.study_run import StudyOptions, run_study_command
     from llenergymeasure.config.loading import load_config
     from llenergymeasure.config.ranks import is_first_process
     from llenergymeasure.run.preflight import require_paths
@@ -81,13 +109,20 @@ def run(
         "precision": precision,
     }
     given = {name: value for name, value in flags.items() if value is not None}
-    if repeat > 1 or len(configs or ()) > 1:
+    settings, axes = read_flags(set_ or [], sweep or [], given)
+    debug = bool(ctx.find_root().params.get("debug"))
+    if study_wanted(configs or [], sweep or [], settings):
+        how = StudyOptions(output, export_csv, json, quiet, verbose, debug, resume=resume, fail_fast=fail_fast)
+        run_study_command(configs or [], given, axes, repeat, how, settings=settings, dry_run=dry_run)
+        return
+    refuse_without_study(resume=resume, fail_fast=fail_fast)
+    if (repeat or 1) > 1 or len(configs or ()) > 1:
         from llenergymeasure.cli.repeats import Options, run_repeats
 
-        options = Options(repeat, output, export_csv, json, quiet, verbose, bool(ctx.find_root().params.get("debug")))
-        run_repeats(configs or [None], given, options, dry_run=dry_run)
+        options = Options(repeat or 1, output, export_csv, json, quiet, verbose, debug)
+        run_repeats(configs or [None], given, options, settings=settings, dry_run=dry_run)
         return
-    loaded = load_config(next(iter(configs or ()), None), given)
+    loaded = load_config(next(iter(configs or ()), None), given, settings=settings)
     set_verbosity(verbose)
     if dry_run:
         if is_first_process():
@@ -135,11 +170,17 @@ def _check(loaded: "LoadedConfig", output: Path, as_json: bool) -> None:
 
 
 def measure(
-    experiment: "ExperimentConfig", user: "UserConfig", output: Path, quiet: bool
+    experiment: "ExperimentConfig",
+    user: "UserConfig",
+    output: Path,
+    quiet: bool,
+    kept: "Kept | None" = None,
+    prompt_mark: int | None = None,
 ) -> "tuple[ExperimentResult, Path | None]":
     """Run the experiment with progress on stderr, save the result, and return it with its path.
 
-    Raises what `measure_and_save` raises; a result that could be saved nowhere is printed on stdout.
+    `kept` and `prompt_mark`: see `run.harness.run`. Raises what `measure_and_save` raises; a result that could be saved
+    nowhere is printed on stdout.
     """
     from labledger.console import Silent, StderrProgress, print_json
     from llenergymeasure.api import measure_and_save
@@ -151,7 +192,7 @@ def measure(
     progress = StderrProgress() if prints and not quiet else Silent()
     try:
         with adopting_orphans():
-            return measure_and_save(experiment, user, output, progress)
+            return measure_and_save(experiment, user, output, progress, kept=kept, prompt_mark=prompt_mark)
     except UnsavedResultError as error:
         if error.kept_at is None:
             print_json(error.result.to_json())  # the last place that is left

@@ -1,6 +1,7 @@
-"""`python -m llenergymeasure.cli.separate_run run FD DIRECTORY`: one run of several, that `parallel.separate` started.
+"""`python -m llenergymeasure.cli.separate_run run FD DIRECTORY`: runs of several, that `parallel.run_process` started.
 
-Its task is on stdin; it writes the path of the saved result to the descriptor FD.
+Its tasks are on stdin, a line each, one after another; it ends when stdin does, and when a run has no result. On the
+descriptor FD it reports the path of each saved result, or the error.
 """
 
 import os
@@ -10,32 +11,41 @@ from typing import Annotated
 
 import typer
 
-from labledger.commands import make_app, reporting_errors, run_program
+from labledger.commands import error_text, make_app, reporting_errors, run_program
 
-app = make_app("llem", "One run of several.")
+app = make_app("llem", "Runs of several.")
 
 
 @app.command()
 @reporting_errors
 def run(
     ctx: typer.Context,
-    report: Annotated[int, typer.Argument(help="Descriptor that the path of the result is written to.")],
-    output: Annotated[Path, typer.Argument(help="Directory for the result.")],
+    report: Annotated[int, typer.Argument(help="Descriptor on which the end of each run is reported.")],
+    output: Annotated[Path, typer.Argument(help="Directory for the results.")],
     command: Annotated[list[str] | None, typer.Argument(help="What the user wrote after `llem`.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Also show the logs of the libraries.")] = False,
 ) -> None:
-    """Measure the task on stdin and save its result."""
+    """Measure the tasks on stdin and save their results."""
+    from llenergymeasure.backends.kept import Kept
     from llenergymeasure.cli.run import measure, set_verbosity
-    from llenergymeasure.parallel.messages import RunTask
-    from llenergymeasure.parallel.worker import end_with_stdin
+    from llenergymeasure.parallel.messages import RunEnded, RunTask
+    from llenergymeasure.parallel.worker import TasksOnStdin
 
     sys.argv = ["llem", *(command or [])]  # what a message on a defect names
+    os.set_inheritable(report, False)
     set_verbosity(verbose)
-    task = RunTask.model_validate_json(sys.stdin.buffer.readline())
-    end_with_stdin()
-    _, path = measure(task.config, task.user, output, quiet)
-    os.write(report, os.fsencode(str(path)))
+    tasks = TasksOnStdin()
+    with Kept() as kept:
+        while (line := tasks.next()) is not None:
+            try:
+                task = RunTask.model_validate_json(line)
+                _, path = measure(task.config, task.user, output, quiet, kept if task.keeps else None, task.prompt_mark)
+            except BaseException as error:
+                os.write(report, RunEnded(error=error_text(error)).line())
+                raise
+            tasks.done()
+            os.write(report, RunEnded(saved=str(path)).line())
 
 
 if __name__ == "__main__":

@@ -18,6 +18,9 @@ def adapter_rows(config: Mapping[str, JsonValue]) -> list[Row]:
 def dataset_rows(config: Mapping[str, JsonValue]) -> Iterator[Row]:
     """Yield the rows of the dataset and of the lengths in tokens that were asked for, as far as they are known."""
     dataset, prompts = config.get("dataset"), config.get("num_prompts")
+    quality = config.get("quality")
+    if dataset is None and isinstance(quality, dict) and quality.get("task") is not None:
+        yield "task", str(quality["task"]) if prompts is None else f"{quality['task']}, {prompts} questions"
     synthetic = dataset.get("synthetic") if isinstance(dataset, dict) else None
     if dataset is not None:
         name = "synthetic" if synthetic is not None else str(dataset)

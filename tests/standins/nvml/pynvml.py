@@ -7,6 +7,9 @@ and `throttle` ([[from, to, pid or bits], …]), `memory` ([[from, to, bytes], �
 ([[from, to], …]: the counter cannot be read), `gone` (no sensor can), `hangs` (a read then takes until the end),
 `no_counter`, `no_instant`, `architecture` (as AMPERE; HOPPER), `powers` ({"instant", "average" or "draw": [[seconds,
 watts], ...]}: the fields of power that it has, in place of the rows' watts). `driver` stands beside `boards` (580.00).
+What is set holds for every process, in the file at $NVML_STANDIN with `.set` after its name: `power_limits_w` ([least,
+most]), `clocks_mhz` (ascending; without one of both it cannot be set), `not_permitted` (to nobody), `rounds_to_mhz` and
+`rounds_to_w` (what is set), `ignores` (it is not heeded), `lost_handle` (the board is gone), `mig`.
 Constants and errors are those of the real module, which this one stands before.
 """
 
@@ -49,7 +52,7 @@ def nvmlDeviceGetHandleByIndex(index):  # noqa: N802
 
 def nvmlDeviceGetHandleByUUID(uuid):  # noqa: N802
     for board in _recorded["boards"]:
-        if board["uuid"] == uuid:
+        if board["uuid"] == uuid and not board.get("lost_handle"):
             return board
     raise NVMLError(_real.NVML_ERROR_NOT_FOUND)
 
@@ -78,7 +81,48 @@ def nvmlDeviceGetArchitecture(board):  # noqa: N802
 def nvmlDeviceGetEnforcedPowerLimit(board):  # noqa: N802
     if board.get("limit_w") is None:
         raise NVMLError(_real.NVML_ERROR_NOT_SUPPORTED)
-    return int(board["limit_w"] * 1e3)
+    return int(_set_values(board).get("limit_mw", board["limit_w"] * 1e3))
+
+
+nvmlDeviceGetPowerManagementLimit = nvmlDeviceGetEnforcedPowerLimit  # noqa: N816
+
+
+def nvmlDeviceGetPowerManagementLimitConstraints(board):  # noqa: N802
+    return [int(watts * 1e3) for watts in _supported(board, "power_limits_w")]
+
+
+def nvmlDeviceSetPowerManagementLimit(board, milliwatts):  # noqa: N802
+    least, most = nvmlDeviceGetPowerManagementLimitConstraints(board)
+    if not least <= milliwatts <= most:
+        raise NVMLError(_real.NVML_ERROR_INVALID_ARGUMENT)
+    _set(board, "limit_mw", _rounded(milliwatts, board.get("rounds_to_w", 0) * 1000))
+
+
+def nvmlDeviceGetSupportedMemoryClocks(board):  # noqa: N802
+    _supported(board, "clocks_mhz")
+    return [2619, 1593]
+
+
+def nvmlDeviceGetSupportedGraphicsClocks(board, memory_mhz):  # noqa: N802
+    return _supported(board, "clocks_mhz")[::-1]
+
+
+def nvmlDeviceGetClockInfo(board, kind):  # noqa: N802
+    return _set_values(board).get("clock_mhz", _supported(board, "clocks_mhz")[0])
+
+
+def nvmlDeviceSetGpuLockedClocks(board, least_mhz, most_mhz):  # noqa: N802
+    _supported(board, "clocks_mhz")
+    _set(board, "clock_mhz", _rounded(most_mhz, board.get("rounds_to_mhz", 0)))
+
+
+def nvmlDeviceResetGpuLockedClocks(board):  # noqa: N802
+    _supported(board, "clocks_mhz")
+    _set(board, "clock_mhz", None)
+
+
+def nvmlDeviceGetMigMode(board):  # noqa: N802
+    return [_supported(board, "mig")] * 2
 
 
 def nvmlDeviceGetTotalEnergyConsumption(board):  # noqa: N802
@@ -164,6 +208,42 @@ def _hanging(board):
 def _holding(board, what):
     now_s = _now_s()
     return [rest[0] if rest else True for start_s, end_s, *rest in board.get(what, []) if start_s <= now_s < end_s]
+
+
+def _supported(board, what):
+    if what not in board:
+        raise NVMLError(_real.NVML_ERROR_NOT_SUPPORTED)
+    return board[what]
+
+
+def _rounded(value, step):
+    return round(value / step) * step if step else value
+
+
+def _file_of_set_values():
+    return Path(os.environ["NVML_STANDIN"] + ".set")
+
+
+def _set_values(board):
+    file = _file_of_set_values()
+    return json.loads(file.read_text()).get(board["uuid"], {}) if file.exists() else {}
+
+
+def _set(board, what, value):
+    if board.get("not_permitted"):
+        raise NVMLError(_real.NVML_ERROR_NO_PERMISSION)
+    if board.get("ignores"):
+        return
+    file = _file_of_set_values()
+    values = json.loads(file.read_text()) if file.exists() else {}
+    own = values.setdefault(board["uuid"], {})
+    own |= {what: value} if value is not None else {}
+    if value is None:
+        own.pop(what, None)
+    own.setdefault("history", []).append([what, value])
+    written = file.with_name(f"{file.name}.{os.getpid()}")
+    written.write_text(json.dumps(values))
+    written.replace(file)
 
 
 def _not_supported(*arguments):

@@ -1,6 +1,8 @@
-"""Ctrl-C at each line of a step: it is stored in full or not at all, and the database is as usable as before."""
+"""Ctrl-C at each line of a step: it is stored in full or not at all, and the database is as usable as before.
 
-import contextlib
+A line that is run again from where it was run before, as in a loop over columns, is interrupted the first time alone.
+"""
+
 import signal
 import sys
 from pathlib import Path
@@ -15,16 +17,19 @@ from small_experiment import experiment, iteration
 OURS = (str(Path(persistence.__file__).parent), files.__file__)
 
 
-def interrupted_at(number, work):
-    """Do the work with Ctrl-C at its line `number`; return how many lines were run."""
-    seen = 0
+def interrupted_where_it_never_was(known, work):
+    """Do the work with Ctrl-C at its first line that is not `known`; return that line and those that led to it, or None
+    where all were."""
+    found = None
 
     def trace(frame, event, _):
-        nonlocal seen
+        nonlocal found
         if not frame.f_code.co_filename.startswith(OURS):
             return None
-        seen += 1
-        if seen == number:
+        place = (event, *lines_of(frame))
+        if place not in known:
+            known.add(place)
+            found = place
             sys.settrace(None)
             signal.raise_signal(signal.SIGINT)
         return trace
@@ -33,9 +38,18 @@ def interrupted_at(number, work):
     sys.settrace(trace)
     try:
         work()
+    except KeyboardInterrupt:
+        assert found is not None
     finally:
         sys.settrace(before)
-    return seen
+    return found
+
+
+def lines_of(frame):
+    """Yield the lines of a frame and of those that led to it, as far as they are ours."""
+    while frame is not None and frame.f_code.co_filename.startswith(OURS):
+        yield frame.f_code.co_filename, frame.f_lineno
+        frame = frame.f_back
 
 
 @pytest.fixture
@@ -46,8 +60,8 @@ def ctrl_c():
 
 
 def test_ctrl_c_at_any_line_of_a_step_leaves_the_database_usable(tmp_path, ctrl_c):
-    repository, number, lines = ExperimentRepository(tmp_path / "exp1.db"), 0, sys.maxsize
-    acknowledged, stored = [], set()
+    repository, number, interrupted = ExperimentRepository(tmp_path / "exp1.db"), 0, True
+    acknowledged, stored, known = [], set(), set()
     repository.save_experiment(experiment())
 
     def store():
@@ -55,11 +69,10 @@ def test_ctrl_c_at_any_line_of_a_step_leaves_the_database_usable(tmp_path, ctrl_
             step.save_iteration(iteration(number))
         acknowledged.append(number)
 
-    while number <= lines:
+    while interrupted:
         number += 1
-        with contextlib.suppress(KeyboardInterrupt):
-            lines = interrupted_at(number, store)
+        interrupted = interrupted_where_it_never_was(known, store)
         found = {each.iteration_number for each in repository.get_iterations("run-1")}
-        assert stored | set(acknowledged[-1:]) <= found <= stored | {number}, f"interrupted at line {number}"
+        assert stored | set(acknowledged[-1:]) <= found <= stored | {number}, f"interrupted at {interrupted}"
         stored = found
     assert number > 100

@@ -23,6 +23,7 @@ from payment_simulator.experiments.proposers.protocol import EndpointError, Unus
 from standins.openai_server import REPORTED_MODEL, ModelServer, Reply, fail, propose, say, stall
 
 KEY = "sk-test-8f3a91c2e7"
+WAIT_S = 0.1
 POLICY = {"type": "Fifo", "parameters": {FRACTION: 0.25}}
 
 
@@ -31,6 +32,7 @@ def environment(monkeypatch):
     for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GOOGLE_API_KEY", "GEMINI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setattr(llm_module, "FIRST_WAIT_S", WAIT_S)
 
 
 def proposer(server, **options):
@@ -197,7 +199,7 @@ def test_each_provider_is_asked_in_its_own_protocol(model, key, address, monkeyp
 
 
 def test_too_many_requests_are_sent_again_when_the_server_says():
-    date = email.utils.formatdate(time.time() + 3, usegmt=True)
+    date = email.utils.formatdate(time.time() + 2, usegmt=True)
     with ModelServer(fail(429, retry_after="1"), fail(429, retry_after=date), propose(POLICY)) as server:
         assert ask(proposer(server, max_retries=2)) == POLICY
     first, second, third = (request.at_s for request in server.requests)
@@ -215,8 +217,8 @@ def test_a_servers_error_is_waited_out_ever_longer():
     with ModelServer(fail(500), fail(503), propose(POLICY)) as server:
         assert ask(proposer(server, max_retries=2)) == POLICY
     first, second, third = (request.at_s for request in server.requests)
-    assert second - first >= 0.5
-    assert third - second >= 1
+    assert second - first >= WAIT_S
+    assert third - second >= 2 * WAIT_S
 
 
 def test_a_server_that_fails_again_and_again_ends_in_its_own_words():
