@@ -10,7 +10,7 @@ WARM := $(BIN)/python -c 'from transformers import GenerationConfig, LlamaForCau
 .PHONY: demo test test-slow lint format wheel clean
 
 demo: $(VENV)/.demo
-	@$(BIN)/llem run examples/quickstart.yaml
+	@$(BIN)/llem run examples/study_batch.yaml
 	@$(BIN)/payment-sim experiment run examples/payments/experiment_castro1.yaml
 	@$(BIN)/payment-sim experiment chart latest --db results/castro1.db --output results/castro1.png
 
