@@ -226,10 +226,20 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, whole: 
     What stands in the columns that are `whole` is not folded at all.
     """
     cells = [[clean(cell) for cell in row] for row in (header, *rows)]
-    on_terminal = sys.stdout is not None and sys.stdout.isatty()
-    room = shutil.get_terminal_size().columns if on_terminal else sys.maxsize
+    room = _table_room()
     for part in _parts_that_fit(cells, room, whole):
         print_answer(_laid_out(part, room, whole))
+
+
+def fits_whole(header: Sequence[str], rows: Iterable[Sequence[str]], *, whole: Container[str] = ()) -> bool:
+    """Return True if `print_table` has room for these columns side by side."""
+    cells = [[clean(cell) for cell in row] for row in (header, *rows)]
+    return len([*_parts_that_fit(cells, _table_room(), whole)]) == 1
+
+
+def _table_room() -> int:
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if on_terminal else sys.maxsize
 
 
 def _parts_that_fit(cells: list[list[str]], room: int, whole: Container[str]) -> Iterable[list[list[str]]]:

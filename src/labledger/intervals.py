@@ -7,6 +7,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import NormalDist
 from typing import NamedTuple, Self
 
@@ -16,6 +17,10 @@ BOOTSTRAP_RESAMPLES = 2_000
 DRAWS_AT_A_TIME = 1 << 18
 """Group numbers of 8 bytes: so few stay in the processor's cache."""
 MAX_REPEATS = 1_000
+FINE = 1e-6
+"""Values that are in steps of less than this share of them count as in none."""
+ROUNDING_ERRORS = 1e-9
+"""Gaps may be off by so large a share of the values, by their arithmetic."""
 
 
 @dataclass(frozen=True)
@@ -184,35 +189,75 @@ class Estimate:
         return 2 * float(stdtr(self.freedom, -beyond / self.error)) if self.error > 0 else 0.0
 
 
-def mean_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
-    """Return Student's t interval of the mean of independent values, as of paired differences.
+def mean_interval(values: Sequence[float], *, level: float = 0.95, least_variance: float = 0.0) -> Interval:
+    """Return Student's t interval of the mean of independent values, as of paired differences: `mean_estimate`.
 
     Raises:
         ValueError: fewer than two values.
     """
-    return mean_estimate(values).interval(level)
+    return mean_estimate(values, least_variance=least_variance).interval(level)
 
 
-def mean_estimate(values: Sequence[float]) -> Estimate:
+def mean_estimate(values: Sequence[float], *, least_variance: float = 0.0) -> Estimate:
     """Return the estimated mean of independent values, as of paired differences: Student (1908).
+
+    Their variance is taken to be `least_variance` where they show less, as rounded values may by chance.
 
     Raises:
         ValueError: fewer than two values.
     """
     if len(values) < 2:
         raise ValueError(f"{len(values)} values: an interval needs two")
-    given = np.asarray(values, dtype=float)
-    error = float(given.std(ddof=1)) / math.sqrt(len(given))
-    return Estimate(float(given.mean()), error, len(given) - 1, len(given), "Student's t")
+    least_error = math.sqrt(least_variance / len(values))
+    if min(values) == max(values):  # a sum would round
+        return Estimate(float(values[0]), least_error, len(values) - 1, len(values), "Student's t")
+    _, exponent = math.frexp(max(map(abs, values)))  # neither sums nor squares leave the range of a double
+    given = np.ldexp(np.asarray(values, dtype=float), -exponent)
+    error = math.ldexp(float(given.std(ddof=1)) / math.sqrt(len(given)), exponent)
+    error = max(error, least_error)
+    return Estimate(math.ldexp(float(given.mean()), exponent), error, len(given) - 1, len(given), "Student's t")
 
 
-def difference_estimate(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> Estimate:
+def common_step(groups: Sequence[Sequence[float]]) -> float:
+    """Return the step of which all values are multiples apart, as rounded ones are; 0 where they are in no steps.
+
+    It is the greatest common divisor of the gaps between neighbours, and is 0 if it is under a millionth of the values.
+    Groups in each of which all values are alike say nothing of a step: each may be exactly what it is.
+    """
+    if all(len(set(group)) < 2 for group in groups):
+        return 0.0
+    every = sorted({value for group in groups for value in group})
+    size = max(abs(every[0]), abs(every[-1]))
+    step, errors = 0.0, size * ROUNDING_ERRORS
+    for low, high in pairwise(every):
+        rest = high - low
+        while rest > errors:
+            step, rest = rest, abs(math.remainder(step, rest))
+        if 0 < step < size * FINE:
+            return 0.0
+        if step > 0 and math.isfinite(multiple := (high - every[0]) / step):
+            step = (high - every[0]) / round(multiple)  # else its rounding errors would multiply
+    return step
+
+
+def rounding_variance(step: float) -> float:
+    """Return the variance of the error of values that were rounded to multiples of a step: uniform, step^2 / 12.
+
+    Sheppard (1898), "On the calculation of the most probable values of frequency-constants, for data arranged according
+    to equidistant divisions of a scale".
+    """
+    return step * step / 12
+
+
+def difference_estimate(
+    first: Sequence[Sequence[float]], second: Sequence[Sequence[float]], *, least_variance: float = 0.0
+) -> Estimate:
     """Return the estimated mean of `second` less that of `first`, of groups of values and unequal variances.
 
     Values of one group have followed each other and may have drifted together: all of a side's show its variance, and a
     group counts once in the mean. Where each is alone it is Welch's t with Satterthwaite's degrees of freedom: Welch
     (1947), "The generalization of 'Student's' problem when several different population variances are involved". A
-    side of one value has no variance, and is taken to have the other's.
+    side of one value has no variance, and is taken to have the other's. Either has `least_variance` at the least.
 
     Raises:
         ValueError: a side or a group is empty, or both sides have one value.
@@ -227,9 +272,12 @@ def difference_estimate(first: Sequence[Sequence[float]], second: Sequence[Seque
     one, other = (float(np.mean([np.mean(group) for group in side])) for side in (first, second))
     if min(map(len, sides)) == 1:
         known = max(sides, key=len)
-        error = float(np.std(known, ddof=1)) * math.sqrt(sum(1 / count for count in counts))
+        spread = math.sqrt(max(float(np.var(known, ddof=1)), least_variance))
+        error = spread * math.sqrt(sum(1 / count for count in counts))
         return Estimate(other - one, error, len(known) - 1, n, "Student's t")
-    parts = [float(np.var(side, ddof=1)) / count for side, count in zip(sides, counts, strict=True)]
+    parts = [
+        max(float(np.var(side, ddof=1)), least_variance) / count for side, count in zip(sides, counts, strict=True)
+    ]
     total = sum(parts)
     pieces = sum((part / total) ** 2 / (len(side) - 1) for part, side in zip(parts, sides, strict=True) if part)
     return Estimate(other - one, math.sqrt(total), 1 / pieces if pieces else n - 2, n, "Welch's t")
@@ -288,3 +336,23 @@ def paired_share_p_value(only_first: int, only_second: int) -> float:
 
     apart = only_first + only_second
     return min(1.0, 2 * float(bdtr(min(only_first, only_second), apart, 0.5))) if apart else 1.0
+
+
+def paired_share_interval(only_first: int, only_second: int, pairs: int, *, level: float = 0.95) -> Interval:
+    """Return an interval of the second share less the first, which holds at the level or above, of however few pairs.
+
+    Each share of pairs in which one alone succeeds has Clopper and Pearson's exact interval (1934), at the level at
+    which both hold together (Bonferroni).
+    """
+    first, second = (_exact_ends(count, pairs, (1 - level) / 4) for count in (only_first, only_second))
+    low, high = max(second[0] - first[1], -1.0), min(second[1] - first[0], 1.0)
+    return Interval(low, high, level=level, n=pairs, method="exact")
+
+
+def _exact_ends(successes: int, trials: int, tail: float) -> tuple[float, float]:
+    """Return the ends of Clopper and Pearson's interval of a share, beyond each of which it is with `tail` at most."""
+    from scipy.special import betaincinv
+
+    low = float(betaincinv(successes, trials - successes + 1, tail)) if successes else 0.0
+    high = float(betaincinv(successes + 1, trials - successes, 1 - tail)) if successes < trials else 1.0
+    return low, high

@@ -6,17 +6,26 @@ import math
 def share_of(written: object) -> float:
     """Return the share that a percentage is, as 0.05 of 5, "5" or "5%".
 
+    A number under 1 has a percent sign: without one it is as often meant as a share.
+
     Raises:
-        ValueError: it is no percentage of 0 or more.
+        ValueError: it is no percentage of 0 or more, or is under 1 without a percent sign.
     """
-    share = math.nan
+    percent = math.nan
     if isinstance(written, int | float) and not isinstance(written, bool):
-        share = written / 100
+        percent = written
     elif isinstance(written, str):
         try:
-            share = float(written.strip().removesuffix("%")) / 100
+            percent = float(written.strip().removesuffix("%"))
         except ValueError:
-            share = math.nan
-    if not 0 <= share < math.inf:
+            percent = math.nan
+    if not 0 <= percent < math.inf:
         raise ValueError(f"{written!r} is no percentage of 0 or more, as 5%")
-    return share
+    if 0 < percent < 1 and not str(written).rstrip().endswith("%"):
+        raise ValueError(f"{percent:g} is {percent:g} %; write {100 * percent:g}% or, if that is meant, {percent:g}%")
+    return percent / 100
+
+
+def percent_text(share: float) -> str:
+    """Return the percentage that a share is, as it is written: 5% of 0.05."""
+    return f"{share * 100:.12g}%"

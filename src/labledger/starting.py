@@ -3,6 +3,8 @@
 import signal
 from importlib import import_module
 
+INTERRUPTED = 128 + signal.SIGINT
+
 
 def start(module: str) -> None:
     """Import `module` and call its `main`; meanwhile Ctrl-C does what it does to a program without a handler."""
@@ -12,4 +14,7 @@ def start(module: str) -> None:
     main = import_module(module).main
     if heeds:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:  # before, or after, whoever tells of it is at work
+        raise SystemExit(INTERRUPTED) from None

@@ -276,11 +276,12 @@ def describe_errors(
     *,
     beside: Iterable[tuple[Location, str]] = (),
     named: Callable[[Location], Location] = tuple,
+    advice: Callable[[Location], str] = lambda location: "",
 ) -> list[str]:
     """Return a line for each problem: `place: field: what is wrong (did you mean …?)`, in the order of the places.
 
-    `data` is what was validated against `model`; `place` tells where a location was written, `named` how it is shown.
-    The problems `beside` are others that `data` has.
+    `data` is what was validated against `model`; `place` tells where a location was written, `named` how it is shown;
+    `advice` ends a problem's line. The problems `beside` are others that `data` has.
     """
     located = [each for problem in error.errors(include_url=False) for each in _located(problem, model, data)]
     lines = []
@@ -288,7 +289,7 @@ def describe_errors(
         where, dotted = place(location), ".".join(map(str, location))
         is_the_flags = where.startswith("--") and (where.endswith(f" {dotted}") or place(location[:-1]) != where)
         field = "" if is_the_flags else ".".join(clean(str(part), MAX_SHOWN_KEY) for part in named(location))
-        lines.append(": ".join(part for part in (where, field, text) if part))
+        lines.append(": ".join(part for part in (where, field, text) if part) + advice(location))
     return in_order_of_lines(dict.fromkeys(lines))
 
 

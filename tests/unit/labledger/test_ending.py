@@ -4,8 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
+
+import pytest
 
 from labledger.files import uninterrupted
+from labledger.starting import start
 
 PROGRAM = """
 import os, signal, typer
@@ -60,6 +64,17 @@ def test_a_command_that_is_metered_under_nohup_goes_on_after_a_hangup():
     )
     assert done.returncode == 0
     assert "goes on" in done.stdout
+
+
+def test_ctrl_c_before_a_programs_commands_are_at_work_ends_it_without_a_traceback(monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "quick", SimpleNamespace(main=interrupted))
+    with pytest.raises(SystemExit) as ended:
+        start("quick")
+    assert ended.value.code == 130
+    assert ended.value.__suppress_context__
 
 
 def test_ctrl_c_while_a_program_is_imported_ends_it_without_a_traceback(tmp_path):

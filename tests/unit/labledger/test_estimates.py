@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from labledger.comparison import holm
-from labledger.intervals import MAX_REPEATS, Estimate, difference_estimate, mean_estimate, repeats_for
+from labledger.intervals import (
+    MAX_REPEATS,
+    Estimate,
+    common_step,
+    difference_estimate,
+    mean_estimate,
+    repeats_for,
+    rounding_variance,
+)
 
 LEVELS = (0.8, 0.95, 0.9875)
 p_values = st.lists(st.floats(0, 1), max_size=6)
@@ -121,3 +129,33 @@ def test_a_difference_that_a_thousand_repeats_do_not_show_has_no_number():
     assert repeats_for(0.105, 1.0) <= MAX_REPEATS
     with pytest.raises(ValueError, match="above 0"):
         repeats_for(0.0, 1.0)
+
+
+@given(
+    step=st.sampled_from([0.01, 0.1, 1.0, 2.0, 4096.0]),
+    numbers=st.lists(st.integers(1, 10_000), min_size=2, max_size=9, unique=True),
+)
+def test_the_common_step_of_rounded_values_is_a_multiple_of_theirs(step, numbers):
+    found = common_step([[number * step for number in numbers]])
+    gaps = [number - min(numbers) for number in numbers]
+    assert found == pytest.approx(step * math.gcd(*gaps), rel=1e-6)
+
+
+def test_values_in_no_steps_have_none_nor_have_groups_that_are_each_alike():
+    assert common_step([np.random.default_rng(1).normal(100, 5, 6).tolist()]) == 0.0
+    assert common_step([[512.0] * 3, [800.0] * 3]) == 0.0
+    assert common_step([[512.0, 512.0, 514.0], [800.0] * 3]) == 2.0
+    assert common_step([[], [0.1 + 0.2, 0.3, 0.4]]) == pytest.approx(0.1)
+
+
+def test_a_mean_has_at_the_least_the_variance_of_its_rounding():
+    assert mean_estimate([7.0] * 3, least_variance=rounding_variance(6.0)).error == pytest.approx(1.0)
+    assert mean_estimate([0.0, 10.0], least_variance=0.1).error == pytest.approx(5.0)
+    assert mean_estimate([-1e308, 1e308]).error == pytest.approx(1e308)
+
+
+def test_a_difference_has_at_the_least_the_variance_of_the_rounding_of_both():
+    found = difference_estimate(alone([7.0] * 3), alone([8.0] * 6), least_variance=rounding_variance(6.0))
+    assert found.error == pytest.approx(math.sqrt(3 / 3 + 3 / 6))
+    one = difference_estimate(alone([7.0]), alone([8.0] * 3), least_variance=rounding_variance(6.0))
+    assert one.error == pytest.approx(math.sqrt(3 + 3 / 3))

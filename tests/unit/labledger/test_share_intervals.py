@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labledger.intervals import paired_share_p_value, wilson_interval
+from labledger.intervals import paired_share_interval, paired_share_p_value, wilson_interval
 
 TRIALS = st.integers(1, 10_000).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials)))
 
@@ -50,3 +50,18 @@ def test_shares_of_the_same_trials_are_compared_by_the_exact_binomial_test(one, 
     tail = sum(math.comb(apart, count) for count in range(min(one, other) + 1)) / 2**apart
     assert paired_share_p_value(one, other) == pytest.approx(min(1.0, 2 * tail), rel=1e-9)
     assert paired_share_p_value(one, other) == paired_share_p_value(other, one)
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 300))
+def test_the_interval_of_a_difference_of_shares_holds_it_and_is_no_point_even_without_any_difference(one, other, rest):
+    trials = one + other + rest + 1
+    found = paired_share_interval(one, other, trials)
+    assert -1 <= found.low < found.high <= 1
+    assert found.low <= (other - one) / trials <= found.high
+    turned = paired_share_interval(other, one, trials)
+    assert (turned.low, turned.high) == (pytest.approx(-found.high), pytest.approx(-found.low))
+
+
+def test_without_a_question_apart_the_difference_is_bounded_by_how_many_were_asked():
+    found = paired_share_interval(0, 0, 100)
+    assert found.high == -found.low == pytest.approx(1 - 0.0125 ** (1 / 100))
