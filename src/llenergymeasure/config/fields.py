@@ -6,6 +6,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, JsonValue
 
+from labledger.json_text import dump_json
 from labledger.secret_rules import is_random
 from labledger.sections import models_in
 from labledger.untrusted_text import clean
@@ -14,11 +15,34 @@ from llenergymeasure.config.datasets import SyntheticDataset
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.config.section import STUDY_KEYS
 
+MAX_SHOWN_LIST = 60
+
 
 @cache
 def field_paths() -> Mapping[str, str]:
     """Return the path of every field and section, each with its description."""
     return dict(_paths([ExperimentConfig], ""))
+
+
+def sweep_advice(data: Mapping[str, Any], location: Location, place: str) -> str:
+    """Return how to have one run of each value where a list stands for a field that takes one; "" where none does.
+
+    `place` is where it was written: a file, a flag, or "" of a Python call.
+    """
+    path, values = ".".join(map(str, location)), value_at(data, ".".join(map(str, location)))
+    if not isinstance(values, list) or not values or not _takes_one_value(path):
+        return ""
+    if place.startswith("--"):
+        return f"; for one run of each write --sweep '{path}={shown_list(values)}'"
+    if place:
+        return f"; for one run of each write sweep: {{{path}: {shown_list(values)}}}"
+    return f'; for one run of each: run_study(..., sweep={{"{path}": {shown_list(values)}}})'
+
+
+def shown_list(values: Sequence[JsonValue]) -> str:
+    """Return a list as YAML has it on one line, and as a message may hold it: cut, and with nothing like a key."""
+    text = dump_json(values, indent=None) if not is_random(repr(values)) else "[...]"
+    return text if len(text) <= MAX_SHOWN_LIST else "[...]"
 
 
 def path_problem(path: str) -> str:
@@ -116,6 +140,20 @@ def _meant(path: str) -> str:
     last = path.rpartition(".")[2]
     found = [each for each in field_paths() if each.rpartition(".")[2] == last]
     return f" (did you mean {' or '.join(found[:3])}?)" if last and found else ""
+
+
+def _takes_one_value(path: str) -> bool:
+    """Return True of the path of a field of which no value is a list or a section."""
+    models: list[type[BaseModel]] = [ExperimentConfig]
+    annotations: list[Any] = []
+    for part in path.split("."):
+        annotations = [owner.model_fields[part].annotation for owner in models if part in owner.model_fields]
+        models = [model for annotation in annotations for model in models_in(annotation)]
+    return bool(annotations) and not models and not any(map(_is_many, annotations))
+
+
+def _is_many(annotation: Any) -> bool:
+    return get_origin(annotation) in (list, tuple, dict) or any(map(_is_many, get_args(annotation)))
 
 
 def _takes_any_key(annotation: Any) -> bool:

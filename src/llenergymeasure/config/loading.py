@@ -13,6 +13,7 @@ from labledger.written_keys import WrittenKeyError
 from labledger.written_paths import find_written, places
 from labledger.yaml_files import Location, YamlFile, describe_errors, did_you_mean, has, read_yaml
 from llenergymeasure.config.boards import listed_settings
+from llenergymeasure.config.fields import sweep_advice
 from llenergymeasure.config.layers import (
     Layer,
     file_layer,
@@ -128,7 +129,11 @@ def refuse_study_keys(file: YamlFile) -> None:
     for key in (key for key in file.data if key not in fields):
         known = key in STUDY_KEYS
         marks = " or ".join(f"{mark}:" for mark in STUDY_MARKS)
-        why = f"a key of studies, and {marks} makes one" if known else _unknown(key, [*fields, *STUDY_KEYS])
+        why = (
+            f"is for studies alone, and nothing makes one of this file; add {marks}"
+            if known
+            else _unknown(key, [*fields, *STUDY_KEYS])
+        )
         lines.append(f"{file.place((key,))}: {clean(key, SHOWN)}: {why}")
     raise ConfigError("\n".join(lines))
 
@@ -156,7 +161,7 @@ def resolve(layers: Sequence[Layer], files: Sequence[Path], own: UserSettings | 
     if "model" not in given:
         path = next(iter(files), None)
         where = str(path) if path is not None else "no configuration given"
-        missing = f"{where}: model: required, and missing; name one with `model:` in the YAML or --model"
+        missing = f"{where}: model: required, and missing; name one: `model:` in the YAML, --model or model="
         raise ConfigError("\n".join([missing, *(_of_another_tool(path, given) or _beside_a_missing_model(layers))]))
     given, absent = _with_paths_found(given, layers)
     experiment = _validated(ExperimentConfig, given, lambda location: place_of(layers, location))
@@ -288,7 +293,7 @@ def _beside_a_missing_model(layers: Sequence[Layer]) -> list[str]:
     except WrittenKeyError as error:
         return [str(error.placed(lambda location: place_of(layers, location)))]
     except ValidationError as error:
-        return describe_errors(error, ExperimentConfig, data, lambda location: place_of(layers, location))
+        return _described(error, ExperimentConfig, data, lambda location: place_of(layers, location))
     return []
 
 
@@ -322,4 +327,15 @@ def _validated(model: type[M], data: dict[str, Any], place: Callable[[Location],
     except WrittenKeyError as error:
         raise error.placed(place) from None
     except ValidationError as error:
-        raise ConfigError("\n".join(describe_errors(error, model, data, place))) from error
+        raise ConfigError("\n".join(_described(error, model, data, place))) from error
+
+
+def _described(
+    error: ValidationError, model: type[BaseModel], data: dict[str, Any], place: Callable[[Location], str]
+) -> list[str]:
+    """Return a line for each problem; where an experiment's field has a list of values, with the sweep it would be."""
+
+    def advice(location: Location) -> str:
+        return sweep_advice(data, location, place(location)) if model is ExperimentConfig else ""
+
+    return describe_errors(error, model, data, place, advice=advice)

@@ -4,9 +4,9 @@ import re
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, PlainSerializer, model_validator
 
-from labledger.percentages import share_of
+from labledger.percentages import percent_text, share_of
 from labledger.secret_rules import is_random
 from llenergymeasure.config.section import Name, Positive, PositiveFloat, Section
 
@@ -132,8 +132,21 @@ class LaunchConfig(Section):
 
 
 def _percent(written: object) -> float:
-    """Return 5.0 of 5, "5" or "5%": what is written out again reads as the same."""
+    """Return 5.0 of 5, "5" or "5%"."""
     return round(share_of(written) * 100, 9)
+
+
+def _two_loads(written: object) -> object:
+    if not isinstance(written, list | tuple) or len(written) != 2:
+        raise ValueError("is not the least load and the most, as [1, 64]")
+    return written
+
+
+Percent = Annotated[
+    float,
+    BeforeValidator(_percent),
+    PlainSerializer(lambda percent: percent_text(percent / 100)),  # it reads as the same again
+]
 
 
 class LoadSearch(Section):
@@ -141,8 +154,10 @@ class LoadSearch(Section):
 
     metric: Literal["request_rate", "concurrency"] = Field("request_rate", description="The load that is looked for.")
     goal: Name = Field(description='Conditions on columns of the flat table: "ttft_ms_p99 <= 500 and ...".')
-    between: tuple[PositiveFloat, PositiveFloat] = Field(description="The least load and the most: [1, 64].")
-    tolerance: Annotated[float, BeforeValidator(_percent), Field(ge=0.1, le=100)] = Field(
+    between: Annotated[tuple[PositiveFloat, PositiveFloat], BeforeValidator(_two_loads)] = Field(
+        description="The least load and the most: [1, 64]."
+    )
+    tolerance: Annotated[Percent, Field(ge=0.1, le=100)] = Field(
         5.0, description="Percent by which the next load that misses may be above the one that meets: 5%."
     )
 
@@ -150,9 +165,9 @@ class LoadSearch(Section):
     def _from_less_to_more(self) -> Self:
         low, high = self.between
         if not low < high:
-            raise ValueError(f"between: {list(self.between)} is not [least, most]")
+            raise ValueError(f"between: {low:g} is not below {high:g}; write the least load first, as [1, 64]")
         if self.metric == "concurrency" and not (low.is_integer() and high.is_integer()):
-            raise ValueError(f"between: {list(self.between)} are not numbers of requests in flight, as [1, 64]")
+            raise ValueError(f"between: {low:g} and {high:g} are not both numbers of requests in flight, as [1, 64]")
         return self
 
 

@@ -9,11 +9,12 @@ from pydantic import JsonValue
 
 from labledger.yaml_files import Location, YamlFile
 from llenergymeasure.config.boards import listed_settings
-from llenergymeasure.config.fields import flattened, nested, overlap, path_problem, shown_path
+from llenergymeasure.config.fields import flattened, nested, overlap, path_problem, shown_list, shown_path
 from llenergymeasure.config.layers import Layer, dotted_layer, merge, settings_layer
 
 MAX_CELLS = 10_000
 TOGETHER = "+"
+NAME = "no field: a cell is named after the fields in which it differs; leave the name out"
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def _flag_axis(
 ) -> Axis | None:
     place = f"{flag} {shown_path(written)}"
     paths = _paths(written, place, problems)
-    rows = _rows(paths, values, place, problems) if paths else None
+    rows = _rows(paths, values, place, problems, flag) if paths else None
     return None if rows is None else Axis(paths, rows, file, written, flag)
 
 
@@ -203,14 +204,17 @@ def _paths(written: str, place: str, problems: list[str]) -> tuple[str, ...]:
 
 
 def _rows(
-    paths: Sequence[str], values: Any, place: str, problems: list[str]
+    paths: Sequence[str], values: Any, place: str, problems: list[str], flag: str = ""
 ) -> tuple[tuple[JsonValue, ...], ...] | None:
     """Return the rows of an axis; None where they are none. No value is repeated: it may be a key."""
     together = len(paths) > 1
-    example = f"[[{', '.join('1' for _ in paths)}], [{', '.join('8' for _ in paths)}]]" if together else "[1, 8]"
+    ones, eights = (f"[{', '.join(sign for _ in paths)}]" for sign in "18")
+    of_flag = f"--sweep '{shown_path(TOGETHER.join(paths))}={ones},{eights}'"
+    example = (of_flag if flag.startswith("--") else f"[{ones}, {eights}]") if together else "[1, 8]"
     if not isinstance(values, list | tuple) or not values:
         what = "an empty list" if isinstance(values, list | tuple) else "no list"
-        problems.append(f"{place}: {what}; write the values of the axis, as {example}")
+        inside = [] if together else list(_axes_inside(paths[0], values))
+        problems.append(f"{place}: {what}; write {' and '.join(inside) or f'the values of the axis, as {example}'}")
         return None
     if not together:
         return tuple((value,) for value in values)
@@ -222,6 +226,13 @@ def _rows(
     ]
     problems += bad
     return None if bad else tuple(tuple(row) for row in values)
+
+
+def _axes_inside(path: str, section: Any) -> Iterator[str]:
+    """Yield the axes that were meant where a section has lists, as `decoder.top_k: [1, 4]`."""
+    for inside, values in flattened({path: section}) if isinstance(section, dict) else ():
+        if isinstance(values, list) and not path_problem(inside):
+            yield f"{shown_path(inside)}: {shown_list(values)}"
 
 
 def _overlaps(axes: Sequence[Axis]) -> Iterator[str]:
@@ -248,7 +259,7 @@ def _entries(file: YamlFile, problems: list[str]) -> Iterator[Entry]:
         found = [
             f"{file.place(('experiments', number, key))}: {shown_path(key)}: {why}"
             for key in entry
-            if (why := path_problem(key))
+            if (why := NAME if key == "name" else path_problem(key))
         ]
         found += [
             f"{file.place(('experiments', number, other))}: {shown_path(other)}: given by {shown_path(one)} already"

@@ -1,5 +1,6 @@
 """From a study's file and flags to its cells."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,17 +12,20 @@ from labledger.untrusted_text import SHOWN, clean
 from labledger.written_paths import existing
 from labledger.yaml_files import YamlFile, describe_errors, in_order_of_lines, read_yaml
 from llenergymeasure.config.boards import without_listed
-from llenergymeasure.config.fields import overlap, shown_path
-from llenergymeasure.config.layers import Layer, file_layer, flag_of, flags_layer, settings_layer
+from llenergymeasure.config.fields import overlap, shown_path, value_at
+from llenergymeasure.config.layers import Layer, file_layer, flag_of, flags_layer, merged, place_of, settings_layer
 from llenergymeasure.config.loading import UserSettings, has_search, is_study, read_user_settings, refuse_study_keys
 from llenergymeasure.config.section import STUDY_KEYS
 from llenergymeasure.config.study.axes import Draft, Grid, read_grid
 from llenergymeasure.config.study.cells import LoadedStudy
 from llenergymeasure.config.study.resolving import resolve_cells, resolve_one
-from llenergymeasure.config.study.sections import StudyFields, StudySection, safe_name
+from llenergymeasure.config.study.sections import StopSection, StudyFields, StudySection, is_study_path, safe_name
 from llenergymeasure.errors import ConfigError
 
-__all__ = ["is_study", "load_study"]
+__all__ = ["is_study", "load_study", "place_in"]
+
+MAX_RUNS = 100_000
+"""Runs of a study: its manifest is written twice a run, which takes 0.2 s of so many."""
 
 
 def load_study(
@@ -35,32 +39,43 @@ def load_study(
 ) -> LoadedStudy:
     """Resolve a study from its file and flags.
 
-    `fields` override the file in every cell, and so do `settings`, by the dotted paths of fields; `sweep` has further
+    `fields` override the file in every cell, and so do `settings`, by the dotted paths of fields; those in sections of
+    the study itself, as `study.process`, override these. `sweep` has further
     axes by their dotted paths, or takes the place of an axis of the file; `repeats` overrides `study.repeats`. A file
     without a study's keys is the base of all cells.
 
     Raises:
         ConfigError: a file cannot be read, an axis is no field, two cells are the same, a cell is refused (it is
-            named), or there are over 10,000; a line each, `file:line: field: problem`.
+            named), there are over 10,000, or over 100,000 runs; a line each, `file:line: field: problem`.
     """
+    if repeats is not None and not (type(repeats) is int and repeats >= 1):
+        flag = "--repeat" if field_prefix else "repeats"
+        raise ConfigError(f"{flag}: {clean(repr(repeats), SHOWN)} is no number of rounds of 1 or more")
     file = YamlFile(Path(), {}, {}) if path is None else read_yaml(path)
-    if path is not None and not is_study(file) and not has_search(file.data):
+    if path is not None and not sweep and not is_study(file) and not has_search(file.data):
         refuse_study_keys(file)
     problems: list[str] = []
-    own = _own_fields(file, problems)
+    of_study = {path: value for path, value in (settings or {}).items() if is_study_path(path)}
+    settings = {path: value for path, value in (settings or {}).items() if path not in of_study}
+    layers = _own_layers(file, of_study)
+    own = _own_fields(layers, problems)
+    chosen = own.study if repeats is None else own.study.model_copy(update={"repeats": repeats})
+    problems += _at_odds(layers, chosen, own.stop, repeats, field_prefix)
     flag = "--sweep" if field_prefix else "sweep"
     grid = read_grid(file, sweep or {}, flag)
     grid.check_count(flag)
     parts = _Parts(file, read_user_settings())
     parts.add_base(problems)
-    parts.add_flags(fields or {}, settings or {}, field_prefix)
+    parts.add_flags(fields or {}, settings, field_prefix)
     problems += grid.problems
-    problems += _both(grid, fields or {}, settings or {}, field_prefix)
+    own = own.model_copy(update={"study": chosen})
+    given = "" if repeats is None else f"{field_prefix}repeat" if field_prefix else "repeats"
+    problems += _too_many_runs(layers, grid.count, own, given)
+    problems += _both(grid, fields or {}, settings, field_prefix)
     if problems:
         problems += _of_one_cell(parts, grid)
         raise ConfigError("\n".join(in_order_of_lines(dict.fromkeys(problems))))
     cells, differing = resolve_cells(list(grid.drafts()), parts.weak, parts.strong, parts.files, parts.user)
-    chosen = own.study if repeats is None else own.study.model_copy(update={"repeats": repeats})
     name = chosen.name or safe_name(path.stem if path is not None else f"study-{_model_name(cells[0].config.model)}")
     return LoadedStudy(name, chosen, own.gaps, own.stop, cells, parts.user.user, tuple(parts.files), differing)
 
@@ -97,15 +112,55 @@ class _Parts:
         self.strong += [flags_layer(fields, prefix), settings_layer(settings)]
 
 
-def _own_fields(file: YamlFile, problems: list[str]) -> StudyFields:
+def _own_layers(file: YamlFile, settings: Mapping[str, JsonValue]) -> list[Layer]:
+    """Return the sections of the study itself as they were written, and the settings that override them."""
+    written = {key: file.data[key] for key in StudyFields.model_fields if key in file.data}
+    written = {key: {} if value is None and key != "stop" else value for key, value in written.items()}
+    return [Layer(written, file.place, file.path.parent), settings_layer(settings)]
+
+
+def _own_fields(layers: Sequence[Layer], problems: list[str]) -> StudyFields:
     """Return the sections of the study itself; their defaults where there is a problem."""
-    data = {key: file.data[key] for key in ("study", "gaps", "stop") if key in file.data}
-    data = {key: {} if value is None and key != "stop" else value for key, value in data.items()}
+    data = merged(layers)
     try:
         return StudyFields.model_validate(data)
     except ValidationError as error:
-        problems += describe_errors(error, StudyFields, data, file.place)
+        problems += describe_errors(error, StudyFields, data, lambda location: place_of(layers, location))
         return StudyFields(study=StudySection())
+
+
+def _placed(layers: Sequence[Layer], *location: str) -> str:
+    """Return where a setting of the study was written, and its name; of a flag the flag, which has it."""
+    place, dotted = place_of(layers, location), ".".join(location)
+    return place if place.startswith("--") else ": ".join(filter(None, (place, dotted)))
+
+
+def place_in(files: Iterable[Path], location: tuple[str, ...], value: JsonValue) -> str | None:
+    """Return `file:line` of a value in the last of the files that have it there; None where none does."""
+    read = map(read_yaml, files)
+    written = [each for each in read if location in each.lines and value_at(each.data, ".".join(location)) == value]
+    return written[-1].place(location) if written else None
+
+
+def _too_many_runs(layers: Sequence[Layer], cells: int, own: StudyFields, flag: str) -> Iterable[str]:
+    """Yield a line for each number of rounds that makes more runs than a study may have; a `flag` gives the repeats."""
+    rounds = {flag or _placed(layers, "study", "repeats"): own.study.repeats}
+    if own.stop is not None:
+        rounds[_placed(layers, "stop", "max_repeats")] = own.stop.max_repeats
+    for place, count in rounds.items():
+        if cells * count > MAX_RUNS:
+            product = f"{cells:,} cell{'s' * (cells > 1)} x {count:,} rounds = {cells * count:,} runs"
+            yield f"{place}: {product}, and a study has {MAX_RUNS:,} at the most"
+
+
+def _at_odds(
+    layers: Sequence[Layer], study: StudySection, stop: StopSection | None, repeats: int | None, prefix: str
+) -> Iterable[str]:
+    """Yield a line for each setting that another one leaves without effect, or without sense."""
+    if stop is not None and stop.max_repeats < study.repeats:
+        given = "study.repeats asks for" if repeats is None else f"{'--repeat' if prefix else 'repeats'} asks for"
+        place = _placed(layers, "stop", "max_repeats")
+        yield f"{place}: {stop.max_repeats} rounds at the most, and {given} {study.repeats}"
 
 
 def _read_base(file: YamlFile) -> YamlFile:
@@ -121,7 +176,11 @@ def _read_base(file: YamlFile) -> YamlFile:
         path = existing(written, file.path.parent)
     except ConfigError as error:
         raise ConfigError(f"{place}: {error}") from error
-    base = read_yaml(path)
+    try:
+        base = read_yaml(path)
+    except ConfigError as error:
+        has_line = re.match(rf"{re.escape(str(path))}:\d", str(error))
+        raise ConfigError(str(error) if has_line else f"{place}: {error}") from error
     if is_study(base):
         raise ConfigError(f"{place}: {clean(written, SHOWN)} is a study itself; name the file of one experiment")
     refuse_study_keys(base)

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
-from labledger.percentages import share_of
+from labledger.percentages import percent_text, share_of
+from labledger.yaml_files import did_you_mean
 from llenergymeasure.config.section import Positive, PositiveFloat, Section
 
 Order = Literal["alternating", "shuffled", "blocks"]
@@ -14,7 +15,7 @@ Share = Annotated[
     float,
     BeforeValidator(share_of),
     Field(gt=0),
-    PlainSerializer(lambda share: f"{share * 100:.12g}%", when_used="json"),  # as it reads the same again
+    PlainSerializer(percent_text),  # it reads as the same again
 ]
 DEFAULT_REPEATS = 3
 MAX_NAME = 100
@@ -44,8 +45,8 @@ class StudySection(Section):
     repeats: Positive = Field(DEFAULT_REPEATS, description="Rounds, each through all cells; six are advised.")
     order: Order = Field(
         "alternating",
-        description="alternating: every second round backwards; shuffled: a seeded order a round; blocks: all runs of "
-        "one cell, then all of the next, which tells nothing of times and joules.",
+        description="alternating: every second round backwards; shuffled: a seeded order, then the same backwards; "
+        "blocks: all runs of one cell, then all of the next, which tells nothing of times and joules.",
     )
     seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)] = Field(1, description="Of a shuffled order.")
     process: Literal["separate", "shared"] = Field(
@@ -78,3 +79,16 @@ class StudyFields(Section):
     study: StudySection = Field(default_factory=StudySection)
     gaps: GapsSection = Field(default_factory=GapsSection)
     stop: StopSection | None = None
+
+
+def is_study_path(path: str) -> bool:
+    """Return True of a dotted path in a section of a study, as `study.repeats`."""
+    section, dot, _ = path.partition(".")
+    return bool(dot) and section in StudyFields.model_fields
+
+
+def study_path_problem(path: str) -> str:
+    """Return why a dotted path is no field of a study's sections, with the nearest that is; "" where it is one."""
+    sections: dict[str, type[Section]] = {"study": StudySection, "gaps": GapsSection, "stop": StopSection}
+    known = [f"{section}.{name}" for section, model in sections.items() for name in model.model_fields]
+    return "" if path in known else f"no field{did_you_mean(path, known)}"

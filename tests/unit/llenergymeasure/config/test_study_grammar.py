@@ -160,10 +160,41 @@ def test_every_problem_of_a_study_is_told_at_once_with_its_line(problems):
         ("experiments: {}", "study.yaml:2: experiments: no entry"),
         ("experiments: [{decoder.top_k: 1, decoder: {top_k: 2}}]", "study.yaml:2: decoder: given by decoder.top_k"),
         ("study: 4", "study.yaml:2: study: should be a section"),
+        ("sweep: {decoder: {top_k: [1, 4]}}", "study.yaml:2: sweep.decoder: no list; write decoder.top_k: [1, 4]"),
+        ("sweep: {'batch_size+num_prompts': [1]}", "study.yaml:2: sweep.batch_size+num_prompts: row 1 is no list, for"),
+        ("experiments: [{name: a}]", "study.yaml:2: name: no field: a cell is named after the fields in which it"),
+        ("stop: {half_width: 0.03}\nstudy:", "study.yaml:2: stop.half_width: 0.03 is 0.03 %; write 3% or, if that is"),
+        (
+            "study: {repeats: 4}\nstop: {half_width: 3%, max_repeats: 2}",
+            "study.yaml:3: stop.max_repeats: 2 rounds at the most, and study.repeats asks for 4",
+        ),
     ],
 )
 def test_axes_and_entries_that_contradict_each_other_are_refused(problems, text, line):
     assert problems(f"base: base.yaml\n{text}\n")[0].startswith(line)
+
+
+def test_a_list_for_a_field_of_one_value_names_the_sweep_it_would_be_in_a_file_a_flag_and_a_call(problems):
+    wrong = "should be a valid integer, found [1, 4]; for one run of each"
+    assert problems("base: base.yaml\nstudy:\nbatch_size: [1, 4]\n") == [
+        f"study.yaml:3: batch_size: {wrong} write sweep: {{batch_size: [1, 4]}}"
+    ]
+    plain = "model: random:llama\nstudy:\n"
+    assert problems(plain, settings={"decoder.top_k": [1, 4]}) == [
+        f"--set decoder.top_k: {wrong} write --sweep 'decoder.top_k=[1, 4]'"
+    ]
+    assert problems(plain, {"batch_size": [1, 4]}, field_prefix="") == [
+        f'batch_size: {wrong}: run_study(..., sweep={{"batch_size": [1, 4]}})'
+    ]
+    assert "sweep" not in problems(plain + "launch: [1, 2]\n")[0]
+
+
+def test_rows_of_a_sweep_flag_are_shown_as_a_flag_has_them_and_rounds_are_one_at_least(problems):
+    (line,) = problems("model: random:llama\n", sweep={"batch_size+num_prompts": ["1/8"]})
+    assert line.endswith("write rows, as --sweep 'batch_size+num_prompts=[1, 1],[8, 8]'")
+    assert problems("study:\nbase: base.yaml\n", repeats=0, field_prefix="") == [
+        "repeats: 0 is no number of rounds of 1 or more"
+    ]
 
 
 def test_a_field_that_is_an_axis_and_set_for_every_cell_is_refused_with_both(problems):
@@ -200,6 +231,15 @@ def test_over_ten_thousand_cells_are_counted_and_not_made(problems):
     ]
 
 
+def test_more_runs_than_a_study_may_have_are_counted_and_not_made(problems):
+    text = "model: random:llama\nstudy: {repeats: 1000000000}\nsweep: {batch_size: [1, 2]}\n"
+    many = "2 cells x 1,000,000,000 rounds = 2,000,000,000 runs, and a study has 100,000 at the most"
+    assert problems(text) == [f"study.yaml:2: study.repeats: {many}"]
+    assert problems(text, repeats=10**9) == [f"--repeat: {many}"]
+    stop = "stop: {half_width: 3%, max_repeats: 1000000000}\n"
+    assert problems(text.replace("1000000000", "3") + stop) == [f"study.yaml:4: stop.max_repeats: {many}"]
+
+
 def test_what_looks_like_a_key_is_never_repeated(problems):
     key = "hunter2-QmVzdFNlY3JldEV2ZXI3"
     lines = problems(
@@ -218,8 +258,17 @@ def test_a_base_that_is_a_study_and_a_study_among_plain_files_are_refused(proble
     with pytest.raises(ConfigError, match=r"other\.yaml:1: study: the file is a study"):
         load_config(tmp_path / "other.yaml")
     (tmp_path / "plain.yaml").write_text("base: base.yaml\nsweeep: {}\n")
-    with pytest.raises(ConfigError, match=r"(?s)base: a key of studies.*sweeep: unknown key \(did you mean sweep\?\)"):
+    with pytest.raises(
+        ConfigError,
+        match=r"(?s)base: is for studies alone, and nothing makes one.*sweeep: unknown key \(did you mean sweep\?\)",
+    ):
         load_config(tmp_path / "plain.yaml")
+
+
+def test_a_base_that_cannot_be_read_is_told_at_its_line(problems, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (line,) = problems("base: folder\nsweep: {batch_size: [1]}\n")
+    assert line.startswith("study.yaml:1: base: folder: cannot be read: is a directory")
 
 
 def test_models_are_named_by_their_last_part_where_that_tells_them_apart():
