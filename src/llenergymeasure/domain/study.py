@@ -90,6 +90,10 @@ class StudyManifest(Document):
     """Fields that the configurations of all cells have in common; in the file alone."""
     runs: list[StudyRun]
     """Every run in the order in which they are made; in the file without the fields that are None."""
+    directory: str | None = None
+    """The working directory in which it was begun: relative paths of its configurations begin there."""
+    inputs: dict[str, str | None] = Field(default_factory=dict)
+    """The files and folders that the configurations name, with the SHA-256 of those that runs read their work from."""
     sessions: int = 0
     """How often `llem` has begun or gone on with it."""
     versions: dict[str, str] = Field(default_factory=dict)

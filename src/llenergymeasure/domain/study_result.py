@@ -28,10 +28,19 @@ class CellSummary(StudyRecord):
     """Mean over rounds; None where no run has a figure."""
     half_width: float | None = None
     """Half of the interval at 95 % (Student's t over rounds); None of fewer than two rounds."""
+    low: float | None = None
+    """Lower end of the interval of a share of right answers: Wilson's, over questions."""
+    high: float | None = None
+    """Upper end of it."""
+    shown: str = ""
+    """A share of right answers in words, with its interval."""
     spread: float | None = None
     """Standard deviation over rounds."""
     n: int = 0
     """Rounds with a figure."""
+    at_least: bool = False
+    """True of a searched load where a round met the goal at each load that it tried: the mean is a lower bound, and has
+    no half-width."""
     edge: float | None = None
     """The largest bound that sensors leave open in one run: edges, disagreement and coverage, in the metric's unit."""
     gain: float | None = None
@@ -46,7 +55,7 @@ class CellResult(StudyRecord):
     verdict: str | None
     """The worst verdict of its runs; None where none has a result."""
     done: int
-    """Runs with a result."""
+    """Runs with a result, of a load search those of every step."""
     failed: int
     """Runs that failed, or were given up."""
     figures: list[CellSummary]
@@ -136,19 +145,25 @@ class CellStanding(StudyRecord):
     mean: float | None
     """Mean over rounds; None where it has none."""
     half_width: float | None = None
-    """Half of the interval at 95 %; None of fewer than two rounds."""
+    """Half of the interval at 95 %; None of fewer than two rounds, and of a share of right answers."""
+    shown: str = ""
+    """A share of right answers in words, with its interval."""
     ratio: float | None = None
     """Its figure over the best one's, a geometric mean over rounds."""
     difference: float | None = None
     """Its figure less the best one's, of a metric that is not above 0 in all runs: it has no ratio."""
     low: float | None = None
-    """Least ratio (or difference) of the interval."""
+    """Least ratio (or difference) of the interval; None where a difference has no least one."""
     high: float | None = None
     """Greatest ratio (or difference) of the interval; None where it has no end."""
+    p_value: float | None = None
+    """Of a share of right answers: McNemar's exact one of equal shares, question by question, against the best."""
     level: float | None = None
     """Level of the interval: that of its pair among all pairs of cells."""
     rounds: int = 0
     """Rounds that the ratio rests on."""
+    at_least: bool = False
+    """True of a searched load whose mean is a lower bound: a round met the goal at each load that it tried."""
     note: str = ""
     """Why it misses, or cannot be told."""
 
@@ -165,7 +180,7 @@ class StudyBest(StudyRecord):
     where: str = ""
     """The limits, as they were written."""
     winner: int | None = None
-    """Number of the cell with the best mean; None where no cell is known to meet the limits."""
+    """Number of the cell with the best mean, from 0; None where no cell is known to meet the limits."""
     cells: list[CellStanding]
     """Every cell, in the study's order."""
     sentence: str
@@ -186,10 +201,15 @@ class FrontCell(StudyRecord):
     limit unsure, no candidate as in the search for the best."""
     by: int | None = None
     """Number of the cell that is better than it: told so of one that is off, else by the means."""
+    alike: list[int] = Field(default_factory=list)
+    """Of a cell of the front, the numbers of those others of it that nothing tells it from, in neither metric; of a
+    front of over 100 cells none is looked at."""
     means: list[float | None]
     """Its mean of each metric."""
     half_widths: list[float | None]
     """Half of each interval at 95 %."""
+    at_least: list[bool] = Field(default_factory=list)
+    """True of each mean that is a lower bound, as in the search for the best."""
     note: str = ""
     """Why it misses, or is no candidate."""
 
@@ -229,7 +249,11 @@ class StudyResult(Document):
     summary: list[CellResult]
     """What each cell's runs found, in the order of `cells`."""
     comparisons: list[CellComparison]
-    """Every cell but the first against it, in the headline metrics."""
+    """Every cell but the first against it, in the headline metrics: a family of words of its own, at its levels."""
+    metric: str = ""
+    """The metric that decides which cell is best; empty where it was saved by a version that did not tell."""
+    standings: list[CellStanding] = Field(default_factory=list)
+    """Every cell as it stands to the best one, which is what `sentence` tells."""
     searches: list[CellSearch] = Field(default_factory=list)
     """The answers of the cells that search for the highest load under a goal; none of others."""
     warnings: list[str] = Field(default_factory=list)
@@ -288,7 +312,8 @@ class StudyResult(Document):
         from llenergymeasure.results.study.best import best_cells
         from llenergymeasure.results.study.runs import read_study
 
-        return best_cells(read_study(self._stored_in("best")), minimize=minimize, maximize=maximize, where=where)
+        runs = read_study(self._stored_in("best"))
+        return best_cells(runs, minimize=minimize, maximize=maximize, where=where, field_prefix="")
 
     def plot(self, x: str, y: str, by: str | None = None) -> "Figure":
         """A matplotlib figure of two columns of `table`, `y` over `x`: each cell's mean, 95 % interval and runs.

@@ -3,7 +3,7 @@
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
@@ -15,12 +15,28 @@ from llenergymeasure.results.config_columns import PREFIX, config_fields, is_con
 from llenergymeasure.results.flat import Value, columns, time_columns
 
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "is unknown", "is known"]
+COUNT, ASKED_FOR, NEAR, LISTED = "_n", ("_median", "_p99", "_mean"), 3, 10
+FIRST_NAMED = (
+    "model",
+    "batch_size",
+    "config.batch_size",
+    "output_tokens",
+    "output_tokens_per_second",
+    "total_energy_j",
+    "energy_per_output_token_j",
+    "ttft_ms_median",
+    "tpot_ms_median",
+    "peak_memory_mb",
+)
+"""The columns that are named where nothing is near."""
+EVERY = 'llem results sql "describe results" lists them'
 ADVICE = "write COLUMN OP VALUE, as batch_size >= 8, with OP one of = != < <= > >=, or COLUMN is unknown"
 SHOWN = 80
 
 COLUMN = re.compile(r"""\s*(?:"((?:[^"]|"")+)"|((?:[^\s=!<>"\[]|\[(?!")|\["(?:[^"\\]|\\.)*"\])+))\s*""")
 OPERATOR = re.compile(r"(==|!=|<=|>=|=|<|>)|is\s+(unknown|known)(?!\S)", re.IGNORECASE)
 AND = re.compile(r"\s+and\s+", re.IGNORECASE)
+OPEN_END = re.compile(r"\A['\"]|\s+and\Z", re.IGNORECASE)
 VALUE = re.compile(r"""\s*(?:'((?:[^']|'')*)'|"((?:[^"]|"")*)"|(.*?))(?=\s*\Z|\s+and\s+)""", re.IGNORECASE | re.DOTALL)
 NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*(%?)", re.IGNORECASE)
 PART_OF_TIME = re.compile(r"\d{4}(?:-\d\d(?:-\d\d(?:[T ]\d\d(?::\d\d(?::\d\d(?:\.\d{1,6})?)?)?)?)?)?")
@@ -101,6 +117,8 @@ def _next_condition(text: str, place: int, option: str) -> tuple[Condition, int]
         after = '; a value with " and " in it stands in quotes' if place else ""
         raise ConfigError(f"{option}: {clean(text[place:].strip(), SHOWN)!r} is no condition; {ADVICE}{after}")
     written = VALUE.match(text, op.end()) if op[1] else None
+    if written is not None and OPEN_END.search(written[3] or ""):
+        raise ConfigError(f"{option}: {clean(written[3], SHOWN)!r} breaks off: a quote or a condition is missing")
     name = column[1].replace('""', '"') if column[1] else column[2]
     return _condition(name, op, written and _unquoted(written), option), (written or op).end()
 
@@ -159,11 +177,24 @@ def check_column(name: str, option: str) -> None:
     """
     if name in columns() or is_config_column(name):
         return
-    of_config = list(config_fields())
-    near = did_you_mean(name, of_config if name.startswith(PREFIX) else [*columns(), *of_config])
-    if "did you mean" not in near:
-        near = did_you_mean(name, list(columns()))
-    raise ConfigError(f"{option}: unknown column {clean(name, SHOWN)!r}{near}")
+    known = [*config_fields()] if name.startswith(PREFIX) else [*columns(), *config_fields()]
+    raise ConfigError(f"{option}: unknown column {clean(name, SHOWN)!r}{near_columns(name, known)}")
+
+
+def near_columns(name: str, names: Sequence[str]) -> str:
+    """Return ` (did you mean …?)` with those of `names` that a wrong name may stand for; else a few, and where all are.
+
+    A name that others begin with, as `ttft`, stands for the statistics of it that are asked for most.
+    """
+    begun = [each for each in names if each.startswith(f"{name}_")]
+    ordered = [each for end in ASKED_FOR for each in begun if each.endswith(end)]
+    if found := [*ordered, *(each for each in begun if each not in ordered and not each.endswith(COUNT))][:NEAR]:
+        return f" (did you mean {' or '.join(found)}?)"
+    near = did_you_mean(name, [each for each in names if not each.endswith(COUNT) or name.endswith(COUNT)])
+    if "did you mean" in near:
+        return near
+    first = [each for each in FIRST_NAMED if each in names] or names[:LISTED]
+    return f" (there are {', '.join(first)} and {len(names) - len(first)} more: {EVERY})"
 
 
 def _number(written: str) -> int | float | None:

@@ -77,7 +77,8 @@ def config_values(effective: dict[str, JsonValue]) -> ConfigValues:
     """Return a result's `effective_config` by the names of columns; an absent key is its default.
 
     Of a configuration that this version cannot read, of a newer version or another tool, every value that is written
-    is a change. Lists are JSON text, and so are objects that are larger than a table is wide.
+    is a change. Lists are JSON text, and so are objects that are larger than a table is wide, or of which two keys
+    differ by case only.
     """
     digest = hashlib.sha256(marshal.dumps(effective, 2)).digest()  # faster than JSON, and there is one for each result
     if digest not in _remembered:
@@ -152,11 +153,19 @@ def _leaves(config: dict[str, JsonValue]) -> Iterator[tuple[str, Value]]:
     seen = 0
     while waiting:
         name, value = waiting.pop()
-        if isinstance(value, dict) and len(value) <= MAX_KEYS and seen + len(value) <= MAX_VALUES:
+        if isinstance(value, dict) and _has_columns(value) and seen + len(value) <= MAX_VALUES:
             seen += len(value)
             waiting += reversed([(_below(name, key), each) for key, each in value.items()])
         elif value is not None:
             yield name, _cell(value)
+
+
+def _has_columns(value: dict[str, JsonValue]) -> bool:
+    """Return True of an object that is no larger than a table is wide, and whose keys SQL tells apart.
+
+    Names that differ in upper and lower case only are one in SQL.
+    """
+    return len(value) <= MAX_KEYS and len({key.casefold() for key in value}) == len(value)
 
 
 def _below(name: str, key: str) -> str:

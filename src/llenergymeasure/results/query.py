@@ -3,7 +3,7 @@
 import itertools
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ SETTINGS: dict[str, Any] = {
     "python_enable_replacements": False,  # no variable of ours is a table
     "lock_configuration": True,
 }
+BARE_COLUMN = re.compile(r'(?<![\w."])config(?:\.[\w-]+)+')
 PLAIN_WORD = re.compile(r"[A-Za-z]+\b")
 PLAIN_TEXT = re.compile(r"'((?:[^']|'')*+)'")
 WRITING = ("copy", "export", "attach")
@@ -69,7 +70,9 @@ def query_results(
         _check(database, query, source, allow_write=allow_write)
         is_asked = _may_ask_for_timeseries(database, query)
         asked: list[tuple[Path, dict[str, Value]]] | None = [] if is_asked else None
-        database.register("results", arrow_table(_rows(results, asked)))
+        table = arrow_table(_rows(results, asked))
+        database.register("results", table)
+        _warn_of_names(database, table.column_names)
         database.register("timeseries", _timeseries(asked or ()))
         try:
             found = database.execute(query)
@@ -77,7 +80,24 @@ def query_results(
         except duckdb.PermissionException as error:
             raise ConfigError(f"sql: {CLOSED}; to write a file, give --allow-write: {_line(error)}") from error
         except duckdb.Error as error:
-            raise ConfigError(f"sql: {_line(error)}") from error
+            raise ConfigError(f"sql: {_line(error)}{_about_quotes(query, error)}") from error
+
+
+def _warn_of_names(database: "DuckDBPyConnection", columns: Sequence[str]) -> None:
+    """Warn of columns that have another name in SQL, since it takes theirs for one that differs by case only."""
+    described = database.execute("SELECT * FROM results LIMIT 0").description or []
+    for column, (name, *_) in zip(columns, described, strict=True):
+        if name != column:
+            shown = f'"{clean(column, SHOWN)}" is "{clean(name, SHOWN)}"'
+            warnings.warn(f"sql: {shown} here: another column differs from it by case only", stacklevel=3)
+
+
+def _about_quotes(query: str, error: Exception) -> str:
+    """Return what to write where a column of the configuration was taken for one of a table; else nothing."""
+    column = BARE_COLUMN.search(query)
+    if column is None or "config" not in str(error):
+        return ""
+    return f'; a column with dots stands in double quotes: "{clean(column[0], SHOWN)}"'
 
 
 def _check(database: "DuckDBPyConnection", query: str, source: Path, *, allow_write: bool) -> None:

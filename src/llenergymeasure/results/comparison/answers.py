@@ -5,10 +5,10 @@ their family are apart from it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from labledger.intervals import paired_share_p_value
+from labledger.intervals import paired_share_interval, paired_share_p_value
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.quality import NOT_ASKED, RIGHT, AnswerQuality
 
@@ -33,6 +33,26 @@ class AnswersCompared:
     p_value: float | None = None
     word: Literal["different", "cannot tell"] | None = None
     note: str = ""
+
+    @property
+    def difference(self) -> float | None:
+        """The share of the second that is right less that of the first; None where they cannot be compared."""
+        if self.questions is None or self.first_right is None or self.second_right is None:
+            return None
+        return (self.second_right - self.first_right) / self.questions
+
+    @property
+    def turned(self) -> "AnswersCompared":
+        """The first against the second."""
+        rights, only = (self.second_right, self.first_right), (self.only_second, self.only_first)
+        return replace(self, first_right=rights[0], second_right=rights[1], only_first=only[0], only_second=only[1])
+
+    def interval(self, level: float) -> tuple[float, float] | None:
+        """Return an interval of the difference that holds at least at a level; None where they cannot be compared."""
+        if self.questions is None or self.only_first is None or self.only_second is None:
+            return None
+        found = paired_share_interval(self.only_first, self.only_second, self.questions, level=level)
+        return found.low, found.high
 
 
 def compared_answers(first: Sequence[ExperimentResult], second: Sequence[ExperimentResult]) -> AnswersCompared | None:
@@ -65,6 +85,13 @@ def compared_answers(first: Sequence[ExperimentResult], second: Sequence[Experim
         word="different" if p_value < ALPHA else "cannot tell",
         note="the runs of a side do not have the same right: what most of them have counts" if differ else "",
     )
+
+
+def have_same_answers(results: Sequence[ExperimentResult]) -> bool:
+    """Return True if all were asked the same questions and have the same of them right, one by one."""
+    kept = [each.quality for each in results if each.quality is not None]
+    found = {(each.task_digest, tuple(_votes([each]))) for each in kept if each.task_digest and each.outcomes}
+    return len(found) == 1 and all(each.task_digest and each.outcomes for each in kept) and len(kept) == len(results)
 
 
 def _votes(runs: Sequence[AnswerQuality]) -> list[bool | None]:

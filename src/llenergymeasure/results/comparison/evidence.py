@@ -8,7 +8,14 @@ from operator import itemgetter
 from statistics import fmean, variance
 from typing import Literal, NamedTuple
 
-from labledger.intervals import Estimate, difference_estimate, mean_estimate, repeats_for
+from labledger.intervals import (
+    Estimate,
+    common_step,
+    difference_estimate,
+    mean_estimate,
+    repeats_for,
+    rounding_variance,
+)
 from llenergymeasure.results.comparison.openings import always_first, mixed_sessions
 from llenergymeasure.results.comparison.rounds import Round, Rounds, find_rounds, runs_of
 from llenergymeasure.results.comparison.runs import Run, Side
@@ -16,6 +23,7 @@ from llenergymeasure.results.comparison.stretches import Stretch, find_stretches
 
 MIN_ROUNDS = 3
 """Three: of two, both ratios are the same by chance where a sensor or a clock is coarse."""
+LARGEST_LOG = 700.0
 MIN_STRETCHES = 5
 """So many stretches of one side show how far they stray."""
 
@@ -87,7 +95,8 @@ class Evidence:
             return _with_spread(found, _Spread(self.spread, math.inf), found.counts)
         if self.spread is None and len(ratios) < MIN_ROUNDS:
             return found
-        return replace(found, estimate=replace(mean_estimate(ratios), method=ROUNDS))
+        rounding = sum(_rounding([one for one, _ in whole], [other for _, other in whole]))
+        return replace(found, estimate=replace(mean_estimate(ratios, least_variance=rounding), method=ROUNDS))
 
     def _in_stretches(self, value: Value) -> Observed | None:
         logs = [
@@ -106,7 +115,15 @@ class Evidence:
             return _with_spread(found, seen if seen.value > known.value else known, (len(first), len(second)))
         if self.method is None or max(counts) < MIN_STRETCHES:
             return found
-        return replace(found, estimate=difference_estimate(*blocks))
+        rounding = max(_rounding(*([log for each, known in logs if each == side for log in known] for side in SIDES)))
+        return replace(found, estimate=difference_estimate(*blocks, least_variance=rounding))
+
+
+def _rounding(*sides: Sequence[float]) -> list[float]:
+    """Return the variance that rounding gives the logarithms of each side; 0 of figures that are told in no steps."""
+    values = [[math.exp(min(log, LARGEST_LOG)) for log in side] for side in sides]
+    step = common_step(values)
+    return [rounding_variance(step / fmean(side)) if step else 0.0 for side in values]
 
 
 def gathered(

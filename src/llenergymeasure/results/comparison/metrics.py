@@ -30,6 +30,33 @@ OF_TASKS = ("energy_per_right_answer_j",)
 COUNTS = ("input_tokens", "output_tokens", "total_flops", "energy_uncertainty_edge_j")
 """Figures that do not come from the weather: compared as they are."""
 ENERGY = ("energy_per_output_token_j", "energy_per_request_j", "total_energy_j", "energy_per_right_answer_j")
+OWN_BOUNDS = {
+    "energy_adjusted_j": "energy_adjusted_uncertainty_j",
+    "energy_prefill_j": "energy_prefill_uncertainty_j",
+    "energy_decode_j": "energy_decode_uncertainty_j",
+    "idle_power_w": "idle_power_spread_w",
+    "baseline_power_w": "baseline_power_spread_w",
+}
+"""Columns that come from joules and are no share of the total: each with the field of the bound on its error."""
+FROM_JOULES = frozenset(
+    (
+        *ENERGY,
+        *OWN_BOUNDS,
+        *OWN_BOUNDS.values(),
+        "energy_uncertainty_j",
+        "energy_uncertainty_edge_j",
+        "energy_uncertainty_coverage_j",
+        "energy_uncertainty_disagreement_j",
+        "energy_uncertainty_gain_j",
+        "avg_energy_per_token_j",
+        "energy_delay_product_js",
+        "zeus_energy_j",
+        "mean_power_w",
+        "peak_power_w",
+        "emissions_kg_co2",
+    )
+)
+"""All columns of the flat table that come from joules; what is not in `OWN_BOUNDS` is open by the total's shares."""
 HIGHER_IS_BETTER = ("output_tokens_per_second", "requests_per_second")
 
 Figures = Mapping[str, Cell]
@@ -72,6 +99,19 @@ def _values_apart(name: str, first: Sequence[ExperimentResult], second: Sequence
     return f"{name} differs: {', '.join(one)} against {', '.join(other)}" if apart else ""
 
 
+def unsettled(first: Sequence[ExperimentResult], second: Sequence[ExperimentResult]) -> str:
+    """Return why counts are of the weather; nothing where each window holds a work that was set beforehand."""
+    results = [*first, *second]
+    loads = [load for result in results if isinstance(load := result.effective_config.get("load"), dict)]
+    if any(result.measurement_methodology != "total" for result in results) or any(
+        load.get("duration_s") for load in loads
+    ):
+        return "as many as the window has room for"
+    if loads and min(len(first), len(second)) < 2:
+        return "a server's may change from run to run, and of one side there is one"
+    return ""
+
+
 def bound_shares(first: Sequence[ExperimentResult], second: Sequence[ExperimentResult]) -> tuple[float, float]:
     """Return the share of each side's energy that its sensors leave open.
 
@@ -79,12 +119,35 @@ def bound_shares(first: Sequence[ExperimentResult], second: Sequence[ExperimentR
     cancels there. An offset of up to b watts does not: the measured ratio is then off by (1 - b/P2) / (1 - b/P1) at
     the most, P being mean powers as they were read. It shows as a `gain_j` that is not the same share of each energy.
     """
-    gains = [gain_share(result) for result in (*first, *second)]
     open_first, open_second = _most(first, bound_share), _most(second, bound_share)
-    if not _read_alike([*first, *second]):
+    if (offset := offset_share([*first, *second])) is None:
         return open_first + _most(first, gain_share), open_second + _most(second, gain_share)
-    offset_share = (max(gains) - min(gains)) / (1 - max(gains)) if max(gains) < 1 else 1.0
-    return open_first, open_second + offset_share
+    return open_first, open_second + offset
+
+
+def offset_share(results: Sequence[ExperimentResult]) -> float | None:
+    """Return the share that a common offset leaves open where a common factor cancels; None where none is common."""
+    if not _read_alike(results):
+        return None
+    gains = [gain_share(result) for result in results]
+    return (max(gains) - min(gains)) / (1 - max(gains)) if max(gains) < 1 else 1.0
+
+
+def open_bounds(result: ExperimentResult, metric: str, value: float) -> tuple[float, float]:
+    """Return what sensors leave open of a run's figure, in its unit: edge, disagreement and coverage; and gain.
+
+    Of a bound that holds the gain as well (a difference, in which no scale cancels) the whole is the first; it is at
+    least the total's where it is not known. Of a total of 0 J no share is known: the first is then infinite.
+    """
+    own = OWN_BOUNDS.get(metric)
+    if own is None:
+        if result.total_energy_j == 0 and result.energy_uncertainty_j:
+            return math.inf, 0.0
+        return bound_share(result) * abs(value), gain_share(result) * abs(value)
+    bound = getattr(result, own)
+    if own.endswith("_spread_w"):
+        return bound or 0.0, gain_share(result) * abs(value)
+    return (result.energy_uncertainty_j if bound is None else bound) or 0.0, 0.0
 
 
 def _most(results: Sequence[ExperimentResult], share_of: Callable[[ExperimentResult], float]) -> float:

@@ -15,6 +15,10 @@ PAUSE_S = 3600.0
 CONTENTION = ("Tasks waited for a core", "Other virtual machines took", "another process was on")
 """In the warnings and reasons of a run beside which something else worked."""
 THROTTLING = "was slowed down"
+MEANINGS = {
+    "contention": "other work shared the machine, and times and energy are of both; close it and run again",
+    "throttling": "the board slowed itself down; cool it, or limit its power, and run again",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +109,11 @@ def _is_on_gpus(result: ExperimentResult) -> bool:
     return str(result.effective_config.get("device", "")).startswith("cuda")
 
 
-def disturbances(results: Sequence[ExperimentResult]) -> list[str]:
-    """Return `contention in 2 of 12 runs`, the like for throttling, and how many requests failed; nothing if none."""
+def disturbances(results: Sequence[ExperimentResult], *, explained: bool = False) -> list[str]:
+    """Return `contention in 2 of 12 runs`, the like for throttling, and how many requests failed; nothing if none.
+
+    If `explained`, the first two say what that means, and what to do.
+    """
     contended = sum(any(mark in text for mark in CONTENTION for text in _texts(result)) for result in results)
     throttled = sum(
         bool(result.thermal_throttle and result.thermal_throttle.detected)
@@ -114,10 +121,21 @@ def disturbances(results: Sequence[ExperimentResult]) -> list[str]:
         for result in results
     )
     found = (("contention", contended), ("throttling", throttled))
-    disturbed = [f"{name} in {count} of {len(results)} runs" for name, count in found if count]
+    disturbed = [
+        f"{name} in {count} of {len(results)} runs{f': {MEANINGS[name]}' * explained}" for name, count in found if count
+    ]
     failed = sum(sum(result.request_failures.values()) for result in results)
     served = sum(len(each.requests.e2e_ms) for result in results for each in result.process_results if each.requests)
     return [*disturbed, f"{failed} of {failed + served} requests failed"] if failed else disturbed
+
+
+def cut_answers(results: Sequence[ExperimentResult]) -> list[str]:
+    """Return a sentence on the answers that might be right had they not been cut."""
+    asked = [(each.quality.cut or 0, each.quality.questions or 0) for each in results if each.quality is not None]
+    cut, questions = (sum(counts) for counts in zip(*asked, strict=True)) if asked else (0, 0)
+    of = f"{cut} of {questions} answers{f' in {len(asked)} runs' if len(asked) > 1 else ''}"
+    text = f"{of} are not right and were cut at the limit of output tokens: raise max_output_tokens to see if they are"
+    return [text] if cut else []
 
 
 def _texts(result: ExperimentResult) -> list[str]:

@@ -17,6 +17,7 @@ from llenergymeasure.results.comparison.metrics import (
     bound_shares,
     energy_marks,
     figure,
+    unsettled,
     unusable_metrics,
 )
 from llenergymeasure.results.comparison.rows import Row, Sensors, count_rows, weather_rows
@@ -132,7 +133,7 @@ def compare(
     sides = [run.result for run in runs if run.side == 0], [run.result for run in runs if run.side == 1]
     rows = [
         *_noted(_weather_rows(evidence, sides, figures, margin), disturbances([run.result for run in runs])),
-        *count_rows([figures[id(each)] for each in one], [figures[id(each)] for each in other], _unsettled(one, other)),
+        *count_rows([figures[id(each)] for each in one], [figures[id(each)] for each in other], unsettled(one, other)),
     ]
     mixtures = [*_mixtures((first.name, one), (second.name, other))]
     mixed = {path for mixture in mixtures for path in mixture.differing}
@@ -237,19 +238,6 @@ def _noted(rows: Iterable[Row], disturbed: Sequence[str]) -> list[Row]:
         replace(row, note="; ".join([*disturbed, *([row.note] if row.note else [])])) if row.kind == "headline" else row
         for row in rows
     ]
-
-
-def _unsettled(one: Sequence[ExperimentResult], other: Sequence[ExperimentResult]) -> str:
-    """Return why counts are of the weather; nothing where each window holds a work that was set beforehand."""
-    results = [*one, *other]
-    loads = [load for result in results if isinstance(load := result.effective_config.get("load"), dict)]
-    if any(result.measurement_methodology != "total" for result in results) or any(
-        load.get("duration_s") for load in loads
-    ):
-        return "as many as the window has room for"
-    if loads and min(len(one), len(other)) < 2:
-        return "a server's may change from run to run, and of one side there is one"
-    return ""
 
 
 def _left_over(evidence: Evidence, placed: int) -> list[str]:

@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from labledger.comparison import Step
+from labledger.untrusted_text import SHOWN, clean
 from llenergymeasure.domain.study_result import Aside, CellStanding, StudyBest
 from llenergymeasure.errors import ConfigError
 from llenergymeasure.results.comparison.metrics import energy_marks
@@ -14,12 +15,14 @@ from llenergymeasure.results.comparison.rows import ENDLESS
 from llenergymeasure.results.conditions import Condition, check_column, parse_conditions
 from llenergymeasure.results.flat import columns
 from llenergymeasure.results.study.figures import cell_figure, is_more_better
-from llenergymeasure.results.study.limits import RANK, is_fixed, judge
+from llenergymeasure.results.study.limits import RANK, is_fixed, judge, of_search
 from llenergymeasure.results.study.observations import Observations, is_energy, observe
 from llenergymeasure.results.study.pairs import Pair, decide, pair
+from llenergymeasure.results.study.remarks import study_warnings
 from llenergymeasure.results.study.runs import StudyRuns
-from llenergymeasure.results.study.search_steps import common_search
+from llenergymeasure.results.study.search_steps import common_search, search_of
 from llenergymeasure.results.study.sentences import best_sentence
+from llenergymeasure.results.study.unmet import why_unmet
 
 JOULES, TOKENS = "energy_per_output_token_j", "output_tokens_per_second"
 MOST_IN_FULL = 100
@@ -40,27 +43,38 @@ class Entrants:
 
 
 def best_cells(
-    runs: StudyRuns, *, minimize: str | None = None, maximize: str | None = None, where: str | None = None
+    runs: StudyRuns,
+    *,
+    minimize: str | None = None,
+    maximize: str | None = None,
+    where: str | None = None,
+    field_prefix: str = "--",
 ) -> StudyBest:
     """Return the best cell by a metric among those that meet the limits, and where every other cell stands to it.
 
     The winner is chosen by the data, so its words are held at the level of all pairs of the cells that have the metric
     (Holm over the pairs' paired t): where all are equal, any is called worse in 5 % of studies at most. Conditions on
-    the configuration leave cells out of that family, measured limits do not: they are of the same data.
+    the configuration leave cells out of that family, measured limits do not: they are of the same data. An error names
+    flags, that is with `field_prefix`, or keywords without one.
 
     Raises:
         ConfigError: both or an unknown metric are named, or a limit is none.
     """
     if minimize is not None and maximize is not None:
-        raise ConfigError("--minimize and --maximize: one metric decides; --pareto takes two")
-    for option, metric in (("--minimize", minimize), ("--maximize", maximize)):
+        two = "; --pareto takes two" if field_prefix else ""
+        raise ConfigError(f"{field_prefix}minimize and {field_prefix}maximize: one metric decides{two}")
+    for option, metric in (("minimize", minimize), ("maximize", maximize)):
         if metric is not None:
-            check_metric(metric, option)
-    return best_of(observe(runs), minimize or maximize, maximize is not None, where or "")
+            check_metric(metric, f"{field_prefix}{option}")
+    if where:
+        parse_conditions(where, f"{field_prefix}where")
+    seen = observe(runs)
+    found = best_of(seen, minimize or maximize, maximize is not None, where or "")
+    return found.model_copy(update={"warnings": study_warnings(seen, [found.metric])})
 
 
 def best_of(seen: Observations, metric: str | None = None, maximize: bool = False, where: str = "") -> StudyBest:
-    """Return `best_cells` of observations.
+    """Return `best_cells` of observations, without the warnings.
 
     Without a metric it is the load that all cells search, else least joules a token where any are valid, else most
     tokens/s.
@@ -75,7 +89,8 @@ def best_of(seen: Observations, metric: str | None = None, maximize: bool = Fals
     for cell in range(len(seen.cells)):
         figure, name = cell_figure(seen, cell, metric), seen.runs.manifest.cells[cell].name
         place = _aside(entrants, cell) or _beside(decisions.get(cell), maximize)
-        every.append(CellStanding(cell=cell, name=name, mean=figure.mean, half_width=figure.half_width, **place))
+        shown = {key: getattr(figure, key) for key in ("mean", "half_width", "at_least", "shown")}
+        every.append(CellStanding(cell=cell, name=name, **shown, **place))
     found = StudyBest(
         metric=metric,
         maximize=maximize,
@@ -84,7 +99,6 @@ def best_of(seen: Observations, metric: str | None = None, maximize: bool = Fals
         winner=winner,
         cells=every,
         sentence="",
-        warnings=[*seen.left_out],
     )
     return found.model_copy(update={"sentence": best_sentence(found, is_any_told)})
 
@@ -104,9 +118,10 @@ def entered(seen: Observations, metrics: Sequence[str], conditions: Sequence[Con
     """Return the cells that have all of the metrics, and which of them meet the conditions."""
     aside: dict[int, tuple[Aside, str]] = {}
     compared, meet = list[int](), list[int]()
-    fixed = [each for each in conditions if is_fixed(each)]
-    measured = [each for each in conditions if not is_fixed(each)]
     for cell in range(len(seen.cells)):
+        asked = [of_search(seen, cell, each) for each in conditions]
+        fixed = [each for each in asked if is_fixed(each)]
+        measured = [each for each in asked if not is_fixed(each)]
         if lacking := _lacking(seen, cell, metrics):
             aside[cell] = ("no candidate", lacking)
         elif (other := judge(seen, cell, fixed)).state != "met":
@@ -134,12 +149,17 @@ def _default(seen: Observations) -> tuple[str, str]:
         return JOULES, ""
     results = [result for cell in range(len(seen.cells)) for result in seen.results(cell)]
     marks = ", ".join(energy_marks(results)) or "no results"
-    return TOKENS, f"joules decide nothing: no energy is a valid measurement ({marks})"
+    reasons = list(dict.fromkeys(reason for result in results for reason in result.verdict_reasons))
+    why = f": {clean(reasons[0], SHOWN)}" if reasons else ""
+    return TOKENS, f"joules decide nothing: no energy is a valid measurement ({marks}{why})"
 
 
 def _lacking(seen: Observations, cell: int, metrics: Sequence[str]) -> str:
     """Return why a cell is no candidate; nothing where it has a figure of each metric."""
     if not seen.cells[cell]:
+        search = search_of(seen.runs.manifest.cells[cell])
+        if search is not None and any(result for steps in seen.runs.steps_of(cell).values() for _, result in steps):
+            return f"no load that was tried meets {search.goal}"
         states = Counter(run.state for run in seen.runs.manifest.runs if run.cell == cell)
         return "no result that counts" if states["done"] else f"no result ({', '.join(sorted(states))})"
     for metric in metrics:
@@ -147,6 +167,8 @@ def _lacking(seen: Observations, cell: int, metrics: Sequence[str]) -> str:
             return f"no valid measurement of energy ({', '.join(energy_marks(seen.results(cell)))})"
         if not seen.values(cell, metric):
             return f"{metric} is unknown"
+        if (unmet := why_unmet(seen.runs, cell, metric)) is not None and (unmet[0].missed or unmet[0].failed):
+            return unmet[1]
     return ""
 
 
@@ -200,7 +222,13 @@ def _beside(decision: tuple[Pair, Step] | None, maximize: bool) -> dict[str, Any
     standing = "worse" if _is_worse(each, step, maximize) else "equal" if each.is_equal else "cannot tell"
     found: dict[str, Any] = {"standing": standing, "rounds": each.rounds, "note": each.why}
     found["ratio" if each.is_log else "difference"] = each.value
+    if each.answers is not None:
+        return found | {"p_value": each.answers.p_value}
     if (interval := each.interval(1 - step.alpha)) is not None:
         low, high = interval
-        found |= {"low": low, "high": high if high < ENDLESS else None, "level": 1 - step.alpha}
+        found |= {
+            "low": low if low > -ENDLESS else None,
+            "high": high if high < ENDLESS else None,
+            "level": 1 - step.alpha,
+        }
     return found

@@ -1,15 +1,17 @@
 """A figure of a study's cells: one column of its table over another."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from labledger import plotting
 from labledger.extras import require
 from labledger.intervals import mean_interval
-from labledger.yaml_files import did_you_mean
 from llenergymeasure.errors import ConfigError
+from llenergymeasure.results.conditions import near_columns
 from llenergymeasure.results.config_columns import PREFIX, as_text, is_config_column
 
 if TYPE_CHECKING:
@@ -23,8 +25,12 @@ MAX_NAMED = 12
 """Of more cells no names are written beside the points."""
 ROOM = 1.6
 """The end of an axis at the most, over the largest value of a run; longer bars go on beyond it."""
-SPREAD = 0.06
-"""The distance between points of several groups at one place of an axis of words, as a share of the place."""
+AXIS_PT, LETTER_PT, LINE_PT = 430.0, 4.4, 14.0
+"""About the length of the x axis, the width of a letter below it, and the room of a slanting line, in points."""
+SLANT_DEGREES, SLANTED_IN = 40, 0.042
+"""The slant of names that have no room side by side, and the height that each of their letters takes, in inches."""
+ASIDE_PT, DOTS_PT = 13.0, 4.5
+"""The distance between cells at one place of an axis, at the most, and that of the runs from their mean, in points."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +50,15 @@ class _Point:
     x: _Mean
     y: _Mean
     runs: Sequence[tuple[float, float]]
+    slot: int = 0
+    """Its place among the cells that are at one x, from 0."""
 
 
 def draw_study(name: str, table: "pyarrow.Table", x: str, y: str, by: str | None) -> "Figure":
     """Return a figure of the columns `x` and `y` of a study's table: a point for each cell, the mean of its runs.
 
     Bars are intervals at 95 % of Student's t over the runs, and small dots are the runs. Cells of one value of `by`
-    have one colour, and a line where `x` is a number that was set.
+    have one colour, and a line where `x` is a number that was set; those of one `x` stand beside each other.
 
     Raises:
         ConfigError: matplotlib is not installed, there is no such column, `y` is not of numbers, or no run has both.
@@ -59,21 +67,27 @@ def draw_study(name: str, table: "pyarrow.Table", x: str, y: str, by: str | None
     names = list(dict.fromkeys(each for each in (x, y, by) if each is not None))
     for each in names:
         if each not in table.column_names:
-            raise ConfigError(f"{each!r} is no column of the study's table{did_you_mean(each, table.column_names)}")
+            raise ConfigError(f"{each!r} is no column of the study's table{near_columns(each, table.column_names)}")
     rows = table.select(list(dict.fromkeys(["cell", "cell_name", *names]))).to_pylist()
     _check_numbers(rows, y)
     whole = [row for row in rows if row[x] is not None and row[y] is not None]
     if not whole:
         raise ConfigError(f"{name}: no run has both {x} and {y}")
     words = [] if all(_is_number(row[x]) for row in whole) else list(dict.fromkeys(as_text(row[x]) for row in whole))
+    is_set = bool(words) or _is_set(whole, x)
     points = _points(whole, x, y, by, words)
+    points = _side_by_side(points) if is_set else points
+    names = _shortened(words)
+    is_slanted = _is_slanted(names)
     with plotting.style():
-        figure, (panel,) = plotting.stacked_panels([HEIGHT_IN])
-        is_set = bool(words) or _is_set(whole, x)
-        _draw(panel, points, has_lines=is_set and not words)
+        figure, (panel,) = plotting.stacked_panels(
+            [HEIGHT_IN + (SLANTED_IN * max(map(len, names)) if is_slanted else 0.0)]
+        )
+        _draw(panel, points, is_set=is_set, has_lines=is_set and not words)
         if not is_set and len(points) <= MAX_NAMED:
             _name_cells(panel, points)
-        _dress(panel, x, y, by, words)
+        _dress(panel, x, y, by)
+        _name_places(panel, names, is_slanted=is_slanted)
         _limit(panel, points, is_set=is_set)
         runs = f"{len(whole)} runs of {len(points)} cells"
         plotting.head(panel, name, f"Means and their 95 % intervals over rounds; dots are single runs: {runs}.")
@@ -102,12 +116,10 @@ def _points(rows: Sequence[dict[str, Any]], x: str, y: str, by: str | None, word
     cells: dict[int, list[dict[str, Any]]] = {}
     for row in rows:
         cells.setdefault(row["cell"], []).append(row)
-    groups = list(dict.fromkeys(_text(row[by]) if by else "" for row in rows))
     found = []
     for of_cell in cells.values():
         group = _text(of_cell[0][by]) if by else ""
-        aside = SPREAD * (groups.index(group) - (len(groups) - 1) / 2) if words else 0.0
-        xs = [words.index(as_text(row[x])) + aside if words else float(row[x]) for row in of_cell]
+        xs = [float(words.index(as_text(row[x])) if words else row[x]) for row in of_cell]
         ys = [float(row[y]) for row in of_cell]
         runs = list(zip(xs, ys, strict=True))
         found.append(_Point(str(of_cell[0]["cell_name"]), group, _mean(xs), _mean(ys), runs))
@@ -126,29 +138,101 @@ def _mean(values: Sequence[float]) -> _Mean:
     return _Mean(mean, (interval.high - interval.low) / 2)
 
 
-def _draw(panel: "Axes", points: Sequence[_Point], *, has_lines: bool) -> None:
+def _side_by_side(points: Sequence[_Point]) -> list[_Point]:
+    """Return the points with their slots: by groups or, where one has several at one x, one after the other."""
     groups = list(dict.fromkeys(point.group for point in points))
+    at = [(point.x.mean, point.group) for point in points]
+    if len(set(at)) == len(at):
+        return [replace(point, slot=groups.index(point.group)) for point in points]
+    taken = Counter[float]()
+    found = []
+    for point in points:
+        found.append(replace(point, slot=taken[point.x.mean]))
+        taken[point.x.mean] += 1
+    return found
+
+
+def _asides_pt(points: Sequence[_Point]) -> list[float]:
+    """Return how far each point is drawn beside its x, in points: so that no cell hides another one."""
+    slots = max(point.slot for point in points) + 1
+    places = sorted({point.x.mean for point in points})
+    apart = min((b - a for a, b in pairwise(places)), default=0.0)
+    room_pt = AXIS_PT * apart / (places[-1] - places[0] + apart) if apart else AXIS_PT
+    step_pt = min(ASIDE_PT, 0.8 * room_pt / slots)
+    return [step_pt * (point.slot - (slots - 1) / 2) for point in points]
+
+
+def _draw(panel: "Axes", points: Sequence[_Point], *, is_set: bool, has_lines: bool) -> None:
+    """Draw the cells; where x was set, those at one x and the runs of each stand beside each other."""
+    groups = list(dict.fromkeys(point.group for point in points))
+    at = [(point.x.mean, point.group) for point in points]
+    has_lines = has_lines and len(set(at)) == len(at)
+    panel.update_datalim([corner for point in points for corner in _corners(point)])  # what is moved counts for none
+    asides = _asides_pt(points) if is_set else [0.0] * len(points)
+    dots_pt = -DOTS_PT if is_set else 0.0
     for number, group in enumerate(groups):
-        own = sorted((point for point in points if point.group == group), key=lambda point: point.x.mean)
+        own = sorted(
+            ((point, aside) for point, aside in zip(points, asides, strict=True) if point.group == group),
+            key=lambda each: (each[0].x.mean, each[0].slot),
+        )
         style = plotting.line_style(number, len(groups))
         colour = style["color"]
-        for px, py in (run for point in own for run in point.runs):
-            panel.plot(px, py, ".", color=colour, markersize=3, alpha=0.35, zorder=2)
-        panel.errorbar(
-            [point.x.mean for point in own],
-            [point.y.mean for point in own],
-            xerr=[point.x.half_width or 0.0 for point in own] if any(point.x.half_width for point in own) else None,
-            yerr=[point.y.half_width or 0.0 for point in own],
-            fmt="o",
-            color=colour,
-            markersize=5,
-            capsize=2.5,
-            elinewidth=1.0,
-            zorder=3,
-            label=plotting.drawn(group) or None,
-        )
+        for place, (point, aside) in enumerate(own):
+            for px, py in point.runs:
+                where = _moved(panel, aside + dots_pt)
+                panel.plot(px, py, ".", color=colour, markersize=3.5, alpha=0.5, zorder=2, transform=where)
+            panel.errorbar(
+                [point.x.mean],
+                [point.y.mean],
+                xerr=point.x.half_width,
+                yerr=[point.y.half_width or 0.0],
+                fmt="o",
+                color=colour,
+                markersize=4.5,
+                capsize=2.5,
+                elinewidth=1.0,
+                zorder=3,
+                label=(plotting.drawn(group) or None) if place == 0 else None,
+                transform=_moved(panel, aside),
+            )
         if has_lines:
-            panel.plot([point.x.mean for point in own], [point.y.mean for point in own], **{**style, "linewidth": 0.9})
+            xs, ys = [point.x.mean for point, _ in own], [point.y.mean for point, _ in own]
+            panel.plot(xs, ys, **{**style, "linewidth": 0.9}, transform=_moved(panel, own[0][1]))
+
+
+def _corners(point: _Point) -> list[tuple[float, float]]:
+    """Return points that the axes have to hold: the runs and the ends of the bars."""
+    x, y = point.x, point.y
+    ends = [(x.mean + sign * (x.half_width or 0.0), y.mean + sign * (y.half_width or 0.0)) for sign in (-1, 1)]
+    return [*point.runs, *ends]
+
+
+def _moved(panel: "Axes", right_pt: float) -> Any:
+    """Return the transform of data that are drawn so many points further to the right."""
+    from matplotlib.transforms import ScaledTranslation
+
+    return panel.transData + ScaledTranslation(right_pt / plotting.POINTS_PER_IN, 0.0, panel.figure.dpi_scale_trans)
+
+
+def _shortened(words: Sequence[str]) -> list[str]:
+    """Return the words as they stand below the axis, numbered where cutting them makes two of them the same."""
+    cut = [plotting.drawn(word, plotting.MAX_DRAWN_AT_LINE) for word in words]
+    return cut if len(set(cut)) == len(cut) else [f"{number}: {word}" for number, word in enumerate(cut, 1)]
+
+
+def _is_slanted(names: Sequence[str]) -> bool:
+    """Return True if names have no room side by side."""
+    return max(map(len, names), default=0) * LETTER_PT > 0.9 * AXIS_PT / max(len(names), 1)
+
+
+def _name_places(panel: "Axes", names: Sequence[str], *, is_slanted: bool) -> None:
+    """Write the names below an axis of words: slanting, and of very many only as many as have room."""
+    if not names:
+        return
+    every = math.ceil(len(names) * LINE_PT / AXIS_PT) if is_slanted else 1
+    slant: dict[str, Any] = {"rotation": SLANT_DEGREES, "ha": "right", "rotation_mode": "anchor"} if is_slanted else {}
+    panel.set_xticks(range(0, len(names), every), names[::every], **slant)
+    panel.set_xlim(-0.5, len(names) - 0.5)
 
 
 def _name_cells(panel: "Axes", points: Sequence[_Point]) -> None:
@@ -163,12 +247,9 @@ def _name_cells(panel: "Axes", points: Sequence[_Point]) -> None:
         )
 
 
-def _dress(panel: "Axes", x: str, y: str, by: str | None, words: Sequence[str]) -> None:
+def _dress(panel: "Axes", x: str, y: str, by: str | None) -> None:
     panel.set_xlabel(plotting.drawn(_label(x)))
     panel.set_ylabel(plotting.drawn(_label(y)))
-    if words:
-        panel.set_xticks(range(len(words)), [plotting.drawn(word, plotting.MAX_DRAWN_AT_LINE) for word in words])
-        panel.set_xlim(-0.5, len(words) - 0.5)
     if by is not None:
         panel.legend(title=plotting.drawn(_label(by)), loc="best", title_fontsize=plotting.NAME_PT)
 

@@ -1,6 +1,7 @@
 """The Pareto front of two metrics: which cells no other is told to beat."""
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 from llenergymeasure.domain.study_result import FrontCell, StudyFront
@@ -8,16 +9,17 @@ from llenergymeasure.errors import ConfigError
 from llenergymeasure.results.comparison.metrics import DEFAULT_MARGIN
 from llenergymeasure.results.comparison.rows import ALPHA
 from llenergymeasure.results.conditions import parse_conditions
-from llenergymeasure.results.study.best import Entrants, all_positive, check_metric, entered
+from llenergymeasure.results.study.best import MOST_IN_FULL, Entrants, all_positive, check_metric, entered
 from llenergymeasure.results.study.figures import cell_figure, is_more_better
 from llenergymeasure.results.study.observations import Observations, observe
 from llenergymeasure.results.study.pairs import Pair, pair
+from llenergymeasure.results.study.remarks import study_warnings
 from llenergymeasure.results.study.runs import StudyRuns
-from llenergymeasure.results.study.words import cells, named
+from llenergymeasure.results.study.words import MOST_NAMED, cells, named
 
 OPEN = "cannot be excluded"
 ASIDE = {
-    "off": "told to be off it",
+    "off": "told to be off it (up to 5 % in one of the two counts as none)",
     "misses": "beyond the limits",
     "limit unsure": "not told to meet the limits",
     "no candidate": "without the figures",
@@ -29,7 +31,8 @@ def pareto_front(runs: StudyRuns, metrics: Sequence[str], *, where: str | None =
 
     The front are the cells of which no other has better means. A cell beside it is off only if one of the front is told
     to be better in one metric and, in the other, to be better or at most 5 % worse: by intervals of all pairs of cells
-    in both metrics, which hold together at 95 % (Bonferroni). Any other cell cannot be excluded.
+    in both metrics, which hold together at 95 % (Bonferroni). Any other cell cannot be excluded. By the same intervals
+    cells of the front are told apart, in one metric at the least.
 
     Raises:
         ConfigError: there are not two measured metrics, or a limit is none.
@@ -45,11 +48,20 @@ def pareto_front(runs: StudyRuns, metrics: Sequence[str], *, where: str | None =
     every = []
     for cell, planned in enumerate(runs.manifest.cells):
         figures = [cell_figure(seen, cell, metric) for metric in metrics]
-        means, half_widths = [each.mean for each in figures], [each.half_width for each in figures]
+        shown = {
+            "means": [each.mean for each in figures],
+            "half_widths": [each.half_width for each in figures],
+            "at_least": [each.at_least for each in figures],
+        }
         place = standings.get(cell) or dict(zip(("standing", "note"), entrants.aside[cell], strict=True))
-        every.append(FrontCell(cell=cell, name=planned.name, means=means, half_widths=half_widths, **place))
+        every.append(FrontCell(cell=cell, name=planned.name, **shown, **place))
     found = StudyFront(
-        metrics=[*metrics], maximize=maximize, where=text, cells=every, sentence="", warnings=[*seen.left_out]
+        metrics=[*metrics],
+        maximize=maximize,
+        where=text,
+        cells=every,
+        sentence="",
+        warnings=study_warnings(seen, metrics),
     )
     return found.model_copy(update={"sentence": _sentence(found)})
 
@@ -79,7 +91,18 @@ def _standings(
                 break
         if by and cell not in found:
             found[cell] = {"standing": OPEN, "by": next(each for each in front if each in by)}
+    for one, other in combinations(front if len(front) <= MOST_IN_FULL else (), 2):
+        pairs = [pair(seen, one, other, metric, is_log=log) for metric, log in zip(metrics, logs, strict=True)]
+        if not any(_is_told(each, level) for each in pairs):
+            found[one].setdefault("alike", []).append(other)
+            found[other].setdefault("alike", []).append(one)
     return found
+
+
+def _is_told(each: Pair, level: float) -> bool:
+    """Return True if the two are told apart."""
+    interval, none = each.interval(level), 1.0 if each.is_log else 0.0
+    return interval is not None and not interval[0] <= none <= interval[1]
 
 
 def _is_beaten(one: Sequence[float], other: Sequence[float]) -> bool:
@@ -94,15 +117,29 @@ def _is_off(pairs: Sequence[Pair], maximize: Sequence[bool], level: float) -> bo
 
 
 def _worse_by(each: Pair, more: bool, level: float) -> float:
-    """Return by what share the second is worse at the least; of a difference only its sign tells."""
+    """Return by what share the second is worse at the least; of a difference only its sign tells, but of a share."""
     interval = each.interval(level)
     if interval is None:
         return float("-inf")
     low, high = interval
     if not each.is_log:
         least = -high if more else low
-        return least if least >= 0 else float("-inf")
+        return least if least >= 0 or each.answers is not None else float("-inf")
     return 1 - high if more else low - 1
+
+
+def _told_apart(front: Sequence[FrontCell]) -> str:
+    """Return which cells of the front can be told apart, in one metric at the least."""
+    names = {each.cell: each.name for each in front}
+    alike = [f"{each.name} from {names[other]}" for each in front for other in each.alike if other > each.cell]
+    count = len(front) * (len(front) - 1) // 2
+    if len(front) > MOST_IN_FULL:
+        return f"pairs of over {MOST_IN_FULL} cells are not looked at"
+    if len(alike) in (0, count):
+        return "none of them can be told apart" if alike else "they are told apart"
+    if len(alike) > MOST_NAMED:
+        return f"{len(alike):,} of {count:,} pairs of them cannot be told apart"
+    return f"nothing tells {named(alike)}"
 
 
 def _sentence(front: StudyFront) -> str:
@@ -112,6 +149,8 @@ def _sentence(front: StudyFront) -> str:
         aside = named(list(dict.fromkeys(each.note for each in front.cells if each.note)), 3)
         return f"front of {' and '.join(front.metrics)}: no cell can be on it: {aside}"
     parts = [f"front of {' and '.join(front.metrics)}: {named(names['front'])}"]
+    if len(names["front"]) > 1:
+        parts.append(_told_apart([each for each in front.cells if each.standing == "front"]))
     if names[OPEN]:
         parts.append(f"cannot be excluded: {named(names[OPEN])}")
     total = cells(len(front.cells))

@@ -9,13 +9,18 @@ from typing import Literal, NamedTuple
 
 from labledger.errors import UnreadableFileError
 from labledger.untrusted_text import reason_of
+from llenergymeasure.domain.study import StudyRun
 from llenergymeasure.errors import ConfigError
+from llenergymeasure.results.persistence import RESULT_FILE
 from llenergymeasure.results.study.held import runner_of
 from llenergymeasure.results.study.manifest import MANIFEST_FILE, read_manifest
 
 
 class ListedStudy(NamedTuple):
-    """One study: `done` of `runs` have a result, `began` is None before the first; `runner` is who runs it now."""
+    """One study: `done` of `runs` have a result, `began` is None before the first; `runner` is who runs it now.
+
+    Others have `failed`, or were `given_up`: their cell failed twice in a row.
+    """
 
     name: str
     cells: int
@@ -25,6 +30,8 @@ class ListedStudy(NamedTuple):
     runner: str | None
     began: datetime | None
     folder: Path
+    failed: int = 0
+    given_up: int = 0
 
 
 class UnreadableStudy(NamedTuple):
@@ -72,6 +79,10 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
+def _has_result(folder: Path, run: StudyRun) -> bool:
+    return os.path.lexists(folder / str(run.folder) / RESULT_FILE)
+
+
 def _listed(folder: Path) -> ListedStudy | UnreadableStudy:
     try:
         manifest = read_manifest(folder)
@@ -79,7 +90,7 @@ def _listed(folder: Path) -> ListedStudy | UnreadableStudy:
         return UnreadableStudy(folder, str(error))
     except OSError as error:
         return UnreadableStudy(folder, f"{folder / MANIFEST_FILE}: {reason_of(error)}")
-    runner, done = runner_of(folder), sum(run.state == "done" for run in manifest.runs)
+    runner, done = runner_of(folder), sum(run.state == "done" and _has_result(folder, run) for run in manifest.runs)
     state: Literal["running", "finished", "unfinished"] = "finished" if done == len(manifest.runs) else "unfinished"
     began = min((run.started_at for run in manifest.runs if run.started_at is not None), default=None)
     return ListedStudy(
@@ -91,4 +102,6 @@ def _listed(folder: Path) -> ListedStudy | UnreadableStudy:
         runner,
         began,
         folder,
+        sum(run.state == "failed" for run in manifest.runs),
+        sum(run.state == "given up" for run in manifest.runs),
     )

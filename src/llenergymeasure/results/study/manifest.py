@@ -5,6 +5,7 @@ again.
 """
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import reduce
@@ -17,8 +18,11 @@ from labledger.files import write_durably
 from labledger.regular_files import read_regular
 from llenergymeasure.config.layers import merge
 from llenergymeasure.domain.study import StudyCell, StudyManifest, StudyRun
+from llenergymeasure.errors import ConfigError
 
 MANIFEST_FILE = "study_manifest.json"
+RESULTS = Path("results")
+"""The directory that results are saved in where none is named."""
 FOLDER = re.compile(r"(?!\.)[^/\\\0]+")
 _NO_RUNS = '"runs": []'
 
@@ -74,6 +78,22 @@ def read_manifest(folder: Path) -> StudyManifest:
     _check_places(manifest, path)
     cells = [each.model_copy(update={"config": merge(manifest.shared_config, each.config)}) for each in manifest.cells]
     return manifest.model_copy(update={"cells": cells, "shared_config": {}})
+
+
+def manifest_of(folder: Path) -> StudyManifest:
+    """Return the manifest in a folder that somebody has named. Raises as `read_manifest`, and:
+
+    Raises:
+        ConfigError: it is no study's folder; the line names the one of that name among the results, where there is one.
+    """
+    try:
+        return read_manifest(folder)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        meant = RESULTS / folder
+        known = f"{meant} is one; " if os.path.lexists(meant / MANIFEST_FILE) else ""
+        raise ConfigError(
+            f"{folder}: is no study's folder: it has no {MANIFEST_FILE}; {known}to see them all: llem study list"
+        ) from error
 
 
 def _check_places(manifest: StudyManifest, path: Path) -> None:

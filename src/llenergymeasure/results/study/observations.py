@@ -7,14 +7,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
+from labledger.intervals import common_step
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.study import StudyRun
 from llenergymeasure.results.comparison.evidence import MIN_ROUNDS, Evidence
-from llenergymeasure.results.comparison.metrics import bound_share, energy_marks, figure, gain_share
+from llenergymeasure.results.comparison.metrics import FROM_JOULES, energy_marks, figure
 from llenergymeasure.results.comparison.rounds import Round
 from llenergymeasure.results.comparison.runs import PAUSE_S, Run, in_time
 from llenergymeasure.results.comparison.stretches import Stretch
-from llenergymeasure.results.flat import flat_row
+from llenergymeasure.results.flat import LOAD_COLUMNS, flat_row
 from llenergymeasure.results.study.runs import StudyRuns
 from llenergymeasure.results.study.search_steps import bracket, outcomes, search_of
 
@@ -23,19 +24,8 @@ BLOCKS = "order: blocks makes all runs of one cell before those of the next, and
 
 
 def is_energy(metric: str) -> bool:
-    """Return True of a column that is in proportion to measured joules."""
-    return not metric.startswith("config.") and any(word in metric for word in ("energy", "joule", "power"))
-
-
-def open_shares(result: ExperimentResult, metric: str) -> tuple[float, float]:
-    """Return the shares of a run's joules that its sensors leave open: edge, disagreement and coverage; and gain.
-
-    Joules above the idle machine are a difference, in which no scale cancels: their whole bound is the first.
-    """
-    if "adjusted" not in metric:
-        return bound_share(result), gain_share(result)
-    bound_j, value_j = result.energy_adjusted_uncertainty_j, result.energy_adjusted_j
-    return (abs(bound_j / value_j) if bound_j is not None and value_j else 0.0), 0.0
+    """Return True of a column that comes from measured joules."""
+    return metric in FROM_JOULES
 
 
 @dataclass(frozen=True)
@@ -59,6 +49,7 @@ class Observations:
     """By stretch, the cell and the round of its first run: a machine is cold when one begins."""
     left_out: Sequence[str]
     _values: dict[tuple[int, str], float | None] = field(default_factory=dict)
+    _steps: dict[str, float] = field(default_factory=dict)
     _evidence: dict[tuple[int, int], Evidence] = field(default_factory=dict)
 
     @property
@@ -108,6 +99,19 @@ class Observations:
         found = {number: self.value(cell, seen.run.result, metric) for number, seen in sorted(self.cells[cell].items())}
         return {number: value for number, value in found.items() if value is not None}
 
+    def told_in_steps(self, cell: int, metric: str) -> float:
+        """Return the step in which a cell's figures are told, as whole milliseconds or ticks; 0 where in none.
+
+        It is the common step of all of the study's figures, and of CPU time what it may be off at the least.
+        """
+        if metric in LOAD_COLUMNS:
+            return 0.0
+        if metric not in self._steps:
+            every = [[*self.values(each, metric).values()] for each in range(len(self.cells))]
+            self._steps[metric] = common_step(every)
+        ticks = [_tick(result, metric) for result in self.results(cell)]
+        return max(self._steps[metric], *ticks, 0.0)
+
     def step_share(self, cell: int, metric: str) -> float:
         """Return by what share the least load that missed was above the highest that met, at the most; else 0.
 
@@ -148,9 +152,7 @@ class Observations:
         kept = [number for number in common if one[number].stretch == other[number].stretch]
         alike = [number for number in kept if one[number].run.devices == other[number].run.devices]
         kept = self._without_cold(first, second, alike or kept)
-        if self.order != "shuffled":
-            forwards = {number: one[number].run.start_s < other[number].run.start_s for number in kept}
-            kept = [number for number in _balanced(forwards) if number in forwards]
+        kept = _balanced({number: one[number].run.start_s < other[number].run.start_s for number in kept})
         rounds = [Round(one[number].run, replace(other[number].run, side=1)) for number in kept]
         return Evidence("rounds", rounds=rounds, why=_too_few(len(kept), len(common)))
 
@@ -181,6 +183,14 @@ def observe(runs: StudyRuns) -> Observations:
         of = record[id(run.result)]
         found[of.cell][of.round_number] = Seen(run, stretches[id(of)])
     return Observations(runs, found, openers, [*ordered.reasons, *_parted_rounds(found), *_lost_energies(found)])
+
+
+def _tick(result: ExperimentResult, metric: str) -> float:
+    """Return by how much a figure of CPU time may be off; 0 of other figures."""
+    if metric not in ("cpu_seconds", "cpu_seconds_per_output_token"):
+        return 0.0
+    each = 1 if metric == "cpu_seconds" else result.output_tokens or 1
+    return (result.cpu_seconds_resolution_s or 0.0) / each
 
 
 def _balanced(forwards: Mapping[int, bool]) -> list[int]:

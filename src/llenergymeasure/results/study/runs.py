@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.study import StudyManifest, StudyRun
 from llenergymeasure.results.catalog import read_result
 from llenergymeasure.results.persistence import RESULT_FILE
-from llenergymeasure.results.study.manifest import read_manifest
+from llenergymeasure.results.study.manifest import manifest_of
 from llenergymeasure.results.study.search_steps import Steps, bracket, outcomes, search_of
 
 
@@ -39,13 +40,27 @@ class StudyRuns:
         return {number: found[number] for number in sorted(found)}
 
 
+def search_bound(runs: StudyRuns, cell: int, metric: str) -> Literal["", "at least", "at most"]:
+    """Return the side on which a cell's searched load is bounded: `at least` where a round missed at no load that it
+    tried, else `at most` where one met at none; nothing where all did both, or the cell does not search this metric.
+    """
+    search = search_of(runs.manifest.cells[cell])
+    if search is None or search.metric != metric:
+        return ""
+    found = [bracket(outcomes(search, steps)) for steps in runs.steps_of(cell).values()]
+    if any(met is not None and missed is None for met, missed in found):
+        return "at least"
+    return "at most" if any(met is None and missed is not None for met, missed in found) else ""
+
+
 def read_study(folder: Path) -> StudyRuns:
     """Return the runs of the study in a folder.
 
     Raises:
+        ConfigError: it is no study's folder.
         UnreadableFileError: its manifest is none.
         OSError: its manifest cannot be read.
     """
-    manifest = read_manifest(folder)
+    manifest = manifest_of(folder)
     found = [None if run.folder is None else read_result(folder / run.folder / RESULT_FILE) for run in manifest.runs]
     return StudyRuns(manifest, [each if isinstance(each, ExperimentResult) else None for each in found])

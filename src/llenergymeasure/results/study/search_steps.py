@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from llenergymeasure.config.servers import LoadSearch
 from llenergymeasure.domain.experiment import ExperimentResult
+from llenergymeasure.domain.requests import NO_CONNECTION, NOTHING_ANSWERS
 from llenergymeasure.domain.study import StudyCell, StudyRun
 from llenergymeasure.errors import ConfigError
 from llenergymeasure.metrics.serving import MAX_FAILED_SHARE, MAX_LATE_MS
@@ -32,11 +33,13 @@ class Outcome(NamedTuple):
     """One load that was tried: its result, and why it misses the goal.
 
     `miss` is empty where it meets the goal, and None where the one run of it has failed, so that it is tried again.
+    `is_unknown`: no server was there, which says nothing of the load.
     """
 
     load: float
     result: ExperimentResult | None
     miss: str | None
+    is_unknown: bool = False
 
 
 class Bracket(NamedTuple):
@@ -101,6 +104,8 @@ def next_load(search: LoadSearch, tried: Sequence[Outcome]) -> float | None:
     by_load = {each.load: each for each in tried}
     if again := [each.load for each in tried if each.miss is None]:
         return again[0]
+    if any(each.is_unknown for each in tried):
+        return None
     if low not in by_load or by_load[low].miss:
         return None if low in by_load else low
     if high not in by_load or not by_load[high].miss:
@@ -112,7 +117,10 @@ def next_load(search: LoadSearch, tried: Sequence[Outcome]) -> float | None:
 
 
 def bracket(tried: Sequence[Outcome]) -> Bracket:
-    """Return the bracket that these outcomes leave: nothing is claimed of loads above one that misses."""
+    """Return the bracket that these outcomes leave: nothing is claimed of loads above one that misses, and nothing at
+    all where one is unknown: the highest that meets the goal may be any from there on."""
+    if unknown := next((each for each in tried if each.is_unknown), None):
+        return Bracket(None, unknown)
     missed = min((each for each in tried if each.miss), key=lambda each: each.load, default=None)
     below = [each for each in tried if each.miss == "" and (missed is None or each.load < missed.load)]
     return Bracket(max(below, key=lambda each: each.load, default=None), missed)
@@ -140,7 +148,14 @@ def _outcome(search: LoadSearch, load: float, steps: Steps) -> Outcome:
     failed = [run for run, _ in steps if run.state == "failed"]
     if len(failed) < TRIES:
         return Outcome(load, None, None)
-    return Outcome(load, None, f"{len(failed)} runs failed: {failed[-1].error or 'no reason is known'}")
+    why = f"{len(failed)} runs failed: {failed[-1].error or 'no reason is known'}"
+    return Outcome(load, None, why, found_no_server(failed[-1]))
+
+
+def found_no_server(run: StudyRun) -> bool:
+    """Return True if a run failed since nothing took a connection, be it before its first request or at all of them."""
+    error = run.error or ""
+    return NOTHING_ANSWERS in error or NO_CONNECTION in error
 
 
 def _middle(search: LoadSearch, met: float, missed: float) -> float | None:

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 
 from llenergymeasure.domain.study_result import CellStanding, StudyBest
 from llenergymeasure.results.study.words import (
+    MOST_DETAILED,
     NAMES,
+    cell_words,
     cells,
     change_words,
+    detailed,
     difference_words,
-    figure_words,
+    is_anything,
     named,
     unit_of,
 )
@@ -53,17 +56,17 @@ def _none_told(best: StudyBest, winner: CellStanding, rivals: Sequence[CellStand
     whys = list(dict.fromkeys(each.note for each in rivals if each.note))
     why = f", for {whys[0]}" if whys else ""
     mean = f"{superlative(best.metric, best.maximize)} in the mean: {_shown(best, winner)}"
-    return f"none of the {of} can be told apart{why}; {mean}; {named([_against(best, each) for each in rivals])}"
+    found = f"none of the {of} can be told apart{why}; {mean}"
+    return found if len(rivals) > MOST_DETAILED else f"{found}; {_listed(best, rivals)}"
 
 
 def _cannot_tell(best: StudyBest, rivals: Sequence[CellStanding]) -> list[str]:
-    unsure = [_against(best, each) for each in rivals if each.standing == "cannot tell"]
+    unsure = [each for each in rivals if each.standing == "cannot tell"]
     equal = [each.name for each in rivals if each.standing == "equal"]
     found = [f"{named(equal)} {'has' if len(equal) == 1 else 'have'} the same"] if equal else []
     if len(unsure) == 1:
-        (each,) = [each for each in rivals if each.standing == "cannot tell"]
-        return [*found, f"{each.name} cannot be told from it{_in_brackets(best, each)}"]
-    return [*found, f"cannot be told from it: {named(unsure)}"] if unsure else found
+        return [*found, f"{unsure[0].name} cannot be told from it{_in_brackets(best, unsure[0])}"]
+    return [*found, f"cannot be told from it: {_listed(best, unsure)}"] if unsure else found
 
 
 def _worse(best: StudyBest, told: Sequence[CellStanding]) -> str:
@@ -84,11 +87,11 @@ def _others(best: StudyBest, has_winner: bool) -> list[str]:
     misses = [each for each in best.cells if each.standing == "misses"]
     unsure = [each for each in best.cells if each.standing == "limit unsure"]
     without = [each for each in best.cells if each.standing == "no candidate"]
-    if misses:
+    if misses and (has_winner or unsure):
         found.append(f"{len(misses)} of {cells(total)} {'misses' if len(misses) == 1 else 'miss'} the limits")
     if unsure:
         cannot = f"of {len(unsure)} of {cells(total)} it cannot be told" if has_winner else "it cannot be told"
-        which = named([f"{each.name} ({each.note})" for each in unsure], 3)
+        which = detailed([each.name for each in unsure], [each.note for each in unsure])
         found.append(f"{cannot} whether they meet the limits: {which}")
     if without and len(without) < total:
         kinds = list(dict.fromkeys(each.note for each in without))
@@ -103,7 +106,12 @@ def _nobody(best: StudyBest) -> str:
     if len(without) == total:
         kinds = list(dict.fromkeys(each.note for each in without))
         return f"{superlative(best.metric, best.maximize)}: no cell can enter: {named(kinds, 3)}"
-    return f"{superlative(best.metric, best.maximize)}: none of the {cells(total)} is known to meet {best.where}"
+    verb = "is known to meet" if any(each.standing == "limit unsure" for each in best.cells) else "meets"
+    of = f"none of the {cells(total - len(without))}{' that can enter' if without else ''}"
+    if total - len(without) == 1:
+        of = "the one cell that can enter" if without else "the one cell"
+        verb = "is not known to meet" if verb != "meets" else "does not meet"
+    return f"{superlative(best.metric, best.maximize)}: {of} {verb} {best.where}"
 
 
 def _shown(best: StudyBest, each: CellStanding) -> str:
@@ -111,11 +119,13 @@ def _shown(best: StudyBest, each: CellStanding) -> str:
 
 
 def _figure(best: StudyBest, each: CellStanding) -> str:
-    return "unknown" if each.mean is None else figure_words(each.mean, each.half_width) + unit_of(best.metric)
+    if each.shown or each.mean is None:
+        return each.shown or "unknown"
+    return cell_words(best.metric, each.mean, each.half_width, each.at_least) + unit_of(best.metric)
 
 
-def _against(best: StudyBest, each: CellStanding) -> str:
-    return f"{each.name}{_in_brackets(best, each)}"
+def _listed(best: StudyBest, some: Sequence[CellStanding]) -> str:
+    return detailed([each.name for each in some], [against_words(best.metric, each) for each in some])
 
 
 def _in_brackets(best: StudyBest, each: CellStanding) -> str:
@@ -123,10 +133,17 @@ def _in_brackets(best: StudyBest, each: CellStanding) -> str:
     return f" ({words})" if words else ""
 
 
-def against_words(metric: str, each: CellStanding) -> str:
-    """Return `+1.1 %, -0.9 to 3.2`: a cell against the best one; nothing of one without."""
+def against_words(metric: str, each: CellStanding, *, has_interval: bool = True) -> str:
+    """Return `+1.1 %, -0.9 to 3.2`: a cell against the best one; nothing of one without.
+
+    Without its interval a ratio that may be anything is nothing.
+    """
+    low, high = (each.low, each.high) if has_interval else (None, None)
     if each.ratio is not None:
-        return change_words(each.ratio, each.low, each.high)
+        is_open = is_anything(each.low, each.high)
+        return ("ratio unknown" if has_interval else "") if is_open else change_words(each.ratio, low, high)
+    if each.difference is not None and each.p_value is not None:
+        return f"{100 * each.difference:+.3g} points, p = {each.p_value:.2g}"
     if each.difference is not None:
-        return difference_words(each.difference, each.low, each.high, unit_of(metric))
+        return difference_words(each.difference, low, high, unit_of(metric))
     return ""

@@ -4,6 +4,12 @@ import math
 from collections.abc import Sequence
 
 MOST_NAMED = 5
+MOST_DECIMALS = 6
+"""A zero beside a smaller figure is written without them."""
+MOST_DETAILED = 2
+"""Of more names a list has no figures: a table has them."""
+WIDE = 10.0
+"""An interval of a ratio over so large a factor leaves it unknown, where nothing tells it from 1."""
 UNITS = {
     "energy_per_output_token_j": "J/token",
     "output_tokens_per_second": "tokens/s",
@@ -13,6 +19,7 @@ UNITS = {
     "request_rate": "requests/s",
     "concurrency": "requests in flight",
 }
+LOADS = ("request_rate", "concurrency")
 NAMES = {
     "energy_per_output_token_j": "joules",
     "output_tokens_per_second": "tokens/s",
@@ -45,17 +52,46 @@ def figure_words(mean: float, half_width: float | None) -> str:
     return f"{rounded(mean, decimals)} ± {rounded(half_width, decimals)}"
 
 
+def cell_words(metric: str, mean: float | None, half_width: float | None, at_least: bool = False) -> str:
+    """Return a cell's figure in words, `unknown` without one: a searched load as `8` or `at least 8`, no `8.00 ± 0.00`.
+
+    Rounds whose searches end at one load agree to their steps and no better.
+    """
+    if mean is None:
+        return "unknown"
+    if metric not in LOADS or half_width:
+        return figure_words(mean, half_width)
+    return f"{'at least ' if at_least else ''}{load_words(mean)}"
+
+
+def load_words(load: float) -> str:
+    """Return a load with four digits, a whole one without decimals: `64`, `22.63`."""
+    return f"{load:,.0f}" if load == int(load) else f"{load:.4g}"
+
+
+def share_words(share: float, low: float, high: float, right: int | None = None, of: int | None = None) -> str:
+    """Return `1 of 4: 25 % (5 to 70)`: a share of right answers and its interval; the counts where they are known."""
+    percents = [_share_text(each) for each in (share, low, high)]
+    counts = f"{right} of {of}: " if right is not None and of is not None else ""
+    return f"{counts}{percents[0]} % ({percents[1]} to {percents[2]})"
+
+
 def rounded(value: float, digits: int) -> str:
     """Return a number with so many decimals and commas between thousands."""
     if value and not 1e-4 <= abs(value) < 1e7:
         return f"{value:.3g}"
-    return f"{value:,.{max(digits, 0)}f}"
+    return f"{value:,.{max(digits, 0)}f}" if value or digits <= MOST_DECIMALS else "0"
 
 
 def change_words(ratio: float, low: float | None, high: float | None) -> str:
     """Return `+1.1 %, -0.9 to 3.2`: a ratio and its interval as changes; without an interval the change alone."""
     change = f"{'+' if ratio >= 1 else ''}{_percent(ratio)} %"
     return change if low is None else f"{change}, {_percent(low)} to {'no end' if high is None else _percent(high)}"
+
+
+def is_anything(low: float | None, high: float | None) -> bool:
+    """Return True of a ratio's interval that holds 1 and is over a factor of ten wide: it says nothing of the ratio."""
+    return low is not None and low <= 1 and (high is None or (high >= 1 and high > WIDE * low))
 
 
 def difference_words(difference: float, low: float | None, high: float | None, unit: str) -> str:
@@ -72,6 +108,14 @@ def named(names: Sequence[str], most: int = MOST_NAMED) -> str:
     return f"{'; '.join(names[:most])}; and {len(names) - most} others"
 
 
+def detailed(names: Sequence[str], details: Sequence[str]) -> str:
+    """Return `named` names; two at the most have their details in brackets."""
+    if len(names) > MOST_DETAILED:
+        return named(names)
+    pairs = zip(names, details, strict=True)
+    return "; ".join(f"{name} ({detail})" if detail else name for name, detail in pairs)
+
+
 def cells(count: int) -> str:
     """Return `1 cell`, `2 cells`."""
     return f"{count} cell" if count == 1 else f"{count} cells"
@@ -80,6 +124,11 @@ def cells(count: int) -> str:
 def _decimals_of(value: float, significant: int) -> int:
     """Return the decimals that show so many significant digits of a value."""
     return significant - 1 - math.floor(math.log10(abs(value))) if value else significant - 1
+
+
+def _share_text(share: float) -> str:
+    """Return a share in whole percents; one that is none of 0 and 1 as neither."""
+    return f"{100 * share:.3g}" if 0 < share < 0.005 or 0.995 <= share < 1 else f"{100 * share:.0f}"
 
 
 def _percent(ratio: float) -> str:

@@ -5,11 +5,12 @@ from built_studies import built
 from compared_runs import made, of, one_run
 
 from llenergymeasure.cli.compare_output import comparison_dict, print_comparisons
-from llenergymeasure.cli.study_output import print_study
+from llenergymeasure.cli.study_output import print_best, print_study
 from llenergymeasure.domain.quality import ScoredAnswers
 from llenergymeasure.metrics.quality import answer_quality
 from llenergymeasure.results.comparison import Group, compare
 from llenergymeasure.results.study.best import best_cells
+from llenergymeasure.results.study.front import pareto_front
 from llenergymeasure.results.study.summary import summarise_study
 
 
@@ -96,7 +97,57 @@ def test_a_study_shows_each_cells_share_of_right_answers_with_wilsons_interval(c
     assert "right" in out
     assert "J/right answer" in out
     (share,) = (each for each in study.summary[1].figures if each.metric == "quality_share")
-    assert (share.mean, share.half_width) == (0.5, pytest.approx(0.148, abs=1e-3))
+    assert (share.mean, share.half_width) == (0.5, None)
+    assert (share.low, share.high) == (pytest.approx(0.352, abs=1e-3), pytest.approx(0.648, abs=1e-3))
+    assert share.shown == "20 of 40: 50 % (35 to 65)"
+    assert "20 of 40: 50 % (35 to 65)" in out
+
+
+def asked(*outcomes):
+    """Return the figures of runs, of which each cell has these outcomes in every round."""
+
+    def fields(cell, round_number, place):
+        letters = outcomes[cell]
+        scored = ScoredAnswers(task="t", task_digest="d", outcomes=letters, right_in_window=letters.count("r"))
+        return {"quality": answer_quality([scored]), "energy_j": 100.0 + 50 * cell + place / 100}
+
+    return fields
+
+
+def test_cells_with_as_many_right_answers_cannot_be_told_apart_by_the_same_questions(capsys):
+    runs = built(2, 3, asked("rccc", "crcc"))
+    best = best_cells(runs, maximize="quality_share")
+    print_best(best)
+    out = " ".join(capsys.readouterr().out.split())
+    assert [each.standing for each in best.cells] == ["best", "cannot tell"]
+    assert best.cells[1].p_value == 1.0
+    for metric in ("quality_right", "quality_low"):
+        assert [each.standing for each in best_cells(runs, maximize=metric).cells] == ["best", "cannot tell"]
+    assert "batch_size 1: 1 of 4: 25 % (5 to 70)" in best.sentence
+    assert "batch_size 2 (+0 points, p = 1)" in best.sentence
+    assert "equal" not in out + best.sentence
+    assert "±" not in out
+    cut = "18 of 24 answers in 6 runs are not right and were cut at the limit of output tokens: raise max_output_tokens"
+    assert any(text.startswith(cut) for text in summarise_study(runs).warnings)
+
+
+def test_right_answers_of_cells_are_told_apart_within_the_family_of_all_pairs():
+    best = best_cells(built(3, 2, asked("r" * 20, "w" * 6 + "r" * 14, "w" * 8 + "r" * 12)), maximize="quality_share")
+    p_values = [each.p_value for each in best.cells[1:]]
+    assert p_values == [pytest.approx(2 / 2**6), pytest.approx(2 / 2**8)]
+    assert [each.standing for each in best.cells] == ["best", "cannot tell", "worse"]  # 0.03 is over 0.05 / 2
+    assert best.cells[2].difference == pytest.approx(-0.4)
+    other = built(2, 2, lambda cell, *_: {"quality": run_of("rr", digest=str(cell)).quality})
+    (beside,) = (each for each in best_cells(other, maximize="quality_share").cells if each.standing != "best")
+    assert (beside.standing, beside.note) == ("cannot tell", "the two sides were not asked the same questions")
+
+
+def test_a_cell_is_off_the_front_if_many_questions_bound_its_share_and_its_joules_are_told():
+    metrics = ["energy_per_output_token_j", "quality_share"]
+    few, many = (
+        pareto_front(built(2, 9, asked("r" * count, "r" * count)), metrics).cells[1].standing for count in (4, 400)
+    )
+    assert (few, many) == ("cannot be excluded", "off")
 
 
 def test_the_cell_with_the_least_joules_per_right_answer_and_the_one_with_enough_right_can_be_asked_for():
@@ -104,5 +155,32 @@ def test_the_cell_with_the_least_joules_per_right_answer_and_the_one_with_enough
     for options in ({"minimize": "energy_per_right_answer_j"}, {"where": "quality_low >= 0.8"}):
         best = best_cells(runs, **options)
         assert next(each.cell for each in best.cells if each.standing == "best") == 0
-    assert best_cells(runs, minimize="energy_per_right_answer_j").sentence.startswith("least joules a right answer: ")
+    sentence = best_cells(runs, minimize="energy_per_right_answer_j").sentence
+    assert "; least joules a right answer in the mean: batch_size 1: " in sentence
     assert next(each.cell for each in best_cells(runs).cells if each.standing == "best") == 1
+
+
+@pytest.mark.parametrize(
+    ("letters", "standing"),
+    [
+        (("rrrw", "rrrw"), "worse"),
+        (("rrrw", "rrrc"), "worse"),
+        (("rrrw", "rrwr"), "cannot tell"),
+        (("rrrr", "rrrw"), "cannot tell"),
+        (("rrrw", "rrr."), "cannot tell"),
+    ],
+)
+def test_joules_a_right_answer_have_a_word_only_where_both_have_the_same_questions_right(letters, standing):
+    def fields(cell, number, place):
+        right = letters[cell].count("r")
+        found = asked(*letters)(cell, number, place)
+        return found | {"energy_per_right_answer_j": found["energy_j"] / right}
+
+    best = best_cells(built(2, 6, fields), minimize="energy_per_right_answer_j")
+    assert [each.standing for each in best.cells] == ["best", standing]
+    assert best.cells[1].ratio > 1
+    if standing == "cannot tell":
+        why = "right answers are in it; compare them question by question"
+        assert best.cells[1].note == why
+        assert best.cells[1].low is None
+        assert f"none of the 2 cells can be told apart, for {why}; least joules a right answer in the" in best.sentence

@@ -53,6 +53,16 @@ def test_rounds_that_lie_apart_are_different_in_every_headline_metric():
     assert row(found, "output_tokens_per_second").ratio == pytest.approx(1 / 1.2, rel=1e-3)
 
 
+def test_latencies_in_whole_milliseconds_that_differ_by_one_in_each_round_are_not_different():
+    def word(*steps_ms):
+        told = iter(steps_ms)
+        first, second = made("ABBAAB", lambda name, number, start: one_run(name, ttft_ms=next(told), start=start))
+        return words(compare(Group("a", first), Group("b", second)))["ttft_ms_median"]
+
+    assert word(10.0, 11.0, 11.0, 10.0, 11.0, 12.0) == "cannot tell"
+    assert word(10.0, 20.0, 21.0, 10.0, 11.0, 22.0) == "different"
+
+
 def test_runs_within_the_margin_are_the_same_even_where_they_are_told_apart():
     assert set(words(compared(ROUNDS, b=1.02)).values()) == {"same"}
     assert set(words(compared(ROUNDS, margin=0.01, b=1.02)).values()) == {"different"}

@@ -152,7 +152,8 @@ def test_rounds_alternate_share_no_run_and_are_of_neighbours(order):
     used = [run for each in found for run in each]
     assert len({id(run) for run in used}) == len(used)
     begins = [each.first.start_s < each.second.start_s for each in found]
-    assert all(one != other for one, other in pairwise(begins))
+    if len(mixed_sessions(runs)) == 1:
+        assert all(one != other for one, other in pairwise(begins))
     for each in found:
         assert abs(runs.index(each.first) - runs.index(each.second)) == 1
 

@@ -93,6 +93,8 @@ def test_a_condition_that_is_not_met_or_of_an_unknown_figure_does_not_hold(text)
         ("config.decoder.top = 8", "(did you mean config.decoder.top_"),
         ("decoder.top_k = 8", "(did you mean config.decoder.top_k?)"),
         ("config.decoder = 8", "unknown column 'config.decoder'"),
+        ("ttft > 3", "'ttft' (did you mean ttft_ms_median or ttft_ms_p99 or ttft_ms_mean?)"),
+        ("ttft_ms_m > 3", "(did you mean ttft_ms_mean?)"),
         ("batch_size = eight", "the column holds numbers, and 'eight' is none"),
         ("ttft_ms_p99 = None", "write ttft_ms_p99 is unknown"),
         ("model < gpt2", "the column holds text, which only = and != compare"),
@@ -102,7 +104,7 @@ def test_a_condition_that_is_not_met_or_of_an_unknown_figure_does_not_hold(text)
         ("batch_size", "'batch_size' is no condition; write COLUMN OP VALUE"),
         ("", "'' is no condition"),
         ("model = salt and pepper", 'a value with " and " in it stands in quotes'),
-        ("batch_size = 8 and", "'8 and' is none"),
+        ("batch_size = 8 and", "'8 and' breaks off"),
         ("batch_size is unknown, verdict = valid", "is no condition"),
         ("batch_size is unknown verdict = valid", "put `and` before it"),
     ],
@@ -134,3 +136,18 @@ def test_any_text_can_be_written_in_quotes(text):
         Condition("model", "=", text),
         Condition("verdict", "=", "valid"),
     ]
+
+
+def test_a_name_far_from_every_column_has_a_few_of_them_named_and_where_all_are():
+    with pytest.raises(ConfigError) as refused:
+        parse_conditions("cell = 1")
+    text = str(refused.value)
+    assert "(there are model, batch_size, " in text
+    assert text.endswith(' more: llem results sql "describe results" lists them)')
+    assert len(text) < 320
+
+
+@pytest.mark.parametrize("text", ["model = 'random:llama", 'model = "random:llama', "model = a and", "model = a AND"])
+def test_a_quote_or_a_condition_that_is_missing_is_told(text):
+    with pytest.raises(ConfigError, match="breaks off: a quote or a condition is missing"):
+        parse_conditions(text)

@@ -16,7 +16,7 @@ from llenergymeasure.results.flat import arrow_table, columns, flat_row
 from small_result import make_result
 
 BASE = {"model": "gpt2", "backend": "pytorch", "max_output_tokens": 128}
-SAMPLED = {**BASE, "decoder": {"do_sample": True, "top_k": 50}, "passthrough_kwargs": {"note": "a", "Note": 1}}
+SAMPLED = {**BASE, "decoder": {"do_sample": True, "top_k": 50}, "passthrough_kwargs": {"note": "a", "Extra": 1}}
 SERVED = {
     "model": "gpt2", "backend": "openai", "load": {"concurrency": 8}, "num_prompts": 8,
     "launch": {"preset": "vllm", "flags": {"max-num-seqs": 64, "a.b": [1, 2]}},
@@ -66,7 +66,7 @@ def test_a_table_has_a_column_for_each_field_that_is_not_default_somewhere(folde
         'config.launch.flags["a.b"]': pa.string(),
         "config.launch.flags.max-num-seqs": pa.int64(),
         "config.load.concurrency": pa.int64(),
-        "config.passthrough_kwargs.Note": pa.int64(),
+        "config.passthrough_kwargs.Extra": pa.int64(),
         "config.passthrough_kwargs.note": pa.string(),
     }
     rows = by_id(table.to_pylist())
@@ -79,6 +79,24 @@ def test_a_table_has_a_column_for_each_field_that_is_not_default_somewhere(folde
 
 def test_results_of_default_fields_alone_have_the_model_for_a_further_column(folder):
     assert [name for name in table_of(BASE, BASE).column_names if name not in columns()] == ["config.model"]
+
+
+def test_an_object_whose_keys_differ_by_case_only_is_one_json_text(llem, tmp_path):
+    config = BASE | {"passthrough_kwargs": {"A": 1, "a": 2, "b": {"C": 3}}}
+    make_result(experiment_id="x", effective_config=config).save(tmp_path)
+    code, out, _ = llem("sql", 'SELECT "config.passthrough_kwargs" AS asked FROM results', "--dir", tmp_path, "--json")
+    assert code == 0
+    assert json.loads(json.loads(out)[0]["asked"]) == config["passthrough_kwargs"]
+
+
+def test_sql_says_which_name_a_column_has_that_differs_by_case_only_from_another(llem, tmp_path):
+    for number, key in enumerate("Aa"):
+        config = BASE | {"passthrough_kwargs": {key: number}}
+        make_result(experiment_id=key, effective_config=config).save(tmp_path)
+    query = """SELECT "config.passthrough_kwargs.a_1" AS asked FROM results WHERE experiment_id = 'a'"""
+    code, out, err = llem("sql", query, "--dir", tmp_path, "--json")
+    assert (code, json.loads(out)) == (0, [{"asked": 1}])
+    assert '"config.passthrough_kwargs.a" is "config.passthrough_kwargs.a_1" here: another column differs' in err
 
 
 def test_values_of_several_types_are_text_and_whole_numbers_among_others_stay_numbers():
@@ -110,23 +128,21 @@ def test_sql_takes_a_field_in_quotes(folder, llem):
     pytest.importorskip("duckdb")
     query = 'select experiment_id from results where "config.decoder.top_k" = 50 and "config.decoder.do_sample"'
     assert json.loads(llem("sql", query, "--dir", folder, "-r", "--json")[1]) == [{"experiment_id": "sampled"}]
-    assert llem("sql", "select * from results", "--dir", folder, "-r")[0] == 0  # two names differ in a capital alone
+    assert llem("sql", "select * from results", "--dir", folder, "-r")[0] == 0
 
 
 def test_list_shows_what_differs_and_show_what_is_not_default(folder, llem):
     code, out, err = llem("list", folder / "study", "--where", "experiment_id != served")
     heads = out.splitlines()[0].split()
     assert (code, err) == (0, "")
-    assert heads[-4:] == ["decoder.do_sample", "decoder.top_k", "passthrough_kwargs.Note", "passthrough_kwargs.note"]
+    assert heads[-4:] == ["decoder.do_sample", "decoder.top_k", "passthrough_kwargs.Extra", "passthrough_kwargs.note"]
     assert (
         llem("list", folder / "study", "--where", "config.decoder.top_k = 50")[1].splitlines()[0].split()[-1] == "when"
     )
     code, out, err = llem("list", folder / "study")
-    assert "they differ also in passthrough_kwargs.Note, passthrough_kwargs.note; --json" in err
-    (settings,) = [
-        line for line in llem("show", "sampled", "--dir", folder / "study")[1].splitlines() if "settings" in line
-    ]
-    assert settings.split(maxsplit=1)[1].startswith("decoder.do_sample true, decoder.top_k 50, passthrough_kwargs")
+    assert "they differ also in passthrough_kwargs.Extra, passthrough_kwargs.note; --json" in err
+    shown = " ".join(llem("show", "sampled", "--dir", folder / "study")[1].split())
+    assert " settings decoder.do_sample true, decoder.top_k 50, passthrough_kwargs" in shown
     assert "settings" not in llem("show", "plain", "--dir", folder / "study")[1]
 
 

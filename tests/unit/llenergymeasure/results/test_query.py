@@ -202,3 +202,12 @@ def test_columns_of_one_name_are_all_in_the_json(tmp_path, monkeypatch):
     make_result().save(tmp_path / "results")
     ended = CliRunner().invoke(app, ["results", "sql", "--json", "SELECT 1 AS a, 2 AS a, 3 AS a_1"])
     assert json.loads(ended.stdout) == [{"a": 1, "a_1": 2, "a_1_1": 3}]
+
+
+def test_a_column_with_dots_without_quotes_is_refused_with_the_quotes_it_needs(folders):
+    for query in ("SELECT 1 FROM results WHERE config.batch_size = 8", 'SELECT "a", config.batch_size FROM results'):
+        with pytest.raises(ConfigError, match=r'stands in double quotes: "config\.batch_size"$'):
+            query_results(query, folders)
+    with pytest.raises(ConfigError) as refused:
+        query_results("SELECT nothing FROM results", folders)
+    assert "double quotes" not in str(refused.value)

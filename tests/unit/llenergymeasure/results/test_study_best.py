@@ -1,6 +1,7 @@
 """The best cell of a study within limits, and the sentence that says so: on studies that a test has made up."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -51,9 +52,12 @@ def test_a_greatest_figure_wins_where_it_is_asked_for():
 
 
 def test_without_a_valid_energy_the_most_tokens_a_second_win_and_it_says_why():
-    best = best_cells(wobbling(1.0, 1.5, verdict="not_measured"))
+    reasons = ["energy is unknown: no source"]
+    best = best_cells(wobbling(1.0, 1.5, verdict="not_measured", verdict_reasons=reasons))
     assert (best.metric, best.winner) == ("output_tokens_per_second", 0)
-    assert best.sentence.endswith("joules decide nothing: no energy is a valid measurement (not_measured)")
+    assert best.sentence.endswith(
+        "joules decide nothing: no energy is a valid measurement (not_measured: energy is unknown: no source)"
+    )
 
 
 def test_estimated_joules_decide_nothing_even_where_they_are_asked_for():
@@ -129,10 +133,15 @@ def test_a_study_without_any_result_has_no_best_cell():
     assert best.sentence.startswith("most tokens/s: no cell can enter: no result (failed); ")
 
 
-def test_of_many_cells_that_cannot_be_told_apart_only_some_are_named():
-    sentence = best_cells(wobbling(*[1.0] * 12)).sentence
-    assert sentence.startswith("none of the 12 cells can be told apart; ")
-    assert sentence.endswith("; and 6 others")
+def test_of_many_cells_that_cannot_be_told_apart_no_more_than_five_are_named():
+    assert re.fullmatch(
+        r"none of the 12 cells can be told apart; least joules in the mean: batch_size \d+: [\d.]+ ± [\d.]+ J/token",
+        best_cells(wobbling(*[1.0] * 12)).sentence,
+    )
+    sentence = best_cells(wobbling(*[1.0] * 11, 1.5)).sentence
+    assert "; cannot be told from it: batch_size " in sentence
+    assert "; and 5 others; batch_size 2048 is worse (+" in sentence
+    assert sentence.count("%") == 1
 
 
 def test_a_figure_that_is_the_same_in_every_run_is_equal_and_a_count_needs_no_rounds():
@@ -184,7 +193,8 @@ def test_the_front_keeps_what_cannot_be_excluded_and_drops_what_is_told_to_be_wo
     assert front.cells[3].by in (0, 1, 2)
     assert front.sentence == (
         "front of energy_per_output_token_j and ttft_ms_p99: batch_size 1; batch_size 2; batch_size 4; "
-        "cannot be excluded: batch_size 16; 1 of 5 cells told to be off it"
+        "they are told apart; cannot be excluded: batch_size 16; 1 of 5 cells told to be off it "
+        "(up to 5 % in one of the two counts as none)"
     )
 
 

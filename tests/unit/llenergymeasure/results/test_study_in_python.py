@@ -1,12 +1,14 @@
 """StudyResult in Python: its table, its best cell, its figure."""
 
 import json
+import math
+from itertools import pairwise
 
 import pytest
 from built_studies import built, saved, slower
 
 from labledger.errors import ConfigError
-from llenergymeasure import ExperimentConfig, StudyResult, run_study
+from llenergymeasure import ExperimentConfig, StudyResult, run_experiment, run_study
 
 TINY = {
     "model": "random:llama",
@@ -54,6 +56,10 @@ def test_best_takes_conditions_and_answers_in_a_sentence(study):
     best = study.best(minimize="ttft_ms_median", where="config.batch_size <= 2")
     assert (best.winner, best.cells[1].standing, best.cells[2].standing) == (0, "worse", "misses")
     assert "batch_size 1" in best.sentence
+    for asked in ({"maximize": "batch_size", "minimize": "x"}, {"minimize": "x"}, {"where": "x"}, {"where": "x = 1"}):
+        with pytest.raises(ConfigError, match=r"^(minimize|where)") as error:
+            study.best(**asked)
+        assert "--m" not in str(error.value)
     with pytest.raises(ConfigError, match="did you mean ttft_ms_median"):
         study.best(minimize="ttft_ms_medain")
 
@@ -74,6 +80,42 @@ def test_a_figure_has_a_point_for_each_cell_and_a_dot_for_each_run(study, x, y, 
     assert len(dots) == 8
     assert sum(len(bars.lines[0].get_xdata()) for bars in panel.containers) == 3
     assert (panel.get_legend() is not None) == (by is not None)
+
+
+def drawn_at(panel, marker):
+    """Return the places of the marks in pixels."""
+    lines = [line for line in panel.lines if line.get_marker() == marker]
+    return [tuple(line.get_transform().transform(line.get_xydata()[0])) for line in lines]
+
+
+def test_cells_at_one_place_stand_beside_each_other_and_their_runs_beside_their_bars(tmp_path):
+    pytest.importorskip("matplotlib")
+
+    def fields(cell, number, place):
+        return slower(1 + number / 100) | {"effective_config": {"model": "m", "precision": ["fp32", "bf16"][cell]}}
+
+    study = StudyResult.from_folder(saved(built(2, 2, fields), tmp_path))
+    for by in ("precision", None):
+        (panel,) = study.plot("model", "ttft_ms_median", by).axes
+        means, dots = ([x for x, _ in drawn_at(panel, marker)] for marker in ("o", "."))
+        assert abs(means[0] - means[1]) > 10
+        assert min(abs(mean - dot) for mean in means for dot in dots) > 5
+
+
+@pytest.mark.parametrize(("cells", "letters"), [(2, 8), (3, 70), (40, 30)])
+def test_names_below_the_axis_never_lie_on_each_other(cells, letters, tmp_path):
+    pytest.importorskip("matplotlib")
+    names = [f"{'x' * letters}{cell}" for cell in range(cells)]
+    study = StudyResult.from_folder(saved(built(cells, 1, lambda *_: slower(1.0), names=names), tmp_path))
+    figure = study.plot("cell_name", "ttft_ms_median")
+    (panel,) = figure.axes
+    figure.draw_without_rendering()
+    labels = panel.get_xticklabels()
+    boxes = [label.get_window_extent() for label in labels]
+    slant = math.radians(labels[0].get_rotation())
+    room = [(b.x1 - a.x1) * math.sin(slant) if slant else b.x0 - a.x1 for a, b in pairwise(boxes)]
+    assert min(room) > (labels[0].get_fontsize() * figure.dpi / 72 if slant else 0)
+    assert len({label.get_text() for label in labels}) == len(labels)
 
 
 @pytest.mark.parametrize(
@@ -102,19 +144,36 @@ def test_a_study_that_is_of_no_folder_says_what_to_do(study, tmp_path):
 def test_run_study_refuses_a_wrong_axis_and_a_study_that_is_not_there_before_anything_runs(tmp_path):
     with pytest.raises(ConfigError, match="batch_sise"):
         run_study(model="random:llama", sweep={"batch_sise": [1, 2]}, output_dir=tmp_path / "out")
-    with pytest.raises(ConfigError, match="there is no study"):
+    with pytest.raises(ConfigError, match=r"there is no study with the name .* begin it without resume"):
         run_study(model="random:llama", sweep={"batch_size": [1, 2]}, output_dir=tmp_path / "out", resume=True)
+    for wrong, said in (
+        ({"repeats": 0}, "repeats: 0 is no number of rounds"),
+        ({"repeats": "3"}, "repeats: '3' is no number of rounds"),
+        ({"sweep": "batch_size=1,4"}, "sweep: should be a dictionary, as .* found a str"),
+        ({"config": ["m"]}, "config: should be a configuration, a dictionary of its fields or a path, found a list"),
+        ({"config": {"sweep": {}}}, "config: sweep: stands in a study's file alone"),
+        ({"sweep": {"batch_size": range(2)}}, "batch_size: should be greater than or equal to 1, found 0"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            run_study(**{"config": {"model": "random:llama"}, "output_dir": tmp_path / "out"} | wrong)
+    with pytest.raises(ConfigError, match=r"found \[1, 2\]; for one run of each: run_study"):
+        run_experiment({"model": "random:llama", "batch_size": [1, 2]})
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
 def test_run_study_runs_every_cell_and_goes_on_where_it_was_begun(tmp_path, capfd):
-    base = ExperimentConfig.model_validate(TINY | {"batch_size": 7})
+    base = TINY | {"batch_size": 7}
     asked = {"sweep": {"batch_size": [1, 2]}, "output_dir": tmp_path, "max_output_tokens": 3}
     first = run_study(base, repeats=1, **asked)
     assert [run.state for run in first.runs] == ["done", "done"]
     study = run_study(
-        base, sweep={"batch_size": [1, 2]}, repeats=2, output_dir=tmp_path, max_output_tokens=3, resume=True
+        ExperimentConfig.model_validate(base),
+        sweep={"batch_size": [1, 2]},
+        repeats=2,
+        output_dir=tmp_path,
+        max_output_tokens=3,
+        resume=True,
     )
     table = study.table().to_pylist()
     assert [row["config.batch_size"] for row in table] == [1, 2, 2, 1]
