@@ -1,5 +1,6 @@
 """The calls of the public Python API."""
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from llenergymeasure.config.loading import (
 )
 from llenergymeasure.config.models import EnergyConfig, ExperimentConfig, UserConfig
 from llenergymeasure.config.ranks import this_rank
+from llenergymeasure.config.section import STUDY_KEYS
 from llenergymeasure.config.study.loading import load_study
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.power import PowerSample
@@ -40,7 +42,7 @@ from llenergymeasure.results.study.saved import save_study
 from llenergymeasure.results.timeseries import temporary_timeseries
 from llenergymeasure.run import harness, preflight
 from llenergymeasure.study.checking import checked
-from llenergymeasure.study.claim import claim_study, latest_study
+from llenergymeasure.study.claim import begun_study, latest_study
 from llenergymeasure.study.runner import make_runs
 from llenergymeasure.study.workers import RunOptions
 
@@ -60,16 +62,16 @@ R = TypeVar("R")
 
 
 def run_experiment(
-    config: ExperimentConfig | Path | str | None = None,
+    config: ExperimentConfig | Mapping[str, Any] | Path | str | None = None,
     *,
     output_dir: Path | str | None = None,
     **fields: Unpack[ExperimentFields],
 ) -> ExperimentResult:
     """Measure what a deployment of a model costs, and return its result.
 
-    `config` is a configuration or the path of a YAML file; `fields` are fields of ExperimentConfig
-    (`model="random:llama", num_prompts=32, ...`) that override it, a section's keys one by one. Nothing is
-    written unless `output_dir` is given; then the result is in a new folder in there.
+    `config` is a configuration, as itself or as a dictionary, or the path of a YAML file; `fields` are fields of
+    ExperimentConfig (`model="random:llama", num_prompts=32, ...`) that override it, a section's keys one by one.
+    Nothing is written unless `output_dir` is given; then the result is in a new folder in there.
 
     Raises:
         ConfigError: a field is wrong, or a file is (the message has the field, and the file's line); the dataset cannot
@@ -85,10 +87,10 @@ def run_experiment(
         loaded = load_config(Path(config), fields, field_prefix="")
         preflight.require_paths(loaded, folder)
         experiment = loaded.experiment
-    elif config is not None:
+    elif isinstance(config, ExperimentConfig):
         experiment = with_fields(config, fields)
     else:
-        experiment = build_config(fields)
+        experiment = build_config(merge(_base(config), dict(fields)))
     return measure_and_save(experiment, user, folder, Silent())[0]
 
 
@@ -106,7 +108,7 @@ class _Unwatched:
 
 
 def run_study(
-    config: ExperimentConfig | Path | str | None = None,
+    config: ExperimentConfig | Mapping[str, Any] | Path | str | None = None,
     *,
     output_dir: Path | str,
     sweep: Mapping[str, Sequence[JsonValue]] | None = None,
@@ -117,10 +119,12 @@ def run_study(
     """Run every configuration of a study in every round, each run in a process of its own, and return what they found.
 
     `config` is the path of a study's file, or of an experiment's, which is then the base of all cells, or the base
-    itself; `sweep` has axes by the dotted paths of their fields (`{"batch_size": [1, 8], "decoder.top_k": [1, 50]}`),
-    `repeats` the number of rounds; `fields` are set in every cell, as in `run_experiment`. The study is kept in a new
-    folder of its name in `output_dir`. With `resume` it goes on with the one that was begun there last, of which runs
-    without a result are made, and further rounds and cells.
+    itself, which may be a dictionary; `sweep` has axes by the dotted paths of their fields (`{"batch_size": [1, 8],
+    "decoder.top_k": [1, 50]}`), `repeats` the number of rounds; `fields` are set in every cell, as in `run_experiment`.
+    The study is kept in a new folder of its name in `output_dir`. With `resume` it goes on with the one that was begun
+    there last, of which runs without a result are made, and further rounds and cells.
+
+    In what is returned cells count from 0, as its lists do; a plan, a table and a message for people count from 1.
 
     A run that fails is in the result with its error, and the others go on. Nothing is printed, but what the processes
     of the runs write to stderr: warnings and errors.
@@ -133,17 +137,57 @@ def run_study(
         KeyboardInterrupt: what was done is kept, and `resume` goes on.
     """
     output, given = Path(output_dir), dict[str, Any](fields)
-    if isinstance(config, ExperimentConfig):
-        given = merge(_beside_axes(config.model_dump(exclude_unset=True), sweep or {}), given)
+    sweep = _axes(sweep)
+    if not isinstance(config, str | Path):
+        given = merge(_beside_axes(_base(config), sweep), given)
     path = Path(config) if isinstance(config, str | Path) else None
     study = load_study(path, given, sweep=sweep, repeats=repeats, field_prefix="")
-    begun = latest_study(output, study.name) if resume else None
+    begun = latest_study(output, study.name, field_prefix="") if resume else None
     study = checked(study, output)
-    folder = begun or claim_study(output, study.name)
-    make_runs(study, folder, _Unwatched(), RunOptions(timeout_s=study.settings.timeout_s))
+    options = RunOptions(timeout_s=study.settings.timeout_s)
+    with begun_study(output, study.name) if begun is None else contextlib.nullcontext(begun) as folder:
+        make_runs(study, folder, _Unwatched(), options)
     found = StudyResult.from_folder(folder)
     save_study(found, folder)
     return found
+
+
+def _base(config: object) -> dict[str, Any]:
+    """Return the fields of a configuration that was given as itself or as a dictionary; none of None.
+
+    Raises:
+        ConfigError: it is something else, or has keys that only a study's file has.
+    """
+    if config is None:
+        return {}
+    if isinstance(config, ExperimentConfig):
+        return config.model_dump(exclude_unset=True)
+    if not isinstance(config, Mapping) or not all(isinstance(key, str) for key in config):
+        raise ConfigError(
+            f"config: should be a configuration, a dictionary of its fields or a path, found {_kind(config)}"
+        )
+    if own := [key for key in STUDY_KEYS if key in config]:
+        raise ConfigError(
+            f"config: {', '.join(own)}: stands in a study's file alone; give run_study sweep= and repeats=, or the path"
+        )
+    return dict(config)
+
+
+def _axes(sweep: object) -> dict[str, Any]:
+    """Return the axes by the dotted paths of their fields, each with its values as a list.
+
+    Raises:
+        ConfigError: they are something else.
+    """
+    if sweep is None:
+        return {}
+    if not isinstance(sweep, Mapping) or not all(isinstance(path, str) for path in sweep):
+        raise ConfigError(f'sweep: should be a dictionary, as {{"batch_size": [1, 8]}}, found {_kind(sweep)}')
+    return {path: [*each] if isinstance(each, range) else each for path, each in sweep.items()}
+
+
+def _kind(value: object) -> str:
+    return f"a {type(value).__name__}"
 
 
 def _beside_axes(fields: dict[str, Any], sweep: Mapping[str, Any]) -> dict[str, Any]:

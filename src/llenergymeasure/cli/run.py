@@ -71,7 +71,7 @@ def run(
         typer.Option(
             "--set",
             metavar="FIELD=VALUE",
-            help="Override any field, by its dotted path; may be repeated.",
+            help="Override any field, by its dotted path, a study's own as study.repeats too; may be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -89,7 +89,14 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the resolved configuration, check it, and run nothing.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON; of several runs, a list.")] = False,
+    json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Print the result as JSON; of several runs a list; of a study a line of JSON for each run, and last "
+            "its result.",
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the path of the saved result.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also show the logs of the libraries.")] = False,
 ) -> None:
@@ -109,13 +116,13 @@ def run(
         "precision": precision,
     }
     given = {name: value for name, value in flags.items() if value is not None}
-    settings, axes = read_flags(set_ or [], sweep or [], given)
+    settings, axes = read_flags(set_ or [], sweep or [], given, repeat)
     debug = bool(ctx.find_root().params.get("debug"))
     if study_wanted(configs or [], sweep or [], settings):
         how = StudyOptions(output, export_csv, json, quiet, verbose, debug, resume=resume, fail_fast=fail_fast)
         run_study_command(configs or [], given, axes, repeat, how, settings=settings, dry_run=dry_run)
         return
-    refuse_without_study(resume=resume, fail_fast=fail_fast)
+    refuse_without_study(settings, resume=resume, fail_fast=fail_fast)
     if (repeat or 1) > 1 or len(configs or ()) > 1:
         from llenergymeasure.cli.repeats import Options, run_repeats
 

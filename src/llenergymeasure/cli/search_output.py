@@ -1,8 +1,8 @@
 """The answers of load searches as text for people."""
 
 from labledger.console import print_answer, print_line, print_table
-from llenergymeasure.cli.presentation import number
 from llenergymeasure.domain.study_result import SearchRound, StudyResult
+from llenergymeasure.results.study.words import load_words
 
 HEADS = ("round", "met at", "missed at", "loads tried", "why it missed there")
 
@@ -18,7 +18,7 @@ def print_searches(study: StudyResult) -> None:
 
 
 def _row(found: SearchRound) -> list[str]:
-    met = "none" if found.highest_met is None else number(found.highest_met)
-    missed = "none" if found.lowest_missed is None else number(found.lowest_missed)
+    met = "none" if found.highest_met is None else load_words(found.highest_met)
+    missed = "none" if found.lowest_missed is None else load_words(found.lowest_missed)
     tried = str(found.tried) if found.ended else f"{found.tried}, not ended"
     return [str(found.round_number), met, missed, tried, found.miss]

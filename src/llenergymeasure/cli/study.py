@@ -29,7 +29,7 @@ def list_studies(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the studies in a directory, and how far each is; broken ones are named on standard error."""
-    from labledger.console import print_json, print_line, print_table
+    from labledger.console import print_answer, print_json, print_line, print_table
     from labledger.json_text import dump_json
     from llenergymeasure.results.study.listing import UnreadableStudy, listed_studies
 
@@ -42,7 +42,10 @@ def list_studies(
     if json:
         print_json(dump_json([_json_row(each) for each in rows]))
         return
-    print_table(HEADS, [_row(each) for each in rows])
+    if rows:
+        print_table(HEADS, [_row(each) for each in rows])
+    else:
+        print_answer(f"no studies in {directory}")
 
 
 def _json_row(study: "ListedStudy") -> dict[str, Any]:
@@ -53,7 +56,8 @@ def _json_row(study: "ListedStudy") -> dict[str, Any]:
 def _row(study: "ListedStudy") -> list[str]:
     began = "never" if study.began is None else f"{study.began.astimezone():%Y-%m-%d %H:%M}"
     runs = f"{study.done} of {study.runs}"
-    state = f"running by {study.runner}" if study.runner else study.state
+    lost = [f"{count} {what}" for count, what in ((study.failed, "failed"), (study.given_up, "given up")) if count]
+    state = ", ".join([f"running by {study.runner}" if study.runner else study.state, *lost])
     return [study.name, str(study.cells), runs, state, began, str(study.folder)]
 
 
@@ -130,7 +134,13 @@ def resume(
     ctx: typer.Context,
     folder: Folder,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="End it with the first run that fails.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the study's result as JSON.")] = False,
+    export_csv: Annotated[
+        Path | None,
+        typer.Option("--export-csv", help="Also add each result's flat row to this CSV file.", show_default=False),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON for each run, and last the study's result.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also show the logs of the libraries.")] = False,
 ) -> None:
@@ -138,5 +148,5 @@ def resume(
     from llenergymeasure.cli.study_run import StudyOptions, resume_study_command
 
     debug = bool(ctx.find_root().params.get("debug"))
-    options = StudyOptions(folder, None, json, quiet, verbose, debug, resume=True, fail_fast=fail_fast)
+    options = StudyOptions(folder, export_csv, json, quiet, verbose, debug, resume=True, fail_fast=fail_fast)
     resume_study_command(folder, options)

@@ -44,23 +44,29 @@ def study_wanted(configs: Sequence[Path], sweep: Sequence[str], settings: Mappin
     return True
 
 
-def refuse_without_study(**flags: bool) -> None:
-    """Refuse flags that only a study heeds.
+def refuse_without_study(settings: Mapping[str, JsonValue], **flags: bool) -> None:
+    """Refuse flags that only a study heeds, and settings of one.
 
     Raises:
         ConfigError: one is given.
     """
+    from llenergymeasure.config.study.sections import is_study_path
     from llenergymeasure.errors import ConfigError
 
-    if given := [f"--{name.replace('_', '-')}" for name, is_given in flags.items() if is_given]:
+    given = [f"--{name.replace('_', '-')}" for name, is_given in flags.items() if is_given]
+    if given := [*given, *(f"--set {path}" for path in settings if is_study_path(path))]:
         raise ConfigError(
             f"{' and '.join(given)}: for a study alone: a file with study:, sweep: or experiments:, or --sweep; leave "
             "out what is given"
         )
 
 
-def read_flags(settings: Sequence[str], sweep: Sequence[str], flags: Mapping[str, Any]) -> Given:
+def read_flags(
+    settings: Sequence[str], sweep: Sequence[str], flags: Mapping[str, Any], repeats: int | None = None
+) -> Given:
     """Return what `--set` and `--sweep` say; `flags` are the fields that have a flag of their own and were given.
+
+    `repeats` is what `--repeat` gives.
 
     Raises:
         ConfigError: one has no value, no such field or no YAML, or a field is named twice; a line each.
@@ -71,6 +77,8 @@ def read_flags(settings: Sequence[str], sweep: Sequence[str], flags: Mapping[str
     values = dict(_pairs("--set", settings, problems))
     axes = dict(_pairs("--sweep", sweep, problems))
     problems += _twice(values, flags)
+    if repeats is not None and "study.repeats" in values:
+        problems.append("--set study.repeats: --repeat gives it as well; name it once")
     if problems:
         raise ConfigError("\n".join(problems))
     return Given(values, axes)
@@ -79,19 +87,19 @@ def read_flags(settings: Sequence[str], sweep: Sequence[str], flags: Mapping[str
 def _pairs(flag: str, texts: Sequence[str], problems: list[str]) -> Iterator[tuple[str, Any]]:
     """Yield each field that a flag names with its value, of `--sweep` a list of values."""
     from labledger.errors import ConfigError
-    from llenergymeasure.config.fields import path_problem, shown_path
+    from llenergymeasure.config.fields import shown_path
 
     seen = set[str]()
     for text in texts:
         path, sign, value = (part.strip() for part in text.partition("="))
         named = f"{flag} {shown_path(path)}"
         if not sign or not value:
-            if not sign and path_problem(path):
+            if not sign and _problem(flag, path):
                 named = flag  # no field: what stands there may be a value
             problems.append(f"{named}: no value; write {flag} {'FIELD=1,8' if flag == '--sweep' else 'FIELD=VALUE'}")
         elif path in seen:
             problems.append(f"{named}: given twice; name it once")
-        elif found := list(filter(None, map(path_problem, _parts(flag, path)))):
+        elif found := list(filter(None, (_problem(flag, part) for part in _parts(flag, path)))):
             problems.append(f"{named}: {'; '.join(found)}")
         else:
             try:
@@ -99,6 +107,14 @@ def _pairs(flag: str, texts: Sequence[str], problems: list[str]) -> Iterator[tup
             except ConfigError as error:
                 problems.append(f"{named}: {error}")
         seen.add(path)
+
+
+def _problem(flag: str, path: str) -> str:
+    """Return why a flag can name no such field; "" where it can."""
+    from llenergymeasure.config.fields import path_problem
+    from llenergymeasure.config.study.sections import is_study_path, study_path_problem
+
+    return study_path_problem(path) if flag == "--set" and is_study_path(path) else path_problem(path)
 
 
 def _parts(flag: str, path: str) -> list[str]:

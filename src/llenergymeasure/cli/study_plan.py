@@ -1,5 +1,6 @@
 """The plan of a study, as `llem run --dry-run` prints it: cells, order, time, and what it will be able to tell."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -13,7 +14,7 @@ from labledger.json_text import dump_json
 
 if TYPE_CHECKING:
     from llenergymeasure.config.study.cells import LoadedStudy
-    from llenergymeasure.domain.study import StudyManifest
+    from llenergymeasure.domain.study import StudyManifest, StudyRun
 
 MAX_COLUMNS = 4
 """The most fields that have columns of their own; of more the names of cells tell."""
@@ -25,7 +26,10 @@ ADVISED_ROUNDS = 6
 
 @dataclass(frozen=True)
 class _Plan:
-    """A study that nothing has run of, in `folder`, and the seconds of earlier runs of its configurations."""
+    """A study in `folder`, with the seconds of earlier runs of its configurations.
+
+    Nothing has run of it or, of one that `is_resumed`, the runs of its manifest that are done.
+    """
 
     study: "LoadedStudy"
     manifest: "StudyManifest"
@@ -33,15 +37,25 @@ class _Plan:
     earlier: Mapping[str, float]
     is_resumed: bool
 
+    @property
+    def left(self) -> "list[StudyRun]":
+        """The runs that are still to be made."""
+        return [run for run in self.manifest.runs if run.state != "done"]
 
-def print_plan(study: "LoadedStudy", output: Path, *, as_json: bool, resumed: Path | None = None) -> None:
-    """Print what a study will run, in which order, for how long, and what it will tell; `resumed` is its folder."""
+
+def print_plan(
+    study: "LoadedStudy", output: Path, *, as_json: bool, resumed: "tuple[Path, StudyManifest] | None" = None
+) -> None:
+    """Print what a study will run, in which order, for how long, and what it will tell.
+
+    `resumed` is the folder of one that was begun, and its manifest as it is gone on with.
+    """
     from llenergymeasure.study.durations import earlier_durations
     from llenergymeasure.study.plan import plan
 
-    manifest = plan(study)
+    folder, manifest = resumed or (output / study.name, plan(study))
     earlier = earlier_durations(output, [cell.config_hash for cell in manifest.cells])
-    planned = _Plan(study, manifest, resumed or output / study.name, earlier, resumed is not None)
+    planned = _Plan(study, manifest, folder, earlier, resumed is not None)
     if as_json:
         print_json(dump_json(_document(planned)))
         return
@@ -72,7 +86,7 @@ def _document(plan: _Plan) -> dict[str, JsonValue]:
         "settings": dict(plan.manifest.settings),
         "differing": differing,
         "cells": cells,
-        "runs": [{"cell": run.cell, "round": run.round_number} for run in plan.manifest.runs],
+        "runs": [{"cell": run.cell, "round": run.round_number, "state": run.state} for run in plan.manifest.runs],
         "searches": searches,
         "estimate": dict(asdict(time_of(plan.manifest, plan.earlier))),
         "tells": tells,
@@ -101,25 +115,39 @@ def _print_cells(plan: _Plan) -> None:
 
 
 def _facts(plan: _Plan) -> list[tuple[str, str]]:
-    settings, cells, runs = plan.study.settings, len(plan.manifest.cells), len(plan.manifest.runs)
+    settings = plan.study.settings
     kept = (
         "the model is kept between runs that differ in nothing that loading sees"
         if settings.process == "shared"
         else "each in a process of its own"
     )
-    cell_words, round_words = (
-        f"{cells:,} cell{'s' * (cells > 1)}",
-        f"{settings.repeats} round{'s' * (settings.repeats > 1)}",
-    )
     return [
         ("study", plan.study.name),
-        ("runs", f"{runs:,}: {cell_words}, {round_words}; {kept}"),
+        ("runs", f"{_counts(plan)}; {kept}"),
         *_order(plan),
         *_further(plan.study),
         ("estimated time", _estimate(plan)),
         ("results in", _place(plan)),
         *(("tells", line) for line in _tells(plan.study)),
     ]
+
+
+def _counts(plan: _Plan) -> str:
+    """Return `12: 3 cells, 4 rounds`, or of a study that was begun `11 of 12 still to be made: ...`.
+
+    With load searches, whose steps are runs, they are the most that these take.
+    """
+    from llenergymeasure.cli.study_progress import extent
+    from llenergymeasure.results.study.search_steps import most_steps
+
+    made = Counter((run.cell, run.round_number) for run in plan.manifest.runs if run.state == "done")
+    searches = {each: plan.study.cells[each].config.load.search for each in range(len(plan.study.cells))}
+    most = {each: 1 if search is None else most_steps(search) for each, search in searches.items()}
+    every = sum(most[cell] for cell, _ in {(run.cell, run.round_number) for run in plan.manifest.runs})
+    left = sum(max(most[each[0]] - made[each], 1) for each in {(run.cell, run.round_number) for run in plan.left})
+    up_to = "up to " if any(searches.values()) else ""
+    words = f"{up_to}{left:,} of {every:,} still to be made" if plan.is_resumed else f"{up_to}{every:,}"
+    return f"{words}: {extent(plan.manifest)}"
 
 
 def _place(plan: _Plan) -> str:
@@ -134,14 +162,15 @@ def _order(plan: _Plan) -> list[tuple[str, str]]:
     """Return the order of the first rounds, by the numbers of cells."""
     settings = plan.study.settings
     seed = f", seed {settings.seed}" if settings.order == "shuffled" else ""
-    if len(plan.manifest.cells) == 1:
+    if len(plan.manifest.cells) == 1 or not plan.left:
         return []
     if settings.order == "blocks":
         return [("order", "blocks: all runs of cell 1, then all of cell 2, and so on")]
     rounds = [
-        [str(run.cell + 1) for run in runs] for _, runs in groupby(plan.manifest.runs, lambda run: run.round_number)
+        (number, [str(run.cell + 1) for run in runs])
+        for number, runs in groupby(plan.left, lambda run: run.round_number)
     ]
-    shown = [f"round {number}: {_shortened(cells)}" for number, cells in enumerate(rounds[:SHOWN_ROUNDS], 1)]
+    shown = [f"round {number}: {_shortened(cells)}" for number, cells in rounds[:SHOWN_ROUNDS]]
     more = ["and so on"] if len(rounds) > SHOWN_ROUNDS else []
     return [("order", f"{settings.order}{seed}; cells of {'; '.join([*shown, *more])}")]
 
@@ -182,8 +211,8 @@ def _estimate(plan: _Plan) -> str:
     from llenergymeasure.cli.presentation import estimated
     from llenergymeasure.study.durations import time_of
 
-    time = time_of(plan.manifest, plan.earlier)
-    absent = sum(cell.config_hash not in plan.earlier for cell in plan.manifest.cells)
+    time, left = time_of(plan.manifest, plan.earlier), {run.cell for run in plan.left}
+    absent = sum(cell.config_hash not in plan.earlier for n, cell in enumerate(plan.manifest.cells) if n in left)
     if time.seconds is None:
         return f"unknown: no such configuration has run in {plan.folder.parent} before"
     unknown = f": of {absent:,} cell{'s' * (absent > 1)} it is unknown" if absent else ""
@@ -201,8 +230,7 @@ def _tells(study: "LoadedStudy") -> list[str]:
         what = "times and joules will be: cannot tell" if several else "no figure will have an interval"
         return [f"{what} (1 round has no spread); {ADVISED_ROUNDS} rounds are advised"]
     if rounds == 2:
-        return [
-            "2 rounds: an interval is 9 times as wide as the spread between rounds, so that little can be told apart; "
-            f"with {ADVISED_ROUNDS}, which are advised, it is as wide as the spread"
-        ]
+        wide = "an interval of 2 rounds is 9 times as wide as the spread between them"
+        what = "times and joules will be: cannot tell (2 rounds; 3 are needed)" if several else wide
+        return [f"{what}; {ADVISED_ROUNDS} rounds are advised"]
     return []

@@ -1,7 +1,9 @@
 """The progress of a study: a line for each run that has ended, and on a terminal what runs now."""
 
+import shlex
 import sys
 from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +19,16 @@ if TYPE_CHECKING:
 DOT = " · "
 
 
-class RunLines:
-    """Tells on standard error how each run has ended and what time is left; with `as_json`, a line of JSON on stdout.
+def extent(manifest: "StudyManifest") -> str:
+    """Return `3 cells, 4 rounds`."""
+    cells, rounds = len(manifest.cells), len({run.round_number for run in manifest.runs})
+    return f"{cells:,} cell{'s' * (cells > 1)}, {rounds:,} round{'s' * (rounds > 1)}"
 
+
+class RunLines:
+    """Tells on standard error what is begun, how each run has ended and what time is left.
+
+    With `as_json` a run is a line of JSON on stdout as well.
     `earlier` are seconds of runs by the hash of their configuration. `begun` is the number of runs that have begun.
     """
 
@@ -53,6 +62,8 @@ class RunLines:
 
     def begins(self, manifest: "StudyManifest", number: int) -> None:
         """Show on a terminal that a run goes on; elsewhere its line comes at its end."""
+        if not self.begun and not self._quiet:
+            self._print(_opening(manifest, self._folder, self._earlier))
         self.begun += 1
         if self._live is not None:
             self._live.conclude()
@@ -85,14 +96,36 @@ class RunLines:
             self._live.conclude(line)
 
 
+def _opening(manifest: "StudyManifest", folder: Path, earlier: Mapping[str, float]) -> str:
+    """Return what a study is as it begins, where it is kept, how long it takes if that is known, and how to look."""
+    from llenergymeasure.cli.presentation import estimated
+    from llenergymeasure.study.durations import may_grow, time_of
+
+    runs, left = len(manifest.runs), sum(run.state != "done" for run in manifest.runs)
+    count = f"{runs:,} run{'s' * (runs > 1)}" if left == runs else f"{left:,} of {runs:,} runs left"
+    count += " at the least" * may_grow(manifest)
+    time = time_of(manifest, earlier)
+    takes = [] if time.seconds is None else [f"{'' if time.is_least else 'about '}{estimated(*astuple(time))}"]
+    look = f"look with: {shlex.join(['llem', 'study', 'show', str(folder)])}"
+    what = f"study {manifest.study_name}: {extent(manifest)}, {count}, in {folder}"
+    return "; ".join([what, *takes, look])
+
+
+def _round(manifest: "StudyManifest", number: int) -> str:
+    """Return `round 2`, of one without a cell that the study began with `round 5, of added cells`."""
+    first = {run.cell for run in manifest.runs if run.round_number == 1}
+    is_added = all(run.cell not in first for run in manifest.runs if run.round_number == number)
+    return f"round {number}{', of added cells' * is_added}"
+
+
 def _where(manifest: "StudyManifest", number: int) -> str:
     """Return `7 of 18 · round 2 · batch_size 8, precision bf16`, and of a search its step."""
-    from llenergymeasure.cli.presentation import number as shown
+    from llenergymeasure.results.study.words import load_words
 
     run = manifest.runs[number]
-    parts = [f"{number + 1} of {len(manifest.runs)}", f"round {run.round_number}", manifest.cells[run.cell].name]
-    if run.step is not None:
-        parts.append(f"step {run.step} at {shown(run.searched)}")
+    parts = [f"{number + 1} of {len(manifest.runs)}", _round(manifest, run.round_number), manifest.cells[run.cell].name]
+    if run.step is not None and run.searched is not None:
+        parts.append(f"step {run.step} at {load_words(run.searched)}")
     return DOT.join(parts)
 
 

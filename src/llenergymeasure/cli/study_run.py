@@ -1,11 +1,12 @@
 """`llem run` of a study: progress on standard error, and in the end its table and what can be told apart."""
 
+import contextlib
 import json
 import shlex
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ def run_study_command(
     """
     from llenergymeasure.config.study.loading import load_study
     from llenergymeasure.study.checking import checked
-    from llenergymeasure.study.claim import claim_study, latest_study
+    from llenergymeasure.study.claim import begun_study, latest_study
 
     study = load_study(next(iter(configs), None), fields, settings=settings, sweep=sweep, repeats=repeats)
     if dry_run:
@@ -61,21 +62,31 @@ def run_study_command(
         return
     folder = latest_study(options.output, study.name) if options.resume else None
     study = checked(study, options.output)
-    _run(study, folder or claim_study(options.output, study.name), options)
+    if folder is not None:
+        _run(study, folder, options)
+        return
+    with begun_study(options.output, study.name) as new:
+        _run(study, new, options)
 
 
 def _print_checked_plan(study: "LoadedStudy", options: StudyOptions) -> None:
     """Print the plan, with the number of prompts if the study can run; raise if it cannot."""
     from llenergymeasure.cli.study_plan import print_plan
-    from llenergymeasure.study.checking import check_study
+    from llenergymeasure.errors import LabledgerError
+    from llenergymeasure.study.checking import check_columns, check_study
     from llenergymeasure.study.claim import latest_study
+    from llenergymeasure.study.runner import what_is_left
 
+    folder = latest_study(options.output, study.name) if options.resume else None
+    check_columns(study)
     try:
         found = check_study(study, options.output, with_remarks=True)
-        study = found.study
-    finally:
-        resumed = latest_study(options.output, study.name) if options.resume else None
-        print_plan(study, options.output, as_json=options.json, resumed=resumed)
+    except LabledgerError:
+        print_plan(study, options.output, as_json=options.json)
+        raise
+    study = found.study
+    resumed = None if folder is None else (folder, what_is_left(study, folder))
+    print_plan(study, options.output, as_json=options.json, resumed=resumed)
     for remark in found.remarks:
         print_line(f"warning: {remark}", to_stderr=True)
     cells = len(study.cells)
@@ -92,17 +103,19 @@ def resume_study_command(folder: Path, options: StudyOptions) -> None:
         UnreadableFileError: its manifest is none, or was damaged.
     """
     from llenergymeasure.config.loading import load_user_config
-    from llenergymeasure.errors import ConfigError
-    from llenergymeasure.results.study.manifest import MANIFEST_FILE, read_manifest
+    from llenergymeasure.results.study.manifest import manifest_of
     from llenergymeasure.study.checking import checked
+    from llenergymeasure.study.origin import directory_of
     from llenergymeasure.study.plan import study_of
 
-    try:
-        manifest = read_manifest(folder)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ConfigError(f"{folder}: there is no study to go on with: it has no {MANIFEST_FILE}") from error
-    study = study_of(manifest, load_user_config())
-    _run(study if is_whole(manifest) else checked(study, folder), folder, options)
+    manifest = manifest_of(folder)
+    with contextlib.ExitStack() as stack:
+        if (directory := directory_of(manifest)) is not None:  # its relative paths begin there, ours do here
+            csv = options.export_csv and options.export_csv.absolute()
+            folder, options = folder.resolve(), replace(options, export_csv=csv)
+            stack.enter_context(contextlib.chdir(directory))
+        study = study_of(manifest, load_user_config())
+        _run(study if is_whole(manifest) else checked(study, folder), folder, options)
 
 
 def is_whole(manifest: "StudyManifest") -> bool:
@@ -133,7 +146,8 @@ def _run(study: "LoadedStudy", folder: Path, options: StudyOptions) -> None:
     try:
         manifest = make_runs(study, folder, lines, how, fail_fast=options.fail_fast)
     except (KeyboardInterrupt, OSError) as error:
-        error.add_note(_so_far(folder))
+        if note := _so_far(folder):
+            error.add_note(note)
         raise
     finally:
         lines.close()
@@ -161,16 +175,17 @@ def _print_found(found: "StudyResult", folder: Path, options: StudyOptions) -> N
 
 
 def _so_far(folder: Path) -> str:
-    """Return how far a study is that was ended, and the command that goes on with it."""
+    """Return how far a study is that was ended, and the command that goes on with it; nothing of one without a
+    manifest."""
     from llenergymeasure.errors import LabledgerError
     from llenergymeasure.results.study.manifest import read_manifest
 
-    again = f"to go on with it: {_resume_command(folder)}"
     try:
         runs = read_manifest(folder).runs
     except (LabledgerError, OSError):
-        return again
-    return f"{sum(run.state == 'done' for run in runs)} of {len(runs)} runs are done, in {folder}; {again}"
+        return ""
+    done = sum(run.state == "done" for run in runs)
+    return f"{done} of {len(runs)} runs are done, in {folder}; to go on with it: {_resume_command(folder)}"
 
 
 def _missing(manifest: "StudyManifest", folder: Path) -> str:

@@ -8,11 +8,12 @@ import contextlib
 import os
 import secrets
 import select
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from labledger.printed import without_keys
 from labledger.untrusted_text import CUT, clean, clean_lines
 from llenergymeasure.parallel.messages import RunEnded, RunTask
 from llenergymeasure.process_tree import end_marked
+from llenergymeasure.results.persistence import STATE_FOLDER
 
 PROGRAM = "llenergymeasure.cli.separate_run"
 MARK = "LLEM_RUN"
@@ -107,6 +109,7 @@ class RunProcess:
             KeyboardInterrupt: the run was stopped as well; notes say where it has kept what it had.
         """
         self._unsent = task.line().encode()
+        before = self._states()
         try:
             ended = self._wait(None if timeout_s is None else time.monotonic() + timeout_s)
             if ended is not None and ended.saved is not None:
@@ -120,10 +123,10 @@ class RunProcess:
                     error.add_note(line)
             raise
         if is_late:
-            kept = f"what it had: llem results recover {self._output_dir}"
-            problem = f"took over {timeout_s:g} s (study.timeout_s) and was ended; {kept}"
+            kept = f"; what it had: {self._recover()}" if self._states() - before else ""
+            problem = f"took over {timeout_s:g} s (study.timeout_s) and was ended{kept}"
             return Separate(None, problem, problem)
-        ending = self._ending()
+        ending = self._ending(self._states() - before)
         return Separate(None, _bounded(ended.error) if ended and ended.error else self._quoted(ending), ending)
 
     def close(self) -> None:
@@ -215,13 +218,23 @@ class RunProcess:
         if self._process.stdin is not None:
             self._process.stdin.close()
 
-    def _ending(self) -> str:
+    def _states(self) -> set[str]:
+        """Return the names of what runs that have not ended keep in the directory of the results."""
+        try:
+            return set(os.listdir(self._output_dir / STATE_FOLDER))
+        except OSError:
+            return set()
+
+    def _recover(self) -> str:
+        return shlex.join(["llem", "results", "recover", str(self._output_dir)])
+
+    def _ending(self, kept: Collection[str]) -> str:
         code = self._process.returncode
         if code is None:
             return "does not end, though killed"
         if code < 0:
-            left = f"llem results recover {self._output_dir} shows what it has left"
-            return f"was ended by {signal.Signals(-code).name}; {left}"
+            left = f"; {self._recover()} shows what it has left" if kept else ""
+            return f"was ended by {signal.Signals(-code).name}{left}"
         return f"failed with exit code {code}"
 
     def _quoted(self, ending: str) -> str:

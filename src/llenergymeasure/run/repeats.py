@@ -1,8 +1,7 @@
 """The order of repeated runs: rounds of one run of each configuration, and when a configuration is given up.
 
 Runs that are compared with each other are neighbours in time, and what drifts (clock, temperature, other work) favours
-none of them: every second round goes backwards, or each has an order of its own. In rounds that all have the same order
-it would.
+none of them: every second round goes backwards. In rounds that all have the same order it would.
 """
 
 import hashlib
@@ -28,7 +27,8 @@ class PlannedRun(NamedTuple):
 def rounds(configurations: int, repeats: int, order: Order = "alternating", seed: int = 0) -> Iterator[PlannedRun]:
     """Yield the runs of `repeats` rounds in order: of A and B AB, BA, AB, ...; of three ABC, CBA, ABC, ...
 
-    `shuffled`: each round has an order of its own, drawn by `seed`; `blocks`: all runs of A, then all of B.
+    `shuffled`: every second round has an order of its own, drawn by `seed`, and the one after it goes backwards, so
+    that none is ahead of another more often, as it would be by chance. `blocks`: all runs of A, then all of B.
     """
     numbers = count(1)
     if order == "blocks":
@@ -47,13 +47,15 @@ def in_order(configurations: Iterable[int], round_number: int, order: Order, see
     A shuffled round is sorted by the SHA-256 of `SEED/ROUND/CONFIGURATION` in decimal digits: the same with every
     version of Python and on every machine, and further configurations leave the order of the others as it is.
     """
+    goes_back = round_number % 2 == 0
+    first_of_two = round_number - goes_back
 
     def drawn(configuration: int) -> bytes:
-        return hashlib.sha256(f"{seed}/{round_number}/{configuration}".encode()).digest()
+        return hashlib.sha256(f"{seed}/{first_of_two}/{configuration}".encode()).digest()
 
     if order == "shuffled":
-        return sorted(configurations, key=drawn)
-    return sorted(configurations, reverse=order == "alternating" and round_number % 2 == 0)
+        return sorted(configurations, key=drawn, reverse=goes_back)
+    return sorted(configurations, reverse=order == "alternating" and goes_back)
 
 
 class Failures:

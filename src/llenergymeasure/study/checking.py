@@ -8,16 +8,19 @@ from typing import Any, NamedTuple
 
 from labledger.json_text import dump_json
 from labledger.untrusted_text import SHOWN, clean
-from labledger.yaml_files import did_you_mean
 from llenergymeasure.config.datasets import SyntheticDataset
 from llenergymeasure.config.fields import takes_all_prompts
 from llenergymeasure.config.loading import with_fields
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.config.study.cells import Cell, LoadedStudy
+from llenergymeasure.config.study.loading import place_in
 from llenergymeasure.config.study.names import named_cells
 from llenergymeasure.energy.sources import find_sources
 from llenergymeasure.errors import ConfigError, LabledgerError, PreFlightError
+from llenergymeasure.results.conditions import near_columns
 from llenergymeasure.results.flat import columns
+from llenergymeasure.results.study.narrow import MAY_BE_UNKNOWN
+from llenergymeasure.results.study.observations import is_energy
 from llenergymeasure.run.preflight import check, remarks
 from llenergymeasure.study.cooling import require_thermometer
 from llenergymeasure.study.load_search import check_goals
@@ -64,7 +67,7 @@ def check_study(
 
     Raises as `checked`.
     """
-    check_goals(study)
+    check_columns(study)
     checks = _Checks(study, output, with_remarks)
     groups, until_s = _groups(study), clock() + BUDGET_S
     looked_at = 0
@@ -72,13 +75,38 @@ def check_study(
         if is_new or clock() < until_s or not number:
             checks.look_at(alike)
             looked_at += len(alike)
-    checks.problems |= dict.fromkeys(_metric_problems(study), range(len(study.cells)))
     if checks.problems:
         names = [cell.name for cell in study.cells]
         raise checks.kind("\n".join(_lines(checks.problems, names)))
     cells = [checks.with_number(cell) for cell in study.cells]
-    told = _lines(checks.remarks, [cell.name for cell in study.cells])
+    told = [*_stop_remarks(study), *_lines(checks.remarks, [cell.name for cell in study.cells])]
     return CheckedStudy(replace(study, cells=tuple(cells)), told, looked_at)
+
+
+def check_columns(study: LoadedStudy) -> None:
+    """Make sure that the rule to stop, and every load search, is on columns that results have.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    check_goals(study)
+    numbers = [name for name, kind in columns().items() if kind in (int, float)]
+    if study.stop is not None and study.stop.metric not in numbers:
+        shown, place = clean(study.stop.metric, SHOWN), place_in(study.files, ("stop", "metric"), study.stop.metric)
+        where = f"{place}: " if place else ""
+        raise ConfigError(f"{where}stop.metric: unknown metric {shown!r}{near_columns(study.stop.metric, numbers)}")
+
+
+def _stop_remarks(study: LoadedStudy) -> list[str]:
+    """Return a line where the rule to stop is on joules that nothing measures."""
+    off = [number for number, cell in enumerate(study.cells) if cell.config.energy.source == "none"]
+    if study.stop is None or not off or not is_energy(study.stop.metric):
+        return []
+    line = (
+        f"stop.metric: {study.stop.metric} is unknown with energy.source: none: no round is added for a cell that "
+        f"has {MAY_BE_UNKNOWN} results without it; measure energy, or name another metric"
+    )
+    return _lines({line: off}, [cell.name for cell in study.cells])
 
 
 class _Checks:
@@ -153,10 +181,3 @@ def _lines(found: Mapping[str, Sequence[int]], names: Sequence[str]) -> list[str
     ]
     more = len(lines) - MAX_LINES
     return lines if more <= 0 else [*lines[:MAX_LINES], f"and {more:,} further lines on cells"]
-
-
-def _metric_problems(study: LoadedStudy) -> Iterator[str]:
-    numbers = [name for name, kind in columns().items() if kind in (int, float)]
-    if study.stop is not None and study.stop.metric not in numbers:
-        shown = clean(study.stop.metric, SHOWN)
-        yield f"stop.metric: unknown metric {shown!r}{did_you_mean(study.stop.metric, numbers)}"

@@ -1,16 +1,35 @@
 """The folder of a study: a new one of its name, or the one that it goes on in."""
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from labledger.errors import UnreadableFileError
-from labledger.files import claim_directory
+from labledger.files import claim_directory, uninterrupted
 from labledger.notices import notify
 from labledger.untrusted_text import reason_of
 from llenergymeasure.errors import ConfigError, PreFlightError
-from llenergymeasure.results.study.held import runner_of
+from llenergymeasure.results.study.held import LOCK_FILE, runner_of
 from llenergymeasure.results.study.manifest import MANIFEST_FILE, read_manifest
+
+
+@contextlib.contextmanager
+def begun_study(output: Path, name: str) -> Iterator[Path]:
+    """Yield a new folder for a study, as `claim_study`. Where the block ends in an error before the study has its
+    manifest, the folder is gone again."""
+    folder = None
+    try:
+        with uninterrupted():
+            folder = claim_study(output, name)
+        yield folder
+    except BaseException:
+        if folder is not None and not os.path.lexists(folder / MANIFEST_FILE):
+            with contextlib.suppress(OSError):
+                (folder / LOCK_FILE).unlink(missing_ok=True)
+                folder.rmdir()
+        raise
 
 
 def claim_study(output: Path, name: str) -> Path:
@@ -31,7 +50,7 @@ def claim_study(output: Path, name: str) -> Path:
     return claim_directory(output / name)
 
 
-def latest_study(output: Path, name: str) -> Path:
+def latest_study(output: Path, name: str, *, field_prefix: str = "--") -> Path:
     """Return the folder in `output` of the study of that name that was begun last: of `name_2` and `name_1`, `name_2`.
 
     Raises:
@@ -39,8 +58,10 @@ def latest_study(output: Path, name: str) -> Path:
     """
     if earlier := studies_of(output, name):
         return earlier[-1]
+    flags = ("--resume", "-o") if field_prefix else ("resume", "output_dir")
     raise ConfigError(
-        f"{output}: there is no study {name} to go on with; begin it without --resume, or name its directory with -o"
+        f"{output}: there is no study with the name {name} to go on with; begin it without {flags[0]}, or name its "
+        f"directory with {flags[1]}"
     )
 
 

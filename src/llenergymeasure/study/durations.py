@@ -61,8 +61,13 @@ def time_of(manifest: StudyManifest, earlier: Mapping[str, float]) -> Estimate:
     if waiting and not others:
         return Estimate(None)
     pauses = _pause_s(manifest) * (len(waiting) if own else max(len(waiting) - 1, 0))
-    is_least = None in known or manifest.settings.get("stop") is not None or _searches(manifest)
+    is_least = None in known or may_grow(manifest)
     return Estimate(fsum(seconds for seconds in known if seconds is not None) + pauses, is_least)
+
+
+def may_grow(manifest: StudyManifest) -> bool:
+    """Return True if further runs may follow those of a study: of a rule to stop, or of a load search."""
+    return manifest.settings.get("stop") is not None or _searches(manifest)
 
 
 def _one(

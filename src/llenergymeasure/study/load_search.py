@@ -1,16 +1,16 @@
 """Load search: the steps of a cell that looks for the highest load which meets a goal."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from labledger.yaml_files import read_yaml
 from llenergymeasure.config.loading import with_fields
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.config.study.cells import LoadedStudy
+from llenergymeasure.config.study.loading import place_in
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.domain.study import StudyRun
 from llenergymeasure.errors import ConfigError
-from llenergymeasure.results.study.search_steps import goal_of, most_steps, next_load, outcomes
+from llenergymeasure.results.study.search_steps import found_no_server, goal_of, most_steps, next_load, outcomes
 
 GOAL = ("load", "search", "goal")
 SHORT_S, MANY = 10.0, 600
@@ -29,8 +29,7 @@ def check_goals(study: LoadedStudy) -> None:
         try:
             goal_of(cell.config.load.search)
         except ConfigError as error:
-            written = [file for file in map(read_yaml, study.files) if GOAL in file.lines]
-            where = written[-1].place(GOAL) if written else f"cell {cell.name}"
+            where = place_in(study.files, GOAL, cell.config.load.search.goal) or f"cell {cell.name}"
             raise ConfigError(f"{where}: {error}") from None
 
 
@@ -77,10 +76,10 @@ def config_of(config: ExperimentConfig, run: StudyRun) -> ExperimentConfig:
 def counts_as_failure(config: ExperimentConfig, run: StudyRun) -> bool:
     """Return True if a failure of this run speaks against its cell, which two in a row give up.
 
-    Above the least load of a search it is a load that misses the goal.
+    Above the least load of a search it is a load that misses the goal, but where no server was there.
     """
     search = config.load.search
-    return search is None or run.searched is None or run.searched <= search.between[0]
+    return search is None or run.searched is None or run.searched <= search.between[0] or found_no_server(run)
 
 
 def next_step(config: ExperimentConfig, steps: Sequence[tuple[StudyRun, ExperimentResult | None]]) -> StudyRun | None:
@@ -96,3 +95,25 @@ def next_step(config: ExperimentConfig, steps: Sequence[tuple[StudyRun, Experime
         return None
     last = steps[-1][0]
     return StudyRun(cell=last.cell, round_number=last.round_number, step=(last.step or 0) + 1, searched=load)
+
+
+def with_one_open_step(runs: Iterable[StudyRun]) -> list[StudyRun]:
+    """Return the runs without the steps that have no result and come after such a one in their search: whether they are
+    made depends on what comes of it."""
+    kept, is_open = list[StudyRun](), set[tuple[int, int]]()
+    for run in runs:
+        search = (run.cell, run.round_number)
+        if run.step is None or run.state == "done" or search not in is_open:
+            kept.append(run)
+        if run.step is not None and run.state != "done":
+            is_open.add(search)
+    return kept
+
+
+def with_next(following: StudyRun | None, later: Sequence[StudyRun]) -> list[StudyRun]:
+    """Return the steps of a search from its next one on. `later` were made when a step before them had failed: one at
+    the load that is next has its place, and where the search has ended none has."""
+    if following is None:
+        return []
+    made = next((run for run in later if run.searched == following.searched), following)
+    return [made.model_copy(update={"step": following.step}), *(run for run in later if run is not made)]

@@ -1,5 +1,6 @@
 """The plan of a study: its cells and the order of its runs, and what of it a later call may extend."""
 
+import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -21,10 +22,15 @@ from llenergymeasure.domain.experiment import compute_measurement_config_hash
 from llenergymeasure.domain.study import StudyCell, StudyManifest, StudyRun
 from llenergymeasure.errors import ConfigError
 from llenergymeasure.run.repeats import in_order, rounds
+from llenergymeasure.study.origin import inputs_of, origin_problems
 
 MAY_GROW = ("study.repeats", "stop.max_repeats")
 MAY_CHANGE = ("study.name", "study.timeout_s")
 NAMED_CELLS = 5
+OTHERWISE = (
+    "  undo this to go on with it, or leave out --resume (in Python resume=True): then a new study is begun beside it, "
+    "under a number or another study.name"
+)
 
 
 def plan(study: LoadedStudy) -> StudyManifest:
@@ -45,7 +51,10 @@ def plan(study: LoadedStudy) -> StudyManifest:
         "gaps": study.gaps.model_dump(mode="json"),
         "stop": study.stop.model_dump(mode="json") if study.stop else None,
     }
-    return StudyManifest(study_name=study.name, settings=settings, cells=cells, runs=runs)
+    inputs = inputs_of([cell.config for cell in cells])
+    return StudyManifest(
+        study_name=study.name, settings=settings, cells=cells, runs=runs, directory=os.getcwd(), inputs=inputs
+    )
 
 
 def study_of(manifest: StudyManifest, user: UserConfig) -> LoadedStudy:
@@ -100,14 +109,19 @@ def extended(begun: StudyManifest, planned: StudyManifest) -> StudyManifest:
         ConfigError: the plan is another one; a line for each difference.
     """
     places = _places(begun, planned)
-    problems = [*_setting_problems(begun.settings, planned.settings), *_cell_problems(begun, planned, places)]
+    problems = [
+        *_setting_problems(begun.settings, planned.settings),
+        *_cell_problems(begun, planned, places),
+        *origin_problems(begun, planned),
+    ]
     if problems:
-        raise ConfigError("\n".join(problems))
+        raise ConfigError("\n".join([*problems, OTHERWISE]))
     old = {place: cell for of_plan, cell in enumerate(planned.cells) if (place := places.get(of_plan)) is not None}
     further = [cell for of_plan, cell in enumerate(planned.cells) if of_plan not in places]
     cells = [*(old[place] for place in range(len(begun.cells))), *further]
     runs = _with_further_runs(begun, len(cells), StudySection.model_validate(planned.settings["study"]))
-    return begun.model_copy(update={"settings": planned.settings, "cells": cells, "runs": runs})
+    origin = {"directory": begun.directory or planned.directory, "inputs": {**planned.inputs, **begun.inputs}}
+    return begun.model_copy(update={"settings": planned.settings, "cells": cells, "runs": runs, **origin})
 
 
 def _places(begun: StudyManifest, planned: StudyManifest) -> dict[int, int]:

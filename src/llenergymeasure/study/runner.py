@@ -21,7 +21,7 @@ from llenergymeasure.domain.experiment import ExperimentResult, compute_measurem
 from llenergymeasure.domain.study import StudyManifest, StudyRun
 from llenergymeasure.parallel.run_process import Separate
 from llenergymeasure.results.persistence import RESULT_FILE, load_result
-from llenergymeasure.results.study.held import held_study
+from llenergymeasure.results.study.held import held_study, refuse_held
 from llenergymeasure.results.study.manifest import ManifestWriter, read_manifest
 from llenergymeasure.results.study.narrow import wide_cells
 from llenergymeasure.results.study.runs import read_study
@@ -83,17 +83,19 @@ def make_runs(
         PreFlightError: another process makes the runs of this study.
         ConfigError: the study that was begun in the folder has another plan; a line for each difference.
         UnreadableFileError: its manifest is none, or was damaged.
+        ExperimentError: the folder, or the lock in there, was moved or removed meanwhile; what was done stays.
         OSError: the manifest cannot be written; what was done stays.
         KeyboardInterrupt: the present run has kept what it had, and no other is begun.
     """
-    with held_study(folder):
+    with held_study(folder) as require_held:
         is_shared = study.settings.process == "shared"
-        session = _Session(study, folder, watcher, clock)
+        session = _Session(study, folder, watcher, clock, require_held)
         makes = workers or Workers(study.user, folder, options, is_shared=is_shared)
         try:
             session.make(makes, fail_fast=fail_fast)
         except BaseException:
             with contextlib.suppress(LabledgerError, OSError):  # the reason why it ends is another
+                require_held()
                 save_study(summarise_study(read_study(folder)), folder)
             raise
         finally:
@@ -102,26 +104,51 @@ def make_runs(
         return session.manifest
 
 
+def what_is_left(study: LoadedStudy, folder: Path) -> StudyManifest:
+    """Return the manifest of a study that was begun as the next call finds it: its runs are done, or waiting.
+
+    Nothing is written, and none of the runs that are still to be made is begun.
+
+    Raises:
+        PreFlightError: another process makes the runs of this study.
+        ConfigError: the study that was begun in the folder has another plan; a line for each difference.
+        UnreadableFileError: its manifest is none, or was damaged.
+        OSError: its manifest cannot be read.
+    """
+    refuse_held(folder)
+    planned = plan(study)
+    return _settled(read_manifest(folder), planned, folder, _by_hash(study, planned))
+
+
 class _Session:
     """One call of `llem` on a study, from the manifest as it lies in the folder on."""
 
-    def __init__(self, study: LoadedStudy, folder: Path, watcher: Watcher, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        study: LoadedStudy,
+        folder: Path,
+        watcher: Watcher,
+        clock: Callable[[], float],
+        require_held: Callable[[], None],
+    ) -> None:
+        self._require_held = require_held
         self._study, self._folder, self._watcher, self._clock = study, folder, watcher, clock
         self._writer, self._failures, self._cooling = ManifestWriter(folder), Failures(), Cooling(study.gaps)
         self._number: int | None = None
         planned = plan(study)
-        by_hash = {cell.config_hash: each.config for cell, each in zip(planned.cells, study.cells, strict=True)}
+        by_hash = _by_hash(study, planned)
         try:
             self._written = read_manifest(folder)
         except FileNotFoundError:
             self._written = self.manifest = planned
         else:
             found.wait_for_left_behind(folder)
-            self.manifest = _settled(extended(self._written, planned), folder, by_hash)
+            self.manifest = _settled(self._written, planned, folder, by_hash)
         self._configs = [by_hash[cell.config_hash] for cell in self.manifest.cells]
 
     def make(self, makes: Makes, *, fail_fast: bool) -> None:
         """Make the runs that wait, in order, and those that the stop rule adds."""
+        self._tell_of_adopted()
         number, goes_on = 0, True
         while goes_on and self._is_there(number):
             run, result = self.manifest.runs[number], None
@@ -134,8 +161,31 @@ class _Session:
             if goes_on and (run.state == "waiting" or run.step is not None):
                 self._search_on(number, result)
             number += 1
+        if self._number is not None:
+            self._look_again()
         if self.manifest != self._written:
             self._write()
+
+    def _tell_of_adopted(self) -> None:
+        """Tell of the runs whose results were found in the folder, as of those that are made."""
+        known = {run.folder for run in self._written.runs if run.state == "done"}
+        adopted = [n for n, run in enumerate(self.manifest.runs) if run.state == "done" and run.folder not in known]
+        if adopted:
+            self._write()
+        for number in adopted:
+            self._watcher.ended(self.manifest, number, self._result_of(self.manifest.runs[number]))
+
+    def _look_again(self, folder: str | None = None) -> None:
+        """Record the runs as failed that were done, in `folder` or any, and whose result was taken away meanwhile."""
+        for number, run in enumerate(self.manifest.runs):
+            if run.state != "done" or folder not in (None, run.folder):
+                continue
+            if (problem := found.problem_of(self._folder, run)) is None:
+                continue
+            name = self.manifest.cells[run.cell].name
+            notify(f"{self._folder / str(run.folder)}: round {run.round_number}, {name}: {problem}")
+            lost = _after(_again(run), None, "failed", f"its result was lost: {problem}", run.elapsed_s)
+            self.manifest = with_run(self.manifest, number, lost)
 
     def _is_there(self, number: int) -> bool:
         """Return True if there is a run of that number, if need be in a further round."""
@@ -159,20 +209,25 @@ class _Session:
             self._watcher.begins(self.manifest, number)
             ended = _made(makes, config, run.round_number)
         except BaseException:
-            with uninterrupted(), contextlib.suppress(OSError):  # the next call finds the same
+            with uninterrupted(), contextlib.suppress(LabledgerError, OSError):  # the next call finds the same
                 saved = self._saved(begun, config, None)
                 self._record(number, _after(begun, saved, "interrupted", "was interrupted", self._clock() - began_s))
+                if saved is not None:
+                    self._watcher.ended(self.manifest, number, saved[1])
             raise
-        saved = self._saved(begun, config, ended.path)
         try:
+            self._require_held()
+            saved = self._saved(begun, config, ended.path)
+            if saved is not None:  # its folder's name was free, though an earlier run may have it
+                self._look_again(saved[0].parent.name)
             problem = ended.problem or "its result could not be read back"
             self._record(number, _after(begun, saved, "failed", problem, self._clock() - began_s))
-        except OSError as error:
-            if saved is None:  # it may tell where the result is kept
-                error.add_note(f"{self.manifest.cells[run.cell].name}: {ended.problem}")
+        except (LabledgerError, OSError) as error:
+            where = ended.problem if ended.path is None else f"its result was saved as {ended.path}"
+            error.add_note(f"{self.manifest.cells[run.cell].name}: {where}")
             raise
         result = saved[1] if saved else None
-        failed = result is None and load_search.counts_as_failure(self._configs[cell], run)
+        failed = result is None and load_search.counts_as_failure(self._configs[cell], self.manifest.runs[number])
         self._failures.add(cell, failed=failed)
         self._watcher.ended(self.manifest, number, result)
         return result
@@ -202,16 +257,21 @@ class _Session:
             return None
 
     def _search_on(self, number: int, result: ExperimentResult | None) -> None:
-        """Insert the run that a load search makes after this one."""
+        """Insert the run that a load search makes after this one; steps that follow from another end than it has had
+        now are taken back."""
         run, runs = self.manifest.runs[number], self.manifest.runs
         if run.state not in ("done", "failed"):
             return
         places = [n for n, each in enumerate(runs) if (each.cell, each.round_number) == (run.cell, run.round_number)]
-        if number != places[-1]:
+        if number != places[-1] and all(runs[n].session != self._number for n in places):
             return
-        steps = [(runs[n], result if n == number and result else self._result_of(runs[n])) for n in places]
-        if (following := load_search.next_step(self._configs[run.cell], steps)) is not None:
-            self._write(runs=[*runs[: number + 1], following, *runs[number + 1 :]])
+        done, later = [n for n in places if n <= number], [n for n in places if n > number]
+        steps = [(runs[n], result if n == number and result else self._result_of(runs[n])) for n in done]
+        following = load_search.next_step(self._configs[run.cell], steps)
+        tail = load_search.with_next(following, [runs[n] for n in later])
+        if tail != [runs[n] for n in later]:
+            others = [each for n, each in enumerate(runs[number + 1 :], number + 1) if n not in later]
+            self._write(runs=[*runs[: number + 1], *tail, *others])
 
     def _result_of(self, run: StudyRun) -> ExperimentResult | None:
         return None if run.folder is None else found.quiet_result(self._folder / run.folder / RESULT_FILE)
@@ -232,6 +292,7 @@ class _Session:
 
     def _write(self, **update: Any) -> None:
         self.manifest = self.manifest.model_copy(update=update)
+        self._require_held()  # a folder that has gone is not made again
         self._writer.write(self.manifest)
         self._written = self.manifest
 
@@ -253,8 +314,19 @@ def _after(run: StudyRun, saved: found.Found | None, state: str, problem: str, e
     return run.model_copy(update=update | {"elapsed_s": elapsed_s})
 
 
-def _settled(manifest: StudyManifest, folder: Path, configs: Mapping[str, ExperimentConfig]) -> StudyManifest:
-    """Return the manifest in which every run is done or waiting: what has no whole result is made again."""
+def _by_hash(study: LoadedStudy, planned: StudyManifest) -> dict[str, ExperimentConfig]:
+    """Return the configurations of a study by their hashes."""
+    return {cell.config_hash: each.config for cell, each in zip(planned.cells, study.cells, strict=True)}
+
+
+def _settled(
+    begun: StudyManifest, planned: StudyManifest, folder: Path, configs: Mapping[str, ExperimentConfig]
+) -> StudyManifest:
+    """Return the manifest that was begun with what the plan adds, in which every run is done or waiting.
+
+    What has no whole result is made again. Raises as `extended`.
+    """
+    manifest = extended(begun, planned)
     runs = list(manifest.runs)
     others = found.unlisted(folder, manifest) if any(run.state not in ("done", "waiting") for run in runs) else []
     for number, run in enumerate(runs):
@@ -269,7 +341,7 @@ def _settled(manifest: StudyManifest, folder: Path, configs: Mapping[str, Experi
             saved = found.own_result(run, compute_measurement_config_hash(config), others)
             others = [each for each in others if each != saved]
             runs[number] = _after(run, saved, "done", "", run.elapsed_s) if saved else _again(run)
-    return manifest.model_copy(update={"runs": runs})
+    return manifest.model_copy(update={"runs": load_search.with_one_open_step(runs)})
 
 
 def _again(run: StudyRun) -> StudyRun:

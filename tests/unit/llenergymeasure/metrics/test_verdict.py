@@ -57,11 +57,11 @@ def one_of(sentences, pattern):
 
 
 def test_an_energy_that_nothing_speaks_against_is_valid(gpus):
-    gpus(gpus.board(400.0, limit_w=400.0))
+    gpus(gpus.board(400.0, limit_w=400.0, tick_s=0.05))
     until_s = time.monotonic() + 40.0  # for one that a busy machine does not disturb
-    while (found := measured(1.4)).verdict != "valid" and time.monotonic() < until_s:
-        pass
-    assert (found.verdict, found.verdict_reasons, found.warnings) == ("valid", (), ())
+    while (found := measured(3.0)).verdict != "valid" or found.warnings:
+        assert time.monotonic() < until_s, found
+    assert found.verdict_reasons == ()
 
 
 def test_a_window_whose_edges_are_over_one_percent_is_invalid_and_told_to_be_longer(gpus):
@@ -161,7 +161,7 @@ def test_a_drift_of_more_than_ten_degrees_is_a_warning(gpus):
 
 
 def test_a_counter_and_a_power_that_disagree_are_a_warning_with_both_figures_and_part_of_the_bound(gpus):
-    board = gpus.board(400.0)
+    board = gpus.board(400.0, tick_s=0.1)
     for row in board["rows"]:
         row[2] *= 0.5
     gpus(board)

@@ -34,7 +34,22 @@ def test_studies_are_listed_with_how_far_they_are_and_broken_ones_are_told(tmp_p
     assert "warning: results/d/study_manifest.json: not JSON: " in shown.stderr
     assert shown.stderr.endswith("; left out\n")
     assert llem("study", "list", "results", "-r").stdout.splitlines()[4].split()[-1] == "results/july/c"
+    assert "unfinished, 2 failed" in llem("study", "list", "results/b").stdout
     assert '"state": "unfinished"' in llem("study", "list", "results/b", "--json").stdout
+
+
+def test_what_is_no_studys_folder_is_told_with_the_one_that_was_meant(tmp_path, llem):
+    make(small_study(tmp_path), tmp_path / "results/s")
+    for command in ("show", "best", "resume"):
+        ended = llem("study", command, "s")
+        assert (ended.exit_code, ended.stderr) == (
+            2,
+            "error: s: is no study's folder: it has no study_manifest.json; results/s is one; to see them all: "
+            "llem study list\n",
+        )
+    assert "; results/s is one" not in llem("study", "show", "results/t").stderr
+    (tmp_path / "empty").mkdir()
+    assert llem("study", "list", "empty").output == "no studies in empty\n"
 
 
 def test_lists_of_results_pass_over_the_files_of_a_study_and_tell_of_the_results_in_it(tmp_path, llem):

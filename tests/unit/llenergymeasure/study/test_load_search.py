@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from searched_runs import later, queue_run, run_at, search_config, searched, served, study_of
 
 from llenergymeasure.api import run_experiment
+from llenergymeasure.config.loading import with_fields
 from llenergymeasure.config.models import ExperimentConfig
 from llenergymeasure.domain.figures import Distribution
 from llenergymeasure.domain.study import StudyCell, StudyManifest, StudyRun
@@ -40,7 +41,7 @@ def answer(config, rounds):
 @given(RATES, st.floats(1.001, 1e4), st.floats(0.5, 50.0), st.floats(-0.1, 1.1))
 @example(1.0, 64.0, 5.0, 0.5)
 def test_the_highest_rate_lies_in_a_bracket_as_narrow_as_the_tolerance(low, factor, tolerance, place):
-    config = search_config(between=(low, low * factor), tolerance=tolerance)
+    config = search_config(between=(low, low * factor), tolerance=f"{tolerance}%")
     threshold = low * factor**place
     steps = searched(config, up_to(threshold))
     (found,) = answer(config, [steps]).rounds
@@ -60,7 +61,7 @@ def test_the_highest_rate_lies_in_a_bracket_as_narrow_as_the_tolerance(low, fact
 @examples(15)
 @given(st.integers(1, 500), st.integers(1, 1000), st.integers(0, 1600))
 def test_the_highest_concurrency_is_a_whole_number_and_the_next_one_misses(low, width, threshold):
-    config = search_config(between=(low, low + width), metric="concurrency", tolerance=0.1)
+    config = search_config(between=(low, low + width), metric="concurrency", tolerance="0.1%")
     steps = searched(config, up_to(threshold))
     (found,) = answer(config, [steps]).rounds
     assert len(steps) <= most_steps(config.load.search)
@@ -107,6 +108,8 @@ def test_a_step_is_an_ordinary_configuration_with_a_load():
     assert ExperimentConfig.model_validate(step.in_effect()) == step
     again = ExperimentConfig.model_validate(config.in_effect())
     assert again == config
+    narrow = search_config(tolerance="0.5%")
+    assert with_fields(narrow, {}) == ExperimentConfig.model_validate(narrow.in_effect()) == narrow
     assert again.load.search.tolerance == search_config(tolerance="5%").load.search.tolerance == 5.0
 
 
@@ -195,8 +198,10 @@ def test_rounds_that_end_at_a_bound_leave_no_interval_and_are_told():
 @pytest.mark.parametrize(
     ("search", "problem"),
     [
-        ({"between": [64, 1]}, r"between: \[64.0, 1.0\] is not \[least, most\]"),
-        ({"between": [1.5, 64], "metric": "concurrency"}, "are not numbers of requests in flight"),
+        ({"between": [64, 1]}, "between: 64 is not below 1; write the least load first"),
+        ({"between": [8]}, r"is not the least load and the most, as \[1, 64\]"),
+        ({"tolerance": 0.5}, "0.5 is 0.5 %; write 50% or, if that is meant, 0.5%"),
+        ({"between": [1.5, 64], "metric": "concurrency"}, "are not both numbers of requests in flight"),
         ({"metric": "concurrency", "between": [1, 4000]}, r"load.search.between: 4000 requests in flight"),
         ({"tolerance": "none"}, "'none' is no percentage"),
         ({"between": [0, 64]}, "greater than 0"),

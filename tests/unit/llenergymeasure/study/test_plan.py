@@ -14,6 +14,7 @@ from llenergymeasure.errors import ConfigError, PreFlightError
 from llenergymeasure.results.study.held import held_study
 from llenergymeasure.results.study.manifest import write_manifest
 from llenergymeasure.run.repeats import rounds
+from llenergymeasure.study.checking import check_columns
 from llenergymeasure.study.claim import claim_study, latest_study
 from llenergymeasure.study.plan import extended, made_here, plan, study_of
 from properties import examples
@@ -32,9 +33,9 @@ def done_up_to(manifest, count):
     return manifest.model_copy(update={"runs": runs})
 
 
-def test_a_shuffled_order_is_drawn_by_its_seed_alone_and_each_round_has_its_own():
+def test_a_shuffled_order_is_drawn_by_its_seed_alone_and_every_second_round_goes_backwards():
     runs = [run.configuration for run in rounds(4, 3, "shuffled", 1)]
-    assert runs == [3, 2, 1, 0, 2, 3, 0, 1, 2, 1, 3, 0]
+    assert runs == [3, 2, 1, 0, 0, 1, 2, 3, 2, 1, 3, 0]
     assert runs != [run.configuration for run in rounds(4, 3, "shuffled", 2)]
 
 
@@ -111,7 +112,7 @@ def test_a_configuration_that_this_version_refuses_is_named_with_its_cell(tmp_pa
 
 
 def test_a_name_that_is_taken_gets_a_number_and_the_latest_is_gone_on_with(tmp_path):
-    with pytest.raises(ConfigError, match="there is no study s to go on with"):
+    with pytest.raises(ConfigError, match="there is no study with the name s to go on with"):
         latest_study(tmp_path, "s")
     assert claim_study(tmp_path, "s") == tmp_path / "s"
     assert claim_study(tmp_path, "s") == tmp_path / "s_1"
@@ -138,3 +139,9 @@ def test_the_manifest_has_the_machines_name_only_where_the_user_records_it():
     assert made_here(UserConfig(record_hostname=True))["machine"].endswith(f", {name}")
     assert name not in made_here(UserConfig())["machine"]
     assert made_here(UserConfig())["versions"]["python"] == platform.python_version()
+
+
+def test_a_rule_to_stop_on_no_metric_is_refused_at_its_line(tmp_path):
+    study = small_study(tmp_path, "sweep: {batch_size: [1, 2]}\nstop: {metric: ttft, half_width: 3%}\n")
+    with pytest.raises(ConfigError, match=rf"^{tmp_path}/s\.yaml:5: stop\.metric: unknown metric 'ttft'"):
+        check_columns(study)

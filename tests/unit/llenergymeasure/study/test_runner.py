@@ -18,7 +18,7 @@ from llenergymeasure.results.catalog import read_result, result_files
 from llenergymeasure.results.persistence import save_result
 from llenergymeasure.results.study.held import held_study, runner_of
 from llenergymeasure.results.study.manifest import MANIFEST_FILE, read_manifest, write_manifest
-from llenergymeasure.study.plan import plan
+from llenergymeasure.study.plan import OTHERWISE, plan
 
 
 def states(manifest):
@@ -266,6 +266,7 @@ def test_a_study_of_another_plan_is_refused_with_each_difference(tmp_path):
         "gaps.experiment_s: 0.0 in the study that was begun, 3.0 now",
         "cell batch_size 1: was in the study that was begun, and is not now",
         "cell batch_size 2: max_output_tokens: 128 when it was begun, 9 now",
+        OTHERWISE,
     ]
     assert set(states(read_manifest(folder))) == {"done"}
 

@@ -6,15 +6,19 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from small_studies import result_of
 from typer.testing import CliRunner
 
 from llenergymeasure.cli.main import app
 from llenergymeasure.cli.study_progress import RunLines
 from llenergymeasure.config.study.loading import load_study
-from llenergymeasure.results.study.manifest import write_manifest
+from llenergymeasure.results.catalog import read_result
+from llenergymeasure.results.persistence import save_result
+from llenergymeasure.results.study.held import held_study
+from llenergymeasure.results.study.manifest import read_manifest, write_manifest
 from llenergymeasure.study.checking import check_study
 from llenergymeasure.study.durations import earlier_durations, time_of
-from llenergymeasure.study.plan import plan
+from llenergymeasure.study.plan import extended, plan
 from small_result import make_result
 
 BEGAN = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -64,11 +68,54 @@ def test_a_dry_run_prints_cells_order_and_time_and_writes_nothing(place):
     assert sorted(path.name for path in place.iterdir()) == ["study.yaml", "tiny.yaml"]
 
 
+def test_a_dry_run_of_a_resume_refuses_what_it_refuses_and_else_counts_what_is_left(place):
+    study = load_study(place / "study.yaml")
+    folder = place / "results/study"
+    folder.mkdir(parents=True)
+    write_manifest(made(plan(study), *[60.0] * 3), folder)
+    for number in range(2):  # the third is no longer there
+        save_result(result_of(study.cells[number].config, number), folder).parent.rename(folder / f"run-{number}")
+    rest = read_manifest(folder)
+    ids = [read_result(folder / f"run-{n}/result.json").experiment_id for n in range(2)]
+    runs = [run.model_copy(update={"experiment_id": each}) for run, each in zip(rest.runs, ids, strict=False)]
+    write_manifest(rest.model_copy(update={"runs": [*runs, *rest.runs[2:]]}), folder)
+    lines = lines_of(llem("study.yaml", "--resume", "--dry-run"))
+    assert "runs 10 of 12 still to be made: 4 cells, 3 rounds; each in a process of its own" in lines
+    assert "order alternating; cells of round 1: 3, 4; round 2: 4, 3, 2, 1; round 3: 1, 2, 3, 4" in lines
+    assert "estimated time 11 min: of 1 cell it is unknown" in lines  # ten of 60 s, and pauses of 5 s
+    refused = [llem("study.yaml", "--resume", "--repeat", "1", *more) for more in ([], ["--dry-run"])]
+    assert refused[0].output == refused[1].output
+    assert refused[0].exit_code == refused[1].exit_code == 2
+    assert "error: study.repeats: 3 in the study that was begun, 1 now" in refused[0].output
+    assert "undo this to go on with it, or leave out --resume" in refused[0].output
+    with held_study(folder):
+        assert "is running this study" in llem("study.yaml", "--resume", "--dry-run").output
+
+
+def test_a_dry_run_warns_of_a_rule_to_stop_on_joules_that_nothing_measures(place):
+    (place / "stop.yaml").write_text("base: tiny.yaml\nsweep: {batch_size: [1, 2]}\nstop: {half_width: 3%}\n")
+    told = "warning: stop.metric: energy_per_output_token_j is unknown with energy.source: none: no round is added"
+    assert told in llem("stop.yaml", "--dry-run").output
+    speed = (place / "stop.yaml").read_text().replace("3%", "3%, metric: ttft_ms_median")
+    (place / "speed.yaml").write_text(speed)
+    assert "stop.metric" not in llem("speed.yaml", "--dry-run").output
+
+
+@pytest.mark.parametrize("wrong", ["stop: {half_width: 3%, metric: ttft}", "load: {search: {goal: ttft <= 3}}"])
+def test_a_column_that_is_none_is_refused_before_the_plan_is_printed(place, wrong):
+    server = "backend: openai\nopenai: {base_url: http://127.0.0.1:1/v1}\nmodel: m\nnum_prompts: 4\n"
+    search = "load: {search: {goal: ttft <= 3, metric: concurrency, between: [1, 8]}}"
+    text = f"{server}{search}\n" if "load" in wrong else f"base: tiny.yaml\nsweep: {{batch_size: [1, 2]}}\n{wrong}\n"
+    (place / "wrong.yaml").write_text(text)
+    ended = llem("wrong.yaml", "--dry-run")
+    assert (ended.exit_code, ended.output.startswith("error: ")) == (2, True), ended.output
+
+
 def test_a_dry_run_says_what_blocks_and_few_rounds_will_not_tell(place):
     (place / "blocks.yaml").write_text("study: {order: blocks}\nbase: tiny.yaml\nsweep: {batch_size: [1, 2]}\n")
     assert "times and joules will be: cannot tell (order: blocks" in llem("blocks.yaml", "--dry-run").output
     assert "cannot tell (1 round has no spread)" in llem("study.yaml", "--repeat", "1", "--dry-run").output
-    assert "9 times as wide" in llem("study.yaml", "--repeat", "2", "--dry-run").output
+    assert "cannot tell (2 rounds; 3 are needed)" in llem("study.yaml", "--repeat", "2", "--dry-run").output
     assert "tells" not in llem("study.yaml", "--dry-run").output
 
 
@@ -102,6 +149,27 @@ def test_flags_set_fields_of_any_run_and_are_named_where_they_are_wrong(place):
     assert "--set batch_size: --batch-size gives it as well" in twice.output
 
 
+def test_the_settings_of_a_study_are_set_by_flags_wherever_one_is_made(place):
+    flags = ["--set", "study.process=shared", "--set", "gaps.experiment_s=5", "--set", "stop.half_width=3%"]
+    flags += ["--set", "study.repeats=4", "--dry-run"]
+    for made_by in (["study.yaml"], ["tiny.yaml", "--sweep", "batch_size=1,2"]):
+        settings = json.loads(llem(*made_by, *flags, "--json").stdout)["settings"]
+        assert (settings["study"]["process"], settings["study"]["repeats"]) == ("shared", 4)
+        assert (settings["gaps"]["experiment_s"], settings["stop"]["half_width"]) == (5.0, "3%")
+    both = llem("study.yaml", "--set", "study.repeats=2", "--repeat", "3")
+    assert both.output == "error: --set study.repeats: --repeat gives it as well; name it once\n"
+    wrong = llem("study.yaml", "--set", "study.repeats=x", "--set", "stop.max_repeats=2", "--dry-run")
+    assert "--set study.repeats: should be a valid integer" in wrong.output
+    assert "\nstop.half_width: required, and missing\n" in wrong.output
+    assert (
+        "--set study.proces: no field (did you mean study.process?)"
+        in llem("study.yaml", "--set", "study.proces=shared").output
+    )
+    alone = llem("tiny.yaml", *flags)
+    assert (alone.exit_code, alone.output.startswith("error: --set study.process and --set gaps.")) == (2, True)
+    assert "for a study alone: a file with study:, sweep: or experiments:, or --sweep" in alone.output
+
+
 def test_values_of_a_sweep_flag_are_yaml_and_may_be_lists_themselves(place):
     window = llem("tiny.yaml", "--sweep", "measurement.window=[[0, 1], [0, 2]]", "--dry-run", "--json")
     cells = json.loads(window.stdout)["cells"]
@@ -126,6 +194,18 @@ def test_a_study_beside_other_files_under_torchrun_and_flags_without_one_are_ref
 
 def test_config_show_prints_the_plan_of_a_study(place):
     assert "12: 4 cells, 3 rounds" in CliRunner().invoke(app, ["config", "show", "study.yaml"]).output
+
+
+def test_a_plan_of_searches_has_the_most_runs_that_they_take_and_steps_have_whole_loads(place, capsys):
+    search = 'load: {search: {metric: concurrency, goal: "ttft_ms_p99 <= 500", between: [1, 8]}}'
+    (place / "search.yaml").write_text(f"model: m\nbackend: openai\n{search}\nstudy: {{repeats: 2}}\n")
+    shown = CliRunner().invoke(app, ["config", "show", "search.yaml"]).output
+    assert "up to 10: 1 cell, 2 rounds" in shown
+    assert "up to 5 runs a round" in shown
+    manifest = plan(load_study(place / "search.yaml"))
+    run = manifest.runs[0].model_copy(update={"step": 2, "searched": 8.0, "state": "failed", "error": "no server"})
+    RunLines(place, {}).ended(manifest.model_copy(update={"runs": [run, *manifest.runs[1:]]}), 0, None)
+    assert "step 2 at 8 · no server" in capsys.readouterr().err
 
 
 def test_of_cells_that_checks_see_no_difference_between_one_is_checked(place):
@@ -199,9 +279,39 @@ def test_on_a_terminal_what_a_run_waits_for_and_its_name_are_written_over_by_its
     lines.ended(manifest, 0, make_result())
     lines.close()
     assert "1 of 12 · waiting 5 s" in terminal.getvalue()
-    line, end = terminal.getvalue().split("\n")
+    opening, line, end = terminal.getvalue().split("\n")
+    assert "; look with: llem study show " in opening
     assert "J/token" in line.rpartition("\x1b[2K")[2]
     assert end == ""
+
+
+def test_a_study_begins_with_a_line_of_what_it_is_and_how_to_look(place, capsys):
+    manifest = plan(load_study(place / "study.yaml"))
+    lines = RunLines(place / "a b", {})
+    lines.begins(manifest, 0)
+    lines.begins(manifest, 1)
+    assert capsys.readouterr().err == (
+        f"study study: 4 cells, 3 rounds, 12 runs, in {place}/a b; look with: llem study show '{place}/a b'\n"
+    )
+    RunLines(place, {cell.config_hash: 30.0 for cell in manifest.cells}).begins(manifest, 0)
+    assert f"12 runs, in {place}; about 6 min; look with: " in capsys.readouterr().err
+    RunLines(place, {}).begins(made(manifest, 30.0), 1)
+    assert f"11 of 12 runs left, in {place}; about 6 min; " in capsys.readouterr().err
+    stop = load_study(place / "study.yaml", settings={"stop.half_width": "3%"})
+    RunLines(place, {}).begins(plan(stop), 0)
+    assert f"12 runs at the least, in {place}; look with: " in capsys.readouterr().err
+    RunLines(place, {}, quiet=True).begins(manifest, 0)
+    assert capsys.readouterr().err == ""
+
+
+def test_rounds_of_cells_that_were_added_are_told_as_such(place, capsys):
+    begun = made(plan(load_study(place / "tiny.yaml", sweep={"batch_size": [1]})), 1.0, 1.0, 1.0)
+    both = extended(begun, plan(load_study(place / "tiny.yaml", sweep={"batch_size": [1, 2]})))
+    for number in (2, 3):
+        RunLines(place, {}).ended(both, number, make_result())
+    before, added = capsys.readouterr().err.splitlines()
+    assert before.startswith("3 of 6 · round 3 · batch_size 1 · ")
+    assert added.startswith("4 of 6 · round 4, of added cells · batch_size 2 · ")
 
 
 def test_in_a_log_a_pause_of_the_same_length_is_told_once(place, capsys):

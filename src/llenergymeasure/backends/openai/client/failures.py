@@ -8,6 +8,7 @@ from labledger.redaction import Redactor
 from llenergymeasure.backends.openai.client.probe import elsewhere, plain_reason
 from llenergymeasure.backends.openai.client.records import Failure, FailureKind
 from llenergymeasure.backends.openai.client.server_json import error_text
+from llenergymeasure.domain.requests import NO_CONNECTION
 
 LONGEST_REFUSAL = 65_536  # bytes
 CLOSED = (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED)
@@ -29,7 +30,7 @@ async def refusal(response: aiohttp.ClientResponse, keys: Redactor) -> Failure:
 def connection_failure(error: aiohttp.ClientError | OSError, keys: Redactor) -> Failure:
     """Return the failure of a connection error; an uncommon one has its type's name."""
     if isinstance(error, aiohttp.ClientConnectorError):
-        return Failure("refused", f"no connection to {_address(error)} ({_reason(error)})")
+        return Failure("refused", f"{NO_CONNECTION} {_address(error)} ({_reason(error)})")
     if isinstance(error, aiohttp.ClientResponseError) and "content-encoding" in error.message:
         return Failure("malformed", "the answer is compressed, unasked, in a way that cannot be read here")
     if isinstance(error, aiohttp.ClientResponseError):  # the rest of its text is what was read, cut anywhere

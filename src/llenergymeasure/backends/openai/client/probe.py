@@ -18,6 +18,7 @@ from labledger.untrusted_text import SHOWN, clean
 from llenergymeasure.backends.openai.client.records import ServedRequest
 from llenergymeasure.backends.openai.client.server_json import read_json
 from llenergymeasure.config.servers import address_of
+from llenergymeasure.domain.requests import NOTHING_ANSWERS
 from llenergymeasure.errors import BackendError
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def unreachable(base_url: str, api_key: str | None) -> str | None:
             return other
         if error.is_told:
             return f"{base_url}: {error}"
-        return f"nothing answers at {base_url} ({error}); start the server, or have it started with launch"
+        return f"{NOTHING_ANSWERS} {base_url} ({error}); start the server, or have it started with launch"
     if 300 <= reply.status < 400:
         return f"status {reply.status}: {elsewhere(reply.location, redactor(api_key))}"
     if reply.status == NO_HTTPS and (other := _other_scheme(base_url)):
