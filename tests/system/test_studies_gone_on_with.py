@@ -95,8 +95,10 @@ def test_what_cannot_be_gone_on_with_is_refused_with_the_place_that_was_looked_i
     study = user.experiment("s.yaml", sweep={"batch_size": [1, 2]})
     ended = here("run", study, "--resume")
     assert (ended.exit_code, user.made()) == (2, [])
-    assert ended.stderr.startswith("error: results: there is no study s to go on with; ")
+    assert ended.stderr.startswith("error: results: there is no study with the name s to go on with; ")
     ended = here("study", "resume", "nowhere")
     assert ended.exit_code == 2
-    assert ended.stderr == "error: nowhere: there is no study to go on with: it has no study_manifest.json\n"
+    assert ended.stderr == (
+        "error: nowhere: is no study's folder: it has no study_manifest.json; to see them all: llem study list\n"
+    )
     assert here("study", "list", "nowhere").exit_code == 2

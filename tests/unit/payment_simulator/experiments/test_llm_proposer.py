@@ -112,7 +112,7 @@ def test_what_a_model_says_around_its_answer_does_not_matter(around):
         ('{"policy": {"a": 1, "a": 2}}', "'a' stands twice"),
         ('{"a":' * 20_000 + "}", "nested over 400 deep"),
         ("{" + ", ".join(f'"{number}": 1' for number in (*range(15_000), 7)) + "}", "'7' stands twice"),
-        ('{"policy": {"a": "' + "x" * 10_000_000 + '"}}', f"more than {MAX_ANSWER:,} characters"),
+        ('{"policy": {"a": "' + "x" * 1_000_000 + '"}}', f"more than {MAX_ANSWER:,} characters"),
     ],
     ids=range(14),
 )
