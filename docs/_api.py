@@ -6,6 +6,7 @@ python docs/_api.py prints the page, python docs/_api.py --write writes it.
 import ast
 import dataclasses
 import inspect
+import math
 import re
 import sys
 import textwrap
@@ -76,11 +77,11 @@ def _signature(name: str, thing: Any) -> str:
     return "\n".join([head + ":", *fields]) if dataclasses.is_dataclass(thing) and fields else head
 
 
-def _call(function: ast.FunctionDef) -> str:
+def _call(function: ast.FunctionDef | ast.AsyncFunctionDef, columns: float = MAX_COLUMNS) -> str:
     returned = f" -> {ast.unparse(function.returns).strip(QUOTE)}" if function.returns else ""
-    arguments = re.sub(r"(: [^=,]+)=", r"\1 = ", ast.unparse(function.args))
+    arguments = re.sub(r"(: (?:\[[^\]]*\]|[^=,\[])+)=", r"\1 = ", ast.unparse(function.args))
     line = f"{function.name}({arguments}){returned}"
-    if len(line) <= MAX_COLUMNS:
+    if len(line) <= columns:
         return line
     parameters = re.split(r", (?=\*|\w+:)", arguments)
     return "\n".join([f"{function.name}(", *(f"    {each}," for each in parameters), f"){returned}"])
@@ -91,9 +92,19 @@ def _members(kind: type) -> Iterator[tuple[str, str]]:
     for name, member in vars(kind).items():
         function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
         if not name.startswith(("_", "model_")) and inspect.isfunction(function) and function.__doc__:
-            call = name if isinstance(member, property) else f"{name}()"
+            call = name if isinstance(member, property) else _method(function)
             text = str(inspect.getdoc(function))
             yield call, " ".join(text.split("\n\n")[0].split()) + _raised(text)
+
+
+def _method(function: Any) -> str:
+    """Return the call of a method with its parameters, on one line."""
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    if not isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef):
+        return f"{function.__name__}()"
+    if tree.args.args and tree.args.args[0].arg in ("self", "cls"):
+        del tree.args.args[0]
+    return _call(tree, math.inf)
 
 
 def _raised(text: str) -> str:
