@@ -1,4 +1,4 @@
-"""What one run of a process leaves for the next: a loaded model, or a server that was started."""
+"""The thing that one run of a process leaves for the next: a loaded model, or a server that was started."""
 
 from collections.abc import Mapping
 from types import TracebackType

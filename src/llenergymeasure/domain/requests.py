@@ -38,7 +38,7 @@ class Message:
 
 
 NOTHING_ANSWERS, NO_CONNECTION = "nothing answers at", "no connection to"
-"""What errors say where no server was there: the study's load search tells them from a load that is too high."""
+"""Words of errors where no server was there: the study's load search tells them from a load that is too high."""
 
 Prompt = str | tuple[Message, ...]
 """A prompt of a dataset: plain text, or a conversation that ends with a turn of the user."""

@@ -54,7 +54,7 @@ class StudyRun(StudyRecord):
     searched: float | None = None
     """Value of the searched load in this step."""
     state: Annotated[RunState, OpenWhenRead()] = "waiting"
-    """How far it is."""
+    """State: waiting, running, done, failed, interrupted or given up."""
     folder: str | None = None
     """Name of its result's folder beside the manifest; None where it has none."""
     experiment_id: str | None = None
@@ -62,7 +62,7 @@ class StudyRun(StudyRecord):
     error: str | None = None
     """Reason why it has no result."""
     started_at: Timestamp | None = None
-    """When it began, in UTC."""
+    """Moment at which it began, in UTC."""
     elapsed_s: float | None = None
     """Seconds that it took as a whole, loading and warm-up included."""
     gap: StudyGap | None = None
@@ -95,7 +95,7 @@ class StudyManifest(Document):
     inputs: dict[str, str | None] = Field(default_factory=dict)
     """The files and folders that the configurations name, with the SHA-256 of those that runs read their work from."""
     sessions: int = 0
-    """How often `llem` has begun or gone on with it."""
+    """Number of calls of `llem` that have begun it or gone on with it."""
     versions: dict[str, str] = Field(default_factory=dict)
     """Versions of labledger and Python of the last session."""
     machine: str | None = None

@@ -1,4 +1,4 @@
-"""What the runs of a study have found: each cell's figures, how they compare, and which is best."""
+"""The findings of a study: each cell's figures, how they compare, and which is best."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -48,7 +48,7 @@ class CellSummary(StudyRecord):
 
 
 class CellResult(StudyRecord):
-    """What the runs of one cell found."""
+    """The findings of one cell's runs."""
 
     cell: int
     """Number of the cell, from 0."""
@@ -84,7 +84,7 @@ class CellComparison(StudyRecord):
     equivalence: Annotated[Equivalence, OpenWhenRead()] = "cannot tell"
     """different, same or cannot tell; of all of a study's words together 5 % at most are wrong."""
     note: str = ""
-    """What to read with it."""
+    """A sentence to read with it."""
 
 
 class SearchRound(StudyRecord):
@@ -157,7 +157,7 @@ class CellStanding(StudyRecord):
     high: float | None = None
     """Greatest ratio (or difference) of the interval; None where it has no end."""
     p_value: float | None = None
-    """Of a share of right answers: McNemar's exact one of equal shares, question by question, against the best."""
+    """McNemar's exact p value, question by question, against the best; None but of right answers."""
     level: float | None = None
     """Level of the interval: that of its pair among all pairs of cells."""
     rounds: int = 0
@@ -165,7 +165,7 @@ class CellStanding(StudyRecord):
     at_least: bool = False
     """True of a searched load whose mean is a lower bound: a round met the goal at each load that it tried."""
     note: str = ""
-    """Why it misses, or cannot be told."""
+    """Reason why it misses, or cannot be told."""
 
 
 class StudyBest(StudyRecord):
@@ -211,7 +211,7 @@ class FrontCell(StudyRecord):
     at_least: list[bool] = Field(default_factory=list)
     """True of each mean that is a lower bound, as in the search for the best."""
     note: str = ""
-    """Why it misses, or is no candidate."""
+    """Reason why it misses, or is no candidate."""
 
 
 class StudyFront(StudyRecord):
@@ -247,7 +247,7 @@ class StudyResult(Document):
     runs: list[StudyRun]
     """Every run in the order in which they are made."""
     summary: list[CellResult]
-    """What each cell's runs found, in the order of `cells`."""
+    """Findings of each cell's runs, in the order of `cells`."""
     comparisons: list[CellComparison]
     """Every cell but the first against it, in the headline metrics: a family of words of its own, at its levels."""
     metric: str = ""

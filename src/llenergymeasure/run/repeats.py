@@ -59,7 +59,7 @@ def in_order(configurations: Iterable[int], round_number: int, order: Order, see
 
 
 class Failures:
-    """How often each configuration has failed one run after another."""
+    """Counts, for each configuration, of failures one run after another."""
 
     def __init__(self) -> None:
         self._in_a_row = Counter[int]()

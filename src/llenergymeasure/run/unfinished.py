@@ -1,4 +1,4 @@
-"""What a run has measured that was ended before its result was whole."""
+"""The measurements of a run that was ended before its result was whole."""
 
 from pathlib import Path
 

@@ -14,7 +14,7 @@ from llenergymeasure.parallel.run_process import RunProcess, Separate
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the processes of all runs are told. `command` is what the user wrote after `llem`."""
+    """Options that the processes of all runs are given. `command` is what the user wrote after `llem`."""
 
     command: Sequence[str] = ()
     quiet: bool = True

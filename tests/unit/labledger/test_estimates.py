@@ -141,6 +141,11 @@ def test_the_common_step_of_rounded_values_is_a_multiple_of_theirs(step, numbers
     assert found == pytest.approx(step * math.gcd(*gaps), rel=1e-6)
 
 
+def test_rounding_errors_of_many_gaps_do_not_multiply():
+    numbers = (6071, 8024, 485, 7690, 713, 5055, 9719, 9473)
+    assert common_step([[number * 0.1 for number in numbers]]) == pytest.approx(0.1)
+
+
 def test_values_in_no_steps_have_none_nor_have_groups_that_are_each_alike():
     assert common_step([np.random.default_rng(1).normal(100, 5, 6).tolist()]) == 0.0
     assert common_step([[512.0] * 3, [800.0] * 3]) == 0.0

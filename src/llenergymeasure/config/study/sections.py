@@ -37,7 +37,7 @@ def safe_name(text: str) -> str:
 
 
 class StudySection(Section):
-    """How the runs of a study are ordered, repeated and kept apart."""
+    """The order of a study's runs, their repeats, and the processes that they are kept apart by."""
 
     name: Annotated[str, AfterValidator(_folder_name)] | None = Field(
         None, description="Name of its folder. Default: that of the file."

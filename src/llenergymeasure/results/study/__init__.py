@@ -1,1 +1,1 @@
-"""What a study's stored runs tell: each cell's figures, which differ, and which is best."""
+"""The answers of a study's stored runs: each cell's figures, which differ, and which is best."""

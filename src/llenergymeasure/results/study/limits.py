@@ -22,7 +22,7 @@ RANK: Mapping[State, int] = {"met": 0, "unsure": 1, "missed": 2}
 
 
 class Judged(NamedTuple):
-    """Whether limits are met, and why not, in words."""
+    """The state of a cell's limits, and the reason in words where they are not met."""
 
     state: State
     note: str = ""

@@ -1,4 +1,4 @@
-"""When a study has seen enough: the cells whose intervals are still wide, and how its rule to stop ended it."""
+"""The rule to stop: the cells whose intervals are still wide, and how it ended a study."""
 
 import math
 

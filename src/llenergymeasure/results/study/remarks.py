@@ -1,4 +1,4 @@
-"""What is to be read with a study's words: its order, what is missing or was left out, drift, disturbed runs."""
+"""Warnings to read with a study's words: its order, what is missing or was left out, drift, disturbed runs."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,7 +15,7 @@ CONSTANT: dict[str, Callable[[ExperimentResult], str | None]] = {
     "backend_version": lambda result: result.backend_version,
     "energy_source": lambda result: result.energy_source,
 }
-"""What is the same in all runs of one cell, unless the machine was changed meanwhile."""
+"""Fields that are the same in all runs of one cell, unless the machine was changed meanwhile."""
 
 
 def study_warnings(seen: Observations, metrics: Sequence[str] = HEADLINE) -> list[str]:

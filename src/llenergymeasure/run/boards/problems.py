@@ -1,4 +1,4 @@
-"""What keeps a run from setting its boards, found before anything is changed."""
+"""Problems that keep a run from setting its boards, found before anything is changed."""
 
 import os
 from collections.abc import Iterator

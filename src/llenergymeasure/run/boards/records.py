@@ -1,4 +1,4 @@
-"""What boards had been set to before a run set them otherwise: a file for each, written before the first change.
+"""Records of the settings that boards had before a run changed them: a file for each, written before the first change.
 
 A run holds the lock of each of its boards, which the kernel frees however the process ends: a record whose lock is free
 was left by one that was killed. The locks lie elsewhere, so that the folder of the records is there only while a record

@@ -6,6 +6,7 @@ import pytest
 from built_studies import built, planned, slower
 from compared_runs import APART_S
 
+from llenergymeasure.results.flat import flat_row
 from llenergymeasure.results.study.best import best_cells
 from llenergymeasure.results.study.observations import observe
 from llenergymeasure.results.study.pairs import compare_with_first
@@ -131,3 +132,13 @@ def test_a_cell_that_is_a_little_slower_than_the_first_is_the_same_and_a_slow_on
 
     words = [each.equivalence for each in compare_with_first(observe(built(3, 6, fields)))]
     assert words == ["same"] * 4 + ["different"] * 4
+
+
+def test_blocks_decide_no_limit_on_times_though_every_figure_of_a_cell_is_beyond_it():
+    study = built(2, 6, lambda cell, number, place: slower((1.0, 2.0)[cell] * (1 + 0.001 * number)), order="blocks")
+    rounds = built(2, 6, lambda cell, number, place: slower((1.0, 2.0)[cell] * (1 + 0.001 * number)))
+    limit = f"output_tokens_per_second >= {flat_row(rounds.results[0])['output_tokens_per_second'] * 0.8}"
+    found = [best_cells(each, maximize="output_tokens_per_second", where=limit).cells for each in (study, rounds)]
+    assert [each.standing for each in found[0]] == ["limit unsure", "limit unsure"]
+    assert "order: blocks" in found[0][1].note
+    assert [each.standing for each in found[1]] == ["best", "misses"]

@@ -39,6 +39,14 @@ def test_a_shuffled_order_is_drawn_by_its_seed_alone_and_every_second_round_goes
     assert runs != [run.configuration for run in rounds(4, 3, "shuffled", 2)]
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_in_two_shuffled_rounds_no_cell_is_ahead_of_another_more_often(seed):
+    runs = [run.configuration for run in rounds(5, 6, "shuffled", seed)]
+    for start in (0, 10, 20):
+        first, second = runs[start : start + 5], runs[start + 5 : start + 10]
+        assert second == first[::-1]
+
+
 def test_in_blocks_all_runs_of_one_configuration_come_before_those_of_the_next():
     assert [run[1:] for run in rounds(2, 3, "blocks")] == [(1, 0), (2, 0), (3, 0), (1, 1), (2, 1), (3, 1)]
 
