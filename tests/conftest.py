@@ -14,6 +14,7 @@ import properties  # noqa: F401 - it sets how many examples are tried
 
 STANDIN = Path(__file__).parent / "standins" / "nvml"
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup too, for what a hangup does is tested
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in a shell's background too, where it would be ignored
 TICK_S = 0.1
 STEPS_A_TICK = 20
 

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -28,6 +29,10 @@ from labledger.untrusted_text import clean
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 EXIT_SIGNAL = 128
+MAX_PROBLEMS = 200
+"""Problems of a configuration that are printed, before the number of the others."""
+UNSHOWN = re.compile(r"^  and ([0-9,]+) more$", re.MULTILINE)
+"""The line of an error that stands for so many problems."""
 
 
 class _Group(TyperGroup):
@@ -129,8 +134,12 @@ def _ending_in(error: BaseException) -> KeyboardInterrupt | None:
 def _message(error: BaseException) -> str:
     if isinstance(error, LabledgerError):
         lines = str(error).splitlines()
-        problems = sum(not line.startswith("  ") for line in lines)  # others quote what belongs to the one above
-        head = [] if problems <= 1 else [f"{problems} problems"]
+        problems = [place for place, line in enumerate(lines) if not line.startswith("  ")]  # others belong to the last
+        number = len(problems) + sum(int(each.replace(",", "")) for each in UNSHOWN.findall(str(error)))
+        head = [] if number <= 1 else [f"{number:,} problems"]
+        if len(problems) > MAX_PROBLEMS:
+            more = f"... and {len(problems) - MAX_PROBLEMS:,} more"
+            lines = [*lines[: problems[MAX_PROBLEMS]], more]
         return "\n".join([*head, *lines])
     if is_out_of_memory(error):
         return f"not enough memory: {error}" if str(error) else "not enough memory"

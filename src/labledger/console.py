@@ -66,15 +66,21 @@ class StderrProgress:
     a second, which takes some microseconds: too few to show in what is measured meanwhile.
 
     A phase that ends within `shown_after_s` is not shown. `note` returns what the job does at this moment, if that is
-    more than the phase's name says, else ""; the thread calls it. As a context manager it finishes at the end.
+    more than the phase's name says, else ""; the thread calls it. Where a job may seem to hang, `alive_s` is the time
+    between two signs of life elsewhere than on a terminal. As a context manager it finishes at the end.
     """
 
     def __init__(
-        self, stream: TextIO | None = None, *, shown_after_s: float = 0.0, note: Callable[[], str] = str
+        self,
+        stream: TextIO | None = None,
+        *,
+        shown_after_s: float = 0.0,
+        note: Callable[[], str] = str,
+        alive_s: float | None = None,
     ) -> None:
         self._stream: TextIO | None = stream or sys.stderr  # None where it is closed
         self._live = self._stream is not None and self._stream.isatty()
-        self._shown_after_s, self._note = shown_after_s, note
+        self._shown_after_s, self._note, self._alive_s = shown_after_s, note, alive_s
         self._lock = threading.RLock()
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
@@ -134,7 +140,8 @@ class StderrProgress:
         with self._lock:
             now_s = time.monotonic()
             took_s = now_s - self._began_s
-            alive_s = TTY_ALIVE_S if self._live else LOG_ALIVE_S if self._line else FIRST_ALIVE_S
+            elsewhere_s = self._alive_s or (LOG_ALIVE_S if self._line else FIRST_ALIVE_S)
+            alive_s = TTY_ALIVE_S if self._live else elsewhere_s
             is_time = now_s - self._shown_s >= alive_s and took_s >= self._shown_after_s
             if self._name and (is_time or (note and note != self._noted)):
                 self._noted = note

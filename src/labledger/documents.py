@@ -22,6 +22,7 @@ COMMANDS = {
     "llem.study": "llem study show",
     "llem.study_manifest": "llem study show",
     "payments.experiment": "payment-sim experiment show",
+    "payments.outcome": "payment-sim show",
 }
 """The command that reads a kind of file: who meets one need not have the instrument that wrote it."""
 

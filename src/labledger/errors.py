@@ -26,6 +26,17 @@ class UnreadableFileError(LabledgerError):
     """A file that should hold a record is not JSON, is cut short, or has a value of a wrong type."""
 
 
+def problems_in(error: LabledgerError) -> list[str]:
+    """Return the problems that an error tells, each with the lines below it that belong to it, which are indented."""
+    found: list[str] = []
+    for line in str(error).splitlines():
+        if line.startswith("  ") and found:
+            found[-1] += f"\n{line}"
+        else:
+            found.append(line)
+    return found
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return True where memory was out, as Python, the system, the loader of libraries, or Rust's glue shows it."""
     if isinstance(error, OSError):

@@ -14,6 +14,7 @@ EXTRAS = {
     "duckdb": "sql",
     "pytz": "sql",
     "numba": "payments",
+    "defusedxml": "payments",
     "pydantic_ai": "llm",
     "matplotlib": "plot",
     "zeus": "zeus",

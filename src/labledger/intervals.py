@@ -198,6 +198,32 @@ def mean_interval(values: Sequence[float], *, level: float = 0.95, least_varianc
     return mean_estimate(values, least_variance=least_variance).interval(level)
 
 
+def mean_intervals(values: np.ndarray, *, level: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return means over the first axis, the low and high ends of their `mean_interval`, and the numbers of values.
+
+    NaN is no value. A mean of none is NaN, and so are the ends of an interval of fewer than two.
+    """
+    from scipy.special import stdtrit
+
+    known = ~np.isnan(values)
+    counts = known.sum(axis=0)
+    _, exponent = np.frexp(np.where(known, np.abs(values), 0.0).max(axis=0, initial=0.0))
+    values = np.ldexp(values, -exponent)  # no square leaves the range of a double
+    least = np.where(known, values, np.inf).min(axis=0, initial=np.inf)
+    beyond = np.where(known, values - least, 0.0)  # 0 where all are alike: nothing rounds
+    width = beyond.max(axis=0, initial=0.0)
+    width = np.where(width > 0, width, 1.0)  # in which no square leaves the range of a double
+    with np.errstate(invalid="ignore", divide="ignore"):
+        above = (beyond / width).sum(axis=0) / counts
+        squares = np.where(known, beyond / width - above, 0.0) ** 2
+        error = np.sqrt(squares.sum(axis=0) / (counts - 1) / counts)
+        half = stdtrit(np.maximum(counts - 1, 1), (1 + level) / 2) * error * width
+    means = np.where(counts > 0, least + above * width, np.nan)
+    half = np.where(counts > 1, half, np.nan)
+    means, low, high = (np.ldexp(each, exponent) for each in (means, means - half, means + half))
+    return means, low, high, counts
+
+
 def mean_estimate(values: Sequence[float], *, least_variance: float = 0.0) -> Estimate:
     """Return the estimated mean of independent values, as of paired differences: Student (1908).
 

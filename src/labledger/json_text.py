@@ -18,6 +18,7 @@ MAX_DIGITS = 4_000
 MOST = (("[{", 5_000_000, "lists and objects"), (":", 8_000_000, "named values"), (",", 60_000_000, "values"))
 """Signs, how many of each a text has at most, and what they begin: a value takes up to 70 times its text's memory."""
 
+_TEXT_OR_NO_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*+"|-?Infinity|NaN', re.DOTALL)
 _HALF_A_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -54,7 +55,7 @@ def load_json(text: str | bytes, *, unique: bool = False, allow_nan: bool = Fals
         value = json.loads(
             decoded,
             parse_int=_integer,
-            parse_constant=None if allow_nan else _no_number,
+            parse_constant=None if allow_nan else lambda name: _refuse_no_number(decoded, name),
             object_pairs_hook=_once if unique else None,
         )
     except json.JSONDecodeError as error:
@@ -89,8 +90,11 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
-def _no_number(name: str) -> float:
-    raise JsonError(f"{name} is not a JSON number")
+def _refuse_no_number(text: str, name: str) -> float:
+    """Raise for the first NaN or infinity that stands outside of a text."""
+    found = next(found for found in _TEXT_OR_NO_NUMBER.finditer(text) if not found[0].startswith('"'))
+    line, before = text.count("\n", 0, found.start()) + 1, text.rfind("\n", 0, found.start())
+    raise JsonError(f"{name} is not a JSON number", line, found.start() - before)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

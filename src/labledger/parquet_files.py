@@ -1,7 +1,11 @@
-"""Parquet files that others may have written: opened only where they are regular files, and read only up to a size."""
+"""Parquet files: how ours are written, and reading of those that others may have written.
+
+They are opened only where they are regular files, and read only up to a size.
+"""
 
 import contextlib
 import errno
+import io
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +20,15 @@ if TYPE_CHECKING:
 WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 8, "BYTE_ARRAY": 4}
 """Bytes in memory of a value, by its physical type; of text, of its place among those that differ."""
 STREAMED_ROWS = 1 << 16
+
+
+def parquet_bytes(table: "pyarrow.Table") -> bytes:
+    """Return a table as a Parquet file: zstd, with checksums of its pages; the same bytes for the same table."""
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+    return buffer.getvalue()
 
 
 def read_parquet(

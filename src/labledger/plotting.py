@@ -47,7 +47,7 @@ STYLE: Any = {
     "grid.linewidth": 0.5,
     "svg.hashsalt": "labledger",
 }
-UNITS = ((1e9, " bn"), (1e6, " M"))
+UNITS = ((1e12, " tn"), (1e9, " bn"), (1e6, " M"))
 
 
 def drawn(name: str, limit: int = MAX_DRAWN) -> str:
@@ -95,12 +95,15 @@ def line_style(index: int, lines: int) -> dict[str, Any]:
     }
 
 
-def whole_numbers(axis: Any) -> None:
-    """Let an axis have ticks at whole numbers only, such as cents; large ones are written in millions or billions."""
+def whole_numbers(axis: Any, per: int = 1) -> None:
+    """Let an axis have ticks at whole numbers only, such as cents; large ones are written in millions or billions.
+
+    A number is written as a multiple of `per`: with 100, cents as units of their currency.
+    """
     from matplotlib.ticker import MaxNLocator
 
     def text(value: float, _: object) -> str:
-        largest = max(abs(end) for end in axis.get_view_interval())
+        value, largest = value / per, max(abs(end) for end in axis.get_view_interval()) / per
         size, unit = next(((size, unit) for size, unit in UNITS if largest >= 10 * size), (1.0, ""))
         return f"{value / size:,g}{unit}" if value and unit else f"{value + 0.0:,.0f}"
 

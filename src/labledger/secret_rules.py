@@ -4,6 +4,7 @@ A *strong* name (`api_key`, `HF_TOKEN`, `password`) is given nothing but keys, s
 *weak* name (`key`, `token`, `auth`) is given other things too: what was drawn at random there is one.
 """
 
+import functools
 import itertools
 import re
 import unicodedata
@@ -66,6 +67,7 @@ NAMES_ONE = frozenset({"--secret"})
 CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
+@functools.lru_cache(maxsize=1_000)  # the keys of a file's sections come again and again
 def secrecy(name: str) -> Secrecy:
     """Return how surely a flag, a field, a header or a variable of this name holds a key, token or password."""
     plain = "".join(letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")

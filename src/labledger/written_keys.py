@@ -6,6 +6,7 @@ the places.
 """
 
 import contextlib
+import functools
 import json
 import re
 import shlex
@@ -201,7 +202,7 @@ def _in_mapping(document: Mapping[Any, Any], location: Location, is_free: bool) 
         field = str(key)
         given = f"--{field}" if location[-1:] == ("flags",) else field
         place = (*location, key if isinstance(key, int) else field)
-        if what := _in_word(field):
+        if what := _in_name(field):
             yield _Found(location, f"a name in it {what}")
         elif has_key(given, value) or (field in VALUE_OF_PAIR and has_key(name, value)):
             yield _Found(place, "holds a key")
@@ -229,6 +230,7 @@ def _has_password(value: Any) -> bool:
     return isinstance(value, str) and any(found[2] and is_literal(found[1]) for found in PASSWORD.finditer(value))
 
 
+@functools.lru_cache(maxsize=1_000)
 def _is_free(name: str) -> bool:
     return FREE_TEXTS.fullmatch(name.lstrip("-").lower().replace("-", "_")) is not None
 
@@ -308,6 +310,12 @@ def _is_given_to(before: str, word: str) -> bool:
 def _has_letters_and_digits(text: str) -> bool:
     """Return True if a text has both, as passwords have, and the names of users and groups have not."""
     return is_literal(text) and re.search("[A-Za-z]", text) is not None and re.search(r"\d", text) is not None
+
+
+@functools.lru_cache(maxsize=1_000)
+def _in_name(name: str) -> str | None:
+    """Return the sign of a key in the name of a field."""
+    return _in_word(name)
 
 
 def _in_parts(word: str, depth: int) -> Iterator[str]:

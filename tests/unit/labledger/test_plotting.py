@@ -52,19 +52,21 @@ def test_a_name_beside_a_line_is_cut_and_no_mathematics():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "labels"),
+    ("low", "high", "per", "labels"),
     [
-        (-0.05, 0.05, {"0"}),
-        (0, 2, {"0", "1", "2"}),
-        (0, 50_000, {"0", "10,000", "50,000"}),
-        (0, 200e6, {"0", "50 M", "200 M"}),
-        (-5e9, 20e9, {"-5 bn", "0", "20 bn"}),
+        (-0.05, 0.05, 1, {"0"}),
+        (0, 2, 1, {"0", "1", "2"}),
+        (0, 50_000, 1, {"0", "10,000", "50,000"}),
+        (0, 200e6, 1, {"0", "50 M", "200 M"}),
+        (0, 200e6, 100, {"0", "500,000", "2,000,000"}),
+        (-5e9, 20e9, 1, {"-5 bn", "0", "20 bn"}),
+        (0, 20e14, 100, {"0", "5 tn", "20 tn"}),
     ],
 )
-def test_an_axis_of_whole_numbers_has_short_labels_at_whole_numbers(low, high, labels):
+def test_an_axis_of_whole_numbers_has_short_labels_at_whole_numbers(low, high, per, labels):
     axes = panel()
     axes.set_ylim(low, high)
-    plotting.whole_numbers(axes.yaxis)
+    plotting.whole_numbers(axes.yaxis, per)
     ticks = [tick for tick in axes.get_yticks() if low <= tick <= high]
     shown = [axes.yaxis.get_major_formatter()(tick) for tick in ticks]
     assert all(tick == int(tick) for tick in ticks)
