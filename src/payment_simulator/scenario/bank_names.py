@@ -18,10 +18,12 @@ def problems_of_names(data: Any) -> Iterator[tuple[Location, str]]:
     ids = [agent["id"] for agent in agents if isinstance(agent.get("id"), str)]
     if len(ids) < len(agents):
         return
-    known = sorted(set(ids))
+    known = dict.fromkeys(sorted(ids))
+    seen: set[str] = set()
     for index, agent in enumerate(agents):
-        if ids[index] in ids[:index]:
+        if ids[index] in seen:
             yield ("agents", index, "id"), f"{ids[index]!r} stands twice"
+        seen.add(ids[index])
         for inside, config in _arrivals(agent):
             yield from _strangers(("agents", index, *inside), ids[index], config, known)
     for index, event in enumerate(_listed(data, "scenario_events")):
@@ -41,6 +43,12 @@ def bank_named(data: Any, location: Location) -> Location:
     return (location[0], name, *location[2:]) if isinstance(name, str) and name and ids.count(name) == 1 else location
 
 
+def bank_at(data: Any, index: int) -> str:
+    """Return the id of a bank by its place in the list of a scenario; the place, where it has none of its own."""
+    name = bank_named(data, ("agents", index, ""))[1]
+    return name if isinstance(name, str) else f"agents.{index}"
+
+
 def _listed(data: Any, key: str) -> list[Mapping[str, Any]]:
     """Return the sections in a list of them; one that is none is empty."""
     found = data.get(key) if isinstance(data, Mapping) else None
@@ -55,24 +63,27 @@ def _arrivals(agent: Mapping[str, Any]) -> Iterator[tuple[Location, Mapping[str,
 
 
 def _strangers(
-    here: Location, bank: str, config: Mapping[str, Any], known: list[str]
+    here: Location, bank: str, config: Mapping[str, Any], known: Mapping[str, None]
 ) -> Iterator[tuple[Location, str]]:
     """Yield the counterparties that are not another bank, and a bank that has none."""
-    others = [name for name in known if name != bank]
-    if not others:
+    if len(known) < 2:
         yield here, f"{bank} has no other bank to pay"
     weights = config.get("counterparty_weights")
     for name in weights if isinstance(weights, Mapping) else ():
-        if name not in others:
-            unknown = f"unknown bank {name!r}{did_you_mean(str(name), others)}"
-            yield (*here, "counterparty_weights", name), f"{name!r} is the bank itself" if name == bank else unknown
+        if name == bank:
+            yield (*here, "counterparty_weights", name), f"{name!r} is the bank itself"
+        elif name not in known:
+            others = [each for each in known if each != bank]
+            yield (*here, "counterparty_weights", name), f"unknown bank {name!r}{did_you_mean(str(name), others)}"
 
 
-def _problems_of_event(here: Location, event: Mapping[str, Any], known: list[str]) -> Iterator[tuple[Location, str]]:
+def _problems_of_event(
+    here: Location, event: Mapping[str, Any], known: Mapping[str, None]
+) -> Iterator[tuple[Location, str]]:
     for key in EVENT_AGENTS:
         name = event.get(key)
         if isinstance(name, str) and name not in known:
-            yield (*here, key), f"unknown bank {name!r}{did_you_mean(name, known)}"
-    first, second = (event.get(a) or event.get(b) for a, b in OTHER_SIDES)
+            yield (*here, key), f"unknown bank {name!r}{did_you_mean(name, list(known))}"
+    first, second = (event.get(name) or event.get(other) for name, other in OTHER_SIDES)
     if isinstance(second, str) and first == second:
         yield here, f"{first} cannot be its own counterparty"

@@ -4,9 +4,19 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from payment_simulator.scenario.arrivals import MAX_DRAWN_AMOUNT, BankArrivals
+import numpy as np
+
+from payment_simulator.scenario.bank_arrivals import MAX_DRAWN_AMOUNT, BankArrivals
+from payment_simulator.scenario.distributions import (
+    AmountDistribution,
+    Empirical,
+    Exponential,
+    LogNormal,
+    Normal,
+    Uniform,
+)
 from payment_simulator.scenario.scenario_events import CustomTransactionArrival
-from payment_simulator.scenario.schema import AmountDistribution, Exponential, LogNormal, Normal, Scenario, Uniform
+from payment_simulator.scenario.schema import Scenario
 
 CENT_BY_CENT = 1_000
 """Cents up to which the rounding of amounts to whole cents is worked out, where their mean is below it."""
@@ -17,7 +27,7 @@ class ExpectedPayments:
     """Mean and standard deviation, over the draws of a run, of the number and the value in cents of a bank's payments.
 
     Numbers are Poisson, rate by rate as scenario events change it; a sum of N such amounts X has the variance
-    E[N] E[X^2]. Payments that scenario events name are in every draw, and in both means.
+    E[N] E[X^2]. Payments that scenario events name, or that are given, are in every draw, and in both means.
     """
 
     number: float
@@ -28,14 +38,26 @@ class ExpectedPayments:
 
 def expected_payments(scenario: Scenario) -> dict[str, ExpectedPayments]:
     """Return what each bank is expected to send in a run, by id."""
-    return {
-        agent.id: _expected(BankArrivals(scenario, sender, agent), list(_written(scenario, agent.id)))
-        for sender, agent in enumerate(scenario.agents_by_id())
-    }
+    numbers, values = given_totals(scenario)
+    found = {}
+    for sender, agent in enumerate(scenario.agents_by_id()):
+        written = list(_written(scenario, agent.id))
+        always = (len(written) + numbers[sender], sum(written) + values[sender])
+        found[agent.id] = _expected(BankArrivals(scenario, sender, agent), *always)
+    return found
+
+
+def given_totals(scenario: Scenario) -> tuple[list[int], list[int]]:
+    """Return number and value, in cents, of the given payments that each bank sends, in the order of their ids."""
+    number, value = np.zeros((2, len(scenario.agents)), dtype=np.int64)
+    if (given := scenario.given_payments) is not None:
+        np.add.at(number, given.sender, 1)
+        np.add.at(value, given.sender, given.amount)
+    return number.tolist(), value.tolist()
 
 
 def draws_payments(scenario: Scenario) -> bool:
-    """Return True if payments of the scenario are drawn: its events do not name all of them."""
+    """Return True if payments of the scenario are drawn: its events and its file do not name all of them."""
     return any(config.rate_per_tick > 0 for agent in scenario.agents for _, config in agent.arrivals())
 
 
@@ -55,6 +77,9 @@ def _moments(amounts: AmountDistribution) -> tuple[float, float]:
         low, high = amounts.min, amounts.max
         mean, steps = (low + high) / 2, high - low + 1
         return mean, mean**2 + (steps**2 - 1) / 12
+    if isinstance(amounts, Empirical):
+        values = amounts.values or [1]
+        return sum(values) / len(values), sum(value * value for value in values) / len(values)
     if isinstance(amounts, Exponential):
         return _rounded(_of_exponential(amounts), amounts.mean)
     if amounts.std_dev == 0:
@@ -127,16 +152,17 @@ def _phi(at: float) -> float:
     return math.erfc(-at / math.sqrt(2)) / 2
 
 
-def _expected(bank: BankArrivals, written: list[int]) -> ExpectedPayments:
+def _expected(bank: BankArrivals, always: int, cents: int) -> ExpectedPayments:
+    """Return what is expected of a bank with so many payments, of `cents` together, in every draw."""
     number = value = variance = 0.0
     for config, count in bank.expected_numbers:
         mean, square = amount_moments(config.amount_distribution)
         number, value, variance = number + count, value + count * mean, variance + count * square
-    return ExpectedPayments(len(written) + number, math.sqrt(number), sum(written) + value, math.sqrt(variance))
+    return ExpectedPayments(always + number, math.sqrt(number), cents + value, math.sqrt(variance))
 
 
 def _written(scenario: Scenario, agent_id: str) -> Iterator[int]:
     """Yield the amount of each payment of the bank that scenario events name."""
     for event in scenario.scenario_events:
         if isinstance(event, CustomTransactionArrival) and event.from_agent == agent_id:
-            yield from [event.amount] * len(event.schedule.ticks(scenario.simulation.ticks))
+            yield from [event.amount] * len(event.ticks(scenario.simulation.ticks))

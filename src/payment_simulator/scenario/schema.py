@@ -3,43 +3,33 @@
 Money is in cents, time in ticks. A key that is not listed here is refused.
 """
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, Unpack
 
-from pydantic import AfterValidator, Discriminator, Field, JsonValue, Tag, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
-from labledger.sections import PositiveFloat, Section
-from labledger.yaml_files import Location, ProblemsError
+from labledger.sections import Section
+from labledger.yaml_files import ProblemsError
+from payment_simulator.scenario.balance_section import Balances
 from payment_simulator.scenario.bank_names import problems_of_names
-from payment_simulator.scenario.numbers import (
-    Amount,
-    Cents,
-    Flag,
-    Positive,
-    Priority,
-    Rate,
-    Share,
-    TickRange,
-    Weight,
-    check_range,
-    without_control_characters,
-)
-from payment_simulator.scenario.scenario_events import ScenarioEvent, late_events
-
-AgentId = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(without_control_characters)]
+from payment_simulator.scenario.banks import NAMING, Agent, BankFields, take_defaults
+from payment_simulator.scenario.cost_sections import CostRates
+from payment_simulator.scenario.given_payments import GivenPayments
+from payment_simulator.scenario.keywords import ScenarioKeywords
+from payment_simulator.scenario.numbers import Flag, Positive
+from payment_simulator.scenario.payment_files.sections import Payments
+from payment_simulator.scenario.scenario_events import OutageResponse, ScenarioEvent, late_events, outages_at_once
 
 MAX_TICKS = 10_000_000
-PRIORITY_BANDS = {"urgent": (8, 10), "normal": (4, 7), "low": (0, 3)}
-NAMING = {"id", "arrival_config", "arrival_bands"}
-"""Keys of a bank that name banks."""
 
 
 class Simulation(Section):
     """The length of a run, and its seed."""
 
-    ticks_per_day: Positive
-    num_days: Positive = 1
-    rng_seed: Annotated[int, Field(ge=0, lt=2**64, strict=True)] = 0
+    ticks_per_day: Positive = Field(description="Ticks. Length of a day.", examples=[100])
+    num_days: Positive = Field(1, description="Days. Length of the run.")
+    rng_seed: Annotated[int, Field(ge=0, lt=2**64, strict=True)] = Field(
+        0, description="Number. Seed of the draws; the same seed, the same payments.", examples=[42]
+    )
 
     @model_validator(mode="after")
     def _ends_one_day(self) -> Self:
@@ -53,224 +43,111 @@ class Simulation(Section):
         return self.ticks_per_day * self.num_days
 
 
-class Normal(Section):
-    """Amounts of a normal distribution, at least 1."""
-
-    type: Literal["Normal"]
-    mean: PositiveFloat
-    std_dev: Rate
-
-
-class LogNormal(Section):
-    """Amounts of a log-normal distribution; mean and deviation are those of the amount, not of its logarithm."""
-
-    type: Literal["LogNormal"]
-    mean: PositiveFloat
-    std_dev: Rate
-
-
-class Uniform(Section):
-    """Amounts from `min` to `max`, all with the same probability."""
-
-    type: Literal["Uniform"]
-    min: Amount
-    max: Amount
-
-    @model_validator(mode="after")
-    def _min_first(self) -> Self:
-        if self.min > self.max:
-            raise ValueError(f"max: {self.max} is less than min {self.min}")
-        return self
-
-
-class Exponential(Section):
-    """Amounts of an exponential distribution, at least 1."""
-
-    type: Literal["Exponential"]
-    mean: PositiveFloat
-
-
-AmountDistribution = Annotated[Normal | LogNormal | Uniform | Exponential, Field(discriminator="type")]
-
-
-class EvenPriorities(Section):
-    """Priorities from `min` to `max`, all with the same probability."""
-
-    type: Literal["Uniform"]
-    min: Priority
-    max: Priority
-
-    @model_validator(mode="after")
-    def _min_first(self) -> Self:
-        if self.min > self.max:
-            raise ValueError(f"max: {self.max} is less than min {self.min}")
-        return self
-
-
-class WeightedPriorities(Section):
-    """Priorities from `values`, with probabilities in proportion to their weights."""
-
-    type: Literal["Categorical"]
-    values: Annotated[list[Priority], Field(min_length=1)]
-    weights: list[Weight]
-
-    @model_validator(mode="after")
-    def _a_weight_each(self) -> Self:
-        if len(self.weights) != len(self.values):
-            raise ValueError(f"weights: {len(self.weights)} for {len(self.values)} values")
-        if not sum(self.weights) > 0:
-            raise ValueError("weights: none is above 0")
-        return self
-
-
-class ArrivalConfig(Section):
-    """The payments that a bank sends: how many, how large, to whom, until when."""
-
-    rate_per_tick: Annotated[float, Field(ge=0, le=1e6, strict=True)] = Field(description="Mean of a Poisson number.")
-    amount_distribution: AmountDistribution
-    counterparty_weights: dict[str, Weight] | None = Field(None, description="Default: all other banks alike.")
-    deadline_range: TickRange = Field(description="Ticks after arrival, both ends included.")
-    priority: Priority | None = None
-    priority_distribution: Annotated[EvenPriorities | WeightedPriorities, Field(discriminator="type")] | None = None
-    divisible: Flag = False
-
-    @model_validator(mode="after")
-    def _one_priority_and_a_range(self) -> Self:
-        if self.priority is not None and self.priority_distribution is not None:
-            raise ValueError("priority_distribution: and priority cannot both be given")
-        check_range("deadline_range", self.deadline_range)
-        if self.counterparty_weights is not None and not sum(self.counterparty_weights.values()) > 0:
-            raise ValueError("counterparty_weights: none is above 0")
-        return self
-
-
-class ArrivalBands(Section):
-    """An `arrival_config` for each band of priorities, which are even over the band unless given."""
-
-    urgent: ArrivalConfig | None = None
-    normal: ArrivalConfig | None = None
-    low: ArrivalConfig | None = None
-
-    @model_validator(mode="after")
-    def _priorities_in_their_bands(self) -> Self:
-        for name, (low, high) in PRIORITY_BANDS.items():
-            config: ArrivalConfig | None = getattr(self, name)
-            found = _priorities(config) if config else []
-            if outside := [priority for priority in found if not low <= priority <= high]:
-                raise ValueError(f"{name}: priority {outside[0]} is not in its band, {low} to {high}")
-        return self
-
-
-class Agent(Section):
-    """A bank."""
-
-    id: AgentId
-    opening_balance: Cents = 0
-    unsecured_cap: Cents = Field(0, description="Credit without collateral.")
-    liquidity_pool: Cents = Field(0, description="What it may borrow for the run, at a cost per tick.")
-    liquidity_allocation_fraction: Share = Field(1.0, description="Share of the pool that it borrows.")
-    posted_collateral: Cents = 0
-    max_collateral_capacity: Cents = Field(0, description="Most that may be posted by events and policies.")
-    collateral_haircut: Share = 0.0
-    policy: dict[str, JsonValue] = Field(default_factory=dict, description="Default: Fifo.")
-    arrival_config: ArrivalConfig | None = None
-    arrival_bands: ArrivalBands | None = None
-
-    @model_validator(mode="after")
-    def _one_kind_of_arrivals(self) -> Self:
-        if self.arrival_config is not None and self.arrival_bands is not None:
-            raise ValueError("arrival_bands: and arrival_config cannot both be given")
-        return self
-
-    def arrivals(self) -> Iterator[tuple[Location, ArrivalConfig]]:
-        """Yield each of its arrival configurations, with its location in the bank."""
-        if self.arrival_config is not None:
-            yield ("arrival_config",), self.arrival_config
-        for band in PRIORITY_BANDS if self.arrival_bands is not None else ():
-            if (config := getattr(self.arrival_bands, band)) is not None:
-                yield ("arrival_bands", band), config
-
-
-class FixedPenalty(Section):
-    """A penalty of a fixed number of cents."""
-
-    mode: Literal["fixed"]
-    amount: Cents
-
-
-class RatePenalty(Section):
-    """A penalty in proportion to the payment."""
-
-    mode: Literal["rate"]
-    bps_per_event: Rate
-
-
-def _penalty_kind(value: Any) -> str:
-    if isinstance(value, int):
-        return "cents"
-    return str(value.get("mode") if isinstance(value, dict) else getattr(value, "mode", None))
-
-
-Penalty = Annotated[
-    Annotated[Cents, Tag("cents")] | Annotated[FixedPenalty, Tag("fixed")] | Annotated[RatePenalty, Tag("rate")],
-    Discriminator(
-        _penalty_kind,
-        custom_error_type="penalty",
-        custom_error_message="Input should be cents, {mode: fixed, amount} or {mode: rate, bps_per_event}",
-    ),
-]
-
-
-class PriorityMultipliers(Section):
-    """Multipliers of the cost of delay for priorities 8-10, 4-7 and 0-3."""
-
-    urgent_multiplier: Rate = 1.0
-    normal_multiplier: Rate = 1.0
-    low_multiplier: Rate = 1.0
-
-
-class CostRates(Section):
-    """The costs of liquidity and delay, in cents or basis points per tick unless the name has another unit."""
-
-    liquidity_cost_per_tick_bps: Rate = 0.0
-    overdraft_bps_per_tick: Rate = 0.0
-    collateral_cost_per_tick_bps: Rate = 0.0
-    delay_cost_per_tick_per_cent: Rate = 0.0
-    priority_delay_multipliers: PriorityMultipliers = Field(default_factory=PriorityMultipliers)
-    overdue_delay_multiplier: Rate = 1.0
-    deadline_penalty: Penalty = 0
-    eod_penalty_per_transaction: Penalty = 0
-    eod_borrowing_bps: Rate = 0.0
-    split_friction_cost: Cents = 0
-
-
 class LsmConfig(Section):
     """Liquidity-saving mechanism: the offsets that the central queue looks for."""
 
-    enable_bilateral: Flag = False
-    enable_cycles: Flag = False
-    max_cycle_length: Annotated[int, Field(ge=3, le=5, strict=True)] = 4
-    max_cycles_per_tick: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 10
+    enable_bilateral: Flag = Field(False, description="Payments of two banks to each other settle by their net.")
+    enable_cycles: Flag = Field(False, description="Rings of three banks or more settle by their net.")
+    max_cycle_length: Annotated[int, Field(ge=3, le=5, strict=True)] = Field(
+        4, description="Banks. In a cycle, at most."
+    )
+    max_cycles_per_tick: Annotated[int, Field(ge=1, le=10_000, strict=True)] = Field(
+        10, description="Cycles. That settle in a tick, at most."
+    )
 
 
 class Scenario(Section):
     """Everything that a simulation is made of."""
 
-    simulation: Simulation
-    agents: Annotated[list[Agent], Field(min_length=1)]
-    cost_rates: CostRates = Field(default_factory=CostRates)
-    lsm_config: LsmConfig = Field(default_factory=LsmConfig)
-    deferred_crediting: Flag = False
-    deadline_cap_at_eod: Flag = False
-    scenario_events: list[ScenarioEvent] = Field(default_factory=list)
+    simulation: Simulation = Field(description="The length of a run, and its seed.")
+    agents: Annotated[list[Agent], Field(min_length=1)] = Field(
+        description="The banks; from_payments: those that its file names.",
+        examples=[[{"id": "BANK_A", "opening_balance": 500000}]],
+    )
+    cost_rates: CostRates = Field(default_factory=CostRates, description="The costs of liquidity and delay.")
+    lsm_config: LsmConfig = Field(default_factory=LsmConfig, description="The offsets that are looked for.")
+    deferred_crediting: Flag = Field(False, description="Money that comes in counts from the next tick on.")
+    deadline_cap_at_eod: Flag = Field(False, description="No deadline is after its payment's day.")
+    daily_balances: Literal["keep", "reset"] = Field(
+        "keep", description="reset: each day begins with the opening balance and the allocation."
+    )
+    cost_rounding: Literal["nearest", "carry"] = Field(
+        "nearest", description="carry: what rounding leaves counts in the next tick."
+    )
+    outage_response: OutageResponse | None = Field(None, description="Default: others send to a bank that is out.")
+    scenario_events: list[ScenarioEvent] = Field(
+        default_factory=list, description="What happens on the way, in file order."
+    )
+    payments: Payments | None = Field(
+        None, description="A file of payments, beside or in place of draws.", examples=[{"file": "day.csv"}]
+    )
+    agent_defaults: BankFields | None = Field(
+        None, exclude=True, description="Fields of every bank that does not say otherwise."
+    )
+    balances: Balances | None = Field(
+        None,
+        exclude=True,
+        description="Funds of banks, from a file (its name alone will do), or by a level.",
+        examples=[{"file": "balances.csv"}],
+    )
+    _given: GivenPayments | None = PrivateAttr(None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_taken(cls, data: Any) -> Any:
+        return take_defaults(data)
+
+    @model_validator(mode="after")
+    def _profiles_are_of_a_day(self) -> Self:
+        ticks = self.simulation.ticks_per_day
+        for number, agent in enumerate(self.agents):
+            for place, config in agent.arrivals():
+                if config.profile is not None and len(config.profile) > ticks:
+                    problem = f"{len(config.profile)} multipliers, and a day has {ticks} ticks: at most one each"
+                    raise ProblemsError([(("agents", number, *place, "profile"), problem)])
+        return self
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
-        late = late_events(self.scenario_events, self.simulation.ticks)
+        late = [*late_events(self.scenario_events, self.simulation.ticks), *outages_at_once(self.scenario_events)]
         names = self.model_dump(include={"agents": {"__all__": NAMING}, "scenario_events": True})
         if found := [*problems_of_names(names), *late]:
             raise ProblemsError(found)
+        if self.balances is not None:
+            raise ValueError("balances: they are not read; take load_scenario, which reads them")
         return self
+
+    @classmethod
+    def from_payments(cls, table: Any, **keywords: Unpack[ScenarioKeywords]) -> "Scenario":
+        """Return the scenario of the payments in a table, or a file: a bank for each name, days as long as they have.
+
+        `table` is one of Arrow, pandas, polars or another with their interfaces, a dict of lists, or the path of a
+        file: a row per payment. `keywords` are those of the section `payments`, and the scenario's own sections;
+        `agents` are the table's banks unless given, and `balances` may be a table, too.
+
+        Raises:
+            ConfigError: a row cannot be used (a line each, with row and column), or a value is wrong.
+        """
+        from payment_simulator.scenario.from_payments import scenario_of
+
+        return scenario_of(table, dict(keywords))
+
+    @property
+    def given_payments(self) -> GivenPayments | None:
+        """The payments of its file, banks in the order of their ids; None where it names none, or it is not read."""
+        return self._given
+
+    @property
+    def payments_section(self) -> Payments | None:
+        """The section of its payments as they were read, with the currency that their file names; where they were
+        not, as it is written; None where it has none."""
+        return self.payments if self._given is None or self._given.section is None else self._given.section
+
+    def with_payments(self, given: GivenPayments) -> Self:
+        """Return the scenario with these payments, whose banks are all among its own."""
+        found = self.model_copy()
+        found._given = given.of_banks(self.agent_ids)
+        return found
 
     @property
     def agent_ids(self) -> list[str]:
@@ -280,12 +157,3 @@ class Scenario(Section):
     def agents_by_id(self) -> list[Agent]:
         """Return the banks in the order of their ids."""
         return sorted(self.agents, key=lambda agent: agent.id)
-
-
-def _priorities(config: ArrivalConfig) -> list[int]:
-    chosen: Any = config.priority_distribution
-    if isinstance(chosen, EvenPriorities):
-        return [chosen.min, chosen.max]
-    if isinstance(chosen, WeightedPriorities):
-        return chosen.values
-    return [] if config.priority is None else [config.priority]

@@ -7,6 +7,7 @@ from scenarios import make_scenario, once, pay
 from labledger.errors import ConfigError
 from payment_simulator import draw_arrivals
 from payment_simulator.scenario import arrivals as arrivals_module
+from payment_simulator.scenario import bank_arrivals
 
 COLUMNS = tuple(arrivals_module.COLUMNS)
 UNIFORM = {"type": "Uniform", "min": 100, "max": 200}
@@ -69,7 +70,7 @@ def test_another_bank_leaves_counterparties_as_they_were_where_weights_are_given
 
 @pytest.mark.parametrize("block", [1, 3, 64])
 def test_a_sample_is_the_same_whatever_range_asks_for_it(block, monkeypatch):
-    monkeypatch.setattr(arrivals_module, "MAX_BLOCK", block)
+    monkeypatch.setattr(bank_arrivals, "MAX_BLOCK", block)
     scenario = make_scenario({"A": sends(), "B": sends(), "C": sends()}, pay("A", "B", 7, tick=3), ticks=10)
     together = draw_arrivals(scenario, samples=70)
     assert together.samples == 70

@@ -5,8 +5,9 @@ import pytest
 from pydantic import TypeAdapter
 
 from payment_simulator.scenario.arrivals import draw_arrivals
+from payment_simulator.scenario.distributions import AmountDistribution
 from payment_simulator.scenario.expected_arrivals import amount_moments, draws_payments, expected_payments
-from payment_simulator.scenario.schema import AmountDistribution, Scenario
+from payment_simulator.scenario.schema import Scenario
 
 SAMPLES = 1_500
 

@@ -357,8 +357,8 @@ def test_a_policys_file_is_found_beside_the_scenario(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"policy_id": NaN}', "policy.json: NaN is not a JSON number"),
-        ('{"policy_id": -Infinity}', "policy.json: -Infinity is not a JSON number"),
+        ('{"policy_id": NaN}', "policy.json:1:15: not JSON: NaN is not a JSON number"),
+        ('{"policy_id": -Infinity}', "policy.json:1:15: not JSON: -Infinity is not a JSON number"),
         ('{"policy_id": }', "policy.json:1:15: not JSON: Expecting value"),
         ("", "policy.json:1:1: not JSON: Expecting value"),
         ('{"policy_id": "p", "policy_id": "q"}', "policy.json: the key 'policy_id' stands twice in one section"),
@@ -371,12 +371,12 @@ def test_a_policys_file_is_found_beside_the_scenario(tmp_path):
 )
 def test_a_policys_file_that_is_no_json_is_reported_with_both_places(tmp_path, text, message):
     (line,) = refusal(with_policy(tmp_path, text))
-    assert line == f"scenario.yaml:4: {message}"
+    assert line == f"scenario.yaml:4: BANK_A: {message}"
 
 
 def test_a_policys_file_that_is_not_there_is_reported_with_the_scenarios_line(tmp_path):
     (line,) = refusal(with_policy(tmp_path, "{}", name="other.json"))
-    assert line.startswith("scenario.yaml:4: policy.json: no such file")
+    assert line.startswith("scenario.yaml:4: BANK_A: policy.json: no such file")
 
 
 def policy_refusal(path, changes=()):
@@ -423,7 +423,7 @@ def test_a_problem_of_a_policy_that_was_set_names_the_argument(tmp_path):
 )
 def test_a_policys_file_is_named_by_its_path_alone(tmp_path, policy, problem):
     path = written(tmp_path, GOOD.replace("    opening_balance: 100\n", f"    policy: {policy}\n"))
-    assert refusal(path) == [f"scenario.yaml:4: {problem}"]
+    assert refusal(path) == [f"scenario.yaml:4: BANK_A: {problem}"]
 
 
 def test_only_a_policy_of_type_fromjson_has_a_file(tmp_path):
@@ -483,7 +483,7 @@ def test_a_policys_file_whose_name_cannot_be_is_reported_with_the_scenarios_line
     path = with_policy(tmp_path, json.dumps(POLICY))
     path.write_text(path.read_text().replace("policy.json", '"a\\0b"'))
     (line,) = refusal(path)
-    assert line.startswith("scenario.yaml:4: a\ufffdb: no such file (looked for ")
+    assert line.startswith("scenario.yaml:4: BANK_A: a\ufffdb: no such file (looked for ")
 
 
 def test_a_directory_is_no_scenario(tmp_path):

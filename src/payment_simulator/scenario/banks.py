@@ -1,0 +1,105 @@
+"""The section of a bank, and the defaults that banks have in common."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, Field, JsonValue, ValidationError, model_validator
+
+from labledger.sections import Section
+from labledger.yaml_files import Location
+from payment_simulator.scenario.arrival_sections import PRIORITY_BANDS, ArrivalBands, ArrivalConfig
+from payment_simulator.scenario.numbers import Cents, Share, without_control_characters
+
+AgentId = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(without_control_characters)]
+
+WEIGHTS = "counterparty_weights"
+ARRIVALS = {"arrival_config", "arrival_bands"}
+NAMING = {"id", *ARRIVALS}
+"""Keys of a bank that name banks."""
+
+
+class BankFields(Section):
+    """The fields of a bank but its name: its funds, its policy, and what it sends."""
+
+    opening_balance: Cents = Field(
+        0, description="Cents. Its account at the central bank as the run begins.", examples=[500000]
+    )
+    unsecured_cap: Cents = Field(0, description="Cents. Credit without collateral.", examples=[100000])
+    liquidity_pool: Cents = Field(
+        0, description="Cents. The most that it may borrow for the run, at a cost per tick.", examples=[1000000]
+    )
+    liquidity_allocation_fraction: Share = Field(
+        1.0, description="Share. The part of the pool that it borrows, unless its policy says.", examples=[0.5]
+    )
+    posted_collateral: Cents = Field(0, description="Cents. Collateral that it begins with.", examples=[200000])
+    max_collateral_capacity: Cents = Field(
+        0, description="Cents. The most that may be posted by events and policies.", examples=[500000]
+    )
+    collateral_haircut: Share = Field(0.0, description="Share. Discount on collateral as credit.", examples=[0.05])
+    policy: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="How it decides: Fifo, Deadline, LiquidityAware or FromJson; default: Fifo.",
+        examples=[{"type": "Deadline", "urgency_threshold": 3}],
+    )
+    arrival_config: ArrivalConfig | None = Field(None, description="The payments that it sends, drawn.")
+    arrival_bands: ArrivalBands | None = Field(
+        None, description="In place of `arrival_config`: one for each band of priorities."
+    )
+
+    @model_validator(mode="after")
+    def _one_kind_of_arrivals(self) -> Self:
+        if self.arrival_config is not None and self.arrival_bands is not None:
+            raise ValueError("arrival_bands: and arrival_config cannot both be given")
+        return self
+
+    def arrivals(self) -> Iterator[tuple[Location, ArrivalConfig]]:
+        """Yield each of its arrival configurations, with its location in the bank."""
+        if self.arrival_config is not None:
+            yield ("arrival_config",), self.arrival_config
+        for band in PRIORITY_BANDS if self.arrival_bands is not None else ():
+            if (config := getattr(self.arrival_bands, band)) is not None:
+                yield ("arrival_bands", band), config
+
+
+class BankName(Section):
+    """The name of a bank."""
+
+    id: AgentId = Field(description="Its name: text, in quotes where it looks like a number.", examples=["BANK_A"])
+
+
+class Agent(BankFields, BankName):
+    """A bank."""
+
+
+def take_defaults(data: Any) -> Any:
+    """Return the data of a scenario whose banks have the fields of `agent_defaults` that they do not say themselves.
+
+    The section is then gone. A wrong one stays, for its check to tell, and so it does where banks are no list.
+    """
+    defaults, agents = (data.get("agent_defaults"), data.get("agents")) if isinstance(data, Mapping) else (None, None)
+    if defaults is None or not isinstance(agents, list):
+        return data
+    try:
+        BankFields.model_validate(defaults)
+    except ValidationError:
+        return data
+    rest = {key: value for key, value in data.items() if key != "agent_defaults"}
+    return {**rest, "agents": [_with_defaults(agent, defaults) for agent in agents]}
+
+
+def _with_defaults(agent: Any, defaults: Mapping[str, Any]) -> Any:
+    if not isinstance(agent, Mapping):
+        return agent
+    says = {*agent, *(ARRIVALS if ARRIVALS & agent.keys() else ())}
+    bank = agent.get("id")
+    return {**{key: _of_others(value, bank) for key, value in defaults.items() if key not in says}, **agent}
+
+
+def _of_others(value: Any, bank: Any) -> Any:
+    """Return a default of all banks without the weight that it gives this bank among its own counterparties."""
+    if not isinstance(value, Mapping):
+        return value
+    found = {key: _of_others(inside, bank) for key, inside in value.items()}
+    if isinstance(weights := found.get(WEIGHTS), Mapping):
+        found[WEIGHTS] = {name: weight for name, weight in weights.items() if name != bank}
+    return found

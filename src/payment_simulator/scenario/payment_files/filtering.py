@@ -1,0 +1,108 @@
+"""Rows of a file of payments that a SQL expression keeps, by a DuckDB that reaches no file and no network."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labledger.extras import require
+from labledger.untrusted_text import SHOWN, clean, first_line
+from payment_simulator.scenario.payment_files.columns import listed
+from payment_simulator.scenario.payment_files.problems import PaymentsKeyError
+
+if TYPE_CHECKING:
+    import pyarrow
+    from duckdb import DuckDBPyConnection
+
+SETTINGS: dict[str, Any] = {
+    "enable_external_access": False,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+    "allow_persistent_secrets": False,
+    "temp_directory": "",
+    "python_enable_replacements": False,  # no variable of ours is a table
+    "lock_configuration": True,
+}
+UNSTEADY = """
+    SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT' AND function_name IN $1
+"""
+CLOSED = "it should be one expression over the file's own columns, as: currency = 'EUR' and status <> 'REVOKED'"
+
+
+def filter_columns(expression: str, names: Sequence[str]) -> list[str]:
+    """Return those of the file's columns that an expression names, all of them where it has a star.
+
+    Raises:
+        PaymentsKeyError: DuckDB is not installed, or it is no single expression, or asks other tables, or answers
+            otherwise each time.
+    """
+    require("payments.filter", "duckdb")
+    import duckdb
+
+    with duckdb.connect(config=SETTINGS) as database:
+        nodes = list(_nodes(_parsed(database, expression)))
+        called = {str(node["function_name"]).lower() for node in nodes if node.get("function_name")}
+        unsteady = [name for (name,) in database.execute(UNSTEADY, [sorted(called)]).fetchall()] if called else []
+    if any(node.get("class") in ("SUBQUERY", "PARAMETER") for node in nodes):
+        raise PaymentsKeyError("filter", CLOSED)
+    if unsteady:
+        raise PaymentsKeyError("filter", f"{min(unsteady)}() gives another answer each time; {CLOSED}")
+    if any(node.get("class") == "STAR" for node in nodes):
+        return list(names)
+    named = [str(node["column_names"][0]) for node in nodes if node.get("column_names")]
+    known = {name.lower() for name in names}
+    if strange := [name for name in named if name.lower() not in known]:
+        raise PaymentsKeyError("filter", f"no column {clean(strange[0], 60)!r}; the file has {listed(names)}")
+    asked = {name.lower() for name in named}
+    return [name for name in names if name.lower() in asked]
+
+
+def kept_rows(table: "pyarrow.Table", expression: str) -> NDArray[np.bool_]:
+    """Return for each row of a table whether an expression that `filter_columns` took is true of it.
+
+    Raises:
+        PaymentsKeyError: DuckDB cannot work it out.
+    """
+    import duckdb
+    import pyarrow as pa
+
+    place = "row of the file"
+    while place in table.column_names:
+        place += "_"
+    numbered = table.append_column(place, pa.array(np.arange(len(table))))
+    try:
+        with duckdb.connect(config=SETTINGS) as database:
+            rows = database.from_arrow(numbered)
+            wanted = duckdb.SQLExpression(f"CAST({duckdb.SQLExpression(expression)} AS BOOLEAN)")
+            kept = rows.filter(wanted).select(duckdb.ColumnExpression(place)).fetchnumpy()[place]
+    except duckdb.Error as error:
+        raise PaymentsKeyError("filter", first_line(error)) from error
+    found = np.zeros(len(table), dtype=np.bool_)
+    found[np.asarray(kept, dtype=np.int64)] = True
+    return found
+
+
+def _parsed(database: "DuckDBPyConnection", expression: str) -> Any:
+    """Return the tree of a single expression."""
+    import duckdb
+
+    try:
+        single = str(duckdb.SQLExpression(expression))
+    except duckdb.Error as error:
+        raise PaymentsKeyError("filter", f"{first_line(error, SHOWN)}; {CLOSED}") from error
+    ((text,),) = database.execute("SELECT json_serialize_sql($1)", [f"SELECT 1 WHERE {single}"]).fetchall()
+    tree = json.loads(text)
+    if tree.get("error") or len(tree["statements"]) != 1:
+        raise PaymentsKeyError("filter", CLOSED)
+    return tree["statements"][0]["node"]["where_clause"]
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Yield every part of a parsed expression."""
+    if isinstance(tree, dict):
+        yield tree
+    for part in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
+        yield from _nodes(part)

@@ -1,0 +1,206 @@
+"""Payments in ISO 20022 messages: pacs.008 (customer credit transfers) and pacs.009 (of financial institutions).
+
+Elements are known by their local names, in any version of the two messages, alone or in an envelope, any number of them
+in a file. A file is read as a stream; a document type or an entity of its own is refused.
+"""
+
+import datetime
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from labledger.errors import ConfigError
+from labledger.extras import install_command, missing
+from labledger.regular_files import opened_to_read
+from labledger.untrusted_text import SHOWN, clean, reason_of
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+    import pyarrow
+
+MESSAGES = {"FIToFICstmrCdtTrf": "pacs.008", "FICdtTrf": "pacs.009"}
+NAMESPACE = re.compile(r"urn:iso:std:iso:20022:tech:xsd:(pacs\.00[89])\.\d{3}\.\d{2}")
+BATCH = 1 << 14
+MAX_TEXT = 140
+"""Characters of a name or a reference, as the messages' longest have them."""
+AGENT_NAMES = ("BICFI", "BIC", "ClrSysMmbId/MmbId", "Othr/Id", "Nm")
+IDS = ("UETR", "TxId", "InstrId", "EndToEndId")
+COLUMNS = ("time", "sender", "receiver", "amount", "currency", "priority", "deadline", "settled", "id")
+PRIORITIES = {"URGT": 10, "HIGH": 9, "NORM": 5}
+"""Priorities of SttlmPrty, unless the scenario's `priorities` says others."""
+OWN_PRIORITY = "PRIORITY "
+"""The beginning of LclInstrm/Prtry where one of our eleven priorities follows it, as `export` writes it."""
+
+Found = Callable[[str], str | None]
+
+
+def read_messages(path: Path) -> "pyarrow.Table":
+    """Return the payments of a file, a row each, texts in the columns `COLUMNS`; null where a message does not say.
+
+    `time` is when the payment may first settle: SttlmTmReq/FrTm of its day, else when it was accepted (AccptncDtTm),
+    else when its message was made (CreDtTm). `deadline` is SttlmTmReq/TillTm, else CLSTm, else RjctTm; `settled` is
+    SttlmTmIndctn/DbtDtTm, else CdtDtTm. `sender` and `receiver` are the instructing and the instructed agent, of the
+    transaction, else of its message.
+
+    Raises:
+        ConfigError: it cannot be read, holds no such message, declares a document type or entities, or a transaction
+            lacks what a payment needs: `file: message, transaction: problem`.
+    """
+    import pyarrow as pa
+
+    if missing("defusedxml"):
+        raise ConfigError(f"{path}: reading XML needs defusedxml; run {install_command('payments')}")
+    schema = pa.schema([(name, pa.string()) for name in COLUMNS])
+    batches, rows = [], []
+    for row in _payments(path):
+        rows.append(row)
+        if len(rows) == BATCH:
+            batches.append(pa.RecordBatch.from_pylist(rows, schema))
+            rows = []
+    return pa.Table.from_batches([*batches, pa.RecordBatch.from_pylist(rows, schema)], schema)
+
+
+def _payments(path: Path) -> Iterator[dict[str, str | None]]:
+    from xml.etree.ElementTree import ParseError
+
+    from defusedxml import DefusedXmlException
+
+    try:
+        with opened_to_read(path, follow=True) as file:
+            yield from _of_file(path, file)
+    except ParseError as error:
+        line, column = error.position
+        reason = reason_of(error).partition(": line")[0]
+        raise ConfigError(f"{path}:{line}:{column + 1}: not well-formed XML: {reason}") from error
+    except DefusedXmlException as error:
+        what = "an entity or a document type of its own, which is not read"
+        raise ConfigError(f"{path}: it declares {what}; take it out") from error
+    except (OSError, ValueError, LookupError) as error:
+        raise ConfigError(f"{path}: cannot be read as XML: {reason_of(error)}") from error
+
+
+def _of_file(path: Path, file: IO[bytes]) -> Iterator[dict[str, str | None]]:
+    """Yield the payments of an open file, and hold no more of it than one transaction."""
+    from defusedxml.ElementTree import iterparse
+
+    above: list[Element] = []
+    message, header, number, messages = "", None, 0, 0
+    for event, element in iterparse(file, ("start", "end"), forbid_dtd=True):
+        name = _local(element.tag)
+        if event == "start":
+            if name in MESSAGES:
+                _check_namespace(path, element.tag, MESSAGES[name])
+                message, header, number, messages = name, None, 0, messages + 1
+            above.append(element)
+            continue
+        above.pop()
+        parent = _local(above[-1].tag) if above else ""
+        if parent != message or not message:
+            if name in MESSAGES:
+                message = ""
+            if above and not message:  # what is around messages, and those that are done
+                above[-1].remove(element)
+            continue
+        if name == "GrpHdr":
+            header = element
+            continue
+        if name == "CdtTrfTxInf":
+            number += 1
+            yield _payment(f"{path}: {MESSAGES[message]}, transaction {number}", element, header)
+        above[-1].remove(element)
+    if not messages:
+        raise ConfigError(f"{path}: it holds no {' or '.join(MESSAGES.values())} message")
+
+
+def _check_namespace(path: Path, tag: str, wanted: str) -> None:
+    """Refuse a message whose namespace is none of ISO's for it."""
+    namespace = tag[1:].partition("}")[0] if tag.startswith("{") else ""
+    found = NAMESPACE.fullmatch(namespace)
+    if found is None or found[1] != wanted:
+        shown = clean(namespace, SHOWN) or "none"
+        raise ConfigError(
+            f"{path}: {_local(tag)} is in the namespace {shown}; {wanted} is in "
+            f"urn:iso:std:iso:20022:tech:xsd:{wanted}.001.NN"
+        )
+
+
+def _payment(where: str, transaction: "Element", header: "Element | None") -> dict[str, str | None]:
+    found = _texts(transaction)
+    group: Found = _texts(header) if header is not None else lambda _: None
+    names = [found(f"PmtId/{each}") for each in IDS]
+    name = next(filter(None, names), None)
+    where = f"{where} ({name})" if name else where
+    amount = _child(transaction, "IntrBkSttlmAmt")
+    if amount is None or not (amount.text or "").strip():
+        raise ConfigError(f"{where}: it has no IntrBkSttlmAmt")
+    date = found("IntrBkSttlmDt") or group("IntrBkSttlmDt")
+
+    def at(time: str | None) -> str | None:
+        """Return a time of the day of settlement as date and time."""
+        if time is None:
+            return None
+        if date is None:
+            raise ConfigError(f"{where}: it has a SttlmTmReq, and no IntrBkSttlmDt")
+        return f"{_date(date, where)}T{time}"
+
+    asked = {each: at(found(f"SttlmTmReq/{each}")) for each in ("FrTm", "TillTm", "CLSTm", "RjctTm")}
+    time = asked["FrTm"] or found("AccptncDtTm") or group("CreDtTm")
+    if time is None:
+        raise ConfigError(f"{where}: no time: neither SttlmTmReq/FrTm, AccptncDtTm nor the message's CreDtTm")
+    return {
+        "time": time,
+        "sender": _agent(where, "InstgAgt", found, group),
+        "receiver": _agent(where, "InstdAgt", found, group),
+        "amount": clean((amount.text or "").strip(), MAX_TEXT),
+        "currency": amount.get("Ccy"),
+        "priority": _priority(found, group),
+        "deadline": asked["TillTm"] or asked["CLSTm"] or asked["RjctTm"],
+        "settled": found("SttlmTmIndctn/DbtDtTm") or found("SttlmTmIndctn/CdtDtTm"),
+        "id": name,
+    }
+
+
+def _agent(where: str, role: str, found: Found, group: Found) -> str:
+    for source in (found, group):
+        for name in AGENT_NAMES:
+            if text := source(f"{role}/FinInstnId/{name}"):
+                return text
+    words = {"InstgAgt": "instructing", "InstdAgt": "instructed"}[role]
+    raise ConfigError(f"{where}: neither it nor its message names an {words} agent ({role}/FinInstnId/BICFI)")
+
+
+def _priority(found: Found, group: Found) -> str | None:
+    own = found("PmtTpInf/LclInstrm/Prtry") or ""
+    if own.startswith(OWN_PRIORITY):
+        return own.removeprefix(OWN_PRIORITY)
+    return found("SttlmPrty") or found("PmtTpInf/InstrPrty") or group("PmtTpInf/InstrPrty")
+
+
+def _date(text: str, where: str) -> str:
+    try:
+        return datetime.date.fromisoformat(text[:10]).isoformat()
+    except ValueError:
+        raise ConfigError(f"{where}: IntrBkSttlmDt {clean(text, SHOWN)!r} is no date") from None
+
+
+def _texts(element: "Element") -> Found:
+    """Return a function that returns the text of what is below an element, by local names; None where there is none."""
+
+    def text(path: str) -> str | None:
+        found: Any = element
+        for name in path.split("/"):
+            if (found := _child(found, name)) is None:
+                return None
+        return clean((found.text or "").strip(), MAX_TEXT) or None
+
+    return text
+
+
+def _child(element: "Element", name: str) -> "Element | None":
+    return next((each for each in element if _local(each.tag) == name), None)
+
+
+def _local(tag: Any) -> str:
+    return str(tag).rpartition("}")[2]

@@ -1,0 +1,243 @@
+"""Files of payments as Arrow tables of their own columns: those that are needed, and the rows that a filter keeps."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from labledger.errors import ConfigError
+from labledger.parquet_files import read_parquet
+from labledger.regular_files import opened_to_read
+from labledger.untrusted_text import clean, reason_of
+from payment_simulator.scenario.payment_files.amounts import as_decimals
+from payment_simulator.scenario.payment_files.columns import chosen_columns
+from payment_simulator.scenario.payment_files.csv_text import CsvText, csv_text, opened_bytes
+from payment_simulator.scenario.payment_files.files import ARROW, PARQUET, XML, kind_of
+from payment_simulator.scenario.payment_files.filtering import filter_columns, kept_rows
+from payment_simulator.scenario.payment_files.found_currency import SAMPLE_ROWS, Cells, first_cells, with_currency
+from payment_simulator.scenario.payment_files.iso20022 import PRIORITIES, read_messages
+from payment_simulator.scenario.payment_files.problems import MOST_LINES
+from payment_simulator.scenario.payment_files.room import MAX_FILE_BYTES, room_for_columns
+from payment_simulator.scenario.payment_files.sections import Payments
+from payment_simulator.scenario.payment_files.source import Source
+
+if TYPE_CHECKING:
+    import pyarrow
+
+REPEATED = ("sender", "receiver", "priority", "currency", "divisible")
+"""Columns with few values, each of which is read once."""
+BYTES_PER_PAYMENT = 200
+
+
+def read_source(path: Path, section: Payments) -> Source:
+    """Return the rows of a file that the section's filter keeps.
+
+    Raises:
+        ConfigError: it cannot be read, lacks a column, or has no room in memory.
+    """
+    kind = kind_of(path)
+    if kind in PARQUET:
+        return _of_parquet(path, section)
+    if kind in XML:
+        return replace(source_of(read_messages(path), section, str(path)), words=PRIORITIES)
+    return source_of(_arrow(path), section, str(path)) if kind in ARROW else _of_csv(path, section)
+
+
+def source_of(table: "pyarrow.Table", section: Payments, name: str) -> Source:
+    """Return the rows of a table that the section's filter keeps. Raises ConfigError: it lacks a column."""
+    columns = chosen_columns(table.column_names, section.columns, name)
+    columns = with_currency(columns, section.columns, first_cells(table), name)
+    asked = _asked(section, table.column_names, columns, name)
+    return _filtered(
+        Source(name, _plain(table), columns, unread=_rest(table.column_names, columns, asked)), section, asked
+    )
+
+
+def _of_csv(path: Path, section: Payments) -> Source:
+    import pyarrow as pa
+
+    text = csv_text(path, section)
+    columns = chosen_columns(text.names, section.columns, str(path))
+    columns = with_currency(columns, section.columns, _first_cells(text), str(path))
+    kinds = {
+        name: pa.dictionary(pa.int32(), pa.string()) if ours in REPEATED else pa.string()
+        for ours, name in columns.items()
+    }
+    asked = _asked(section, text.names, columns, str(path))
+    table = _csv(text, kinds, list(dict.fromkeys([*kinds, *asked])))
+    guess = ["not UTF-8: read as latin-1 (payments.encoding says another)"] if text.is_guess else []
+    unread = _rest(text.names, columns, asked)
+    source = Source(str(path), table, columns, text.separator, lines=text.lines, remarks=guess, unread=unread)
+    return _filtered(source, section, asked)
+
+
+def _first_cells(text: CsvText) -> Cells:
+    """Return the first cells of each column of a text; rows that are longer or shorter are told as it is read."""
+    rows = [cells for _, cells in itertools.islice(text.records(), SAMPLE_ROWS) if len(cells) == len(text.names)]
+    return dict(zip(text.names, zip(*rows, strict=True), strict=True)) if rows else {}
+
+
+def _csv(text: CsvText, kinds: "Mapping[str, pyarrow.DataType]", wanted: list[str]) -> "pyarrow.Table":
+    """Return the table in a text, of it these columns; `kinds` are the types of some."""
+    import pyarrow as pa
+    import pyarrow.csv
+
+    parse = pa.csv.ParseOptions(delimiter=text.separator, newlines_in_values=True)
+    convert = pa.csv.ConvertOptions(column_types=kinds, include_columns=wanted)
+    try:
+        with opened_bytes(text.path) as file:
+            options = pa.csv.ReadOptions(encoding="utf8" if text.encoding.startswith("utf-8") else text.encoding)
+            return pa.csv.read_csv(file, options, parse, convert)
+    except (pa.ArrowException, ValueError) as error:
+        raise _explained(text, error) from error
+
+
+def _explained(text: CsvText, error: Exception) -> ConfigError:
+    """Return the error of a text that Arrow does not read, with its lines where rows are longer or shorter."""
+    name, wanted = clean(str(text.path), 300), len(text.names)
+    shown, number = text.ragged(MOST_LINES)
+    if not number:
+        return ConfigError(f"{name}: cannot be read as CSV: {reason_of(error)}")
+    lines = [f"{name}:{line}: has {cells} cells, the header {wanted}" for line, cells in shown]
+    lines += [f"  and {number - len(shown):,} more"] if number > len(shown) else []
+    lines.append(f"  a cell that holds {text.separator!r} or a line break stands in double quotes")
+    return ConfigError("\n".join(lines))
+
+
+def _of_parquet(path: Path, section: Payments) -> Source:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    try:
+        with opened_to_read(path, follow=True) as file:
+            names = list(pa.parquet.read_schema(file).names)
+            cells = _first_of_parquet(file)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ConfigError(f"{clean(str(path), 300)}: cannot be read as Parquet: {reason_of(error)}") from error
+    columns = with_currency(chosen_columns(names, section.columns, str(path)), section.columns, cells, str(path))
+    asked = _asked(section, names, columns, str(path))
+    table = _parquet(path, list(dict.fromkeys([*columns.values(), *asked])))
+    unread = _rest(names, columns, asked)
+    return _filtered(Source(str(path), _plain(table), columns, unread=unread), section, asked)
+
+
+def _first_of_parquet(file: Any) -> Cells:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    file.seek(0)
+    for batch in pa.parquet.ParquetFile(file).iter_batches(SAMPLE_ROWS):
+        return first_cells(pa.Table.from_batches([batch]))
+    return {}
+
+
+def _parquet(path: Path, wanted: list[str]) -> "pyarrow.Table":
+    rows = room_for_columns(path).available // BYTES_PER_PAYMENT
+    try:
+        return read_parquet(path, wanted, max_rows=rows, follow=True)
+    except OSError as error:
+        raise ConfigError(f"{clean(str(path), 300)}: {reason_of(error)}") from error
+
+
+def _arrow(path: Path) -> "pyarrow.Table":
+    import pyarrow as pa
+
+    try:
+        with opened_to_read(path, MAX_FILE_BYTES, follow=True) as file:
+            return _batches(path, file)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ConfigError(f"{clean(str(path), 300)}: cannot be read as Arrow IPC: {reason_of(error)}") from error
+
+
+def _plain(table: "pyarrow.Table") -> "pyarrow.Table":
+    """Return a table whose texts are of Arrow's first type for them, out of dictionaries that have another."""
+    import pyarrow as pa
+
+    other = (pa.large_string(), pa.string_view())
+    for place, kind in enumerate(table.schema.types):
+        value = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if value in other:
+            column = table.column(place).cast(value).cast(pa.string())
+            table = table.set_column(place, table.column_names[place], column)
+    return table
+
+
+def _batches(path: Path, file: Any) -> "pyarrow.Table":
+    """Return the table in a file or stream of Arrow, one batch at a time: a small file may hold a large one."""
+    import pyarrow as pa
+
+    room = room_for_columns(path)
+    try:
+        reader: Any = pa.ipc.open_file(file)
+        batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
+    except pa.ArrowInvalid:
+        file.seek(0)
+        reader = batches = pa.ipc.open_stream(file)
+    found, size = [], 0
+    for batch in batches:
+        found.append(batch)
+        room.check(size := size + batch.nbytes)
+    return pa.Table.from_batches(found, reader.schema)
+
+
+def _asked(section: Payments, names: Sequence[str], columns: Mapping[str, str], file: str) -> list[str]:
+    """Return the columns that the section's filter names; refuse payments' columns that stand twice."""
+    _refuse_twice(names, columns, file)
+    return filter_columns(section.filter, names) if section.filter is not None else []
+
+
+def _rest(names: Sequence[str], columns: Mapping[str, str], asked: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that are not read."""
+    read = {*columns.values(), *asked}
+    return tuple(name for name in dict.fromkeys(names) if name not in read)
+
+
+def _refuse_twice(names: Sequence[str], columns: Mapping[str, str], file: str) -> None:
+    if twice := [name for name in columns.values() if list(names).count(name) > 1]:
+        raise ConfigError(f"{clean(file, 300)}: more than one column is called {clean(twice[0], 60)!r}")
+
+
+def _filtered(source: Source, section: Payments, asked: Sequence[str]) -> Source:
+    """Return the rows of which the section's filter, an expression over the columns `asked`, is true."""
+    if section.filter is None:
+        return source
+    kept = kept_rows(_typed(source, asked, section.decimal), section.filter)
+    if kept.all():
+        return source
+    import pyarrow as pa
+
+    (numbers,) = np.nonzero(kept)
+    skipped = {**source.skipped, "filter": len(kept) - len(numbers)}
+    return replace(source, table=source.table.filter(pa.array(kept)), numbers=numbers, skipped=skipped)
+
+
+def _typed(source: Source, asked: Sequence[str], decimal: str | None) -> "pyarrow.Table":
+    """Return columns for a filter: those of payments, which are read as text, as what all of their cells are."""
+    table = source.table.select([name for name in source.table.column_names if name in asked])
+    if source.separator is None:
+        return table
+    for place, name in enumerate(table.column_names):
+        if name == source.columns["amount"]:
+            exact = as_decimals(table[name], decimal, source.separator)
+            table = table if exact is None else table.set_column(place, name, exact)
+        elif name in source.columns.values():
+            table = table.set_column(place, name, _inferred(table[name]))
+    return table
+
+
+def _inferred(column: "pyarrow.ChunkedArray") -> "pyarrow.ChunkedArray":
+    """Return a column of text as whole numbers or times where every cell is one."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    text = column.cast(pa.string())
+    filled = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+    for kind in (pa.int64(), pa.timestamp("us")):
+        try:
+            return filled.cast(kind)
+        except pa.ArrowInvalid:
+            continue
+    return text

@@ -1,0 +1,100 @@
+"""A scenario as it is written, checked or not yet, and where each of its values was written."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from labledger.errors import ConfigError
+from labledger.yaml_files import Location, describe_errors, in_order_of_lines
+from payment_simulator.scenario.bank_names import problems_of_names
+from payment_simulator.scenario.changes import location_of
+from payment_simulator.scenario.given_payments import GivenPayments
+from payment_simulator.scenario.resolving import check_payments, mentions_payments
+from payment_simulator.scenario.schema import Scenario
+
+UNREAD_DAYS = re.compile(r"(^|: )simulation(\.ticks_per_day)?: required")
+UNREAD = re.compile(UNREAD_DAYS.pattern + r"|(^|: )agents(\.[0-9]+)?: should ")
+"""Problems that only follow from payments that were not read, for their section is wrong, which is told."""
+
+
+def as_written(location: Location) -> Location:
+    """Return a location as it is."""
+    return location
+
+
+@dataclass(frozen=True)
+class LoadedScenario:
+    """A scenario, where each of its values was written, and the files of policies, by the bank's place in the file.
+
+    `changes` are the options that set a value over the file's, by its location. `named` is a location as messages have
+    it: with the bank's id, or as a default of all banks.
+    """
+
+    scenario: Scenario
+    place: Callable[[Location], str]
+    policy_files: Mapping[int, Path]
+    changes: Mapping[Location, str] = field(default_factory=dict)
+    named: Callable[[Location], Location] = as_written
+    inputs: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class WrittenScenario:
+    """A scenario as it is written, not checked yet; the rest is as `LoadedScenario` has it.
+
+    Banks and days that its files give it are in `data`, and the payments in `given`. `problems` are those of its files,
+    a line each; what such a file would have given it is left out of `data`. `text` is the plain text of a value as it
+    is written.
+    """
+
+    data: dict[str, Any]
+    place: Callable[[Location], str]
+    policy_files: Mapping[int, Path]
+    changes: Mapping[Location, str]
+    given: GivenPayments | None = None
+    named: Callable[[Location], Location] = as_written
+    text: Callable[[Location], str | None] = lambda location: None
+    problems: tuple[str, ...] = ()
+    inputs: tuple[Path, ...] = ()
+
+    def checked(self) -> LoadedScenario:
+        """Return it checked.
+
+        Raises:
+            ConfigError: a value is wrong: `file:line: key: problem`, a line each.
+        """
+        try:
+            scenario = Scenario.model_validate(self.data)
+        except ValidationError as error:
+            lines = dict.fromkeys([*self._problems(error), *self.problems])
+            raise ConfigError("\n".join(in_order_of_lines(lines))) from error
+        if self.problems:
+            raise ConfigError("\n".join(dict.fromkeys(self.problems)))
+        if self.given is not None:
+            try:
+                check_payments(self.given, scenario)
+            except ConfigError as error:
+                where = self.place(location_of(str(error).partition(":")[0]))
+                raise ConfigError(": ".join(filter(None, (where, str(error))))) from error
+            scenario = scenario.with_payments(self.given)
+        return LoadedScenario(scenario, self.place, self.policy_files, self.changes, self.named, self.inputs)
+
+    def _problems(self, error: ValidationError) -> list[str]:
+        agents = self.data.get("agents")
+        lines = describe_errors(
+            error,
+            Scenario,
+            self.data,
+            self.place,
+            beside=problems_of_names(self.data) if isinstance(agents, list) else (),
+            named=self.named,
+            written=self.text,
+        )
+        if self.data.get("payments") is None or self.given is not None:
+            return lines
+        follows = UNREAD if mentions_payments(agents) else UNREAD_DAYS
+        return [line for line in lines if not follows.search(line)]
