@@ -1,6 +1,7 @@
 """Limits on the payments of a run, so that no sum can pass what an int64 holds: worked out once, in exact numbers."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from operator import itemgetter
@@ -8,14 +9,16 @@ from operator import itemgetter
 import numpy as np
 
 from labledger.errors import ConfigError
-from payment_simulator.engine.kernel.lowering import delay_rates
+from payment_simulator.engine.exact_costs import delay_rates
 from payment_simulator.engine.vocabulary import RATES_PER_DAY, RATES_PER_TICK, Cost
 from payment_simulator.policy.builtin import Policy, Trees
 from payment_simulator.policy.tree import Branch, Node
+from payment_simulator.scenario.arrival_checks import strange_rows
 from payment_simulator.scenario.arrivals import Arrivals
+from payment_simulator.scenario.cost_sections import FixedPenalty, Penalty, RatePenalty
 from payment_simulator.scenario.numbers import BPS, LARGEST_CENTS, exact
-from payment_simulator.scenario.scenario_events import CollateralAdjustment
-from payment_simulator.scenario.schema import FixedPenalty, Penalty, RatePenalty, Scenario
+from payment_simulator.scenario.scenario_events import BalanceReset, CollateralAdjustment, CreditLimitChange
+from payment_simulator.scenario.schema import Scenario
 
 LARGEST = 2**63 - 1
 LARGEST_PER_KIND = LARGEST_CENTS // len(Cost)
@@ -40,10 +43,12 @@ class Limits:
 
         Raises:
             ConfigError: one could; the message names the rate or the amount to reduce.
-            ValueError: they are not of this scenario: a bank or tick that it does not have, a deadline in the past.
+            ValueError: they are not of this scenario: a row has a bank or a tick that it does not have.
         """
         if len(arrivals) and not _belong_to(scenario, arrivals):
-            raise ValueError("these arrivals are not of this scenario")
+            columns = {name: getattr(arrivals, name) for name in ("tick", "sender", "receiver")}
+            problems = strange_rows(columns, scenario.agent_ids, scenario.simulation.ticks)
+            raise ValueError("\n".join(["these arrivals are not of this scenario:", *problems]))
         value, count = _largest_value(arrivals), int(np.diff(arrivals.bounds).max(initial=0))
         if value > self.value:
             raise ConfigError(f"payments of {value:.4g} cents in a run, over {self.value:.4g}: {self.value_reason}")
@@ -70,9 +75,7 @@ def _belong_to(scenario: Scenario, arrivals: Arrivals) -> bool:
     banks = len(scenario.agents)
     lowest = min(arrivals.sender.min(), arrivals.receiver.min(), arrivals.tick.min())
     highest = max(arrivals.sender.max(), arrivals.receiver.max())
-    if lowest < 0 or highest >= banks or arrivals.tick.max() >= scenario.simulation.ticks:
-        return False
-    return bool((arrivals.deadline >= arrivals.tick).all() and (arrivals.amount > 0).all())
+    return bool(lowest >= 0 and highest < banks and arrivals.tick.max() < scenario.simulation.ticks)
 
 
 def _largest_value(arrivals: Arrivals) -> int:
@@ -150,15 +153,32 @@ def _fixed(penalty: Penalty) -> int:
 
 
 def _all_money(scenario: Scenario) -> int:
-    """No balance can pass it, nor go further below 0."""
+    """No balance can pass it, nor go further below 0. A balance that is reset may be new money, each time."""
+    most = {agent.id: agent.unsecured_cap for agent in scenario.agents}
     deltas: dict[str, list[int]] = {}
     for event in scenario.scenario_events:
         if isinstance(event, CollateralAdjustment):
             deltas.setdefault(event.agent, []).append(abs(event.delta))
-    return sum(
-        agent.opening_balance
-        + agent.liquidity_pool
-        + agent.unsecured_cap
+        elif isinstance(event, CreditLimitChange):
+            most[event.agent] = max(most[event.agent], event.unsecured_cap)
+    beside = {
+        agent.id: agent.liquidity_pool
+        + most[agent.id]
         + max(agent.posted_collateral, agent.max_collateral_capacity, *deltas.get(agent.id, [0]))
         for agent in scenario.agents
-    )
+    }
+    first = sum(agent.opening_balance + beside[agent.id] for agent in scenario.agents)
+    return first + _reset_money(scenario, beside)
+
+
+def _reset_money(scenario: Scenario, beside: Mapping[str, int]) -> int:
+    """The most that events which reset balances add: in one day, if each begins anew, else in all."""
+    by_day: Counter[int] = Counter()
+    for event in scenario.scenario_events:
+        if isinstance(event, BalanceReset):
+            for tick in event.ticks(scenario.simulation.ticks):
+                by_day[tick // scenario.simulation.ticks_per_day] += event.opening_balance + beside[event.agent]
+    if scenario.daily_balances == "reset":
+        lasting = sum(event.opening_balance for event in scenario.scenario_events if isinstance(event, BalanceReset))
+        return lasting + max(by_day.values(), default=0)
+    return by_day.total()

@@ -1,10 +1,10 @@
 """The public face: a scenario, its arrivals and policies in, an outcome out."""
 
-import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from fractions import Fraction
 from importlib import import_module
 from typing import Any, Literal
 
@@ -13,11 +13,12 @@ import numpy as np
 from labledger.errors import ConfigError
 from labledger.extras import install_command, missing
 from labledger.notices import notify
+from payment_simulator.engine.exact_costs import RATED_COLUMNS, rated_columns
 from payment_simulator.engine.kernel.lowering import CompiledScenario, compile_scenario
 from payment_simulator.engine.limits import Limits, find_limits
-from payment_simulator.engine.outcome import Ints, Outcome
+from payment_simulator.engine.outcome import HIGH, Ints, Outcome
 from payment_simulator.engine.reference.run import Run
-from payment_simulator.engine.vocabulary import EventColumn
+from payment_simulator.engine.vocabulary import Cost, EventColumn, Record
 from payment_simulator.policy.builtin import Policy
 from payment_simulator.policy.policies import policies_of
 from payment_simulator.scenario.arrivals import Arrivals
@@ -43,6 +44,7 @@ class Prepared:
     policies: tuple[Policy, ...]
     compiled: CompiledScenario
     limits: Limits
+    rated: tuple[tuple[int, Cost, Fraction], ...]
 
 
 def prepare(scenario: Scenario, policies: Sequence[Policy] | None = None) -> Prepared:
@@ -54,7 +56,7 @@ def prepare(scenario: Scenario, policies: Sequence[Policy] | None = None) -> Pre
     """
     chosen = tuple(policies_of(scenario) if policies is None else policies)
     limits = find_limits(scenario, chosen)
-    return Prepared(scenario, chosen, compile_scenario(scenario, chosen), limits)
+    return Prepared(scenario, chosen, compile_scenario(scenario, chosen), limits, tuple(rated_columns(scenario)))
 
 
 def simulate(
@@ -62,13 +64,15 @@ def simulate(
     arrivals: Arrivals,
     policies: Sequence[Policy] | None = None,
     *,
-    record_events: bool = False,
+    record_events: Record = False,
     engine: Engine = "auto",
     watch: Callable[[int, int], None] | None = None,
 ) -> Outcome:
     """Run one sample; `policies` (one per bank, in the order of ids) None are the scenario's own.
 
-    `watch` is called with the ticks that are done and the ticks of the run, every second or so; the kernel does not.
+    `record_events` True keeps every event for the outcome's tables, "settlements" what its indicators need: less memory
+    and time. `watch` is called with the ticks that are done and the ticks of the run, every second or so; the kernel
+    does not.
 
     Raises:
         ConfigError: a policy is wrong, a sum of money or costs could pass what an int64 holds, or the kernel that was
@@ -108,7 +112,9 @@ def simulate_batch(
             found.append(outcome)
         else:
             return _stacked(found)
-    return _batch_by_kernel(prepared, arrivals, threads or _cores())
+    from labledger.executor import available_cores  # here, for it imports what starts processes
+
+    return _batch_by_kernel(prepared, arrivals, threads or available_cores())
 
 
 def _prepared(scenario: Scenario | Prepared, policies: Sequence[Policy] | None) -> Prepared:
@@ -129,6 +135,11 @@ def is_compiling() -> bool:
     loaded = {name: sys.modules.get(home) for name, home in homes.items()}
     entries = [getattr(home, name) for name, home in loaded.items() if hasattr(home, name)]
     return any(sum(each.stats.cache_misses.values()) > len(each.signatures) for each in entries)
+
+
+def is_kernel_loaded() -> bool:
+    """True where the kernel was loaded in this process, and so runs whatever may be run by it."""
+    return KERNEL in sys.modules and has_kernel()
 
 
 def has_kernel() -> bool:
@@ -171,12 +182,13 @@ def begins_with_kernel(engine: Engine, prepared: Prepared, arrivals: Arrivals) -
     return is_large and _loads_numba()
 
 
-def _by_kernel(prepared: Prepared, arrivals: Arrivals, record: bool) -> Outcome:
+def _by_kernel(prepared: Prepared, arrivals: Arrivals, record: Record) -> Outcome:
     from payment_simulator.engine.kernel import layout, run
     from payment_simulator.engine.kernel.jit import call
 
     compiled, table, count = prepared.compiled, arrivals.table, len(arrivals)
-    room = EVENTS_PER_PAYMENT * count + EVENTS_PER_BANK_TICK * compiled.banks * compiled.ticks + 100 if record else -1
+    is_partial = record == "settlements"
+    room = count + 100 if is_partial else _room(compiled, count) if record else -1
     while True:
         w = np.empty(_size(compiled, count, room), dtype=np.int64)
         found = call(
@@ -191,15 +203,21 @@ def _by_kernel(prepared: Prepared, arrivals: Arrivals, record: bool) -> Outcome:
             count,
             compiled.ticks,
             room,
+            int(is_partial),
         )
         if found <= room or not record:
             break
         room = found  # now that it is known, the same once more
-    rows = None
+    kept, rows = w[: _kept(compiled)].copy(), None
     if record:
-        begin = w[layout.ROWS_AT]
-        rows = w[begin : begin + found * layout.ROW_WIDTH].reshape(-1, layout.ROW_WIDTH).copy()
-    return _outcome(prepared, w[: _kept(compiled)].copy(), rows, arrivals)
+        begin = int(w[layout.ROWS_AT])
+        w.resize(begin + found * layout.ROW_WIDTH, refcheck=False)  # gives back what is behind them; copies nothing
+        rows = w[begin:].reshape(-1, layout.ROW_WIDTH)
+    return _outcome(prepared, kept, rows, arrivals, has_all_events=not is_partial)
+
+
+def _room(compiled: CompiledScenario, payments: int) -> int:
+    return EVENTS_PER_PAYMENT * payments + EVENTS_PER_BANK_TICK * compiled.banks * compiled.ticks + 100
 
 
 def _batch_by_kernel(prepared: Prepared, arrivals: Arrivals, threads: int) -> Outcome:
@@ -253,7 +271,7 @@ def _kept(compiled: CompiledScenario) -> int:
     return int(layout.HEAD + compiled.banks * layout.BANK_COLUMNS)
 
 
-def _outcome(prepared: Prepared, found: Any, rows: Any, arrivals: Arrivals) -> Outcome:
+def _outcome(prepared: Prepared, found: Any, rows: Any, arrivals: Arrivals, *, has_all_events: bool = True) -> Outcome:
     """From the head and the rows of the banks, of one run or of each sample."""
     from payment_simulator.engine.kernel import layout
 
@@ -274,9 +292,13 @@ def _outcome(prepared: Prepared, found: Any, rows: Any, arrivals: Arrivals) -> O
         settled_value=found[..., layout.SETTLED_VALUE],
         lsm_value=found[..., layout.LSM_VALUE],
         policy_faults=found[..., layout.FAULTS],
+        charged_on=banks[..., layout.CHARGED_ON : layout.COSTS],
         engine="kernel",
+        rated=prepared.rated,
         rows=rows,
         arrivals=None if rows is None else arrivals,
+        scenario=None if rows is None else prepared.scenario,
+        has_all_events=has_all_events,
     )
 
 
@@ -295,7 +317,7 @@ def carry_out(run: Run, engine: Engine, watch: Watch | None = None) -> bool:
 
 
 def _by_reference(
-    prepared: Prepared, arrivals: Arrivals, record: bool, engine: Engine, watch: Watch | None = None
+    prepared: Prepared, arrivals: Arrivals, record: Record, engine: Engine, watch: Watch | None = None
 ) -> Outcome | None:
     """None where it is given up."""
     scenario = prepared.scenario
@@ -323,17 +345,26 @@ def _by_reference(
         settled_value=np.array(run.settled_value, dtype=np.int64),
         lsm_value=np.array(run.lsm_value, dtype=np.int64),
         policy_faults=np.array(run.faults.count, dtype=np.int64),
+        charged_on=np.array([_sums(prepared, bank.charged_on) for bank in run.banks], dtype=np.int64),
         engine="reference",
+        rated=prepared.rated,
         rows=np.array(run.rows, dtype=np.int64).reshape(-1, len(EventColumn)) if record else None,
         arrivals=arrivals if record else None,
+        scenario=scenario if record else None,
+        has_all_events=record != "settlements",
     )
+
+
+def _sums(prepared: Prepared, charged_on: Sequence[Mapping[Fraction, int]]) -> list[int]:
+    """The row of `Outcome.charged_on` of one bank."""
+    sums = [0] * RATED_COLUMNS
+    for place, kind, rate in prepared.rated:
+        sums[place] = charged_on[kind][rate]
+    return [part for each in sums for part in divmod(each, HIGH)]
 
 
 def _stacked(outcomes: Sequence[Outcome]) -> Outcome:
     names = [name for name, kind in Outcome.__annotations__.items() if kind is Ints]
+    names.append("charged_on")
     arrays: dict[str, Any] = {name: np.stack([getattr(each, name) for each in outcomes]) for name in names}
-    return Outcome(agent_ids=outcomes[0].agent_ids, engine="reference", **arrays)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Outcome(agent_ids=outcomes[0].agent_ids, engine="reference", rated=outcomes[0].rated, **arrays)

@@ -1,6 +1,7 @@
 """Numbers that both engines share: kinds of cost, kinds of event, reasons why an event was skipped."""
 
 from enum import IntEnum
+from typing import Literal
 
 
 class Cost(IntEnum):
@@ -47,6 +48,23 @@ class EventKind(IntEnum):
     WentOverdue = 17
     CostAccrual = 18
     EndOfDay = 19
+    CreditLimitChanged = 20
+    BalanceReset = 21
+    OutageBegan = 22
+
+
+ROUTES = {
+    EventKind.SettledImmediately: "at_once",
+    EventKind.SettledFromQueue: "from_queue",
+    EventKind.LsmBilateralOffset: "bilateral",
+    EventKind.LsmCycleSettlement: "cycles",
+}
+"""The events in which payments settle, and the name of each as a way to settle."""
+OFFSETS = (EventKind.LsmBilateralOffset, EventKind.LsmCycleSettlement)
+"""Those of them in which several payments settle at once, by their net."""
+
+Record = bool | Literal["settlements"]
+"""Which events are recorded: all, none, or those of `ROUTES`, which are about one a payment."""
 
 
 class Skipped(IntEnum):
@@ -60,7 +78,7 @@ class EventColumn(IntEnum):
     """Columns of a recorded event; -1 where one does not apply.
 
     `payment` is the payment's place in the arrivals, `piece` its place among those of a split. `note` is the kind of
-    cost, the new priority, the number of the offset within the run, or why it was skipped.
+    cost, the new priority, the number of the offset within the run, or why it was skipped; of an outage its ticks.
     """
 
     tick = 0

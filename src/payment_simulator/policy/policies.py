@@ -4,20 +4,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from labledger.errors import ConfigError
+from labledger.errors import ConfigError, problems_in
+from labledger.untrusted_text import SHOWN, clean
 from labledger.yaml_files import did_you_mean, in_order_of_lines
 from payment_simulator.policy.builtin import Deadline, Fifo, LiquidityAware, Policy, Trees
 from payment_simulator.policy.fields_and_actions import TREE_KINDS
 from payment_simulator.policy.tree import TreeReader, problem_of_number
-from payment_simulator.scenario.loader import (
-    LoadedScenario,
-    WrittenScenario,
-    location_of,
-    read_policy_file,
-    read_written,
-)
+from payment_simulator.scenario.bank_names import bank_at
+from payment_simulator.scenario.changes import location_of
+from payment_simulator.scenario.loader import read_written
 from payment_simulator.scenario.numbers import exact
+from payment_simulator.scenario.policy_files import is_run, policies_of_run, read_policy_file
 from payment_simulator.scenario.schema import Scenario
+from payment_simulator.scenario.written import LoadedScenario, WrittenScenario
 
 FRACTION = "initial_liquidity_fraction"
 """The parameter of any policy that is the share of the pool its bank borrows; it holds over the bank's `SHARE`."""
@@ -36,6 +35,10 @@ HEAD_TYPES = (
     ("description", (str,), "text"),
 )
 
+REFERENCE_KEYS = ("type", "json_path", "document", "parameters")
+KNOWN = {*DOCUMENT_KEYS, *REFERENCE_KEYS}
+MAX_SHOWN = 60
+"""Characters of a value in a message."""
 Problems = list[tuple[str, str]]
 
 
@@ -55,7 +58,7 @@ def policies_of(source: Scenario | LoadedScenario) -> list[Policy]:
         lines += [_format_problem(loaded, index, agent.id, *problem) for problem in problems]
         lines += _idle_change(loaded, index, found[agent.id])
     if lines:
-        raise ConfigError("\n".join(lines))
+        raise ConfigError("\n".join(dict.fromkeys(lines)))
     return [found[name] for name in loaded.scenario.agent_ids]
 
 
@@ -75,12 +78,20 @@ def read_with_policies(path: Path, changes: Sequence[str] = ()) -> tuple[LoadedS
     Raises:
         ConfigError: as they do, with every problem of both at once.
     """
-    written = read_written(path, changes)
+    return with_policies(read_written(path, changes))
+
+
+def with_policies(written: WrittenScenario) -> tuple[LoadedScenario, list[Policy]]:
+    """Return a scenario that is written checked, and its policies.
+
+    Raises:
+        ConfigError: as `read_with_policies` does.
+    """
     try:
         loaded = written.checked()
     except ConfigError as error:
         raise ConfigError(
-            "\n".join(in_order_of_lines([*str(error).splitlines(), *_wrong_policies(written)]))
+            "\n".join(in_order_of_lines(dict.fromkeys([*problems_in(error), *_wrong_policies(written)])))
         ) from error
     return loaded, policies_of(loaded)
 
@@ -92,13 +103,15 @@ def _wrong_policies(written: WrittenScenario) -> list[str]:
     for index, agent in enumerate(agents if isinstance(agents, list) else []):
         policy = agent.get("policy") if isinstance(agent, Mapping) else None
         if isinstance(policy, Mapping):
-            bank = str(agent.get("id") or f"agents.{index}")
+            bank = bank_at(written.data, index)
             lines += [_format_problem(written, index, bank, *problem) for problem in read_policy(policy)[1]]
     return lines
 
 
 def _format_problem(source: LoadedScenario | WrittenScenario, index: int, bank: str, path: str, text: str) -> str:
     inside = [f"policy.{path}".rstrip(".")]
+    owner = source.named(("agents", index, "policy"))[0]
+    bank = str(owner) if owner == "agent_defaults" else bank
     where = source.place(("agents", index, *location_of(inside[0])))
     if index in source.policy_files and f"{path}.".startswith(DOCUMENT):
         inside = [str(source.policy_files[index]), path.removeprefix(DOCUMENT.rstrip(".")).lstrip(".")]
@@ -112,7 +125,11 @@ def load_policy(path: Path | str) -> Policy:
         ConfigError: it cannot be read, a key is written in it, or every error in it: `file: path inside: problem`, a
             line each.
     """
-    policy, problems = read_policy(read_policy_file(Path(path)))
+    document = read_policy_file(Path(path))
+    if is_run(document):
+        banks = ", ".join(clean(str(bank), SHOWN) for bank in policies_of_run(document))
+        raise ConfigError(f"{path}: a run, with a policy each for {banks}; name a file in `policies` of its export")
+    policy, problems = read_policy(document)
     if problems:
         raise ConfigError("\n".join(": ".join(filter(None, (str(path), inside, text))) for inside, text in problems))
     return policy
@@ -164,14 +181,17 @@ def _from_document(data: Mapping[str, Any]) -> tuple[Policy, Problems]:
     if "document" in data:
         inside, over, prefix = data["document"], data.get("parameters", {}), DOCUMENT
         problems += [
-            (key, _unknown(key, ("type", "document", "parameters")))
-            for key in data
+            (key, _unknown(key, ("type", "document", "parameters"), value))
+            for key, value in data.items()
             if key not in ("type", "document", "parameters")
         ]
+    elif data.get("type") == "FromJson" and not any(kind in data for kind in TREE_KINDS):
+        problems += [(key, _unknown(key, REFERENCE_KEYS, value)) for key, value in data.items() if key not in KNOWN]
+        return Fifo(), [*problems, ("json_path", "required, and missing: the file of its decision trees")]
     if not isinstance(inside, Mapping):
         return Fifo(), [*problems, (prefix.rstrip("."), "should be a section with keys")]
     known = (*DOCUMENT_KEYS, "type") if inside is data else DOCUMENT_KEYS
-    problems += [(f"{prefix}{key}", _unknown(key, known)) for key in inside if key not in known]
+    problems += [(f"{prefix}{key}", _unknown(key, known, value)) for key, value in inside.items() if key not in known]
     for key, kinds, what in HEAD_TYPES:
         if key in inside and (isinstance(inside[key], bool) or not isinstance(inside[key], kinds)):
             problems.append((f"{prefix}{key}", f"should be {what}, found {str(inside[key])[:60]!r}"))
@@ -202,7 +222,7 @@ def _numbers(data: Any, path: str, known: tuple[str, ...] | None) -> tuple[dict[
     for key, value in data.items():
         here = f"{path}.{key}" if path else str(key)
         if known is not None and key not in known:
-            problems.append((here, _unknown(key, known)))
+            problems.append((here, _unknown(key, known, value)))
         elif problem := problem_of_number(value):
             problems.append((here, f"{problem}, found {str(value)[:60]!r}"))
         elif key == FRACTION and not 0 <= value <= 1:
@@ -212,5 +232,9 @@ def _numbers(data: Any, path: str, known: tuple[str, ...] | None) -> tuple[dict[
     return numbers, problems
 
 
-def _unknown(key: object, known: tuple[str, ...]) -> str:
+def _unknown(key: object, known: tuple[str, ...], value: object = "...") -> str:
+    if key == FRACTION:
+        return f"belongs into parameters: write parameters: {{{FRACTION}: {str(value)[:MAX_SHOWN]}}}"
+    if owners := [kind for kind, names in BUILTIN_PARAMETERS.items() if key in names and key not in known]:
+        return f"unknown key here; it is one of {' and '.join(owners)}"
     return f"unknown key{did_you_mean(str(key), list(known))}"

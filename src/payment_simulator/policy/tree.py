@@ -32,7 +32,9 @@ def problem_of_number(value: Any) -> str | None:
     """Return the reason why a policy cannot have it as a number; None where it can."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "should be a number"
-    return None if abs(value) < LARGEST_NUMBER else "should be between -1e300 and 1e300"
+    if value != value:
+        return "should be a number, which NaN is not"
+    return None if abs(value) < LARGEST_NUMBER else "should be over -1e300 and under 1e300"
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,23 @@ def share_of_each(w, amounts, rates, count):
 
 
 @part
+def accrue_share(w, remainder, amount, rate, times):
+    """The whole cents of `times` shares of an amount and of what the limbs at `remainder` hold, which keep the rest.
+
+    `times` is at most 2^24, so that its product with a limb, and what is carried, stay within an int64.
+    """
+    low, high = amount & L.LIMB_MASK, amount >> L.LIMB_SHIFT
+    carry = w[rate + 6] * low
+    more = w[remainder + 5] + (carry & L.LIMB_MASK) * times
+    w[remainder + 5] = more & L.LIMB_MASK
+    for limb in range(4, -1, -1):
+        carry = (carry >> L.LIMB_SHIFT) + w[rate + limb + 1] * low + w[rate + limb + 2] * high
+        more = (more >> L.LIMB_SHIFT) + w[remainder + limb] + (carry & L.LIMB_MASK) * times
+        w[remainder + limb] = more & L.LIMB_MASK
+    return (w[rate] * amount + w[rate + 1] * high + (carry >> L.LIMB_SHIFT)) * times + (more >> L.LIMB_SHIFT)
+
+
+@part
 def penalty(w, amount, rule):
     """Cents, or where there is a rate, a share of the amount."""
     return w[rule] if w[rule + 1] == L.NONE else share(w, amount, w[rule + 1])

@@ -13,11 +13,12 @@ from enum import IntEnum, auto
 
 import numpy as np
 
+from payment_simulator.engine.exact_costs import MOST_DELAY_RATES, RATED_COLUMNS
 from payment_simulator.engine.kernel.rates import LIMB_BITS, LIMBS
 from payment_simulator.engine.vocabulary import RATES_PER_DAY, RATES_PER_TICK, Cost, EventColumn
 from payment_simulator.policy.fields_and_actions import COST_FIELDS, FIELDS
 from payment_simulator.policy.tree import MAX_DEPTH
-from payment_simulator.scenario.arrivals import COLUMNS
+from payment_simulator.scenario.given_payments import COLUMNS
 
 
 def _numbers(*values: int | Iterable[int]) -> list[np.int64]:
@@ -44,14 +45,15 @@ class _Places:
 NONE, ZERO, ONE, NOTHING = _numbers(-1, 0, 1, 2**62)
 """NOTHING is more than any amount, and later than any key in queue order."""
 
+NEVER = np.int64(2**40)
+"""More than any tick, and so is a tick and it."""
+
 KEY_SHIFT, KEY_MASK = _numbers(40, 2**40 - 1)
 """Queue order as one number: (10 - priority) * 2^40 + place in the sequence."""
 
 PRIORITIES = 11
 LIMB_SHIFT, LIMB_MASK, HALF = _numbers(LIMB_BITS, 2**LIMB_BITS - 1, 2 ** (LIMB_BITS - 1))
 RATE_COLUMNS = 1 + LIMBS
-MOST_DELAY_RATES = 6
-"""Three bands of priority, before and after the deadline."""
 
 # The head: what the scenario sets. A rate is the place of its columns, behind the banks; a rule is cents, and the place
 # of the rate that counts in their stead, or NONE. The rates of delay, DELAY_RATES of them, follow one another from
@@ -60,18 +62,20 @@ MOST_DELAY_RATES = 6
 _head = _Places()
 (
     BANKS, TICKS_PER_DAY, DEFERRED, BILATERAL, CYCLES, MAX_CYCLE_LENGTH, MAX_CYCLES, FRICTION, DELAY_RATE,
-    DELAY_RATES,
-) = _head.take(10)  # fmt: skip
+    DELAY_RATES, RESETS_DAILY, HAS_OUTAGES, STOP_SENDING_AFTER, REMAINDERS_AT,
+) = _head.take(14)  # fmt: skip
 RATE_PLACES = {name: _head.take_room(1) for name in (*RATES_PER_TICK, *RATES_PER_DAY)}
 DEADLINE_RULE, EOD_RULE = _head.take_room(2), _head.take_room(2)
 DELAY_RATE_OF = _head.take_room(2 * PRIORITIES)
-# then what a run counts, then where things begin
+# then what a run counts, then where things begin; REMAINDERS_AT is 0 where nothing is carried over
 (
     ROWS, SETTLED_VALUE, LSM_VALUE, OFFSETS, STAMP, TICK, CENTRAL_SIZE, LISTED, EDGES_LEFT, CYCLES_TRIED, FAULTS,
     IS_PREPARED, LAYER_SIZE, HAS_PAIRS, IS_DENSE, PAIR_COUNT, CALENDAR_SIZE, ROWS_ROOM, LISTED_AT, PAYMENTS_AT,
     KNOWN_AT, PLACE_OF_AT, AT_PLACE_AT, SEGMENT_TREES_AT, READY_AT, DUE_AT, URGENT_AT, RELEASED_AT, URGENT_KEYS_AT,
     PAIRS_AT, LASTS_AT, NEAR_AT, PATH_AT, ROWS_AT, SEARCHES, WATCHED, SHORTFALL, BALANCES_AT,
-) = _head.take(38)  # fmt: skip
+    ONLY_SETTLEMENTS,
+) = _head.take(39)  # fmt: skip
+SCRATCH = _head.take_room(LIMBS)
 HEAD = _head.size
 
 # A row per bank: what the scenario sets; AFTER_HAIRCUT is a rate
@@ -85,10 +89,13 @@ _bank = _Places()
     BALANCE, PENDING, POSTED, CREDIT, UNSETTLED_VALUE, UNSETTLED_ITEMS, EOD_PENALTIES, COLLATERAL_COST,
     TICK_PENALTIES, TICK_FRICTION, BUDGET, QUEUE1_VALUE, QUEUE1_SIZE, QUEUE1_FIRST, QUEUE1_LAST, QUEUE2_VALUE,
     QUEUE2_SIZE, CANDIDATE, CHANGED, PLACES, SEGMENT_TREE, SEGMENT_TREE_SIZE, PAIRS, DEGREE, ARRIVED, SETTLED_COUNT,
-    DELAY_TICKS, LIQUIDITY_USED, PEAK_CREDIT, PEAK_QUEUE1, PEAK_QUEUE2, SKIP_OF, SKIP,
-) = _bank.take(33)  # fmt: skip
+    DELAY_TICKS, LIQUIDITY_USED, PEAK_CREDIT, PEAK_QUEUE1, PEAK_QUEUE2, SKIP_OF, SKIP, TICK_OVERDUE, OUT_UNTIL,
+    AVOIDED_FROM, LETS_IN, IS_OUT, IS_AVOIDED, IS_CLOSED,
+) = _bank.take(40)  # fmt: skip
 DELAYED = _bank.take_room(MOST_DELAY_RATES)
 """The cents that wait at each rate of delay."""
+CHARGED_ON = _bank.take_room(2 * RATED_COLUMNS)
+"""Amounts that rates were charged on, in two numbers each: a high part, and a low one of 31 bits a tick."""
 COSTS = _bank.take_room(len(Cost))
 BANK_COLUMNS = _bank.size
 

@@ -1,26 +1,35 @@
 """A scenario and its policies as the kernel takes them: whole numbers, every rate a fraction, trees a program."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 from math import lcm
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labledger.errors import ConfigError
+from payment_simulator.engine.exact_costs import charged_delay_rates, delay_rates
 from payment_simulator.engine.kernel import layout as L
-from payment_simulator.engine.kernel.rates import LARGEST_DENOMINATOR, columns
+from payment_simulator.engine.kernel.rates import LARGEST_DENOMINATOR, LIMBS, MOST_TIMES, columns
 from payment_simulator.engine.reference.banks import allocation
 from payment_simulator.engine.reference.costs import cost_fields
-from payment_simulator.engine.vocabulary import EventKind
+from payment_simulator.engine.vocabulary import Cost, EventKind
 from payment_simulator.policy.builtin import Deadline, LiquidityAware, Policy, Trees
 from payment_simulator.policy.compile import Op, Program
 from payment_simulator.policy.fields_and_actions import COST_FIELDS
+from payment_simulator.scenario.banks import Agent
+from payment_simulator.scenario.cost_sections import FixedPenalty, Penalty, RatePenalty
 from payment_simulator.scenario.numbers import BPS, LARGEST_CENTS, exact, half_up
-from payment_simulator.scenario.scenario_events import CollateralAdjustment, DirectTransfer
-from payment_simulator.scenario.schema import Agent, FixedPenalty, Penalty, RatePenalty, Scenario
+from payment_simulator.scenario.scenario_events import (
+    BalanceReset,
+    CollateralAdjustment,
+    CreditLimitChange,
+    DirectTransfer,
+    Outage,
+    ScenarioEvent,
+)
+from payment_simulator.scenario.schema import Scenario
 
 Ints = NDArray[np.int64]
 
@@ -33,8 +42,8 @@ class CompiledScenario:
     """The part of a run that does not change from sample to sample.
 
     `template` is the head and the banks' rows as `layout` has them, and the columns of rates; `events` has five
-    numbers for each transfer or adjustment of collateral: tick, kind, bank, other bank, amount; `code` and `numbers`
-    are the trees' program.
+    numbers for each event that is no payment: tick, kind, bank, other bank, amount; for an outage, in the last two
+    places, 1 where payments to the bank settle, and its last tick. `code` and `numbers` are the trees' program.
     """
 
     template: Ints
@@ -54,12 +63,14 @@ def compile_scenario(scenario: Scenario, policies: Sequence[Policy]) -> Compiled
     """
     agents = scenario.agents_by_id()
     program = Program()
-    rates = _Rates(len(agents))
+    rates = _Rates(len(agents), scenario.cost_rounding == "carry")
     head = _head(scenario, rates)
     rows = [_bank(scenario, agent, policy, program, rates) for agent, policy in zip(agents, policies, strict=True)]
     lsm = scenario.lsm_config
+    remainders = rates.remainders(len(agents))
+    head[L.REMAINDERS_AT] = L.HEAD + len(rows) * L.BANK_COLUMNS + len(rates.columns) if len(remainders) else 0
     return CompiledScenario(
-        template=np.concatenate([head, *rows, np.array(rates.columns, dtype=np.int64)]),
+        template=np.concatenate([head, *rows, np.array(rates.columns, dtype=np.int64), remainders]),
         events=_events(scenario),
         code=_code(program),
         numbers=_numbers(scenario, program),
@@ -69,35 +80,36 @@ def compile_scenario(scenario: Scenario, policies: Sequence[Policy]) -> Compiled
     )
 
 
-def delay_rates(scenario: Scenario) -> tuple[Fraction, ...]:
-    """Rates of delay, in cents per tick and cent: of priority 0 before and after the deadline, of priority 1, to 10."""
-    rates = scenario.cost_rates
-    times = rates.priority_delay_multipliers
-    bands = (times.low_multiplier, times.normal_multiplier, times.urgent_multiplier)
-    return _delay_rates(rates.delay_cost_per_tick_per_cent, bands, rates.overdue_delay_multiplier)
-
-
-@lru_cache(maxsize=64)
-def _delay_rates(base: float, bands: tuple[float, ...], overdue: float) -> tuple[Fraction, ...]:
-    """Return the rates; kept, for each of a search's thousands of policies asks for them."""
-    low, normal, urgent = (exact(base) * exact(band) for band in bands)
-    return tuple(rate for each in [low] * 4 + [normal] * 4 + [urgent] * 3 for rate in (each, each * exact(overdue)))
-
-
 class _Rates:
-    """The columns of rates, one after another, behind the head and the banks."""
+    """The columns of rates, one after another, behind the head and the banks; and the remainders of what is carried."""
 
-    def __init__(self, banks: int) -> None:
+    def __init__(self, banks: int, carries: bool) -> None:
         self.columns: list[int] = []
+        self._carries = carries
         self._begin = int(L.HEAD + banks * L.BANK_COLUMNS)
 
-    def add(self, name: str, *rates: Fraction, remedy: str = "round it to 30") -> int:
-        """The place of the columns of rates that are added up before they are rounded; a refusal names `name`."""
-        if lcm(*(rate.denominator for rate in rates)) > LARGEST_DENOMINATOR:
+    def add(
+        self, name: str, *rates: Fraction, remedy: str = "round it to 30", if_carried: str = "round it to 26"
+    ) -> int:
+        """The place of the columns of rates that are added up before they are rounded; a refusal names `name`.
+
+        Where remainders are carried, sums over the run are rounded, and fewer decimals are exact; not so for an empty
+        `if_carried`: of a rate whose shares are never added up.
+        """
+        largest = LARGEST_DENOMINATOR
+        if self._carries and if_carried:
+            largest, remedy = largest // MOST_TIMES, f"with cost_rounding: carry, {if_carried}"
+        if lcm(*(rate.denominator for rate in rates)) > largest:
             raise ConfigError(f"{name} has more decimals than are counted exactly: {remedy}")
         place = self._begin + len(self.columns)
         self.columns += [number for rate in rates for number in columns(rate)]
         return place
+
+    def remainders(self, banks: int) -> Ints:
+        """The remainders of each bank and kind of cost as a run begins: a half, for what is carried is rounded down."""
+        found = np.zeros((banks * len(Cost) if self._carries else 0, LIMBS), dtype=np.int64)
+        found[:, 0] = L.HALF
+        return found.ravel()
 
 
 def _head(scenario: Scenario, places: _Rates) -> Ints:
@@ -112,15 +124,21 @@ def _head(scenario: Scenario, places: _Rates) -> Ints:
     head[L.MAX_CYCLE_LENGTH] = lsm.max_cycle_length
     head[L.MAX_CYCLES] = lsm.max_cycles_per_tick
     head[L.FRICTION] = rates.split_friction_cost
+    head[L.RESETS_DAILY] = scenario.daily_balances == "reset"
+    head[L.HAS_OUTAGES] = any(isinstance(event, Outage) for event in scenario.scenario_events)
+    response = scenario.outage_response
+    head[L.STOP_SENDING_AFTER] = L.NEVER if response is None else response.stop_sending_after
     for name, at in L.RATE_PLACES.items():
         head[at] = places.add(f"cost_rates.{name}", exact(getattr(rates, name)) / BPS)
     for at, name in PENALTIES.items():
         head[at : at + 2] = _rule(getattr(rates, name), f"cost_rates.{name}", places)
     delay = delay_rates(scenario)
-    each = sorted(set(delay), reverse=True)  # 0 last: what costs nothing is not charged
-    charged = [rate for rate in each if rate]
+    charged = charged_delay_rates(scenario)
+    each = [*charged, Fraction(0)]  # what costs nothing is not charged
     name = "cost_rates.delay_cost_per_tick_per_cent: with its multipliers it"
-    head[L.DELAY_RATE] = places.add(name, *charged, remedy="round them, to 37 together")
+    head[L.DELAY_RATE] = places.add(
+        name, *charged, remedy="round them, to 37 together", if_carried="round them, to 30 together"
+    )
     head[L.DELAY_RATES] = len(charged)
     head[L.DELAY_RATE_OF : L.DELAY_RATE_OF + len(delay)] = [each.index(rate) for rate in delay]
     return head
@@ -132,9 +150,12 @@ def _bank(scenario: Scenario, agent: Agent, policy: Policy, program: Program, ra
     row[L.OPENING] = agent.opening_balance + pool
     row[L.ALLOCATED] = pool
     row[L.CAP] = agent.unsecured_cap
+    row[L.OUT_UNTIL] = L.NONE
     row[L.POSTED] = agent.posted_collateral
     row[L.CAPACITY] = agent.max_collateral_capacity
-    row[L.AFTER_HAIRCUT] = rates.add(f"{agent.id}: collateral_haircut", 1 - exact(agent.collateral_haircut))
+    row[L.AFTER_HAIRCUT] = rates.add(
+        f"{agent.id}: collateral_haircut", 1 - exact(agent.collateral_haircut), if_carried=""
+    )
     row[L.LIQUIDITY_COST] = half_up(pool * exact(scenario.cost_rates.liquidity_cost_per_tick_bps) / BPS)
     row[L.POLICY] = _policy_number(policy)
     row[L.THRESHOLD] = _clipped(getattr(policy, "urgency_threshold", 0), 2**40)
@@ -145,18 +166,28 @@ def _bank(scenario: Scenario, agent: Agent, policy: Policy, program: Program, ra
 
 
 def _events(scenario: Scenario) -> Ints:
-    """Transfers and collateral, by tick, then file order."""
+    """Return what happens beside payments, by tick, then file order."""
     number = {name: place for place, name in enumerate(scenario.agent_ids)}
     rows: list[tuple[int, ...]] = []
     for event in scenario.scenario_events:
-        if isinstance(event, DirectTransfer):
-            what = (EventKind.Transfer, number[event.from_agent], number[event.to_agent], event.amount)
-        elif isinstance(event, CollateralAdjustment):
-            what = (EventKind.CollateralPosted, number[event.agent], -1, event.delta)
-        else:
-            continue
-        rows += [(tick, *what) for tick in event.schedule.ticks(scenario.simulation.ticks)]
+        if (what := _event(event, number)) is not None:
+            ticks = event.ticks(scenario.simulation.ticks)
+            rows += [(tick, *what) for tick in (ticks[:1] if isinstance(event, Outage) else ticks)]
     return np.array(sorted(rows, key=lambda row: row[0]), dtype=np.int64).ravel()
+
+
+def _event(event: ScenarioEvent, number: Mapping[str, int]) -> tuple[int, ...] | None:
+    if isinstance(event, DirectTransfer):
+        return EventKind.Transfer, number[event.from_agent], number[event.to_agent], event.amount
+    if isinstance(event, CollateralAdjustment):
+        return EventKind.CollateralPosted, number[event.agent], -1, event.delta
+    if isinstance(event, CreditLimitChange):
+        return EventKind.CreditLimitChanged, number[event.agent], -1, event.unsecured_cap
+    if isinstance(event, BalanceReset):
+        return EventKind.BalanceReset, number[event.agent], -1, event.opening_balance
+    if isinstance(event, Outage):
+        return EventKind.OutageBegan, number[event.agent], event.incoming, event.end_tick
+    return None
 
 
 def _code(program: Program) -> Ints:

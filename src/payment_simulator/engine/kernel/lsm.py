@@ -3,7 +3,7 @@
 from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.jit import part
 from payment_simulator.engine.kernel.queues import change, move, take_front
-from payment_simulator.engine.kernel.rows import bank_row, pair_row, payment_row, spendable_liquidity
+from payment_simulator.engine.kernel.rows import bank_row, pair_row, payment_row, room, spendable_liquidity
 from payment_simulator.engine.kernel.watch import note_cycle, note_left_out
 from payment_simulator.engine.reference.lsm import MAX_EDGES_PER_TICK
 from payment_simulator.engine.vocabulary import EventKind
@@ -16,6 +16,8 @@ def offset_pairs(w):
     """Offset every pair once, by ids; after a failure not until a queue or the liquidity of either has changed."""
     for bank in range(w[L.BANKS]):
         b = bank_row(bank)
+        if w[b + L.IS_CLOSED]:
+            continue
         near = w[L.NEAR_AT] + w[b + L.PAIRS]
         at = 0
         while at < w[b + L.DEGREE]:
@@ -41,16 +43,16 @@ def _try_pair(w, bank, pair, back):
 def _offset_pair(w, bank, other, pair, back):
     """Settle both sides whole; while the net payer lacks liquidity, its last payment in queue order is left out."""
     one, two = w[pair + L.VALUE], w[back + L.VALUE]
-    room_one, room_two = spendable_liquidity(w, bank_row(bank)), spendable_liquidity(w, bank_row(other))
+    room_one, room_two = room(w, bank_row(bank)), room(w, bank_row(other))
     side_one, side_two = w[L.PATH_AT], w[L.PATH_AT] + SIDE
     w[side_one] = w[side_two] = L.NONE
     while one > 0 and two > 0:
         if one - two > room_one:
             one = _cut(w, pair, side_one, one, two + room_one)
-            note_left_out(w, bank, side_one, one, two + room_one)
+            note_left_out(w, bank, side_one, one, two + spendable_liquidity(w, bank_row(bank)))
         elif two - one > room_two:
             two = _cut(w, back, side_two, two, one + room_two)
-            note_left_out(w, other, side_two, two, one + room_two)
+            note_left_out(w, other, side_two, two, one + spendable_liquidity(w, bank_row(other)))
         else:
             _settle_side(w, pair, one)
             _settle_side(w, back, two)
@@ -216,11 +218,7 @@ def _still_fits(w, path, depth):
     if depth == 0:
         return L.ONE
     loses = w[path + L.PATH_AMOUNT + depth] - w[path + L.PATH_AMOUNT + depth - 1]
-    return (
-        w[path + L.PATH_FITS + depth]
-        if loses <= spendable_liquidity(w, bank_row(w[path + L.PATH_BANK + depth]))
-        else L.ZERO
-    )
+    return w[path + L.PATH_FITS + depth] if loses <= room(w, bank_row(w[path + L.PATH_BANK + depth])) else L.ZERO
 
 
 @part
@@ -228,8 +226,8 @@ def _closes(w, path, depth, amount):
     """True where every bank can pay what it loses in the cycle that an edge of `amount` closes."""
     first, last = bank_row(w[path + L.PATH_BANK]), bank_row(w[path + L.PATH_BANK + depth + 1])
     if (
-        amount - w[path + L.PATH_AMOUNT + depth] > spendable_liquidity(w, last)
-        or w[path + L.PATH_AMOUNT] - amount > spendable_liquidity(w, first)
+        amount - w[path + L.PATH_AMOUNT + depth] > room(w, last)
+        or w[path + L.PATH_AMOUNT] - amount > room(w, first)
         or not _still_fits(w, path, depth)
     ):
         note_cycle(w, path, depth, amount)

@@ -43,7 +43,7 @@ def link_pair(w, p, r):
     w[pair + L.VALUE] += remaining(w, r)
     w[L.STAMP] += 1
     w[pair + L.PAIR_CHANGED] = w[L.STAMP]
-    if w[pair + L.COUNT] == 0:
+    if w[pair + L.COUNT] == 0 and w[bank_row(w[r + L.RECEIVER]) + L.IS_CLOSED] == 0:
         _add_near(w, w[r + L.SENDER], number)
     w[pair + L.COUNT] += 1
 

@@ -56,7 +56,7 @@ def run_bank_and_collateral_trees(w, f, code):
     """Steps 4 and 5: collateral of every bank, then budgets and registers."""
     for bank in range(w[L.BANKS]):
         b = bank_row(bank)
-        if w[b + L.COLLATERAL_TREE] >= 0:
+        if w[b + L.COLLATERAL_TREE] >= 0 and not w[b + L.IS_OUT]:
             _set_fields(w, f, b)
             action = run_decision_tree(w, f, code, w[b + L.COLLATERAL_TREE])
             if action == ActionKind.PostCollateral:
@@ -65,7 +65,7 @@ def run_bank_and_collateral_trees(w, f, code):
                 post(w, bank, -min(max(whole(f[L.STACK_AT]), 0), max(w[b + L.POSTED] - _least_collateral(w, b), 0)))
     for bank in range(w[L.BANKS]):
         b = bank_row(bank)
-        if w[b + L.BANK_TREE] >= 0:
+        if w[b + L.BANK_TREE] >= 0 and not w[b + L.IS_OUT]:
             _set_fields(w, f, b)
             action = run_decision_tree(w, f, code, w[b + L.BANK_TREE])
             if action == ActionKind.SetReleaseBudget:
@@ -109,7 +109,7 @@ def decide_queue1(w, f, code, bank, count):
         if action == ActionKind.Split and (w[r + L.DIVISIBLE] == 0 or number < 2 or number > min(amount, MAX_PIECES)):
             action = ActionKind.Hold.value
         releases = (action == ActionKind.Release or action == ActionKind.Split) and amount <= w[b + L.BUDGET]
-        if releases:
+        if releases and w[bank_row(w[r + L.RECEIVER]) + L.IS_AVOIDED] == 0:
             so_far += amount
             _release(w, b, p, number if action == ActionKind.Split else L.ONE)
             w[w[L.RELEASED_AT] + count] = queue_key(w, p)
@@ -155,7 +155,7 @@ def _keep(w, p, action, number):
         if priority != w[r + L.PRIORITY]:
             w[r + L.PRIORITY] = priority
             record_piece_event(w, EventKind.PolicyReprioritize, p, L.ZERO, w[r + L.REST], priority)
-    elif w[r + L.HELD] == 0:  # held, or released beyond the budget
+    elif w[r + L.HELD] == 0:  # held, or released beyond the budget or to a bank that is avoided
         w[r + L.HELD] = 1
         record_piece_event(w, EventKind.PolicyHold, p, L.ZERO, w[r + L.REST], L.NONE)
 

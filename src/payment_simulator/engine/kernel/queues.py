@@ -16,14 +16,21 @@ from payment_simulator.engine.kernel.rows import (
     spendable_liquidity,
 )
 from payment_simulator.engine.kernel.segment_tree import next_within, set_minimum
-from payment_simulator.engine.vocabulary import EventColumn
+from payment_simulator.engine.vocabulary import EventColumn, EventKind
+
+
+@part
+def _is_settlement(kind):
+    """True for the kinds of `ROUTES`."""
+    is_single = kind == EventKind.SettledImmediately or kind == EventKind.SettledFromQueue
+    return is_single or kind == EventKind.LsmBilateralOffset or kind == EventKind.LsmCycleSettlement
 
 
 @part
 def record_event(w, kind, agent, other, payment, piece, amount, note):
     """Record an event; what no longer fits is counted, and the run is made again with room for it."""
     count = w[L.ROWS]
-    if count < 0:
+    if count < 0 or (w[L.ONLY_SETTLEMENTS] and not _is_settlement(kind)):
         return
     if count < w[L.ROWS_ROOM]:
         at = w[L.ROWS_AT] + count * L.ROW_WIDTH
@@ -210,7 +217,8 @@ def enter_queue2(w, p):
     w[b + L.QUEUE2_VALUE] += remaining(w, r)
     w[b + L.QUEUE2_SIZE] += w[r + L.LEFT] + 1
     w[L.CENTRAL_SIZE] += w[r + L.LEFT] + 1
-    set_in_segment_tree(w, p, 10 - w[r + L.PRIORITY], front(w, r))
+    is_closed = w[bank_row(w[r + L.RECEIVER]) + L.IS_CLOSED]
+    set_in_segment_tree(w, p, 10 - w[r + L.PRIORITY], L.NOTHING if is_closed else front(w, r))
     if w[L.HAS_PAIRS]:
         link_pair(w, p, r)
 

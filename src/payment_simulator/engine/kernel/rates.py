@@ -11,6 +11,9 @@ from fractions import Fraction
 LIMB_BITS, LIMBS = 31, 6
 """The sum of two products of limbs, and what was carried, stay within an int64."""
 
+MOST_TIMES = 2**24
+"""A run has fewer ticks. What is added up over its ticks before it is rounded needs as many bits more."""
+
 LARGEST_DENOMINATOR = 2 ** (LIMB_BITS * LIMBS - 62) - 1
 
 

@@ -29,6 +29,12 @@ def spendable_liquidity(w, b):
 
 
 @part
+def room(w, b):
+    """The most that a bank can lose in an offset, in cents: nothing where its credit limit was cut below its debt."""
+    return max(spendable_liquidity(w, b), L.ZERO)
+
+
+@part
 def remaining(w, r):
     """The unsettled amount of a payment, in cents."""
     return w[r + L.LEFT] * w[r + L.SIZE] + w[r + L.REST]

@@ -8,12 +8,13 @@ changes when a payment does. `layout` says where everything is, `queues` keeps i
 
 import sys
 
-from payment_simulator.engine.kernel import costs, lsm, policies, policy_vm, queues, workspace
+from payment_simulator.engine.kernel import costs, lsm, outages, policies, policy_vm, queues, scenario_events, workspace
 from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.completeness import check_complete
-from payment_simulator.engine.kernel.costs import close_tick
+from payment_simulator.engine.kernel.costs import close_tick, sum_liquidity
 from payment_simulator.engine.kernel.jit import entry, part
 from payment_simulator.engine.kernel.lsm import offset_pairs, settle_cycles
+from payment_simulator.engine.kernel.outages import held_until, hold_queue1, release_held, update_outages
 from payment_simulator.engine.kernel.policies import decide_queue1, release_affordable, run_bank_and_collateral_trees
 from payment_simulator.engine.kernel.queues import (
     append_queue1,
@@ -38,32 +39,36 @@ from payment_simulator.engine.kernel.rows import (
     queue_key,
     spendable_liquidity,
 )
+from payment_simulator.engine.kernel.scenario_events import apply_scenario_event
 from payment_simulator.engine.kernel.sorting import sort_keys
 from payment_simulator.engine.kernel.watch import note_shortfall, note_waiting
-from payment_simulator.engine.kernel.workspace import NO_BUDGET, credit_with, post, prepare, set_posted
+from payment_simulator.engine.kernel.workspace import NO_BUDGET, prepare, reset_balance, set_posted
 from payment_simulator.engine.vocabulary import Cost, EventColumn, EventKind, Skipped
 from payment_simulator.policy.compile import Op
 from payment_simulator.policy.fields_and_actions import ActionKind
 
 
 @entry
-def run(w, template, events, code, f, a, first, last, ticks, room):
+def run(w, template, events, code, f, a, first, last, ticks, room, only_settlements):
     """Run one sample, arrivals `first` to `last` of `a`, in the workspace `w`, with room for `room` events (-1: none).
 
     `template` is the head and the banks as they begin, and rates; `events` has five numbers per event; `code` and `f`
-    are the decision trees' program and numbers. The outcome is in `w`: totals in the head, and the rows of the banks.
+    are the decision trees' program and numbers; `only_settlements` is 1 where no other event is recorded. The outcome
+    is in `w`: totals in the head, and the rows of the banks.
     """
-    simple = _open(w, template, last - first, room)
+    simple = _open(w, template, last - first, room, only_settlements)
     if not simple:
         prepare(w, a, first, last, ticks)
     at, event = first, L.ZERO
     for tick in range(ticks):
         w[L.TICK] = tick
         if tick % w[L.TICKS_PER_DAY] == 0:
-            _open_day(w)
+            _open_day(w, tick)
         while event < len(events) and events[event] == tick:
-            _apply_scenario_event(w, events[event + 1], events[event + 2], events[event + 3], events[event + 4])
+            apply_scenario_event(w, events[event + 1], events[event + 2], events[event + 3], events[event + 4])
             event += 5
+        if w[L.HAS_OUTAGES]:
+            update_outages(w, at - first)
         begin = at
         while at < last and a[at * L.ARRIVAL_COLUMNS + L.A_TICK] == tick:
             at += 1
@@ -76,6 +81,7 @@ def run(w, template, events, code, f, a, first, last, ticks, room):
         _settle_releases(w, a, first, last, ticks, count)
         _work_queue2(w)
         close_tick(w, tick)
+    sum_liquidity(w, ticks)
     return w[L.ROWS]
 
 
@@ -85,24 +91,26 @@ def run_samples(w, template, events, code, f, a, bounds, begin, end, ticks, foun
     registers = f.copy()
     for sample in range(begin, end):
         f[:] = registers
-        run(w, template, events, code, f, a, bounds[sample], bounds[sample + 1], ticks, -1)
+        # Numbers of the layout: for a literal, which has a type of its own, numba would compile `run` once more.
+        run(w, template, events, code, f, a, bounds[sample], bounds[sample + 1], ticks, L.NONE, L.ZERO)
         found[sample] = w[: found.shape[1]]
 
 
 @part
-def _open(w, template, count, room):
-    """Set up the first moment of a run; True where every bank releases everything."""
+def _open(w, template, count, room, only_settlements):
+    """Set up the first moment of a run; True where every bank releases everything, at once."""
     for at in range(len(template)):
         w[at] = template[at]
     w[L.ROWS] = 0 if room >= 0 else -1
     w[L.ROWS_ROOM] = room
+    w[L.ONLY_SETTLEMENTS] = only_settlements
     w[L.LISTED_AT] = len(template)
     w[L.PATH_AT] = w[L.LISTED_AT] + w[L.BANKS]
     w[L.ROWS_AT] = w[L.PATH_AT] + L.PATH_SIZE
     w[L.RELEASED_AT] = w[L.ROWS_AT] + L.ROW_WIDTH * max(room, 0)
     w[L.URGENT_KEYS_AT] = w[L.RELEASED_AT] + count
     w[L.TICK] = 0
-    simple = True
+    simple = w[L.HAS_OUTAGES] == 0
     for bank in range(w[L.BANKS]):
         b = bank_row(bank)
         simple = simple and w[b + L.POLICY] == L.FIFO
@@ -117,32 +125,12 @@ def _open(w, template, count, room):
 
 
 @part
-def _open_day(w):
-    """Step 1: lift the release budgets."""
+def _open_day(w, tick):
+    """Step 1: lift the release budgets; after the first day reset the balances, where they are."""
     for bank in range(w[L.BANKS]):
         w[bank_row(bank) + L.BUDGET] = NO_BUDGET
-
-
-@part
-def _apply_scenario_event(w, kind, bank, other, amount):
-    """Step 2: apply a transfer, or a change of collateral, or record that it was skipped."""
-    b = bank_row(bank)
-    if kind == EventKind.Transfer:
-        if amount > spendable_liquidity(w, b):
-            note_shortfall(w, bank, amount - spendable_liquidity(w, b))
-            record_event(w, EventKind.EventSkipped, bank, other, L.NONE, L.NONE, amount, Skipped.CREDIT_FLOOR.value)
-            return
-        record_event(w, EventKind.Transfer, bank, other, L.NONE, L.NONE, amount, L.NONE)
-        move(w, bank, other, amount)
-        return
-    posted = w[b + L.POSTED] + amount
-    if posted < 0 or (amount > 0 and posted > w[b + L.CAPACITY]):
-        record_event(w, EventKind.EventSkipped, bank, L.NONE, L.NONE, L.NONE, amount, Skipped.CAPACITY.value)
-    elif w[b + L.BALANCE] + credit_with(w, b, posted) < 0:
-        note_shortfall(w, bank, -w[b + L.BALANCE] - credit_with(w, b, posted))
-        record_event(w, EventKind.EventSkipped, bank, L.NONE, L.NONE, L.NONE, amount, Skipped.CREDIT_FLOOR.value)
-    else:
-        post(w, bank, amount)
+        if tick > 0 and w[L.RESETS_DAILY]:
+            reset_balance(w, bank)
 
 
 @part
@@ -167,40 +155,39 @@ def _release_all(w, a, first, begin, end):
 
 @part
 def _arrive(w, a, first, begin, end):
-    """Step 3: put arrivals into Queue 1, but for banks that release everything."""
+    """Step 3: put arrivals into Queue 1, but for banks that release everything, unless an outage holds it."""
     for index in range(begin, end):
         at, p = index * L.ARRIVAL_COLUMNS, index - first
         sender = a[at + L.A_SENDER]
         b = bank_row(sender)
         w[b + L.ARRIVED] += 1
         record_event(w, EventKind.Arrival, sender, a[at + L.A_RECEIVER], p, L.ZERO, a[at + L.A_AMOUNT], L.NONE)
-        if w[b + L.POLICY] == L.FIFO:
+        is_avoided = w[bank_row(a[at + L.A_RECEIVER]) + L.IS_AVOIDED]
+        if w[b + L.POLICY] == L.FIFO and not w[b + L.IS_OUT] and not is_avoided:
             continue
         open_row(w, a, first, p)
         enter_queue1(w, p)
-        if w[b + L.POLICY] == L.TREES:
+        if w[b + L.POLICY] == L.TREES or w[b + L.POLICY] == L.FIFO:
             append_queue1(w, p)
             continue
         r = payment_row(w, p)
         if w[b + L.POLICY] == L.LIQUIDITY_AWARE:
-            set_in_segment_tree(w, p, L.QUEUE1_LAYER, w[r + L.REST])
+            set_in_segment_tree(w, p, L.QUEUE1_LAYER, L.NOTHING if is_avoided else w[r + L.REST])
         make_urgent_at(w, p, max(w[r + L.DUE] - w[b + L.THRESHOLD], w[L.TICK]))
 
 
 @part
 def _decide(w, f, code, a, first, begin, end):
     """Step 6: collect what is released, as keys of queue order, unsorted; the count."""
-    count = L.ZERO
-    for index in range(begin, end):
-        at = index * L.ARRIVAL_COLUMNS
-        if w[bank_row(a[at + L.A_SENDER]) + L.POLICY] == L.FIFO:
-            w[w[L.RELEASED_AT] + count] = a[at + L.A_KEY] | (index - first)
-            count += 1
-    count, urgent = _release_urgent(w, count)
+    count, urgent = _release_urgent(w, _release_new(w, a, first, begin, end))
     begun = L.ZERO
     for bank in range(w[L.BANKS]):
-        kind = w[bank_row(bank) + L.POLICY]
-        if kind == L.LIQUIDITY_AWARE:
+        b = bank_row(bank)
+        kind = w[b + L.POLICY]
+        if w[b + L.IS_OUT]:
+            if w[L.ROWS] >= 0 and kind == L.TREES:
+                hold_queue1(w, bank)
+        elif kind == L.LIQUIDITY_AWARE:
             ended = begun
             while ended < urgent and w[w[L.URGENT_KEYS_AT] + ended] >> L.KEY_SHIFT == bank:
                 ended += 1
@@ -208,8 +195,21 @@ def _decide(w, f, code, a, first, begin, end):
             begun = ended
         elif kind == L.TREES:
             count = decide_queue1(w, f, code, bank, count)
-        if w[L.ROWS] >= 0 and kind in (L.DEADLINE, L.LIQUIDITY_AWARE):
+        elif kind == L.FIFO:
+            count = release_held(w, bank, count)
+        if w[L.ROWS] >= 0 and kind != L.TREES and (kind != L.FIFO or w[L.HAS_OUTAGES]):
             _record_holds(w, a, first, begin, end, bank)
+    return count
+
+
+@part
+def _release_new(w, a, first, begin, end):
+    """Release what has come and is not in Queue 1; the count."""
+    count = L.ZERO
+    for index in range(begin, end):
+        if w[w[L.KNOWN_AT] + index - first] == 0:
+            w[w[L.RELEASED_AT] + count] = a[index * L.ARRIVAL_COLUMNS + L.A_KEY] | (index - first)
+            count += 1
     return count
 
 
@@ -219,24 +219,27 @@ def _release_urgent(w, count):
     urgent, p = L.ZERO, w[w[L.URGENT_AT] + w[L.TICK]]
     while p != L.NONE:
         r = payment_row(w, p)
+        following = w[r + L.NEXT_URGENT]
         if w[r + L.STATE] == L.IN_QUEUE1:
-            if w[bank_row(w[r + L.SENDER]) + L.POLICY] == L.DEADLINE:
+            if held_until(w, r) != L.NONE:
+                make_urgent_at(w, p, held_until(w, r) + 1)
+            elif w[bank_row(w[r + L.SENDER]) + L.POLICY] == L.DEADLINE:
                 leave_queue1(w, p)
                 w[w[L.RELEASED_AT] + count] = queue_key(w, p)
                 count += 1
             else:
                 w[w[L.URGENT_KEYS_AT] + urgent] = (w[r + L.SENDER] << L.KEY_SHIFT) | p
                 urgent += 1
-        p = w[r + L.NEXT_URGENT]
+        p = following
     sort_keys(w, w[L.URGENT_KEYS_AT], urgent)
     return count, urgent
 
 
 @part
 def _record_holds(w, a, first, begin, end, bank):
-    """Record what a built-in policy holds, once, as it arrives."""
+    """Record what a built-in policy or an outage holds, once, as it arrives."""
     for index in range(begin, end):
-        if a[index * L.ARRIVAL_COLUMNS + L.A_SENDER] == bank:
+        if a[index * L.ARRIVAL_COLUMNS + L.A_SENDER] == bank and w[w[L.KNOWN_AT] + index - first]:
             r = payment_row(w, index - first)
             if w[r + L.STATE] == L.IN_QUEUE1:
                 record_piece_event(w, EventKind.PolicyHold, index - first, L.ZERO, w[r + L.REST], L.NONE)
@@ -264,8 +267,10 @@ def _settle_new(w, a, first, p):
     sender, receiver, amount = a[at + L.A_SENDER], a[at + L.A_RECEIVER], a[at + L.A_AMOUNT]
     b = bank_row(sender)
     record_event(w, EventKind.Submitted, sender, receiver, p, L.ZERO, amount, L.NONE)
-    if amount > spendable_liquidity(w, b):
-        note_shortfall(w, sender, amount - spendable_liquidity(w, b))
+    is_open = w[bank_row(receiver) + L.IS_CLOSED] == 0
+    if not is_open or amount > spendable_liquidity(w, b):
+        if is_open:
+            note_shortfall(w, sender, amount - spendable_liquidity(w, b))
         record_event(w, EventKind.Queued, sender, receiver, p, L.ZERO, amount, L.NONE)
         return False
     move(w, sender, receiver, amount)
@@ -280,7 +285,8 @@ def _settle_known(w, p):
     """Step 7, for a payment that was in Queue 1: each piece in turn, what does not fit to Queue 2."""
     r = payment_row(w, p)
     b = bank_row(w[r + L.SENDER])
-    while front(w, r) <= spendable_liquidity(w, b):
+    is_open = w[bank_row(w[r + L.RECEIVER]) + L.IS_CLOSED] == 0
+    while is_open and front(w, r) <= spendable_liquidity(w, b):
         amount = front(w, r)
         record_piece_event(w, EventKind.Submitted, p, front_place(w, r), amount, L.NONE)
         record_piece_event(w, EventKind.SettledImmediately, p, front_place(w, r), amount, L.NONE)
@@ -288,7 +294,8 @@ def _settle_known(w, p):
         move(w, w[r + L.SENDER], w[r + L.RECEIVER], amount)
         if is_last:
             return
-    note_shortfall(w, w[r + L.SENDER], front(w, r) - spendable_liquidity(w, b))
+    if is_open:
+        note_shortfall(w, w[r + L.SENDER], front(w, r) - spendable_liquidity(w, b))
     if w[L.ROWS] >= 0:
         for left in range(w[r + L.LEFT], -1, -1):
             amount = w[r + L.SIZE] if left > 0 else w[r + L.REST]
@@ -345,7 +352,7 @@ def _best_candidate(w):
 
 
 check_complete(
-    (costs, lsm, policies, policy_vm, queues, workspace, sys.modules[__name__]),
+    (costs, lsm, outages, policies, policy_vm, queues, scenario_events, workspace, sys.modules[__name__]),
     (Cost, EventKind, Skipped, ActionKind, Op, L.TreeField, EventColumn),
     idle=(ActionKind.NoAction, ActionKind.HoldCollateral),
 )

@@ -1,8 +1,9 @@
 """A search for the allocation that costs a bank least, in compiled code: `reference.stepping`, call for call."""
 
 from payment_simulator.engine.kernel import layout as L
-from payment_simulator.engine.kernel.fixed_point import share
+from payment_simulator.engine.kernel.fixed_point import accrue_share, share
 from payment_simulator.engine.kernel.jit import entry, part
+from payment_simulator.engine.kernel.rates import LIMBS
 from payment_simulator.engine.kernel.rows import bank_row
 from payment_simulator.engine.kernel.run import run
 from payment_simulator.engine.kernel.sorting import sort_keys
@@ -38,7 +39,7 @@ def search(w, template, events, code, f, a, count, ticks, s, listed):
             break
         f[:] = registers
         _allocate(template, s, _allocation(s, listed, s[L.S_SEEN]))
-        run(w, template, events, code, f, a, 0, count, ticks, -1)
+        run(w, template, events, code, f, a, L.ZERO, count, ticks, L.NONE, L.ZERO)
         following = _next_step(w, s, listed)
         if not _search_step(w, template, s, listed, ticks, following - 1):
             s[L.S_SEEN] += 1
@@ -59,7 +60,18 @@ def _allocation(s, listed, place):
 @part
 def _liquidity(w, s, listed, ticks, place):
     """The cost of an allocation's liquidity."""
+    if w[L.REMAINDERS_AT] != 0:
+        _clear_scratch(w)
+        return accrue_share(w, L.SCRATCH, _allocation(s, listed, place), w[LIQUIDITY_RATE], ticks)
     return ticks * share(w, _allocation(s, listed, place), w[LIQUIDITY_RATE])
+
+
+@part
+def _clear_scratch(w):
+    """Begin a sum that is rounded once, a half up."""
+    for limb in range(LIMBS):
+        w[L.SCRATCH + limb] = 0
+    w[L.SCRATCH] = L.HALF
 
 
 @part
@@ -163,11 +175,17 @@ def _gather_levels(w, ticks):
 def _try(w, template, s, listed, ticks, place):
     """Offer an allocation at which all settles as it did, and return the cost of its overdraft."""
     at, more, found = w[L.BALANCES_AT], _allocation(s, listed, place) - s[L.S_BASE], L.ZERO
+    carries = template[L.REMAINDERS_AT] != 0
+    if carries:
+        _clear_scratch(template)
     for level in range(s[L.S_LEVELS]):
         owed = -w[at + level] - more
         if owed <= 0:
             break
-        found += w[at + ticks + level] * share(template, owed, template[OVERDRAFT_RATE])
+        if carries:
+            found += accrue_share(template, L.SCRATCH, owed, template[OVERDRAFT_RATE], w[at + ticks + level])
+        else:
+            found += w[at + ticks + level] * share(template, owed, template[OVERDRAFT_RATE])
     _offer(s, listed, place, _liquidity(template, s, listed, ticks, place) + found + s[L.S_REST])
     return found
 

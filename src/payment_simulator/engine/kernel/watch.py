@@ -63,7 +63,7 @@ def note_cycle(w, path, depth, amount):
     for at in range(depth + 2):
         bank, gives = w[path + L.PATH_BANK + at], w[path + L.PATH_AMOUNT + at] if at <= depth else amount
         short = gives - before - spendable_liquidity(w, bank_row(bank))
-        if short > 0:
+        if short > 0 and gives > before:
             if bank != w[L.WATCHED]:
                 return
             lacks = short

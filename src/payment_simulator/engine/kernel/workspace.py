@@ -37,6 +37,27 @@ def set_posted(w, b, posted):
 
 
 @part
+def set_credit_limit(w, bank, cap):
+    """Set a bank's credit without collateral."""
+    b = bank_row(bank)
+    record_event(w, EventKind.CreditLimitChanged, bank, L.NONE, L.NONE, L.NONE, cap, L.NONE)
+    w[b + L.CAP] = cap
+    set_posted(w, b, w[b + L.POSTED])
+    note_more_liquidity(w, bank)
+
+
+@part
+def reset_balance(w, bank):
+    """Let a bank have what it has as a day begins."""
+    b = bank_row(bank)
+    more = w[b + L.OPENING] - w[b + L.BALANCE]
+    if more != 0:
+        record_event(w, EventKind.BalanceReset, bank, L.NONE, L.NONE, L.NONE, more, L.NONE)
+        w[b + L.BALANCE] += more
+        note_more_liquidity(w, bank)
+
+
+@part
 def post(w, bank, amount):
     """Post `amount` more cents of collateral; below 0, withdraw them."""
     if amount == 0:

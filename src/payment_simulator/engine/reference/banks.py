@@ -1,29 +1,36 @@
 """Banks as the reference engine keeps them."""
 
+from collections import Counter
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from payment_simulator.engine.reference.payments import Item
 from payment_simulator.engine.vocabulary import Cost
 from payment_simulator.policy.builtin import Policy
+from payment_simulator.scenario.banks import Agent
 from payment_simulator.scenario.numbers import exact
-from payment_simulator.scenario.schema import Agent
 
 
 @dataclass(eq=False)
 class Bank:
-    """One bank and what it has at this moment. Money in cents."""
+    """One bank and what it has at this moment. Money in cents.
+
+    `charged_on` has, for each kind of cost, the cents that were charged each rate until now: a tick after the other.
+    """
 
     agent: Agent
     policy: Policy
     pool: int
     balance: int
     posted: int
+    cap: int
     pending: int = 0
     queue1: list[Item] = field(default_factory=list)
     dropped: list[Item] = field(default_factory=list)
     budget: int | None = None
     registers: dict[str, float] = field(default_factory=dict)
     costs: list[int] = field(default_factory=lambda: [0] * len(Cost))
+    charged_on: list[Counter[Fraction]] = field(default_factory=lambda: [Counter() for _ in Cost])
     this_tick: list[int] = field(default_factory=lambda: [0] * len(Cost))
     arrived: int = 0
     settled: int = 0
@@ -36,7 +43,7 @@ class Bank:
 
     def credit(self, posted: int) -> int:
         """The cents that the balance may go below 0 with `posted` cents of collateral."""
-        return self.agent.unsecured_cap + int(posted * (1 - exact(self.agent.collateral_haircut)) // 1)
+        return self.cap + int(posted * (1 - exact(self.agent.collateral_haircut)) // 1)
 
     @property
     def spendable_liquidity(self) -> int:
@@ -59,12 +66,13 @@ def open_bank(agent: Agent, policy: Policy) -> Bank:
     """A bank as a run begins."""
     pool = allocation(agent, policy)
     balance = agent.opening_balance + pool
-    return Bank(agent, policy, pool, balance, agent.posted_collateral, opened_with=balance)
+    return Bank(agent, policy, pool, balance, agent.posted_collateral, agent.unsecured_cap, opened_with=balance)
 
 
 def least_collateral(bank: Bank) -> int:
-    """The least that must stay posted for the credit in use."""
-    needed = bank.credit_used - bank.agent.unsecured_cap
+    """The least that must stay posted for the credit in use; more than is posted where that is not enough."""
+    needed = bank.credit_used - bank.cap
     if needed <= 0:
         return 0
-    return int(-(-needed // (1 - exact(bank.agent.collateral_haircut))))
+    worth = 1 - exact(bank.agent.collateral_haircut)
+    return int(-(-needed // worth)) if worth else bank.posted

@@ -49,7 +49,7 @@ def bank_fields(
         "balance": bank.balance,
         "effective_liquidity": bank.spendable_liquidity,
         "credit_used": bank.credit_used,
-        "unsecured_cap": bank.agent.unsecured_cap,
+        "unsecured_cap": bank.cap,
         "posted_collateral": bank.posted,
         "max_collateral_capacity": bank.agent.max_collateral_capacity,
         "remaining_collateral_capacity": max(bank.agent.max_collateral_capacity - bank.posted, 0),

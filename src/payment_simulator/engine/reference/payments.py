@@ -5,7 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from payment_simulator.scenario.arrivals import Arrivals
-from payment_simulator.scenario.scenario_events import CollateralAdjustment, DirectTransfer
+from payment_simulator.scenario.scenario_events import (
+    BalanceReset,
+    CollateralAdjustment,
+    CreditLimitChange,
+    DirectTransfer,
+    Outage,
+)
 from payment_simulator.scenario.schema import Scenario
 
 
@@ -53,11 +59,15 @@ def payments_by_tick(arrivals: Arrivals) -> dict[int, list[Payment]]:
     return found
 
 
-def events_by_tick(scenario: Scenario) -> dict[int, list[DirectTransfer | CollateralAdjustment]]:
-    """The scenario events that are no payments and no change of what is drawn, in file order."""
-    found: dict[int, list[DirectTransfer | CollateralAdjustment]] = defaultdict(list)
+Happening = DirectTransfer | CollateralAdjustment | CreditLimitChange | BalanceReset | Outage
+
+
+def events_by_tick(scenario: Scenario) -> dict[int, list[Happening]]:
+    """The scenario events that are no payments and no change of what is drawn, in file order; outages as they begin."""
+    found: dict[int, list[Happening]] = defaultdict(list)
     for event in scenario.scenario_events:
-        if isinstance(event, DirectTransfer | CollateralAdjustment):
-            for tick in event.schedule.ticks(scenario.simulation.ticks):
+        if isinstance(event, Happening):
+            ticks = event.ticks(scenario.simulation.ticks)
+            for tick in ticks[:1] if isinstance(event, Outage) else ticks:
                 found[tick].append(event)
     return found

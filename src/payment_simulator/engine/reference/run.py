@@ -1,30 +1,32 @@
 """The definition: a run in plain Python, written for reading. `kernel` gives the same, to the cent and to the event."""
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
-from fractions import Fraction
 
-from payment_simulator.engine.reference.banks import Bank, least_collateral, open_bank
-from payment_simulator.engine.reference.costs import cost_fields, delay_of, penalty_of, share, total
+from payment_simulator.engine.reference.banks import Bank, least_collateral
+from payment_simulator.engine.reference.charging import Charging
+from payment_simulator.engine.reference.costs import cost_fields, total
 from payment_simulator.engine.reference.decisions import bank_fields, buffer_lacks, decide_payment, tree_of
-from payment_simulator.engine.reference.lsm import MAX_EDGES_PER_TICK, CycleSearch, losses
 from payment_simulator.engine.reference.payments import Item, events_by_tick, payments_by_tick
-from payment_simulator.engine.reference.watch import NOBODY, Watch
-from payment_simulator.engine.vocabulary import Cost, EventKind, Skipped
+from payment_simulator.engine.reference.settlement import Settlement
+from payment_simulator.engine.reference.watch import NOBODY
+from payment_simulator.engine.vocabulary import Cost, EventKind, Record, Skipped
 from payment_simulator.policy.builtin import LiquidityAware, Policy, Trees
 from payment_simulator.policy.tree import MAX_PIECES, Faults, decide, whole
 from payment_simulator.scenario.arrivals import Arrivals
-from payment_simulator.scenario.numbers import half_up
-from payment_simulator.scenario.scenario_events import DirectTransfer
+from payment_simulator.scenario.scenario_events import (
+    BalanceReset,
+    CollateralAdjustment,
+    CreditLimitChange,
+    DirectTransfer,
+)
 from payment_simulator.scenario.schema import Scenario
 
-LOOK, LOOKS_PER_EDGE, LOOKS_PER_LIQUIDITY_CHECK = 0.003, 30, 20
-"""The work of a look at a payment in a queue, as a share of one that waits a tick; an edge and a check of liquidity
-are so many looks."""
+LOOK = 0.003
+"""The work of a look at a payment in a queue, as a share of one that waits a tick."""
 
 
-class Run:
+class Run(Settlement):
     """One run. After `go`, `banks`, `settled_value`, `lsm_value`, `faults`, `rows` and `watch` have what came of it."""
 
     def __init__(
@@ -33,24 +35,17 @@ class Run:
         arrivals: Arrivals,
         policies: Sequence[Policy],
         *,
-        record: bool = False,
+        record: Record = False,
         watched: int = NOBODY,
     ) -> None:
-        self.scenario = scenario
-        self.banks = [open_bank(agent, policy) for agent, policy in zip(scenario.agents_by_id(), policies, strict=True)]
-        self.queue2: list[Item] = []
-        self.settled_value = self.lsm_value = 0
+        super().__init__(scenario, policies, record=record, watched=watched)
         self.faults = Faults()
-        self.rows: list[tuple[int, ...]] = []
-        self.watch = Watch(watched)
-        self._record = record
-        self._tick = self.ticks_done = 0
-        self._offsets = self._looks = 0
+        self.ticks_done = 0
         self._arriving = payments_by_tick(arrivals)
         self._scenario_events = events_by_tick(scenario)
         self._number = {name: number for number, name in enumerate(scenario.agent_ids)}
         self._cost_fields = cost_fields(scenario.cost_rates)
-        self._unsettled: list[Item] = []
+        self._charging = Charging(scenario)
 
     def go(self, work_budget: float = math.inf) -> float:
         """Run tick after tick; return what is left of `work_budget`, below 0 where it ended before the last tick.
@@ -65,8 +60,7 @@ class Run:
         for tick in range(self.ticks_done, self.scenario.simulation.ticks):
             self._tick, self.ticks_done = tick, tick + 1
             if self._tick % ticks_per_day == 0:
-                for bank in self.banks:
-                    bank.budget = None
+                self._open_day()
             self._apply_scenario_events()
             self._arrivals()
             self._collateral_trees()
@@ -90,21 +84,47 @@ class Run:
         self._looks = 0
         return work
 
-    # Steps 2 to 5
+    # Steps 1 to 5
+
+    def _open_day(self) -> None:
+        for number, bank in enumerate(self.banks):
+            bank.budget = None
+            if self._tick and self.scenario.daily_balances == "reset":
+                self._reset(number)
 
     def _apply_scenario_events(self) -> None:
         for event in self._scenario_events.get(self._tick, ()):
             if isinstance(event, DirectTransfer):
-                sender, receiver = self._number[event.from_agent], self._number[event.to_agent]
-                if not self._can_pay(sender, event.amount):
-                    self._record_event(
-                        EventKind.EventSkipped, sender, receiver, amount=event.amount, note=Skipped.CREDIT_FLOOR
-                    )
-                    continue
-                self._record_event(EventKind.Transfer, sender, receiver, amount=event.amount)
-                self._pay({sender: event.amount}, {receiver: event.amount})
+                self._transfer(self._number[event.from_agent], self._number[event.to_agent], event.amount)
+                continue
+            number = self._number[event.agent]
+            bank = self.banks[number]
+            if isinstance(event, CollateralAdjustment):
+                self._adjust_collateral(number, event.delta)
+            elif isinstance(event, CreditLimitChange):
+                bank.cap = event.unsecured_cap
+                self._record_event(EventKind.CreditLimitChanged, number, amount=bank.cap)
+            elif isinstance(event, BalanceReset):
+                bank.opened_with = event.opening_balance + bank.pool
+                self._reset(number)
             else:
-                self._adjust_collateral(self._number[event.agent], event.delta)
+                lasts = len(event.ticks(self.scenario.simulation.ticks))
+                self._record_event(EventKind.OutageBegan, number, amount=0, note=lasts)
+        self._outages.begin_tick(self._tick)
+
+    def _transfer(self, sender: int, receiver: int, amount: int) -> None:
+        if not self._can_pay(sender, amount):
+            self._record_event(EventKind.EventSkipped, sender, receiver, amount=amount, note=Skipped.CREDIT_FLOOR)
+            return
+        self._record_event(EventKind.Transfer, sender, receiver, amount=amount)
+        self._pay({sender: amount}, {receiver: amount})
+
+    def _reset(self, number: int) -> None:
+        """Let a bank have what it has as a day begins."""
+        bank = self.banks[number]
+        if bank.balance != bank.opened_with:
+            self._record_event(EventKind.BalanceReset, number, amount=bank.opened_with - bank.balance)
+            bank.balance = bank.opened_with
 
     def _adjust_collateral(self, number: int, delta: int) -> None:
         bank = self.banks[number]
@@ -112,7 +132,7 @@ class Run:
         reason = None
         if posted < 0 or (delta > 0 and posted > bank.agent.max_collateral_capacity):
             reason = Skipped.CAPACITY
-        elif not self.watch.has(number, -bank.balance - bank.credit(posted)):
+        elif delta < 0 and not self.watch.has(number, -bank.balance - bank.credit(posted)):
             reason = Skipped.CREDIT_FLOOR
         if reason is not None:
             self._record_event(EventKind.EventSkipped, number, amount=delta, note=reason)
@@ -136,7 +156,7 @@ class Run:
 
     def _collateral_trees(self) -> None:
         for number, bank in enumerate(self.banks):
-            if (tree := tree_of(bank, "collateral_tree")) is None:
+            if (tree := tree_of(bank, "collateral_tree")) is None or number in self._outages.out:
                 continue
             action, arguments = decide(tree, self._bank_fields(bank, bank.queue1), self.faults)
             wanted = max(whole(arguments[0]), 0) if arguments else 0
@@ -146,8 +166,8 @@ class Run:
                 self._post(number, -min(wanted, max(bank.posted - least_collateral(bank), 0)))
 
     def _bank_trees(self) -> None:
-        for bank in self.banks:
-            if (tree := tree_of(bank, "bank_tree")) is None:
+        for number, bank in enumerate(self.banks):
+            if (tree := tree_of(bank, "bank_tree")) is None or number in self._outages.out:
                 continue
             action, arguments = decide(tree, self._bank_fields(bank, bank.queue1), self.faults)
             key = str(action.key)
@@ -163,8 +183,12 @@ class Run:
     def _decisions(self) -> list[Item]:
         """The items that all banks release. None of them sees what another decides."""
         released: list[Item] = []
-        for bank in self.banks:
+        for number, bank in enumerate(self.banks):
             waiting, bank.queue1 = bank.queue1, []
+            if number in self._outages.out:
+                for item in waiting:
+                    self._hold(bank, item)
+                continue
             fields = self._bank_fields(bank, waiting) if isinstance(bank.policy, Trees) else {}
             so_far = 0
             for item in waiting:
@@ -176,7 +200,8 @@ class Run:
     def _one_decision(self, bank: Bank, item: Item, released: int, fields: dict[str, float]) -> list[Item]:
         """The items that come of a payment; a payment that is kept goes back to Queue 1."""
         name, number = decide_payment(bank, item, self._tick, released, fields, self.faults)
-        within = bank.budget is None or item.amount <= bank.budget
+        is_avoided = item.payment.receiver in self._outages.avoided
+        within = not is_avoided and (bank.budget is None or item.amount <= bank.budget)
         if name == "Split" and not (item.payment.divisible and 2 <= number <= min(item.amount, MAX_PIECES)):
             name = "Hold"
         if name in ("Release", "Split") and within:
@@ -187,16 +212,20 @@ class Run:
             bank.dropped.append(item)
             self._record_item(EventKind.PolicyDrop, item)
             return []
-        bank.queue1.append(item)
         if name == "Reprioritize":
+            bank.queue1.append(item)
             self._reprioritize(item, min(max(number, 0), 10))
             return []
-        if isinstance(bank.policy, LiquidityAware):
+        if isinstance(bank.policy, LiquidityAware) and not is_avoided:
             self.watch.has(self._number[bank.agent.id], buffer_lacks(bank, bank.policy, item, released))
+        self._hold(bank, item)
+        return []
+
+    def _hold(self, bank: Bank, item: Item) -> None:
+        bank.queue1.append(item)
         if not item.payment.was_held:
             item.payment.was_held = True
             self._record_item(EventKind.PolicyHold, item)
-        return []
 
     def _split(self, bank: Bank, item: Item, count: int) -> list[Item]:
         """`count` - 1 pieces of the same amount, then the rest."""
@@ -215,77 +244,6 @@ class Run:
             item.payment.priority = priority
             self._record_item(EventKind.PolicyReprioritize, item, note=priority)
 
-    # Steps 7 to 9
-
-    def _settle_releases(self, released: list[Item]) -> None:
-        for item in sorted(released, key=lambda item: item.queue_key):
-            self._record_item(EventKind.Submitted, item)
-            if self._can_pay(item.payment.sender, item.amount):
-                self._settle([item], EventKind.SettledImmediately)
-            else:
-                self.queue2.append(item)
-                self._record_item(EventKind.Queued, item)
-        self.queue2.sort(key=lambda item: item.queue_key)
-
-    def _retry_queue2(self) -> None:
-        self._looks += LOOKS_PER_LIQUIDITY_CHECK * len(self.queue2)
-        while fitting := next((i for i in self.queue2 if self._can_pay(i.payment.sender, i.amount)), None):
-            self._looks += LOOKS_PER_LIQUIDITY_CHECK * len(self.queue2)
-            self.queue2.remove(fitting)
-            self._settle([fitting], EventKind.SettledFromQueue)
-
-    def _bilateral_offsets(self) -> None:
-        if not self.scenario.lsm_config.enable_bilateral:
-            return
-        for first in range(len(self.banks)):
-            for second in range(first + 1, len(self.banks)):
-                self._offset_pair(first, second)
-
-    def _offset_pair(self, first: int, second: int) -> None:
-        sides = {first: self._queued(first, second), second: self._queued(second, first)}
-        while sides[first] and sides[second]:
-            net = total(sides[first]) - total(sides[second])
-            payer = first if net > 0 else second
-            if self._can_pay(payer, abs(net)):
-                self._offset([*sides[first], *sides[second]], EventKind.LsmBilateralOffset)
-                return
-            sides[payer].pop()
-
-    def _queued(self, sender: int, receiver: int) -> list[Item]:
-        """The items in Queue 2 from one bank to another, in queue order."""
-        self._looks += len(self.queue2)
-        return [i for i in self.queue2 if i.payment.sender == sender and i.payment.receiver == receiver]
-
-    def _cycles(self) -> None:
-        config = self.scenario.lsm_config
-        if not config.enable_cycles:
-            return
-        search = CycleSearch(config.max_cycle_length, config.max_cycles_per_tick)
-        for start in range(len(self.banks)):
-            while search.goes_on and (cycle := search.find(start, self._edges(), self._covers)):
-                search.cycles_left -= 1
-                self._offset(cycle, EventKind.LsmCycleSettlement)
-        self._looks += LOOKS_PER_EDGE * (MAX_EDGES_PER_TICK - search.edges_left)
-
-    def _edges(self) -> dict[int, dict[int, Item]]:
-        """From each sender to each receiver, the first payment in Queue 2."""
-        self._looks += len(self.queue2)
-        edges: dict[int, dict[int, Item]] = defaultdict(dict)
-        for item in self.queue2:
-            edges[item.payment.sender].setdefault(item.payment.receiver, item)
-        return edges
-
-    def _covers(self, cycle: Sequence[Item]) -> bool:
-        """True where every bank of a cycle can pay what it loses in it; the last to be asked is the one watched."""
-        return all(self._can_pay(*loss) for loss in sorted(losses(cycle), key=lambda loss: loss[0] == self.watch.bank))
-
-    def _offset(self, items: Sequence[Item], kind: EventKind) -> None:
-        for item in items:
-            self.queue2.remove(item)
-        self._settle(items, kind, self._offsets)
-        self._offsets += 1
-        self.lsm_value += total(items)
-
     # Steps 10 to 12
 
     def _apply_credits(self) -> None:
@@ -302,32 +260,24 @@ class Run:
             bank.peak_queue2 = max(bank.peak_queue2, sum(i.payment.sender == number for i in self.queue2))
 
     def _accrue_costs(self) -> None:
-        rates = self.scenario.cost_rates
-        for item in self._unsettled:
-            if self._tick > item.payment.deadline and not item.is_overdue:
-                item.is_overdue = True
-                self._record_item(EventKind.WentOverdue, item)
-                penalty = penalty_of(rates.deadline_penalty, item.amount)
-                self.banks[item.payment.sender].this_tick[Cost.DEADLINE_PENALTY] += penalty
+        late = [item for item in self._unsettled if self._tick > item.payment.deadline and not item.is_overdue]
+        for item in late:
+            item.is_overdue = True
+            self._record_item(EventKind.WentOverdue, item)
         for number, bank in enumerate(self.banks):
-            mine = [item for item in self._unsettled if item.payment.sender == number]
-            tick = bank.this_tick
-            tick[Cost.LIQUIDITY] = share(bank.pool, rates.liquidity_cost_per_tick_bps)
-            tick[Cost.OVERDRAFT] = share(bank.credit_used, rates.overdraft_bps_per_tick)
-            tick[Cost.COLLATERAL] = share(bank.posted, rates.collateral_cost_per_tick_bps)
-            tick[Cost.DELAY] = half_up(sum((delay_of(rates, item) for item in mine), Fraction(0)))
+            overdue = [item for item in late if item.payment.sender == number]
+            self._charging.end_tick(bank, self._unsettled_of(number), overdue)
             self._charge(number, bank)
 
     def _end_day(self) -> None:
-        rates = self.scenario.cost_rates
         for number, bank in enumerate(self.banks):
-            mine = [item for item in self._unsettled if item.payment.sender == number]
+            mine = self._unsettled_of(number)
             self._record_event(EventKind.EndOfDay, number, amount=total(mine), note=len(mine))
-            bank.this_tick[Cost.EOD_PENALTY] = sum(
-                penalty_of(rates.eod_penalty_per_transaction, i.amount) for i in mine
-            )
-            bank.this_tick[Cost.EOD_BORROWING] = share(total(mine), rates.eod_borrowing_bps)
+            self._charging.end_day(bank, mine)
             self._charge(number, bank)
+
+    def _unsettled_of(self, number: int) -> list[Item]:
+        return [item for item in self._unsettled if item.payment.sender == number]
 
     def _charge(self, number: int, bank: Bank) -> None:
         for kind, amount in enumerate(bank.this_tick):
@@ -336,56 +286,8 @@ class Run:
                 self._record_event(EventKind.CostAccrual, number, amount=amount, note=kind)
         bank.this_tick = [0] * len(Cost)
 
-    # What several steps do
-
-    def _can_pay(self, number: int, amount: int) -> bool:
-        return self.watch.has(number, amount - self.banks[number].spendable_liquidity)
-
-    def _settle(self, items: Sequence[Item], kind: EventKind, note: int = -1) -> None:
-        """Move the money of `items` at once, each bank's net."""
-        net: dict[int, int] = defaultdict(int)
-        for item in items:
-            payment, sender = item.payment, self.banks[item.payment.sender]
-            net[payment.sender] -= item.amount
-            net[payment.receiver] += item.amount
-            self._unsettled.remove(item)
-            self._record_item(kind, item, note=note)
-            self.settled_value += item.amount
-            payment.pieces_left -= 1
-            if payment.pieces_left == 0:
-                sender.settled += 1
-                sender.delay_ticks += self._tick - payment.arrival
-        self._pay({b: -change for b, change in net.items() if change < 0}, {b: c for b, c in net.items() if c > 0})
-
-    def _pay(self, out: dict[int, int], into: dict[int, int]) -> None:
-        for number, amount in out.items():
-            self.banks[number].balance -= amount
-        for number, amount in into.items():
-            if self.scenario.deferred_crediting:
-                self.banks[number].pending += amount
-            else:
-                self.banks[number].balance += amount
-
     def _bank_fields(self, bank: Bank, queue1: Sequence[Item]) -> dict[str, float]:
         number = self._number[bank.agent.id]
         own = [item for item in self.queue2 if item.payment.sender == number]
         found = bank_fields(bank, queue1, own, self._tick, self.scenario.simulation.ticks_per_day)
         return found | self._cost_fields
-
-    def _record_item(self, kind: EventKind, item: Item, note: int = -1) -> None:
-        payment = item.payment
-        self._record_event(kind, payment.sender, payment.receiver, payment.index, item.piece, item.amount, note)
-
-    def _record_event(
-        self,
-        kind: EventKind,
-        agent: int,
-        other: int = -1,
-        payment: int = -1,
-        piece: int = -1,
-        amount: int = -1,
-        note: int = -1,
-    ) -> None:
-        """Record an event; see `vocabulary.EventColumn`."""
-        if self._record:
-            self.rows.append((self._tick, kind, agent, other, payment, piece, amount, note))

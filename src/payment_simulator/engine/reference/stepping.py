@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -60,7 +60,14 @@ class StepSearch:
 
     def liquidity(self, place: int) -> int:
         """The cost of an allocation's liquidity, in cents."""
-        return self._ticks * share(self._allocations[place], self._scenario.cost_rates.liquidity_cost_per_tick_bps)
+        bps = self._scenario.cost_rates.liquidity_cost_per_tick_bps
+        return self._over_ticks({self._allocations[place]: self._ticks}, bps)
+
+    def _over_ticks(self, times: Mapping[int, int], bps: float) -> int:
+        """The cost of amounts in so many ticks each: rounded in each, or once, where the remainders are carried."""
+        if self._scenario.cost_rounding == "carry":
+            return share(sum(amount * count for amount, count in times.items()), bps)
+        return sum(count * share(amount, bps) for amount, count in times.items())
 
     def _run(self, place: int) -> Run:
         policies = [*self._policies]
@@ -83,7 +90,7 @@ class StepSearch:
 
         def overdraft(place: int) -> int:
             more = self._allocations[place] - base
-            return sum(count * share(max(-balance - more, 0), bps) for balance, count in levels.items())
+            return self._over_ticks({-balance - more: n for balance, n in levels.items() if balance + more < 0}, bps)
 
         before = run.banks[self._bank].costs[Cost.OVERDRAFT]
         rest = cost - before - self.liquidity(first)

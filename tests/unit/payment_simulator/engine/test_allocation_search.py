@@ -129,6 +129,26 @@ def test_a_search_stops_at_every_allocation_at_which_a_test_of_liquidity_passes(
     assert played.search(range(wanted + 1), engine=engine).allocation == wanted
 
 
+def test_a_search_steps_where_remainders_are_carried_limits_change_and_a_bank_is_out(engine):
+    """0.3 bps of a pool of 300 come to 0.09 cents in 10 ticks; a debt of 250 is 0.25 cents a tick at 10 bps."""
+    banks = {"A": {"liquidity_pool": 300, "unsecured_cap": 400}, "B": {"opening_balance": 50}, "C": {}}
+    events = [
+        pay("A", "B", 250),
+        pay("A", "B", 90, 6),
+        pay("A", "C", 60, 6),
+        once("CreditLimitChange", 5, agent="A", unsecured_cap=0),
+        {"type": "Outage", "agent": "C", "start_tick": 6, "end_tick": 7, "incoming": False},
+    ]
+    costs = {
+        "liquidity_cost_per_tick_bps": 0.3,
+        "overdraft_bps_per_tick": 10,
+        "delay_cost_per_tick_per_cent": 0.0021,
+    }
+    played = game(make_scenario(banks, *events, ticks=10, costs=costs, cost_rounding="carry"))
+    check_exact(played, engine)
+    assert played.search(engine=engine).work < 301 * len(events) * 10 / 10
+
+
 def test_a_bank_without_a_pool_has_one_allocation(engine):
     played = game(make_scenario({"A": {}, "B": {}}, pay("A", "B", 10), ticks=2, costs=LATE))
     assert played.search(engine=engine) == AllocationSearch(0, 20, 20, True, 1, 2)

@@ -4,14 +4,14 @@ from enum import IntEnum
 
 import pytest
 
-from payment_simulator.engine.kernel import costs, policies, policy_vm, queues, run, workspace
+from payment_simulator.engine.kernel import costs, outages, policies, policy_vm, queues, run, scenario_events, workspace
 from payment_simulator.engine.kernel.completeness import check_complete
 from payment_simulator.engine.kernel.layout import BANK_COLUMNS, COSTS, check_same_order
 from payment_simulator.engine.vocabulary import Cost, EventKind
 from payment_simulator.policy.compile import Op
 from payment_simulator.policy.fields_and_actions import ActionKind
 
-MODULES = [costs, policies, policy_vm, queues, run, workspace]
+MODULES = [costs, outages, policies, policy_vm, queues, run, scenario_events, workspace]
 IDLE = [ActionKind.NoAction, ActionKind.HoldCollateral]
 
 

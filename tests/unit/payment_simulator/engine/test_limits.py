@@ -114,17 +114,19 @@ def test_what_is_as_large_as_it_may_be_is_computed_to_the_cent(engine):
         ({"eod_penalty_per_transaction": {"mode": "rate", "bps_per_event": 33.3}}, "eod_penalty"),
     ],
 )
-def test_the_largest_payments_that_are_allowed_cost_alike_in_both_engines(costs, kind):
+@pytest.mark.parametrize("rounding", ["nearest", "carry"])
+def test_the_largest_payments_that_are_allowed_cost_alike_in_both_engines(costs, kind, rounding):
     """Up to the limit that the scenario itself sets."""
 
     def scenario(*amounts):
         payments = [pay("A", "B", amount, deadline=0) for amount in amounts]
-        return make_scenario({"A": {}, "B": {}}, *payments, ticks=2, costs=costs)
+        return make_scenario({"A": {}, "B": {}}, *payments, ticks=2, costs=costs, cost_rounding=rounding)
 
     largest = prepare(scenario()).limits.value
     assert largest > 10**12
     found = {engine: play(scenario(largest), engine) for engine in ("reference", "kernel")}
     assert found["reference"].total_cost.tolist() == found["kernel"].total_cost.tolist()
+    assert found["reference"].rounding.tolist() == found["kernel"].rounding.tolist()
     assert found["kernel"].agents()["A"]["costs"][kind] > largest // 10**6
     with pytest.raises(ConfigError):
         play(scenario(largest, 1))

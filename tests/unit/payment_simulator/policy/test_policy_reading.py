@@ -52,10 +52,10 @@ def test_every_error_of_a_policy_is_listed_at_once_with_its_path():
         ({"type": "Deadline", "urgency_treshold": 2}, ("urgency_treshold", "unknown key (did you mean")),
         ({"type": "Deadline", "urgency_threshold": "soon"}, ("urgency_threshold", "should be a number, found 'soon'")),
         ({"type": "Deadline", "urgency_threshold": -1e300},
-         ("urgency_threshold", "should be between -1e300 and 1e300, found '-1e+300'")),
+         ("urgency_threshold", "should be over -1e300 and under 1e300, found '-1e+300'")),
         (
             trees(ask("balance", "<", 1e300, act("Hold"), act("Hold"))),
-            ("payment_tree.condition.right.value", "should be between -1e300 and 1e300, found 1e+300"),
+            ("payment_tree.condition.right.value", "should be over -1e300 and under 1e300, found 1e+300"),
         ),
         ({"type": "Deadline", "urgency_threshold": True}, ("urgency_threshold", "should be a number, found 'True'")),
         (
