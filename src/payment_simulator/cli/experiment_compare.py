@@ -70,10 +70,10 @@ def _print_differences(found: Mapping[str, tuple[Any, Any]]) -> None:
     if not found:
         print_answer("Configuration and scenario are the same\n")
         return
-    print_table(("key", "first", "second"), [(key, _short(a), _short(b)) for key, (a, b) in found.items()])
+    print_table(("key", "first", "second"), [(key, short(a), short(b)) for key, (a, b) in found.items()])
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """Return a value as YAML has it in a line; of a long list or section, its size."""
     if value is None:
         return ""

@@ -13,6 +13,19 @@ if TYPE_CHECKING:
 
 ConfigFile = Annotated[Path, typer.Argument(help="YAML file of the experiment.", show_default=False)]
 
+PATIENCE = "1h"
+Patience = Annotated[
+    str,
+    typer.Option(
+        "--patience", metavar="TIME", help="How long to wait for who keeps the database: 30s, 5m, 1h; 0: not at all."
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Another value of a key; scenario.KEY: of the scenario's."),
+]
+BUDGET = "llm.max_total_tokens"
+
 TEMPLATE = """\
 # An experiment: banks look for the policy that costs them least. `payment-sim experiment run FILE` runs it.
 name: my-experiment                    # of its runs, and of the folder of its result
@@ -45,7 +58,8 @@ proposer: search                       # llm: a language model proposes
 #   temperature: 0.7
 #   max_retries: 3
 #   timeout_seconds: 120
-#   max_total_tokens: 500000
+#   max_total_tokens: 500000           # the budget; may be raised: run FILE --resume RUN --set llm.max_total_tokens=...
+#   price: {input_per_million: 1.25, output_per_million: 10, currency: USD}   # is told beside the tokens
 #   # system_prompt_file: prompt.txt
 
 policy_constraints:
@@ -58,6 +72,7 @@ policy_constraints:
 
 output: {directory: results, database: experiments.db, verbose: false}
 master_seed: 42
+# scenario_settings: {cost_rates.overdraft_bps_per_tick: 0.5}   # in place of what the scenario's file has
 """
 
 
@@ -71,28 +86,33 @@ def run(
             "--resume", metavar="RUN", help="Go on with a run: its id, the start of it, or latest.", show_default=False
         ),
     ] = None,
+    settings: Settings = None,
+    patience: Patience = PATIENCE,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Run an experiment: every step is in its database before the next one starts.
 
-    A Nash gap is printed with how it is known: exact, bounded, estimated from draws, or searched among so many values.
+    With --resume, --set may change llm.max_total_tokens and llm.price alone. A Nash gap is printed with how it is
+    known: exact, bounded, estimated from draws, or searched among so many values.
     """
     import asyncio
 
     from labledger.console import print_answer, print_json
     from labledger.errors import ConfigError
-    from payment_simulator.cli.waiting import shown_progress
+    from payment_simulator.cli.waiting import MODEL_ALIVE_S, shown_progress
     from payment_simulator.experiments.config import ExperimentConfig
     from payment_simulator.experiments.runner import GenericExperimentRunner, VerboseConfig
     from payment_simulator.experiments.runner.optimization import TokensSpentError
+    from payment_simulator.experiments.settings import single_settings
 
-    read = ExperimentConfig.from_yaml(config)
-    _require_packages(read)
-    run_id = _refuse_early(read, resume)
-    progress = shown_progress()
+    patience_s = patience_of(patience)
+    read = ExperimentConfig.from_yaml(config, single_settings(settings or []))
+    require_packages(read)
+    run_id = _refuse_early(read, resume, patience_s)
+    progress = shown_progress(alive_s=MODEL_ALIVE_S if read.proposer == "llm" else None)
     decisions = read.output is not None and read.output.verbose
     verbose = VerboseConfig(iterations=True, decisions=decisions, progress=progress)
-    runner = GenericExperimentRunner(read, verbose, run_id=run_id)
+    runner = GenericExperimentRunner(read, verbose, run_id=run_id, patience_s=patience_s)
     database = _from_here(runner.database)
     print_answer(f"run {runner.run_id}{_kept_in(database)}", to_stderr=True)
     try:
@@ -101,10 +121,11 @@ def run(
             result = asyncio.run(runner.resume() if resume else runner.run())
     except BaseException as error:
         # What is stored would raise the same error of a scenario or of a policy again.
-        if runner.is_resumable and not isinstance(error, TokensSpentError | ConfigError):
-            error.add_note(
-                f"what was done is kept; go on: payment-sim experiment run {config} --resume {runner.run_id}"
-            )
+        if runner.is_resumable and not isinstance(error, ConfigError):
+            options = [f"--set {each}" for each in settings or [] if not each.startswith(BUDGET)]
+            options += [f"--set {BUDGET}=NUMBER"] if isinstance(error, TokensSpentError) else []
+            command = " ".join(["payment-sim experiment run", str(config), "--resume", runner.run_id, *options])
+            error.add_note(f"what was done is kept; go on: {command}")
         raise
     if json:
         print_json(result_as_json(result))
@@ -121,7 +142,7 @@ def validate(ctx: typer.Context, config: ConfigFile) -> None:
     from payment_simulator.experiments.setup import ExperimentSetup
 
     read = ExperimentConfig.from_yaml(config)
-    _require_packages(read)
+    require_packages(read)
     check_output(read)
     setup = ExperimentSetup.load(read)
     banks = ", ".join(setup.optimized(read))
@@ -143,7 +164,7 @@ def template(ctx: typer.Context) -> None:
     print_answer(TEMPLATE.rstrip("\n"))
 
 
-def _require_packages(read: "ExperimentConfig") -> None:
+def require_packages(read: "ExperimentConfig") -> None:
     """Raise ConfigError, with the extra, if what proposes policies is not installed: before anything is stored."""
     from labledger.extras import require
 
@@ -151,7 +172,22 @@ def _require_packages(read: "ExperimentConfig") -> None:
         require("proposer: llm", "pydantic_ai")
 
 
-def _refuse_early(read: "ExperimentConfig", resume: str | None) -> str | None:
+def patience_of(text: str) -> float:
+    """Return the seconds of `--patience`.
+
+    Raises:
+        ConfigError: it is no length of time.
+    """
+    from labledger.durations import seconds_in
+    from labledger.errors import ConfigError
+
+    try:
+        return seconds_in(text)
+    except ValueError as error:
+        raise ConfigError(f"--patience: {error}") from None
+
+
+def _refuse_early(read: "ExperimentConfig", resume: str | None, patience_s: float) -> str | None:
     """Return the id of the run that is to be resumed, None without one.
 
     Raises:
@@ -176,7 +212,7 @@ def _refuse_early(read: "ExperimentConfig", resume: str | None) -> str | None:
         raise ConfigError(f"{place}nothing was stored, and so there is no run {resume} to go on with")
     if not database.exists():
         raise ConfigError(f"{place}{database}: no such file, and so no run {resume} to go on with")
-    with ExperimentRepository(database, must_exist=True) as repository:
+    with ExperimentRepository(database, must_exist=True, patience_s=patience_s) as repository:
         record = named_run(repository, resume)
     check_same(record.config, read)
     check_resumable(record, database)

@@ -185,8 +185,29 @@ def _facts(run: "StoredRun") -> Iterator[tuple[str, str]]:
         yield "converged", converged_words(record, stored_gap(record, "final_", record.config))
     yield from refusal_facts(record)
     yield from draws_facts(run)
+    yield from _token_facts(run)
+
+
+def _token_facts(run: "StoredRun") -> Iterator[tuple[str, str]]:
+    """Yield the rows that tell a model's tokens, their price where one is stated, and the budgets that they had."""
+    from pydantic import ValidationError
+
+    from payment_simulator.experiments.llm_config import Llm
+
+    try:
+        llm = Llm.model_validate(run.record.config.get("llm"))
+    except ValidationError:  # none, or somebody else's
+        llm = None
+    price = "" if llm is None or llm.price is None else f", {llm.price.words(*run.token_counts)}"
     if run.tokens:
-        yield "tokens", f"{run.tokens:,}"
+        yield "tokens", f"{run.tokens:,}{price}"
+    if llm is not None and (llm.max_total_tokens is not None or run.budgets):
+        before = [f"{_budget(most)} until iteration {iteration}" for iteration, most in run.budgets]
+        yield "token budget", _budget(llm.max_total_tokens) + (f" ({', '.join(before)})" if before else "")
+
+
+def _budget(most: int | None) -> str:
+    return "no limit" if most is None else f"{most:,}"
 
 
 def _most(convergence: Mapping[str, Any]) -> str:

@@ -14,11 +14,23 @@ def check_picture(option: str, path: Path, suffixes: Sequence[str]) -> None:
     Raises:
         ConfigError: its name ends in none of `suffixes`, or matplotlib is not installed.
     """
-    if path.suffix.lower() not in suffixes:
-        kinds = f"neither {' nor '.join(suffixes)}" if len(suffixes) == 2 else f"none of {', '.join(suffixes)}"
-        raise ConfigError(f"{option}: {path} is {kinds}")
+    check_suffix(option, path, suffixes)
     if missing("matplotlib"):
         raise ConfigError(f"{option}: matplotlib is not installed; run {install_command('plot')}")
+
+
+def check_suffix(option: str, path: Path, suffixes: Sequence[str]) -> None:
+    """Refuse a file of another kind.
+
+    Raises:
+        ConfigError: its name ends in none of `suffixes`.
+    """
+    if path.suffix.lower() in suffixes:
+        return
+    if len(suffixes) == 1:
+        raise ConfigError(f"{option}: {path} does not end in {suffixes[0]}")
+    kinds = f"neither {' nor '.join(suffixes)}" if len(suffixes) == 2 else f"none of {', '.join(suffixes)}"
+    raise ConfigError(f"{option}: {path} is {kinds}")
 
 
 def check_place(option: str, path: Path) -> None:

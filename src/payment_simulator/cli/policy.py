@@ -14,6 +14,24 @@ policy_app = make_group("Show the fields and actions of decision trees; check a 
 @reporting_errors
 def schema(ctx: typer.Context) -> None:
     """Print every field with its unit, every action with its parameters, and every operator."""
+    print_words()
+
+
+@policy_app.command()
+@reporting_errors
+def validate(
+    ctx: typer.Context, file: Annotated[Path, typer.Argument(help="A policy in JSON.", show_default=False)]
+) -> None:
+    """Check a policy; every error is listed, with its path in the tree."""
+    from labledger.console import print_answer
+    from payment_simulator.policy.policies import load_policy
+
+    load_policy(file)
+    print_answer(f"{file}: a policy that can be run")
+
+
+def print_words() -> None:
+    """Print the fields, actions and operators of decision trees."""
     from labledger.console import print_answer, print_table
     from payment_simulator.policy.fields_and_actions import (
         ACTION_MEANINGS,
@@ -44,16 +62,3 @@ def schema(ctx: typer.Context) -> None:
         f"{' '.join(ONE_SIDED)} (value), clamp (value, min, max)\n"
         "Values: {field: NAME}, {param: NAME}, {value: NUMBER}, {compute: …}"
     )
-
-
-@policy_app.command()
-@reporting_errors
-def validate(
-    ctx: typer.Context, file: Annotated[Path, typer.Argument(help="A policy in JSON.", show_default=False)]
-) -> None:
-    """Check a policy; every error is listed, with its path in the tree."""
-    from labledger.console import print_answer
-    from payment_simulator.policy.policies import load_policy
-
-    load_policy(file)
-    print_answer(f"{file}: a policy that can be run")

@@ -1,6 +1,7 @@
 """`payment-sim run`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,16 +9,27 @@ import typer
 
 from labledger.commands import reporting_errors
 from labledger.json_text import dump_json
+from payment_simulator.cli.run_days import Output
+from payment_simulator.cli.run_payments import payments_report
+from payment_simulator.cli.run_printing import print_report
+from payment_simulator.cli.run_samples import On, Samples, Workers, run_samples
 
 if TYPE_CHECKING:
+    from payment_simulator.cli.run_days import Source
     from payment_simulator.engine.outcome import Outcome
+    from payment_simulator.engine.simulate import Prepared
+    from payment_simulator.engine.vocabulary import Record
     from payment_simulator.scenario.schema import Scenario
+
+SUFFIXES = {"--events": (".parquet",), "--indicators": (".json", ".csv", ".parquet")}
 
 
 @reporting_errors
 def run(
     ctx: typer.Context,
-    scenario: Annotated[Path, typer.Argument(help="YAML file of the scenario.", show_default=False)],
+    scenario: Annotated[
+        Path, typer.Argument(help="YAML file of the scenario, or the folder of a kept day.", show_default=False)
+    ],
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="In place of the scenario's rng_seed.", show_default=False)
     ] = None,
@@ -34,47 +46,94 @@ def run(
         Path | None,
         typer.Option("--plot", help="Draw balances, queues and costs: .png or .svg.", show_default=False),
     ] = None,
+    output: Output = None,
+    indicators: Annotated[
+        Path | None,
+        typer.Option(
+            "--indicators",
+            help="Write indicators of each day, bank and the system: .json, .csv or .parquet.",
+            show_default=False,
+        ),
+    ] = None,
+    samples: Samples = None,
+    workers: Workers = None,
+    on: On = "local",
+    show_all: Annotated[bool, typer.Option("--all", help="Show every bank of a large system.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Simulate a scenario once, and print the costs of each bank."""
+    """Simulate a scenario once, and print costs, liquidity and delay of each bank, and of the system."""
     import time
 
-    from labledger.console import print_answer, print_json
-    from payment_simulator.cli.waiting import shown_progress
-    from payment_simulator.engine.simulate import prepare, simulate
-    from payment_simulator.policy.policies import read_with_policies
-    from payment_simulator.scenario.arrivals import draw_arrivals
+    from labledger.console import print_answer
+    from payment_simulator.cli.run_days import check_output, keep, read_source
+    from payment_simulator.cli.run_figures import figures_of
+    from payment_simulator.cli.run_funds import warn_of_no_funds
+    from payment_simulator.cli.run_rounding import with_rounding
+    from payment_simulator.days.report import report_of
+    from payment_simulator.engine.simulate import prepare
 
-    _check_outputs(events, plot)
+    files = {"--events": events, "--plot": plot, "--indicators": indicators}
+    if samples is not None:
+        run_samples(scenario, changes or [], seed, samples, workers, on, json, {**files, "--output": output})
+        return
+    _check_outputs(files)
+    check_output(output, *files.values())
     began_s = time.perf_counter()
-    loaded, policies = read_with_policies(scenario, changes or [])
-    _check_apart([scenario, *loaded.policy_files.values()], events, plot)
-    prepared = prepare(loaded.scenario, policies)
-    read_s = time.perf_counter()
-    used_seed = loaded.scenario.simulation.rng_seed if seed is None else seed
-    with shown_progress() as progress:
-        progress.phase("drawing payments")
-        arrivals = draw_arrivals(loaded.scenario, used_seed)
-        drawn_s = time.perf_counter()
-        progress.phase(f"simulating {loaded.scenario.simulation.ticks:,} ticks, {len(arrivals):,} payments")
-        record = events is not None or plot is not None
-        outcome = simulate(prepared, arrivals, record_events=record, watch=progress.update)
-    done_s = time.perf_counter()
-    timing = {"read_s": read_s - began_s, "draw_s": drawn_s - read_s, "simulate_s": done_s - drawn_s}
-    report = _report(scenario, used_seed, outcome, loaded.scenario.simulation.ticks, timing)
+    source = read_source(scenario, changes or [], is_kept=output is not None)
+    loaded = source.loaded
+    _check_apart(loaded.inputs, files)
+    warn_of_no_funds(loaded.scenario)
+    prepared = prepare(loaded.scenario, source.policies)
+    timing = {"read_s": time.perf_counter() - began_s}
+    used_seed = source.seed if seed is None else seed
+    record: Record = any((events, plot, output)) or ("settlements" if indicators else False)
+    outcome = _simulated(source, prepared, seed, timing, record)
+    ticks = loaded.scenario.simulation.ticks
+    report = report_of(outcome, scenario=str(scenario), seed=used_seed, ticks=ticks, timing=timing)
+    report = with_rounding(report | payments_report(loaded.scenario) | figures_of(outcome, loaded.scenario), outcome)
     try:
-        if json:
-            print_json(dump_json(report))
-        else:
-            _print(report)
+        _answer(report, as_json=json, show_all=show_all)
     finally:  # files are kept even if nobody reads the answer to its end
-        _write(outcome, loaded.scenario, scenario.stem, events, plot)
-    for path in (events, plot):
+        _write(outcome, loaded.scenario, scenario.stem, files)
+        output = keep(outcome, output, source, report)
+    for path in (*files.values(), output):
         if path is not None:
             print_answer(f"written: {path}", to_stderr=json)
 
 
-def _write(outcome: "Outcome", scenario: "Scenario", name: str, events: Path | None, plot: Path | None) -> None:
+def _simulated(
+    source: "Source", prepared: "Prepared", seed: int | None, timing: dict[str, float], record: "Record"
+) -> "Outcome":
+    """Draw and simulate, show how far it is, and add the seconds that it took to `timing`."""
+    import time
+
+    from payment_simulator.cli.run_figures import recorded_unasked
+    from payment_simulator.cli.waiting import shown_progress
+    from payment_simulator.engine.simulate import simulate
+
+    began_s = time.perf_counter()
+    with shown_progress() as progress:
+        progress.phase("drawing payments")
+        arrivals = source.arrivals(seed)
+        drawn_s = time.perf_counter()
+        progress.phase(f"simulating {prepared.scenario.simulation.ticks:,} ticks, {len(arrivals):,} payments")
+        record = record or recorded_unasked(arrivals)
+        outcome = simulate(prepared, arrivals, record_events=record, watch=progress.update)
+    timing |= {"draw_s": drawn_s - began_s, "simulate_s": time.perf_counter() - drawn_s}
+    return outcome
+
+
+def _answer(report: dict[str, Any], *, as_json: bool, show_all: bool) -> None:
+    from labledger.console import print_json
+
+    if as_json:
+        print_json(dump_json(report))
+    else:
+        print_report(report, show_all=show_all)
+
+
+def _write(outcome: "Outcome", scenario: "Scenario", name: str, files: Mapping[str, Path | None]) -> None:
+    events, plot, indicators = (files[option] for option in ("--events", "--plot", "--indicators"))
     if events is not None:
         from payment_simulator.engine.events import write_events
 
@@ -83,95 +142,35 @@ def _write(outcome: "Outcome", scenario: "Scenario", name: str, events: Path | N
         from payment_simulator.plotting.run import draw
 
         draw(outcome, scenario, name, plot)
+    if indicators is not None:
+        from payment_simulator.cli.run_figures import write_indicators
+
+        write_indicators(outcome, indicators)
 
 
-def _check_outputs(events: Path | None, plot: Path | None) -> None:
-    """Check output paths before anything is computed: one that cannot be written would cost the run."""
-    from labledger.errors import ConfigError
-    from payment_simulator.cli.outputs import check_picture, check_place
+def _check_outputs(files: Mapping[str, Path | None]) -> None:
+    """Check output paths, by option, before anything is computed: one that cannot be written would cost the run."""
+    from payment_simulator.cli.outputs import check_picture, check_place, check_suffix
 
+    plot, given = files["--plot"], {name: path for name, path in files.items() if path is not None}
     if plot is not None:
         check_picture("--plot", plot, (".png", ".svg"))
-    if events is not None and events.suffix.lower() != ".parquet":
-        raise ConfigError(f"--events: {events} does not end in .parquet")
-    for name, path in (("--events", events), ("--plot", plot)):
-        if path is not None:
-            check_place(name, path)
+    for name, suffixes in SUFFIXES.items():
+        if name in given:
+            check_suffix(name, given[name], suffixes)
+    for name, path in given.items():
+        check_place(name, path)
 
 
-def _check_apart(inputs: Sequence[Path], events: Path | None, plot: Path | None) -> None:
-    """Refuse to write over a file that was read, or both outputs to one file."""
+def _check_apart(inputs: Sequence[Path], files: Mapping[str, Path | None]) -> None:
+    """Refuse to write over a file that was read, or two outputs to one file."""
     from labledger.errors import ConfigError
     from labledger.files import is_same
     from payment_simulator.cli.outputs import check_apart
 
-    if events is not None and plot is not None and is_same(events, plot):
-        raise ConfigError(f"--plot: {plot} is the file of --events; name another")
-    for name, path in (("--events", events), ("--plot", plot)):
-        if path is not None:
-            check_apart(name, path, inputs)
-
-
-def _report(scenario: Path, seed: int, outcome: "Outcome", ticks: int, timing: dict[str, float]) -> dict[str, Any]:
-    agents = outcome.agents()
-    arrived, settled = int(outcome.arrived.sum()), int(outcome.settled.sum())
-    return {
-        "scenario": str(scenario),
-        "seed": seed,
-        "agents": agents,
-        "total_cost": sum(agent["total_cost"] for agent in agents.values()),
-        "arrived": arrived,
-        "settled": settled,
-        "settlement_rate": settled / arrived if arrived else None,
-        "settled_value": int(outcome.settled_value),
-        "lsm_share": outcome.lsm_share,
-        "liquidity_used": int(outcome.liquidity_used.sum()),
-        "policy_faults": int(outcome.policy_faults),
-        "ticks": ticks,
-        "engine": outcome.engine,
-        "timing": timing,
-    }
-
-
-def _print(report: dict[str, Any]) -> None:
-    from labledger.console import print_answer, print_facts, print_table
-    from payment_simulator.engine.vocabulary import COSTS
-
-    charged = [kind for kind in COSTS if any(agent["costs"][kind] for agent in report["agents"].values())]
-    header = (
-        "bank",
-        "total cost",
-        *(kind.replace("_", " ") for kind in charged),
-        "settled",
-        "mean delay",
-        "liquidity used",
-    )
-    rows = [
-        (
-            name,
-            f"{agent['total_cost']:,}",
-            *(f"{agent['costs'][kind]:,}" for kind in charged),
-            f"{agent['settled']:,} of {agent['arrived']:,}",
-            "" if agent["mean_delay_ticks"] is None else f"{agent['mean_delay_ticks']:.2f} ticks",
-            f"{agent['liquidity_used']:,}",
-        )
-        for name, agent in report["agents"].items()
-    ]
-    print_answer(f"{report['scenario']}, seed {report['seed']}: cents")
-    print_table(header, rows)
-    rate, share = report["settlement_rate"], report["lsm_share"]
-    seconds = sum(report["timing"].values())
-    facts = [
-        ("total cost", f"{report['total_cost']:,}"),
-        ("settled", "no payment arrived" if rate is None else f"{rate:.1%} of {report['arrived']:,} payments"),
-        (
-            "settled value",
-            f"{report['settled_value']:,}" + ("" if not share else f", {share:.1%} by offsets (LSM)"),
-        ),
-        ("liquidity used", f"{report['liquidity_used']:,}"),
-        ("ran", f"{report['ticks']:,} ticks in {seconds:.2f} s ({report['engine']})"),
-    ]
-    if report["policy_faults"]:
-        faults = f"{report['policy_faults']:,} operations in trees without an answer (x / 0, inf - inf), taken as 0"
-        facts.append(("policy faults", faults))
-    print_facts("", facts)
+    given = {name: path for name, path in files.items() if path is not None}
+    for (first, path), (second, other) in combinations(given.items(), 2):
+        if is_same(path, other):
+            raise ConfigError(f"{second}: {other} is the file of {first}; name another")
+    for name, path in given.items():
+        check_apart(name, path, inputs)

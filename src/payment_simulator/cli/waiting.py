@@ -3,11 +3,16 @@
 from labledger.console import StderrProgress
 
 SHOWN_AFTER_S = 1.0
+MODEL_ALIVE_S = 4.0
+"""Between two signs of life while a model is asked, which may take minutes."""
 
 
-def shown_progress() -> StderrProgress:
-    """Return the progress of a command: a part that takes over a second is shown, and that the engine is compiled."""
-    return StderrProgress(shown_after_s=SHOWN_AFTER_S, note=_compiling)
+def shown_progress(*, alive_s: float | None = None) -> StderrProgress:
+    """Return the progress of a command: a part that takes over a second is shown, and that the engine is compiled.
+
+    `alive_s` is the time between two signs of life in a file or a pipe.
+    """
+    return StderrProgress(shown_after_s=SHOWN_AFTER_S, note=_compiling, alive_s=alive_s)
 
 
 def _compiling() -> str:

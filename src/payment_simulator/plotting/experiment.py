@@ -15,7 +15,9 @@ from labledger.files import write_durably
 from labledger.untrusted_text import clean
 from payment_simulator.experiments.best_response import GapKind
 from payment_simulator.experiments.nash_gap import ALIKE, VALUES_OF_OLD, NashGap, stored_gap
+from payment_simulator.plotting.axes import money_axes
 from payment_simulator.policy.policies import FRACTION
+from payment_simulator.scenario.money import decimals_of
 
 if TYPE_CHECKING:
     from payment_simulator.experiments.stored_run import Decision, StoredRun
@@ -154,6 +156,10 @@ class _Picture:
     def _is_sampled(self) -> bool:
         return self.run.setting[0].evaluation.mode != "deterministic"
 
+    @cached_property
+    def _decimals(self) -> int:
+        return decimals_of(self.run.setting[1].scenario)
+
     def _gaps(self) -> list[tuple[float, NashGap]]:
         """Return x and the value of each Nash gap."""
         config = self.run.record.config
@@ -184,12 +190,11 @@ class _Picture:
         x = [each.iteration_number for each in self.run.iterations]
         costs = np.array([[each.per_agent_costs[bank] for bank in self.banks] for each in self.run.iterations], float)
         final = self.run.record.final_costs_by_agent or {}
-        axes.set_ylabel("cost (cents)")
         if self._begun:
             axes.margins(y=0.14)  # room for their names
-        plotting.whole_numbers(axes.yaxis)
         if len(self.banks) > plotting.MAX_LINES:
             self._draw_range(axes, x, costs.T)
+            money_axes({axes: "cost"}, self._decimals)
             return
         for bank, line in zip(self.banks, costs.T, strict=True):
             for part in self._unbroken(x):
@@ -201,6 +206,7 @@ class _Picture:
                 axes.plot(self.last + 1, final[bank], marker="D", markersize=4, color=colour, linestyle="none")
                 text = f"{bank}, final policies: {final[bank]:,} cents"
                 self.hovers.append(_Hover(axes, self.last + 1, final[bank], text))
+        money_axes({axes: "cost"}, self._decimals)
         ends = [float(final.get(bank, line[-1])) for bank, line in zip(self.banks, costs.T, strict=True)]
         plotting.name_lines(axes, self.banks, ends, height_in)
 
@@ -244,8 +250,6 @@ class _Picture:
 
     def _draw_gap(self, axes: Any) -> None:
         gaps = self._gaps()
-        axes.set_ylabel("Nash gap (cents)" if self.run.day is None else "Nash gap, one day (cents)")
-        plotting.whole_numbers(axes.yaxis)
         x = [x for x, _ in gaps if x <= self.last]
         for part in self._unbroken(x):
             axes.plot(x[part], [gap.cents for _, gap in gaps[part]], color="black", linewidth=0.8, alpha=0.6)
@@ -258,6 +262,7 @@ class _Picture:
         top = max(gap.cents + (gap.half_width or 0) for _, gap in gaps)
         margin = 0.06 * top or 1.0
         axes.set_ylim(min([0, *(gap.cents - (gap.half_width or 0) for _, gap in gaps)]) - margin, top + margin)
+        money_axes({axes: "Nash gap" if self.run.day is None else "Nash gap, one day"}, self._decimals)
         self._name_marks(axes, {_mark(gap) for _, gap in gaps})
 
     def _name_marks(self, axes: Any, marks: Set[tuple[str, str]]) -> None:

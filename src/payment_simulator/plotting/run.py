@@ -1,6 +1,7 @@
 """The picture of a run: balances, queues and cumulative cost over its ticks, from its events."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labledger import plotting
-from payment_simulator.engine.vocabulary import EventColumn, EventKind
+from payment_simulator.engine.recorded import recorded
+from payment_simulator.engine.tables import balance_changes, costs_by_tick, queue1_payments, queue2_payments
+from payment_simulator.plotting.axes import money_axes, time_axis
+from payment_simulator.scenario.money import decimals_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,14 +20,22 @@ if TYPE_CHECKING:
     from payment_simulator.engine.outcome import Outcome
     from payment_simulator.scenario.schema import Scenario
 
-SETTLEMENTS = (
-    EventKind.Transfer,
-    EventKind.SettledImmediately,
-    EventKind.SettledFromQueue,
-    EventKind.LsmBilateralOffset,
-    EventKind.LsmCycleSettlement,
-)
 Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The curves of a run by tick: `balances` and cumulative `costs` in cents, of shape (banks, ticks), and the numbers
+    of payments that wait at the banks, and in the central queue.
+    """
+
+    banks: Sequence[str]
+    balances: Ints
+    at_banks: Ints
+    central: Ints
+    costs: Ints
+    arrived: int
+    settled: int
 
 
 def draw(outcome: "Outcome", scenario: "Scenario", name: str, path: Path) -> None:
@@ -32,67 +44,53 @@ def draw(outcome: "Outcome", scenario: "Scenario", name: str, path: Path) -> Non
     Raises:
         OSError: it could not be written; what stood there is unharmed.
     """
+    draw_curves(_curves(outcome), scenario, name, path)
+
+
+def draw_curves(curves: Curves, scenario: "Scenario", name: str, path: Path) -> None:
+    """Draw the curves of a run of a scenario, called `name`, to a .png or .svg file.
+
+    Raises:
+        OSError: it could not be written; what stood there is unharmed.
+    """
     with plotting.style():
-        plotting.save(_figure(outcome, scenario, name), path)
+        plotting.save(_figure(curves, scenario, name), path)
 
 
-def _figure(outcome: "Outcome", scenario: "Scenario", name: str) -> "Figure":
-    ticks, names = scenario.simulation.ticks, outcome.agent_ids
-    rows = outcome.rows if outcome.rows is not None else np.empty((0, len(EventColumn)), dtype=np.int64)
+def _curves(outcome: "Outcome") -> Curves:
+    run = recorded(outcome)
+    opening = np.array([agent.opening_balance for agent in run.scenario.agents_by_id()])
+    return Curves(
+        banks=outcome.agent_ids,
+        balances=(opening + balance_changes(run).cumsum(axis=0)).T,
+        at_banks=queue1_payments(run).sum(axis=1),
+        central=queue2_payments(run).sum(axis=1),
+        costs=costs_by_tick(run).cumsum(axis=0).T,
+        arrived=int(outcome.arrived.sum()),
+        settled=int(outcome.settled.sum()),
+    )
+
+
+def _figure(curves: Curves, scenario: "Scenario", name: str) -> "Figure":
+    ticks, names = scenario.simulation.ticks, curves.banks
     height_in = plotting.panel_height(len(names))
     figure, (balances, queues, costs) = plotting.stacked_panels([height_in, plotting.PANEL_IN, height_in])
-    opening = np.array([agent.opening_balance for agent in scenario.agents_by_id()])
-    balances.set_ylabel("balance (cents)")
+    decimals = decimals_of(scenario)
     balances.axhline(0, color="grey", linewidth=0.8)
-    _lines(balances, opening[:, None] + _balances(rows, len(names), ticks).cumsum(axis=1), names, height_in)
-    _queues(queues, rows, ticks)
-    costs.set_ylabel("cumulative cost (cents)")
-    _lines(costs, _costs(rows, len(names), ticks).cumsum(axis=1), names, height_in)
-    costs.set_xlabel("tick")
-    plotting.whole_numbers(costs.xaxis)
+    _lines(balances, curves.balances, names, height_in)
+    queues.set_ylabel("payments waiting")
+    _lines(queues, np.stack([curves.at_banks, curves.central]), ("at banks (Queue 1)", "central (Queue 2)"))
+    _lines(costs, curves.costs, names, height_in)
+    plotting.whole_numbers(queues.yaxis)
+    money_axes({balances: "balance", costs: "cumulative cost"}, decimals)
+    time_axis(costs, scenario)
     for axes in (balances, queues, costs):
-        plotting.whole_numbers(axes.yaxis)
         axes.set_xlim(-0.5, ticks - 0.5)
         for day in range(1, scenario.simulation.num_days):
             axes.axvline(day * scenario.simulation.ticks_per_day - 0.5, color="grey", linestyle=":", linewidth=0.8)
-    arrived, settled = int(outcome.arrived.sum()), int(outcome.settled.sum())
-    paid = f"{settled:,} of {arrived:,} payments settled"
+    paid = f"{curves.settled:,} of {curves.arrived:,} payments settled"
     plotting.head(balances, f"{name}: balances, queues and costs", f"{len(names):,} banks, {ticks:,} ticks, {paid}")
     return figure
-
-
-def _balances(rows: Ints, banks: int, ticks: int) -> Ints:
-    """Return the change of each bank's balance in each tick, cents of shape (banks, ticks)."""
-    found = np.zeros((banks, ticks), dtype=np.int64)
-    kind, tick, agent, other, amount = rows[:, 1], rows[:, 0], rows[:, 2], rows[:, 3], rows[:, 6]
-    moves = np.isin(kind, SETTLEMENTS)
-    np.add.at(found, (agent[moves], tick[moves]), -amount[moves])
-    np.add.at(found, (other[moves], tick[moves]), amount[moves])
-    gains = kind == EventKind.LiquidityAllocated
-    np.add.at(found, (agent[gains], tick[gains]), amount[gains])
-    return found
-
-
-def _costs(rows: Ints, banks: int, ticks: int) -> Ints:
-    found = np.zeros((banks, ticks), dtype=np.int64)
-    charged = rows[rows[:, 1] == EventKind.CostAccrual]
-    np.add.at(found, (charged[:, 2], charged[:, 0]), charged[:, 6])
-    return found
-
-
-def _queues(axes: Any, rows: Ints, ticks: int) -> None:
-    """Draw the number of payments that wait after each tick, at their banks and in the central queue."""
-
-    def count(*kinds: EventKind) -> Ints:
-        return np.bincount(rows[np.isin(rows[:, 1], kinds), 0], minlength=ticks)
-
-    left = (EventKind.SettledFromQueue, EventKind.LsmBilateralOffset, EventKind.LsmCycleSettlement)
-    splits = rows[rows[:, 1] == EventKind.PolicySplit]
-    extra = np.bincount(splits[:, 0], weights=splits[:, 7] - 1, minlength=ticks).astype(np.int64)
-    at_banks = count(EventKind.Arrival) - count(EventKind.Submitted, EventKind.PolicyDrop) + extra
-    central = count(EventKind.Queued) - count(*left)
-    axes.set_ylabel("payments waiting")
-    _lines(axes, np.stack([at_banks, central]).cumsum(axis=1), ("at banks (Queue 1)", "central (Queue 2)"))
 
 
 def _lines(axes: Any, values: Ints, names: Sequence[str], height_in: float = plotting.PANEL_IN) -> None:

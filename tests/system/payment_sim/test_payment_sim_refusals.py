@@ -103,7 +103,7 @@ def test_json_that_is_none_is_refused_with_both_places(user, sim):
     user.write("bad.yaml", scenario("    policy: {type: FromJson, json_path: policy.json}\n"))
     ended = sim("run", "bad.yaml")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert "bad.yaml:4: policy.json: NaN is not a JSON number" in ended.stderr
+    assert "bad.yaml:4: BANK_A: policy.json:1:40: not JSON: NaN is not a JSON number" in ended.stderr
 
 
 def test_a_directory_a_file_of_100_mb_and_no_file_are_refused(user, sim):
@@ -111,7 +111,7 @@ def test_a_directory_a_file_of_100_mb_and_no_file_are_refused(user, sim):
     with (user.folder / "large.yaml").open("wb") as file:
         file.truncate(100_000_000)
     for name, words in (
-        ("folder.yaml", "is a directory, not a regular file"),
+        ("folder.yaml", "is a folder and no day"),
         ("large.yaml", "large.yaml"),
         ("gone.yaml", "no such file"),
     ):

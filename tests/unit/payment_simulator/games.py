@@ -62,10 +62,30 @@ def drawn_game(seed, largest_pool):
     offsets = {"enable_bilateral": dice.random() < 0.5, "enable_cycles": theme == "cycles" or dice.random() < 0.5}
     longest = {"max_cycle_length": dice.randint(3, 5), "max_cycles_per_tick": dice.choice([1, 3, 10])}
     lasts, defers = {"ticks": ticks, "days": days}, dice.random() < 0.4
+    costs, further = _costs(dice), _further(dice, events, banks, ticks * days, pool) if dice.random() < 0.5 else {}
     scenario = make_scenario(
-        agents, *events, **lasts, costs=_costs(dice), lsm=offsets | longest, deferred_crediting=defers
+        agents, *events, **lasts, costs=costs, lsm=offsets | longest, deferred_crediting=defers, **further
     )
     return game(scenario, bank)
+
+
+def _further(dice, events, banks, ticks, pool):
+    """Outages, credit limits that change, balances that are reset, and keys that go with them."""
+    for bank in banks:
+        if dice.random() < 0.5:
+            begin = dice.randrange(ticks)
+            until = {"start_tick": begin, "end_tick": dice.randrange(begin, ticks)}
+            events.append({"type": "Outage", "agent": bank, **until, "incoming": dice.random() < 0.5})
+        if dice.random() < 0.5:
+            events.append(once("CreditLimitChange", dice.randrange(ticks), agent=bank, unsecured_cap=pool // 4))
+            events.append(once("CreditLimitChange", dice.randrange(ticks), agent=bank, unsecured_cap=0))
+        if dice.random() < 0.2:
+            events.append(once("BalanceReset", dice.randrange(ticks), agent=bank, opening_balance=pool // 3))
+    return {
+        "outage_response": dice.choice([None, {"stop_sending_after": dice.randint(0, 3)}]),
+        "daily_balances": dice.choice(["keep", "reset"]),
+        "cost_rounding": dice.choice(["nearest", "carry"]),
+    }
 
 
 def _agent(dice, money, theme):

@@ -122,12 +122,14 @@ class Moment:
     tick: int
     balance: dict[str, int]
     posted: dict[str, int]
+    cap: dict[str, int]
 
 
 def replayed(events, scenario):
     """The moments after every event that moved money or collateral; all payments of an offset move together."""
     balance = {agent.id: agent.opening_balance for agent in scenario.agents}
     posted = {agent.id: agent.posted_collateral for agent in scenario.agents}
+    cap = {agent.id: agent.unsecured_cap for agent in scenario.agents}
     number = count()
     for _, rows in groupby(events, lambda row: (row["offset"], None if row["offset"] is not None else next(number))):
         net: Counter[str] = Counter()
@@ -136,13 +138,15 @@ def replayed(events, scenario):
             if kind in ("Transfer", *SETTLEMENTS):
                 net[bank] -= cents
                 net[row["counterparty"]] += cents
-            elif kind in ("LiquidityAllocated", "CreditApplied"):
+            elif kind in ("LiquidityAllocated", "CreditApplied", "BalanceReset"):
                 balance[bank] += cents
             elif kind in ("CollateralPosted", "CollateralWithdrawn"):
                 posted[bank] += cents if kind == "CollateralPosted" else -cents
+            elif kind == "CreditLimitChanged":
+                cap[bank] = cents
         for bank, change in net.items():
             balance[bank] += change if change < 0 or not scenario.deferred_crediting else 0
-        yield Moment(row["tick"], dict(balance), dict(posted))
+        yield Moment(row["tick"], dict(balance), dict(posted), dict(cap))
 
 
 # Any at all
@@ -302,7 +306,11 @@ def _agents(draw, name, names, tight):
 @st.composite
 def _events(draw, names, ticks):
     one, other = draw(st.permutations(names))[:2]
-    kind = draw(st.sampled_from(["CustomTransactionArrival"] * 4 + ["DirectTransfer", "CollateralAdjustment"] + OTHERS))
+    kind = draw(
+        st.sampled_from(
+            ["CustomTransactionArrival"] * 4 + ["DirectTransfer", "CollateralAdjustment"] + LIQUIDITY + OTHERS
+        )
+    )
     fields = {
         "CustomTransactionArrival": {
             "from_agent": st.just(one),
@@ -314,6 +322,8 @@ def _events(draw, names, ticks):
         },
         "DirectTransfer": {"from_agent": st.just(one), "to_agent": st.just(other), "amount": st.integers(1, 300)},
         "CollateralAdjustment": {"agent": st.just(one), "delta": st.sampled_from([-300, -50, 100, 500])},
+        "CreditLimitChange": {"agent": st.just(one), "unsecured_cap": st.sampled_from([0, 20, 400])},
+        "BalanceReset": {"agent": st.just(one), "opening_balance": st.sampled_from([0, 60, 700])},
         "GlobalArrivalRateChange": {"multiplier": st.sampled_from([0, 0.5, 2])},
         "AgentArrivalRateChange": {"agent": st.just(one), "multiplier": st.sampled_from([0, 0.5, 2])},
         "CounterpartyWeightChange": {
@@ -336,7 +346,20 @@ def _events(draw, names, ticks):
     return {"type": kind, "schedule": draw(schedule), **found}
 
 
+LIQUIDITY = ["CreditLimitChange", "CreditLimitChange", "BalanceReset"]
 OTHERS = ["GlobalArrivalRateChange", "AgentArrivalRateChange", "CounterpartyWeightChange", "DeadlineWindowChange"]
+
+
+@st.composite
+def _outages(draw, names, ticks):
+    """Outages of some banks, of several at once; after one a bank may be out again."""
+    found = []
+    for name in draw(st.lists(st.sampled_from(names), unique=True, max_size=3)):
+        edges = sorted(draw(st.sets(st.integers(0, ticks), min_size=2, max_size=4)))
+        for begin, end in zip(edges[::2], edges[1::2], strict=False):
+            until = {"start_tick": begin, "end_tick": end - 1, "incoming": draw(st.booleans())}
+            found.append({"type": "Outage", "agent": name, **until})
+    return found
 
 
 @st.composite
@@ -345,10 +368,14 @@ def drawn_scenarios(draw):
     tight = draw(st.booleans())
     names = [f"B{number}" for number in range(draw(st.integers(3 if tight else 2, 5)))]
     ticks, days = draw(st.integers(1, 8)), draw(st.integers(1, 3))
+    outages = draw(_outages(names, ticks * days)) if draw(st.booleans()) else []
     document = {
         "simulation": {"ticks_per_day": ticks, "num_days": days, "rng_seed": draw(st.integers(0, 2**32))},
         "agents": [draw(_agents(name, names, tight)) for name in draw(st.permutations(names))],
-        "scenario_events": draw(st.lists(_events(names, ticks * days), max_size=6)),
+        "scenario_events": draw(st.lists(_events(names, ticks * days), max_size=6)) + outages,
+        "outage_response": draw(st.none() | st.fixed_dictionaries({"stop_sending_after": st.integers(0, 3)})),
+        "daily_balances": draw(st.sampled_from(["keep", "keep", "reset"])),
+        "cost_rounding": draw(st.sampled_from(["nearest", "nearest", "carry"])),
         "deferred_crediting": draw(st.booleans()),
         "deadline_cap_at_eod": draw(st.booleans()),
         "lsm_config": {

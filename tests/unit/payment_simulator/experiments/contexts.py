@@ -2,7 +2,7 @@
 
 from scenarios import make_scenario, pay
 
-from payment_simulator.experiments.config import PolicyConstraints
+from payment_simulator.experiments.policy_constraints import PolicyConstraints
 from payment_simulator.experiments.proposers.protocol import DecisionContext
 
 FRACTION = "initial_liquidity_fraction"

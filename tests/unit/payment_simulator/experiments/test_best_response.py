@@ -15,10 +15,11 @@ from scenarios import act, ask, make_scenario, on_any_scenario, pay, trees
 
 from payment_simulator import ExperimentConfig, ExperimentRunner, Scenario
 from payment_simulator.experiments.best_response import BestResponse, find_best_response
-from payment_simulator.experiments.config import AllowedParameter, Evaluation
+from payment_simulator.experiments.config import Evaluation
 from payment_simulator.experiments.evaluator import Evaluator, Purpose
 from payment_simulator.experiments.nash_gap import NashGap
 from payment_simulator.experiments.parameters import ANY_FRACTION
+from payment_simulator.experiments.policy_constraints import AllowedParameter
 
 FRACTION = "initial_liquidity_fraction"
 THRESHOLD, BUFFER = "urgency_threshold", "target_buffer"

@@ -16,7 +16,7 @@ from payment_simulator.engine.events import read_arrivals, write_events
 from payment_simulator.experiments.config import Evaluation, ExperimentConfig
 from payment_simulator.experiments.evaluator import Evaluator, Purpose, mean_cents
 from payment_simulator.experiments.setup import first_ticks
-from payment_simulator.scenario.arrivals import COLUMNS, resample_arrivals
+from payment_simulator.scenario.arrivals import COLUMNS, arrivals_from, resample_arrivals
 from properties import examples
 
 FIFO = {"type": "Fifo"}
@@ -112,6 +112,14 @@ def test_a_bootstrap_sample_has_as_many_payments_of_each_sender_all_of_the_obser
         assert [row[0] for row in found] == sorted(row[0] for row in found)
 
 
+def test_a_bootstrap_takes_a_written_payment_once_out_of_those_that_are_alike():
+    scenario = make_scenario({"A": {}, "B": {}}, pay("A", "B", 7, tick=3), ticks=8)
+    written = draw_arrivals(scenario)
+    day = arrivals_from(scenario, {name: getattr(written, name).tolist() * 3 for name in COLUMNS})
+    drawn = resample_arrivals(scenario, day, 5, purpose=2, iteration=1, samples=2)
+    assert [payments(drawn, sample) for sample in range(2)] == [payments(day)] * 2
+
+
 def test_an_observed_day_is_read_from_the_events_of_a_run(scenario, tmp_path):
     day = draw_arrivals(scenario, 3)
     path = tmp_path / "day.parquet"
@@ -132,7 +140,11 @@ def test_a_file_that_is_no_observed_day_is_refused(scenario, tmp_path):
     write_events(play(scenario).events(), scenario, path)
     with pytest.raises(ConfigError, match="unknown bank 'B'"):
         read_arrivals(path, make_scenario({"A": {}, "C": {}}, ticks=8))
-    pq.write_table(pq.read_table(path).drop(["deadline"]), path)
+    whole = pq.read_table(path)
+    pq.write_table(whole.set_column(whole.column_names.index("agent"), "agent", pa.array([1] * len(whole))), path)
+    with pytest.raises(ConfigError, match="unknown bank '1'"):
+        read_arrivals(path, scenario)
+    pq.write_table(whole.drop(["deadline"]), path)
     with pytest.raises(ConfigError, match="not an event table"):
         read_arrivals(path, scenario)
     path.unlink()
@@ -141,11 +153,11 @@ def test_a_file_that_is_no_observed_day_is_refused(scenario, tmp_path):
         read_arrivals(path, scenario)
 
 
-def test_a_small_file_of_twenty_million_events_is_refused_with_the_limit(scenario, tmp_path):
+def test_a_small_file_of_thirty_million_events_is_refused_with_the_limit(scenario, tmp_path):
     path = tmp_path / "day.parquet"
-    pq.write_table(pa.table({"tick": pa.nulls(20_000_000, pa.int32())}), path)
+    pq.write_table(pa.table({"tick": pa.nulls(30_000_000, pa.int32())}), path)
     assert path.stat().st_size < 100_000
-    with pytest.raises(ConfigError, match="has 20,000,000 rows, and at most 10,000,000 are read"):
+    with pytest.raises(ConfigError, match="has 30,000,000 rows, and at most 20,000,000 are read"):
         read_arrivals(path, scenario)
 
 

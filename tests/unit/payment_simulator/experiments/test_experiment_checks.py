@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from payment_simulator.cli.experiment_run import TEMPLATE
 from payment_simulator.cli.main import app
-from payment_simulator.experiments.config import AllowedParameter, Evaluation, ExperimentConfig
+from payment_simulator.experiments.config import Evaluation, ExperimentConfig
 from payment_simulator.experiments.parameters import fitted, outside
+from payment_simulator.experiments.policy_constraints import AllowedParameter
 from payment_simulator.experiments.runner import GenericExperimentRunner
 from properties import examples
 

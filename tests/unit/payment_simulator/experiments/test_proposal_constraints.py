@@ -17,7 +17,7 @@ from payment_simulator.experiments.proposers.protocol import UnusableAnswerError
 from payment_simulator.policy.builtin import Deadline, Fifo, LiquidityAware, Policy, Trees
 from payment_simulator.policy.policies import read_policy
 from payment_simulator.policy.tree import Action, Branch, Compute, Constant, FieldValue
-from payment_simulator.scenario.schema import Agent
+from payment_simulator.scenario.banks import Agent
 from properties import examples
 
 FREE = constrained()

@@ -9,10 +9,11 @@ from scenarios import make_scenario
 
 from payment_simulator.experiments import evaluator as evaluator_module
 from payment_simulator.experiments.best_response import BestResponse, find_best_response
-from payment_simulator.experiments.config import AllowedParameter, Evaluation
+from payment_simulator.experiments.config import Evaluation
 from payment_simulator.experiments.evaluator import Evaluator, Purpose
 from payment_simulator.experiments.nash_gap import NashGap, largest_gap
 from payment_simulator.experiments.parameters import ANY_FRACTION
+from payment_simulator.experiments.policy_constraints import AllowedParameter
 
 FRACTION = "initial_liquidity_fraction"
 SAMPLED = {"mode": "monte_carlo", "num_samples": 40}

@@ -9,10 +9,11 @@ from gaps import find_nash_gap
 
 from payment_simulator import load_scenario
 from payment_simulator.experiments.best_response import search_rounds
-from payment_simulator.experiments.config import AllowedParameter, Evaluation, PolicyConstraints
+from payment_simulator.experiments.config import Evaluation
 from payment_simulator.experiments.evaluator import Evaluator, Purpose
 from payment_simulator.experiments.nash_gap import NashGap
 from payment_simulator.experiments.parameters import ANY_FRACTION, declared, value_of, with_value
+from payment_simulator.experiments.policy_constraints import AllowedParameter, PolicyConstraints
 from payment_simulator.experiments.proposers.protocol import DecisionContext
 from payment_simulator.experiments.proposers.search import SearchProposer
 from payment_simulator.policy.policies import read_policy

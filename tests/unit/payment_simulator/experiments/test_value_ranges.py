@@ -12,7 +12,7 @@ from scenarios import act, make_scenario, pay, trees
 
 from payment_simulator import draw_arrivals
 from payment_simulator.engine.reference.banks import allocation
-from payment_simulator.experiments.config import AllowedParameter
+from payment_simulator.experiments.policy_constraints import AllowedParameter
 from payment_simulator.experiments.space_filling import design, first_step, halton, refined
 from payment_simulator.experiments.value_ranges import value_ranges
 from payment_simulator.policy.policies import read_policy

@@ -1,0 +1,235 @@
+"""`payment-sim validate`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from labledger.commands import reporting_errors
+
+if TYPE_CHECKING:
+    from labledger.yaml_files import YamlFile
+    from payment_simulator.policy.builtin import Policy
+    from payment_simulator.scenario.schema import Scenario
+    from payment_simulator.scenario.written import LoadedScenario
+
+T = TypeVar("T")
+
+OF_SCENARIOS = ("agents", "simulation", "payments", "scenario_events", "cost_rates", "lsm_config")
+OF_EXPERIMENTS = ("evaluation", "convergence", "proposer", "policy_constraints", "optimized_agents", "master_seed")
+OF_LLEM = ("model", "study", "sweep", "experiments")
+NAMING_FILES = (("scenario",), ("evaluation", "observed"), ("llm", "system_prompt_file"))
+OF_POLICIES = ("payment_tree", "policy_id", "document", "type")
+MAX_LOOKED_AT, MAX_HEAD = 20, 1_000
+"""Files of a directory, and bytes of each, in which its kind is looked for."""
+TABLES = (".csv", ".parquet", ".xml", ".tsv", ".arrow")
+
+
+@reporting_errors
+def validate(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A scenario or an experiment in YAML, or a policy in JSON.")],
+) -> None:
+    """Check a file, whichever of the three it is, and those that it names; every problem is listed.
+
+    What is fine is told in a line: banks, ticks, payments that are read or expected, policies.
+    """
+    from labledger.console import print_answer
+
+    print_answer(f"{file}: {_checked(file)}")
+
+
+def _checked(file: Path) -> str:
+    """Return what a file is. Raises ConfigError: every problem that it has, a line each."""
+    from labledger.errors import ConfigError
+    from labledger.untrusted_text import SHOWN, clean
+    from labledger.yaml_files import read_yaml
+    from payment_simulator.scenario.loader import TO_A_FILE
+    from payment_simulator.scenario.policy_files import read_policy_file
+
+    if file.is_dir():
+        raise ConfigError(f"{file}: is a directory{_kept_in(file)}; name a scenario, an experiment or a policy in it")
+    if file.suffix.lower() in TABLES:
+        raise ConfigError(f"{file}: a file of payments is checked with the scenario that names it (payments: {{file}})")
+    is_json = file.suffix.lower() == ".json"
+    data = read_policy_file(file) if is_json else read_yaml(file, TO_A_FILE).data
+    check = _check_of(data if isinstance(data, dict) else {}, is_json)
+    if check is not None:
+        return check(file)
+    keys = ", ".join(repr(clean(key, SHOWN)) for key in list(data)[:5]) or "none"
+    raise ConfigError(
+        f"{file}: neither a scenario, which has agents, nor an experiment, which has a scenario; its keys are {keys}; "
+        "payment-sim template prints one of each to start from"
+    )
+
+
+def _check_of(data: Mapping[str, Any], is_json: bool) -> Callable[[Path], str] | None:
+    """Return what checks a file, by the keys that it has; None where they are those of nothing."""
+    if "kind" in data:  # a document that we have written
+        return _policy
+    if "scenario" in data:
+        return _experiment
+    ways = ((OF_SCENARIOS, _scenario), (OF_EXPERIMENTS, _experiment), (OF_LLEM, _refused), (OF_POLICIES, _policy))
+    return next((check for names, check in ways if _has(data, names)), _policy if is_json else None)
+
+
+def _refused(file: Path) -> str:
+    from labledger.errors import ConfigError
+
+    raise ConfigError(f"{file}: a configuration of llem, which `llem config show` checks")
+
+
+def _kept_in(directory: Path) -> str:
+    """Return what is kept in a directory, and the command that reads it, as a part of a message."""
+    from labledger.documents import COMMANDS, named_kind
+    from labledger.regular_files import opened_to_read
+
+    for path in sorted(directory.glob("*.json"))[:MAX_LOOKED_AT]:
+        try:
+            with opened_to_read(path) as file:
+                kind = named_kind(file.read(MAX_HEAD))
+        except (OSError, ValueError):
+            continue
+        if kind in COMMANDS:
+            return f" with a {kind}, which `{COMMANDS[kind]}` reads"
+    return ""
+
+
+def _has(data: Mapping[str, Any], names: Sequence[str]) -> bool:
+    return any(name in data for name in names)
+
+
+def _policy(file: Path) -> str:
+    from labledger.documents import COMMANDS
+    from labledger.errors import ConfigError
+    from payment_simulator.policy.policies import kind_of, read_policy
+    from payment_simulator.scenario.policy_files import is_run, read_policy_file
+
+    document = read_policy_file(file)
+    if is_run(document):
+        return _run(file, document)
+    kind = document.get("kind") if isinstance(document, dict) else None
+    if isinstance(kind, str) and kind in COMMANDS:
+        raise ConfigError(f"{file}: a result ({kind}), which `{COMMANDS[kind]}` reads")
+    policy, problems = read_policy(document)
+    if problems:
+        raise ConfigError("\n".join(": ".join(filter(None, (str(file), inside, text))) for inside, text in problems))
+    return f"a policy, {kind_of(policy)}"
+
+
+def _run(file: Path, document: dict[str, Any]) -> str:
+    """Return the banks whose policies a run has, each of which a scenario may take from it."""
+    from labledger.errors import ConfigError
+    from payment_simulator.policy.policies import read_policy
+    from payment_simulator.scenario.policy_files import policies_of_run
+
+    try:
+        policies = policies_of_run(document)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from error
+    found = [(bank, *problem) for bank, policy in policies.items() for problem in read_policy(policy)[1]]
+    if found:
+        raise ConfigError("\n".join(": ".join(filter(None, (str(file), *each))) for each in found))
+    return f"a run, with a policy each for {', '.join(policies)}"
+
+
+def _scenario(file: Path) -> str:
+    from payment_simulator.policy.policies import kind_of, read_with_policies
+
+    loaded, policies = read_with_policies(file)
+    _check_first_tick(loaded, policies)
+    counts: dict[str, int] = {}
+    for policy in policies:
+        counts[kind_of(policy)] = counts.get(kind_of(policy), 0) + 1
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
+    return f"a scenario: {_size(loaded.scenario)}; policies: {kinds}"
+
+
+def _check_first_tick(loaded: "LoadedScenario", policies: "list[Policy]") -> None:
+    """Check what a run would refuse before its first tick: sums that could overflow, payments to nobody."""
+    from labledger.errors import ConfigError
+    from payment_simulator.engine.limits import find_limits
+    from payment_simulator.experiments.setup import place_of
+    from payment_simulator.scenario.arrivals import draw_arrivals
+
+    try:
+        find_limits(loaded.scenario, policies).check(loaded.scenario, draw_arrivals(loaded.scenario))
+    except ConfigError as error:
+        raise ConfigError("\n".join(f"{place_of(line, loaded)}: {line}" for line in str(error).splitlines())) from error
+
+
+def _size(scenario: "Scenario") -> str:
+    """Return the banks, ticks and payments of a scenario, in words."""
+    from payment_simulator.scenario.expected_arrivals import expected_payments
+
+    given = scenario.given_payments
+    skipped = 0 if given is None else sum(given.skipped.values())
+    out = f" ({skipped:,} left out)" if skipped else ""
+    read = "" if given is None else f"{len(given):,} payments read{out}"
+    expected = sum(bank.number for bank in expected_payments(scenario).values()) - (0 if given is None else len(given))
+    drawn = f"{expected:,.0f} payments expected" if expected or not read else ""
+    payments = " and ".join(filter(None, (read, drawn)))
+    days = scenario.simulation.num_days
+    length = f"{scenario.simulation.ticks:,} ticks" + (f" in {days:,} days" if days > 1 else "")
+    return f"{len(scenario.agents):,} bank{'s' * (len(scenario.agents) != 1)}, {length}, {payments}"
+
+
+def _experiment(file: Path) -> str:
+    """Return what an experiment is; its problems are told with those of its scenario."""
+    from labledger.errors import ConfigError, problems_in
+    from labledger.yaml_files import in_order_of_lines, read_yaml
+    from payment_simulator.experiments.config import ExperimentConfig
+    from payment_simulator.experiments.output_checks import check_output
+    from payment_simulator.experiments.setup import ExperimentSetup
+
+    problems: list[str] = []
+
+    def tried(call: Callable[[], T]) -> T | None:
+        try:
+            return call()
+        except ConfigError as error:
+            problems.extend(each for each in problems_in(error) if each not in problems)
+            return None
+
+    written = read_yaml(file)
+    problems += _missing_files(written)
+    config, setup = tried(lambda: ExperimentConfig.from_yaml(file)), None
+    if config is None:
+        tried(lambda: _check_scenario_of(file, written))
+    else:
+        tried(lambda: check_output(config))
+        setup = tried(lambda: ExperimentSetup.load(config))
+    if config is None or setup is None or problems:
+        raise ConfigError("\n".join(in_order_of_lines(problems)))
+    banks = ", ".join(setup.optimized(config))
+    evaluation = f"{config.evaluation.mode} of {config.evaluation.num_samples:,}"
+    return f"an experiment: {config.proposer} for {banks}; {evaluation}; {config.scenario}: {_size(setup.scenario)}"
+
+
+def _check_scenario_of(file: Path, written: "YamlFile") -> None:
+    """Check the scenario that an experiment names which is wrong itself."""
+    from labledger.written_paths import find_written
+    from payment_simulator.policy.policies import read_with_policies
+
+    named = written.data.get("scenario")
+    if isinstance(named, str) and (path := find_written(named, file.parent)).is_file():
+        read_with_policies(path)
+
+
+def _missing_files(written: "YamlFile") -> list[str]:
+    """Return the problem of each file that an experiment names and that is not there."""
+    from labledger.errors import ConfigError
+    from labledger.written_paths import existing
+
+    problems = []
+    for location in NAMING_FILES:
+        named: Any = written.data
+        for part in location:
+            named = named.get(part) if isinstance(named, dict) else None
+        try:
+            if isinstance(named, str):
+                existing(named, written.path.parent)
+        except ConfigError as error:
+            problems.append(f"{written.place(location)}: {'.'.join(location)}: {error}")
+    return problems

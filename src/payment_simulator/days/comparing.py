@@ -1,0 +1,171 @@
+"""Two kept days compared: settings, totals, banks, payments and balances that differ."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from labledger.comparison import diff
+from labledger.errors import UnreadableFileError
+from labledger.untrusted_text import SHOWN, clean
+from payment_simulator.days.balances import BalanceDifference, balance_difference
+from payment_simulator.days.folders import DOCUMENT
+from payment_simulator.days.loading import Day
+from payment_simulator.days.payments import PaymentDifferences, payment_differences
+
+LISTED = 10
+"""Payments of a group that are listed, unless all are asked for."""
+RUN_KEYS = {"scenario", "seed", "engine", "timing", "ticks", "agents", "indicators", "reality"}
+"""Keys of a report that are no totals."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of both days, None where one has none; `difference` is the second less the first."""
+
+    name: str
+    first: int | float | None
+    second: int | float | None
+    difference: int | float | None
+
+
+@dataclass(frozen=True)
+class BankCosts:
+    """A bank whose costs differ. Cents; `by_kind` has for each kind that differs the second less the first."""
+
+    bank: str
+    first: int
+    second: int
+    difference: int
+    by_kind: dict[str, int]
+
+
+@dataclass(frozen=True)
+class DayComparison:
+    """The differences of two days. Money in cents, times in ticks.
+
+    `settings` are the two values by their path in the scenario, of banks that both have. `totals` are all, `banks`
+    those whose costs differ, the largest difference first. `equal` is true if each payment, balance and cost is the
+    same. `ticks_differ` is the reason why times are not compared, None where they are.
+    """
+
+    equal: bool
+    settings: dict[str, tuple[Any, Any]]
+    banks_only_in_first: list[str]
+    banks_only_in_second: list[str]
+    totals: list[Figure]
+    banks: list[BankCosts]
+    payments: PaymentDifferences
+    balances: BalanceDifference | None
+    ticks_differ: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a dict of JSON values."""
+        settings = {path: {"first": one, "second": other} for path, (one, other) in self.settings.items()}
+        return asdict(self) | {"settings": settings}
+
+
+def compare_days(first: Day, second: Day, *, listed: int | None = LISTED) -> DayComparison:
+    """Return where two days differ; of each group of payments `listed` rows are in it, None for all.
+
+    Raises:
+        UnreadableFileError: a file of a day is not what a day has.
+    """
+    banks = [_agents(day) for day in (first, second)]
+    both = [name for name in banks[0] if name in banks[1]]
+    ticks_differ = _ticks_differ(first, second)
+    payments = payment_differences(first, second, listed, with_ticks=ticks_differ is None)
+    balances = balance_difference(first, second, both) if ticks_differ is None else None
+    costs = _bank_costs(banks[0], banks[1], both)
+    only = [[name for name in one if name not in other] for one, other in (banks, banks[::-1])]
+    same_balances = balances is not None and balances.cells == 0
+    return DayComparison(
+        equal=not costs and not any(only) and payments.equal and same_balances,
+        settings=_settings(first, second),
+        banks_only_in_first=only[0],
+        banks_only_in_second=only[1],
+        totals=_totals(first, second),
+        banks=costs,
+        payments=payments,
+        balances=balances,
+        ticks_differ=ticks_differ,
+    )
+
+
+def _ticks_differ(first: Day, second: Day) -> str | None:
+    one, other = (day.scenario.simulation.ticks_per_day for day in (first, second))
+    if one == other:
+        return None
+    return f"a day has {one:,} ticks in the first and {other:,} in the second: times and balances are not compared"
+
+
+def _settings(first: Day, second: Day) -> dict[str, tuple[Any, Any]]:
+    """Return where the scenarios differ, a bank by its id; a bank that one alone has is left out."""
+    both = {*first.scenario.agent_ids} & {*second.scenario.agent_ids}
+    found = diff(_by_bank(first, both), _by_bank(second, both))
+    if first.record.seed != second.record.seed:
+        found = {"seed": (first.record.seed, second.record.seed), **found}
+    inputs = [{each.name: each.sha256 for each in day.record.inputs} for day in (first, second)]
+    changed = [name for name in inputs[0].keys() & inputs[1].keys() if inputs[0][name] != inputs[1][name]]
+    return found | {f"content of {name}": (inputs[0][name], inputs[1][name]) for name in sorted(map(str, changed))}
+
+
+def _by_bank(day: Day, banks: set[str]) -> dict[str, Any]:
+    """Return a day's scenario with these banks by their ids."""
+    found = day.scenario.model_dump(mode="json")
+    return found | {"agents": {agent["id"]: agent for agent in found["agents"] if agent["id"] in banks}}
+
+
+def _agents(day: Day) -> dict[str, dict[str, Any]]:
+    """Return the figures of each bank, checked as far as they are used here."""
+    found: Any = day.record.report.get("agents")
+    try:
+        return {
+            str(name): {
+                "total_cost": int(bank["total_cost"]),
+                "costs": {str(kind): int(cents) for kind, cents in bank["costs"].items()},
+            }
+            for name, bank in found.items()
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnreadableFileError(f"{day.folder / DOCUMENT}: report.agents: is not as a run has it") from error
+
+
+def _bank_costs(first: dict[str, Any], second: dict[str, Any], both: list[str]) -> list[BankCosts]:
+    found = []
+    for name in both:
+        one, other = first[name], second[name]
+        kinds = {**one["costs"], **other["costs"]}
+        by_kind = {kind: other["costs"].get(kind, 0) - one["costs"].get(kind, 0) for kind in kinds}
+        by_kind = {kind: cents for kind, cents in by_kind.items() if cents}
+        if by_kind:
+            difference = other["total_cost"] - one["total_cost"]
+            found.append(BankCosts(name, one["total_cost"], other["total_cost"], difference, by_kind))
+    return sorted(found, key=lambda each: (-abs(each.difference), each.bank))
+
+
+def _totals(first: Day, second: Day) -> list[Figure]:
+    one, other = (_numbers(day) for day in (first, second))
+    return [_figure(name, one.get(name), other.get(name)) for name in {**one, **other}]
+
+
+def _figure(name: str, first: float | None, second: float | None) -> Figure:
+    return Figure(name, first, second, None if first is None or second is None else second - first)
+
+
+def _numbers(day: Day) -> dict[str, float | None]:
+    """Return the totals of a day's report, and of its indicators those of the system over the run."""
+    report = day.record.report
+    indicators = report.get("indicators")
+    system = indicators.get("system") if isinstance(indicators, dict) else None
+    found = _plain({key: value for key, value in report.items() if key not in RUN_KEYS})
+    return found | (_plain(system, "indicators.") if isinstance(system, dict) else {})
+
+
+def _plain(section: dict[str, Any], prefix: str = "") -> dict[str, float | None]:
+    found: dict[str, float | None] = {}
+    for key, value in section.items():
+        name = prefix + clean(str(key), SHOWN)
+        if isinstance(value, dict):
+            found |= _plain(value, f"{name}.")
+        elif value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+            found[name] = value
+    return found

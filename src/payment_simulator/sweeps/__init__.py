@@ -1,0 +1,1 @@
+"""Many runs of a scenario: settings swept, days sampled, banks that fail; over all cores, resumable."""
