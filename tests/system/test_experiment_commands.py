@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 
 from labledger.json_text import dump_json
 from payment_simulator.cli.main import app
-from payment_simulator.experiments.config import AllowedParameter, ExperimentConfig, PolicyConstraints
+from payment_simulator.experiments.config import ExperimentConfig
 from payment_simulator.experiments.persistence import ExperimentRepository
+from payment_simulator.experiments.policy_constraints import AllowedParameter, PolicyConstraints
 from payment_simulator.experiments.proposers import llm as llm_module
 from payment_simulator.experiments.proposers.protocol import EndpointError, Interaction
 from payment_simulator.experiments.runner import GenericExperimentRunner

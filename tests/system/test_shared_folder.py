@@ -15,6 +15,7 @@ import llenergymeasure
 from labledger.documents import OtherKindError
 from labledger.files import write_durably
 from llenergymeasure.cli.main import app as llem_app
+from payment_simulator import draw_arrivals, load_day, load_scenario, save_day, simulate
 from payment_simulator.cli.main import app as payment_app
 from payment_simulator.experiments import result as result_module
 from payment_simulator.experiments.result import ExperimentResult
@@ -38,9 +39,17 @@ def llem(*arguments):
     return ran(llem_app, "results", *arguments)
 
 
+@pytest.fixture(scope="module")
+def kept_day(tmp_path_factory):
+    """A day that payment-sim has kept."""
+    scenario = load_scenario(Path(__file__).parents[2] / "examples" / "payments" / "gridlock.yaml")
+    outcome = simulate(scenario, draw_arrivals(scenario), record_events=True, engine="reference")
+    return save_day(outcome, tmp_path_factory.mktemp("kept") / "day")
+
+
 @pytest.fixture
-def shared(tmp_path, monkeypatch):
-    """`results` in the working directory: one result of llem, two experiments of payment-sim, and foreign files."""
+def shared(tmp_path, monkeypatch, kept_day):
+    """`results` in the working directory: one result of llem, two experiments and a day of payment-sim, and others'."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "results"
     make_result(experiment_id="mine", verdict="valid").save(folder)
@@ -50,6 +59,7 @@ def shared(tmp_path, monkeypatch):
         (folder / name).mkdir()
         (folder / name / "result.json").write_text(text)
     (folder / "castro1.db").write_bytes(b"x")
+    shutil.copytree(kept_day, folder / "day")
     return folder
 
 
@@ -150,6 +160,27 @@ def test_an_experiment_that_is_named_to_llem_is_told_with_what_reads_it(shared, 
         assert "its kind is payments.experiment, which `payment-sim experiment show` reads" in shown.stderr
     with pytest.raises(OtherKindError):
         llenergymeasure.load_results(shared / "castro1_2026-11-30T02-43")
+
+
+@pytest.mark.parametrize("command", ["show", "list", "verify", "export", "compare"])
+def test_a_day_that_is_named_to_llem_is_told_with_what_reads_it(shared, command):
+    for target in (shared / "day", shared / "day" / "outcome.json"):
+        shown = llem(command, target, *(["mine"] if command == "compare" else []))
+        assert (shown.exit_code, shown.stdout) == (1, "")
+        assert "its kind is payments.outcome, which `payment-sim show` reads" in shown.stderr
+    with pytest.raises(OtherKindError):
+        llenergymeasure.load_results(shared / "day")
+
+
+def test_payment_sim_reads_its_day_among_the_results_of_llem_and_names_what_reads_those(shared):
+    assert load_day(shared / "day").record.report["arrived"] > 0
+    (mine,) = shared.glob("gpt2_*")
+    shown = ran(payment_app, "show", mine)
+    assert (shown.exit_code, shown.stdout) == (2, "")
+    assert "is of kind llem.result, which `llem results show` reads" in shown.stderr
+    (shared / "days").mkdir()
+    shutil.move(shared / "day", shared / "days" / "monday")
+    assert "has 1 in it: monday; name one" in ran(payment_app, "show", shared / "days").stderr
 
 
 def test_what_says_no_kind_is_told_so_when_it_is_named(shared):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from labledger.console import print_answer, print_facts, print_line, print_warnings
+from labledger.durations import rough_duration
 from llenergymeasure.cli.config_rows import settings
 from llenergymeasure.cli.work_rows import adapter_rows, dataset_rows
 from llenergymeasure.domain.experiment import ExperimentResult
@@ -225,17 +226,6 @@ def number(value: float | None) -> str:
         return f"{value:.3g}"
     digits = max(0, 2 - int(f"{value:e}".partition("e")[2]))
     return f"{value:,.{digits}f}"
-
-
-def rough_duration(value: float) -> str:
-    """Return a duration as people tell it: 34 s, 6 min, 2 h 5 min, 3 d 4 h."""
-    if value < 90:
-        return f"{value:.0f} s"
-    minutes = round(value / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def estimated(seconds: float | None, is_least: bool) -> str:

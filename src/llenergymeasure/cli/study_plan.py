@@ -183,7 +183,8 @@ def _shortened(cells: list[str]) -> str:
 
 def _further(study: "LoadedStudy") -> list[tuple[str, str]]:
     """Return what load searches take, the pauses, and the rule for further rounds."""
-    from llenergymeasure.cli.presentation import number, rough_duration
+    from labledger.durations import rough_duration
+    from llenergymeasure.cli.presentation import number
 
     gaps, stop = study.gaps, study.stop
     facts = [("load search", line) for line in _searches(study)]

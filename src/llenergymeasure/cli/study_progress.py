@@ -132,7 +132,8 @@ def _where(manifest: "StudyManifest", number: int) -> str:
 def _line(
     manifest: "StudyManifest", number: int, result: "ExperimentResult | None", left_s: float | None, is_least: bool
 ) -> str:
-    from llenergymeasure.cli.presentation import estimated, rough_duration
+    from labledger.durations import rough_duration
+    from llenergymeasure.cli.presentation import estimated
     from llenergymeasure.cli.presentation import number as shown
 
     run = manifest.runs[number]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 HEAD_BYTES = 200
+OWN_KINDS = "llem."
 SHOWN_FOLDERS = 3
 
 
@@ -52,7 +53,7 @@ def result_files(directory: Path, *, recursive: bool = False) -> Iterator[Path]:
         if folder.is_symlink() or not folder.is_dir():
             continue
         try:
-            files, others = files_and_others(folder)
+            files, others = _files_and_others(folder)
         except ConfigError as error:
             warnings.warn(f"{str(error).partition(';')[0]}; left out", stacklevel=2)
         else:
@@ -62,6 +63,13 @@ def result_files(directory: Path, *, recursive: bool = False) -> Iterator[Path]:
 
 def files_and_others(directory: Path) -> tuple[list[Path], list[Path]]:
     """Return the result.json of every folder in `directory`, and what else there is in it. Raises as `result_files`."""
+    files, others = _files_and_others(directory)
+    if not files:
+        _check_no_document(others)
+    return files, others
+
+
+def _files_and_others(directory: Path) -> tuple[list[Path], list[Path]]:
     if directory.is_file() or _is_there(directory / RESULT_FILE):
         named = behind_link(directory) if directory.is_file() else directory / RESULT_FILE
         _check_kind(named)
@@ -86,7 +94,7 @@ def results_below(others: Iterable[Path]) -> str:
     for folder in others:
         if folder.is_dir():
             with contextlib.suppress(ConfigError):  # nobody asked for what is in there
-                if count := sum(map(_may_be_ours, files_and_others(folder)[0])):
+                if count := sum(map(_may_be_ours, _files_and_others(folder)[0])):
                     below[folder] = count
     if not below:
         return ""
@@ -97,11 +105,16 @@ def results_below(others: Iterable[Path]) -> str:
 
 def _may_be_ours(path: Path) -> bool:
     """Return True if there is a result that does not begin as a document of another kind."""
+    return _named_kind(path, otherwise="unreadable") in (None, ExperimentResult.document_kind)
+
+
+def _named_kind(path: Path, otherwise: str | None = None) -> str | None:
+    """Return the kind that a file names, None where it names none, `otherwise` where it cannot be read."""
     try:
         with opened_to_read(path) as file:
-            return named_kind(file.read(HEAD_BYTES)) in (None, ExperimentResult.document_kind)
+            return named_kind(file.read(HEAD_BYTES))
     except OSError:
-        return False
+        return otherwise
 
 
 def _is_there(path: Path) -> bool:
@@ -123,6 +136,13 @@ def _check_kind(path: Path) -> None:
         raise
     except (UnreadableFileError, OSError):
         return  # whoever reads it gets the error
+
+
+def _check_no_document(entries: Iterable[Path]) -> None:
+    """Raise OtherKindError where one of a folder's entries is a document of another instrument, as a kept day is."""
+    for path in entries:
+        if path.suffix == ".json" and (kind := _named_kind(path)) and not kind.startswith(OWN_KINDS):
+            _check_kind(path)
 
 
 def read_result(path: Path) -> ExperimentResult | Unreadable | None:
@@ -209,6 +229,7 @@ def find_result(target: str, directory: Path) -> Path:
         )
     except ConfigError as error:
         for place in filter(Path.is_dir, (Path(target), directory / target)):
+            _check_no_document(sorted(place.iterdir()))
             raise ConfigError(
                 f"{place}: is a directory, not a result; llem results list {shlex.quote(str(place))} lists those in it"
             ) from error

@@ -15,6 +15,7 @@ from typing import Literal
 from labledger.csv_files import csv_line, ends_in_a_cell, to_csv
 from labledger.files import held_directory, joined_directory, write_durably
 from labledger.json_text import dump_json
+from labledger.parquet_files import parquet_bytes
 from labledger.regular_files import A_REGULAR_FILE, kind_of, read_regular
 from llenergymeasure.errors import ConfigError
 from llenergymeasure.results.config_columns import ConfigValues, as_text, config_table
@@ -162,9 +163,4 @@ def to_json(rows: Rows) -> bytes:
 
 def to_parquet(rows: Rows) -> bytes:
     """An Arrow table as Parquet, zstd, with page checksums."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    buffer = pa.BufferOutputStream()
-    pq.write_table(arrow_table(rows), buffer, compression="zstd", write_page_checksum=True)
-    return bytes(buffer.getvalue().to_pybytes())
+    return parquet_bytes(arrow_table(rows))

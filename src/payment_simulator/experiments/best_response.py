@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from payment_simulator.experiments.config import AllowedParameter
 from payment_simulator.experiments.cost_search import CostSearch
 from payment_simulator.experiments.deviations import Deviations
 from payment_simulator.experiments.evaluator import Evaluator, Profile, Purpose
 from payment_simulator.experiments.interrupts import hear_interrupt
+from payment_simulator.experiments.policy_constraints import AllowedParameter
 from payment_simulator.experiments.sampled_search import SampledSearch
 from payment_simulator.experiments.value_ranges import value_ranges
 from payment_simulator.policy.documents import PolicyDocument

@@ -7,12 +7,14 @@ from functools import cached_property
 
 from labledger.errors import ConfigError
 from labledger.yaml_files import Location, did_you_mean
-from payment_simulator.experiments.config import AllowedParameter, ExperimentConfig
+from payment_simulator.experiments.config import ExperimentConfig
 from payment_simulator.experiments.parameters import numbers_of, outside, range_of, written
+from payment_simulator.experiments.policy_constraints import AllowedParameter
 from payment_simulator.policy.policies import BUILTIN_PARAMETERS, FRACTION, SHARE, kind_of, read_policy
 from payment_simulator.policy.tree import LARGEST_NUMBER
-from payment_simulator.scenario.loader import LoadedScenario, location_of
-from payment_simulator.scenario.schema import Agent
+from payment_simulator.scenario.banks import Agent
+from payment_simulator.scenario.changes import location_of
+from payment_simulator.scenario.written import LoadedScenario
 
 MAX_NAMES = 4
 PARAMETERS = ("policy_constraints", "allowed_parameters")

@@ -53,7 +53,7 @@ class Evaluator:
         self.scenario = scenario
         self.is_sampled = evaluation.mode != "deterministic"
         self.samples = evaluation.num_samples
-        self.is_drawn = self.is_sampled and (observed is not None or draws_payments(scenario))
+        self.is_drawn = self.is_sampled and has_chance(scenario, evaluation, observed)
         self._mode = evaluation.mode
         self.seed = seed
         self._observed = observed
@@ -66,8 +66,15 @@ class Evaluator:
         Raises:
             ConfigError: a policy is invalid, or its cost could exceed the range that is counted exactly.
         """
-        policies = [_read(profile[name], name) for name in self.scenario.agent_ids]
-        return _simulated(prepare(self.scenario, policies), self.arrivals(purpose, iteration))
+        return _simulated(self.prepared(profile), self.arrivals(purpose, iteration))
+
+    def prepared(self, profile: Profile) -> Prepared:
+        """Return the scenario with a profile's policies, ready to be simulated.
+
+        Raises:
+            ConfigError: as `costs`.
+        """
+        return prepare(self.scenario, [_read(profile[name], name) for name in self.scenario.agent_ids])
 
     def own_costs(
         self,
@@ -154,6 +161,12 @@ class Evaluator:
         if day is None:
             return draw_arrivals(self.scenario, self.seed, **which)
         return resample_arrivals(self.scenario, day, self.seed, **which) if self.is_sampled else day
+
+
+def has_chance(scenario: Scenario, evaluation: Evaluation, observed: Arrivals | None) -> bool:
+    """Return True if payments are drawn, or redrawn from a day that was observed or is given."""
+    is_redrawn = evaluation.mode == "bootstrap" and scenario.given_payments is not None
+    return observed is not None or is_redrawn or draws_payments(scenario)
 
 
 def mean_cents(values: Cents) -> int:

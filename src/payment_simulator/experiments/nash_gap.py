@@ -8,8 +8,8 @@ from math import inf
 from typing import Any
 
 from payment_simulator.experiments.best_response import BestResponse, GapKind, distinct, find_best_response
-from payment_simulator.experiments.config import AllowedParameter
 from payment_simulator.experiments.evaluator import Evaluator, Profile, Purpose
+from payment_simulator.experiments.policy_constraints import AllowedParameter
 from payment_simulator.policy.documents import PolicyDocument
 
 ALIKE = "alike on all draws"

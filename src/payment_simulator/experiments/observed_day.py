@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from payment_simulator.experiments.config import ExperimentConfig
+from payment_simulator.experiments.evaluator import has_chance
 from payment_simulator.experiments.setup import ExperimentSetup
-from payment_simulator.scenario.expected_arrivals import ExpectedPayments, draws_payments, expected_payments
+from payment_simulator.scenario.expected_arrivals import ExpectedPayments, expected_payments
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,6 @@ def one_day(config: ExperimentConfig, setup: ExperimentSetup) -> OneDay | None:
 
 
 def is_of_one_day(config: ExperimentConfig, setup: ExperimentSetup) -> bool:
-    """Return True if the payments are drawn or observed, and all costs are of one day of them."""
-    varies = setup.observed is not None or draws_payments(setup.scenario)
+    """Return True if the payments are drawn, observed or redrawn, and all costs are of one day of them."""
+    varies = has_chance(setup.scenario, config.evaluation, setup.observed)
     return varies and config.evaluation.mode != "monte_carlo"

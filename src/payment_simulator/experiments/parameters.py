@@ -3,11 +3,11 @@
 import math
 from collections.abc import Iterator, Mapping
 
-from payment_simulator.experiments.config import AllowedParameter, PolicyConstraints
+from payment_simulator.experiments.policy_constraints import AllowedParameter, PolicyConstraints
 from payment_simulator.policy.builtin import Trees
 from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.policy.policies import BUILTIN_PARAMETERS, FRACTION, read_policy
-from payment_simulator.scenario.schema import Agent
+from payment_simulator.scenario.banks import Agent
 
 ANY_FRACTION = AllowedParameter(name=FRACTION, min_value=0.0, max_value=1.0)
 

@@ -13,9 +13,14 @@ from payment_simulator.experiments.config import ExperimentConfig
 from payment_simulator.experiments.evaluator import Evaluator, Purpose
 from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.policy.policies import read_with_policies
-from payment_simulator.scenario.arrivals import COLUMNS, Arrivals, arrivals_from
-from payment_simulator.scenario.loader import LoadedScenario, location_of
+from payment_simulator.scenario.arrivals import Arrivals, arrivals_from
+from payment_simulator.scenario.changes import location_of
+from payment_simulator.scenario.given_payments import COLUMNS, GivenPayments
 from payment_simulator.scenario.schema import Scenario
+from payment_simulator.scenario.written import LoadedScenario
+
+SECTIONS = ("cost_rates.", "scenario_events.")
+"""Beginnings of keys that problems of limits and draws name."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class ExperimentSetup:
         """
         folder = config_dir or (config.path.parent if config.path else Path())
         path = _file(config.scenario, folder, config.place("scenario"))
-        loaded, policies = read_with_policies(path)
+        loaded, policies = read_with_policies(path, config.scenario_changes)
         check_experiment(config, loaded, keeps_kinds=config.proposer == "search" and not own_proposer)
         scenario = first_ticks(loaded.scenario, config)
         setup = cls(scenario, _observed(config, folder, scenario))
@@ -48,13 +53,15 @@ class ExperimentSetup:
             limits = find_limits(scenario, policies)
             limits.check(scenario, setup.evaluator(config).arrivals(Purpose.EVALUATION))
         except ConfigError as error:
-            raise ConfigError(f"{_place_of(str(error), loaded)}: {error}") from error
+            raise ConfigError(f"{place_of(str(error), loaded)}: {error}") from error
         return setup
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "ExperimentSetup":
         """Return the setup that `to_dict` wrote."""
         scenario, observed = Scenario.model_validate(data["scenario"]), data["observed"]
+        if (given := data.get("payments")) is not None:
+            scenario = scenario.with_payments(GivenPayments.from_dict(given))
         return cls(scenario, None if observed is None else arrivals_from(scenario, observed))
 
     def to_dict(self) -> dict[str, Any]:
@@ -62,7 +69,9 @@ class ExperimentSetup:
         observed = None
         if self.observed is not None:
             observed = {name: getattr(self.observed, name).tolist() for name in COLUMNS}
-        return {"scenario": self.scenario.model_dump(mode="json"), "observed": observed}
+        given = self.scenario.given_payments
+        payments = {} if given is None else {"payments": given.to_dict()}
+        return {"scenario": self.scenario.model_dump(mode="json"), "observed": observed, **payments}
 
     def evaluator(self, config: ExperimentConfig) -> Evaluator:
         """Return the evaluator of the experiment."""
@@ -98,13 +107,19 @@ def _file(written: str, folder: Path, place: str) -> Path:
     return path
 
 
-def _place_of(problem: str, loaded: LoadedScenario) -> str:
+def place_of(problem: str, loaded: LoadedScenario) -> str:
     """Return the place in the scenario's file that a problem with its draws or its limits begins with."""
     for index, agent in enumerate(loaded.scenario.agents):
         if problem.startswith(f"{agent.id}: "):
             inside = problem.removeprefix(f"{agent.id}: ").partition(":")[0]
             return loaded.place(("agents", index, *location_of(inside)))
-    return loaded.place(location_of(problem.partition(":")[0]))
+    named = next((part for part in problem.split(": ") if part.startswith(SECTIONS)), problem.partition(":")[0])
+    return loaded.place(location_of(named))
+
+
+def _within(event: dict[str, Any], ticks: int) -> dict[str, Any]:
+    """Return an event as it is in a run of so many ticks: an outage may last longer."""
+    return {**event, "end_tick": min(event["end_tick"], ticks - 1)} if "end_tick" in event else event
 
 
 def first_ticks(scenario: Scenario, config: ExperimentConfig) -> Scenario:
@@ -124,5 +139,7 @@ def first_ticks(scenario: Scenario, config: ExperimentConfig) -> Scenario:
     data = scenario.model_dump(mode="json")
     data["simulation"]["num_days"] = wanted // per_day
     kept = zip(scenario.scenario_events, data["scenario_events"], strict=True)
-    data["scenario_events"] = [written for event, written in kept if event.schedule.ticks(wanted)]
-    return Scenario.model_validate(data)
+    data["scenario_events"] = [_within(written, wanted) for event, written in kept if event.ticks(wanted)]
+    found = Scenario.model_validate(data)
+    given = scenario.given_payments
+    return found if given is None else found.with_payments(given.first_ticks(wanted))

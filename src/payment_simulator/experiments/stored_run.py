@@ -22,7 +22,7 @@ from payment_simulator.experiments.setup import ExperimentSetup
 from payment_simulator.experiments.stored_values import refuse_odd_values
 from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.policy.policies import read_policy
-from payment_simulator.scenario.schema import Agent
+from payment_simulator.scenario.banks import Agent
 
 LATEST = "latest"
 VERDICTS = {"policy_accepted": True, "policy_rejected": False}
@@ -128,7 +128,26 @@ class StoredRun:
     @property
     def tokens(self) -> int:
         """The tokens of its models, prompt and completion."""
-        return sum(tokens_of(event.event_data) for event in self.events if event.event_type == "llm_interaction")
+        return sum(map(tokens_of, self._interactions))
+
+    @property
+    def token_counts(self) -> tuple[int, int]:
+        """The tokens of its models: of prompts, and of answers."""
+        counts = (
+            [each.get(name) or 0 for each in self._interactions] for name in ("prompt_tokens", "completion_tokens")
+        )
+        prompts, answers = map(sum, counts)
+        return prompts, answers
+
+    @property
+    def _interactions(self) -> list[dict[str, Any]]:
+        return [event.event_data for event in self.events if event.event_type == "llm_interaction"]
+
+    @property
+    def budgets(self) -> list[tuple[int, int | None]]:
+        """The budgets of tokens that it had before the present one, each with its last iteration; None is no limit."""
+        changed = [each for each in self.events if "max_total_tokens_before" in each.event_data]
+        return [(each.iteration, each.event_data["max_total_tokens_before"]) for each in changed]
 
     @cached_property
     def setting(self) -> tuple[ExperimentConfig, ExperimentSetup]:

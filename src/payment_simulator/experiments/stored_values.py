@@ -46,6 +46,8 @@ class _Start(_Data):
 class _Course(_Data):
     proposer: str = ""
     message: str | None = None
+    max_total_tokens: int | None = None
+    max_total_tokens_before: int | None = None
     unlike_draws: str | None = None
 
 

@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from payment_simulator.engine.allocation_search import reads_fraction
-from payment_simulator.experiments.config import AllowedParameter
 from payment_simulator.experiments.parameters import fitted, range_of, value_of, with_value
+from payment_simulator.experiments.policy_constraints import AllowedParameter
 from payment_simulator.policy.builtin import Trees
 from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.policy.policies import FRACTION, read_policy
 from payment_simulator.scenario.arrivals import Arrivals
+from payment_simulator.scenario.banks import Agent
 from payment_simulator.scenario.numbers import exact
-from payment_simulator.scenario.scenario_events import DirectTransfer
-from payment_simulator.scenario.schema import Agent, Scenario
+from payment_simulator.scenario.scenario_events import BalanceReset, DirectTransfer
+from payment_simulator.scenario.schema import Scenario
 
 LEVELS = 10_000
 """Equal parts of a range without end, beyond which no search looks closer."""
@@ -158,8 +159,9 @@ def _bounds(scenario: Scenario, agent: Agent, arrivals: Arrivals, name: str) -> 
     urgency_threshold: a payment is released where its ticks to the deadline are at most the threshold. They are most as
     it arrives, and least in the last tick. target_buffer: one is released where the balance, less what is released in
     this step, less its amount of a cent at least, is at least the buffer. The balance never exceeds what the bank has
-    at first, its pool and all that it is ever paid; the difference is never below what it has at first less all that it
-    ever pays, for each payment is settled, released or decided on once. Neither depends on what any bank does.
+    at first, or is given anew, its pool and all that it is ever paid; the difference is never below what it has at
+    first, or is given anew, less all that it ever pays, for each payment is settled, released or decided on once.
+    Neither depends on what any bank does.
     """
     bank = scenario.agent_ids.index(agent.id)
     own = arrivals.sender == bank
@@ -169,12 +171,15 @@ def _bounds(scenario: Scenario, agent: Agent, arrivals: Arrivals, name: str) -> 
         left = arrivals.deadline[own].astype(np.int64)
         return int(left.min()) - scenario.simulation.ticks, int((left - arrivals.tick[own]).max())
     paid, received = _most_of_a_sample(arrivals, own), _most_of_a_sample(arrivals, arrivals.receiver == bank)
+    openings = [agent.opening_balance]
     for event in scenario.scenario_events:
-        if isinstance(event, DirectTransfer):
-            cents = event.amount * len(event.schedule.ticks(scenario.simulation.ticks))
+        if isinstance(event, BalanceReset) and event.agent == agent.id:
+            openings.append(event.opening_balance)
+        elif isinstance(event, DirectTransfer):
+            cents = event.amount * len(event.ticks(scenario.simulation.ticks))
             paid += cents * (event.from_agent == agent.id)
             received += cents * (event.to_agent == agent.id)
-    return agent.opening_balance - paid, agent.opening_balance + agent.liquidity_pool + received
+    return min(openings) - paid, max(openings) + agent.liquidity_pool + received
 
 
 def _most_of_a_sample(arrivals: Arrivals, chosen: NDArray[np.bool_]) -> int:

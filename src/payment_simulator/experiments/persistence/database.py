@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 from labledger.files import copy_durably, joined_directory, uninterrupted
 from labledger.regular_files import A_REGULAR_FILE, kind_of
 from labledger.untrusted_text import reason_of
+from payment_simulator.experiments.interrupts import hear_interrupt
 from payment_simulator.experiments.persistence import schema
 from payment_simulator.experiments.persistence.columns import UnreadableRowError
 from payment_simulator.experiments.persistence.connections import (
@@ -37,13 +38,8 @@ from payment_simulator.experiments.persistence.connections import (
     version_of,
     warm_up,
 )
-from payment_simulator.experiments.persistence.file_lock import (
-    DatabaseBusyError,
-    DatabaseError,
-    FileLock,
-    HeldLock,
-    LockWait,
-)
+from payment_simulator.experiments.persistence.file_lock import FileLock, HeldLock
+from payment_simulator.experiments.persistence.lock_wait import DatabaseBusyError, DatabaseError, LockWait
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -101,6 +97,7 @@ class Database:
         self._busy = threading.Lock()
         self._user: int | None = None  # the thread that is inside of `write` or `read`
         self._lease: _Lease | None = None
+        self._is_hurried = False
         _databases.add(self)
         if self._is_there():
             if not _is_duckdb(self.path):
@@ -117,10 +114,10 @@ class Database:
                 pass
 
     @contextlib.contextmanager
-    def write(self) -> Iterator["DuckDBPyConnection"]:
+    def write(self, committed: Callable[[], None] = lambda: None) -> Iterator["DuckDBPyConnection"]:
         """Return a context with a transaction: committed when the block ends, rolled back after an exception.
 
-        Ctrl-C waits until then. Keep it short, for others wait.
+        Ctrl-C waits until then, and until `committed` was called. Keep it short, for others wait.
 
         Raises:
             DatabaseBusyError: someone else has had the file for longer than we wait.
@@ -131,6 +128,7 @@ class Database:
             connection.begin()
             yield connection
             connection.commit()
+            committed()
 
     @contextlib.contextmanager
     def read(self) -> Iterator["DuckDBPyConnection"]:
@@ -147,6 +145,11 @@ class Database:
             yield connection
             connection.rollback()
 
+    def hurry(self) -> None:
+        """Wait no longer than a moment for others from now on, also in a task that is to be cancelled."""
+        self._is_hurried = True
+        self._file_lock.hurry()
+
     def close(self) -> None:
         """Give the file back now, and not in a moment."""
         self._refuse_inside()
@@ -159,10 +162,11 @@ class Database:
             with (
                 uninterrupted() as heed,
                 joined_directory(self.path.parent),
-                self._file_lock.acquired(self._file_lock.wait(heed)),
+                self._file_lock.acquired(self._file_lock.wait(lambda: self._hear(heed))),
             ):
                 if self._is_there():
                     return
+                self._refuse_left_logs()
                 with tempfile.TemporaryDirectory() as folder:
                     made = Path(folder) / "made.db"
                     with connect(made) as connection:
@@ -181,7 +185,7 @@ class Database:
         """
         self._refuse_inside()
         with uninterrupted() as heed, contextlib.ExitStack() as mine:
-            wait = self._file_lock.wait(heed)
+            wait = self._file_lock.wait(lambda: self._hear(heed))
             wait.until(lambda: self._enter(mine), LOOK_EVERY_S)
             try:
                 lease = self._lease or self._take(wait, read_only=read_only)
@@ -194,6 +198,12 @@ class Database:
                 if (told := self._told(error)) is not None:
                     raise told from error
                 raise
+
+    def _hear(self, heed: Callable[[], None]) -> None:
+        """Let an interrupt end a wait: asyncio only cancels the task on a first Ctrl-C."""
+        heed()
+        if not self._is_hurried:
+            hear_interrupt()
 
     def _refuse_inside(self) -> None:
         if self._user == threading.get_ident():
@@ -214,6 +224,7 @@ class Database:
         with contextlib.ExitStack() as held:
             held_lock = held.enter_context(self._file_lock.acquired(wait, to_read=read_only))
             wait.until(lambda: self._lend(held, held_lock, read_only=read_only), TRY_EVERY_S)
+        wait.over()
         assert self._lease is not None  # noqa: S101 - it was lent
         return self._lease
 
@@ -256,6 +267,12 @@ class Database:
                 raise told from error
             raise
         return connection
+
+    def _refuse_left_logs(self) -> None:
+        """Refuse the log of a database that was taken away: DuckDB would play it into the new one, and break it."""
+        for log in (self.path.with_name(self.path.name + suffix) for suffix in LOGS):
+            if os.path.lexists(log):
+                raise UnusableDatabaseError(f"{log}: is the log of a database that is not there; move it away")
 
     def _refuse_other_names(self, *, read_only: bool) -> None:
         """Refuse names that lead elsewhere: DuckDB opens what lies beside a database by itself, and follows links."""

@@ -17,19 +17,18 @@ import os
 import platform
 import re
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from labledger.errors import LabledgerError
-from labledger.files import uninterrupted
+from labledger.durations import rough_duration
 from labledger.locks import SOMEBODY, lock
 from labledger.locks import holder as holder_of
 from labledger.notices import notify
 from labledger.regular_files import open_regular
+from payment_simulator.experiments.persistence.lock_wait import DatabaseBusyError, DatabaseError, LockWait
 
 HOLDER_BYTES = 512
 WHO_BYTES = 430  # the rest is for the moment
@@ -37,16 +36,8 @@ WRITTEN_BY_US = re.compile(rb".+ since \d{4}-\d\d-\d\dT[\d:.]+\+00:00\n *", re.D
 OTHER_PROGRAM = ", which does not take turns, at least"
 NOBODY = "nobody"
 UNKNOWN = "someone unknown"
-LOOKS = 10  # at the holder of the file, in `patience_s`
-COURTESY_S = 0.1  # between two looks at whether the file is left to who is next; a lock is taken in some 10 ms
-
-
-class DatabaseError(LabledgerError):
-    """The database could not be read or written; nothing of the step that failed is in it."""
-
-
-class DatabaseBusyError(DatabaseError):
-    """One process has held the database for longer than we wait."""
+FOREIGN_PATIENCE_S = 30.0  # the most that we wait for a program that locks our lock file and is none of ours
+AT_ONCE_S = 1.0  # what no patience is: another run that stores a step has the file for less
 
 
 class FileLock:
@@ -57,14 +48,14 @@ class FileLock:
 
     def __init__(self, path: Path, patience_s: float) -> None:
         self._path = path
-        self._patience_s = patience_s
+        self._patience_s = patience_s or AT_ONCE_S
         self._held_path = path.with_name(f".{path.name}.lock")
         self._next_path = path.with_name(f".{path.name}.next")
-        self._places: dict[Path, _Place] = {}
+        self._places: dict[Path, Place] = {}
         self._passed_over: str | None = None  # a program that is none of ours, for which we have waited once
 
     @contextlib.contextmanager
-    def acquired(self, wait: "LockWait", *, to_read: bool = False) -> Iterator["HeldLock"]:
+    def acquired(self, wait: LockWait, *, to_read: bool = False) -> Iterator["HeldLock"]:
         """Return a context in which we hold the lock.
 
         Raises:
@@ -89,7 +80,7 @@ class FileLock:
         except OSError:
             return False
 
-    def wait(self, heed: Callable[[], None] = lambda: None) -> "LockWait":
+    def wait(self, heed: Callable[[], None] = lambda: None) -> LockWait:
         """Return a wait that begins when it is first asked about; `heed` raises where the wait is to end."""
         return LockWait(self, self._patience_s, heed)
 
@@ -118,12 +109,33 @@ class FileLock:
 
     def busy(self) -> DatabaseBusyError:
         """Return the error of a wait in which one holder kept the file for too long."""
-        waited = f"in use for the last {self._patience_s:g} s, now by {self._who()}"
+        waited = f"in use for the last {rough_duration(self._patience_s)}, now by {self._who()}"
         return DatabaseBusyError(f"{self._path}: {waited}; try again when that has ended")
 
-    def tell_of_wait(self) -> None:
-        """Tell the user who has the file, and how long we wait for it."""
-        notify(f"{self._path}: in use by {self._who()}; waiting for it up to {self._patience_s:g} s")
+    def hurry(self) -> None:
+        """Have no patience from now on: the user has asked for an end."""
+        self._patience_s = min(self._patience_s, AT_ONCE_S)
+
+    def tell_of_wait(self, waited_s: float | None) -> None:
+        """Tell the user who has the file, how long we wait for it and, not the first time, how long we have waited."""
+        patience = f"waiting for it up to {rough_duration(self._patience_of(self.is_foreign()))}"
+        since = "" if waited_s is None else f", for {rough_duration(waited_s)} so far"
+        notify(f"{self._path}: in use by {self._who()}; {patience}{since}")
+
+    def tell_of_end(self, waited_s: float) -> None:
+        """Tell the user, who was told of a wait, that it is over."""
+        notify(f"{self._path}: free after {rough_duration(waited_s)}; going on")
+
+    def is_foreign(self) -> bool:
+        """Return True if the lock of the file is held by a program that is none of ours."""
+        return self._foreign_holder() is not None
+
+    def has_waited_for_foreign(self, waited_s: float) -> bool:
+        """Return True if we have waited for long enough for a program that is none of ours, and has the lock file."""
+        return self._patience_s > FOREIGN_PATIENCE_S <= waited_s and self.is_foreign()
+
+    def _patience_of(self, is_foreign: bool) -> float:
+        return min(self._patience_s, FOREIGN_PATIENCE_S) if is_foreign else self._patience_s
 
     def _who(self) -> str:
         return self._foreign_holder() or self.holder()
@@ -147,12 +159,12 @@ class FileLock:
         self._passed_over = self._foreign_holder()
         if self._passed_over is None:
             return False
-        waited = f"locked for {self._patience_s:g} s by {self._passed_over}"
+        waited = f"locked for {rough_duration(self._patience_of(True))} by {self._passed_over}"
         notify(f"{self._held_path}: {waited}, which is no labledger; going on without it: DuckDB locks the file itself")
         return True
 
     def _lock(
-        self, path: Path, stack: contextlib.ExitStack, until: Callable[["_Place"], None], *, to_read: bool
+        self, path: Path, stack: contextlib.ExitStack, until: Callable[["Place"], None], *, to_read: bool
     ) -> BinaryIO | None:
         try:
             file, place = self._in_line(path)
@@ -168,7 +180,7 @@ class FileLock:
             raise DatabaseError(f"{path}: {error.strerror}; a process that writes needs this file") from error
         return file
 
-    def _is_granted(self, place: "_Place", until: Callable[["_Place"], None]) -> bool:
+    def _is_granted(self, place: "Place", until: Callable[["Place"], None]) -> bool:
         """Wait for the lock; return False where we go on without it."""
         if self._passed_over is not None and self._passed_over == self._foreign_holder():
             return False
@@ -180,16 +192,16 @@ class FileLock:
             return False
         return True
 
-    def _in_line(self, path: Path) -> tuple[BinaryIO, "_Place | None"]:
+    def _in_line(self, path: Path) -> tuple[BinaryIO, "Place | None"]:
         """The lock file and our place in its line, which we may have had before; None: the lock is ours."""
         place = self._places.pop(path, None)
         if place is not None and (file := place.joined()) is not None:
             return file, place
         file = _opened(path)
-        return file, None if lock(file.fileno(), exclusive=True, wait=False) else _Place(file)
+        return file, None if lock(file.fileno(), exclusive=True, wait=False) else Place(file)
 
 
-class _Place:
+class Place:
     """A place in the line for a lock, which the kernel grants in the order in which it was asked for.
 
     The kernel takes no time limit, so a thread waits, with the lock file opened once more. The place is kept
@@ -220,7 +232,7 @@ class _Place:
             self._file.close()
 
 
-_places: "weakref.WeakSet[_Place]" = weakref.WeakSet()
+_places: "weakref.WeakSet[Place]" = weakref.WeakSet()
 
 
 def _leave_all() -> None:
@@ -229,79 +241,6 @@ def _leave_all() -> None:
 
 
 os.register_at_fork(after_in_child=_leave_all)
-
-
-class LockWait:
-    """A wait for the lock, which goes on for as long as the file changes hands."""
-
-    def __init__(self, file_lock: FileLock, patience_s: float, heed: Callable[[], None]) -> None:
-        self._file_lock = file_lock
-        self._heed = heed
-        self._every_s = patience_s / LOOKS
-        self._looks_left = LOOKS
-        self._next_look_s = 0.0
-        self._holder: str | None = None
-        self._is_told = False
-
-    def until(self, attempt: Callable[[], bool], every_s: float) -> None:
-        """Try until it succeeds; Ctrl-C ends the wait, but never an attempt.
-
-        Raises:
-            DatabaseBusyError: one and the same has had the file for too long.
-        """
-        while True:
-            with uninterrupted():
-                if attempt():
-                    return
-            self._look()
-            time.sleep(every_s)
-
-    def until_granted(self, place: "_Place") -> None:
-        """Return when the lock is ours.
-
-        Raises:
-            DatabaseBusyError: as `until`.
-        """
-        while not place.granted.is_set():
-            self._look()
-            place.granted.wait(min(self._every_s, COURTESY_S))
-
-    def until_next(self, place: "_Place") -> None:
-        """Return when the lock of who is next is ours, or that one leaves the file to us.
-
-        It does so where nobody has, or has had, the file between two looks. It may have been stopped.
-
-        Raises:
-            DatabaseBusyError: as `until`.
-        """
-        left_before = None
-        while not place.granted.is_set():
-            self._heed()
-            left = self._file_lock.left()
-            if left is None:
-                self._look()
-            elif left == left_before:
-                return
-            left_before = left
-            place.granted.wait(min(self._every_s, COURTESY_S))
-
-    def _look(self) -> None:
-        """Count a look at which the file has not changed hands since the last one.
-
-        Looks are counted, not time: a process that was stopped, or came to nothing on a busy machine, has not waited.
-        """
-        self._heed()
-        now_s = time.monotonic()
-        if now_s < self._next_look_s:
-            return
-        self._next_look_s, before, self._holder = now_s + self._every_s, self._holder, self._file_lock.holder()
-        self._looks_left = self._looks_left - 1 if self._holder == before else LOOKS
-        if self._looks_left == LOOKS - 1 and not self._is_told:
-            self._is_told = True
-            self._file_lock.tell_of_wait()
-        if not self._looks_left:
-            self._looks_left = LOOKS  # who goes on without the lock may wait for another program next
-            raise self._file_lock.busy()
 
 
 class HeldLock:

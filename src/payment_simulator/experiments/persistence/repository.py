@@ -6,8 +6,9 @@ with ExperimentRepository("results/exp1.db") as repository:
         step.save_event(event)
 """
 
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -33,6 +34,9 @@ class ExperimentRepository(Writes):
     as long as no one holder keeps it for `patience_s`. Whatever a call has stored when it returns survives `kill -9`.
     After `close` everything still works; it only gives the file back at once, where else that takes a moment.
 
+    With `gather_s` the calls of `save_step` are stored together, those of so many seconds at a time, and before any
+    other write: many processes that each store small steps would else spend their time in handing the file over.
+
     Raises:
         ConfigError: DuckDB is not installed.
         UnusableDatabaseError: there is no file and it must exist, or it is not one of ours, or of a newer version.
@@ -40,9 +44,14 @@ class ExperimentRepository(Writes):
         DatabaseError: the file could not be made or read; a write: nor brought to the present schema.
     """
 
-    def __init__(self, path: Path | str, *, must_exist: bool = False, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self, path: Path | str, *, must_exist: bool = False, patience_s: float = PATIENCE_S, gather_s: float = 0.0
+    ) -> None:
         self._database = Database(path, must_exist=must_exist, patience_s=patience_s)
         self.path = self._database.path
+        self._gather_s = gather_s
+        self._stored_s = time.monotonic()
+        self._waiting: list[tuple[IterationRecord | None, Sequence[EventRecord]]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -50,8 +59,15 @@ class ExperimentRepository(Writes):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    def hurry(self) -> None:
+        """Wait no longer than a moment for others from now on."""
+        self._database.hurry()
+
     def close(self) -> None:
-        """Give the file back to others now."""
+        """Store what waits, and give the file back to others now."""
+        if self._waiting:
+            with self.transaction():
+                pass
         self._database.close()
 
     @contextmanager
@@ -61,8 +77,24 @@ class ExperimentRepository(Writes):
         Raises:
             DatabaseError: they could not be written.
         """
-        with self._database.write() as connection:
+        with self._writing() as connection:
             yield Step(connection, self.path)
+
+    def save_step(self, iteration: IterationRecord | None, events: Sequence[EventRecord]) -> None:
+        """Store a step of a run: an iteration, if there is one, and events; in a moment where steps are gathered.
+
+        Raises:
+            RecordError, TypeError, ValueError, DatabaseError: as `save_iteration` and `save_event`, of what waited too.
+        """
+        self._waiting.append((iteration, events))
+        if time.monotonic() - self._stored_s < self._gather_s:
+            return
+        try:
+            with self.transaction():
+                pass
+        except BaseException:
+            del self._waiting[-1:]  # the caller knows that it is not stored; what waited before is stored later
+            raise
 
     def list_experiments(
         self, *, status: str | None = None, name: str | None = None, limit: int | None = None
@@ -151,5 +183,17 @@ class ExperimentRepository(Writes):
             """
             return select(connection, EventRecord, which, [experiment_id, iteration, event_type])
 
-    def _writing(self) -> "AbstractContextManager[DuckDBPyConnection]":
-        return self._database.write()
+    @contextmanager
+    def _writing(self) -> "Iterator[DuckDBPyConnection]":
+        """A transaction, which stores what waits first."""
+        with self._database.write(self._stored) as connection:
+            step = Step(connection, self.path)
+            for iteration, events in self._waiting:
+                if iteration is not None:
+                    step.save_iteration(iteration)
+                step.save_events(events)
+            yield connection
+
+    def _stored(self) -> None:
+        self._waiting.clear()
+        self._stored_s = time.monotonic()

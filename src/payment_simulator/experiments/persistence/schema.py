@@ -72,6 +72,57 @@ MIGRATIONS = (
 
 
 TABLES = ("schema_versions", "experiments", "iterations", "events")
+_GAP = {
+    "nash_gap": "Cents: the most that one bank could still save alone, the largest over the banks.",
+    "nash_gap_kind": "How it is known: exact, bounded, estimated or searched.",
+    "nash_gap_half_width": "Cents: half of its 95 % interval, where payments are drawn.",
+    "nash_gap_values": "Values that were tried, where it is searched.",
+}
+MEANINGS: dict[str, dict[str, str]] = {
+    "experiments": {
+        "experiment_id": "The run's own name: the experiment's, the moment it began (UTC), and random digits.",
+        "experiment_name": "The name of its configuration.",
+        "experiment_type": "generic: banks that improve their policies in turn.",
+        "config": "The configuration, defaults included.",
+        "started_at": "The moment it began.",
+        "scenario": "The scenario as it ran: files inlined, the observed day and given payments beside it.",
+        "environment": "The versions and the machine that it ran on.",
+        "owner": "The process that runs it: host, pid, and when that began.",
+        "schema_version": "The version of these tables when it was saved.",
+        "status": "running, completed, failed or interrupted.",
+        "completed_at": "The moment it ended.",
+        "converged": "True if nothing moved any more, and the Nash gap does not contradict it.",
+        "convergence_reason": "The reason for its end.",
+        "num_iterations": "The number of its iterations.",
+        "refused_proposals": "Answers that were no policy, or none that is allowed and can be evaluated.",
+        "first_refusal": "The bank, iteration and problem of the first of them.",
+        "final_cost": "Cents of all banks, on draws that no decision has used.",
+        "final_costs_by_agent": "The same by bank.",
+        "final_policies": "The policy of each bank in the end.",
+        **{f"final_{name}": f"{text} In the end." for name, text in _GAP.items()},
+        "resting_points": "The outcomes of several starts; null of a run with one.",
+        "total_duration_seconds": "Seconds, those of every part that it was run in together.",
+    },
+    "iterations": {
+        "experiment_id": "Of the run.",
+        "iteration_number": "From 1, over all starts.",
+        "total_cost": "Cents of all banks.",
+        "per_agent_costs": "Cents by bank.",
+        "policies": "The policy of each bank.",
+        "timestamp": "The moment it was stored.",
+        **_GAP,
+        "start": "The profile that it began from, from 1.",
+    },
+    "events": {
+        "experiment_id": "Of the run.",
+        "iteration": "The iteration that it happened in.",
+        "event_type": "What happened: a proposal, its verdict, an answer of a model.",
+        "event_data": "Its facts, by type.",
+        "timestamp": "The moment it was stored.",
+        "event_id": "From 1, as they were saved.",
+    },
+}
+"""The meaning of each column, by table."""
 VERSIONS = "CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT PRIMARY KEY, since TIMESTAMPTZ)"
 # Functions are named with their catalogue: a macro in a file, of the same name, would else be called in their place.
 NAMES = "SELECT table_name FROM system.main.duckdb_tables() WHERE schema_name = 'main'"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from labledger.yaml_files import did_you_mean
 from payment_simulator.experiments.persistence.columns import COLUMNS, R, TooMuchError, to_record
-from payment_simulator.experiments.persistence.file_lock import DatabaseError
+from payment_simulator.experiments.persistence.lock_wait import DatabaseError
 from payment_simulator.experiments.persistence.owner import is_gone
 from payment_simulator.experiments.persistence.records import EventRecord, ExperimentRecord, IterationRecord
 from payment_simulator.experiments.persistence.statements import Value, fetch

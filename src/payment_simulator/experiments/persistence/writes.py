@@ -94,10 +94,11 @@ class Writes(ABC):
             if not update(connection, experiment_id, row):
                 raise unknown(connection, self.path, experiment_id)
 
-    def take_over(self, experiment_id: str) -> ExperimentRecord:
+    def take_over(self, experiment_id: str, config: dict[str, Any] | None = None) -> ExperimentRecord:
         """Make this process the owner of an experiment that was interrupted or failed: it is running again.
 
-        Its stored ending is cleared. Of several processes that try at once, one succeeds.
+        Its stored ending is cleared, and `config` takes the place of its configuration. Of several processes that try
+        at once, one succeeds.
 
         Raises:
             RecordError: there is no such experiment, it is completed, or its owner runs it still.
@@ -106,8 +107,10 @@ class Writes(ABC):
         with self._writing() as connection:
             record = load(connection, self.path, experiment_id)
             check_resumable(record, self.path)
-            owner = COLUMNS[ExperimentRecord]["owner"].keep("owner", this_process())
-            update(connection, experiment_id, {"status": "running", "owner": owner, **to_row(Ending())})
+            columns = COLUMNS[ExperimentRecord]
+            row = {"status": "running", "owner": columns["owner"].keep("owner", this_process()), **to_row(Ending())}
+            row |= {} if config is None else {"config": columns["config"].keep("config", config)}
+            update(connection, experiment_id, row)
             return load(connection, self.path, experiment_id)
 
     def save_iteration(self, record: IterationRecord) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from labledger.yaml_files import did_you_mean
-from payment_simulator.experiments.config import ALL_REGISTERS, AllowedParameter, PolicyConstraints
 from payment_simulator.experiments.parameters import numbers_of, outside, written
+from payment_simulator.experiments.policy_constraints import ALL_REGISTERS, AllowedParameter, PolicyConstraints
 from payment_simulator.experiments.proposers.protocol import UnusableAnswerError
 from payment_simulator.policy.builtin import Policy
 from payment_simulator.policy.documents import PolicyDocument, document_of
@@ -23,7 +23,7 @@ from payment_simulator.policy.fields_and_actions import (
 )
 from payment_simulator.policy.policies import DOCUMENT, read_policy
 from payment_simulator.policy.tree import LARGEST_NUMBER, MAX_DEPTH
-from payment_simulator.scenario.schema import Agent
+from payment_simulator.scenario.banks import Agent
 
 MAX_VALUES = 5_000
 """Values of an answer, every section, list, number and text counted; some 500 questions."""

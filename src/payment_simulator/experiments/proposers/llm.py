@@ -5,6 +5,7 @@ import logging
 import os
 import ssl
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
@@ -15,7 +16,7 @@ from labledger.redaction import key_problem, redactor
 from labledger.tls import tls_reason
 from labledger.untrusted_text import UNPRINTABLE, first_line
 from labledger.yaml_files import describe_errors
-from payment_simulator.experiments.config import Llm
+from payment_simulator.experiments.llm_config import Llm
 from payment_simulator.experiments.proposers.prompt import SYSTEM_PROMPT
 from payment_simulator.experiments.proposers.protocol import (
     DecisionContext,
@@ -24,7 +25,8 @@ from payment_simulator.experiments.proposers.protocol import (
     UnusableAnswerError,
 )
 from payment_simulator.policy.documents import PolicyDocument
-from payment_simulator.scenario.loader import parse_json
+from payment_simulator.policy.fields_and_actions import TREE_KINDS
+from payment_simulator.scenario.json_files import parse_json
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelResponse
@@ -50,6 +52,10 @@ ENDINGS = {
 }
 
 
+BARE = {"type", "version", "parameters", "document", *TREE_KINDS}
+"""Keys that a policy has, and the object that we ask for has not."""
+
+
 class Answer(BaseModel):
     """The JSON object that a model is asked for."""
 
@@ -60,13 +66,16 @@ class Answer(BaseModel):
 class LlmProposer:
     """Asks a model for a policy, once per call; the key is read from the environment and appears nowhere else.
 
+    `tell` is called with what goes wrong before a request is sent again.
+
     Raises:
         EndpointError: the environment has no key for the model, or one that cannot be sent.
         ConfigError: pydantic-ai is not installed.
     """
 
-    def __init__(self, llm: Llm) -> None:
+    def __init__(self, llm: Llm, tell: Callable[[str], None] = lambda text: None) -> None:
         self._llm = llm
+        self._tell = tell
         self._system_prompt = SYSTEM_PROMPT if llm.system_prompt is None else llm.system_prompt
         key = _key_of(llm)
         self._redactor = redactor(key)
@@ -136,6 +145,8 @@ class LlmProposer:
             if wait_s is None or attempt == self._llm.max_retries:
                 tries = f" ({attempt + 1} tries)" if attempt else ""
                 raise EndpointError(f"{problem}{tries}")
+            tries = f"try {attempt + 2} of {self._llm.max_retries + 1}"
+            self._tell(f"{problem}; asking again in {wait_s:.3g} s ({tries})")
             await asyncio.sleep(wait_s)
             attempt += 1
 
@@ -154,7 +165,7 @@ class LlmProposer:
 
 
 def policy_in(text: str) -> PolicyDocument:
-    """Return the policy in a model's answer, whatever text surrounds the one JSON object.
+    """Return the policy in a model's answer, whatever text surrounds the one JSON object: its `policy`, or itself.
 
     Raises:
         UnusableAnswerError: there is none, or the object has another shape.
@@ -166,6 +177,8 @@ def policy_in(text: str) -> PolicyDocument:
         raise UnusableAnswerError("the answer has no JSON object in it")
     try:
         data = parse_json(text[begin : max(begin, end) + 1], "the answer")
+        if isinstance(data, dict) and "policy" not in data and not BARE.isdisjoint(data):
+            return {key: value for key, value in data.items() if key != "reasoning"}
         return Answer.model_validate(data).policy
     except ConfigError as error:
         raise UnusableAnswerError(str(error)[:MAX_ERROR]) from None

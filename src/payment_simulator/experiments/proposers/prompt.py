@@ -2,11 +2,12 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from payment_simulator.experiments.config import ALL_REGISTERS, AllowedParameter, PolicyConstraints
 from payment_simulator.experiments.parameters import written
+from payment_simulator.experiments.policy_constraints import ALL_REGISTERS, AllowedParameter, PolicyConstraints
+from payment_simulator.experiments.proposers.own_view import OwnView
 from payment_simulator.experiments.proposers.protocol import Attempt, DecisionContext
 from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.policy.fields_and_actions import (
@@ -24,13 +25,16 @@ from payment_simulator.policy.fields_and_actions import (
 from payment_simulator.policy.policies import FRACTION
 from payment_simulator.policy.tree import MAX_DEPTH
 from payment_simulator.scenario.bank_names import EVENT_AGENTS
+from payment_simulator.scenario.banks import Agent
 from payment_simulator.scenario.scenario_events import ScenarioEvent
-from payment_simulator.scenario.schema import Agent, Scenario
+from payment_simulator.scenario.schema import Scenario
 
 MAX_ATTEMPTS = 12
 MAX_REJECTED = 5
 MAX_ROWS = 25
 """The greatest number of other banks, and of events, that are listed."""
+MAX_TICKS = 48
+"""Rows of a bank's flows; of more ticks, neighbours are put together."""
 MAX_POLICY = 20_000
 MAX_ATTEMPT = 1_200
 MAX_TEXT = 3_000
@@ -62,6 +66,7 @@ def prompt_for(context: DecisionContext, customization: Mapping[str, str]) -> st
     sections = {
         "The game": _scenario(bank, scenario),
         "Costs under the policies that hold now": _costs(bank, context.costs),
+        "What your bank has and sees under these policies": _seen(context.own_view),
         "What is charged": _rates(scenario),
         "Your policy now": [_cut(_json(context.policies[bank]), MAX_POLICY)],
         "What was tried": _history(context.history),
@@ -86,6 +91,10 @@ def _scenario(bank: str, scenario: Scenario) -> Iterator[str]:
     )
     usable = "in the next tick" if scenario.deferred_crediting else "at once, in the same tick"
     yield f"Money that comes in can be used {usable}."
+    if scenario.daily_balances == "reset":
+        yield "Each day begins with the opening balances and the allocations."
+    if (response := scenario.outage_response) is not None:
+        yield f"{response.stop_sending_after} ticks into a bank's outage the others stop sending to it, until it ends."
     offsets = [
         *(["both ways between two banks"] if lsm.enable_bilateral else []),
         *([f"in cycles of 3 to {lsm.max_cycle_length} banks"] if lsm.enable_cycles else []),
@@ -96,11 +105,24 @@ def _scenario(bank: str, scenario: Scenario) -> Iterator[str]:
     own = next(agent for agent in scenario.agents if agent.id == bank)
     facts = own.model_dump(mode="json", exclude={"id", "policy"}, exclude_none=True)
     yield f"Your bank: {_cut(_json(facts), MAX_TEXT)}"
+    yield from _given(scenario, bank)
     pools = [f"{agent.id} {agent.liquidity_pool:,}" for agent in scenario.agents_by_id() if agent.id != bank]
     yield f"Liquidity pools of the others: {_few(pools, ', ')}"
     if events := [_json(event.model_dump(mode="json")) for event in scenario.scenario_events if _concerns(event, bank)]:
         yield "What happens to your bank in every run, deadlines in ticks after the arrival:"
         yield _few([f"- {event}" for event in events], "\n")
+
+
+def _given(scenario: Scenario, bank: str) -> Iterator[str]:
+    """Yield what a bank pays, and is paid, of the payments that the scenario is given."""
+    if (given := scenario.given_payments) is None:
+        return
+    number = scenario.agent_ids.index(bank)
+    out, into = (given.amount[side == number] for side in (given.sender, given.receiver))
+    yield (
+        f"Payments that are given, not drawn: your bank sends {len(out):,} of {int(out.sum()):,} cents together, and "
+        f"receives {len(into):,} of {int(into.sum()):,} cents."
+    )
 
 
 def _concerns(event: ScenarioEvent, bank: str) -> bool:
@@ -114,6 +136,33 @@ def _costs(bank: str, costs: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
     yield from (f"- {kind}: {cents:,}" for kind, cents in costs[bank].items())
     others = {name: sum(kinds.values()) for name, kinds in costs.items() if name != bank}
     yield f"The other banks: {_few([f'{name} {cents:,}' for name, cents in others.items()], ', ')}"
+
+
+def _seen(own_view: Callable[[], OwnView] | None) -> Iterator[str]:
+    """The bank's money, flows, queue and delay: of its own payments alone."""
+    if own_view is None:
+        return
+    view = own_view()
+    yield "When a run begins, by the names that a decision tree asks for, in cents:"
+    yield ", ".join(f"{name} = {cents}" for name, cents in view.fields.items())
+    yield "The numbers of your policy: " + ", ".join(f"{name} = {value!r}" for name, value in view.parameters.items())
+    if view.of_draws > 1:
+        yield f"Figures below are means over {view.draws} of the {view.of_draws} draws that a cost is the mean over."
+    largest = f"; {view.most_peak_liquidity} in the draw with most" if view.of_draws > 1 else ""
+    yield f"Peak liquidity used, the deepest fall of your balance below its first: {view.peak_liquidity}{largest}"
+    delay = "nothing settled" if view.mean_delay is None else f"{view.mean_delay:.4g} ticks from arrival to settlement"
+    yield f"Mean delay of your payments that settled: {delay}; value unsettled at the end: {view.unsettled_value}"
+    ticks = len(view.value_out)
+    step = -(-ticks // MAX_TICKS)
+    yield "By tick: cents settled out of your bank; into it; at its end cents of yours that wait; payments that wait:"
+    for begin in range(0, ticks, step):
+        end = min(begin + step, ticks)
+        name = f"{begin}" if step == 1 else f"{begin}-{end - 1}"
+        flows = sum(view.value_out[begin:end]), sum(view.value_in[begin:end]), view.waiting_value[end - 1]
+        if any(flows) or step > 1 or begin == 0:
+            yield f"- {name}: {flows[0]}; {flows[1]}; {flows[2]}; {view.waiting[end - 1]:.4g}"
+    if step == 1:
+        yield "Ticks that are not listed have 0 everywhere."
 
 
 def _rates(scenario: Scenario) -> Iterator[str]:

@@ -6,9 +6,11 @@ from typing import Any, Protocol
 
 from labledger.errors import LabledgerError
 from payment_simulator.experiments.best_response import BestResponse
-from payment_simulator.experiments.config import PolicyConstraints
+from payment_simulator.experiments.policy_constraints import PolicyConstraints
+from payment_simulator.experiments.proposers.own_view import OwnView
 from payment_simulator.policy.documents import PolicyDocument
-from payment_simulator.scenario.schema import Agent, Scenario
+from payment_simulator.scenario.banks import Agent
+from payment_simulator.scenario.schema import Scenario
 
 
 class UnusableAnswerError(LabledgerError):
@@ -51,7 +53,8 @@ class DecisionContext:
     proposer's own. `costs` has them by kind, for every bank, under the policies in force. `rejected` are the
     answers to this very question that were refused, oldest first, each with the reason. `best_response` searches on the
     proposer's own draws for the parameters that cost the bank least: it yields None after each round, and at last the
-    best that was found, or None where the policy has no parameter to vary.
+    best that was found, or None where the policy has no parameter to vary. `own_view` simulates the policies in force
+    and returns what the bank sees of its own payments, queue and liquidity.
     """
 
     agent_id: str
@@ -62,6 +65,7 @@ class DecisionContext:
     costs: Mapping[str, Mapping[str, int]]
     evaluate: Callable[[Sequence[PolicyDocument]], list[float]]
     best_response: Callable[[], Iterator[BestResponse | None]] = lambda: iter(())
+    own_view: Callable[[], OwnView] | None = None
     history: Sequence[Attempt] = ()
     rejected: Sequence[tuple[str, str]] = field(default=())
 

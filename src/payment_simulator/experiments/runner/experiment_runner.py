@@ -14,7 +14,13 @@ from labledger.written_keys import refuse_written_keys
 from payment_simulator.experiments.config import KEYS_WAY, ExperimentConfig, check_same
 from payment_simulator.experiments.observed_day import OneDay, one_day
 from payment_simulator.experiments.output_checks import check_output
-from payment_simulator.experiments.persistence import Ending, EventRecord, ExperimentRecord, ExperimentRepository
+from payment_simulator.experiments.persistence import (
+    DatabaseError,
+    Ending,
+    EventRecord,
+    ExperimentRecord,
+    ExperimentRepository,
+)
 from payment_simulator.experiments.proposers.protocol import Proposer
 from payment_simulator.experiments.proposers.search import SearchProposer
 from payment_simulator.experiments.result import ExperimentResult
@@ -27,6 +33,7 @@ from payment_simulator.experiments.stored_values import refuse_odd_values
 from payment_simulator.experiments.unlike_draws import unlike_draws
 
 EXPERIMENT_TYPE = "generic"
+RUN_PATIENCE_S = 3600.0
 
 
 class GenericExperimentRunner:
@@ -34,7 +41,8 @@ class GenericExperimentRunner:
 
     The constructor makes the output directory and the database; it loads no scenario. `config_dir` is where the
     configuration's paths begin (default: its own file's folder, else the working directory). `proposer` takes the place
-    of the one that the configuration names.
+    of the one that the configuration names. While another program keeps the database, it waits for `patience_s`. The
+    steps of `gather_s` seconds are stored together.
 
     Raises:
         ConfigError: DuckDB is not installed, a key is written in the configuration, which would be stored, or its
@@ -51,13 +59,15 @@ class GenericExperimentRunner:
         config_dir: Path | None = None,
         *,
         proposer: Proposer | None = None,
+        patience_s: float = RUN_PATIENCE_S,
+        gather_s: float = 0.0,
     ) -> None:
         refuse_written_keys(config.to_dict(), KEYS_WAY)
         check_output(config, config_dir)
         self._config = config
         self._verbose = verbose_config or VerboseConfig()
         self._config_dir = config_dir
-        self._run_id = run_id or _new_run_id(config.name)
+        self._run_id = run_id or new_run_id(config.name)
         self._llm_client = proposer
         self._repository: ExperimentRepository | None = None
         self._directory: Path | None = None
@@ -68,7 +78,7 @@ class GenericExperimentRunner:
             self._directory = Path(output.directory or ".")
             self._directory.mkdir(parents=True, exist_ok=True)
             if output.database_path is not None:
-                self._repository = ExperimentRepository(output.database_path)
+                self._repository = ExperimentRepository(output.database_path, patience_s=patience_s, gather_s=gather_s)
 
     @property
     def run_id(self) -> str:
@@ -79,6 +89,11 @@ class GenericExperimentRunner:
     def database(self) -> Path | None:
         """The path of its database; None without one."""
         return None if self._repository is None else self._repository.path
+
+    def close(self) -> None:
+        """Give the database back to others now, where else that takes a moment."""
+        if self._repository is not None:
+            self._repository.close()
 
     @property
     def is_resumable(self) -> bool:
@@ -129,8 +144,8 @@ class GenericExperimentRunner:
         events, iterations = self._repository.get_events(self._run_id), self._repository.get_iterations(self._run_id)
         refuse_odd_values(stored, iterations, events)
         with self._repository.transaction() as step:
-            step.take_over(self._run_id)
-            resumed = {"proposer": self._proposer_name}
+            step.take_over(self._run_id, self._config.to_dict())
+            resumed = {"proposer": self._proposer_name, **_new_budget(stored.config, self._config)}
             step.save_event(self._event("experiment_resumed", resumed, stored.num_iterations or 0))
         all_events = self._repository.get_events(self._run_id)
         state, events_of = ExperimentState.of_start(self._config, setup, all_events), by_iteration(all_events)
@@ -143,14 +158,16 @@ class GenericExperimentRunner:
     async def _go(self, setup: ExperimentSetup, state: ExperimentState) -> ExperimentResult:
         self._began_s = time.monotonic()
         self._is_stored = self._repository is not None
-        log = RunLog(self._verbose, self._config.convergence)
+        llm = self._config.llm
+        budget = (None, None) if llm is None else (llm.price, llm.max_total_tokens)
+        log = RunLog(self._verbose, self._config.convergence, *budget)
         try:
             day = one_day(self._config, setup)
             log.day(day)
             loop = OptimizationLoop(
                 self._config,
                 setup,
-                self._made_proposer(),
+                self._made_proposer(log),
                 state,
                 self._repository,
                 self._run_id,
@@ -172,14 +189,14 @@ class GenericExperimentRunner:
             return SEARCH
         return self._config.proposer if self._llm_client is None else type(self._llm_client).__name__
 
-    def _made_proposer(self) -> Proposer:
+    def _made_proposer(self, log: RunLog) -> Proposer:
         if self._llm_client is not None:
             return self._llm_client
         if self._config.proposer == "search" or self._config.llm is None:
             return SearchProposer()
         from payment_simulator.experiments.proposers.llm import LlmProposer
 
-        return LlmProposer(self._config.llm)
+        return LlmProposer(self._config.llm, log.tell)
 
     async def _complete(self, setup: ExperimentSetup, state: ExperimentState, day: OneDay | None) -> ExperimentResult:
         """Score the outcome of each start, and store what was found."""
@@ -211,6 +228,8 @@ class GenericExperimentRunner:
         """Store that it ended and why; what was stored before stays, and the first error is the one reported."""
         if self._repository is None:
             return
+        if status == "interrupted" or isinstance(error, DatabaseError):
+            self._repository.hurry()  # a run whose process has gone is an interrupted one, stored or not
         words = str(error) if isinstance(error, LabledgerError) else repr(error)
         message = {"message": status if status == "interrupted" else words}
         ending = Ending(
@@ -236,8 +255,16 @@ class GenericExperimentRunner:
 ExperimentRunner = GenericExperimentRunner
 
 
-def _new_run_id(name: str) -> str:
+def new_run_id(name: str) -> str:
+    """Return the id of a new run: the experiment's name, this moment, and random digits."""
     return f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def _new_budget(before: dict[str, Any], now: ExperimentConfig) -> dict[str, int | None]:
+    """Return the budget of a model's tokens before and after it was changed, for an event; empty if it was not."""
+    old = (before.get("llm") or {}).get("max_total_tokens")
+    new = None if now.llm is None else now.llm.max_total_tokens
+    return {} if old == new else {"max_total_tokens_before": old, "max_total_tokens": new}
 
 
 def _now() -> datetime:

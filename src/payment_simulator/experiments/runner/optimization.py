@@ -15,6 +15,7 @@ from payment_simulator.experiments.nash_gap import gap_columns
 from payment_simulator.experiments.parameters import declared
 from payment_simulator.experiments.persistence import EventRecord, ExperimentRepository, IterationRecord
 from payment_simulator.experiments.proposers.constraints import stored_policy
+from payment_simulator.experiments.proposers.own_view import own_view
 from payment_simulator.experiments.proposers.prompt import prompt_for
 from payment_simulator.experiments.proposers.protocol import (
     DecisionContext,
@@ -40,7 +41,7 @@ Events = list[tuple[str, dict[str, Any]]]
 
 
 class TokensSpentError(LabledgerError):
-    """The model may not be asked any more."""
+    """The model may not be asked any more, unless its budget is raised."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class OptimizationLoop:
         """Go on until every start has ended, by the rule in `halting`.
 
         Raises:
+            TokensSpentError: the budget of a model is spent.
             LabledgerError: a proposer cannot be used, a profile cannot be evaluated, or a step cannot be stored.
         """
         state = self._state
@@ -120,9 +122,8 @@ class OptimizationLoop:
                 start=state.start,
                 **gap_columns(gap),
             )
-            with self._repository.transaction() as step:
-                step.save_iteration(record)
-                step.save_events(self._records([("evaluation", {"costs": self._evaluator.means(costs)})], number))
+            events = self._records([("evaluation", {"costs": self._evaluator.means(costs)})], number)
+            self._repository.save_step(record, events)
         state.begin(number)
         self._log.iteration(state, totals, gap)
 
@@ -162,6 +163,8 @@ class OptimizationLoop:
         context = self._context(agent_id, rejected)
         is_search = isinstance(self._proposer, SearchProposer)
         prompt = "" if is_search else prompt_for(context, self._config.prompt_customization)
+        if not is_search:
+            self._log.asked(agent_id, len(rejected))
         try:
             given = await self._proposer.generate_policy(
                 agent_id=agent_id, prompt=prompt, current_policy=self._state.policies[agent_id], context=context
@@ -172,6 +175,7 @@ class OptimizationLoop:
         if (interaction := self._proposer.get_last_interaction()) is None:
             return found
         self._store([("llm_interaction", _interaction_event(agent_id, interaction, found))])
+        self._log.answered(self._state, agent_id, interaction, found.problem, len(rejected))
         return self._state.answers.pop()
 
     def _check_budget(self) -> None:
@@ -179,7 +183,7 @@ class OptimizationLoop:
         if most is not None and self._state.tokens >= most:
             raise TokensSpentError(
                 f"llm.max_total_tokens: {self._state.tokens:,} tokens of {most:,} are spent; what was found until then "
-                "is kept, and a run with a larger budget is a new one"
+                "is kept, and can be gone on with by a larger budget"
             )
 
     def _context(self, agent_id: str, rejected: Sequence[tuple[str, str]]) -> DecisionContext:
@@ -208,6 +212,7 @@ class OptimizationLoop:
                 level=self._config.evaluation.acceptance.confidence,
                 budget=self._config.evaluation.nash_gap_budget,
             ),
+            own_view=partial(own_view, self._evaluator, dict(state.policies), agent_id),
             history=tuple(state.history(agent_id)),
             rejected=tuple(rejected),
         )
@@ -240,7 +245,7 @@ class OptimizationLoop:
 
     def _store(self, events: Events) -> None:
         if self._repository is not None:
-            self._repository.save_events(self._records(events, self._state.iteration))
+            self._repository.save_step(None, self._records(events, self._state.iteration))
         for event_type, data in events:
             self._state.note(event_type, data)
 

@@ -8,7 +8,7 @@ from payment_simulator.experiments.evaluator import Profile
 from payment_simulator.policy.builtin import Policy
 from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.policy.policies import read_policy
-from payment_simulator.scenario.schema import Agent
+from payment_simulator.scenario.banks import Agent
 
 Agents = Mapping[str, Agent]
 
@@ -19,7 +19,7 @@ def is_same_policy(one: PolicyDocument, other: PolicyDocument, agent: Agent) -> 
     They do if they read alike but for the share of the pool, and that is as many cents: a share decides nothing else,
     and a tree that asks for it by name has its value inside.
     """
-    return one == other or _meaning(one, agent) == _meaning(other, agent)
+    return one == other or meaning(one, agent) == meaning(other, agent)
 
 
 def is_same_profile(one: Profile, other: Profile, agents: Agents) -> bool:
@@ -27,7 +27,12 @@ def is_same_profile(one: Profile, other: Profile, agents: Agents) -> bool:
     return all(is_same_policy(policy, other[name], agents[name]) for name, policy in one.items())
 
 
-def _meaning(policy: PolicyDocument, agent: Agent) -> tuple[Policy, int]:
+def meaning(policy: PolicyDocument, agent: Agent) -> tuple[Policy, int]:
+    """Return what is equal of two policies by which a bank does the same: how it reads, and the cents that it borrows.
+
+    Raises:
+        ValueError: it is no policy.
+    """
     read, problems = read_policy(policy)
     if problems:
         raise ValueError(f"{agent.id}: {problems[0][1]}")

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from payment_simulator.experiments.config import AllowedParameter, ExperimentConfig
+from payment_simulator.experiments.config import ExperimentConfig
 from payment_simulator.experiments.parameters import declared, fitted, range_of, value_of, with_value
+from payment_simulator.experiments.policy_constraints import AllowedParameter
 from payment_simulator.experiments.setup import ExperimentSetup
 from payment_simulator.experiments.space_filling import halton
 from payment_simulator.policy.documents import PolicyDocument

@@ -5,10 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from labledger.console import StderrProgress, print_answer
+from labledger.untrusted_text import first_line
 from payment_simulator.experiments.config import Convergence
+from payment_simulator.experiments.llm_config import Price
 from payment_simulator.experiments.nash_gap import NashGap
 from payment_simulator.experiments.observed_day import OneDay
+from payment_simulator.experiments.proposers.protocol import Interaction
 from payment_simulator.experiments.runner.state import ExperimentState
+
+MAX_PROBLEM = 300
 
 
 @dataclass(frozen=True)
@@ -22,10 +27,12 @@ class VerboseConfig:
 
 @dataclass
 class RunLog:
-    """Prints the lines that `verbose` asks for."""
+    """Prints the lines that `verbose` asks for; `price` and `budget` are those of a model's tokens."""
 
     verbose: VerboseConfig
     rules: Convergence
+    price: Price | None = None
+    budget: int | None = None
     _began_s: float = field(default_factory=time.monotonic)
 
     def day(self, day: OneDay | None) -> None:
@@ -54,6 +61,36 @@ class RunLog:
         parts += [f"{state.refused:,} refused"] if state.refused else []
         parts += [f"{state.tokens:,} tokens"] if state.tokens else []
         self._print("   ".join([*parts, f"{time.monotonic() - self._began_s:.1f} s"]))
+
+    def asked(self, agent_id: str, refused: int) -> None:
+        """Print that a model is asked for a bank's policy, again where answers to this question were `refused`."""
+        again = f" again ({refused:,} refused)" if refused else ""
+        if self.verbose.iterations:
+            self._print(f"  {agent_id}: the model is asked{again}")
+
+    def answered(
+        self, state: ExperimentState, agent_id: str, interaction: Interaction, problem: str | None, refused: int
+    ) -> None:
+        """Print a model's answer: its seconds, its tokens and their price; the refusals and the tokens of the run."""
+        if not self.verbose.iterations:
+            return
+        tokens = (interaction.prompt_tokens, interaction.completion_tokens)
+        counts, price = "tokens not counted", ""
+        if tokens[0] is not None and tokens[1] is not None:
+            counts = f"{tokens[0]:,} tokens in, {tokens[1]:,} out"
+            price = "" if self.price is None else self.price.words(tokens[0], tokens[1])
+        total = state.refused + refused + (problem is not None)
+        most = "" if self.budget is None else f" of {self.budget:,}"
+        parts = [f"{interaction.latency_seconds:.1f} s", counts, price, f"{total:,} refused so far"]
+        parts.append(f"{state.tokens:,}{most} tokens so far")
+        self._print(f"  {agent_id}: answered: {', '.join(filter(None, parts))}")
+        if problem is not None:
+            self._print(f"  {agent_id}: refused: {first_line(problem, MAX_PROBLEM)}")
+
+    def tell(self, text: str) -> None:
+        """Print what a user of a model is to know while it is asked."""
+        if self.verbose.iterations:
+            self._print(f"  {text}")
 
     def decision(self, agent_id: str, accepted: bool, reason: str) -> None:
         """Print the decision on a bank's proposed policy."""
