@@ -82,6 +82,8 @@ def episodes(repeats: int) -> None:
     prepared, arrivals = ready(made, samples=10_000)
     few = draw_arrivals(made, samples=100)
     plain_us = best_s(partial(simulate_batch, prepared, few, engine="reference"), 1) / few.samples * 1e6
+    drawn_us = best_s(partial(draw_arrivals, made, samples=arrivals.samples), repeats) / arrivals.samples * 1e6
+    print(f"castro_exp2, its payments drawn: {drawn_us:.2f} us per episode")
     for threads in (1, 2):
         batch = best_s(partial(simulate_batch, prepared, arrivals, engine="kernel", threads=threads), repeats)
         us = batch / arrivals.samples * 1e6
