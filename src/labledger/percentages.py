@@ -29,3 +29,11 @@ def share_of(written: object) -> float:
 def percent_text(share: float) -> str:
     """Return the percentage that a share is, as it is written: 5% of 0.05."""
     return f"{share * 100:.12g}%"
+
+
+def rounded_percent(share: float, decimals: int = 1) -> str:
+    """Return a share in percent, rounded, as 99.9%; one that is neither nothing nor all never reads as if it were."""
+    text, least = f"{share:.{decimals}%}", 10.0 ** -(decimals + 2)
+    if share and float(text.rstrip("%")) == 0:
+        return f"<{least:.{decimals}%}" if share > 0 else f">{-least:.{decimals}%}"
+    return f">{1 - least:.{decimals}%}" if share < 1 and text == f"{1:.{decimals}%}" else text

@@ -20,6 +20,8 @@ MAX_MERGES = 1_000
 MAX_DEPTH = 50
 MAX_EXACT = 200_000
 """Characters of a text that Python's parser, which looks at each of them for microseconds, may read again."""
+MAX_ODD = 2_000_000
+"""Characters of a text that only Python's parser reads as YAML 1.2 has it: a minute."""
 ODD = re.compile("[^\n -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]|^%", re.MULTILINE)
 """Characters, tabs first of all, and directives that the two parsers may not read alike."""
 SIMPLE_INTEGER = re.compile(r"[1-9][0-9]{0,17}|0")
@@ -93,12 +95,16 @@ def composed(text: str, name: str, remedy: str = TOO_MANY) -> Composed | None:
         ConfigError: it is not YAML, or has what is not accepted: `name:line: problem`.
     """
     quick, exact = _of_libyaml(), _of_ruamel()
-    is_small = len(text) <= MAX_EXACT
-    if quick is not None and not (is_small and ODD.search(text)):
+    odd = ODD.search(text)
+    if odd is not None and len(text) > MAX_ODD:
+        line, shown = text.count("\n", 0, odd.start()) + 1, ascii(odd[0])
+        problem = f"the character {shown} is read in files of up to {MAX_ODD / 1e6:g} MB"
+        raise ConfigError(f"{name}:{line}: {problem}; take it out, or write it as an escape in double quotes")
+    if quick is not None and odd is None:
         try:
             return _Composer(name, remedy).document(quick.events(text))
         except quick.errors as error:
-            if not is_small:
+            if len(text) > MAX_EXACT:
                 raise _error_at(error, name) from error
     try:
         return _Composer(name, remedy).document(exact.events(text))
@@ -143,9 +149,8 @@ class _Composer:
     def __init__(self, name: str, remedy: str) -> None:
         self._name, self._remedy = name, remedy
         self._values, self._merges = 0, 0
-        self._anchors: dict[str, Composed] = {}
-        self._open: list[str] = []
-        """The anchors of what encloses the present node."""
+        self._anchors: dict[str, Composed | object] = {}
+        """What each anchor stands for; of a mapping or list that is not composed yet an object that is only itself."""
         self._scalars = _Scalars(name)
         self._next: Callable[[], Any]
 
@@ -177,19 +182,19 @@ class _Composer:
         else:
             if depth >= MAX_DEPTH:
                 raise self._problem(event, f"nested over {MAX_DEPTH} deep")
-            self._open.append(event.anchor)
+            waiting = self._anchors[event.anchor] = object()
             found = (self._mapping if kind == "MappingStartEvent" else self._sequence)(depth + 1, line)
-            self._open.pop()
-        if event.anchor is not None:
-            self._anchors[event.anchor] = found
+            if self._anchors[event.anchor] is not waiting:  # its anchor has come to stand for something inside of it
+                return found
+        self._anchors[event.anchor] = found
         return found
 
     def _alias(self, event: Any, depth: int, line: int) -> Composed:
-        if event.anchor in self._open:
-            raise self._problem(event, f"the alias *{event.anchor} stands inside what it stands for")
         found = self._anchors.get(event.anchor)
         if found is None:
             raise self._problem(event, f"found undefined alias {event.anchor!r}")
+        if not isinstance(found, Composed):
+            raise self._problem(event, f"the alias *{event.anchor} stands inside what it stands for")
         if depth + found.depth > MAX_DEPTH:
             raise self._problem(event, f"nested over {MAX_DEPTH} deep")
         self._count(found.size)
@@ -236,9 +241,10 @@ class _Composer:
         for each in merged or ():  # what is written here, or named first, holds
             size += self._count(each.size)
             deepest = max(deepest, each.depth - 1)
-            for name in each.value.keys() - values.keys():
-                values[name] = _copied(each.value[name])
-                inside[name] = (each.written.inside or {})[name]._replace(line=line)
+            for name in each.value:
+                if name not in values:
+                    values[name] = _copied(each.value[name])
+                    inside[name] = (each.written.inside or {})[name]._replace(line=line)
         return Composed(values, Written(line, None, inside), size, deepest + 1)
 
     def _key(self, event: Any, depth: int) -> str:
@@ -246,7 +252,9 @@ class _Composer:
             return str(self._scalars.value(event))
         found = self._node(event, depth).value
         if not isinstance(found, str):
-            raise self._problem(event, f"the key {clean(repr(found), SHOWN)} is not text; put it in quotes")
+            raise self._problem(
+                event, f"the key {clean(repr(found), SHOWN)} is not text; put it in quotes{_of_a_number(found)}"
+            )
         return found
 
     def _merged(self, key: Any, depth: int) -> list[Composed]:
@@ -336,3 +344,9 @@ class _Scalars:
 
 def _too_long(place: str) -> ConfigError:
     return ConfigError(f"{place}: an integer of more than {MAX_DIGITS:,} digits, which is not read")
+
+
+def _of_a_number(key: object) -> str:
+    """Return the advice on a key that is the rest of a number, cut at its comma: 0,3 or 1,000."""
+    is_number = isinstance(key, int | float) and not isinstance(key, bool)
+    return "; a number has a point before its decimals, as 0.3, and no commas, as 1000000" if is_number else ""

@@ -182,3 +182,16 @@ def test_a_sweep_over_processes_that_is_killed_leaves_none_and_two_at_once_run_n
     with ExperimentRepository(folder / "results" / "runs.db") as repository:
         completed = [each.config["master_seed"] for each in repository.list_experiments(status="completed")]
     assert sorted(set(completed)) == [1, 2, 3, 4]
+
+
+def test_of_two_sweeps_that_planned_the_same_experiments_one_runs_each(folder):
+    from payment_simulator.experiments.sweep import Sweep
+
+    cells = [{"master_seed": seed} for seed in (1, 2)]
+    one, other = (Sweep(Path("game.yaml"), cells) for _ in range(2))
+    plans = [each.plan(1.0) for each in (one, other)]
+    assert [each.run_id for each in plans[0]] == [each.run_id for each in plans[1]]
+    first = [done.result() for _, done in one.run(plans[0], 1.0, workers=1)]
+    second = [done.result() for _, done in other.run(plans[1], 1.0, workers=1)]
+    assert [each.is_elsewhere for each in (*first, *second)] == [False, False, True, True]
+    assert len(rows()) == 2

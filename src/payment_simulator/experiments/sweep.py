@@ -5,6 +5,7 @@ stays, what was interrupted is resumed, and what another process runs is left to
 """
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -21,7 +22,7 @@ from labledger.yaml_files import YamlFile, read_yaml
 from payment_simulator.experiments.config import ExperimentConfig, identity
 from payment_simulator.experiments.output_checks import check_output
 from payment_simulator.experiments.persistence import ExperimentRecord, ExperimentRepository, RecordError
-from payment_simulator.experiments.runner.experiment_runner import GenericExperimentRunner, new_run_id
+from payment_simulator.experiments.runner.experiment_runner import GenericExperimentRunner
 from payment_simulator.experiments.settings import Settings
 from payment_simulator.experiments.setup import ExperimentSetup
 
@@ -107,6 +108,7 @@ class Sweep:
         self.is_of_model = base.proposer == "llm"
         self._configs = [_checked(file, settings) for settings in cells]
         self._setups: dict[str, ExperimentSetup] = {}
+        self._digests: dict[str, str] = {}
         self._known_ids: frozenset[str] = frozenset()
         for settings, config in zip(self.cells, self._configs, strict=True):
             with _told_of(settings):
@@ -149,10 +151,19 @@ class Sweep:
         records = known.get(identity(config.to_dict()), [])
         same = [each for each in records if _is_scenario_of(each, self._setup(config))]
         if not same:
-            return Planned(settings, "new", new_run_id(self.name))
+            return Planned(settings, "new", self._run_id(config))
         best = min(same, key=lambda each: BEST_FIRST.index(each.status))  # of equal ones the last to be started
         parts: dict[str, Part] = {"completed": "completed", "running": "elsewhere"}
         return Planned(settings, parts.get(best.status, "resumed"), best.experiment_id)
+
+    def _run_id(self, config: ExperimentConfig) -> str:
+        """Return the id of a new run: the same for every sweep, of which the database lets one begin it."""
+        own = identity(config.to_dict())
+        key = identity({**config.to_dict(), "master_seed": 0})
+        if key not in self._digests:
+            self._digests[key] = hashlib.sha256(dump_json(self._setup(config).to_dict()).encode()).hexdigest()
+        digest = hashlib.sha256(f"{own} {self._digests[key]}".encode()).hexdigest()
+        return f"{self.name}-{digest[:16]}"
 
     def _setup(self, config: ExperimentConfig) -> ExperimentSetup:
         """Return the setup of an experiment; those that differ in their seeds alone have one."""

@@ -444,3 +444,23 @@ def test_the_message_of_too_many_values_ends_with_what_to_do(tmp_path, monkeypat
     monkeypatch.setattr(yaml_composing, "MAX_NODES", 3)
     with pytest.raises(ConfigError, match="take too long to read; write them elsewhere"):
         read_yaml(written(tmp_path, "a: [1, 2, 3]\n"), "write them elsewhere")
+
+
+def test_an_alias_is_the_last_value_with_its_anchor_also_inside_of_what_had_that_anchor_first(tmp_path):
+    text = "k: &b\n  m: [&b 7, *b]\n  n: *b\ne: *b\n"
+    assert read_yaml(written(tmp_path, text)).data == {"k": {"m": [7, 7], "n": 7}, "e": 7}
+
+
+def test_merged_keys_come_in_the_order_in_which_they_stand(tmp_path):
+    names = [f"key{number}" for number in range(30)]
+    text = "base: &b {" + ", ".join(f"{name}: 1" for name in names) + "}\nmerged: {<<: *b}\n"
+    assert list(read_yaml(written(tmp_path, text)).data["merged"]) == names
+
+
+def test_long_files_with_signs_that_some_take_for_line_ends_mean_the_same_as_short_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(yaml_composing, "MAX_EXACT", 10)
+    text = '# padding, padding, padding\na:\n- x\u2028- y\nb: "\\ud83d\\ude00"\n'
+    assert read_yaml(written(tmp_path, text)).data == {"a": ["x\u2028- y"], "b": "\U0001f600"}
+    monkeypatch.setattr(yaml_composing, "MAX_ODD", 20)
+    with pytest.raises(ConfigError, match=r":3: the character '\\u2028' is read in files of up to 2e-05 MB"):
+        read_yaml(written(tmp_path, text))
