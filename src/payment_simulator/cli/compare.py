@@ -75,6 +75,8 @@ def _print(days: "list[Day]", found: "DayComparison", *, all_rows: bool) -> None
     _print_indicators(days, None if all_rows else SHOWN_BANKS, style)
     _print_payments(found, style)
     _print_balances(found, style)
+    if found.columns:
+        print_answer(f"Columns that differ, row by row: {', '.join(found.columns)}")
 
 
 def _style(days: "list[Day]", found: "DayComparison") -> "MoneyStyle":

@@ -15,6 +15,8 @@ LISTED = 10
 """Payments of a group that are listed, unless all are asked for."""
 RUN_KEYS = {"scenario", "seed", "engine", "timing", "ticks", "agents", "indicators", "reality"}
 """Keys of a report that are no totals."""
+OF_READING = ("payments.", "rounding.", "decimals")
+"""Totals that say how payments were read and costs rounded, not what came of the day."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,9 @@ class DayComparison:
     """The differences of two days. Money in cents, times in ticks.
 
     `settings` are the two values by their path in the scenario, of banks that both have. `totals` are all, `banks`
-    those whose costs differ, the largest difference first. `equal` is true if each payment, balance and cost is the
-    same. `ticks_differ` is the reason why times are not compared, None where they are.
+    those whose costs differ, the largest difference first. `equal` is true if each payment, total, and row of balances
+    and costs is the same; `columns` names the columns of these tables that are not. `ticks_differ` is the reason why
+    times are not compared, None where they are.
     """
 
     equal: bool
@@ -56,6 +59,7 @@ class DayComparison:
     payments: PaymentDifferences
     balances: BalanceDifference | None
     ticks_differ: str | None
+    columns: list[str]
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as a dict of JSON values."""
@@ -76,18 +80,35 @@ def compare_days(first: Day, second: Day, *, listed: int | None = LISTED) -> Day
     balances = balance_difference(first, second, both) if ticks_differ is None else None
     costs = _bank_costs(banks[0], banks[1], both)
     only = [[name for name in one if name not in other] for one, other in (banks, banks[::-1])]
-    same_balances = balances is not None and balances.cells == 0
+    totals = _totals(first, second)
+    columns = _columns_that_differ(first, second)
+    same_totals = all(each.first == each.second for each in totals if not each.name.startswith(OF_READING))
     return DayComparison(
-        equal=not costs and not any(only) and payments.equal and same_balances,
+        equal=not costs and not any(only) and payments.equal and not columns and same_totals,
         settings=_settings(first, second),
         banks_only_in_first=only[0],
         banks_only_in_second=only[1],
-        totals=_totals(first, second),
+        totals=totals,
         banks=costs,
         payments=payments,
         balances=balances,
         ticks_differ=ticks_differ,
+        columns=columns,
     )
+
+
+def _columns_that_differ(first: Day, second: Day) -> list[str]:
+    """Return the columns of balances and costs, `table.column`, that are not the same row by row."""
+    found = []
+    for name in ("balances", "costs"):
+        one, other = (day.stored(name).table for day in (first, second))
+        if one.num_rows != other.num_rows:
+            found.append(f"{name}.rows")
+            continue
+        columns = dict.fromkeys([*one.column_names, *other.column_names])
+        both = {*one.column_names} & {*other.column_names}
+        found += [f"{name}.{each}" for each in columns if each not in both or not one[each].equals(other[each])]
+    return found
 
 
 def _ticks_differ(first: Day, second: Day) -> str | None:

@@ -14,6 +14,7 @@ from payment_simulator.scenario.given_payments import NEVER
 Ints = NDArray[Any]
 FACTS = ("amount", "arrived", "deadline", "priority")
 NAMES = ("sender", "receiver")
+WAYS = ("dropped", "overdue")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class PaymentDifferences:
 GROUPS = {
     "only_in_first": "only in the first",
     "only_in_second": "only in the second",
-    "facts": "another sender, receiver, amount, time or priority",
+    "facts": "another sender, receiver, amount, time, deadline or priority, or given otherwise",
     "settled_only_in_first": "settled only in the first",
     "settled_only_in_second": "settled only in the second",
     "settled_earlier": "settled earlier in the second",
@@ -93,7 +94,7 @@ def payment_differences(first: Day, second: Day, listed: int | None, *, with_tic
         settled_only_in_second=pairs.group((one == NEVER) & (other != NEVER), listed),
         settled_earlier=pairs.group(earlier, listed) if with_ticks else None,
         settled_later=pairs.group(later, listed) if with_ticks else None,
-        settled_otherwise=pairs.group(same & pairs.ways_differ(), listed),
+        settled_otherwise=pairs.group(same & pairs.ways_differ(with_ticks), listed),
     )
 
 
@@ -117,12 +118,30 @@ class _Pairs:
             found |= one != other
         for name in NAMES:
             found |= self._texts_differ(name)
+        for name in ("divisible", *(("settled_in_file",) if with_ticks else ())):
+            found |= self._values_differ(name)
         return found
 
-    def ways_differ(self) -> Ints:
+    def ways_differ(self, with_ticks: bool) -> Ints:
         one, other = self.both("settled_value", 0)
         found: Ints = one != other
+        for name in (*WAYS, *(("released",) if with_ticks else ())):
+            found |= self._values_differ(name)
         return found | self._texts_differ("route")
+
+    def _values_differ(self, name: str) -> Ints:
+        """Return where a column of any type has other values; two that are missing are the same."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        one, other = (
+            table.column(name).take(pa.array(rows)) for table, rows in zip(self.tables, self.rows, strict=True)
+        )
+        if one.type != other.type:
+            raise self.tables[1].unreadable(f"{name}: is of {other.type}, and of {one.type} in the other day")
+        differ = pc.not_equal(one, other).fill_null(False)
+        found: Ints = pc.or_(differ, pc.not_equal(one.is_null(), other.is_null())).to_numpy()
+        return found
 
     def _texts_differ(self, name: str) -> Ints:
         codes = shared_codes(*(table.texts(name) for table in self.tables))

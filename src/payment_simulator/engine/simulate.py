@@ -20,6 +20,7 @@ from payment_simulator.engine.outcome import HIGH, Ints, Outcome
 from payment_simulator.engine.reference.run import Run
 from payment_simulator.engine.vocabulary import Cost, EventColumn, Record
 from payment_simulator.policy.builtin import Policy
+from payment_simulator.policy.documents import document_of
 from payment_simulator.policy.policies import policies_of
 from payment_simulator.scenario.arrivals import Arrivals
 from payment_simulator.scenario.schema import Scenario
@@ -45,6 +46,16 @@ class Prepared:
     compiled: CompiledScenario
     limits: Limits
     rated: tuple[tuple[int, Cost, Fraction], ...]
+
+    def as_it_runs(self) -> Scenario:
+        """Return the scenario with these policies in it, as documents where they are not its own."""
+        if policies_of(self.scenario) == [*self.policies]:
+            return self.scenario
+        policies = dict(zip(self.scenario.agent_ids, self.policies, strict=True))
+        agents = [
+            agent.model_copy(update={"policy": document_of(policies[agent.id])}) for agent in self.scenario.agents
+        ]
+        return self.scenario.model_copy(update={"agents": agents})
 
 
 def prepare(scenario: Scenario, policies: Sequence[Policy] | None = None) -> Prepared:
@@ -297,7 +308,7 @@ def _outcome(prepared: Prepared, found: Any, rows: Any, arrivals: Arrivals, *, h
         rated=prepared.rated,
         rows=rows,
         arrivals=None if rows is None else arrivals,
-        scenario=None if rows is None else prepared.scenario,
+        scenario=None if rows is None else prepared.as_it_runs(),
         has_all_events=has_all_events,
     )
 
@@ -350,7 +361,7 @@ def _by_reference(
         rated=prepared.rated,
         rows=np.array(run.rows, dtype=np.int64).reshape(-1, len(EventColumn)) if record else None,
         arrivals=arrivals if record else None,
-        scenario=scenario if record else None,
+        scenario=prepared.as_it_runs() if record else None,
         has_all_events=record != "settlements",
     )
 

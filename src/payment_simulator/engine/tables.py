@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import pandas
     import pyarrow
 
+    from payment_simulator.scenario.arrivals import Arrivals
+    from payment_simulator.scenario.schema import Scenario
+
 MIXED = "mixed"
 """The route of a payment whose pieces settled in several ways."""
 LEAVES_QUEUE2 = (EventKind.SettledFromQueue, *OFFSETS)
@@ -35,11 +38,10 @@ def payments_table(run: Recorded) -> "pyarrow.Table":
     released = run.of([EventKind.Submitted])
     released_tick = np.full(count, -1)
     released_tick[released[:, EventColumn.payment]] = released[:, EventColumn.tick]  # all pieces in one tick
-    file_ids, in_file = _from_file(run)
     names = payment_names(arrivals, run.agent_ids)
     every = np.ones(count, dtype=np.bool_)
     columns = {
-        "id": names if file_ids is None else file_ids.fill_null(names),
+        "id": payment_ids(run.scenario, arrivals, names),
         "payment": names,
         "sender": named(arrivals.sender, run.agent_ids, every),
         "receiver": named(arrivals.receiver, run.agent_ids, every),
@@ -55,7 +57,7 @@ def payments_table(run: Recorded) -> "pyarrow.Table":
         "delay": numbered(run.settled_tick - arrivals.tick, is_settled, pa.int32()),
         "dropped": pa.array(_happened(run, EventKind.PolicyDrop)),
         "overdue": pa.array(_happened(run, EventKind.WentOverdue)),
-        "settled_in_file": in_file,
+        "settled_in_file": _settled_in_file(run),
     }
     return pa.table(columns)
 
@@ -80,23 +82,35 @@ def _routes(count: int, rows: Ints) -> "pyarrow.Array":
     return named(found, names, found >= 0)
 
 
-def _from_file(run: Recorded) -> "tuple[pyarrow.Array | None, pyarrow.Array]":
-    """The name of each payment in its file (None where the file names none), and the tick of its settlement there."""
+def payment_ids(scenario: "Scenario", arrivals: "Arrivals", names: "pyarrow.Array | None" = None) -> "pyarrow.Array":
+    """Return each payment's id: its name in the file that it came from, else `names`, those in the event table.
+
+    Where a payment of the file has such a name already, that of the other ends with an apostrophe.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    names = payment_names(arrivals, scenario.agent_ids) if names is None else names
+    given, place = scenario.given_payments, arrivals.given
+    if given is None or given.ids is None or place is None or not len(given):
+        return names
+    of_file = given.ids.take(pa.array(np.where(place >= 0, place, 0), mask=place < 0)).cast(pa.string())
+    of_file = of_file.combine_chunks() if isinstance(of_file, pa.ChunkedArray) else of_file
+    of_file = pc.if_else(pc.equal(of_file, ""), None, of_file)
+    while pc.any(is_taken := pc.and_(pc.is_null(of_file), pc.is_in(names, of_file.drop_null()))).as_py():
+        names = pc.if_else(is_taken, pc.binary_join_element_wise(names, "'", ""), names)
+    return of_file.fill_null(names)
+
+
+def _settled_in_file(run: Recorded) -> "pyarrow.Array":
+    """The tick in which each payment settled in reality, null where no file says."""
     import pyarrow as pa
 
     given, place = run.scenario.given_payments, run.arrivals.given
-    if given is None or place is None:
-        return None, pa.nulls(len(run.arrivals), pa.int32())
-    is_given = place >= 0
-    where = np.where(is_given, place, 0)
-    ids = None
-    if given.ids is not None:
-        ids = given.ids.take(pa.array(where, mask=~is_given)).cast(pa.string())
-        ids = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
-    if given.settled is None or not len(given):
-        return ids, pa.nulls(len(place), pa.int32())
-    ticks = given.settled[where]
-    return ids, numbered(ticks, is_given & (ticks >= 0), pa.int32())
+    if given is None or place is None or given.settled is None or not len(given):
+        return pa.nulls(len(run.arrivals), pa.int32())
+    ticks = given.settled[np.where(place >= 0, place, 0)]
+    return numbered(ticks, (place >= 0) & (ticks >= 0), pa.int32())
 
 
 def balances_table(run: Recorded) -> "pyarrow.Table":

@@ -16,7 +16,7 @@ from labledger.files import write_durably
 from labledger.yaml_files import YamlFile, read_yaml
 from payment_simulator.policy.policies import policies_of, with_policies
 from payment_simulator.scenario.given_payments import COLUMNS, GivenPayments
-from payment_simulator.scenario.loader import changed, rewritten
+from payment_simulator.scenario.loader import changed, refuse_payments, rewritten
 from payment_simulator.scenario.payment_files.building import read_payments
 from payment_simulator.scenario.payment_files.run import Run
 from payment_simulator.scenario.payment_files.sections import Payments
@@ -80,6 +80,7 @@ class WrittenScenarios:
         Raises:
             ConfigError: it cannot be read.
         """
+        refuse_payments(path)
         return cls(read_yaml(path), str(path))
 
     def changed(self, changes: Sequence[str]) -> Scenario:

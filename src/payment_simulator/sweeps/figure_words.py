@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from labledger.percentages import rounded_percent
 from payment_simulator.engine.vocabulary import COSTS
 from payment_simulator.scenario.money import MoneyStyle
 from payment_simulator.sweeps.tables import estimated
@@ -91,5 +92,5 @@ def _value(unit: str, value: float, style: MoneyStyle) -> str:
     if unit == CENTS:
         return style.text(round(value))
     if unit == SHARE:
-        return f"{value:.2%}"
+        return rounded_percent(value, 2)
     return f"{value:,.2f} ticks" if unit == TICKS else f"{value:,.4f}"

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -23,6 +24,8 @@ from payment_simulator.sweeps.measures import Floats
 SUFFIX = ".partial"
 ABOUT = "about.json"
 MAX_ABOUT = 10_000_000
+NAME = re.compile(r"runs-(\d{1,18})-(\d{1,18})-([0-9a-f]{16})\.npy")
+"""Of a file of runs: the first, the last + 1, and a digest of the content."""
 PROGRAM = ("engine", "policy", "scenario", "sweeps")
 """The packages on whose code figures depend."""
 
@@ -34,6 +37,10 @@ def program_digest() -> str:
         for path in sorted((Path(__file__).parents[1] / folder).rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def partial_folder(output: Path) -> Path:
@@ -50,6 +57,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._checked: dict[str, bool] = {}
 
     @classmethod
     @contextlib.contextmanager
@@ -102,12 +110,34 @@ class Store:
         """
         buffer = io.BytesIO()
         np.save(buffer, figures, allow_pickle=False)
-        write_durably(self.folder / f"runs-{begin}-{end}.npy", buffer.getvalue())
+        content = buffer.getvalue()
+        path = self.folder / f"runs-{begin}-{end}-{_digest(content)}.npy"
+        write_durably(path, content)
+        self._checked[path.name] = True
 
     def stretches(self) -> list[tuple[int, int]]:
         """Return the runs that are kept, first and last + 1 of each file, in order."""
-        names = [path.stem.split("-") for path in self.folder.glob("runs-*-*.npy")]
-        return sorted((int(begin), int(end)) for _, begin, end in names)
+        return sorted(self._parts())
+
+    def _parts(self) -> dict[tuple[int, int], Path]:
+        """Return the files whose content is what was written, by their runs; others are as if they were not there.
+
+        Of files whose runs overlap the first counts.
+        """
+        found: dict[tuple[int, int], Path] = {}
+        at = 0
+        named = [(NAME.fullmatch(path.name), path) for path in self.folder.glob("runs-*.npy")]
+        for begin, end, digest, path in sorted((int(n[1]), int(n[2]), n[3], path) for n, path in named if n):
+            if begin < at or end <= begin or not self._is_whole(path, digest):
+                continue
+            found[begin, end], at = path, end
+        return found
+
+    def _is_whole(self, path: Path, digest: str) -> bool:
+        if path.name not in self._checked:
+            with contextlib.suppress(OSError):
+                self._checked[path.name] = _digest(read_regular(path)) == digest
+        return self._checked.get(path.name, False)
 
     def missing(self, runs: int) -> list[tuple[int, int]]:
         """Return the runs that are not kept, of so many."""
@@ -125,8 +155,8 @@ class Store:
             yield np.stack([next(at) for _ in range(runs_each)])
 
     def _each_run(self, shapes: Sequence[tuple[int, int]], runs_each: int) -> Iterator[Floats]:
-        for begin, end in self.stretches():
-            kept, place = np.load(self.folder / f"runs-{begin}-{end}.npy", allow_pickle=False), 0
+        for (begin, end), path in sorted(self._parts().items()):
+            kept, place = np.load(path, allow_pickle=False), 0
             for run in range(begin, end):
                 shape = shapes[run // runs_each]
                 size = shape[0] * shape[1]

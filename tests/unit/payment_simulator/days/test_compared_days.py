@@ -169,3 +169,36 @@ def test_settings_of_many_banks_are_one_row_and_events_are_told_by_what_they_are
     assert setting_rows({"scenario_events[0]": (outage, None)}, MoneyStyle(in_cents=True)) == [
         ("scenario_events[0]", "Outage A tick 3 to 5", "")
     ]
+
+
+def test_days_are_equal_only_where_every_row_of_their_tables_is(tmp_path):
+    posts = {"type": "CollateralAdjustment", "agent": "A", "delta": 10}
+    rich = {"A": {"unsecured_cap": 1000, "max_collateral_capacity": 50}, "B": {}, "C": {}}
+    costs = {"costs": {"collateral_cost_per_tick_bps": 100}}
+    at = [{**posts, "schedule": {"type": "OneTime", "tick": tick}} for tick in (0, 2)]
+    days = [save_day(outcome_of(rich, ROWS, each, ticks=5, **costs), tmp_path / str(n)) for n, each in enumerate(at)]
+    found = compared(*days)
+    assert not found.equal
+    assert "balances.posted_collateral" in found.columns
+    assert "Columns that differ, row by row: balances." in sim("compare", *days).stdout
+
+    rows = [(0, "A", "B", 50), (0, "B", "C", 50)]
+    swapped = [keep(tmp_path / "x", rows=rows, ids=["p", "q"]), keep(tmp_path / "y", rows=rows[::-1], ids=["q", "p"])]
+    assert not compared(*swapped).equal
+
+
+def test_a_run_with_other_policies_is_kept_with_them_and_simulated_again_to_the_same_tables(tmp_path):
+    from payment_simulator import draw_arrivals, load_policy, load_scenario, simulate
+
+    (tmp_path / "hold.json").write_text(
+        '{"version": "1", "policy_id": "h", "payment_tree": {"type": "action", "action": "Hold"}}'
+    )
+    scenario = load_scenario(GRIDLOCK)
+    arrivals = draw_arrivals(scenario)
+    held = simulate(scenario, arrivals, [load_policy(tmp_path / "hold.json")] * 3, record_events=True)
+    day = load_day(save_day(held, tmp_path / "day"))
+    again = simulate(day.scenario, day.arrivals, record_events=True)
+    assert int(held.settled.sum()) == int(again.settled.sum()) == 0
+    assert held.total_cost.tolist() == again.total_cost.tolist()
+    assert sim("run", tmp_path / "day", "-o", tmp_path / "other").exit_code == 0
+    assert compared(tmp_path / "day", tmp_path / "other").equal

@@ -177,6 +177,11 @@ def test_a_sweep_that_is_killed_goes_on_with_the_runs_that_are_missing_and_two_a
     with pytest.raises(ConfigError, match="holds runs of other settings"):
         sweep(scenario, SETTINGS, seeds=range(4), output=output)
 
+    damaged = sorted(partial_folder(output).glob("runs-*.npy"))[1]
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"!")
+    with Store.held(partial_folder(output)) as store:
+        assert store.missing(12) == [(1, 2), (3, 12)]
+
     resumed = sweep(scenario, SETTINGS, seeds=range(3), output=output)
 
     assert resumed.to_pylist() == sweep(scenario, SETTINGS, seeds=range(3)).to_pylist()
