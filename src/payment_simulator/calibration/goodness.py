@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from labledger.console import Progress, Silent
 from labledger.executor import LOCAL, check_place_to_run
 from payment_simulator.calibration.curves import CURVES, curves_of_recorded, simulated_days
-from payment_simulator.calibration.fitting import Fit
+from payment_simulator.calibration.fitting import Fit, with_own_deadline
 from payment_simulator.scenario.arrivals import Arrivals, draw_arrivals
 from payment_simulator.scenario.given_payments import GivenPayments
 from payment_simulator.scenario.schema import Scenario
@@ -53,12 +53,17 @@ class CurveGoodness:
 
 @dataclass(frozen=True)
 class Goodness:
-    """The goodness of all banks, and of the curves of settled and of waiting value, over `samples` drawn days."""
+    """The goodness of all banks, and of the curves of settled and of waiting value, over `samples` drawn days.
+
+    `own_deadlines` and `drawn_own_deadlines` are the shares of payments whose deadline is not their day's last tick.
+    """
 
     banks: tuple[BankGoodness, ...]
     curves: tuple[CurveGoodness, ...]
     samples: int
     seed: int
+    own_deadlines: float
+    drawn_own_deadlines: float
 
 
 def goodness_of_fit(
@@ -91,7 +96,15 @@ def goodness_of_fit(
     compared = draw_arrivals(drawn, seed, samples=some)
     curves = [_curve(name, recorded[:, place], days.curves[:, place]) for place, name in enumerate(CURVES)]
     means = days.totals / samples
-    return Goodness(tuple(_banks(fit, drawn, given, compared, means)), tuple(curves), samples, seed)
+    own, own_drawn = (with_own_deadline(each.deadline, each.tick, fit.ticks_per_day) for each in (given, compared))
+    return Goodness(
+        banks=tuple(_banks(fit, drawn, given, compared, means)),
+        curves=tuple(curves),
+        samples=samples,
+        seed=seed,
+        own_deadlines=float(own.mean()),
+        drawn_own_deadlines=float(own_drawn.mean()) if len(compared) else 0.0,
+    )
 
 
 def ks_distance(one: Ints, other: Ints) -> float:

@@ -9,14 +9,22 @@ import numpy as np
 
 from labledger.files import uninterrupted, write_durably
 from labledger.parquet_files import parquet_bytes
+from labledger.untrusted_text import clean
 from payment_simulator.calibration.fitting import Fit, kept_amounts
 
 if TYPE_CHECKING:
     import pyarrow
 
+MAX_NAMES = 300
+"""Characters of the names of files in a comment."""
 
-def write_scenario(fit: Fit, seed: int, sources: Sequence[str], path: Path, amounts: Path) -> list[Path]:
+
+def write_scenario(
+    fit: Fit, seed: int, sources: Sequence[str], path: Path, amounts: Path, times: str = ""
+) -> list[Path]:
     """Write the scenario, and its observed amounts to `amounts` if it has some; return the files, the scenario last.
+
+    `times` are those of its ticks, in words, for its reader: without a file of payments it has no clock.
 
     Raises:
         OSError: one could not be written; what stood there is unharmed.
@@ -30,8 +38,9 @@ def write_scenario(fit: Fit, seed: int, sources: Sequence[str], path: Path, amou
     yaml.width = 100_000
     yaml.default_flow_style = None
     text = io.StringIO()
-    names = ", ".join(Path(each).name for each in sources)
-    text.write(f"# Fitted to {fit.days} day(s) of payments: {names}\n")
+    names = clean(", ".join(Path(each).name for each in sources), MAX_NAMES)
+    text.write(f"# Fitted to {fit.days} {'day' if fit.days == 1 else 'days'} of payments: {names}\n")
+    text.write(f"# {times}\n" if times else "")
     yaml.dump(document, text)
     content = {amounts: parquet_bytes(table)} if table is not None else {}
     content[path] = text.getvalue().encode()

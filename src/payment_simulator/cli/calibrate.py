@@ -1,6 +1,7 @@
 """`payment-sim calibrate`."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,12 +12,15 @@ from labledger.commands import reporting_errors
 from payment_simulator.cli.run_samples import On, Workers
 
 if TYPE_CHECKING:
-    from payment_simulator.calibration.fitting import Fit
+    from payment_simulator.calibration.fitting import Amounts, Fit
     from payment_simulator.calibration.goodness import CurveGoodness, Goodness
+    from payment_simulator.calibration.surroundings import Surroundings
     from payment_simulator.scenario.given_payments import GivenPayments
     from payment_simulator.scenario.schema import Scenario
 
 SHOWN_BANKS = 20
+SCENARIO_CLOCK = re.compile(r'say clock: \{open: "(.*?)", close: "(.*?)", tick: (\w+)\}')
+"""A clock as a scenario says it, in a message."""
 SAY_AS_OPTION = "\n  keys of payments are options here, as --set reversals=swap or --set 'skip=[\"self\"]'"
 
 
@@ -39,8 +43,14 @@ def calibrate(
     ] = None,
     amounts: Annotated[str, typer.Option("--amounts", help="empirical or lognormal.")] = "empirical",
     level: Annotated[
-        float, typer.Option("--level", min=0, help="Balances: lower bound + this x (upper - lower bound).")
-    ] = 0.5,
+        float | None,
+        typer.Option(
+            "--level",
+            min=0,
+            help="Balances: lower bound + this x (upper - lower bound); default: the scenario's own, else 0.5.",
+            show_default=False,
+        ),
+    ] = None,
     samples: Annotated[int, typer.Option("--samples", min=1, help="Days that are drawn to check the fit.")] = 100,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of these days, and the scenario's rng_seed.")] = 0,
     plot: Annotated[
@@ -73,12 +83,13 @@ def calibrate(
         _check_outputs(output, beside, plot, recorded.inputs)
         progress.phase("fitting")
         given = recorded.payments
-        fit = fit_arrivals(given, "empirical" if amounts == "empirical" else "lognormal", level)
+        kind: Amounts = "empirical" if amounts == "empirical" else "lognormal"
+        fit = fit_arrivals(given, kind, level, recorded.around)
         scenario = Scenario.model_validate(fit.scenario(None))
         found = goodness_of_fit(
             fit, scenario, given, samples=samples, seed=seed, on=on, workers=workers, progress=progress
         )
-        written = write_scenario(fit, seed, [str(path) for path in files], output, beside)
+        written = write_scenario(fit, seed, [str(path) for path in files], output, beside, _times(given))
     if json:
         print_json(dump_json(_report(fit, found)))
     else:
@@ -107,10 +118,11 @@ def _check_outputs(output: Path, beside: Path, plot: Path | None, inputs: Sequen
 
 @dataclass(frozen=True)
 class _Recorded:
-    """Recorded payments, and the files that they were read from."""
+    """Recorded payments, the files that they were read from, and the rest of their scenario."""
 
     payments: "GivenPayments"
     inputs: Sequence[Path]
+    around: "Surroundings"
 
 
 def _recorded(files: Sequence[Path], clock: str | None, changes: Sequence[str]) -> _Recorded:
@@ -118,6 +130,7 @@ def _recorded(files: Sequence[Path], clock: str | None, changes: Sequence[str]) 
     from dataclasses import replace
 
     from labledger.errors import ConfigError
+    from payment_simulator.calibration.surroundings import Surroundings
     from payment_simulator.scenario.loader import read_scenario
 
     if not any(path.suffix.lower() in (".yaml", ".yml") for path in files):
@@ -130,7 +143,7 @@ def _recorded(files: Sequence[Path], clock: str | None, changes: Sequence[str]) 
         raise ConfigError(f"{files[0]}: the scenario names no file of payments")
     if given.ticks_per_day is None:  # its times are ticks, and only the scenario says how long a day is
         given = replace(given, ticks_per_day=length.ticks_per_day, num_days=length.num_days)
-    return _Recorded(given, loaded.inputs)
+    return _Recorded(given, loaded.inputs, Surroundings.of(loaded.scenario))
 
 
 def _of_files(files: Sequence[Path], clock: str | None, changes: Sequence[str]) -> _Recorded:
@@ -138,6 +151,7 @@ def _of_files(files: Sequence[Path], clock: str | None, changes: Sequence[str]) 
 
     from labledger.errors import ConfigError
     from labledger.yaml_files import Location, describe_errors
+    from payment_simulator.calibration.surroundings import Surroundings
     from payment_simulator.scenario.changes import option_of, set_values
     from payment_simulator.scenario.payment_files.building import read_payments
     from payment_simulator.scenario.payment_files.columns import ColumnsError
@@ -160,12 +174,13 @@ def _of_files(files: Sequence[Path], clock: str | None, changes: Sequence[str]) 
     except ValidationError as error:
         raise ConfigError("\n".join(describe_errors(error, Payments, data, place))) from error
     try:
-        return _Recorded(read_payments(section, Path()), files_of(section.file, Path()))
+        return _Recorded(read_payments(section, Path()), files_of(section.file, Path()), Surroundings())
     except ColumnsError as error:
         raise ConfigError(error.with_options()) from None
     except ConfigError as error:
         found = error.placed(lambda location: place(location[1:])) if isinstance(error, PaymentsKeyError) else error
-        raise ConfigError(f"{found}{SAY_AS_OPTION if ' say ' in str(found) else ''}") from None
+        told = SCENARIO_CLOCK.sub(r"say --clock \1-\2/\3", str(found))
+        raise ConfigError(f"{told}{SAY_AS_OPTION if ' say ' in told.replace('say --', '') else ''}") from None
 
 
 def _clock(text: str) -> dict[str, str]:
@@ -186,6 +201,11 @@ def _report(fit: "Fit", found: "Goodness") -> dict[str, Any]:
         "ticks_per_day": fit.ticks_per_day,
         "samples": found.samples,
         "seed": found.seed,
+        "level": fit.level,
+        "own_balances": fit.own_balances,
+        "events_left_out": fit.around.events,
+        "own_deadlines": found.own_deadlines,
+        "drawn_own_deadlines": found.drawn_own_deadlines,
         "banks": [asdict(each) for each in found.banks],
         "silent": list(fit.silent),
         "curves": {each.name.replace(" ", "_"): _curve(each) for each in found.curves},
@@ -219,10 +239,46 @@ def _print(fit: "Fit", found: "Goodness", given: "GivenPayments") -> None:
     print_table([name for name, _ in columns], [*zip(*(cells for _, cells in columns), strict=True)])
     if len(largest) > SHOWN_BANKS:
         print_answer(f"and {len(largest) - SHOWN_BANKS:,} more banks: --json has all")
-    facts = [(each.name, f"in the drawn days' 5 to 95 % at {each.in_band:.0%} of the ticks") for each in found.curves]
+    print_answer("KS: the largest difference of the shares below a value, real and drawn: 0 if alike, at most 1.")
+    print_facts("", [*_verdict(fit, found)])
+
+
+def _verdict(fit: "Fit", found: "Goodness") -> "Iterator[tuple[str, str]]":
+    """Yield how like the real days the drawn ones are, how that was tried, and what is left out."""
+    from labledger.percentages import rounded_percent
+
+    for each in found.curves:
+        share = f"{rounded_percent(each.in_band, 0)} of the ticks"
+        yield each.name, f"in the drawn days' 5 to 95 % at {share} (a good fit: about 90 %)"
+    at_level, own = len(fit.opening_balance) - fit.own_balances, fit.own_balances
+    level = f"at level {fit.level:g}"
+    mixed = f"the scenario's own of some ({own:,}), {level} of the others ({at_level:,})"
+    yield "opening balances", mixed if own and at_level else "the scenario's own" if own else level
+    if found.own_deadlines or found.drawn_own_deadlines:
+        shares = (
+            f"{rounded_percent(found.own_deadlines)} of payments, drawn {rounded_percent(found.drawn_own_deadlines)}"
+        )
+        yield "deadlines not at the day's end", f"{shares}: evenly from each bank's range"
     if fit.silent:
-        facts.append(("banks that send nothing", f"{len(fit.silent):,}"))
-    print_facts("", facts)
+        yield "banks that send nothing", f"{len(fit.silent):,}"
+    if fit.around.events:
+        yield "scenario events left out", f"{fit.around.events:,}"
+
+
+def _times(given: "GivenPayments") -> str:
+    """Return the times of a day's ticks in words; empty where payments came in ticks."""
+    from payment_simulator.scenario.payment_files.clock import day_of
+
+    clock = None if given.section is None else given.section.clock
+    if clock is None:
+        return ""
+    day = day_of(clock)
+    opens, closes = (f"{each // 3600:02}:{each // 60 % 60:02}:{each % 60:02}" for each in (day.open_s, day.close_s))
+    zone = f" ({clock.timezone})" if clock.timezone else ""
+    seconds = (day.close_s - day.open_s) / day.ticks
+    return (
+        f"A day is from {opens} to {closes}{zone}: tick 0 begins at {opens}, each of {day.ticks:,} takes {seconds:g} s"
+    )
 
 
 def _draw(found: "Goodness", scenario: "Scenario", given: "GivenPayments", name: str, path: Path) -> None:

@@ -59,11 +59,11 @@ def export(
     from payment_simulator.cli.outputs import check_apart, check_place
     from payment_simulator.cli.run_days import read_source
     from payment_simulator.cli.waiting import shown_progress
-    from payment_simulator.scenario.payment_files.writing import csv_bytes, pacs009_bytes, table_of
+    from payment_simulator.engine.tables import payment_ids
+    from payment_simulator.scenario.payment_files.pacs009 import pacs009_bytes, remarks_of_pacs009
+    from payment_simulator.scenario.payment_files.writing import csv_bytes, table_of
 
-    wanted = kind or FORMATS.get(output.suffix.lower())
-    if wanted not in FORMATS.values():
-        raise ConfigError(f"--format: {wanted or output} is none of {', '.join(FORMATS.values())}")
+    wanted = _format(kind, output)
     check_place("--output", output)
     source = read_source(scenario, changes or [], is_kept=False)
     check_apart("--output", output, source.loaded.inputs)
@@ -74,14 +74,30 @@ def export(
     with shown_progress() as progress:
         progress.phase("drawing payments")
         arrivals = source.arrivals(seed)
+        ids, remarks = payment_ids(loaded, arrivals), []
         progress.phase(f"writing {len(arrivals):,} payments")
         if wanted == "pacs009" and calendar is not None:
-            content = pacs009_bytes(arrivals, loaded, calendar, money)
+            content = pacs009_bytes(arrivals, ids, loaded, calendar, money)
+            remarks = remarks_of_pacs009(arrivals, ids)
         else:
-            table = table_of(arrivals, loaded, calendar, money)
+            table = table_of(arrivals, ids, loaded, calendar, money)
             content = csv_bytes(table) if wanted == "csv" else parquet_bytes(table)
         write_durably(output, content)
-    print_answer(f"written: {output}, {len(arrivals):,} payments")
+    for line in (*remarks, f"written: {output}, {len(arrivals):,} payments"):
+        print_answer(line)
+
+
+def _format(kind: str | None, output: Path) -> str:
+    """Return the format that the user names, else that of the file's name."""
+    from labledger.errors import ConfigError
+    from payment_simulator.cli.outputs import check_suffix
+
+    if kind is None:
+        check_suffix("--output", output, tuple(FORMATS))
+        return FORMATS[output.suffix.lower()]
+    if kind not in FORMATS.values():
+        raise ConfigError(f"--format: {kind} is none of {', '.join(FORMATS.values())}")
+    return kind
 
 
 def _date(text: str | None) -> "datetime.date | None":

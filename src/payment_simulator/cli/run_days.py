@@ -152,6 +152,7 @@ def print_reality(report: Mapping[str, Any], money: Callable[[int], str]) -> Non
     `money` writes cents as a person reads them.
     """
     from labledger.console import print_facts
+    from labledger.percentages import rounded_percent
 
     found = report.get("reality")
     if found is None:
@@ -162,7 +163,8 @@ def print_reality(report: Mapping[str, Any], money: Callable[[int], str]) -> Non
     if both:
         mean = found["mean_difference_ticks"]
         words = f"{abs(mean):.2f} ticks {'earlier' if mean < 0 else 'later'} than in the file"
-        facts.append(("simulated settlement", f"{words} on average; {found['same_tick_share']:.1%} in the same tick"))
+        same = rounded_percent(found["same_tick_share"])
+        facts.append(("simulated settlement", f"{words} on average; {same} in the same tick"))
     if (apart := found["furthest_apart"]) is not None:
         values = f"{money(apart['simulated'])} simulated and {money(apart['file'])} in the file"
         facts.append(("settled value", f"furthest apart after tick {apart['tick']:,}: {values}"))

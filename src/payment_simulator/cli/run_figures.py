@@ -23,6 +23,8 @@ def figures_of(outcome: "Outcome", scenario: "Scenario") -> dict[str, Any]:
     from payment_simulator.scenario.money import decimals_of
 
     found: dict[str, Any] = {"decimals": decimals_of(scenario)}
+    if scenario.cost_rates == type(scenario.cost_rates)():
+        found["no_cost_rates"] = True
     if outcome.rows is None:
         found |= {
             "indicators": None,

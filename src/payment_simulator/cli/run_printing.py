@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from labledger.percentages import rounded_percent
 from payment_simulator.cli.run_payments import payments_facts
 from payment_simulator.scenario.money import MoneyStyle
 
@@ -138,11 +139,14 @@ def _transposed(columns: Iterable[tuple[str, list[str]]]) -> tuple[list[str], li
 def _facts(report: Mapping[str, Any], style: MoneyStyle) -> list[tuple[str, str]]:
     rate, share = report["settlement_rate"], report["lsm_share"]
     return [
-        ("total cost", style.text(report["total_cost"])),
-        ("settled", "no payment arrived" if rate is None else f"{rate:.1%} of {report['arrived']:,} payments"),
+        ("total cost", style.text(report["total_cost"]) + (" (no cost_rates)" if report.get("no_cost_rates") else "")),
+        (
+            "settled",
+            "no payment arrived" if rate is None else f"{rounded_percent(rate)} of {report['arrived']:,} payments",
+        ),
         (
             "settled value",
-            style.text(report["settled_value"]) + ("" if not share else f", {share:.1%} by offsets (LSM)"),
+            style.text(report["settled_value"]) + ("" if not share else f", {rounded_percent(share)} by offsets (LSM)"),
         ),
         ("liquidity used", style.text(report["liquidity_used"])),
     ]
@@ -175,7 +179,7 @@ def _system_facts(report: Mapping[str, Any], style: MoneyStyle) -> list[tuple[st
         )
         lines += [
             ("throughput", ", ".join(f"{percent} % by {_moment(report, tick)}" for percent, tick in ticks)),
-            ("routes", ", ".join(f"{name} {share:.1%}" for name, share in shares)),
+            ("routes", ", ".join(f"{name} {rounded_percent(share)}" for name, share in shares)),
         ]
     if system["turnover"] is not None:
         lines.append(("turnover", f"{_ratio(system['turnover'])} times the peak use"))
@@ -190,6 +194,10 @@ def _run_facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         faults = f"{report['policy_faults']:,} operations in trees without an answer (x / 0, inf - inf), taken as 0"
         facts.append(("policy faults", faults))
     return facts + payments_facts(report)
+
+
+def _settled(rate: float | None, arrived: int) -> str:
+    return "no payment arrived" if rate is None else f"{rounded_percent(rate)} of {arrived:,} payments"
 
 
 # Numbers

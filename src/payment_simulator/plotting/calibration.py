@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from labledger import plotting
+from labledger.percentages import rounded_percent
 from payment_simulator.plotting.axes import money_axes, time_axis
 from payment_simulator.scenario.money import decimals_of
 
@@ -36,7 +37,7 @@ def _figure(found: "Goodness", day: "Scenario", name: str) -> "Figure":
         panel.set_xlim(-0.5, day.simulation.ticks_per_day - 0.5)
     money_axes({panel: curve.name for panel, curve in zip(panels, found.curves, strict=True)}, decimals_of(day))
     time_axis(panels[-1], day)
-    inside = ", ".join(f"{curve.name} at {curve.in_band:.0%}" for curve in found.curves)
+    inside = ", ".join(f"{curve.name} at {rounded_percent(curve.in_band, 0)}" for curve in found.curves)
     plotting.head(panels[0], f"{name}: real days and drawn ones", f"real days in the band: {inside} of the ticks")
     return figure
 

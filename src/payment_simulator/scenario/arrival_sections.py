@@ -10,7 +10,7 @@ from payment_simulator.scenario.distributions import (
     EvenPriorities,
     WeightedPriorities,
 )
-from payment_simulator.scenario.numbers import Flag, Priority, TickRange, Weight, check_range
+from payment_simulator.scenario.numbers import Flag, Priority, Share, TickRange, Weight, check_range
 
 PRIORITY_BANDS = {"urgent": (8, 10), "normal": (4, 7), "low": (0, 3)}
 
@@ -28,6 +28,11 @@ class ArrivalConfig(Section):
         None, description="Weights. To whom it pays; default: all other banks alike.", examples=[{"BANK_B": 3}]
     )
     deadline_range: TickRange = Field(description="Ticks. From arrival, both ends included.", examples=[[3, 8]])
+    deadline_share: Share | None = Field(
+        None,
+        description="Share. Of payments with a deadline in the range; others: their day's last tick; default: all.",
+        examples=[0.1],
+    )
     priority: Priority | None = Field(
         None, description="Priority. 10 is the most urgent; default: 5, in a band all of it.", examples=[5]
     )

@@ -1,5 +1,6 @@
 """The times from which rows of balances hold, as ticks of the run."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,10 @@ class RunDays:
         if date is not None and date.kind != "dated":
             problems.add(source, date.usable, "date", "is no date; write YYYY-MM-DD")
             date = None
+        if date is not None:
+            problems.add(
+                source, date.usable & (date.values % DAY_US != 0), "date", "has a time of day: call the column time"
+            )
         if time is None or time.kind == "of_day":
             return self._of_clock(source, date, time, problems)
         if time.kind == "number":
@@ -51,8 +56,8 @@ class RunDays:
         if column is None:
             return None
 
-        def report(bad: Mask, text: str) -> None:
-            problems.add(source, bad, ours, NO_TIME if "time_format" in text else text)
+        def report(bad: Mask, text: Callable[[str], str] | str) -> None:  # there is no time_format to name
+            problems.add(source, bad, ours, NO_TIME if callable(text) else text)
 
         try:
             found = times_of(column, self.timezone, None, report)

@@ -118,11 +118,16 @@ class BankArrivals:
             "receiver": _receivers(plan, tick, uniform),
             "amount": np.concatenate(amounts),
             "priority": _priorities(config, place, len(cell), uniform),
-            "deadline": _deadlines(plan, tick, uniform),
+            "deadline": _deadlines(plan, config.deadline_share, tick, self._to_day_end(tick), uniform),
             "divisible": np.full(len(cell), config.divisible),
         }
         first = int(np.searchsorted(cell, skipped))
         return {name: each[first:] for name, each in found.items()} if first else found
+
+    def _to_day_end(self, tick: Ints) -> Ints:
+        """Return the ticks from each tick to the last of its day."""
+        a_day = self._scenario.simulation.ticks_per_day
+        return a_day - 1 - tick % a_day
 
     def _plan(self, config: ArrivalConfig) -> _Plan:
         sendings = [
@@ -229,14 +234,21 @@ def _priorities(config: ArrivalConfig, place: str, count: int, uniform: Uniforms
     return (low + (uniform("priority") * (high - low + 1)).astype(np.int64)).astype(np.int8)
 
 
-def _deadlines(plan: _Plan, tick: Ints, uniform: Uniforms) -> Ints:
-    """Return ticks after arrival, all in the range that holds with the same probability."""
+def _deadlines(plan: _Plan, share: float | None, tick: Ints, to_day_end: Ints, uniform: Uniforms) -> Ints:
+    """Return ticks after arrival, all in the range that holds with the same probability.
+
+    Where a share of the payments has such deadlines, those of the others are `to_day_end`.
+    """
     is_one = bool((plan.deadlines == plan.deadlines[0]).all())
     low, high = plan.deadlines[0] if is_one else plan.deadlines[tick].T
     drawn = uniform("deadline")
+    is_end = None
+    if share is not None:
+        is_end = drawn >= share
+        drawn = np.where(is_end, 0.0, drawn / (share or 1.0))  # below the share it is even again, from 0 to 1
     drawn *= high - low + 1
     found: Ints = drawn.astype(np.int64) + low
-    return found
+    return found if is_end is None else np.where(is_end, to_day_end, found)
 
 
 def _receivers(plan: _Plan, tick: Ints, uniform: Uniforms) -> Ints:

@@ -1,11 +1,15 @@
 """Changes of a scenario as `--set` writes them: `PATH=VALUE`."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from labledger.errors import ConfigError
 from labledger.json_text import JsonError, load_json
 from labledger.yaml_files import Location, did_you_mean, has
+
+LIST_OR_SECTION = re.compile(r"^\s*(\[.*\]|\{.*\})\s*$", re.DOTALL)
+"""A text that is meant as a value of several, which no text of a scenario is."""
 
 
 def set_values(data: dict[str, Any], changes: Iterable[str]) -> dict[Location, str]:
@@ -49,6 +53,12 @@ def value_of(text: str, option: str) -> Any:
     except JsonError as error:
         if error.line is None:
             raise ConfigError(f"{option}: {error.reason}") from error
+        if LIST_OR_SECTION.search(text):
+            example = '[{"type": "Outage"}]'
+            raise ConfigError(
+                f"{option}: a list or a section is written as JSON, keys and texts in double quotes, as in {example}: "
+                f"{error.reason}"
+            ) from error
         return text
 
 

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from labledger.errors import ConfigError, problems_in
+from labledger.regular_files import opened_to_read
 from labledger.yaml_files import Location, YamlFile, read_yaml
 from payment_simulator.scenario.changes import option_of, set_values
 from payment_simulator.scenario.given_payments import GivenPayments
 from payment_simulator.scenario.json_files import refuse_keys
 from payment_simulator.scenario.observed_amounts import inline_amounts
 from payment_simulator.scenario.payment_files.building import read_payments
-from payment_simulator.scenario.payment_files.problems import SectionError
+from payment_simulator.scenario.payment_files.files import kind_of
+from payment_simulator.scenario.payment_files.problems import OWN_LINE, SectionError
 from payment_simulator.scenario.policy_files import inline_policies
 from payment_simulator.scenario.resolution import Resolution
 from payment_simulator.scenario.resolving import (
@@ -27,8 +29,9 @@ from payment_simulator.scenario.resolving import (
 from payment_simulator.scenario.schema import Scenario
 from payment_simulator.scenario.written import LoadedScenario, WrittenScenario
 
-OWN_LINE = re.compile(r"[^:]*:[0-9]+:")
-"""The beginning of a problem that has a place: a file and a line."""
+KEY = re.compile(rb"^\w+:(?:\s|$)", re.MULTILINE)
+MAX_HEAD = 4_000
+"""Bytes of a file in which the keys of a scenario are looked for."""
 TO_A_FILE = "put payments into a file of their own: payments: {file: day.csv}"
 
 
@@ -56,7 +59,26 @@ def read_written(path: Path, changes: Sequence[str] = ()) -> WrittenScenario:
     Raises:
         ConfigError: the file cannot be read, or a key is written in it.
     """
+    refuse_payments(path)
     return changed(read_yaml(path, TO_A_FILE), changes)
+
+
+def refuse_payments(path: Path) -> None:
+    """Refuse a file of payments in the place of a scenario, by its name and beginning. Raises ConfigError."""
+    if kind_of(path) not in ("", ".txt") and not _begins_with_keys(path):
+        raise ConfigError(
+            f"{path}: a file of payments by its name; give a scenario that names it, as payments: {{file: {path.name}}}"
+            " (payment-sim template payments prints one)"
+        )
+
+
+def _begins_with_keys(path: Path) -> bool:
+    """Return True of a file that has a section's key near its beginning, or cannot be read, which is told elsewhere."""
+    try:
+        with opened_to_read(path, follow=True) as file:
+            return KEY.search(file.read(MAX_HEAD)) is not None
+    except OSError:
+        return True
 
 
 def changed(file: YamlFile, changes: Sequence[str], read: ReadPayments = read_payments) -> WrittenScenario:

@@ -24,6 +24,7 @@ from payment_simulator.scenario.payment_files.building import payments_of, read_
 from payment_simulator.scenario.payment_files.clock import day_of
 from payment_simulator.scenario.payment_files.currencies import DEFAULT_DECIMALS, decimals_of
 from payment_simulator.scenario.payment_files.files import files_of
+from payment_simulator.scenario.payment_files.problems import OWN_LINE, SectionError
 from payment_simulator.scenario.payment_files.run import Run
 from payment_simulator.scenario.payment_files.sections import Payments
 from payment_simulator.scenario.payment_files.source import Source
@@ -205,7 +206,12 @@ def _given(
 
 def _balances(section: Balances, folder: Path, table: "pyarrow.Table | None") -> Source:
     file = section.file or ""
-    return read_source(existing(file, folder), section) if table is None else source_of(table, section, file)
+    try:
+        return read_source(existing(file, folder), section) if table is None else source_of(table, section, file)
+    except ConfigError as error:
+        if OWN_LINE.match(str(error)):
+            raise
+        raise SectionError(("balances",), *str(error).splitlines()) from error
 
 
 def _section(model: type[Any], written: Any) -> Any:

@@ -64,7 +64,7 @@ class CustomTransactionArrival(Event):
     to_agent: str = Field(description="The bank that is paid.", examples=["BANK_B"])
     amount: Amount = Field(description="Cents. What is paid.", examples=[15000])
     priority: Priority = Field(DEFAULT_PRIORITY, description="Priority. 10 is the most urgent.")
-    deadline: Tick = Field(description="Tick. The last in which it is not overdue, of the whole run.", examples=[20])
+    deadline: Tick = Field(description="Ticks. From arrival: the last in which it is not overdue.", examples=[20])
     is_divisible: Flag = Field(False, description="Policies may split it.")
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from labledger.errors import ConfigError
 from labledger.yaml_files import Location, describe_errors, in_order_of_lines
+from payment_simulator.scenario.advice import advice_on
 from payment_simulator.scenario.bank_names import problems_of_names
 from payment_simulator.scenario.changes import location_of
 from payment_simulator.scenario.given_payments import GivenPayments
@@ -93,6 +95,7 @@ class WrittenScenario:
             beside=problems_of_names(self.data) if isinstance(agents, list) else (),
             named=self.named,
             written=self.text,
+            advice=partial(advice_on, self.data),
         )
         if self.data.get("payments") is None or self.given is not None:
             return lines

@@ -30,6 +30,7 @@ EXPONENT = r"^[+-]?\d{1,25}(?:\.\d{0,25})?[eE][+-]?\d{1,2}$"
 BLANKS = " '\u00a0\u2009\u202f\u2019"
 """Signs between thousands that are never a decimal sign."""
 
+SIGNED = re.compile(r"^(?:[$€£¥]|[A-Z]{3}\b)|(?:[$€£¥]|\b[A-Z]{3})$")
 MAX_EXACT_DOUBLE = 2**53
 
 
@@ -215,6 +216,8 @@ def _problem(cell: str, sign: str | None, money: Money) -> str:
     other = "." if sign == "," or (sign is None and "." in cell) else ","
     if cell in ("", "empty"):
         return "no amount"
+    if re.search(SIGNED, cell):
+        return "a currency's sign or code; leave it out"
     if sign is None and re.fullmatch(rf"[+-]?\d{{1,3}}([{BLANKS}.,]\d{{3}})+-?", cell):
         return 'does the sign part thousands, or decimals? say decimal: "." or decimal: ","'
     if re.fullmatch(rf"[+-]?\d+\{other}\d*", cell):

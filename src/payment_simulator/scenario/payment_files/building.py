@@ -103,6 +103,8 @@ def _checked_kind(parts: Sequence[Rows], section: Payments, run: Run) -> Day | N
         files = f"{clean(parts[0].source.name, 300)} and {clean(odd.source.name, 300)}"
         raise PaymentsKeyError("file", f"{files} have times of different kinds: dates, times of day or whole numbers")
     time = np.concatenate([part.time for part in parts])
+    if kinds == {"of_day"} and len(parts) > 1:
+        parts[0].source.remarks.append(f"{len(parts):,} files have times without a date: all are of one day")
     if kinds == {"number"}:
         if section.clock is not None:
             raise PaymentsKeyError(

@@ -64,7 +64,7 @@ REQUIRED = ("time", "sender", "receiver", "amount")
 SAID = r"(\w+): \.\.\.,?"
 MOST_LISTED, SOME_LISTED = 20, 10
 """Columns of a file that a message names, and of one that has more."""
-FIRST_COUNTS = ("id", "date")
+FIRST_COUNTS = ("id",)
 """Columns of which, where there are several, the first by the usual names is taken: none of them changes a payment."""
 
 

@@ -74,6 +74,29 @@ class CsvText:
                     found[number] = line
         return [found.get(row) for row in rows]
 
+    def refuse_swallowed(self, rows: int) -> None:
+        """Refuse a text in which a cell in double quotes holds whole rows: its end is missing, or it is a stray one.
+
+        `rows` is the number of rows below the header that were read.
+
+        Raises:
+            ConfigError: there is such a cell; the message has the line on which its row begins.
+        """
+        lines = quotes = 0
+        with opened_bytes(self.path) as file:
+            while chunk := file.read(CHUNK_BYTES):
+                lines, quotes = lines + chunk.count(b"\n"), quotes + chunk.count(b'"')
+        if not quotes or lines <= rows + 1:
+            return
+        with contextlib.suppress(UnicodeError):
+            for begin, record in self.records():
+                inner = [line for cell in record if "\n" in cell for line in cell.splitlines()[1:]]
+                if any(line.count(self.separator) >= len(self.names) - 1 for line in inner):
+                    problem = f"a cell in double quotes goes over {len(inner):,} lines that are rows by themselves"
+                    raise ConfigError(
+                        f"{_shown(self.path)}:{begin}: {problem}; has a double quote no end, or no place?"
+                    )
+
     def ragged(self, most: int) -> tuple[list[tuple[int, int]], int]:
         """Return line and number of cells of the first rows that have not as many as the header, and how many do.
 
@@ -136,14 +159,14 @@ def _encoding(path: Path, said: str | None) -> str:
         mark = next((name for mark, name in BYTE_ORDER_MARKS.items() if chunk.startswith(mark)), None)
         encoding = said or mark or "utf-8"
         decoder = codecs.getincrementaldecoder(_of_python(encoding))()
-        is_of_ascii, is_text, before = not _is_wide(encoding), True, 0
+        is_of_ascii, is_text, before, lines = not _is_wide(encoding), True, 0, 0
         while chunk:
             if (at := chunk.find(b"\0")) >= 0 and not _is_wide(encoding):
                 raise ConfigError(f"{_shown(path)}: byte {before + at + 1:,} is NUL: it is no text, or UTF-16; {SAY}")
             if is_text and not (is_of_ascii and chunk.isascii()):
                 is_text = _decodes(decoder, chunk)
-            before += len(chunk)
-            room.check(before)
+            before, lines = before + len(chunk), lines + chunk.count(b"\n")
+            room.check(before, lines)
             chunk = file.read(CHUNK_BYTES)
         is_text = is_text and _decodes(decoder, b"", is_last=True)
     if not is_text and (said or mark):

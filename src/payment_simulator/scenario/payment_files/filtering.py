@@ -1,6 +1,8 @@
 """Rows of a file of payments that a SQL expression keeps, by a DuckDB that reaches no file and no network."""
 
+import contextlib
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +26,20 @@ SETTINGS: dict[str, Any] = {
     "allow_persistent_secrets": False,
     "temp_directory": "",
     "python_enable_replacements": False,  # no variable of ours is a table
+    "memory_limit": "2GB",
     "lock_configuration": True,
 }
 UNSTEADY = """
     SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT' AND function_name IN $1
 """
+ELSEWHERE = {"current_setting", "getenv", "getvariable"}
+"""Functions whose answer depends on the machine."""
+GROWING = {
+    *("range", "generate_series", "repeat", "lpad", "rpad", "list_resize", "array_resize", "list_pad_left"),
+    *("list_pad_right", "levenshtein", "editdist3", "damerau_levenshtein"),
+}
+"""Functions that make much out of little, beyond the memory and time that a filter may take."""
+MAX_S = 60.0
 CLOSED = "it should be one expression over the file's own columns, as: currency = 'EUR' and status <> 'REVOKED'"
 
 
@@ -48,6 +59,10 @@ def filter_columns(expression: str, names: Sequence[str]) -> list[str]:
         unsteady = [name for (name,) in database.execute(UNSTEADY, [sorted(called)]).fetchall()] if called else []
     if any(node.get("class") in ("SUBQUERY", "PARAMETER") for node in nodes):
         raise PaymentsKeyError("filter", CLOSED)
+    if outside := called & ELSEWHERE:
+        raise PaymentsKeyError("filter", f"{min(outside)}() is another on each machine; {CLOSED}")
+    if growing := called & GROWING:
+        raise PaymentsKeyError("filter", f"{min(growing)}() may take any memory and time; {CLOSED}")
     if unsteady:
         raise PaymentsKeyError("filter", f"{min(unsteady)}() gives another answer each time; {CLOSED}")
     if any(node.get("class") == "STAR" for node in nodes):
@@ -55,9 +70,16 @@ def filter_columns(expression: str, names: Sequence[str]) -> list[str]:
     named = [str(node["column_names"][0]) for node in nodes if node.get("column_names")]
     known = {name.lower() for name in names}
     if strange := [name for name in named if name.lower() not in known]:
-        raise PaymentsKeyError("filter", f"no column {clean(strange[0], 60)!r}; the file has {listed(names)}")
+        about = f"no column {clean(strange[0], 60)!r}; the file has {listed(names)}{_in_quotes(strange[0], names)}"
+        raise PaymentsKeyError("filter", about)
     asked = {name.lower() for name in named}
     return [name for name in names if name.lower() in asked]
+
+
+def _in_quotes(part: str, names: Sequence[str]) -> str:
+    """Return the advice on a name that was read in parts, for it has other signs than letters."""
+    whole = next((name for name in names if not name.isidentifier() and part.lower() in name.lower()), None)
+    return "" if whole is None else f'; put a name with such signs in double quotes: "{clean(whole, 60)}"'
 
 
 def kept_rows(table: "pyarrow.Table", expression: str) -> NDArray[np.bool_]:
@@ -74,15 +96,29 @@ def kept_rows(table: "pyarrow.Table", expression: str) -> NDArray[np.bool_]:
         place += "_"
     numbered = table.append_column(place, pa.array(np.arange(len(table))))
     try:
-        with duckdb.connect(config=SETTINGS) as database:
+        with duckdb.connect(config=SETTINGS) as database, _ended_after(database, MAX_S):
             rows = database.from_arrow(numbered)
             wanted = duckdb.SQLExpression(f"CAST({duckdb.SQLExpression(expression)} AS BOOLEAN)")
             kept = rows.filter(wanted).select(duckdb.ColumnExpression(place)).fetchnumpy()[place]
+    except duckdb.InterruptException as error:
+        raise PaymentsKeyError("filter", f"it has no answer after {MAX_S:.0f} s") from error
     except duckdb.Error as error:
         raise PaymentsKeyError("filter", first_line(error)) from error
     found = np.zeros(len(table), dtype=np.bool_)
     found[np.asarray(kept, dtype=np.int64)] = True
     return found
+
+
+@contextlib.contextmanager
+def _ended_after(database: "DuckDBPyConnection", seconds: float) -> Iterator[None]:
+    """End what the database works on if it takes longer."""
+    timer = threading.Timer(seconds, database.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _parsed(database: "DuckDBPyConnection", expression: str) -> Any:

@@ -98,7 +98,8 @@ def _of_file(path: Path, file: IO[bytes]) -> Iterator[dict[str, str | None]]:
         above.pop()
         parent = _local(above[-1].tag) if above else ""
         if parent != message or not message:
-            if name in MESSAGES:
+            if name == message:
+                _check_number(path, MESSAGES[name], header, number)
                 message = ""
             if above and not message:  # what is around messages, and those that are done
                 above[-1].remove(element)
@@ -112,6 +113,13 @@ def _of_file(path: Path, file: IO[bytes]) -> Iterator[dict[str, str | None]]:
         above[-1].remove(element)
     if not messages:
         raise ConfigError(f"{path}: it holds no {' or '.join(MESSAGES.values())} message")
+
+
+def _check_number(path: Path, kind: str, header: "Element | None", number: int) -> None:
+    """Refuse a message that holds another number of transactions than it says."""
+    said = None if header is None else _texts(header)("NbOfTxs")
+    if said is not None and said != str(number):
+        raise ConfigError(f"{path}: {kind}: it holds {number:,} transactions, and its NbOfTxs is {clean(said, SHOWN)}")
 
 
 def _check_namespace(path: Path, tag: str, wanted: str) -> None:
@@ -135,6 +143,8 @@ def _payment(where: str, transaction: "Element", header: "Element | None") -> di
     amount = _child(transaction, "IntrBkSttlmAmt")
     if amount is None or not (amount.text or "").strip():
         raise ConfigError(f"{where}: it has no IntrBkSttlmAmt")
+    if len(amount):
+        raise ConfigError(f"{where}: its IntrBkSttlmAmt holds elements; an amount is a number alone")
     date = found("IntrBkSttlmDt") or group("IntrBkSttlmDt")
 
     def at(time: str | None) -> str | None:
@@ -146,7 +156,7 @@ def _payment(where: str, transaction: "Element", header: "Element | None") -> di
         return f"{_date(date, where)}T{time}"
 
     asked = {each: at(found(f"SttlmTmReq/{each}")) for each in ("FrTm", "TillTm", "CLSTm", "RjctTm")}
-    time = asked["FrTm"] or found("AccptncDtTm") or group("CreDtTm")
+    time = asked["FrTm"] or _not_before(date, found("AccptncDtTm") or group("CreDtTm"), where)
     if time is None:
         raise ConfigError(f"{where}: no time: neither SttlmTmReq/FrTm, AccptncDtTm nor the message's CreDtTm")
     return {
@@ -160,6 +170,20 @@ def _payment(where: str, transaction: "Element", header: "Element | None") -> di
         "settled": found("SttlmTmIndctn/DbtDtTm") or found("SttlmTmIndctn/CdtDtTm"),
         "id": name,
     }
+
+
+def _not_before(date: str | None, time: str | None, where: str) -> str | None:
+    """Return a time at which a payment is there on its day of settlement: that day's midnight if it came before.
+
+    Raises:
+        ConfigError: it came after that day.
+    """
+    if date is None or time is None:
+        return time
+    day, came = _date(date, where), time[:10]
+    if came > day:
+        raise ConfigError(f"{where}: its time, {time}, is after its IntrBkSttlmDt {day}")
+    return time if came == day else f"{day}T00:00:00"
 
 
 def _agent(where: str, role: str, found: Found, group: Found) -> str:

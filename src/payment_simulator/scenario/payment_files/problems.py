@@ -1,5 +1,6 @@
 """Rows of a file of payments that cannot be used: where they stand, how many there are, and what to do."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,8 @@ from payment_simulator.scenario.payment_files.source import Source
 MOST_LINES = 20
 """Rows that a message names; of the others it has the number."""
 
+OWN_LINE = re.compile(r"[^:]*:[0-9]+:")
+"""The beginning of a problem that has a place: a file and a line."""
 BESIDE = ("id", "priority", "divisible")
 """Columns without whose values a row can be checked all the same."""
 

@@ -68,6 +68,7 @@ def _of_csv(path: Path, section: Payments) -> Source:
     }
     asked = _asked(section, text.names, columns, str(path))
     table = _csv(text, kinds, list(dict.fromkeys([*kinds, *asked])))
+    text.refuse_swallowed(table.num_rows)
     guess = ["not UTF-8: read as latin-1 (payments.encoding says another)"] if text.is_guess else []
     unread = _rest(text.names, columns, asked)
     source = Source(str(path), table, columns, text.separator, lines=text.lines, remarks=guess, unread=unread)
@@ -158,10 +159,11 @@ def _plain(table: "pyarrow.Table") -> "pyarrow.Table":
 
     other = (pa.large_string(), pa.string_view())
     for place, kind in enumerate(table.schema.types):
-        value = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if value in other:
-            column = table.column(place).cast(value).cast(pa.string())
-            table = table.set_column(place, table.column_names[place], column)
+        if pa.types.is_dictionary(kind) and kind.value_type in other:
+            chunks = [chunk.dictionary.cast(pa.string()).take(chunk.indices) for chunk in table.column(place).chunks]
+            table = table.set_column(place, table.column_names[place], pa.chunked_array(chunks, pa.string()))
+        elif kind in other:
+            table = table.set_column(place, table.column_names[place], table.column(place).cast(pa.string()))
     return table
 
 

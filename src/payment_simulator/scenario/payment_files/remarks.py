@@ -32,9 +32,9 @@ def _guessed(part: Rows, section: Payments) -> str:
     source = part.source
     between = source.separator if section.separator is None and source.separator not in (None, ",", "\t") else None
     decimal = "," if section.decimal is None and part.decimal == "," else None
-    words = [f"{SIGNS.get(between, between)} between columns (payments.separator says another)"] if between else []
-    words += ["commas before decimals (payments.decimal says another)"] if decimal else []
-    return f"found in the file: {', '.join(words)}" if words else ""
+    words = [f"{SIGNS.get(between, between)} between columns"] if between else []
+    words += ["commas before decimals"] if decimal else []
+    return f"{', '.join(words)}, as found in the file" if words else ""
 
 
 def _currency(source: Source) -> str:

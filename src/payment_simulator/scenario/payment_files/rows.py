@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from labledger.untrusted_text import clean
 from payment_simulator.scenario.numbers import DEFAULT_PRIORITY
 from payment_simulator.scenario.payment_files.amounts import Money, cents_of
 from payment_simulator.scenario.payment_files.banks import banks_of
@@ -111,11 +112,29 @@ def _times(source: Source, section: Payments, problems: Problems) -> Times:
     if section.columns.time is None and is_of_settlement(source.columns["time"]):
         queues = "taken as the time of submission, so that what waited in reality has waited already"
         source.remarks.append(f"only a time of settlement is there ({source.shown_column('time')}): {queues}")
+    if times.kind == "of_day" and times.offsets:
+        raise PaymentsKeyError("columns.time", "a time of day with an offset from UTC: write it with its date, as one")
     if times.kind != "of_day" or "date" not in source.columns:
         if times.kind == "dated" and section.columns.date:
             raise PaymentsKeyError("columns.date", "the time has a date of its own; leave it out")
+        if times.kind == "dated" and "date" in source.columns:
+            _refuse_other_dates(source, times)
         return times
     return _with_dates(source, times, section, problems)
+
+
+def _refuse_other_dates(source: Source, times: Times) -> None:
+    """Refuse a file whose column of dates has other days than its times: one of the two is another day's."""
+    column = source.column("date")
+    assert column is not None  # noqa: S101 - it is among the columns
+    dates = times_of(column, None, None, lambda bad, text: None)
+    both = dates.usable & times.usable
+    other = both & (dates.values // DAY_US != times.values // DAY_US)
+    if dates.kind == "dated" and other.any():
+        name = source.shown_column("date")
+        where = source.places([int(np.flatnonzero(other)[0])])[0]
+        problem = f"{where}: {name} is another day than the time's, in {int(other.sum()):,} rows"
+        raise PaymentsKeyError("columns.date", f'{problem}; say columns: {{date: ""}} if the times are right')
 
 
 def _with_dates(source: Source, times: Times, section: Payments, problems: Problems) -> Times:
@@ -165,6 +184,7 @@ def _beside(source: Source, ours: str, times: Times, section: Payments, problems
     found = times_of(column, zone, _pattern(section), report)
     if not found.usable.any():
         return None
+    _refuse_other_offsets(source, ours, found, times, zone)
     values = found.values
     if found.kind == "of_day" and times.kind == "dated":
         values = values + times.values // DAY_US * DAY_US
@@ -172,6 +192,19 @@ def _beside(source: Source, ours: str, times: Times, section: Payments, problems
         words = {"dated": "a date and a time", "of_day": "a time of day", "number": "a whole number"}
         report(found.usable, f"is {words[found.kind]}, and the time is {words[times.kind]}")
     return np.where(found.usable, values, UNWRITTEN)
+
+
+def _refuse_other_offsets(source: Source, ours: str, found: Times, times: Times, zone: str | None) -> None:
+    """Refuse times of another offset from UTC than those of submission, where no zone says what the clock shows."""
+    column = f"columns.{ours}"
+    if found.kind == "of_day" and found.offsets:
+        raise PaymentsKeyError(column, "a time of day with an offset from UTC: write it with its date, as one")
+    if zone is not None or found.kind != "dated":
+        return
+    own, other = ({*each.offsets, *filter(None, [each.named])} for each in (times, found))
+    if own != other or (own and bool(times.naive) != bool(found.naive)):
+        name = source.shown_column(ours)
+        raise PaymentsKeyError(column, f"{name} has other offsets from UTC than the time; say payments.clock.timezone")
 
 
 def _banks(source: Source, ours: str, section: Payments, problems: Problems) -> tuple[NDArray[np.int32], list[str]]:
@@ -182,14 +215,23 @@ def _banks(source: Source, ours: str, section: Payments, problems: Problems) -> 
 
 def _money(source: Source, section: Payments) -> Money:
     currency = currency_of(source, section)
-    if section.amounts == "cents":
+    if section.amounts == "cents" or _says_cents(source, section):
         return Money(0, "amounts: cents", section.decimal, source.separator)
     decimals = DEFAULT_DECIMALS if currency is None else decimals_of(currency)
     if decimals is None:
         raise PaymentsKeyError(
-            "currency", f"the file has {currency!r}, no code of ISO 4217; say one, or amounts: cents"
+            "currency", f"the file has {clean(str(currency), 60)!r}, no code of ISO 4217; say one, or amounts: cents"
         )
     return Money(decimals, currency or "the currency", section.decimal, source.separator)
+
+
+def _says_cents(source: Source, section: Payments) -> bool:
+    """Return True where the amount's column is called cents, and the section does not say what it holds; it is told."""
+    name = source.columns["amount"].strip(" )").lower()
+    if "amounts" in section.model_fields_set or not name.endswith(("cents", "cent")):
+        return False
+    source.remarks.append(f"{source.shown_column('amount')} is read as cents (payments.amounts: currency says another)")
+    return True
 
 
 def currency_of(source: Source, section: Payments) -> str | None:

@@ -1,8 +1,8 @@
 """The section `payments` of a scenario: a file of payments, and how it is read."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from labledger.sections import Section
 from payment_simulator.scenario.numbers import Positive, Priority
@@ -44,11 +44,28 @@ class Clock(Section):
         None, description="IANA name; times that name another are converted to it.", examples=["Europe/Berlin"]
     )
 
+    @field_validator("tick", mode="before")
+    @classmethod
+    def _has_a_unit(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):
+            raise ValueError(f"{value} has no unit; write {value}s, or ticks: {value} for so many in a day")
+        return value
+
     @model_validator(mode="after")
     def _one_measure(self) -> Self:
         if (self.tick is None) == (self.ticks is None):
             raise ValueError("tick: give its length (tick: 60s) or the number of ticks (ticks: 660), one of them")
         return self
+
+
+def _kind_of_priorities(value: Any) -> str:
+    return "t2" if isinstance(value, str) else "words"
+
+
+Priorities = Annotated[
+    Annotated[Literal["t2"], Tag("t2")] | Annotated[dict[str | int, Priority], Tag("words")],
+    Discriminator(_kind_of_priorities),
+]
 
 
 class TextFile(Section):
@@ -91,7 +108,7 @@ class Payments(TextFile):
     currency: str | None = Field(
         None, description="ISO 4217 code, whose decimals hold; default: 2 decimals.", examples=["EUR"]
     )
-    priorities: Literal["t2"] | dict[str | int, Priority] | None = Field(
+    priorities: Priorities | None = Field(
         None, description="Priorities. Of the file's words for them, or t2.", examples=[{"HIGH": 9, "NORM": 5}]
     )
     clock: Clock | None = Field(

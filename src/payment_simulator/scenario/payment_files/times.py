@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from labledger.untrusted_text import clean, reason_of
+from labledger.untrusted_text import clean
 from payment_simulator.scenario.payment_files.problems import PaymentsKeyError
+from payment_simulator.scenario.payment_files.time_messages import no_time, no_zone, with_percents
 
 if TYPE_CHECKING:
     import pyarrow
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Kind = Literal["dated", "of_day", "number"]
-Report = Callable[[Mask, str], None]
+Report = Callable[[Mask, Callable[[str], str] | str], None]
 
 DAY_US = 86_400_000_000
 NO_TIME = r"(?i)^(?:|null|nan|nat|none|n/a|-)$"
@@ -173,10 +174,10 @@ class _Parts:
         values = of_day + np.where(kind == "dated", dates, 0) * DAY_US
         return self._in_zone(Times(kind, np.where(good, values, 0), good), zone)
 
-    def _problem(self) -> str:
+    def _problem(self) -> "Callable[[str], str] | str":
         if self._pattern is not None:
             return f"is not as payments.time_format has it, {clean(self._pattern, 60)!r}"
-        return "is no time that is known; say time_format"
+        return no_time
 
     def _in_zone(self, found: Times, zone: str | None) -> Times:
         import pyarrow as pa
@@ -318,7 +319,7 @@ def _local(instants: Any, zone: str) -> Any:
     try:
         return pc.local_timestamp(instants)
     except (pa.ArrowException, ValueError) as error:
-        raise PaymentsKeyError("clock.timezone", f"{clean(zone, 60)!r}: {reason_of(error)}") from error
+        raise no_zone(zone, error) from error
 
 
 def _never_shown(local: Ints, zone: str | None) -> list[str]:
@@ -334,7 +335,7 @@ def _never_shown(local: Ints, zone: str | None) -> list[str]:
             pc.assume_timezone(naive, zone, ambiguous=which, nonexistent=which) for which in ("earliest", "latest")
         )
     except (pa.ArrowException, ValueError) as error:
-        raise PaymentsKeyError("clock.timezone", f"{clean(zone, 60)!r}: {reason_of(error)}") from error
+        raise no_zone(zone, error) from error
     odd = _numbers(early.cast(pa.int64())) != _numbers(late.cast(pa.int64()))
     never = odd & (_numbers(pc.local_timestamp(early).cast(pa.int64())) != local)
     found = []
@@ -365,6 +366,8 @@ def _regex(pattern: str) -> str:
         last = found.end()
     expression = "".join([*pieces, re.escape(full[last:]), "$"])
     names = re.findall(r"\(\?P<(\w)>", expression)
+    if "%" not in pattern and (meant := with_percents(pattern)) != pattern:
+        raise PaymentsKeyError("time_format", f"{clean(pattern, 60)!r} has no %; write {clean(meant, 60)!r}")
     if not ({"h"} <= set(names) or {"d", "o", "y"} <= set(names)) or len(names) > len(set(names)):
         raise PaymentsKeyError("time_format", f"{clean(pattern, 60)!r} should have a time of day or a date, each once")
     return expression

@@ -1,31 +1,22 @@
-"""Payments written as files that `payments` reads: CSV, Parquet, and pacs.009 of ISO 20022."""
+"""Payments written as tables that `payments` reads, CSV and Parquet, and the money and times of what is written."""
 
 import datetime
 import io
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape
 
 import numpy as np
 
-from labledger.errors import ConfigError
 from payment_simulator.scenario.arrivals import Arrivals
 from payment_simulator.scenario.payment_files.clock import Day
 from payment_simulator.scenario.payment_files.currencies import DEFAULT_DECIMALS
-from payment_simulator.scenario.payment_files.iso20022 import OWN_PRIORITY, PRIORITIES
 from payment_simulator.scenario.schema import Scenario
 
 if TYPE_CHECKING:
     import pyarrow
 
 FIRST_DAY = datetime.date(2026, 1, 5)
-NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:pacs.009.001.08"
-BIC = re.compile(r"[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?")
-DEFAULT_CURRENCY = "EUR"
-"""The currency of a message, which needs one, where none is known."""
 US = 1_000_000
 
 
@@ -71,11 +62,11 @@ class ExportCalendar:
 
 
 def table_of(
-    arrivals: Arrivals, scenario: Scenario, calendar: ExportCalendar | None, money: ExportMoney
+    arrivals: Arrivals, ids: "pyarrow.Array", scenario: Scenario, calendar: ExportCalendar | None, money: ExportMoney
 ) -> "pyarrow.Table":
-    """Return payments as a table that `payments` reads; without a calendar times and deadlines are ticks.
+    """Return payments, called `ids`, as a table that `payments` reads; without a calendar its times are ticks.
 
-    Columns: time, sender, receiver, amount (text, in units of the currency), priority, deadline, divisible, and
+    Columns: time, sender, receiver, amount (text, in units of the currency), priority, deadline, divisible, id, and
     currency where it is named.
     """
     import pyarrow as pa
@@ -89,6 +80,7 @@ def table_of(
         "priority": pa.array(arrivals.priority),
         "deadline": _times(arrivals.deadline, calendar, is_last=True),
         "divisible": pa.array(arrivals.divisible),
+        "id": ids,
     }
     if money.currency is not None:
         columns["currency"] = pa.array([money.currency] * len(arrivals), pa.string())
@@ -102,63 +94,6 @@ def csv_bytes(table: "pyarrow.Table") -> bytes:
     buffer = io.BytesIO()
     pyarrow.csv.write_csv(table, buffer, pyarrow.csv.WriteOptions(quoting_style="needed"))
     return buffer.getvalue()
-
-
-def pacs009_bytes(arrivals: Arrivals, scenario: Scenario, calendar: ExportCalendar, money: ExportMoney) -> bytes:
-    """Return payments as one pacs.009 message: SttlmTmReq/FrTm is the tick in which a payment comes.
-
-    A priority that SttlmPrty has no word for stands in LclInstrm/Prtry, as a number.
-
-    Raises:
-        ConfigError: a payment is divisible, or its deadline is on a later day; the message cannot say either.
-    """
-    if len(arrivals) == 0:
-        raise ConfigError("there is no payment to write: a message has one at least")
-    if (divisible := int(arrivals.divisible.sum())) > 0:
-        raise ConfigError(f"{divisible:,} payments are divisible, which pacs.009 cannot say; take csv or parquet")
-    ticks = calendar.day.ticks
-    if later := int((arrivals.deadline // ticks != arrivals.tick // ticks).sum()):
-        problem = f"{later:,} payments have a deadline on a later day, which pacs.009 cannot say"
-        raise ConfigError(f"{problem}; take csv or parquet, or deadline_cap_at_eod: true")
-    return "".join(_message(arrivals, scenario, calendar, money)).encode()
-
-
-def _message(arrivals: Arrivals, scenario: Scenario, calendar: ExportCalendar, money: ExportMoney) -> Iterator[str]:
-    currency = money.currency or DEFAULT_CURRENCY
-    made = f"{calendar.date(0).isoformat()}T{_clock(calendar.day.open_s * US)}"
-    yield (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<Document xmlns="{NAMESPACE}">\n<FICdtTrf>\n'
-        f"<GrpHdr><MsgId>payment-sim-export</MsgId><CreDtTm>{made}</CreDtTm><NbOfTxs>{len(arrivals)}</NbOfTxs>"
-        "<SttlmInf><SttlmMtd>CLRG</SttlmMtd></SttlmInf></GrpHdr>\n"
-    )
-    agents = [_institution(name) for name in scenario.agent_ids]
-    columns = (arrivals.tick, arrivals.sender, arrivals.receiver, arrivals.amount, arrivals.priority, arrivals.deadline)
-    words = {number: word for word, number in PRIORITIES.items()}
-    for index, row in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
-        tick, sender, receiver, cents, priority, deadline = row
-        own = f"<PmtTpInf><LclInstrm><Prtry>{OWN_PRIORITY}{priority}</Prtry></LclInstrm></PmtTpInf>"
-        yield (
-            f"<CdtTrfTxInf><PmtId><EndToEndId>{index + 1}</EndToEndId></PmtId>{'' if priority in words else own}"
-            f'<IntrBkSttlmAmt Ccy="{currency}">{money.amount(cents)}</IntrBkSttlmAmt>'
-            f"<IntrBkSttlmDt>{calendar.date(tick).isoformat()}</IntrBkSttlmDt>"
-            + (f"<SttlmPrty>{words[priority]}</SttlmPrty>" if priority in words else "")
-            + f"<SttlmTmReq><TillTm>{_clock(calendar.last_us(deadline))}</TillTm>"
-            f"<FrTm>{_clock(calendar.time_us(tick))}</FrTm></SttlmTmReq>"
-            f"<InstgAgt>{agents[sender]}</InstgAgt><InstdAgt>{agents[receiver]}</InstdAgt>"
-            f"<Dbtr>{agents[sender]}</Dbtr><Cdtr>{agents[receiver]}</Cdtr></CdtTrfTxInf>\n"
-        )
-    yield "</FICdtTrf>\n</Document>\n"
-
-
-def _institution(name: str) -> str:
-    inside = f"<BICFI>{name}</BICFI>" if BIC.fullmatch(name) else f"<Othr><Id>{escape(name)}</Id></Othr>"
-    return f"<FinInstnId>{inside}</FinInstnId>"
-
-
-def _clock(us: int) -> str:
-    seconds, rest = divmod(us, US)
-    minutes, second = divmod(seconds, 60)
-    return f"{minutes // 60:02}:{minutes % 60:02}:{second:02}" + (f".{rest:06}" if rest else "")
 
 
 def _times(ticks: Any, calendar: ExportCalendar | None, *, is_last: bool) -> "pyarrow.Array":

@@ -70,7 +70,7 @@ def test_a_scenario_says_the_clock_or_how_many_ticks_a_day_has(folder):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["days.csv"], "no clock makes them ticks"),
+        (["days.csv"], "no clock makes them ticks; say --clock 07:00-09:00/60s"),
         (["days.csv", "--clock", "07:00-09:00/7m"], "--clock: payments.clock.tick: '7m' does not divide the day"),
         (["days.csv", "--clock", "09:00-07:00/5m"], "--clock: payments.clock.close"),
         (["days.csv", "--clock", "7 to 9"], "--clock: '7 to 9' is not HH:MM-HH:MM/TICK"),
@@ -125,3 +125,51 @@ def test_days_are_the_same_on_several_workers(monkeypatch):
     monkeypatch.setattr(executor, "START_S", 0.0)
     one, two = (simulated_days(scenario(), 3, 9, "local", workers, Shown()) for workers in (1, 2))
     assert equal(one, two)
+
+
+def test_a_fitted_scenario_keeps_what_was_around_the_payments_and_says_the_times_of_its_ticks(folder):
+    clock = '{open: "07:00", close: "09:00", tick: 10m}'
+    (folder / "s.yaml").write_text(
+        f"payments: {{file: days.csv, clock: {clock}}}\n"
+        "agents:\n- {id: A, opening_balance: 77, policy: {type: Deadline, urgency_threshold: 3}}\n"
+        "- from_payments\n- {id: C}\n"
+        "agent_defaults: {unsecured_cap: 5000, liquidity_pool: 9}\n"
+        "cost_rates: {delay_cost_per_tick_per_cent: 0.25}\nlsm_config: {enable_bilateral: true}\n"
+        "deferred_crediting: true\ndaily_balances: reset\ncost_rounding: carry\n"
+        "outage_response: {stop_sending_after: 2}\n"
+        "scenario_events: [{type: Outage, agent: A, start_tick: 13, end_tick: 14}]\n"
+    )
+    done = calibrate("s.yaml", "-o", "fit.yaml")
+    assert done.exit_code == 0, done.output
+    before, fitted = load_scenario(folder / "s.yaml"), load_scenario(folder / "fit.yaml")
+    kept = {"cost_rates", "lsm_config", "deferred_crediting", "daily_balances", "cost_rounding", "outage_response"}
+    assert fitted.model_dump(include=kept) == before.model_dump(include=kept)
+    own = {"id", "unsecured_cap", "liquidity_pool", "policy"}
+    assert [each.model_dump(include=own) for each in fitted.agents_by_id()] == [
+        each.model_dump(include=own) for each in before.agents_by_id()
+    ]
+    first, second, third = fitted.agents_by_id()
+    assert (first.opening_balance, third.opening_balance) == (77, 0)
+    assert second.opening_balance > 0
+    assert first.arrival_config is not None
+    head = (folder / "fit.yaml").read_text().splitlines()[:2]
+    assert head[0] == "# Fitted to 2 days of payments: s.yaml"
+    assert head[1] == "# A day is from 07:00:00 to 09:00:00: tick 0 begins at 07:00:00, each of 12 takes 600 s"
+    words = " ".join(done.stdout.split())  # without the breaks of a narrow terminal
+    assert "% of the ticks (a good fit: about 90 %)" in words
+    assert "the scenario's own of some (1), at level 0.5 of the others (2)" in words
+    assert "KS: the largest difference" in done.stdout
+    assert "scenario events left out" in done.stdout
+    levels = calibrate("s.yaml", "-o", "fit.yaml", "--level", "1", "--json")
+    assert json.loads(levels.stdout)["own_balances"] == 0
+    assert load_scenario(folder / "fit.yaml").agents_by_id()[0].opening_balance != 77
+
+
+def test_one_real_day_is_one_and_the_names_of_files_stay_in_their_comment(folder):
+    text = "time,sender,receiver,amount\n2026-01-05 07:00:00,A,B,5\n2026-01-05 08:00:00,B,A,7\n"
+    (folder / "a\nagents: x.csv").write_text(text)
+    done = calibrate("a\nagents: x.csv", *CLOCK, "-o", "fit.yaml")
+    assert done.exit_code == 0, done.output
+    assert "1 real day, 4 drawn" in done.stdout
+    assert "1 day of payments" in (folder / "fit.yaml").read_text().splitlines()[0]
+    assert load_scenario(folder / "fit.yaml").agent_ids == ["A", "B"]

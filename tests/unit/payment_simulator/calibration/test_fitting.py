@@ -116,3 +116,33 @@ def test_the_distance_of_kolmogorov_and_smirnov_is_the_largest_difference_of_sha
     assert ks_distance(np.array([1, 2, 3, 4]), np.array([3, 4, 5, 6])) == 0.5
     assert ks_distance(np.array([1, 1, 2]), np.array([1, 1, 2])) == 0
     assert ks_distance(np.array([1]), np.array([], dtype=int)) == 1
+
+
+def early(given, share, seed=4):
+    """The deadlines of payments of which a share has one 5 to 12 ticks after arrival, if before its end."""
+    rng = np.random.default_rng(seed)
+    some = rng.random(len(given)) < share
+    return np.where(some, np.minimum(given.tick + rng.integers(5, 13, len(given)), given.deadline), given.deadline)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.7])
+def test_as_many_drawn_payments_have_a_deadline_before_the_days_end_as_were_seen(share):
+    given = recorded(deadline=early(recorded(), share))
+    fit = fit_arrivals(given, "empirical")
+    seen = float((given.deadline % TICKS != TICKS - 1).mean())
+    drawn = draw_arrivals(Scenario.model_validate(fit.scenario(None)), 3, samples=20)
+    assert float((drawn.deadline % TICKS != TICKS - 1).mean()) == pytest.approx(seen, abs=0.01)
+    after = (drawn.deadline - drawn.tick)[drawn.deadline % TICKS != TICKS - 1]
+    assert not len(after) or (after.min(), after.max()) == (5, 12)
+    found = goodness_of_fit(fit, Scenario.model_validate(fit.scenario(None)), given, samples=3, seed=5, workers=1)
+    assert found.own_deadlines == seen
+
+
+def test_deadlines_on_later_days_stay_beside_those_of_the_days_end():
+    given = recorded()
+    given = recorded(deadline=np.where(np.arange(len(given)) % 4 == 0, given.tick + TICKS, given.deadline))
+    bank = fit_arrivals(given, "empirical").scenario(None)
+    assert "deadline_cap_at_eod" not in bank
+    config = bank["agents"][0]["arrival_config"]
+    assert config["deadline_range"] == [TICKS, TICKS]
+    assert config["deadline_share"] == pytest.approx(0.25, abs=0.03)

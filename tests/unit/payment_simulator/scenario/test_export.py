@@ -1,5 +1,7 @@
 """`payment-sim export`: payments as files that `payments` reads."""
 
+import json
+
 import pytest
 from typer.testing import CliRunner
 
@@ -84,3 +86,25 @@ def test_an_export_that_cannot_be_written_as_asked_is_refused(folder, options, t
 def test_money_of_a_run_has_the_decimals_of_the_currency_that_its_file_names(folder):
     done = CliRunner().invoke(app, ["run", "s.yaml"])
     assert "1.55 M" in done.output
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "xml"])
+def test_a_day_and_its_export_are_compared_payment_by_payment_and_are_equal(folder, kind):
+    rows = ["2026-01-09 07:00:30,A,B,15,n-2", "2026-01-09 07:40:00,B,A,9,A-1", "2026-01-09 08:00:00,B,A,7,"]
+    (folder / "day.csv").write_text("\n".join(["time,sender,receiver,amount,id", *rows]) + "\n")
+    drawn = "{rate_per_tick: 1, amount_distribution: {type: Uniform, min: 1, max: 99}, deadline_range: [1, 3]}"
+    banks = f"agents: [{{id: A, opening_balance: 5000, arrival_config: {drawn}}}, {{id: B}}]\n"
+    (folder / "s.yaml").write_text(f"payments: {{file: day.csv, {CLOCK}}}\ndeadline_cap_at_eod: true\n{banks}")
+    (folder / "back.yaml").write_text(
+        f"payments: {{file: out.{kind}, {CLOCK}}}\nagents: [{{id: A, opening_balance: 5000}}, {{id: B}}]\n"
+    )
+    export("s.yaml", "-o", f"out.{kind}")
+    runner = CliRunner()
+    for name, kept in (("s.yaml", "one"), ("back.yaml", "other")):
+        assert runner.invoke(app, ["run", name, "-o", kept]).exit_code == 0
+    found = json.loads(runner.invoke(app, ["compare", "one", "other", "--json"]).stdout)
+    assert found["equal"]
+    assert found["payments"]["matched"] > 10
+    ids = load_scenario(folder / "back.yaml").given_payments.ids.to_pylist()
+    assert len(set(ids)) == len(ids)
+    assert {"n-2", "A-1", "A-1'"} <= set(ids)

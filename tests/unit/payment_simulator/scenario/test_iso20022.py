@@ -11,10 +11,12 @@ from typer.testing import CliRunner
 from labledger.errors import ConfigError
 from payment_simulator import draw_arrivals, load_scenario
 from payment_simulator.cli.main import app
+from payment_simulator.engine.tables import payment_ids
 from payment_simulator.scenario.arrivals import COLUMNS, arrivals_from
 from payment_simulator.scenario.payment_files.clock import Day
 from payment_simulator.scenario.payment_files.iso20022 import read_messages
-from payment_simulator.scenario.payment_files.writing import ExportCalendar, ExportMoney, pacs009_bytes
+from payment_simulator.scenario.payment_files.pacs009 import pacs009_bytes, remarks_of_pacs009
+from payment_simulator.scenario.payment_files.writing import ExportCalendar, ExportMoney
 
 PACS_008 = """<?xml version="1.0"?>
 <Document xmlns="urn:iso:std:iso:20022:tech:xsd:pacs.008.001.08"><FIToFICstmrCdtTrf>
@@ -103,6 +105,8 @@ def test_any_version_and_an_envelope_of_several_messages_are_read(tmp_path, vers
         (("FIToFICstmrCdtTrf", "Other"), "holds no pacs.008 or pacs.009 message"),
         (("HIGH", "WHENEVER"), "WHENEVER"),
         (("1234.5", "1234.567"), "1234.567"),
+        (("1234.5", "12<b>3</b>4.5"), "holds elements"),
+        (("<NbOfTxs>2", "<NbOfTxs>3"), "it holds 2 transactions, and its NbOfTxs is 3"),
     ],
 )
 def test_a_message_that_cannot_be_used_is_refused_and_says_why(tmp_path, change, problem):
@@ -147,11 +151,15 @@ def test_a_day_that_is_written_as_pacs_009_is_the_same_when_it_is_read(tmp_path_
     }
     arrivals = arrivals_from(scenario, columns)
     day = Day(7 * 3600, 7 * 3600 + 137, 20)
-    (folder / "day.xml").write_bytes(pacs009_bytes(arrivals, scenario, ExportCalendar(day), ExportMoney()))
+    ids = payment_ids(scenario, arrivals)
+    content = pacs009_bytes(arrivals, ids, scenario, ExportCalendar(day), ExportMoney())
+    (folder / "day.xml").write_bytes(content)
     clock = '{open: "07:00:00", close: "07:02:17", ticks: 20}'
     listed = ", ".join(f"{{id: '{name}'}}" for name in banks)
     (folder / "day.yaml").write_text(f"payments: {{file: day.xml, clock: {clock}}}\nagents: [{listed}]\n")
-    read = draw_arrivals(load_scenario(folder / "day.yaml"))
+    loaded = load_scenario(folder / "day.yaml")
+    assert loaded.given_payments.ids.to_pylist() == ids.to_pylist()
+    read = draw_arrivals(loaded)
     for name in COLUMNS:
         assert np.array_equal(getattr(read, name), getattr(arrivals, name)), name
 
@@ -182,9 +190,38 @@ def test_what_pacs_009_cannot_say_is_refused(tmp_path):
         ([], "payments.clock"),
         (["--hours", "07:00-18:00"], "deadline on a later day"),
         (["--hours", "18:00"], "HH:MM-HH:MM"),
-        (["--format", "pdf"], "none of csv"),
+        (["--format", "pdf"], "--format: pdf is none of csv"),
+        (["-o", str(tmp_path / "day.json")], "day.json is none of .csv, .parquet, .xml"),
         (["--date", "today"], "no date"),
     ):
         done = CliRunner().invoke(app, ["export", "examples/payments/gridlock.yaml", "-o", output, *options])
         assert done.exit_code == 2
         assert problem in done.output
+
+
+def test_a_payment_of_an_earlier_day_is_there_when_its_day_of_settlement_begins(tmp_path):
+    without = PACS_008.replace("<SttlmTmReq><RjctTm>16:00:00</RjctTm></SttlmTmReq>", "")
+    early = without.replace("<CreDtTm>2026-03-02T07:30:00", "<CreDtTm>2026-02-27T16:30:00")
+    assert read_messages(write(tmp_path, early))["time"].to_pylist()[0] == "2026-03-02T00:00:00"
+    late = without.replace("<CreDtTm>2026-03-02T07:30:00", "<CreDtTm>2026-03-03T07:30:00")
+    with pytest.raises(ConfigError, match="its time, 2026-03-03T07:30:00, is after its IntrBkSttlmDt 2026-03-02"):
+        read_messages(write(tmp_path, late))
+
+
+def test_a_name_that_a_message_has_no_room_for_is_told_and_a_number_stands_for_it(tmp_path):
+    uetr = "8a562c67-ca16-48ba-b074-65581be6f001"
+    names = ["1", "x" * 36, uetr, "E & <1>"]
+    rows = [f"0,A,B,5,{name},{priority}" for name, priority in zip(names, (5, 4, 10, 3), strict=True)]
+    (tmp_path / "t.csv").write_text("\n".join(["time,sender,receiver,amount,id,priority", *rows]) + "\n")
+    (tmp_path / "t.yaml").write_text(
+        "payments: {file: t.csv}\nsimulation: {ticks_per_day: 10}\nagents: from_payments\n"
+    )
+    output = tmp_path / "day.xml"
+    done = CliRunner().invoke(app, ["export", str(tmp_path / "t.yaml"), "-o", str(output), "--hours", "07:00-18:00"])
+    assert done.exit_code == 0, done.output
+    assert "2 payments have a priority that SttlmPrty has no word for; it stands in LclInstrm/Prtry" in done.output
+    assert "1 payment has a name that pacs.009 has no room for" in done.output
+    assert read_messages(output)["id"].to_pylist() == ["1", "2", uetr, "E & <1>"]
+    scenario = load_scenario(tmp_path / "t.yaml")
+    arrivals = draw_arrivals(scenario)
+    assert len(remarks_of_pacs009(arrivals, payment_ids(scenario, arrivals))) == 2

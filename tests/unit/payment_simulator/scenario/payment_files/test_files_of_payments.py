@@ -303,3 +303,25 @@ def test_the_two_days_that_are_worked_by_hand_in_the_docs_are_these():
     ]
     assert (found.ids.to_pylist(), found.skipped) == (["T1", "T2", "T4", "T6"], {"filter": 1, "zero": 1})
     assert (scenario.simulation.ticks_per_day, scenario.simulation.num_days) == (22, 2)
+
+
+def test_memory_is_counted_for_the_lines_of_a_text_too(tmp_path, monkeypatch):
+    from payment_simulator.scenario.payment_files import room
+
+    class Memory:
+        available = 1_000_000
+
+    monkeypatch.setattr(room.psutil, "virtual_memory", lambda: Memory)
+    said = problem(tmp_path, HEADER + "1,A,B,5\n" * 3_100)
+    assert "in 3,101 lines; to read it takes some 1.0 MB of memory" in said
+    assert len(read(tmp_path, HEADER + "1,A,B,5\n" * 2_000)) == 2_000
+
+
+def test_banks_of_a_dictionary_of_any_type_of_text_are_read(tmp_path):
+    for kind in (pa.string(), pa.large_string(), pa.string_view()):
+        banks = pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.uint32()), pa.array(["A", "B"]).cast(kind))
+        table = pa.table({"time": [1, 2], "sender": banks, "receiver": pa.array(["B", "A"]), "amount": [5, 6]})
+        with pa.OSFile(str(tmp_path / "day.arrow"), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+        found = read(tmp_path, name="day.arrow")
+        assert [found.banks[each] for each in found.sender] == ["A", "B"]
