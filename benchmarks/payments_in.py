@@ -28,12 +28,14 @@ CLOCK = "clock: {open: '07:00', close: '18:00', tick: 60s}"
 SCENARIO = """
 payments: {{file: {file}, {clock}}}
 agents: from_payments
-agent_defaults: {{opening_balance: 2000000000}}
+agent_defaults: {{opening_balance: {balance}}}
 cost_rates: {{delay_cost_per_tick_per_cent: 0.0001, overdraft_bps_per_tick: 1}}
 lsm_config: {{enable_bilateral: true}}
 """
 ROADS = ("day.csv", "day_decimal_comma.csv", "day.csv.gz", "day.parquet", "day.arrow")
 FEW = 10_000
+BALANCE_A_PAYMENT = 2_000
+"""Cents that each bank begins with, for each payment of all: with that a quarter of the payments is never settled."""
 FEW_ROADS = ("few.csv", "few.xml")
 
 
@@ -75,7 +77,8 @@ def make_day(folder: Path, payments: int, banks: int) -> None:
         stream.write((folder / "day.csv").read_bytes())
     pyarrow.csv.write_csv(table.slice(0, FEW), folder / "few.csv")
     for road in (*ROADS, *FEW_ROADS):
-        (folder / f"{road}.yaml").write_text(SCENARIO.format(file=road, clock=CLOCK))
+        balance = BALANCE_A_PAYMENT * (FEW if road in FEW_ROADS else payments)
+        (folder / f"{road}.yaml").write_text(SCENARIO.format(file=road, clock=CLOCK, balance=balance))
     names_of = ["--output", str(folder / "few.xml"), "--date", "2026-03-02"]
     program = "from payment_simulator.cli.program import main; main()"
     subprocess.run([sys.executable, "-c", program, "export", str(folder / "few.csv.yaml"), *names_of], check=True)
