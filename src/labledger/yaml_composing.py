@@ -150,7 +150,7 @@ class _Composer:
         self._name, self._remedy = name, remedy
         self._values, self._merges = 0, 0
         self._anchors: dict[str, Composed | object] = {}
-        """What each anchor stands for; of a mapping or list that is not composed yet an object that is only itself."""
+        """The values of anchors; of a mapping or list that is not composed yet an object that is only itself."""
         self._scalars = _Scalars(name)
         self._next: Callable[[], Any]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labledger.extras import install_command
+from labledger.sealed_duckdb import SEALED
 from labledger.untrusted_text import SHOWN, clean
 from llenergymeasure.errors import ConfigError
 from llenergymeasure.results.flat import Value, arrow_table
@@ -19,17 +20,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
-# What a query may not change either. No extension is fetched or loaded, and a large sort is in memory, not in files.
-SETTINGS: dict[str, Any] = {
-    "enable_external_access": False,
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "allow_community_extensions": False,
-    "allow_persistent_secrets": False,
-    "temp_directory": "",
-    "python_enable_replacements": False,  # no variable of ours is a table
-    "lock_configuration": True,
-}
 BARE_COLUMN = re.compile(r'(?<![\w."])config(?:\.[\w-]+)+')
 PLAIN_WORD = re.compile(r"[A-Za-z]+\b")
 PLAIN_TEXT = re.compile(r"'((?:[^']|'')*+)'")
@@ -66,7 +56,7 @@ def query_results(
         import duckdb
     except ImportError as error:
         raise ConfigError(f"sql: DuckDB is not installed; run {install_command('sql')}") from error
-    with duckdb.connect(config={**SETTINGS, "enable_external_access": allow_write}) as database:
+    with duckdb.connect(config={**SEALED, "enable_external_access": allow_write}) as database:
         _check(database, query, source, allow_write=allow_write)
         is_asked = _may_ask_for_timeseries(database, query)
         asked: list[tuple[Path, dict[str, Value]]] | None = [] if is_asked else None

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labledger.extras import require
+from labledger.sealed_duckdb import SEALED
 from labledger.untrusted_text import SHOWN, clean, first_line
 from payment_simulator.scenario.payment_files.columns import listed
 from payment_simulator.scenario.payment_files.problems import PaymentsKeyError
@@ -18,17 +19,7 @@ if TYPE_CHECKING:
     import pyarrow
     from duckdb import DuckDBPyConnection
 
-SETTINGS: dict[str, Any] = {
-    "enable_external_access": False,
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "allow_community_extensions": False,
-    "allow_persistent_secrets": False,
-    "temp_directory": "",
-    "python_enable_replacements": False,  # no variable of ours is a table
-    "memory_limit": "2GB",
-    "lock_configuration": True,
-}
+SETTINGS: dict[str, Any] = {**SEALED, "memory_limit": "2GB"}
 UNSTEADY = """
     SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT' AND function_name IN $1
 """
