@@ -183,8 +183,11 @@ def test_days_are_equal_only_where_every_row_of_their_tables_is(tmp_path):
     assert "Columns that differ, row by row: balances." in sim("compare", *days).stdout
 
     rows = [(0, "A", "B", 50), (0, "B", "C", 50)]
-    swapped = [keep(tmp_path / "x", rows=rows, ids=["p", "q"]), keep(tmp_path / "y", rows=rows[::-1], ids=["q", "p"])]
-    assert not compared(*swapped).equal
+    funded = {"A": {"unsecured_cap": 50}, "B": {"unsecured_cap": 50}, "C": {}}
+    orders = ((tmp_path / "x", rows, ["p", "q"]), (tmp_path / "y", rows[::-1], ["q", "p"]))
+    swapped = compared(*(keep(folder, funded, each, ids) for folder, each, ids in orders))
+    assert (swapped.columns, swapped.payments.equal, swapped.equal) == ([], True, False)
+    assert {each.name: each.difference for each in swapped.totals}["indicators.used"] == 50  # B pays before it is paid
 
 
 def test_a_run_with_other_policies_is_kept_with_them_and_simulated_again_to_the_same_tables(tmp_path):
