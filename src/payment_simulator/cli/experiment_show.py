@@ -199,8 +199,9 @@ def _token_facts(run: "StoredRun") -> Iterator[tuple[str, str]]:
     except ValidationError:  # none, or somebody else's
         llm = None
     price = "" if llm is None or llm.price is None else f", {llm.price.words(*run.token_counts)}"
-    if run.tokens:
-        yield "tokens", f"{run.tokens:,}{price}"
+    if run.tokens or run.uncounted:
+        rest = f" (and {run.uncounted:,} of its answers without a count)" if run.uncounted else ""
+        yield "tokens", f"{run.tokens:,}{price}{rest}"
     if llm is not None and (llm.max_total_tokens is not None or run.budgets):
         before = [f"{_budget(most)} until iteration {iteration}" for iteration, most in run.budgets]
         yield "token budget", _budget(llm.max_total_tokens) + (f" ({', '.join(before)})" if before else "")
@@ -221,6 +222,7 @@ def _shown(run: "StoredRun") -> dict[str, Any]:
     return {
         **{key: value for key, value in asdict(run.record).items() if key != "scenario"},
         "tokens": run.tokens,
+        "uncounted_answers": run.uncounted,
         "unlike_draws": run.unlike_draws,
         "one_day": None if (day := one_day_of(run)) is None else day.to_dict(),
         "iterations": [asdict(each) for each in run.iterations],

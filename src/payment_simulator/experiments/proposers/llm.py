@@ -4,7 +4,9 @@ import asyncio
 import logging
 import os
 import ssl
+import sys
 import time
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ from payment_simulator.experiments.proposers.protocol import (
     EndpointError,
     Interaction,
     UnusableAnswerError,
+    is_token_count,
 )
 from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.policy.fields_and_actions import TREE_KINDS
@@ -40,8 +43,6 @@ KEYS = {
 MAX_ANSWER = 200_000
 """Characters; a policy of a tenth of them is large."""
 MAX_ERROR = 1_000
-MOST_TOKENS = 1_000_000_000
-"""A number above it counts no tokens of one request: no context holds so many, and no database need."""
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 60.0
 """Before a request is sent again, whatever a server asks for."""
@@ -96,9 +97,9 @@ class LlmProposer:
         """
         self._last = None
         response, latency_s = await self._ask(prompt)
-        text = self._keepable(response.text or "")[: MAX_ANSWER + 1]
+        text = self._keepable(response.text or "", MAX_ANSWER + 1)
         tokens = response.usage.input_tokens, response.usage.output_tokens
-        is_counted = tokens != (0, 0) and all(0 <= count <= MOST_TOKENS for count in tokens)
+        is_counted = tokens != (0, 0) and all(map(is_token_count, tokens))
         self._last = Interaction(
             prompt_tokens=tokens[0] if is_counted else None,
             completion_tokens=tokens[1] if is_counted else None,
@@ -133,8 +134,12 @@ class LlmProposer:
         while True:
             began_s = time.monotonic()
             try:
-                async with self._model:  # connections last for a request: they belong to the caller's event loop
-                    response = await model_request(self._model, [message], model_settings=settings, instrument=False)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # the client's, of counts that are none: those are unknown
+                    async with self._model:  # connections last for a request: they belong to the caller's event loop
+                        response = await model_request(
+                            self._model, [message], model_settings=settings, instrument=False
+                        )
                 return response, time.monotonic() - began_s
             except (AgentRunError, UserError) as error:
                 problem, wait_s = self._described(error), _wait_s(error, attempt)
@@ -159,9 +164,11 @@ class LlmProposer:
         hint = f"; check {hints[status]}" if status in hints else ""
         return f"{where}: {f'HTTP {status}: ' if status else ''}{words}{hint}"
 
-    def _keepable(self, text: str) -> str:
-        """A text from outside without the key, NUL and halves of surrogate pairs, which no database can hold."""
-        return self._redactor.hide(text.encode(errors="replace").decode().replace("\0", UNPRINTABLE))
+    def _keepable(self, text: str, limit: int = sys.maxsize) -> str:
+        """A text from outside without the key, NUL and halves of surrogate pairs, which no database can hold; cut."""
+        looked_at = min(2 * limit, sys.maxsize)
+        clean = text[:looked_at].encode(errors="replace").decode().replace("\0", UNPRINTABLE)
+        return self._redactor.hide(clean, is_cut=len(text) > looked_at)[:limit]
 
 
 def policy_in(text: str) -> PolicyDocument:
@@ -255,12 +262,13 @@ def _model_of(llm: Llm, key: str | None) -> "Model":
             # What Google's client warns of, as of two keys in the environment, is for logs that someone keeps.
             logging.getLogger("google_genai").addHandler(logging.NullHandler())
             return GoogleModel(name, provider=GoogleProvider(api_key=key))
-        from pydantic_ai.models.openai import OpenAIChatModel
         from pydantic_ai.providers.openai import OpenAIProvider
         from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
+        from payment_simulator.experiments.proposers.chat_servers import ChatServerModel
+
         if llm.base_url is None:
-            return OpenAIChatModel(name, provider=OpenAIProvider(api_key=key))
-        return OpenAIChatModel(name, provider=OpenAICompatibleProvider("server", base_url=llm.base_url, api_key=key))
+            return ChatServerModel(name, provider=OpenAIProvider(api_key=key))
+        return ChatServerModel(name, provider=OpenAICompatibleProvider("server", base_url=llm.base_url, api_key=key))
     except ImportError as error:
         raise ConfigError(f"proposer: llm needs pydantic-ai ({error}); run {install_command('llm')}") from error

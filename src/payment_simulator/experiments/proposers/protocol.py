@@ -93,3 +93,12 @@ class Proposer(Protocol):
     def get_last_interaction(self) -> Interaction | None:
         """Return the cost and text of the last answer; None where no model was asked."""
         ...
+
+
+MOST_TOKENS = 1_000_000_000
+"""A number above it counts no tokens of one request: no context holds so many, and no database need."""
+
+
+def is_token_count(value: object) -> bool:
+    """True for a whole number of tokens that one request may have."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS

@@ -26,7 +26,7 @@ from payment_simulator.experiments.proposers.protocol import (
 from payment_simulator.experiments.proposers.search import SearchProposer
 from payment_simulator.experiments.runner.ending import gap_of
 from payment_simulator.experiments.runner.starts import start_profile
-from payment_simulator.experiments.runner.state import Answer, ExperimentState
+from payment_simulator.experiments.runner.state import BYTES_COUNT, Answer, ExperimentState
 from payment_simulator.experiments.runner.verbose import RunLog
 from payment_simulator.experiments.setup import ExperimentSetup
 from payment_simulator.policy.documents import PolicyDocument
@@ -180,9 +180,11 @@ class OptimizationLoop:
 
     def _check_budget(self) -> None:
         most = self._config.llm.max_total_tokens if self._config.llm else None
-        if most is not None and self._state.tokens >= most:
+        state = self._state
+        if most is not None and state.spent >= most:
+            rest = f", {BYTES_COUNT} in {state.uncounted:,} of the answers" if state.uncounted else ""
             raise TokensSpentError(
-                f"llm.max_total_tokens: {self._state.tokens:,} tokens of {most:,} are spent; what was found until then "
+                f"llm.max_total_tokens: {state.spent:,} tokens of {most:,} are spent{rest}; what was found until then "
                 "is kept, and can be gone on with by a larger budget"
             )
 

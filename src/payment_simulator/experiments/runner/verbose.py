@@ -11,7 +11,7 @@ from payment_simulator.experiments.llm_config import Price
 from payment_simulator.experiments.nash_gap import NashGap
 from payment_simulator.experiments.observed_day import OneDay
 from payment_simulator.experiments.proposers.protocol import Interaction
-from payment_simulator.experiments.runner.state import ExperimentState
+from payment_simulator.experiments.runner.state import BYTES_COUNT, ExperimentState
 
 MAX_PROBLEM = 300
 
@@ -76,13 +76,15 @@ class RunLog:
             return
         tokens = (interaction.prompt_tokens, interaction.completion_tokens)
         counts, price = "tokens not counted", ""
+        if state.uncounted == 1 and None in tokens and self.budget is not None:
+            self._print(f"  the server did not count the tokens of this answer: for llm.max_total_tokens {BYTES_COUNT}")
         if tokens[0] is not None and tokens[1] is not None:
             counts = f"{tokens[0]:,} tokens in, {tokens[1]:,} out"
             price = "" if self.price is None else self.price.words(tokens[0], tokens[1])
         total = state.refused + refused + (problem is not None)
         most = "" if self.budget is None else f" of {self.budget:,}"
         parts = [f"{interaction.latency_seconds:.1f} s", counts, price, f"{total:,} refused so far"]
-        parts.append(f"{state.tokens:,}{most} tokens so far")
+        parts.append(f"{state.tokens if self.budget is None else state.spent:,}{most} tokens so far")
         self._print(f"  {agent_id}: answered: {', '.join(filter(None, parts))}")
         if problem is not None:
             self._print(f"  {agent_id}: refused: {first_line(problem, MAX_PROBLEM)}")

@@ -377,6 +377,7 @@ def test_an_answer_whose_choices_have_an_odd_shape_is_an_error_of_the_server(cho
 
 def test_without_its_library_a_proposer_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydantic_ai.models.openai", None)
+    monkeypatch.delitem(sys.modules, "payment_simulator.experiments.proposers.chat_servers", raising=False)
     with pytest.raises(ConfigError, match=r"run pip install -e '.\[llm\]'"):
         LlmProposer(Llm(model="openai:o"))
 
