@@ -91,7 +91,7 @@ def changes_of(axes: Sequence[Axis]) -> Iterator[tuple[str, ...]]:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Return the seeds in `1..100`, `1..100:10` or `3,5,8`, in order.
+    """Return the seeds in `1..100`, `1..91:10` or `3,5,8`, in order.
 
     Raises:
         ConfigError: it is something else, a seed is not a whole number from 0 to 2^64 - 1, or one stands twice.
@@ -185,4 +185,8 @@ def _range(where: str, first: str, last: str, step: str | None) -> Iterator[str]
         raise ConfigError(f"{where}: {shown}: a range rises; write its ends the other way round")
     if (high - low) / by >= MAX_VALUES:
         raise ConfigError(f"{where}: {shown}: over {MAX_VALUES:,} values; take fewer")
-    return (format(low + by * place, "f") for place in range(int((high - low) / by) + 1))
+    steps = int((high - low) / by)
+    if (reached := low + by * steps) != high:
+        end = format(reached, "f")
+        raise ConfigError(f"{where}: {shown}: its steps end at {end} and miss {last}; write {first}..{end}:{step}")
+    return (format(low + by * place, "f") for place in range(steps + 1))

@@ -54,6 +54,7 @@ def test_ranges_and_plain_text_are_values_and_the_last_axis_changes_first():
         ("a=1,1.0", "the value 1 stands twice"),
         ("a=0.1..0.5", "a range of decimals needs a step, as in 0.1..0.5:0.1"),
         ("a=5..1", "a range rises"),
+        ("a=0..1:0.3", "its steps end at 0.9 and miss 1; write 0..0.9:0.3"),
         ("a=1..5:0", "the step should be above 0"),
         ("a=0..999999999", "over 100,000 values"),
     ],
