@@ -87,7 +87,7 @@ def goodness_of_fit(
     """
     check_place_to_run(on)
     shown = progress or Silent()
-    shown.phase(f"simulating {fit.days:,} recorded days")
+    shown.phase(f"simulating the recorded days ({fit.days:,})")
     recorded = curves_of_recorded(_without_draws(drawn), given, shown)
     shown.phase(f"drawing and simulating {samples:,} days")
     days = simulated_days(drawn, seed, samples, on, workers, shown)

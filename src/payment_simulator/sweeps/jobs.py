@@ -97,7 +97,7 @@ def _store(output: Path | None) -> Iterator[Store]:
 
 def _checked(cells: Cells, job: Job, shown: Progress) -> list[CellInfo]:
     """Return what is to be known of each cell, all of which are checked before any is run."""
-    shown.phase(f"checking {len(cells):,} cells")
+    shown.phase(f"checking the cells ({len(cells):,})")
     infos = []
     for number, cell in enumerate(cells):
         infos.append(cell.info)

@@ -55,7 +55,7 @@ def run_cells(
     weight = min(TASK_S, total_s / (workers * TASKS_EACH)) / second_s
     tasks = Tasks(cells, draws, missing, weights, weight)
     stretches = tasks.stretches()
-    shown.phase(f"simulating {runs:,} runs in {len(cells):,} cells")
+    shown.phase(f"simulating the runs ({runs:,}; cells: {len(cells):,})")
     with closing(run_all(Work(measure, engine), tasks, on=place.on, max_workers=workers, progress=shown)) as found:
         for done in found:
             store.save(*stretches[done.index], done.result())
