@@ -214,7 +214,7 @@ class ExperimentConfig(Section):
         except WrittenKeyError as error:
             raise error.placed(place) from None
         except ValidationError as error:
-            problems += describe_errors(error, cls, data, place, written=file.written)
+            problems += describe_errors(error, cls, data, place, written=file.written, stand_ins={})
             raise ConfigError("\n".join(in_order_of_lines(problems))) from error
         if problems:
             raise ConfigError("\n".join(problems))
