@@ -137,7 +137,7 @@ def _write(outcome: "Outcome", scenario: "Scenario", name: str, files: Mapping[s
     if events is not None:
         from payment_simulator.engine.events import write_events
 
-        write_events(outcome.events(), scenario, events)
+        write_events(outcome.events(), events)
     if plot is not None:
         from payment_simulator.plotting.run import draw
 

@@ -29,9 +29,11 @@ TABLES = (".csv", ".parquet", ".xml", ".tsv", ".arrow")
 @reporting_errors
 def validate(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="A scenario or an experiment in YAML, or a policy in JSON.")],
+    file: Annotated[
+        Path, typer.Argument(help="A scenario or an experiment in YAML, a policy in JSON, or a file of payments.")
+    ],
 ) -> None:
-    """Check a file, whichever of the three it is, and those that it names; every problem is listed.
+    """Check a file, whichever of these it is, and those that it names; every problem is listed.
 
     What is fine is told in a line: banks, ticks, payments that are read or expected, policies.
     """
@@ -51,7 +53,7 @@ def _checked(file: Path) -> str:
     if file.is_dir():
         raise ConfigError(f"{file}: is a directory{_kept_in(file)}; name a scenario, an experiment or a policy in it")
     if file.suffix.lower() in TABLES:
-        raise ConfigError(f"{file}: a file of payments is checked with the scenario that names it (payments: {{file}})")
+        return _payments(file)
     is_json = file.suffix.lower() == ".json"
     data = read_policy_file(file) if is_json else read_yaml(file, TO_A_FILE).data
     check = _check_of(data if isinstance(data, dict) else {}, is_json)
@@ -98,6 +100,25 @@ def _kept_in(directory: Path) -> str:
 
 def _has(data: Mapping[str, Any], names: Sequence[str]) -> bool:
     return any(name in data for name in names)
+
+
+def _payments(file: Path) -> str:
+    """Return what a file of payments has, read by the usual names, its times by a clock of whole days or as ticks."""
+    from labledger.errors import ConfigError
+    from payment_simulator import Scenario
+    from payment_simulator.scenario.payment_files.problems import PaymentsKeyError
+    from payment_simulator.scenario.schema import MAX_TICKS
+
+    try:
+        try:
+            found = Scenario.from_payments(file, clock={"open": "00:00", "close": "24:00", "tick": "60s"})
+            times = "times of the day"
+        except PaymentsKeyError:  # of the clock, which ticks need not have
+            found, times = Scenario.from_payments(file, simulation={"ticks_per_day": MAX_TICKS}), "ticks"
+    except PaymentsKeyError as error:
+        hint = "read as payments, by the usual names of columns; where others hold, validate the scenario that names it"
+        raise ConfigError(f"{error}\n{file}: {hint}") from error
+    return f"payments: {len(found.given_payments or ()):,} of {len(found.agents):,} banks, with {times}"
 
 
 def _policy(file: Path) -> str:

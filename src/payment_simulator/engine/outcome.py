@@ -122,7 +122,7 @@ class Outcome:
         from payment_simulator.engine.recorded import recorded
 
         run = recorded(self)
-        return event_table(run.rows, run.arrivals, run.agent_ids)
+        return event_table(run.rows, run.arrivals, run.scenario)
 
     def payments(self) -> "pyarrow.Table":
         """Return the payments of a run whose events were recorded, a row each: when each came, was released, settled.

@@ -24,6 +24,7 @@ from payment_simulator.scenario.resolving import (
     mentions_payments,
     named_files,
     read_files,
+    refused_balances,
     without_files,
 )
 from payment_simulator.scenario.schema import Scenario
@@ -132,7 +133,9 @@ def _files_read(
     try:
         return read_files(data, folder, place, read=read)
     except ConfigError as error:
-        problems += _placed(error.placed(place) if isinstance(error, SectionError) else error, place)
+        for each in (error, refused_balances(data, folder)):
+            if each is not None:
+                problems += _placed(each.placed(place) if isinstance(each, SectionError) else each, place)
         return without_files(data)
 
 
