@@ -94,3 +94,10 @@ def test_a_payment_that_says_no_currency_beside_others_that_do_is_refused_with_i
 def test_a_first_line_that_says_the_separator_to_spreadsheets_is_told(tmp_path):
     with pytest.raises(ConfigError, match=r"day\.csv:1: a line for spreadsheets, 'sep=;'.*payments\.separator: ';'"):
         csv(tmp_path, "sep=;\ntime;sender;receiver;amount\n07:00;A;B;5\n")
+
+
+def test_a_payment_that_stands_in_two_files_is_refused_with_both(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.csv").write_text(f"time,sender,receiver,amount,id\n07:00,A,B,5,x\n07:01,B,A,6,{name}\n")
+    with pytest.raises(ConfigError, match=r"1 names stand twice, as 'x' in .*one\.csv and in .*two\.csv"):
+        Scenario.from_payments(tmp_path / "*.csv", clock=CLOCK)
