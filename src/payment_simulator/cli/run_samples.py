@@ -41,6 +41,7 @@ def run_samples(
     from labledger.json_text import dump_json
     from payment_simulator.cli.run_funds import warn_of_no_funds
     from payment_simulator.cli.waiting import shown_progress
+    from payment_simulator.scenario.money import decimals_of
     from payment_simulator.sweeps.jobs import carry_out
     from payment_simulator.sweeps.running import Place
     from payment_simulator.sweeps.sweeping import scenarios_of, sweep_job
@@ -59,7 +60,7 @@ def run_samples(
     if json:
         print_json(dump_json(_report(scenario, used, samples, rows)))
     else:
-        _print(scenario, used, samples, rows)
+        _print(scenario, used, samples, rows, decimals_of(changed))
 
 
 def _report(scenario: Path, seed: int, samples: int, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -79,11 +80,11 @@ def _report(scenario: Path, seed: int, samples: int, rows: Sequence[Mapping[str,
     }
 
 
-def _print(scenario: Path, seed: int, samples: int, rows: Sequence[Mapping[str, Any]]) -> None:
+def _print(scenario: Path, seed: int, samples: int, rows: Sequence[Mapping[str, Any]], decimals: int) -> None:
     from labledger.console import print_answer, print_table
     from payment_simulator.sweeps.figure_words import cells_of, style_of, words_of
 
-    style = style_of(rows, SHOWN)
+    style = style_of(rows, SHOWN, decimals)
     print_answer(
         f"{scenario}, seed {seed}: means over {samples:,} samples ± half their 95 % interval; money in {style.words}"
     )

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labledger.errors import ConfigError
+from payment_simulator.sweeps.figure_words import style_of
 from payment_simulator.sweeps.settings import axes_of, changes_of, parse_axes, parse_seeds
 from properties import examples
 
@@ -78,3 +79,10 @@ def test_seeds_are_whole_numbers_that_stand_once():
     for text in ("", "0,0", "x", "1.5", "-1", "18446744073709551616", "1..3,2"):
         with pytest.raises(ConfigError, match="--seeds"):
             parse_seeds(text)
+
+
+def test_the_money_of_a_sweep_is_in_units_of_its_currency():
+    rows = [{"total_cost": 250_000}]
+    yen, euros = (style_of(rows, ["total_cost"], decimals) for decimals in (0, 2))
+    assert (yen.text(250_000), yen.words) == ("250 k", "units of the currency")
+    assert (euros.text(250_000), euros.words) == ("250,000", "cents")
