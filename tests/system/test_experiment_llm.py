@@ -257,3 +257,14 @@ def test_without_a_key_nothing_is_asked_and_the_variable_is_named(tmp_path, monk
         asyncio.run(runner.run())
     with ExperimentRepository(tmp_path / "runs.db") as repository:
         assert [record.status for record in repository.list_experiments()] == ["failed"]
+
+
+def test_a_budget_that_cannot_hold_since_answers_are_not_counted_is_told_once_and_kept(play, caplog):
+    _, events, ended, _ = play(
+        propose(borrow(0.0), tokens=None), propose(borrow(0.2), tokens=None), max_total_tokens=50
+    )
+    assert ended is None
+    told = [each.getMessage() for each in caplog.records if "max_total_tokens cannot hold" in each.getMessage()]
+    assert len(told) == 1
+    stored = [event.event_data["uncounted"] for event in events if event.event_type == "llm_interaction"]
+    assert stored == ["the server gives no counts of tokens"] * 2

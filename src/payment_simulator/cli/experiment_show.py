@@ -199,11 +199,17 @@ def _token_facts(run: "StoredRun") -> Iterator[tuple[str, str]]:
     except ValidationError:  # none, or somebody else's
         llm = None
     price = "" if llm is None or llm.price is None else f", {llm.price.words(*run.token_counts)}"
-    if run.tokens:
-        yield "tokens", f"{run.tokens:,}{price}"
+    unknown = f", and {run.uncounted:,} answers whose tokens are not all known" if run.uncounted else ""
+    if run.tokens or unknown:
+        yield "tokens", f"{run.tokens:,}{price}{unknown}"
     if llm is not None and (llm.max_total_tokens is not None or run.budgets):
         before = [f"{_budget(most)} until iteration {iteration}" for iteration, most in run.budgets]
-        yield "token budget", _budget(llm.max_total_tokens) + (f" ({', '.join(before)})" if before else "")
+        yield (
+            "token budget",
+            _budget(llm.max_total_tokens)
+            + (", which cannot hold" if unknown else "")
+            + (f" ({', '.join(before)})" if before else ""),
+        )
 
 
 def _budget(most: int | None) -> str:
@@ -221,6 +227,7 @@ def _shown(run: "StoredRun") -> dict[str, Any]:
     return {
         **{key: value for key, value in asdict(run.record).items() if key != "scenario"},
         "tokens": run.tokens,
+        "uncounted_answers": run.uncounted,
         "unlike_draws": run.unlike_draws,
         "one_day": None if (day := one_day_of(run)) is None else day.to_dict(),
         "iterations": [asdict(each) for each in run.iterations],

@@ -5,6 +5,7 @@ import logging
 import os
 import ssl
 import time
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from labledger.tls import tls_reason
 from labledger.untrusted_text import UNPRINTABLE, first_line
 from labledger.yaml_files import describe_errors
 from payment_simulator.experiments.llm_config import Llm
+from payment_simulator.experiments.proposers.chat_model import chat_model, token_counts
 from payment_simulator.experiments.proposers.prompt import SYSTEM_PROMPT
 from payment_simulator.experiments.proposers.protocol import (
     DecisionContext,
@@ -40,8 +42,6 @@ KEYS = {
 MAX_ANSWER = 200_000
 """Characters; a policy of a tenth of them is large."""
 MAX_ERROR = 1_000
-MOST_TOKENS = 1_000_000_000
-"""A number above it counts no tokens of one request: no context holds so many, and no database need."""
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 60.0
 """Before a request is sent again, whatever a server asks for."""
@@ -97,11 +97,12 @@ class LlmProposer:
         self._last = None
         response, latency_s = await self._ask(prompt)
         text = self._keepable(response.text or "")[: MAX_ANSWER + 1]
-        tokens = response.usage.input_tokens, response.usage.output_tokens
-        is_counted = tokens != (0, 0) and all(0 <= count <= MOST_TOKENS for count in tokens)
+        usage = response.usage
+        counts = token_counts(*getattr(self._model, "raw_usage", (usage.input_tokens, usage.output_tokens)))
         self._last = Interaction(
-            prompt_tokens=tokens[0] if is_counted else None,
-            completion_tokens=tokens[1] if is_counted else None,
+            prompt_tokens=counts.prompt,
+            completion_tokens=counts.completion,
+            uncounted=None if counts.reason is None else self._redactor.quoted(counts.reason),
             latency_seconds=latency_s,
             model=self._redactor.quoted(str(response.model_name or self._llm.model)),
             prompt=self._keepable(f"{self._system_prompt}\n\n{prompt}"),
@@ -120,7 +121,7 @@ class LlmProposer:
     async def _ask(self, prompt: str) -> "tuple[ModelResponse, float]":
         """Return the answer, and the seconds from its request to its end."""
         from pydantic_ai.direct import model_request
-        from pydantic_ai.exceptions import AgentRunError, UserError
+        from pydantic_ai.exceptions import AgentRunError, UsageExtractionFailedWarning, UserError
         from pydantic_ai.messages import ModelRequest, SystemPromptPart, UserPromptPart
         from pydantic_ai.settings import ModelSettings
 
@@ -133,8 +134,13 @@ class LlmProposer:
         while True:
             began_s = time.monotonic()
             try:
-                async with self._model:  # connections last for a request: they belong to the caller's event loop
-                    response = await model_request(self._model, [message], model_settings=settings, instrument=False)
+                # Connections last for a request: they belong to the caller's event loop.
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", UsageExtractionFailedWarning)  # `uncounted` says it in our words
+                    async with self._model:
+                        response = await model_request(
+                            self._model, [message], model_settings=settings, instrument=False
+                        )
                 return response, time.monotonic() - began_s
             except (AgentRunError, UserError) as error:
                 problem, wait_s = self._described(error), _wait_s(error, attempt)
@@ -255,12 +261,11 @@ def _model_of(llm: Llm, key: str | None) -> "Model":
             # What Google's client warns of, as of two keys in the environment, is for logs that someone keeps.
             logging.getLogger("google_genai").addHandler(logging.NullHandler())
             return GoogleModel(name, provider=GoogleProvider(api_key=key))
-        from pydantic_ai.models.openai import OpenAIChatModel
         from pydantic_ai.providers.openai import OpenAIProvider
         from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
         if llm.base_url is None:
-            return OpenAIChatModel(name, provider=OpenAIProvider(api_key=key))
-        return OpenAIChatModel(name, provider=OpenAICompatibleProvider("server", base_url=llm.base_url, api_key=key))
+            return chat_model(name, provider=OpenAIProvider(api_key=key))
+        return chat_model(name, provider=OpenAICompatibleProvider("server", base_url=llm.base_url, api_key=key))
     except ImportError as error:
         raise ConfigError(f"proposer: llm needs pydantic-ai ({error}); run {install_command('llm')}") from error

@@ -42,13 +42,19 @@ def tokens_of(interaction: Mapping[str, Any]) -> int:
     return (interaction.get("prompt_tokens") or 0) + (interaction.get("completion_tokens") or 0)
 
 
+def is_counted(interaction: Mapping[str, Any]) -> bool:
+    """Return True where both counts of an `llm_interaction`'s tokens are known."""
+    return interaction.get("prompt_tokens") is not None and interaction.get("completion_tokens") is not None
+
+
 @dataclass
 class ExperimentState:
     """`policies` are in force; `decided` are the banks that have decided in `iteration`, 0 before the first.
 
     `start` counts the profiles that the run begins from; `finished` are the iterations of this start, `halts` the ends
     of those before it. `attempts` are of all starts. `answers` are a model's for the bank that decides now, stored and
-    not acted on yet. `refused` counts the answers that could not be evaluated; `refusals` has each bank's first.
+    not acted on yet. `uncounted` are the answers whose tokens are not all known. `refused` counts the answers that
+    could not be evaluated; `refusals` has each bank's first.
     """
 
     policies: dict[str, PolicyDocument]
@@ -65,6 +71,7 @@ class ExperimentState:
     attempts: dict[str, list[Attempt]] = field(default_factory=dict)
     answers: deque[Answer] = field(default_factory=deque)
     tokens: int = 0
+    uncounted: int = 0
     refused: int = 0
     refusals: dict[str, str] = field(default_factory=dict)
     _before: int = 0
@@ -144,6 +151,7 @@ class ExperimentState:
         """Apply an event that was stored."""
         if event_type == "llm_interaction":
             self.tokens += tokens_of(data)
+            self.uncounted += not is_counted(data)
             self.answers.append(Answer(data["policy"], data["problem"], data["response"] or str(data["policy"])))
         elif event_type in ("policy_accepted", "policy_rejected"):
             self._decide(event_type == "policy_accepted", data)

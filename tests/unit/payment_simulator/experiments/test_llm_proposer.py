@@ -67,7 +67,7 @@ def test_a_count_of_tokens_that_no_request_can_have_is_unknown():
     with ModelServer(propose(POLICY, tokens=(10**30, 56))) as server:
         one = proposer(server)
         assert ask(one) == POLICY
-    assert (one.get_last_interaction().prompt_tokens, one.get_last_interaction().completion_tokens) == (None, None)
+    assert (one.get_last_interaction().prompt_tokens, one.get_last_interaction().completion_tokens) == (None, 56)
 
 
 def test_a_model_is_sent_the_system_prompt_the_prompt_the_temperature_and_the_key():
