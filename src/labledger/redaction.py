@@ -93,8 +93,12 @@ class Redactor:
         return HIDDEN.join([*shown, text[place:end]])
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Return the spans of `text` in which keys stand, from and to; in order and apart."""
-        found = [*self._masked_spans(text)] if self._keys else []
+        """Return the spans of `text` in which keys stand, whole or masked, from and to; in order and apart."""
+        return self._found_spans(text, self._masked_spans(text) if self._keys else ())
+
+    def _found_spans(self, text: str, masked: Iterable[tuple[int, int]] = ()) -> list[tuple[int, int]]:
+        """Return the `masked` spans of `text` and those of parts of a key that are whole."""
+        found = [*masked]
         if len(text) >= self._least:
             found += [*self._plain_spans(text), *self._encoded_spans(text)]
         merged: list[tuple[int, int]] = []
@@ -115,7 +119,7 @@ class Redactor:
         """
         with os.fdopen(open_regular(path, os.O_RDWR), "r+b") as file:
             while block := _read_at(file, begin):
-                for start, end in self.spans(block.decode("latin-1")):
+                for start, end in self._found_spans(block.decode("latin-1")):  # what we masked stays as it is
                     file.seek(begin + start)
                     file.write(b"*" * (end - start))
                 begin += len(block) if len(block) < BLOCK else len(block) - TAIL

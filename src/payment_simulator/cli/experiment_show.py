@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labledger.commands import reporting_errors
+from labledger.counts import counted
 from labledger.json_text import dump_json
 from payment_simulator.cli.result_printing import (
     converged_words,
@@ -153,7 +154,7 @@ def _print_no_ending(run: "StoredRun") -> None:
 
 
 def _count(iterations: Sequence[object]) -> str:
-    return f"{len(iterations):,} iteration{'s' * (len(iterations) != 1)}"
+    return f"{counted(len(iterations), 'iteration')}"
 
 
 def _facts(run: "StoredRun") -> Iterator[tuple[str, str]]:
@@ -199,7 +200,7 @@ def _token_facts(run: "StoredRun") -> Iterator[tuple[str, str]]:
     except ValidationError:  # none, or somebody else's
         llm = None
     price = "" if llm is None or llm.price is None else f", {llm.price.words(*run.token_counts)}"
-    unknown = f", and {run.uncounted:,} answers whose tokens are not all known" if run.uncounted else ""
+    unknown = f", and {counted(run.uncounted, 'answer')} whose tokens are not all known" if run.uncounted else ""
     if run.tokens or unknown:
         yield "tokens", f"{run.tokens:,}{price}{unknown}"
     if llm is not None and (llm.max_total_tokens is not None or run.budgets):

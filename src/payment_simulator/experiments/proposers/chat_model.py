@@ -42,7 +42,7 @@ def chat_model(name: str, provider: "Provider[Any]") -> "OpenAIChatModel":
     from openai.types import chat
     from pydantic_ai.models.openai import OpenAIChatModel
 
-    class LenientChatModel(OpenAIChatModel):
+    class LenientChatModel(OpenAIChatModel):  # type: ignore[misc]  # its library may be missing
         raw_usage: tuple[object, object] = (None, None)
 
         def _validate_completion(self, response: chat.ChatCompletion) -> Any:
