@@ -41,6 +41,8 @@ KEYS = {
 }
 MAX_ANSWER = 200_000
 """Characters; a policy of a tenth of them is large."""
+MOST_READ = 2 * MAX_ANSWER
+"""Characters of an answer in which a key is looked for."""
 MAX_ERROR = 1_000
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 60.0
@@ -96,7 +98,7 @@ class LlmProposer:
         """
         self._last = None
         response, latency_s = await self._ask(prompt)
-        text = self._keepable(response.text or "")[: MAX_ANSWER + 1]
+        text = self._keepable(response.text or "", MOST_READ)[: MAX_ANSWER + 1]
         usage = response.usage
         counts = token_counts(*getattr(self._model, "raw_usage", (usage.input_tokens, usage.output_tokens)))
         self._last = Interaction(
@@ -165,9 +167,14 @@ class LlmProposer:
         hint = f"; check {hints[status]}" if status in hints else ""
         return f"{where}: {f'HTTP {status}: ' if status else ''}{words}{hint}"
 
-    def _keepable(self, text: str) -> str:
-        """A text from outside without the key, NUL and halves of surrogate pairs, which no database can hold."""
-        return self._redactor.hide(text.encode(errors="replace").decode().replace("\0", UNPRINTABLE))
+    def _keepable(self, text: str, most: int | None = None) -> str:
+        """A text from outside without the key, NUL and halves of surrogate pairs, which no database can hold.
+
+        Of a text of over `most` characters it is the start, since looking for a key in all of it takes its time.
+        """
+        is_cut = most is not None and len(text) > most
+        kept = text[:most].encode(errors="replace").decode().replace("\0", UNPRINTABLE)
+        return self._redactor.hide(kept, is_cut=is_cut)
 
 
 def policy_in(text: str) -> PolicyDocument:
