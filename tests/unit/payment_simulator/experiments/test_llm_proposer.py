@@ -368,7 +368,7 @@ def test_nothing_is_printed_while_a_model_is_asked(capfd):
 @pytest.mark.parametrize("choices", [["x"], {"a": 1}, [7], [{"message": [1]}]])
 def test_an_answer_whose_choices_have_an_odd_shape_is_an_error_of_the_server(choices):
     body = json.dumps({"id": "x", "object": "chat.completion", "created": 1, "model": KEY, "choices": choices})
-    with ModelServer(Reply(200, body.encode())) as server, pytest.raises(EndpointError) as caught:
+    with ModelServer(Reply(body=body.encode())) as server, pytest.raises(EndpointError) as caught:
         ask(proposer(server))
     assert server.url in str(caught.value)
     assert KEY not in "".join(traceback.format_exception(caught.value))
