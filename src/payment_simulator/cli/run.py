@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labledger.commands import reporting_errors
+from labledger.counts import counted
 from labledger.json_text import dump_json
 from payment_simulator.cli.run_days import Output
 from payment_simulator.cli.run_payments import payments_report
@@ -116,7 +117,9 @@ def _simulated(
         progress.phase("drawing payments")
         arrivals = source.arrivals(seed)
         drawn_s = time.perf_counter()
-        progress.phase(f"simulating {prepared.scenario.simulation.ticks:,} ticks, {len(arrivals):,} payments")
+        progress.phase(
+            f"simulating {counted(prepared.scenario.simulation.ticks, 'tick')}, {counted(len(arrivals), 'payment')}"
+        )
         record = record or recorded_unasked(arrivals)
         outcome = simulate(prepared, arrivals, record_events=record, watch=progress.update)
     timing |= {"draw_s": drawn_s - began_s, "simulate_s": time.perf_counter() - drawn_s}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from labledger.counts import counted
 from labledger.percentages import rounded_percent
 from payment_simulator.cli.run_payments import payments_facts
 from payment_simulator.scenario.money import MoneyStyle
@@ -189,7 +190,7 @@ def _system_facts(report: Mapping[str, Any], style: MoneyStyle) -> list[tuple[st
 
 def _run_facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     seconds = sum(report["timing"].values())
-    facts = [("ran", f"{report['ticks']:,} ticks in {seconds:.2f} s ({report['engine']})")]
+    facts = [("ran", f"{counted(report['ticks'], 'tick')} in {seconds:.2f} s ({report['engine']})")]
     if report["policy_faults"]:
         faults = f"{report['policy_faults']:,} operations in trees without an answer (x / 0, inf - inf), taken as 0"
         facts.append(("policy faults", faults))

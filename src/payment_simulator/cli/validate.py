@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from labledger.commands import reporting_errors
+from labledger.counts import counted
 
 if TYPE_CHECKING:
     from labledger.yaml_files import YamlFile
@@ -187,13 +188,13 @@ def _size(scenario: "Scenario") -> str:
     given = scenario.given_payments
     skipped = 0 if given is None else sum(given.skipped.values())
     out = f" ({skipped:,} left out)" if skipped else ""
-    read = "" if given is None else f"{len(given):,} payments read{out}"
+    read = "" if given is None else f"{counted(len(given), 'payment')} read{out}"
     expected = sum(bank.number for bank in expected_payments(scenario).values()) - (0 if given is None else len(given))
     drawn = f"{expected:,.0f} payments expected" if expected or not read else ""
     payments = " and ".join(filter(None, (read, drawn)))
     days = scenario.simulation.num_days
-    length = f"{scenario.simulation.ticks:,} ticks" + (f" in {days:,} days" if days > 1 else "")
-    return f"{len(scenario.agents):,} bank{'s' * (len(scenario.agents) != 1)}, {length}, {payments}"
+    length = f"{counted(scenario.simulation.ticks, 'tick')}" + (f" in {days:,} days" if days > 1 else "")
+    return f"{counted(len(scenario.agents), 'bank')}, {length}, {payments}"
 
 
 def _experiment(file: Path) -> str:

@@ -132,7 +132,7 @@ class StoredRun:
 
     @property
     def uncounted(self) -> int:
-        """The answers of its models whose tokens the provider did not count."""
+        """The answers of its models whose tokens are not all known."""
         return sum(not is_counted(each) for each in self._interactions)
 
     @property

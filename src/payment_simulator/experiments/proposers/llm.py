@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import ssl
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -19,13 +18,13 @@ from labledger.tls import tls_reason
 from labledger.untrusted_text import UNPRINTABLE, first_line
 from labledger.yaml_files import describe_errors
 from payment_simulator.experiments.llm_config import Llm
+from payment_simulator.experiments.proposers.chat_model import chat_model, token_counts
 from payment_simulator.experiments.proposers.prompt import SYSTEM_PROMPT
 from payment_simulator.experiments.proposers.protocol import (
     DecisionContext,
     EndpointError,
     Interaction,
     UnusableAnswerError,
-    is_token_count,
 )
 from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.policy.fields_and_actions import TREE_KINDS
@@ -42,6 +41,8 @@ KEYS = {
 }
 MAX_ANSWER = 200_000
 """Characters; a policy of a tenth of them is large."""
+MOST_READ = 2 * MAX_ANSWER
+"""Characters of an answer in which a key is looked for."""
 MAX_ERROR = 1_000
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 60.0
@@ -97,12 +98,13 @@ class LlmProposer:
         """
         self._last = None
         response, latency_s = await self._ask(prompt)
-        text = self._keepable(response.text or "", MAX_ANSWER + 1)
-        tokens = response.usage.input_tokens, response.usage.output_tokens
-        is_counted = tokens != (0, 0) and all(map(is_token_count, tokens))
+        text = self._keepable(response.text or "", MOST_READ)[: MAX_ANSWER + 1]
+        usage = response.usage
+        counts = token_counts(*getattr(self._model, "raw_usage", (usage.input_tokens, usage.output_tokens)))
         self._last = Interaction(
-            prompt_tokens=tokens[0] if is_counted else None,
-            completion_tokens=tokens[1] if is_counted else None,
+            prompt_tokens=counts.prompt,
+            completion_tokens=counts.completion,
+            uncounted=None if counts.reason is None else self._redactor.quoted(counts.reason),
             latency_seconds=latency_s,
             model=self._redactor.quoted(str(response.model_name or self._llm.model)),
             prompt=self._keepable(f"{self._system_prompt}\n\n{prompt}"),
@@ -121,7 +123,7 @@ class LlmProposer:
     async def _ask(self, prompt: str) -> "tuple[ModelResponse, float]":
         """Return the answer, and the seconds from its request to its end."""
         from pydantic_ai.direct import model_request
-        from pydantic_ai.exceptions import AgentRunError, UserError
+        from pydantic_ai.exceptions import AgentRunError, UsageExtractionFailedWarning, UserError
         from pydantic_ai.messages import ModelRequest, SystemPromptPart, UserPromptPart
         from pydantic_ai.settings import ModelSettings
 
@@ -134,9 +136,10 @@ class LlmProposer:
         while True:
             began_s = time.monotonic()
             try:
+                # Connections last for a request: they belong to the caller's event loop.
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # the client's, of counts that are none: those are unknown
-                    async with self._model:  # connections last for a request: they belong to the caller's event loop
+                    warnings.simplefilter("ignore", UsageExtractionFailedWarning)  # `uncounted` says it in our words
+                    async with self._model:
                         response = await model_request(
                             self._model, [message], model_settings=settings, instrument=False
                         )
@@ -164,11 +167,14 @@ class LlmProposer:
         hint = f"; check {hints[status]}" if status in hints else ""
         return f"{where}: {f'HTTP {status}: ' if status else ''}{words}{hint}"
 
-    def _keepable(self, text: str, limit: int = sys.maxsize) -> str:
-        """A text from outside without the key, NUL and halves of surrogate pairs, which no database can hold; cut."""
-        looked_at = min(2 * limit, sys.maxsize)
-        clean = text[:looked_at].encode(errors="replace").decode().replace("\0", UNPRINTABLE)
-        return self._redactor.hide(clean, is_cut=len(text) > looked_at)[:limit]
+    def _keepable(self, text: str, most: int | None = None) -> str:
+        """A text from outside without the key, NUL and halves of surrogate pairs, which no database can hold.
+
+        Of a text of over `most` characters it is the start, since looking for a key in all of it takes its time.
+        """
+        is_cut = most is not None and len(text) > most
+        kept = text[:most].encode(errors="replace").decode().replace("\0", UNPRINTABLE)
+        return self._redactor.hide(kept, is_cut=is_cut)
 
 
 def policy_in(text: str) -> PolicyDocument:
@@ -265,10 +271,8 @@ def _model_of(llm: Llm, key: str | None) -> "Model":
         from pydantic_ai.providers.openai import OpenAIProvider
         from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
-        from payment_simulator.experiments.proposers.chat_servers import ChatServerModel
-
         if llm.base_url is None:
-            return ChatServerModel(name, provider=OpenAIProvider(api_key=key))
-        return ChatServerModel(name, provider=OpenAICompatibleProvider("server", base_url=llm.base_url, api_key=key))
+            return chat_model(name, provider=OpenAIProvider(api_key=key))
+        return chat_model(name, provider=OpenAICompatibleProvider("server", base_url=llm.base_url, api_key=key))
     except ImportError as error:
         raise ConfigError(f"proposer: llm needs pydantic-ai ({error}); run {install_command('llm')}") from error

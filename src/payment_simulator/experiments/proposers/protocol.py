@@ -23,7 +23,10 @@ class EndpointError(LabledgerError):
 
 @dataclass(frozen=True)
 class Interaction:
-    """One answer of a model: its text, its cost and its latency. Tokens are the provider's count, None without one."""
+    """One answer of a model: its text, its cost and its latency. Tokens are the provider's count, None without one.
+
+    `uncounted` is the reason why a count is None, where it is known.
+    """
 
     prompt_tokens: int | None
     completion_tokens: int | None
@@ -31,6 +34,7 @@ class Interaction:
     model: str | None = None
     prompt: str | None = None
     response: str | None = None
+    uncounted: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,12 +97,3 @@ class Proposer(Protocol):
     def get_last_interaction(self) -> Interaction | None:
         """Return the cost and text of the last answer; None where no model was asked."""
         ...
-
-
-MOST_TOKENS = 1_000_000_000
-"""A number above it counts no tokens of one request: no context holds so many, and no database need."""
-
-
-def is_token_count(value: object) -> bool:
-    """True for a whole number of tokens that one request may have."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS

@@ -51,14 +51,15 @@ def is_counted(interaction: Mapping[str, Any]) -> bool:
 
 
 def most_tokens_of(interaction: Mapping[str, Any]) -> int:
-    """Return the tokens of an `llm_interaction`; where the provider gave none, one for each byte that went and came.
+    """Return the tokens of an `llm_interaction`; where a count is unknown, one for each byte that went and came.
 
-    A token stands for a byte or more of text, so what is seen of an answer has no more of them.
+    A token stands for a byte or more of text, so what is seen of an answer has no more of them; of what a model thinks
+    and does not show nothing is known.
     """
     if is_counted(interaction):
         return tokens_of(interaction)
     texts = (interaction.get("prompt"), interaction.get("response"))
-    return sum(len(text.encode(errors="replace")) for text in texts if text)
+    return max(tokens_of(interaction), sum(len(text.encode(errors="replace")) for text in texts if text))
 
 
 @dataclass
@@ -67,7 +68,8 @@ class ExperimentState:
 
     `start` counts the profiles that the run begins from; `finished` are the iterations of this start, `halts` the ends
     of those before it. `attempts` are of all starts. `answers` are a model's for the bank that decides now, stored and
-    not acted on yet. `tokens` are those that providers counted, `spent` those and the most of `uncounted` answers.
+    not acted on yet. `tokens` are those that providers counted, `spent` those and the most of the `uncounted` answers,
+    not all of whose tokens are known.
     `refused` counts the answers that could not be evaluated; `refusals` has each bank's first.
     """
 

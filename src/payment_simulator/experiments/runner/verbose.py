@@ -11,7 +11,7 @@ from payment_simulator.experiments.llm_config import Price
 from payment_simulator.experiments.nash_gap import NashGap
 from payment_simulator.experiments.observed_day import OneDay
 from payment_simulator.experiments.proposers.protocol import Interaction
-from payment_simulator.experiments.runner.state import BYTES_COUNT, ExperimentState
+from payment_simulator.experiments.runner.state import ExperimentState
 
 MAX_PROBLEM = 300
 
@@ -76,8 +76,6 @@ class RunLog:
             return
         tokens = (interaction.prompt_tokens, interaction.completion_tokens)
         counts, price = "tokens not counted", ""
-        if state.uncounted == 1 and None in tokens and self.budget is not None:
-            self._print(f"  the server did not count the tokens of this answer: for llm.max_total_tokens {BYTES_COUNT}")
         if tokens[0] is not None and tokens[1] is not None:
             counts = f"{tokens[0]:,} tokens in, {tokens[1]:,} out"
             price = "" if self.price is None else self.price.words(tokens[0], tokens[1])

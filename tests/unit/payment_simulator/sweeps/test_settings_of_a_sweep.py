@@ -55,9 +55,12 @@ def test_ranges_and_plain_text_are_values_and_the_last_axis_changes_first():
         ("a=1,1.0", "the value 1 stands twice"),
         ("a=0.1..0.5", "a range of decimals needs a step, as in 0.1..0.5:0.1"),
         ("a=5..1", "a range rises"),
-        ("a=0..1:0.3", "its steps end at 0.9 and miss 1; write 0..0.9:0.3"),
         ("a=1..5:0", "the step should be above 0"),
         ("a=0..999999999", "over 100,000 values"),
+        ("a=0..1:0.3", "0..1:0.3: 1 is not reached, the last value is 0.9; write 0..0.9:0.3, or the step 0.25"),
+        ("a=0..100:30", "100 is not reached, the last value is 90; write 0..90:30, or the step 25"),
+        ("a=3..4:5", "4 is not reached, the last value is 3; write 3, or the step 1"),
+        ("a=1..98:10", "98 is not reached, the last value is 91; write 1..91:10"),
     ],
 )
 def test_a_list_that_cannot_be_meant_is_refused_with_what_is_wrong(option, problem):
