@@ -86,11 +86,11 @@ class Evaluation(Section):
     @model_validator(mode="after")
     def _samples_fit_the_mode(self) -> Self:
         if self.mode == "deterministic" and self.num_samples != 1:
-            raise ValueError("num_samples: a deterministic evaluation has one draw; take monte_carlo or bootstrap")
+            raise ValueError("num_samples: a deterministic evaluation has one draw; take another mode for more")
         if self.mode != "deterministic" and self.num_samples < LEAST_SAMPLES:
             raise ValueError(f"num_samples: {self.mode} needs at least {LEAST_SAMPLES}, for an interval of the saving")
         if self.observed is not None and self.mode != "bootstrap":
-            raise ValueError("observed: only a bootstrap resamples an observed day")
+            raise ValueError("observed: only a bootstrap resamples an observed day; take mode: bootstrap")
         return self
 
 

@@ -24,7 +24,7 @@ from payment_simulator.scenario.resolving import (
     mentions_payments,
     named_files,
     read_files,
-    refused_balances,
+    unread_files,
     without_files,
 )
 from payment_simulator.scenario.schema import Scenario
@@ -129,14 +129,16 @@ def changed(file: YamlFile, changes: Sequence[str], read: ReadPayments = read_pa
 def _files_read(
     data: dict[str, Any], folder: Path, place: Callable[[Location], str], problems: list[str], read: ReadPayments
 ) -> Resolution:
-    """Return the data with what its files give it; where they cannot be read, the reason is added to the problems."""
+    """Return the data with what its files give it; the reason why one cannot be read is added to the problems."""
+    refused: list[ConfigError] = []
     try:
-        return read_files(data, folder, place, read=read)
+        found = read_files(data, folder, place, read=read)
     except ConfigError as error:
-        for each in (error, refused_balances(data, folder)):
-            if each is not None:
-                problems += _placed(each.placed(place) if isinstance(each, SectionError) else each, place)
-        return without_files(data)
+        found = without_files(data)
+        refused.append(error)
+    for each in (*refused, *unread_files(data, folder, found)):
+        problems += _placed(each.placed(place) if isinstance(each, SectionError) else each, place)
+    return found
 
 
 def _complete(found: Resolution, place: Callable[[Location], str], problems: list[str]) -> None:

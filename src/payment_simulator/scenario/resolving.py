@@ -1,6 +1,6 @@
 """A scenario with files of payments and balances, made whole: its banks, what they have, and the length of its days."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from labledger.errors import ConfigError
+from labledger.sections import Section
 from labledger.untrusted_text import SHOWN, clean
 from labledger.written_paths import existing
 from labledger.yaml_files import Location, describe_errors, nearest
@@ -39,6 +40,7 @@ TABLE = "payments"
 """The name of a table of payments in messages."""
 FROM_PAYMENTS = "from_payments"
 MOST_NAMED = 10
+SECTIONS_OF_FILES: Mapping[str, type[Section]] = {"payments": Payments, "balances": Balances}
 Place = Callable[[Location], str]
 ReadPayments = Callable[[Payments, Path, Run], GivenPayments]
 
@@ -121,10 +123,12 @@ def complete(found: Resolution, place: Place) -> None:
 def without_files(data: Mapping[str, Any]) -> Resolution:
     """Return the data of a scenario whose files cannot be read, with what they would have given it left out.
 
-    Where its banks are the files', two of any name stand for them, without the events that would name them, and a day
-    of one tick for its days: so the rest can be checked.
+    A section that is wrong itself stays, for the check of the whole to tell. Where its banks are the files', two of any
+    name stand for them, without the events that would name them, and a day of one tick for its days: so the rest can be
+    checked.
     """
-    found = {key: value for key, value in data.items() if key not in ("payments", "balances")}
+    right = {key for key, model in SECTIONS_OF_FILES.items() if _section(model, data.get(key)) is not None}
+    found = {key: value for key, value in data.items() if key not in right}
     simulation = found.get("simulation", {})
     found["simulation"] = {"ticks_per_day": 1, **simulation} if isinstance(simulation, Mapping) else simulation
     agents = found.get("agents")
@@ -214,16 +218,33 @@ def _balances(section: Balances, folder: Path, table: "pyarrow.Table | None") ->
         raise SectionError(("balances",), *str(error).splitlines()) from error
 
 
-def refused_balances(data: Mapping[str, Any], folder: Path) -> ConfigError | None:
-    """Return what is wrong with the file of balances by itself, where no payments are read; None without one."""
-    section = _section(Balances, data.get("balances"))
-    if section is None or section.file is None:
-        return None
-    try:
-        _balances(section, folder, None)
-    except ConfigError as error:
-        return error
-    return None
+def unread_files(data: Mapping[str, Any], folder: Path, found: Resolution) -> Iterator[ConfigError]:
+    """Yield what is wrong, as far as it shows by itself, with each file that is named and was not read: its section or
+    the length of the run is wrong, or another file.
+    """
+    for read, check in ((found.given, _check_payments), (found.balances and found.days, _check_balances)):
+        if not read:
+            try:
+                check(data, folder)
+            except ConfigError as error:
+                yield error
+
+
+def _check_payments(data: Mapping[str, Any], folder: Path) -> None:
+    files = _named_in(data, "payments")
+    if isinstance(files, str) or (isinstance(files, list) and all(isinstance(each, str) for each in files)):
+        files_of(files, folder)
+
+
+def _check_balances(data: Mapping[str, Any], folder: Path) -> None:
+    file = _named_in(data, "balances")
+    if isinstance(file, str):
+        _balances(_section(Balances, data["balances"]) or Balances(file=file), folder, None)
+
+
+def _named_in(data: Mapping[str, Any], key: str) -> Any:
+    section = data.get(key)
+    return section.get("file") if isinstance(section, Mapping) else None
 
 
 def _section(model: type[Any], written: Any) -> Any:
@@ -340,7 +361,7 @@ def _events(bank: str, agent: Mapping[str, Any], row: BankRow, places: list[str]
 
 def _take_defaults(found: Resolution) -> None:
     before = found.data["agents"]
-    found.data = dict(take_defaults(found.data))
+    found.data = dict(take_defaults(found.data, wrong_too=True))  # for the checks of what is made of them
     for agent, whole, source in zip(before, found.data["agents"], found.banks, strict=True):
         if isinstance(agent, Mapping):
             source.fields |= {key: ("agent_defaults", key) for key in whole if key not in agent}

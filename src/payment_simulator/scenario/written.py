@@ -21,7 +21,8 @@ from payment_simulator.scenario.schema import MAX_TICKS, Scenario
 UNREAD_DAYS = re.compile(r"(^|: )simulation(\.ticks_per_day)?: required")
 UNREAD = re.compile(UNREAD_DAYS.pattern + r"|(^|: )agents(\.[0-9]+)?: should ")
 """Problems that only follow from payments that were not read, for their section is wrong, which is told."""
-
+STRANGERS = re.compile(r"(^|: )(unknown bank '|.* has no other bank to pay$)")
+"""Problems that only follow from the id of a bank that is missing or wrong, which is told."""
 
 STAND_INS: Mapping[Location, Any] = {("simulation",): {"ticks_per_day": MAX_TICKS}}
 """A length in which every event happens, to look for other problems where a scenario's own is wrong."""
@@ -100,8 +101,10 @@ class WrittenScenario:
             named=self.named,
             written=self.text,
             advice=partial(advice_on, self.data),
-            stand_ins=STAND_INS if has_ids(self.data) else None,
+            stand_ins=STAND_INS,
         )
+        if not has_ids(self.data):
+            lines = [line for line in lines if not STRANGERS.search(line)]
         if self.data.get("payments") is None or self.given is not None:
             return lines
         follows = UNREAD if mentions_payments(agents) else UNREAD_DAYS
