@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,17 +10,13 @@ from labledger.commands import reporting_errors
 from labledger.counts import counted
 
 if TYPE_CHECKING:
-    from labledger.yaml_files import YamlFile
     from payment_simulator.policy.builtin import Policy
     from payment_simulator.scenario.schema import Scenario
     from payment_simulator.scenario.written import LoadedScenario
 
-T = TypeVar("T")
-
 OF_SCENARIOS = ("agents", "simulation", "payments", "scenario_events", "cost_rates", "lsm_config")
 OF_EXPERIMENTS = ("evaluation", "convergence", "proposer", "policy_constraints", "optimized_agents", "master_seed")
 OF_LLEM = ("model", "study", "sweep", "experiments")
-NAMING_FILES = (("scenario",), ("evaluation", "observed"), ("llm", "system_prompt_file"))
 OF_POLICIES = ("payment_tree", "policy_id", "document", "type")
 MAX_LOOKED_AT, MAX_HEAD = 20, 1_000
 """Files of a directory, and bytes of each, in which its kind is looked for."""
@@ -199,59 +195,9 @@ def _size(scenario: "Scenario") -> str:
 
 def _experiment(file: Path) -> str:
     """Return what an experiment is; its problems are told with those of its scenario."""
-    from labledger.errors import ConfigError, problems_in
-    from labledger.yaml_files import in_order_of_lines, read_yaml
-    from payment_simulator.experiments.config import ExperimentConfig
-    from payment_simulator.experiments.output_checks import check_output
-    from payment_simulator.experiments.setup import ExperimentSetup
+    from payment_simulator.experiments.reading import read_experiment
 
-    problems: list[str] = []
-
-    def tried(call: Callable[[], T]) -> T | None:
-        try:
-            return call()
-        except ConfigError as error:
-            problems.extend(each for each in problems_in(error) if each not in problems)
-            return None
-
-    written = read_yaml(file)
-    problems += _missing_files(written)
-    config, setup = tried(lambda: ExperimentConfig.from_yaml(file)), None
-    if config is None:
-        tried(lambda: _check_scenario_of(file, written))
-    else:
-        tried(lambda: check_output(config))
-        setup = tried(lambda: ExperimentSetup.load(config))
-    if config is None or setup is None or problems:
-        raise ConfigError("\n".join(in_order_of_lines(problems)))
+    config, setup = read_experiment(file)
     banks = ", ".join(setup.optimized(config))
     evaluation = f"{config.evaluation.mode} of {config.evaluation.num_samples:,}"
     return f"an experiment: {config.proposer} for {banks}; {evaluation}; {config.scenario}: {_size(setup.scenario)}"
-
-
-def _check_scenario_of(file: Path, written: "YamlFile") -> None:
-    """Check the scenario that an experiment names which is wrong itself."""
-    from labledger.written_paths import find_written
-    from payment_simulator.policy.policies import read_with_policies
-
-    named = written.data.get("scenario")
-    if isinstance(named, str) and (path := find_written(named, file.parent)).is_file():
-        read_with_policies(path)
-
-
-def _missing_files(written: "YamlFile") -> list[str]:
-    """Return the problem of each file that an experiment names and that is not there."""
-    from labledger.errors import ConfigError
-    from labledger.written_paths import existing
-
-    problems = []
-    for location in NAMING_FILES:
-        named: Any = written.data
-        for part in location:
-            named = named.get(part) if isinstance(named, dict) else None
-        try:
-            if isinstance(named, str):
-                existing(named, written.path.parent)
-        except ConfigError as error:
-            problems.append(f"{written.place(location)}: {'.'.join(location)}: {error}")
-    return problems

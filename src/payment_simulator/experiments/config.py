@@ -233,22 +233,31 @@ class ExperimentConfig(Section):
 
     def place(self, *location: str | int) -> str:
         """Return the place of a value, as the beginning of a message: `file:line: key: `, or the key alone."""
-        where = "" if self._file is None else f"{_place(self._file, self._set_by, location)}: "
-        return f"{where}{'.'.join(map(str, location))}: "
-
-    @property
-    def scenario_changes(self) -> list[str]:
-        """`scenario_settings` as `read_scenario` takes them."""
-        return [f"{key}={dump_json(value, indent=None)}" for key, value in self.scenario_settings.items()]
+        return message_place(self._file, self._set_by, location)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the whole configuration, defaults included, as a dict of JSON values."""
         return self.model_dump(mode="json")
 
 
+def message_place(file: YamlFile | None, set_by: Mapping[Location, str], location: Location) -> str:
+    """Return the place of a value, as the beginning of a message: `file:line: key: `, the option, or the key alone."""
+    where = "" if file is None else _place(file, set_by, location)
+    return (
+        f"{where}: "
+        if where.startswith("--")
+        else "".join(f"{part}: " for part in (where, ".".join(map(str, location))) if part)
+    )
+
+
 def _place(file: YamlFile, set_by: Mapping[Location, str], location: Location) -> str:
     ours = (location[:end] for end in range(len(location), 0, -1))
     return next((set_by[part] for part in ours if part in set_by), None) or file.place(location)
+
+
+def changes_of(settings: Mapping[str, Any]) -> list[str]:
+    """Return `scenario_settings` as `read_scenario` takes them."""
+    return [f"{key}={dump_json(value, indent=None)}" for key, value in settings.items()]
 
 
 def identity(config: dict[str, Any]) -> str:

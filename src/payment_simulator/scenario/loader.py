@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from labledger.errors import ConfigError, problems_in
+from labledger.problem_list import ProblemList
 from labledger.regular_files import opened_to_read
 from labledger.yaml_files import Location, YamlFile, read_yaml
 from payment_simulator.scenario.changes import option_of, set_values
@@ -105,14 +106,15 @@ def changed(file: YamlFile, changes: Sequence[str], read: ReadPayments = read_pa
     if isinstance(data.get("balances"), str):
         data["balances"] = {"file": data["balances"]}  # so that a level can be set beside it
     of_banks = [change for change in changes if change.startswith("agents.")]
-    set_by |= set_values(data, (change for change in changes if change not in of_banks))
+    refused = ProblemList()
+    set_by |= set_values(data, (change for change in changes if change not in of_banks), refused)
     refuse_keys(data, place)
     problems: list[str] = []
     found = _files_read(data, folder, place, problems, read)
-    if problems and of_banks:  # which may be those of a file
-        raise ConfigError("\n".join(problems))
+    if problems and of_banks and mentions_payments(data.get("agents")):  # the banks may be those of a file
+        raise ConfigError("\n".join([*refused.found, *problems]))
     if not mentions_payments(found.data.get("agents")):  # where they were not read, their section is told
-        set_by |= set_values(found.data, of_banks)
+        set_by |= set_values(found.data, of_banks, refused)
     _complete(found, place, problems)
     refuse_keys(found.data, place)  # what a cell holds, too
     problems += inline_amounts(found.data, folder, place)
@@ -122,6 +124,7 @@ def changed(file: YamlFile, changes: Sequence[str], read: ReadPayments = read_pa
         source = found.source(location)
         return None if isinstance(source, str) or option_of(set_by, location) else file.written(source)
 
+    problems[:0] = refused.found
     inputs = (file.path, *files.values(), *(() if problems else named_files(found, folder)))
     return WrittenScenario(found.data, place, files, set_by, found.given, found.named, text, tuple(problems), inputs)
 

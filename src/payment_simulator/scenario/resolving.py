@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 TABLE = "payments"
 """The name of a table of payments in messages."""
 FROM_PAYMENTS = "from_payments"
+ANY_BANKS = ("any bank", "any other")
+"""The names that stand for those of files that cannot be read."""
 MOST_NAMED = 10
 SECTIONS_OF_FILES: Mapping[str, type[Section]] = {"payments": Payments, "balances": Balances}
 Place = Callable[[Location], str]
@@ -137,8 +139,8 @@ def without_files(data: Mapping[str, Any]) -> Resolution:
     ]
     banks = [BankSource(("agents", index)) for index, _ in own]
     if mentions_payments(agents):
-        found["agents"] = [*(each for _, each in own), {"id": "any bank"}, {"id": "any other"}]
-        banks += [BankSource(("agents",)), BankSource(("agents",))]
+        found["agents"] = [*(each for _, each in own), *({"id": bank} for bank in ANY_BANKS)]
+        banks += [BankSource(("agents",)) for _ in ANY_BANKS]
         found.pop("scenario_events", None)
     return Resolution(found, banks=banks)
 

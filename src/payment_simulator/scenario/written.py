@@ -15,7 +15,7 @@ from payment_simulator.scenario.advice import advice_on
 from payment_simulator.scenario.bank_names import has_ids, problems_of_names
 from payment_simulator.scenario.changes import location_of
 from payment_simulator.scenario.given_payments import GivenPayments
-from payment_simulator.scenario.resolving import check_payments, mentions_payments
+from payment_simulator.scenario.resolving import ANY_BANKS, check_payments, mentions_payments
 from payment_simulator.scenario.schema import MAX_TICKS, Scenario
 
 UNREAD_DAYS = re.compile(r"(^|: )simulation(\.ticks_per_day)?: required")
@@ -67,6 +67,12 @@ class WrittenScenario:
     text: Callable[[Location], str | None] = lambda location: None
     problems: tuple[str, ...] = ()
     inputs: tuple[Path, ...] = ()
+
+    @property
+    def bank_ids(self) -> list[str] | None:
+        """The ids of the banks, as they are written; None where one is missing or wrong, or its file cannot be read."""
+        ids = list(dict.fromkeys(agent["id"] for agent in self.data["agents"])) if has_ids(self.data) else []
+        return None if not ids or ANY_BANKS[0] in ids else ids
 
     def checked(self) -> LoadedScenario:
         """Return it checked.
