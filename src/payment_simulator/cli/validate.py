@@ -1,6 +1,7 @@
 """`payment-sim validate`."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,22 +22,28 @@ OF_POLICIES = ("payment_tree", "policy_id", "document", "type")
 MAX_LOOKED_AT, MAX_HEAD = 20, 1_000
 """Files of a directory, and bytes of each, in which its kind is looked for."""
 TABLES = (".csv", ".parquet", ".xml", ".tsv", ".arrow")
+CHECKED = (".yaml", ".yml", ".json", *TABLES)
 
 
 @reporting_errors
 def validate(
     ctx: typer.Context,
-    file: Annotated[
-        Path, typer.Argument(help="A scenario or an experiment in YAML, a policy in JSON, or a file of payments.")
+    files: Annotated[
+        list[Path], typer.Argument(help="Scenarios or experiments in YAML, policies in JSON, files of payments.")
     ],
 ) -> None:
-    """Check a file, whichever of these it is, and those that it names; every problem is listed.
+    """Check files, whichever of these each is, and those that they name; every problem is listed.
 
-    What is fine is told in a line: banks, ticks, payments that are read or expected, policies.
+    What is fine is told in a line each: banks, ticks, payments that are read or expected, policies.
     """
     from labledger.console import print_answer
+    from labledger.problem_list import ProblemList
 
-    print_answer(f"{file}: {_checked(file)}")
+    problems = ProblemList()
+    for file in dict.fromkeys(files):
+        if (found := problems.of(partial(_checked, file))) is not None:
+            print_answer(f"{file}: {found}")
+    problems.refuse()
 
 
 def _checked(file: Path) -> str:
@@ -44,12 +51,16 @@ def _checked(file: Path) -> str:
     from labledger.errors import ConfigError
     from labledger.untrusted_text import SHOWN, clean
     from labledger.yaml_files import read_yaml
+    from payment_simulator.days.folders import DOCUMENT, table_file
+    from payment_simulator.days.folders import TABLES as TABLES_OF_DAY
     from payment_simulator.scenario.loader import TO_A_FILE
     from payment_simulator.scenario.policy_files import read_policy_file
 
     if file.is_dir():
-        raise ConfigError(f"{file}: is a directory{_kept_in(file)}; name a scenario, an experiment or a policy in it")
+        raise ConfigError(f"{file}: is a directory{_kept_in(file) or _files_in(file)}")
     if file.suffix.lower() in TABLES:
+        if file.name in map(table_file, TABLES_OF_DAY) and (file.parent / DOCUMENT).exists():
+            raise ConfigError(f"{file}: belongs to a day that is kept, which `payment-sim show {file.parent}` reads")
         return _payments(file)
     is_json = file.suffix.lower() == ".json"
     data = read_policy_file(file) if is_json else read_yaml(file, TO_A_FILE).data
@@ -95,6 +106,17 @@ def _kept_in(directory: Path) -> str:
     return ""
 
 
+def _files_in(directory: Path) -> str:
+    """Return the files of a directory that can be checked, as a part of a message."""
+    from labledger.untrusted_text import SHOWN, clean
+
+    names = sorted(clean(path.name, SHOWN) for path in directory.iterdir() if path.suffix.lower() in CHECKED)
+    if not names:
+        return f"; none of its files is checked: {', '.join(CHECKED)}"
+    more = f", and {len(names) - MAX_LOOKED_AT:,} more" if len(names) > MAX_LOOKED_AT else ""
+    return f"; name files in it, one or more: {', '.join(names[:MAX_LOOKED_AT])}{more}"
+
+
 def _has(data: Mapping[str, Any], names: Sequence[str]) -> bool:
     return any(name in data for name in names)
 
@@ -109,11 +131,13 @@ def _payments(file: Path) -> str:
     try:
         try:
             found = Scenario.from_payments(file, clock={"open": "00:00", "close": "24:00", "tick": "60s"})
-            times = "times of the day"
+            times = "times of day, of which a scenario's payments.clock makes ticks"
         except PaymentsKeyError:  # of the clock, which ticks need not have
             found, times = Scenario.from_payments(file, simulation={"ticks_per_day": MAX_TICKS}), "ticks"
     except PaymentsKeyError as error:
-        hint = "read as payments, by the usual names of columns; where others hold, validate the scenario that names it"
+        hint = (
+            "read as payments, by the usual names; of other names, or of balances, validate the scenario that names it"
+        )
         raise ConfigError(f"{error}\n{file}: {hint}") from error
     return f"payments: {len(found.given_payments or ()):,} of {len(found.agents):,} banks, with {times}"
 
