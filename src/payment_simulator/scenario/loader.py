@@ -25,10 +25,9 @@ from payment_simulator.scenario.resolving import (
     mentions_payments,
     named_files,
     read_files,
-    unread_files,
-    without_files,
 )
 from payment_simulator.scenario.schema import Scenario
+from payment_simulator.scenario.unread_files import unread_files, without_files
 from payment_simulator.scenario.written import LoadedScenario, WrittenScenario
 
 KEY = re.compile(rb"^\w+:(?:\s|$)", re.MULTILINE)
@@ -135,10 +134,10 @@ def _files_read(
     """Return the data with what its files give it; the reason why one cannot be read is added to the problems."""
     refused: list[ConfigError] = []
     try:
-        found = read_files(data, folder, place, read=read)
+        found = read_files(data, folder, place, read=read, refused=refused)
     except ConfigError as error:
-        found = without_files(data)
-        refused.append(error)
+        refused = [error]
+        found = without_files(data, folder, refused)
     for each in (*refused, *unread_files(data, folder, found)):
         problems += _placed(each.placed(place) if isinstance(each, SectionError) else each, place)
     return found

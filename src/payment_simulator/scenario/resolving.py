@@ -1,6 +1,6 @@
 """A scenario with files of payments and balances, made whole: its banks, what they have, and the length of its days."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,6 @@ import numpy as np
 from pydantic import ValidationError
 
 from labledger.errors import ConfigError
-from labledger.sections import Section
 from labledger.untrusted_text import SHOWN, clean
 from labledger.written_paths import existing
 from labledger.yaml_files import Location, describe_errors, nearest
@@ -18,6 +17,7 @@ from payment_simulator.scenario.balance_section import Balances
 from payment_simulator.scenario.balance_times import RunDays
 from payment_simulator.scenario.balances import CREDIT, OPENING, BankRow, read_source, rows_of, source_of
 from payment_simulator.scenario.banks import take_defaults
+from payment_simulator.scenario.changes import location_of
 from payment_simulator.scenario.given_payments import GivenPayments
 from payment_simulator.scenario.liquidity_bounds import opening_balances
 from payment_simulator.scenario.payment_files.amounts import Money
@@ -39,10 +39,7 @@ if TYPE_CHECKING:
 TABLE = "payments"
 """The name of a table of payments in messages."""
 FROM_PAYMENTS = "from_payments"
-ANY_BANKS = ("any bank", "any other")
-"""The names that stand for those of files that cannot be read."""
 MOST_NAMED = 10
-SECTIONS_OF_FILES: Mapping[str, type[Section]] = {"payments": Payments, "balances": Balances}
 Place = Callable[[Location], str]
 ReadPayments = Callable[[Payments, Path, Run], GivenPayments]
 
@@ -53,10 +50,12 @@ def read_files(
     place: Place,
     tables: Mapping[str, "pyarrow.Table"] | None = None,
     read: ReadPayments = read_payments,
+    refused: list[ConfigError] | None = None,
 ) -> Resolution:
     """Return the data of a scenario with a bank for each name in its files, and days as long as they have.
 
     Its files begin in `folder`; `tables` stand for those of `payments` and `balances`. `read` reads those of payments.
+    An error of `balances` is added to `refused`, if it is given.
 
     `agents: from_payments` is a bank for each name in the payments and the balances. So it is within a list of banks:
     one for each that the list does not name. A section that is wrong is left as it is: the check of the whole scenario
@@ -66,17 +65,18 @@ def read_files(
         ConfigError: a file cannot be read or used, there is none to take banks from, or its days do not fit.
     """
     tables = tables or {}
-    section = _section(Payments, data.get("payments"))
+    section = section_of(Payments, data.get("payments"))
     given = None if section is None else _given(section, folder, tables.get("payments"), _run(data), read)
-    found = Resolution(dict(data), given, _section(Balances, data.get("balances")))
+    found = Resolution(dict(data), given, section_of(Balances, data.get("balances")))
     if given is not None:
         found.data["simulation"] = _simulation(given, data.get("simulation", {}), place)
-    found.days = _days(found.data.get("simulation"), section, given)
-    if found.balances is not None and found.balances.file is not None and found.days is not None:
-        source = _balances(found.balances, folder, tables.get("balances"))
-        money = partial(_money, found.balances, section if given is None else given.section)
-        bic = None if section is None else section.bic
-        found.rows = rows_of(source, found.days, money, bic)
+    found.days = days_of(found.data.get("simulation"), section, given)
+    try:
+        add_rows(found, section if given is None else given.section, folder, tables.get("balances"))
+    except ConfigError as error:
+        if refused is None:
+            raise
+        refused.append(error)
     agents = data.get("agents")
     found.banks = [BankSource(("agents", index)) for index in range(len(agents) if isinstance(agents, list) else 0)]
     if mentions_payments(agents):
@@ -122,32 +122,21 @@ def complete(found: Resolution, place: Place) -> None:
     _remark(found)
 
 
-def without_files(data: Mapping[str, Any]) -> Resolution:
-    """Return the data of a scenario whose files cannot be read, with what they would have given it left out.
+def add_rows(found: Resolution, payments: Payments | None, folder: Path, table: "pyarrow.Table | None" = None) -> None:
+    """Read the file of balances, if there is one and the days of the run are known, into the `rows`.
 
-    A section that is wrong itself stays, for the check of the whole to tell. Where its banks are the files', two of any
-    name stand for them, without the events that would name them, and a day of one tick for its days: so the rest can be
-    checked.
+    Raises:
+        ConfigError: it cannot be read or used.
     """
-    right = {key for key, model in SECTIONS_OF_FILES.items() if _section(model, data.get(key)) is not None}
-    found = {key: value for key, value in data.items() if key not in right}
-    simulation = found.get("simulation", {})
-    found["simulation"] = {"ticks_per_day": 1, **simulation} if isinstance(simulation, Mapping) else simulation
-    agents = found.get("agents")
-    own = [
-        (index, each) for index, each in enumerate(agents if isinstance(agents, list) else []) if each != FROM_PAYMENTS
-    ]
-    banks = [BankSource(("agents", index)) for index, _ in own]
-    if mentions_payments(agents):
-        found["agents"] = [*(each for _, each in own), *({"id": bank} for bank in ANY_BANKS)]
-        banks += [BankSource(("agents",)) for _ in ANY_BANKS]
-        found.pop("scenario_events", None)
-    return Resolution(found, banks=banks)
+    if found.balances is not None and found.balances.file is not None and found.days is not None:
+        source = read_balances(found.balances, folder, table)
+        bic = None if payments is None else payments.bic
+        found.rows = rows_of(source, found.days, partial(_money, found.balances, payments), bic)
 
 
 def named_files(found: Resolution, folder: Path) -> list[Path]:
     """Return the files of payments and of balances that were read."""
-    section = _section(Payments, found.data.get("payments"))
+    section = section_of(Payments, found.data.get("payments"))
     files = [] if section is None else files_of(section.file, folder)
     if found.balances is not None and found.balances.file is not None:
         files.append(existing(found.balances.file, folder))
@@ -210,46 +199,21 @@ def _given(
     return read(section, folder, run) if table is None else payments_of(table, section, TABLE, run)
 
 
-def _balances(section: Balances, folder: Path, table: "pyarrow.Table | None") -> Source:
+def read_balances(section: Balances, folder: Path, table: "pyarrow.Table | None" = None) -> Source:
+    """Return the rows of the file of balances as they stand. Raises ConfigError: it cannot be read."""
     file = section.file or ""
     try:
         return read_source(existing(file, folder), section) if table is None else source_of(table, section, file)
     except ConfigError as error:
         if OWN_LINE.match(str(error)):
             raise
+        key, _, problem = str(error).partition(": ")
+        if key.startswith("balances."):
+            raise SectionError(location_of(key), problem) from error
         raise SectionError(("balances",), *str(error).splitlines()) from error
 
 
-def unread_files(data: Mapping[str, Any], folder: Path, found: Resolution) -> Iterator[ConfigError]:
-    """Yield what is wrong, as far as it shows by itself, with each file that is named and was not read: its section or
-    the length of the run is wrong, or another file.
-    """
-    for read, check in ((found.given, _check_payments), (found.balances and found.days, _check_balances)):
-        if not read:
-            try:
-                check(data, folder)
-            except ConfigError as error:
-                yield error
-
-
-def _check_payments(data: Mapping[str, Any], folder: Path) -> None:
-    files = _named_in(data, "payments")
-    if isinstance(files, str) or (isinstance(files, list) and all(isinstance(each, str) for each in files)):
-        files_of(files, folder)
-
-
-def _check_balances(data: Mapping[str, Any], folder: Path) -> None:
-    file = _named_in(data, "balances")
-    if isinstance(file, str):
-        _balances(_section(Balances, data["balances"]) or Balances(file=file), folder, None)
-
-
-def _named_in(data: Mapping[str, Any], key: str) -> Any:
-    section = data.get(key)
-    return section.get("file") if isinstance(section, Mapping) else None
-
-
-def _section(model: type[Any], written: Any) -> Any:
+def section_of(model: type[Any], written: Any) -> Any:
     """Return a section of the scenario; None where it is missing, or wrong."""
     if written is None:
         return None
@@ -270,9 +234,9 @@ def _simulation(given: GivenPayments, written: Any, place: Place) -> Any:
     return {"ticks_per_day": given.ticks_per_day, "num_days": given.num_days, **written}
 
 
-def _days(simulation: Any, section: Payments | None, given: GivenPayments | None) -> RunDays | None:
+def days_of(simulation: Any, section: Payments | None, given: GivenPayments | None) -> RunDays | None:
     """Return the days of the run; None where its length is missing, or wrong."""
-    length: Simulation | None = _section(Simulation, simulation)
+    length: Simulation | None = section_of(Simulation, simulation)
     if length is None:
         return None
     clock = None if section is None else section.clock

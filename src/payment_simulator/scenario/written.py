@@ -15,14 +15,15 @@ from payment_simulator.scenario.advice import advice_on
 from payment_simulator.scenario.bank_names import has_ids, problems_of_names
 from payment_simulator.scenario.changes import location_of
 from payment_simulator.scenario.given_payments import GivenPayments
-from payment_simulator.scenario.resolving import ANY_BANKS, check_payments, mentions_payments
+from payment_simulator.scenario.resolving import check_payments, mentions_payments
 from payment_simulator.scenario.schema import MAX_TICKS, Scenario
+from payment_simulator.scenario.unread_files import ANY_BANKS
 
 UNREAD_DAYS = re.compile(r"(^|: )simulation(\.ticks_per_day)?: required")
 UNREAD = re.compile(UNREAD_DAYS.pattern + r"|(^|: )agents(\.[0-9]+)?: should ")
 """Problems that only follow from payments that were not read, for their section is wrong, which is told."""
 STRANGERS = re.compile(r"(^|: )(unknown bank '|.* has no other bank to pay$)")
-"""Problems that only follow from the id of a bank that is missing or wrong, which is told."""
+"""Problems that only follow from ids of banks that are wrong or cannot be read, which is told."""
 
 STAND_INS: Mapping[Location, Any] = {("simulation",): {"ticks_per_day": MAX_TICKS}}
 """A length in which every event happens, to look for other problems where a scenario's own is wrong."""
@@ -109,7 +110,7 @@ class WrittenScenario:
             advice=partial(advice_on, self.data),
             stand_ins=STAND_INS,
         )
-        if not has_ids(self.data):
+        if self.bank_ids is None:
             lines = [line for line in lines if not STRANGERS.search(line)]
         if self.data.get("payments") is None or self.given is not None:
             return lines

@@ -202,3 +202,24 @@ def test_changes_that_have_no_place_are_told_beside_all_else(tmp_path):
         "agents.A.opening_balance",
         "colour",
     ]
+
+
+@pytest.mark.parametrize("agents", [[{"id": "A", "opening_balance": -1}, {"id": "B"}], ["from_payments"]])
+@pytest.mark.parametrize("rows", ["0,A,B,5", "0,A,B,x"])
+@pytest.mark.parametrize("funds", ["A,5", "A,x"])
+def test_rows_of_files_that_are_wrong_hide_nothing_else(tmp_path, agents, rows, funds):
+    (tmp_path / "day.csv").write_text(f"tick,sender,receiver,amount\n{rows}\n3,B,A,4\n")
+    (tmp_path / "funds.csv").write_text(f"id,unsecured_cap\n{funds}\n")
+    late = {**PAY, "schedule": {"type": "OneTime", "tick": 99}}
+    data = {"simulation": {"ticks_per_day": 10}, "agents": agents, "scenario_events": [late, {**PAY, "schedule": ONCE}]}
+    rest = {"payments": {"file": "day.csv"}, "balances": "funds.csv", "lsm_config": {"max_cycle_length": 9}}
+    (path := tmp_path / "s.yaml").write_text(json.dumps(data | rest))
+    with pytest.raises(ConfigError) as raised:
+        load_scenario(path)
+    told = {line.removeprefix(f"{path}:1: ").removeprefix(f"{tmp_path}/") for line in problems_in(raised.value)}
+    expected = {"lsm_config.max_cycle_length", "scenario_events.0.schedule"}
+    expected |= {"agents.A.opening_balance"} if len(agents) > 1 else set()
+    expected |= {"day.csv:2"} if "x" in rows else set()
+    # Without their payments there is no bank that funds could be of.
+    expected |= {"funds.csv:2"} if "x" in funds and (len(agents) > 1 or "x" not in rows) else set()
+    assert {line.partition(": ")[0] for line in told} == expected
