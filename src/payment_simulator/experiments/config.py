@@ -24,7 +24,7 @@ from labledger.yaml_files import (
 )
 from payment_simulator.experiments.llm_config import Llm
 from payment_simulator.experiments.policy_constraints import PolicyConstraints
-from payment_simulator.experiments.settings import with_settings
+from payment_simulator.experiments.settings import SCENARIO, SCENARIO_SETTINGS, with_settings
 from payment_simulator.scenario.numbers import Flag, Share, without_control_characters
 
 LEAST_SAMPLES = 4
@@ -235,6 +235,11 @@ class ExperimentConfig(Section):
         """Return the place of a value, as the beginning of a message: `file:line: key: `, or the key alone."""
         return message_place(self._file, self._set_by, location)
 
+    @property
+    def scenario_changes(self) -> list[str]:
+        """`scenario_settings` as `read_scenario` takes them."""
+        return changes_of(self.scenario_settings)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the whole configuration, defaults included, as a dict of JSON values."""
         return self.model_dump(mode="json")
@@ -243,11 +248,10 @@ class ExperimentConfig(Section):
 def message_place(file: YamlFile | None, set_by: Mapping[Location, str], location: Location) -> str:
     """Return the place of a value, as the beginning of a message: `file:line: key: `, the option, or the key alone."""
     where = "" if file is None else _place(file, set_by, location)
-    return (
-        f"{where}: "
-        if where.startswith("--")
-        else "".join(f"{part}: " for part in (where, ".".join(map(str, location))) if part)
-    )
+    dotted = ".".join(map(str, location))
+    option = dotted.replace(f"{SCENARIO_SETTINGS}.", SCENARIO, 1)
+    key = "" if where in (f"--set {dotted}", f"--set {option}") else dotted
+    return "".join(f"{part}: " for part in (where, key) if part)
 
 
 def _place(file: YamlFile, set_by: Mapping[Location, str], location: Location) -> str:
