@@ -51,6 +51,7 @@ class EventKind(IntEnum):
     CreditLimitChanged = 20
     BalanceReset = 21
     OutageBegan = 22
+    PriorityEscalated = 23
 
 
 ROUTES = {

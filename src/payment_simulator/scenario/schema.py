@@ -13,6 +13,7 @@ from payment_simulator.scenario.balance_section import Balances
 from payment_simulator.scenario.bank_names import problems_of_names
 from payment_simulator.scenario.banks import NAMING, Agent, BankFields, take_defaults
 from payment_simulator.scenario.cost_sections import CostRates
+from payment_simulator.scenario.escalation import PriorityEscalation
 from payment_simulator.scenario.given_payments import GivenPayments
 from payment_simulator.scenario.keywords import ScenarioKeywords
 from payment_simulator.scenario.numbers import Flag, Positive
@@ -73,6 +74,9 @@ class Scenario(Section):
     )
     cost_rounding: Literal["nearest", "carry"] = Field(
         "nearest", description="carry: what rounding leaves counts in the next tick."
+    )
+    priority_escalation: PriorityEscalation | None = Field(
+        None, description="Default: a payment keeps the priority that it arrived with."
     )
     outage_response: OutageResponse | None = Field(None, description="Default: others send to a bank that is out.")
     scenario_events: list[ScenarioEvent] = Field(

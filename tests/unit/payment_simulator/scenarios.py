@@ -362,6 +362,9 @@ def _outages(draw, names, ticks):
     return found
 
 
+ESCALATION = st.fixed_dictionaries({"start_escalating_at_ticks": st.integers(1, 5), "max_boost": st.integers(0, 10)})
+
+
 @st.composite
 def drawn_scenarios(draw):
     """Any scenario: every feature that there is, or not."""
@@ -374,6 +377,7 @@ def drawn_scenarios(draw):
         "agents": [draw(_agents(name, names, tight)) for name in draw(st.permutations(names))],
         "scenario_events": draw(st.lists(_events(names, ticks * days), max_size=6)) + outages,
         "outage_response": draw(st.none() | st.fixed_dictionaries({"stop_sending_after": st.integers(0, 3)})),
+        "priority_escalation": draw(st.none() | ESCALATION),
         "daily_balances": draw(st.sampled_from(["keep", "keep", "reset"])),
         "cost_rounding": draw(st.sampled_from(["nearest", "nearest", "carry"])),
         "deferred_crediting": draw(st.booleans()),

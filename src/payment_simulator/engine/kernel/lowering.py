@@ -127,6 +127,9 @@ def _head(scenario: Scenario, places: _Rates) -> Ints:
     head[L.RESETS_DAILY] = scenario.daily_balances == "reset"
     head[L.HAS_OUTAGES] = any(isinstance(event, Outage) for event in scenario.scenario_events)
     response = scenario.outage_response
+    rule = scenario.priority_escalation
+    if rule is not None and rule.enabled:
+        head[L.ESCALATES_AT], head[L.MAX_BOOST] = rule.start_escalating_at_ticks, rule.max_boost
     head[L.STOP_SENDING_AFTER] = L.NEVER if response is None else response.stop_sending_after
     for name, at in L.RATE_PLACES.items():
         head[at] = places.add(f"cost_rates.{name}", exact(getattr(rates, name)) / BPS)

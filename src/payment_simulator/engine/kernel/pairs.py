@@ -90,7 +90,7 @@ def shrink_pair(w, p, r, amount, is_last):
         is_alike = before != L.NONE and w[payment_row(w, before) + L.PRIORITY] == w[r + L.PRIORITY]
         w[last] = before if is_alike else L.NONE
     w[pair + L.COUNT] -= 1
-    if w[pair + L.COUNT] == 0:
+    if w[pair + L.COUNT] == 0 and w[bank_row(w[r + L.RECEIVER]) + L.IS_CLOSED] == 0:
         _remove_near(w, w[r + L.SENDER], number)
 
 

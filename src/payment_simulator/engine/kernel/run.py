@@ -8,10 +8,21 @@ changes when a payment does. `layout` says where everything is, `queues` keeps i
 
 import sys
 
-from payment_simulator.engine.kernel import costs, lsm, outages, policies, policy_vm, queues, scenario_events, workspace
+from payment_simulator.engine.kernel import (
+    costs,
+    escalation,
+    lsm,
+    outages,
+    policies,
+    policy_vm,
+    queues,
+    scenario_events,
+    workspace,
+)
 from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.completeness import check_complete
 from payment_simulator.engine.kernel.costs import close_tick, sum_liquidity
+from payment_simulator.engine.kernel.escalation import escalate
 from payment_simulator.engine.kernel.jit import entry, part
 from payment_simulator.engine.kernel.lsm import offset_pairs, settle_cycles
 from payment_simulator.engine.kernel.outages import held_until, hold_queue1, release_held, update_outages
@@ -77,6 +88,8 @@ def run(w, template, events, code, f, a, first, last, ticks, room, only_settleme
         else:
             _arrive(w, a, first, begin, at)
             run_bank_and_collateral_trees(w, f, code)
+            if w[L.ESCALATES_AT] > 0:
+                escalate(w, at - first)
             count = _decide(w, f, code, a, first, begin, at)
         _settle_releases(w, a, first, last, ticks, count)
         _work_queue2(w)
@@ -110,7 +123,7 @@ def _open(w, template, count, room, only_settlements):
     w[L.RELEASED_AT] = w[L.ROWS_AT] + L.ROW_WIDTH * max(room, 0)
     w[L.URGENT_KEYS_AT] = w[L.RELEASED_AT] + count
     w[L.TICK] = 0
-    simple = w[L.HAS_OUTAGES] == 0
+    simple = w[L.HAS_OUTAGES] == 0 and w[L.ESCALATES_AT] == 0
     for bank in range(w[L.BANKS]):
         b = bank_row(bank)
         simple = simple and w[b + L.POLICY] == L.FIFO
@@ -155,7 +168,7 @@ def _release_all(w, a, first, begin, end):
 
 @part
 def _arrive(w, a, first, begin, end):
-    """Step 3: put arrivals into Queue 1, but for banks that release everything, unless an outage holds it."""
+    """Step 3: put arrivals into Queue 1, but for banks that release everything, unless it is held or may escalate."""
     for index in range(begin, end):
         at, p = index * L.ARRIVAL_COLUMNS, index - first
         sender = a[at + L.A_SENDER]
@@ -163,7 +176,7 @@ def _arrive(w, a, first, begin, end):
         w[b + L.ARRIVED] += 1
         record_event(w, EventKind.Arrival, sender, a[at + L.A_RECEIVER], p, L.ZERO, a[at + L.A_AMOUNT], L.NONE)
         is_avoided = w[bank_row(a[at + L.A_RECEIVER]) + L.IS_AVOIDED]
-        if w[b + L.POLICY] == L.FIFO and not w[b + L.IS_OUT] and not is_avoided:
+        if w[b + L.POLICY] == L.FIFO and not w[b + L.IS_OUT] and not is_avoided and w[L.ESCALATES_AT] == 0:
             continue
         open_row(w, a, first, p)
         enter_queue1(w, p)
@@ -352,7 +365,7 @@ def _best_candidate(w):
 
 
 check_complete(
-    (costs, lsm, outages, policies, policy_vm, queues, scenario_events, workspace, sys.modules[__name__]),
+    (costs, escalation, lsm, outages, policies, policy_vm, queues, scenario_events, workspace, sys.modules[__name__]),
     (Cost, EventKind, Skipped, ActionKind, Op, L.TreeField, EventColumn),
     idle=(ActionKind.NoAction, ActionKind.HoldCollateral),
 )

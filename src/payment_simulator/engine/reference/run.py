@@ -7,6 +7,7 @@ from payment_simulator.engine.reference.banks import Bank, least_collateral
 from payment_simulator.engine.reference.charging import Charging
 from payment_simulator.engine.reference.costs import cost_fields, total
 from payment_simulator.engine.reference.decisions import bank_fields, buffer_lacks, decide_payment, tree_of
+from payment_simulator.engine.reference.escalation import escalated
 from payment_simulator.engine.reference.payments import Item, events_by_tick, payments_by_tick
 from payment_simulator.engine.reference.settlement import Settlement
 from payment_simulator.engine.reference.watch import NOBODY
@@ -65,6 +66,7 @@ class Run(Settlement):
             self._arrivals()
             self._collateral_trees()
             self._bank_trees()
+            self._escalate()
             self._settle_releases(self._decisions())
             self._retry_queue2()
             self._bilateral_offsets()
@@ -179,6 +181,22 @@ class Run(Settlement):
                 bank.registers[key] = self.faults.defined(bank.registers.get(key, 0.0) + arguments[0])
 
     # Step 6
+
+    def _escalate(self) -> None:
+        """Before it, in sequence: what waits near its deadline becomes more urgent; its pieces with it."""
+        rule = self.scenario.priority_escalation
+        if rule is None or not rule.enabled:
+            return
+        waiting: dict[int, list[Item]] = {}
+        for item in [*(item for bank in self.banks for item in bank.queue1), *self.queue2]:
+            waiting.setdefault(item.payment.index, []).append(item)
+        for _, items in sorted(waiting.items()):
+            payment = items[0].payment
+            priority = escalated(rule, payment, self._tick)
+            if priority > payment.priority:
+                payment.priority = priority
+                first = Item(payment, min(item.piece for item in items), total(items))
+                self._record_item(EventKind.PriorityEscalated, first, note=priority)
 
     def _decisions(self) -> list[Item]:
         """The items that all banks release. None of them sees what another decides."""
