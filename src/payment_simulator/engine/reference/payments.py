@@ -54,9 +54,13 @@ class QueueOrder:
 
     def key(self, item: Item) -> tuple[int, int, int]:
         """A key by which items sort."""
-        priority = item.payment.priority
-        urgency = {"priority": priority, "bands": int(class_of(priority)), "fifo": 0}[self.by]
-        return (-urgency, item.payment.index, item.piece)
+        return (-self.urgency(item.payment.priority), item.payment.index, item.piece)
+
+    def urgency(self, priority: int) -> int:
+        """What a priority counts in this order; the more, the earlier."""
+        if self.by == "priority":
+            return priority
+        return int(class_of(priority)) if self.by == "bands" else 0
 
 
 def payments_by_tick(arrivals: Arrivals) -> dict[int, list[Payment]]:
