@@ -30,7 +30,7 @@ def event_table(rows: NDArray[np.int64], arrivals: "Arrivals", agent_ids: Sequen
     `payment` is the sender's id and the payment's place among the sender's, so it depends on nothing drawn elsewhere.
     `offset` numbers the offsets of a run: all payments of one settle at once, by their net. `priority`, `deadline` (a
     tick) and `divisible` are given with the arrival, `priority` also where a policy or escalation changes it. `amount`
-    of `CreditLimitChanged` is the new limit, of `BalanceReset` what is added to the balance, or below 0 taken from it;
+    of `CreditLimitChanged` and `LimitChanged` is the new limit, of `BalanceReset` what is added to the balance, or below 0 taken from it;
     `count` of `OutageBegan` is how many ticks it lasts.
     """
     import pyarrow as pa

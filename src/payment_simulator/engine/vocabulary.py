@@ -52,6 +52,8 @@ class EventKind(IntEnum):
     BalanceReset = 21
     OutageBegan = 22
     PriorityEscalated = 23
+    LimitChanged = 24
+    LimitBlocked = 25
 
 
 ROUTES = {
@@ -66,6 +68,19 @@ OFFSETS = (EventKind.LsmBilateralOffset, EventKind.LsmCycleSettlement)
 
 Record = bool | Literal["settlements"]
 """Which events are recorded: all, none, or those of `ROUTES`, which are about one a payment."""
+
+
+class PriorityClass(IntEnum):
+    """Classes of priority, the more urgent the larger: 0-3, 4-7 and 8-10."""
+
+    LOW = 0
+    NORMAL = 1
+    URGENT = 2
+
+
+def class_of(priority: int) -> PriorityClass:
+    """The class of a priority."""
+    return PriorityClass(priority // 4)
 
 
 class Skipped(IntEnum):

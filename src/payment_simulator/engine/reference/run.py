@@ -20,6 +20,7 @@ from payment_simulator.scenario.scenario_events import (
     CollateralAdjustment,
     CreditLimitChange,
     DirectTransfer,
+    LimitChange,
 )
 from payment_simulator.scenario.schema import Scenario
 
@@ -89,6 +90,7 @@ class Run(Settlement):
     # Steps 1 to 5
 
     def _open_day(self) -> None:
+        self.rules.begin_day()
         for number, bank in enumerate(self.banks):
             bank.budget = None
             if self._tick and self.scenario.daily_balances == "reset":
@@ -106,6 +108,8 @@ class Run(Settlement):
             elif isinstance(event, CreditLimitChange):
                 bank.cap = event.unsecured_cap
                 self._record_event(EventKind.CreditLimitChanged, number, amount=bank.cap)
+            elif isinstance(event, LimitChange):
+                self._change_limit(number, event)
             elif isinstance(event, BalanceReset):
                 bank.opened_with = event.opening_balance + bank.pool
                 self._reset(number)
@@ -114,8 +118,13 @@ class Run(Settlement):
                 self._record_event(EventKind.OutageBegan, number, amount=0, note=lasts)
         self._outages.begin_tick(self._tick)
 
+    def _change_limit(self, number: int, event: LimitChange) -> None:
+        other = None if event.counterparty is None else self._number[event.counterparty]
+        self.rules.set_limit(number, other, event.limit)
+        self._record_event(EventKind.LimitChanged, number, -1 if other is None else other, amount=event.limit)
+
     def _transfer(self, sender: int, receiver: int, amount: int) -> None:
-        if not self._can_pay(sender, amount):
+        if not self._has_liquidity(sender, amount):
             self._record_event(EventKind.EventSkipped, sender, receiver, amount=amount, note=Skipped.CREDIT_FLOOR)
             return
         self._record_event(EventKind.Transfer, sender, receiver, amount=amount)
@@ -202,7 +211,7 @@ class Run(Settlement):
         """The items that all banks release. None of them sees what another decides."""
         released: list[Item] = []
         for number, bank in enumerate(self.banks):
-            waiting, bank.queue1 = bank.queue1, []
+            waiting, bank.queue1 = self._in_order_of_queue1(bank.queue1), []
             if number in self._outages.out:
                 for item in waiting:
                     self._hold(bank, item)
@@ -214,6 +223,12 @@ class Run(Settlement):
                 so_far += sum(piece.amount for piece in pieces)
                 released += pieces
         return released
+
+    def _in_order_of_queue1(self, waiting: list[Item]) -> list[Item]:
+        """The payments of a bank's queue in the order in which it looks at them."""
+        if self.scenario.queue1_ordering == "Fifo":
+            return waiting
+        return sorted(waiting, key=lambda item: (-item.payment.priority, item.payment.deadline, item.payment.index))
 
     def _one_decision(self, bank: Bank, item: Item, released: int, fields: dict[str, float]) -> list[Item]:
         """The items that come of a payment; a payment that is kept goes back to Queue 1."""
