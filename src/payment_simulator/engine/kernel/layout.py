@@ -45,11 +45,14 @@ class _Places:
 NONE, ZERO, ONE, NOTHING = _numbers(-1, 0, 1, 2**62)
 """NOTHING is more than any amount, and later than any key in queue order."""
 
+HIDDEN = np.int64(2**62 - 1)
+"""The amount of a queued payment that may not be tried: more than any other."""
+
 NEVER = np.int64(2**40)
 """More than any tick, and so is a tick and it."""
 
 KEY_SHIFT, KEY_MASK = _numbers(40, 2**40 - 1)
-"""Queue order as one number: (10 - priority) * 2^40 + place in the sequence."""
+"""Queue order as one number: the layer of the priority, see LAYER_OF, times 2^40, and the place in the sequence."""
 
 PRIORITIES = 11
 LIMB_SHIFT, LIMB_MASK, HALF = _numbers(LIMB_BITS, 2**LIMB_BITS - 1, 2 ** (LIMB_BITS - 1))
@@ -63,10 +66,13 @@ _head = _Places()
 (
     BANKS, TICKS_PER_DAY, DEFERRED, BILATERAL, CYCLES, MAX_CYCLE_LENGTH, MAX_CYCLES, FRICTION, DELAY_RATE,
     DELAY_RATES, RESETS_DAILY, HAS_OUTAGES, STOP_SENDING_AFTER, REMAINDERS_AT, ESCALATES_AT, MAX_BOOST,
-) = _head.take(16)  # fmt: skip
+    HAS_RULES, IS_STRICT, IS_BY_PRIORITY,
+) = _head.take(19)  # fmt: skip
 RATE_PLACES = {name: _head.take_room(1) for name in (*RATES_PER_TICK, *RATES_PER_DAY)}
 DEADLINE_RULE, EOD_RULE = _head.take_room(2), _head.take_room(2)
 DELAY_RATE_OF = _head.take_room(2 * PRIORITIES)
+LAYER_OF = _head.take_room(PRIORITIES)
+"""The layer of Queue 2 that a priority has, the most urgent first."""
 # then what a run counts, then where things begin; REMAINDERS_AT is 0 where nothing is carried over
 (
     ROWS, SETTLED_VALUE, LSM_VALUE, OFFSETS, STAMP, TICK, CENTRAL_SIZE, LISTED, EDGES_LEFT, CYCLES_TRIED, FAULTS,
@@ -82,16 +88,16 @@ HEAD = _head.size
 _bank = _Places()
 (
     OPENING, CAP, CAPACITY, AFTER_HAIRCUT, POLICY, THRESHOLD, BUFFER, LIQUIDITY_COST, PAYMENT_TREE, BANK_TREE,
-    COLLATERAL_TREE, ALLOCATED,
-) = _bank.take(12)  # fmt: skip
+    COLLATERAL_TREE, ALLOCATED, MULTILATERAL_LIMIT, IS_GROSS, RESERVED_URGENT, RESERVED_NORMAL,
+) = _bank.take(16)  # fmt: skip
 # and what it has at this moment, last its costs, a column per kind
 (
     BALANCE, PENDING, POSTED, CREDIT, UNSETTLED_VALUE, UNSETTLED_ITEMS, EOD_PENALTIES, COLLATERAL_COST,
     TICK_PENALTIES, TICK_FRICTION, BUDGET, QUEUE1_VALUE, QUEUE1_SIZE, QUEUE1_FIRST, QUEUE1_LAST, QUEUE2_VALUE,
     QUEUE2_SIZE, CANDIDATE, CHANGED, PLACES, SEGMENT_TREE, SEGMENT_TREE_SIZE, PAIRS, DEGREE, ARRIVED, SETTLED_COUNT,
     DELAY_TICKS, LIQUIDITY_USED, PEAK_CREDIT, PEAK_QUEUE1, PEAK_QUEUE2, SKIP_OF, SKIP, TICK_OVERDUE, OUT_UNTIL,
-    AVOIDED_FROM, LETS_IN, IS_OUT, IS_AVOIDED, IS_CLOSED,
-) = _bank.take(40)  # fmt: skip
+    AVOIDED_FROM, LETS_IN, IS_OUT, IS_AVOIDED, IS_CLOSED, SENT_TODAY, RECEIVED_TODAY, URGENT_TODAY, NORMAL_TODAY,
+) = _bank.take(44)  # fmt: skip
 DELAYED = _bank.take_room(MOST_DELAY_RATES)
 """The cents that wait at each rate of delay."""
 CHARGED_ON = _bank.take_room(2 * RATED_COLUMNS)
@@ -110,7 +116,7 @@ IN_QUEUE1, IN_QUEUE2, SETTLED, DROPPED = _numbers(1, 2, 3, 4)
 
 # A row per pair of sender and receiver, and elsewhere its last payment of each priority, the most urgent first
 _pair = _Places()
-FIRST, VALUE, COUNT, PAIR_CHANGED, TRIED, BACK, TO, FRONT = _pair.take(8)
+FIRST, VALUE, COUNT, PAIR_CHANGED, TRIED, BACK, TO, FRONT, PAIR_SENT, PAIR_LIMIT = _pair.take(10)
 PAIR_COLUMNS = _pair.size
 DENSE_PAIRS = 2**21
 """Up to so many pairs of banks each has a row of its own; beyond, those that have payments."""

@@ -11,10 +11,12 @@ from payment_simulator.engine.kernel.rows import (
     bank_row,
     front,
     front_place,
+    layer_of,
     payment_row,
     remaining,
     spendable_liquidity,
 )
+from payment_simulator.engine.kernel.rules import find_allowed, note_settled
 from payment_simulator.engine.kernel.segment_tree import next_within, set_minimum
 from payment_simulator.engine.vocabulary import EventColumn, EventKind
 
@@ -195,6 +197,8 @@ def set_in_segment_tree(w, p, layer, amount):
 @part
 def find_candidate(w, bank):
     """The key of a bank's first payment in Queue 2 that fits its spendable_liquidity; NOTHING for none."""
+    if w[L.HAS_RULES]:
+        return find_allowed(w, bank)
     b = bank_row(bank)
     for layer in range(L.LAYERS - 1):
         if has_segment_tree(w, bank, layer):
@@ -218,7 +222,7 @@ def enter_queue2(w, p):
     w[b + L.QUEUE2_SIZE] += w[r + L.LEFT] + 1
     w[L.CENTRAL_SIZE] += w[r + L.LEFT] + 1
     is_closed = w[bank_row(w[r + L.RECEIVER]) + L.IS_CLOSED]
-    set_in_segment_tree(w, p, 10 - w[r + L.PRIORITY], L.NOTHING if is_closed else front(w, r))
+    set_in_segment_tree(w, p, layer_of(w, r), L.HIDDEN if is_closed else front(w, r))
     if w[L.HAS_PAIRS]:
         link_pair(w, p, r)
 
@@ -232,8 +236,10 @@ def take_front(w, p, kind, note):
     w[b + L.QUEUE2_VALUE] -= amount
     w[b + L.QUEUE2_SIZE] -= 1
     w[L.CENTRAL_SIZE] -= 1
+    if w[L.HAS_RULES]:
+        note_settled(w, w[r + L.SENDER], w[r + L.RECEIVER], w[r + L.PRIORITY], amount)
     is_last = count_front_settled(w, p)
-    set_in_segment_tree(w, p, 10 - w[r + L.PRIORITY], L.NOTHING if is_last else front(w, r))
+    set_in_segment_tree(w, p, layer_of(w, r), L.NOTHING if is_last else front(w, r))
     if w[L.HAS_PAIRS]:
         shrink_pair(w, p, r, amount, is_last)
     return amount

@@ -53,6 +53,12 @@ def front_place(w, r):
 
 
 @part
+def layer_of(w, r):
+    """The layer of Queue 2 that a payment belongs into by its priority."""
+    return w[L.LAYER_OF + w[r + L.PRIORITY]]
+
+
+@part
 def queue_key(w, p):
     """Queue order as one number."""
-    return ((10 - w[payment_row(w, p) + L.PRIORITY]) << L.KEY_SHIFT) | p
+    return (layer_of(w, payment_row(w, p)) << L.KEY_SHIFT) | p

@@ -29,7 +29,7 @@ def note_waiting(w, best):
             size = w[b + L.SEGMENT_TREE_SIZE]
             end = size if layer < best >> L.KEY_SHIFT else _places_before(w, bank, best & L.KEY_MASK)
             least = min(least, least_within(w, segment_tree_at(w, b, layer), size, L.ZERO, end))
-    if least < L.NOTHING:
+    if least < L.HIDDEN:
         note_shortfall(w, bank, least - spendable_liquidity(w, b))
 
 
