@@ -84,7 +84,7 @@ def search_allocations(
     prepared.limits.check(scenario, arrivals)
     if not begins_with_kernel(engine, prepared, arrivals):
         search = StepSearch(
-            scenario, arrivals, chosen, bank, allocations, can_step=can_step(chosen[bank]), budget=budget
+            scenario, arrivals, chosen, bank, allocations, can_step=may_step(prepared, bank), budget=budget
         )
         if search.go(lambda run: carry_out(run, engine)):
             is_complete = search.seen == len(allocations)
@@ -119,7 +119,7 @@ def _by_kernel(
     s = np.zeros(layout.SEARCH_COLUMNS, dtype=np.int64)
     s[layout.S_BANK], s[layout.S_CAN_STEP], s[layout.S_BUDGET] = (
         bank,
-        can_step(prepared.policies[bank]),
+        may_step(prepared, bank),
         min(budget, LARGEST_BUDGET),
     )
     s[layout.S_NUMBER], listed = len(allocations), np.zeros(0, dtype=np.int64)
@@ -151,6 +151,12 @@ def _by_kernel(
         seen=int(s[layout.S_SEEN]),
         work=int(s[layout.S_WORK]),
     )
+
+
+def may_step(prepared: Prepared, bank: int) -> bool:
+    """True where nothing but tests of liquidity, which a run can watch, lets an allocation change what happens."""
+    scenario = prepared.scenario
+    return not scenario.has_rules and scenario.queue2.release != "strict" and can_step(prepared.policies[bank])
 
 
 def can_step(policy: Policy) -> bool:

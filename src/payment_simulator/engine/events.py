@@ -29,10 +29,10 @@ def event_table(rows: NDArray[np.int64], arrivals: "Arrivals", scenario: "Scenar
 
     `payment` is the sender's id and the payment's place among the sender's, so it depends on nothing drawn elsewhere.
     `offset` numbers the offsets of a run: all payments of one settle at once, by their net. `priority`, `deadline` (a
-    tick) and `divisible` are given with the arrival, `priority` also where a policy changes it. `amount` of
-    `CreditLimitChanged` is the new limit, of `BalanceReset` what is added to the balance, or below 0 taken from it;
-    `count` of `OutageBegan` is how many ticks it lasts. The metadata has what its reader needs to compute balances
-    again: `opening_balances`, cents by bank in JSON, and `deferred_crediting`, true or false.
+    tick) and `divisible` are given with the arrival, `priority` also where a policy or escalation changes it. `amount`
+    of `CreditLimitChanged` and `LimitChanged` is the new limit, of `BalanceReset` what is added to the balance, or
+    below 0 taken from it; `count` of `OutageBegan` is how many ticks it lasts. The metadata has what its reader needs
+    to compute balances again: `opening_balances`, cents by bank in JSON, and `deferred_crediting`, true or false.
     """
     import json
 
@@ -47,7 +47,7 @@ def event_table(rows: NDArray[np.int64], arrivals: "Arrivals", scenario: "Scenar
     def arrived(values: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.asarray(values)[np.where(arrives, payment, 0)] if len(arrivals) else np.zeros(len(rows), np.int64)
 
-    reprioritized = kind == EventKind.PolicyReprioritize
+    reprioritized = (kind == EventKind.PolicyReprioritize) | (kind == EventKind.PriorityEscalated)
     offset = (kind == EventKind.LsmBilateralOffset) | (kind == EventKind.LsmCycleSettlement)
     counted = np.isin(kind, (EventKind.PolicySplit, EventKind.EndOfDay, EventKind.OutageBegan))
     columns = {

@@ -13,11 +13,19 @@ from payment_simulator.scenario.balance_section import Balances
 from payment_simulator.scenario.bank_names import problems_of_names
 from payment_simulator.scenario.banks import NAMING, Agent, BankFields, take_defaults
 from payment_simulator.scenario.cost_sections import CostRates
+from payment_simulator.scenario.escalation import PriorityEscalation
 from payment_simulator.scenario.given_payments import GivenPayments
 from payment_simulator.scenario.keywords import ScenarioKeywords
+from payment_simulator.scenario.limit_sections import Queue2
 from payment_simulator.scenario.numbers import Flag, Positive
 from payment_simulator.scenario.payment_files.sections import Payments
-from payment_simulator.scenario.scenario_events import OutageResponse, ScenarioEvent, late_events, outages_at_once
+from payment_simulator.scenario.scenario_events import (
+    LimitChange,
+    OutageResponse,
+    ScenarioEvent,
+    late_events,
+    outages_at_once,
+)
 
 MAX_TICKS = 10_000_000
 
@@ -66,6 +74,13 @@ class Scenario(Section):
     )
     cost_rates: CostRates = Field(default_factory=CostRates, description="The costs of liquidity and delay.")
     lsm_config: LsmConfig = Field(default_factory=LsmConfig, description="The offsets that are looked for.")
+    queue2: Queue2 = Field(default_factory=Queue2, description="The order of the central queue.")
+    priority_mode: Flag | None = Field(
+        None, description="true: queue2.order is bands; false: it is fifo. Default: as queue2 says.", examples=[True]
+    )
+    queue1_ordering: Literal["Fifo", "priority_deadline"] = Field(
+        "Fifo", description="priority_deadline: a bank looks at the most urgent first, of those at the earliest due."
+    )
     deferred_crediting: Flag = Field(False, description="Money that comes in counts from the next tick on.")
     deadline_cap_at_eod: Flag = Field(False, description="No deadline is after its payment's day.")
     daily_balances: Literal["keep", "reset"] = Field(
@@ -73,6 +88,9 @@ class Scenario(Section):
     )
     cost_rounding: Literal["nearest", "carry"] = Field(
         "nearest", description="carry: what rounding leaves counts in the next tick."
+    )
+    priority_escalation: PriorityEscalation | None = Field(
+        None, description="Default: a payment keeps the priority that it arrived with."
     )
     outage_response: OutageResponse | None = Field(None, description="Default: others send to a bank that is out.")
     scenario_events: list[ScenarioEvent] = Field(
@@ -106,6 +124,25 @@ class Scenario(Section):
                     problem = f"{len(config.profile)} multipliers, and a day has {ticks} ticks: at most one each"
                     raise ProblemsError([(("agents", number, *place, "profile"), problem)])
         return self
+
+    @model_validator(mode="after")
+    def _one_order_of_the_central_queue(self) -> Self:
+        if self.priority_mode is not None and self.queue2.order is not None:
+            raise ValueError("priority_mode: stands beside queue2.order, which says the same; write one of them")
+        return self
+
+    @property
+    def has_rules(self) -> bool:
+        """True where a bank has limits or reservations, or may get limits: more than liquidity decides what settles."""
+        may_change = any(isinstance(event, LimitChange) for event in self.scenario_events)
+        return may_change or any(agent.all_limits or agent.reservations for agent in self.agents)
+
+    @property
+    def queue_order(self) -> Literal["priority", "bands", "fifo"]:
+        """The order of the central queue: that of `queue2`, or of `priority_mode`."""
+        if self.priority_mode is None:
+            return self.queue2.order or "priority"
+        return "bands" if self.priority_mode else "fifo"
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:

@@ -52,13 +52,5 @@ class CycleSearch:
         return None
 
 
-def losses(cycle: Sequence[Item]) -> list[tuple[int, int]]:
-    """Each bank of a cycle, and the cents that it loses in it."""
-    return [
-        (item.payment.sender, item.amount - before.amount)
-        for before, item in zip([cycle[-1], *cycle], cycle, strict=False)
-    ]
-
-
 def _outgoing(edges: dict[int, dict[int, Item]], bank: int, start: int) -> Iterator[tuple[int, Item]]:
     return iter(sorted((to, item) for to, item in edges.get(bank, {}).items() if to >= start and to != bank))

@@ -7,6 +7,7 @@ from payment_simulator.engine.reference.banks import Bank, least_collateral
 from payment_simulator.engine.reference.charging import Charging
 from payment_simulator.engine.reference.costs import cost_fields, total
 from payment_simulator.engine.reference.decisions import bank_fields, buffer_lacks, decide_payment, tree_of
+from payment_simulator.engine.reference.escalation import escalated
 from payment_simulator.engine.reference.payments import Item, events_by_tick, payments_by_tick
 from payment_simulator.engine.reference.settlement import Settlement
 from payment_simulator.engine.reference.watch import NOBODY
@@ -19,6 +20,7 @@ from payment_simulator.scenario.scenario_events import (
     CollateralAdjustment,
     CreditLimitChange,
     DirectTransfer,
+    LimitChange,
 )
 from payment_simulator.scenario.schema import Scenario
 
@@ -65,6 +67,7 @@ class Run(Settlement):
             self._arrivals()
             self._collateral_trees()
             self._bank_trees()
+            self._escalate()
             self._settle_releases(self._decisions())
             self._retry_queue2()
             self._bilateral_offsets()
@@ -87,6 +90,7 @@ class Run(Settlement):
     # Steps 1 to 5
 
     def _open_day(self) -> None:
+        self.rules.begin_day()
         for number, bank in enumerate(self.banks):
             bank.budget = None
             if self._tick and self.scenario.daily_balances == "reset":
@@ -104,6 +108,8 @@ class Run(Settlement):
             elif isinstance(event, CreditLimitChange):
                 bank.cap = event.unsecured_cap
                 self._record_event(EventKind.CreditLimitChanged, number, amount=bank.cap)
+            elif isinstance(event, LimitChange):
+                self._change_limit(number, event)
             elif isinstance(event, BalanceReset):
                 bank.opened_with = event.opening_balance + bank.pool
                 self._reset(number)
@@ -112,8 +118,13 @@ class Run(Settlement):
                 self._record_event(EventKind.OutageBegan, number, amount=0, note=lasts)
         self._outages.begin_tick(self._tick)
 
+    def _change_limit(self, number: int, event: LimitChange) -> None:
+        other = None if event.counterparty is None else self._number[event.counterparty]
+        self.rules.set_limit(number, other, event.limit)
+        self._record_event(EventKind.LimitChanged, number, -1 if other is None else other, amount=event.limit)
+
     def _transfer(self, sender: int, receiver: int, amount: int) -> None:
-        if not self._can_pay(sender, amount):
+        if not self._has_liquidity(sender, amount):
             self._record_event(EventKind.EventSkipped, sender, receiver, amount=amount, note=Skipped.CREDIT_FLOOR)
             return
         self._record_event(EventKind.Transfer, sender, receiver, amount=amount)
@@ -180,11 +191,27 @@ class Run(Settlement):
 
     # Step 6
 
+    def _escalate(self) -> None:
+        """Before it, in sequence: what waits near its deadline becomes more urgent; its pieces with it."""
+        rule = self.scenario.priority_escalation
+        if rule is None or not rule.enabled:
+            return
+        waiting: dict[int, list[Item]] = {}
+        for item in [*(item for bank in self.banks for item in bank.queue1), *self.queue2]:
+            waiting.setdefault(item.payment.index, []).append(item)
+        for _, items in sorted(waiting.items()):
+            payment = items[0].payment
+            priority = escalated(rule, payment, self._tick)
+            if priority > payment.priority:
+                payment.priority = priority
+                first = Item(payment, min(item.piece for item in items), total(items))
+                self._record_item(EventKind.PriorityEscalated, first, note=priority)
+
     def _decisions(self) -> list[Item]:
         """The items that all banks release. None of them sees what another decides."""
         released: list[Item] = []
         for number, bank in enumerate(self.banks):
-            waiting, bank.queue1 = bank.queue1, []
+            waiting, bank.queue1 = self._in_order_of_queue1(bank.queue1), []
             if number in self._outages.out:
                 for item in waiting:
                     self._hold(bank, item)
@@ -196,6 +223,12 @@ class Run(Settlement):
                 so_far += sum(piece.amount for piece in pieces)
                 released += pieces
         return released
+
+    def _in_order_of_queue1(self, waiting: list[Item]) -> list[Item]:
+        """The payments of a bank's queue in the order in which it looks at them."""
+        if self.scenario.queue1_ordering == "Fifo":
+            return waiting
+        return sorted(waiting, key=lambda item: (-item.payment.priority, item.payment.deadline, item.payment.index))
 
     def _one_decision(self, bank: Bank, item: Item, released: int, fields: dict[str, float]) -> list[Item]:
         """The items that come of a payment; a payment that is kept goes back to Queue 1."""
