@@ -194,6 +194,8 @@ def _run_facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     if report["policy_faults"]:
         faults = f"{report['policy_faults']:,} operations in trees without an answer (x / 0, inf - inf), taken as 0"
         facts.append(("policy faults", faults))
+    if "dialect" in report:
+        facts.append(("read as", f"dialect {report['dialect']}"))
     return facts + payments_facts(report)
 
 

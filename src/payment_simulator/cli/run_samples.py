@@ -36,9 +36,10 @@ def run_samples(
         ConfigError: the scenario cannot be run, nothing is drawn in it, or one of `files`, by option, is asked for,
             which are of one run.
     """
-    from labledger.console import print_json
+    from labledger.console import print_facts, print_json
     from labledger.errors import ConfigError
     from labledger.json_text import dump_json
+    from payment_simulator.cli.dialect_option import dialect_report
     from payment_simulator.cli.run_funds import warn_of_no_funds
     from payment_simulator.cli.waiting import shown_progress
     from payment_simulator.scenario.money import decimals_of
@@ -58,9 +59,10 @@ def run_samples(
         table = carry_out(replace(job, changes=[tuple(changes)]), None, Place(on, workers), progress)
     rows = table.to_pylist()
     if json:
-        print_json(dump_json(_report(scenario, used, samples, rows)))
+        print_json(dump_json(_report(scenario, used, samples, rows) | dialect_report(changed)))
     else:
         _print(scenario, used, samples, rows, decimals_of(changed))
+        print_facts("", [*dialect_report(changed).items()])
 
 
 def _report(scenario: Path, seed: int, samples: int, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

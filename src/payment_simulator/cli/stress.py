@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labledger.commands import reporting_errors
+from payment_simulator.cli.dialect_option import Dialect, with_dialect_option
 from payment_simulator.cli.run_samples import On, Workers
 from payment_simulator.cli.sweep import Csv, OutputTable, Seeds
 
@@ -42,6 +43,7 @@ def stress(
         list[str] | None,
         typer.Option("--set", help="PATH=VALUE over the scenario, as for run.", show_default=False),
     ] = None,
+    dialect: Dialect = None,
     seeds: Seeds = None,
     output: OutputTable = None,
     plot: Annotated[
@@ -69,7 +71,7 @@ def stress(
     with shown_progress() as progress:
         progress.phase("reading the scenario")
         source = scenarios_of(scenario)
-        base = source.changed(changes or [])
+        base = source.changed(with_dialect_option(changes, dialect))
         warn_of_no_funds(base)
         draws = draws_of(source, None if seeds is None else [*map(str, parse_seeds(seeds))])
         ticks = ticks_of(base, begin, end)

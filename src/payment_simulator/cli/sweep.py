@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labledger.commands import reporting_errors
+from payment_simulator.cli.dialect_option import Dialect, with_dialect_option
 from payment_simulator.cli.run_samples import On, Workers
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def sweep(
             show_default=False,
         ),
     ],
+    dialect: Dialect = None,
     seeds: Seeds = None,
     output: OutputTable = None,
     plot: Annotated[
@@ -83,7 +85,7 @@ def sweep(
     from payment_simulator.sweeps.settings import changes_of, parse_axes, parse_seeds
     from payment_simulator.sweeps.sweeping import draws_of, scenarios_of, sweep_job
 
-    axes = parse_axes(settings)
+    axes = parse_axes(with_dialect_option(settings, dialect))
     drawn = None if plot is None else _picture(scenario, axes, plot, figures or SHOWN, banks)
     place = place_of_picture(output, picture, is_drawn=plot is not None)
     check_outputs(scenario, output, "--picture", place)

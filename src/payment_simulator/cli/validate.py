@@ -1,6 +1,7 @@
 """`payment-sim validate`."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -8,6 +9,7 @@ import typer
 
 from labledger.commands import reporting_errors
 from labledger.counts import counted
+from payment_simulator.cli.dialect_option import Dialect, with_dialect_option
 
 if TYPE_CHECKING:
     from labledger.yaml_files import YamlFile
@@ -33,6 +35,7 @@ def validate(
     file: Annotated[
         Path, typer.Argument(help="A scenario or an experiment in YAML, a policy in JSON, or a file of payments.")
     ],
+    dialect: Dialect = None,
 ) -> None:
     """Check a file, whichever of these it is, and those that it names; every problem is listed.
 
@@ -40,10 +43,10 @@ def validate(
     """
     from labledger.console import print_answer
 
-    print_answer(f"{file}: {_checked(file)}")
+    print_answer(f"{file}: {_checked(file, dialect)}")
 
 
-def _checked(file: Path) -> str:
+def _checked(file: Path, dialect: str | None) -> str:
     """Return what a file is. Raises ConfigError: every problem that it has, a line each."""
     from labledger.errors import ConfigError
     from labledger.untrusted_text import SHOWN, clean
@@ -57,7 +60,7 @@ def _checked(file: Path) -> str:
         return _payments(file)
     is_json = file.suffix.lower() == ".json"
     data = read_policy_file(file) if is_json else read_yaml(file, TO_A_FILE).data
-    check = _check_of(data if isinstance(data, dict) else {}, is_json)
+    check = _check_of(data if isinstance(data, dict) else {}, is_json, dialect)
     if check is not None:
         return check(file)
     keys = ", ".join(repr(clean(key, SHOWN)) for key in list(data)[:5]) or "none"
@@ -67,13 +70,14 @@ def _checked(file: Path) -> str:
     )
 
 
-def _check_of(data: Mapping[str, Any], is_json: bool) -> Callable[[Path], str] | None:
+def _check_of(data: Mapping[str, Any], is_json: bool, dialect: str | None) -> Callable[[Path], str] | None:
     """Return what checks a file, by the keys that it has; None where they are those of nothing."""
+    scenario, experiment = partial(_scenario, dialect=dialect), partial(_experiment, dialect=dialect)
     if "kind" in data:  # a document that we have written
         return _policy
     if "scenario" in data:
-        return _experiment
-    ways = ((OF_SCENARIOS, _scenario), (OF_EXPERIMENTS, _experiment), (OF_LLEM, _refused), (OF_POLICIES, _policy))
+        return experiment
+    ways = ((OF_SCENARIOS, scenario), (OF_EXPERIMENTS, experiment), (OF_LLEM, _refused), (OF_POLICIES, _policy))
     return next((check for names, check in ways if _has(data, names)), _policy if is_json else None)
 
 
@@ -156,10 +160,10 @@ def _run(file: Path, document: dict[str, Any]) -> str:
     return f"a run, with a policy each for {', '.join(policies)}"
 
 
-def _scenario(file: Path) -> str:
+def _scenario(file: Path, dialect: str | None) -> str:
     from payment_simulator.policy.policies import kind_of, read_with_policies
 
-    loaded, policies = read_with_policies(file)
+    loaded, policies = read_with_policies(file, with_dialect_option([], dialect))
     _check_first_tick(loaded, policies)
     counts: dict[str, int] = {}
     for policy in policies:
@@ -197,14 +201,16 @@ def _size(scenario: "Scenario") -> str:
     return f"{counted(len(scenario.agents), 'bank')}, {length}, {payments}"
 
 
-def _experiment(file: Path) -> str:
+def _experiment(file: Path, dialect: str | None) -> str:
     """Return what an experiment is; its problems are told with those of its scenario."""
     from labledger.errors import ConfigError, problems_in
     from labledger.yaml_files import in_order_of_lines, read_yaml
     from payment_simulator.experiments.config import ExperimentConfig
     from payment_simulator.experiments.output_checks import check_output
+    from payment_simulator.experiments.settings import SCENARIO, single_settings
     from payment_simulator.experiments.setup import ExperimentSetup
 
+    settings = single_settings(with_dialect_option([], dialect, SCENARIO))
     problems: list[str] = []
 
     def tried(call: Callable[[], T]) -> T | None:
@@ -216,7 +222,7 @@ def _experiment(file: Path) -> str:
 
     written = read_yaml(file)
     problems += _missing_files(written)
-    config, setup = tried(lambda: ExperimentConfig.from_yaml(file)), None
+    config, setup = tried(lambda: ExperimentConfig.from_yaml(file, settings)), None
     if config is None:
         tried(lambda: _check_scenario_of(file, written))
     else:

@@ -75,6 +75,9 @@ class CostRates(Section):
         description="Cents. For each payment that is unsettled at a day's end.",
         examples=[{"mode": "fixed", "amount": 500}],
     )
+    eod_penalty_scope: Literal["unsettled", "overdue"] = Field(
+        "unsettled", description="overdue: that penalty is charged only on payments that are past their deadline."
+    )
     eod_borrowing_bps: Rate = Field(
         0.0, description="Basis points per day. Of the value that is unsettled at the day's end.", examples=[2000]
     )

@@ -13,6 +13,7 @@ from payment_simulator.scenario.balance_section import Balances
 from payment_simulator.scenario.bank_names import problems_of_names
 from payment_simulator.scenario.banks import NAMING, Agent, BankFields, take_defaults
 from payment_simulator.scenario.cost_sections import CostRates
+from payment_simulator.scenario.dialect import with_dialect
 from payment_simulator.scenario.escalation import PriorityEscalation
 from payment_simulator.scenario.given_payments import GivenPayments
 from payment_simulator.scenario.keywords import ScenarioKeywords
@@ -67,6 +68,11 @@ class LsmConfig(Section):
 class Scenario(Section):
     """Everything that a simulation is made of."""
 
+    dialect: Literal["simcash"] | None = Field(
+        None,
+        description="simcash: what the file leaves out is what that simulator means by it; default: as stated here.",
+        examples=["simcash"],
+    )
     simulation: Simulation = Field(description="The length of a run, and its seed.")
     agents: Annotated[list[Agent], Field(min_length=1)] = Field(
         description="The banks; from_payments: those that its file names.",
@@ -77,6 +83,9 @@ class Scenario(Section):
     queue2: Queue2 = Field(default_factory=Queue2, description="The order of the central queue.")
     priority_mode: Flag | None = Field(
         None, description="true: queue2.order is bands; false: it is fifo. Default: as queue2 says.", examples=[True]
+    )
+    queue2_passes: Literal["until_nothing_fits", "once"] = Field(
+        "until_nothing_fits", description="once: in a tick each queued payment is tried once, in queue order."
     )
     queue1_ordering: Literal["Fifo", "priority_deadline"] = Field(
         "Fifo", description="priority_deadline: a bank looks at the most urgent first, of those at the earliest due."
@@ -113,7 +122,7 @@ class Scenario(Section):
     @model_validator(mode="before")
     @classmethod
     def _defaults_taken(cls, data: Any) -> Any:
-        return take_defaults(data)
+        return take_defaults(with_dialect(data))
 
     @model_validator(mode="after")
     def _profiles_are_of_a_day(self) -> Self:

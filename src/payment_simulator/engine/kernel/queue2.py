@@ -20,7 +20,7 @@ from payment_simulator.engine.vocabulary import EventKind
 @part
 def work_queue2(w):
     """Steps 8 and 9: retry the central queue, then offset."""
-    if w[L.HAS_RULES] and w[L.CENTRAL_SIZE] > 0:
+    if (w[L.HAS_RULES] or w[L.RETRIES_ONCE]) and w[L.CENTRAL_SIZE] > 0:
         _list_all(w)
     if w[L.LISTED] > 0:
         _retry(w)
@@ -35,7 +35,8 @@ def work_queue2(w):
 
 @part
 def _retry(w):
-    """Settle the first in queue order, while any fits."""
+    """Settle the first in queue order, while any fits; with one pass, of those behind what settled last."""
+    w[L.RETRY_FROM] = 0
     for at in range(w[L.LISTED_AT], w[L.LISTED_AT] + w[L.LISTED]):
         w[bank_row(w[at]) + L.CANDIDATE] = find_candidate(w, w[at])
     while True:
@@ -43,6 +44,8 @@ def _retry(w):
         note_waiting(w, best)
         if best == L.NOTHING:
             return
+        if w[L.RETRIES_ONCE]:
+            w[L.RETRY_FROM] = best
         p = best & L.KEY_MASK
         r = payment_row(w, p)
         sender, receiver = w[r + L.SENDER], w[r + L.RECEIVER]
@@ -56,7 +59,7 @@ def _retry(w):
 
 @part
 def _list_all(w):
-    """Let every bank's part of Queue 2 be looked at: rules may allow now what they did not."""
+    """Let every bank's part of Queue 2 be looked at: rules may allow more now, and one pass leaves what fits."""
     for bank in range(w[L.BANKS]):
         note_more_liquidity(w, bank)
 

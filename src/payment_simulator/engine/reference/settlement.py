@@ -56,12 +56,20 @@ class Settlement:
 
     def _retry_queue2(self) -> None:
         self._looks += LOOKS_PER_LIQUIDITY_CHECK * len(self.queue2)
-        while fitting := next((item for item in self._tried() if self._may_settle(item)), None):
-            self._looks += LOOKS_PER_LIQUIDITY_CHECK * len(self.queue2)
-            self.queue2.remove(fitting)
-            self._settle([fitting], EventKind.SettledFromQueue)
+        if self.scenario.queue2_passes == "once":
+            for item in [*self.queue2]:
+                if self._is_next(item) and self._may_settle(item):
+                    self._settle_queued(item)
+        else:
+            while fitting := next((item for item in self._tried() if self._may_settle(item)), None):
+                self._looks += LOOKS_PER_LIQUIDITY_CHECK * len(self.queue2)
+                self._settle_queued(fitting)
         if self.rules.are_there and self._record is True:
             self._note_limits()
+
+    def _settle_queued(self, item: Item) -> None:
+        self.queue2.remove(item)
+        self._settle([item], EventKind.SettledFromQueue)
 
     def _tried(self) -> Iterable[Item]:
         """The payments of Queue 2 that may settle before others of their bank: strictly, its first; in queue order."""
