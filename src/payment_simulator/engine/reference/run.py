@@ -69,9 +69,7 @@ class Run(Settlement):
             self._bank_trees()
             self._escalate()
             self._settle_releases(self._decisions())
-            self._retry_queue2()
-            self._bilateral_offsets()
-            self._cycles()
+            self._work_queue2()
             self._apply_credits()
             self._accrue_costs()
             if self._tick % ticks_per_day == ticks_per_day - 1:
