@@ -1,4 +1,4 @@
-"""Multilateral netting, as the reference engine does it: who leaves a payment out until every bank can bear the rest."""
+"""Multilateral netting, as the reference engine does it: what is left out until every bank can bear the rest."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
