@@ -115,15 +115,17 @@ def _with_defaults(agent: Any, defaults: Mapping[str, Any]) -> Any:
     if not isinstance(agent, Mapping):
         return agent
     says = {*agent, *(ARRIVALS if ARRIVALS & agent.keys() else ())}
+    says |= {*BARE_LIMITS} if "limits" in agent else {"limits"} if agent.keys() & {*BARE_LIMITS} else set()
     bank = agent.get("id")
-    return {**{key: _of_others(value, bank) for key, value in defaults.items() if key not in says}, **agent}
+    return {**_of_others({key: value for key, value in defaults.items() if key not in says}, bank), **agent}
 
 
 def _of_others(value: Any, bank: Any) -> Any:
-    """Return a default of all banks without the weight that it gives this bank among its own counterparties."""
+    """Return a default of all banks without the weight, and the limit, that it gives this bank among its own others."""
     if not isinstance(value, Mapping):
         return value
     found = {key: _of_others(inside, bank) for key, inside in value.items()}
-    if isinstance(weights := found.get(WEIGHTS), Mapping):
-        found[WEIGHTS] = {name: weight for name, weight in weights.items() if name != bank}
+    for key in (WEIGHTS, BARE_LIMITS[0]):
+        if isinstance(of_banks := found.get(key), Mapping):
+            found[key] = {name: each for name, each in of_banks.items() if name != bank}
     return found

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from payment_simulator.engine.reference.payments import Item
 from payment_simulator.engine.vocabulary import PriorityClass, class_of
+from payment_simulator.policy.fields_and_actions import NO_LIMIT
 from payment_simulator.scenario.limit_sections import Limits, Reservations
 from payment_simulator.scenario.schema import Scenario
 
@@ -122,15 +123,15 @@ class Rules:
         """A bank's position to all others."""
         return self._sent_to_all[bank] - (self._received[bank] if self._is_net[bank] else 0)
 
-    def bilateral_left(self, bank: int, other: int) -> int | None:
-        """What is left of a bank's limit to another, below 0 where that was lowered; None where there is none."""
+    def bilateral_left(self, bank: int, other: int) -> int:
+        """What is left of a bank's limit to another, below 0 where that was lowered; NO_LIMIT where there is none."""
         limit = self._bilateral[bank].get(other)
-        return None if limit is None else limit - self.position(bank, other)
+        return NO_LIMIT if limit is None else min(limit - self.position(bank, other), NO_LIMIT)
 
-    def multilateral_left(self, bank: int) -> int | None:
-        """What is left of a bank's limit to all others, below 0 where that was lowered; None where there is none."""
+    def multilateral_left(self, bank: int) -> int:
+        """What is left of a bank's limit to all, below 0 where that was lowered; NO_LIMIT where there is none."""
         limit = self._multilateral[bank]
-        return None if limit is None else limit - self.whole_position(bank)
+        return NO_LIMIT if limit is None else min(limit - self.whole_position(bank), NO_LIMIT)
 
 
 def _value(items: Iterable[Item], sender: int | None, receiver: int | None) -> int:
