@@ -57,6 +57,8 @@ class EventKind(IntEnum):
     PriorityEscalated = 23
     LimitChanged = 24
     LimitBlocked = 25
+    PolicyWithdraw = 26
+    PolicyResubmit = 27
 
 
 ROUTES = {

@@ -24,7 +24,10 @@ PAYMENT_FIELDS = {
     "is_overdue": Field("0 or 1", "whether it was unsettled in an earlier tick after its deadline"),
     "arrival_tick": Field("ticks", "of the run, from 0"),
     "queue_age": Field("ticks", "since it arrived"),
+    "is_in_queue2": Field("0 or 1", "whether it is in the central queue, which the tree walks too where it names this"),
 }
+
+IN_QUEUE2 = "is_in_queue2"
 
 BANK_FIELDS = {
     "balance": Field("cents", "less what this step has released"),
@@ -84,6 +87,15 @@ class ActionKind(IntEnum):
     PostCollateral = 9
     WithdrawCollateral = 10
     HoldCollateral = 11
+    StaggerSplit = 12
+    WithdrawFromRtgs = 13
+    ResubmitToRtgs = 14
+
+
+QUEUE2_ACTIONS = ("WithdrawFromRtgs", "ResubmitToRtgs")
+"""Actions on payments in the central queue; a tree that names one of them, or `is_in_queue2`, walks it."""
+REFERENCE_ACTIONS = ("StaggerSplit", *QUEUE2_ACTIONS)
+"""Actions that the reference engine alone carries out."""
 
 
 ACTIONS: dict[TreeKind, dict[str, tuple[str, ...]]] = {
@@ -93,6 +105,9 @@ ACTIONS: dict[TreeKind, dict[str, tuple[str, ...]]] = {
         "Drop": (),
         "Split": ("num_splits",),
         "Reprioritize": ("priority",),
+        "StaggerSplit": ("num_splits", "stagger_first_now", "stagger_gap_ticks", "priority_boost_children"),
+        "WithdrawFromRtgs": (),
+        "ResubmitToRtgs": ("rtgs_priority",),
     },
     "bank_tree": {
         "SetReleaseBudget": ("amount",),
@@ -112,6 +127,9 @@ ACTION_MEANINGS = {
     "Drop": "never try it again; it is charged as unsettled to the end of the run",
     "Split": "release it in num_splits pieces",
     "Reprioritize": "give it another priority, 0-10, and decide again in the next tick",
+    "StaggerSplit": "split it as Split does, release the first stagger_first_now pieces now, and one more each gap",
+    "WithdrawFromRtgs": "take it out of the central queue, back into the bank's own; decided again in the next tick",
+    "ResubmitToRtgs": "give it the priority HighlyUrgent (10), Urgent (8) or Normal (5), behind all that have it",
     "SetReleaseBudget": "release at most so many cents, until it is set again or the day ends",
     "SetState": "give the register `key` (bank_state_...) a value",
     "AddState": "add a value to the register `key`",
@@ -130,3 +148,6 @@ COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
 TWO_SIDED = ("+", "-", "*", "/")
 MANY_SIDED = ("min", "max")
 ONE_SIDED = ("abs", "floor", "ceil", "round")
+
+WORDS = {"rtgs_priority": {"HighlyUrgent": 10, "Urgent": 8, "Normal": 5}}
+"""Parameters of actions that are words, and the number that each stands for."""

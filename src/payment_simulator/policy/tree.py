@@ -18,6 +18,7 @@ from payment_simulator.policy.fields_and_actions import (
     ONE_SIDED,
     STATE_PREFIX,
     TWO_SIDED,
+    WORDS,
     TreeKind,
 )
 
@@ -170,6 +171,29 @@ _OPERATIONS = {
 }
 
 
+def parts_of(*trees: Node | None) -> Iterator[Node | Expression]:
+    """Yield every node and every expression of some trees, once: a tree of Python may share them."""
+    left: list[Node | Expression] = [tree for tree in trees if tree is not None]
+    seen: set[int] = set()
+    while left:
+        part = left.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        yield part
+        if isinstance(part, Branch):
+            left += [part.condition, part.on_true, part.on_false]
+        elif isinstance(part, Action):
+            left += part.arguments
+        elif isinstance(part, Compute):
+            left += part.operands
+
+
+def names_in(*trees: Node | None) -> set[str]:
+    """Return the fields, registers and actions that some trees name."""
+    return {part.name for part in parts_of(*trees) if isinstance(part, FieldValue | Action)}
+
+
 @dataclass
 class TreeReader:
     """Reads trees of one document; `problems` gathers every error with its path inside the document."""
@@ -244,6 +268,15 @@ class TreeReader:
         self._add_problem(here, f"unknown {what}{hint}")
         return _ZERO
 
+    def word(self, data: Any, path: str, depth: int) -> Expression:
+        """A word that stands for a number, or `{value: word}`."""
+        known = WORDS[path.rpartition(".")[2]]
+        said = data.get("value") if isinstance(data, Mapping) and len(data) == 1 else data
+        if isinstance(said, str) and said in known:
+            return Constant(float(known[said]))
+        self._add_problem(path, f"should be one of {', '.join(known)}, found {_shown(said)}")
+        return _ZERO
+
     def _compute(self, data: Any, path: str, depth: int) -> Expression:
         found = self._section(data, path)
         if found is None:
@@ -301,8 +334,9 @@ class TreeReader:
         self._only(section, known[name], here)
         key = self._key(section, here) if "key" in known[name] else None
         names = [each for each in known[name] if each != "key"]
-        arguments = tuple(self._required(section, each, here, self.value, depth) for each in names)
-        pieces = arguments[0] if name == "Split" else _ZERO
+        readers = {each: self.word if each in WORDS else self.value for each in names}
+        arguments = tuple(self._required(section, each, here, readers[each], depth) for each in names)
+        pieces = arguments[0] if name in ("Split", "StaggerSplit") else _ZERO
         if isinstance(pieces, Constant) and pieces.value > MAX_PIECES:
             self._add_problem(f"{here}.num_splits", f"should be at most {MAX_PIECES:,}, found {pieces.value:,.0f}")
         return Action(name, arguments, key)

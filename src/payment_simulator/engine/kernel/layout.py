@@ -160,6 +160,7 @@ class TreeField(IntEnum):
     is_overdue = auto()
     arrival_tick = auto()
     queue_age = auto()
+    is_in_queue2 = auto()
     balance = auto()
     effective_liquidity = auto()
     credit_used = auto()

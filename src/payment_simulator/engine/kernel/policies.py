@@ -199,4 +199,5 @@ def _set_payment_fields(w, f, b, r, released):
     f[L.TreeField.is_overdue] = w[r + L.OVERDUE]
     f[L.TreeField.arrival_tick] = w[r + L.ARRIVAL]
     f[L.TreeField.queue_age] = w[L.TICK] - w[r + L.ARRIVAL]
+    f[L.TreeField.is_in_queue2] = 0.0
     _set_liquidity(w, f, b, released)

@@ -56,7 +56,7 @@ from payment_simulator.engine.kernel.watch import note_shortfall, note_waiting
 from payment_simulator.engine.kernel.workspace import NO_BUDGET, prepare, reset_balance, set_posted
 from payment_simulator.engine.vocabulary import Cost, EventColumn, EventKind, Skipped
 from payment_simulator.policy.compile import Op
-from payment_simulator.policy.fields_and_actions import ActionKind
+from payment_simulator.policy.fields_and_actions import REFERENCE_ACTIONS, ActionKind
 
 
 @entry
@@ -367,5 +367,5 @@ def _best_candidate(w):
 check_complete(
     (costs, escalation, lsm, outages, policies, policy_vm, queues, scenario_events, workspace, sys.modules[__name__]),
     (Cost, EventKind, Skipped, ActionKind, Op, L.TreeField, EventColumn),
-    idle=(ActionKind.NoAction, ActionKind.HoldCollateral),
+    idle=(ActionKind.NoAction, ActionKind.HoldCollateral, *map(ActionKind.__getitem__, REFERENCE_ACTIONS)),
 )

@@ -20,7 +20,10 @@ from payment_simulator.scenario.schema import Scenario
 
 @dataclass(eq=False)
 class Payment:
-    """One payment; `index` is its place in the sequence. `pieces_left` of it are unsettled."""
+    """One payment; `index` is its place among the arrivals. `pieces_left` of it are unsettled.
+
+    `sequence` orders the central queue: that of its arrival, or, where a policy submitted it again, of that moment.
+    """
 
     index: int
     sender: int
@@ -34,6 +37,9 @@ class Payment:
     pieces_left: int = 1
     was_held: bool = False
     was_blocked: bool = False
+    is_split: bool = False
+    sequence: int = 0
+    arrival_sequence: int = 0
 
 
 @dataclass(eq=False)
@@ -44,6 +50,8 @@ class Item:
     piece: int
     amount: int
     is_overdue: bool = False
+    release_tick: int | None = None
+    """The tick in which a piece that is held back is released, whatever the policy says."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,7 @@ class QueueOrder:
         """A key by which items sort."""
         priority = item.payment.priority
         urgency = {"priority": priority, "bands": int(class_of(priority)), "fifo": 0}[self.by]
-        return (-urgency, item.payment.index, item.piece)
+        return (-urgency, item.payment.sequence, item.piece)
 
 
 def payments_by_tick(arrivals: Arrivals) -> dict[int, list[Payment]]:

@@ -48,7 +48,9 @@ class Settlement:
         self.queue2.sort(key=self._order.key)
 
     def _is_next(self, item: Item) -> bool:
-        """True of a payment that no queued one of its bank has to settle before, or with."""
+        """True of a payment that no queued one of its bank has to settle before, or with: pieces keep their order."""
+        if item.payment.is_split and any(each.payment is item.payment for each in self.queue2):
+            return False
         if not self._is_strict:
             return True
         own = (each for each in self.queue2 if each.payment.sender == item.payment.sender)
