@@ -16,6 +16,7 @@ AgentId = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(wit
 WEIGHTS = "counterparty_weights"
 BARE_LIMITS = ("bilateral_limits", "multilateral_limit")
 ARRIVALS = {"arrival_config", "arrival_bands"}
+PLACES_OF_LIMITS = {"limits", *BARE_LIMITS}
 NAMING = {"id", "limits", "bilateral_limits", *ARRIVALS}
 """Keys of a bank that name banks."""
 
@@ -114,16 +115,17 @@ def take_defaults(data: Any) -> Any:
 def _with_defaults(agent: Any, defaults: Mapping[str, Any]) -> Any:
     if not isinstance(agent, Mapping):
         return agent
-    says = {*agent, *(ARRIVALS if ARRIVALS & agent.keys() else ())}
+    says = {*agent, *(key for group in (ARRIVALS, PLACES_OF_LIMITS) if group & agent.keys() for key in group)}
     bank = agent.get("id")
-    return {**{key: _of_others(value, bank) for key, value in defaults.items() if key not in says}, **agent}
+    return {**_of_others({key: value for key, value in defaults.items() if key not in says}, bank), **agent}
 
 
 def _of_others(value: Any, bank: Any) -> Any:
-    """Return a default of all banks without the weight that it gives this bank among its own counterparties."""
+    """Return a default of all banks without the weight, and the limit, that it gives this bank among its own others."""
     if not isinstance(value, Mapping):
         return value
     found = {key: _of_others(inside, bank) for key, inside in value.items()}
-    if isinstance(weights := found.get(WEIGHTS), Mapping):
-        found[WEIGHTS] = {name: weight for name, weight in weights.items() if name != bank}
+    for key in (WEIGHTS, BARE_LIMITS[0]):
+        if isinstance(of_banks := found.get(key), Mapping):
+            found[key] = {name: each for name, each in of_banks.items() if name != bank}
     return found

@@ -279,6 +279,21 @@ def _configs(draw, others, priorities):
     }
 
 
+LIMITS = st.sampled_from([0, 30, 150, 600])
+
+
+def _rules(others):
+    """Limits and reservations of a bank."""
+    to_one = st.dictionaries(st.sampled_from(others), LIMITS, max_size=2)
+    section = st.fixed_dictionaries(
+        {"bilateral_limits": to_one, "measure": st.sampled_from(["net", "net", "gross"])},
+        optional={"multilateral_limit": LIMITS},
+    )
+    reserved = st.fixed_dictionaries({}, optional={"urgent": LIMITS, "normal": LIMITS})
+    bare = st.fixed_dictionaries({"bilateral_limits": to_one, "reservations": reserved})
+    return st.one_of(st.fixed_dictionaries({"limits": section}, optional={"reservations": reserved}), bare)
+
+
 @st.composite
 def _agents(draw, name, names, tight):
     """A bank; where money is tight, most of what it sends has to wait."""
@@ -294,6 +309,7 @@ def _agents(draw, name, names, tight):
         "policy": draw(st.just({"type": "Fifo"}) | POLICIES if tight else POLICIES),
     }
     others = [other for other in names if other != name]
+    found |= draw(st.just({}) | _rules(others))
     kind = draw(st.sampled_from(["config"] if tight else ["config", "config", "bands", "none"]))
     if kind == "config":
         found["arrival_config"] = draw(_configs(others, PRIORITIES))
@@ -323,6 +339,7 @@ def _events(draw, names, ticks):
         "DirectTransfer": {"from_agent": st.just(one), "to_agent": st.just(other), "amount": st.integers(1, 300)},
         "CollateralAdjustment": {"agent": st.just(one), "delta": st.sampled_from([-300, -50, 100, 500])},
         "CreditLimitChange": {"agent": st.just(one), "unsecured_cap": st.sampled_from([0, 20, 400])},
+        "LimitChange": {"agent": st.just(one), "counterparty": st.sampled_from([None, other]), "limit": LIMITS},
         "BalanceReset": {"agent": st.just(one), "opening_balance": st.sampled_from([0, 60, 700])},
         "GlobalArrivalRateChange": {"multiplier": st.sampled_from([0, 0.5, 2])},
         "AgentArrivalRateChange": {"agent": st.just(one), "multiplier": st.sampled_from([0, 0.5, 2])},
@@ -346,7 +363,7 @@ def _events(draw, names, ticks):
     return {"type": kind, "schedule": draw(schedule), **found}
 
 
-LIQUIDITY = ["CreditLimitChange", "CreditLimitChange", "BalanceReset"]
+LIQUIDITY = ["CreditLimitChange", "CreditLimitChange", "BalanceReset", "LimitChange"]
 OTHERS = ["GlobalArrivalRateChange", "AgentArrivalRateChange", "CounterpartyWeightChange", "DeadlineWindowChange"]
 
 
@@ -365,6 +382,16 @@ def _outages(draw, names, ticks):
 ESCALATION = st.fixed_dictionaries({"start_escalating_at_ticks": st.integers(1, 5), "max_boost": st.integers(0, 10)})
 
 
+ORDERS = ["priority", "priority", "bands", "fifo"]
+RELEASE = st.sampled_from(["bypass", "bypass", "strict"])
+QUEUES = st.one_of(
+    st.fixed_dictionaries({"queue2": st.fixed_dictionaries({"order": st.sampled_from(ORDERS), "release": RELEASE})}),
+    st.fixed_dictionaries({"priority_mode": st.booleans()}),
+).flatmap(
+    lambda found: st.sampled_from(["Fifo", "priority_deadline"]).map(lambda order: {**found, "queue1_ordering": order})
+)
+
+
 @st.composite
 def drawn_scenarios(draw):
     """Any scenario: every feature that there is, or not."""
@@ -378,6 +405,7 @@ def drawn_scenarios(draw):
         "scenario_events": draw(st.lists(_events(names, ticks * days), max_size=6)) + outages,
         "outage_response": draw(st.none() | st.fixed_dictionaries({"stop_sending_after": st.integers(0, 3)})),
         "priority_escalation": draw(st.none() | ESCALATION),
+        **draw(QUEUES),
         "daily_balances": draw(st.sampled_from(["keep", "keep", "reset"])),
         "cost_rounding": draw(st.sampled_from(["nearest", "nearest", "carry"])),
         "deferred_crediting": draw(st.booleans()),

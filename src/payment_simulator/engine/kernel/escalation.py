@@ -3,8 +3,8 @@
 from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.jit import part
 from payment_simulator.engine.kernel.pairs import link_pair, shrink_pair
-from payment_simulator.engine.kernel.queues import record_piece_event, set_in_segment_tree
-from payment_simulator.engine.kernel.rows import bank_row, front, front_place, payment_row, remaining
+from payment_simulator.engine.kernel.queues import record_piece_event, set_in_segment_tree, shown
+from payment_simulator.engine.kernel.rows import front_place, layer_of, payment_row, remaining
 from payment_simulator.engine.vocabulary import EventKind
 
 
@@ -40,11 +40,10 @@ def change_priority(w, p, priority):
     if w[r + L.STATE] != L.IN_QUEUE2:
         w[r + L.PRIORITY] = priority
         return
-    set_in_segment_tree(w, p, 10 - w[r + L.PRIORITY], L.NOTHING)
+    set_in_segment_tree(w, p, layer_of(w, r), L.NOTHING)
     if w[L.HAS_PAIRS]:
         shrink_pair(w, p, r, remaining(w, r), True)
     w[r + L.PRIORITY] = priority
-    is_closed = w[bank_row(w[r + L.RECEIVER]) + L.IS_CLOSED]
-    set_in_segment_tree(w, p, 10 - priority, L.NOTHING if is_closed else front(w, r))
+    set_in_segment_tree(w, p, layer_of(w, r), shown(w, r))
     if w[L.HAS_PAIRS]:
         link_pair(w, p, r)

@@ -63,10 +63,13 @@ _head = _Places()
 (
     BANKS, TICKS_PER_DAY, DEFERRED, BILATERAL, CYCLES, MAX_CYCLE_LENGTH, MAX_CYCLES, FRICTION, DELAY_RATE,
     DELAY_RATES, RESETS_DAILY, HAS_OUTAGES, STOP_SENDING_AFTER, REMAINDERS_AT, ESCALATES_AT, MAX_BOOST,
-) = _head.take(16)  # fmt: skip
+    HAS_RULES, STRICT, SORTS_QUEUE1,
+) = _head.take(19)  # fmt: skip
 RATE_PLACES = {name: _head.take_room(1) for name in (*RATES_PER_TICK, *RATES_PER_DAY)}
 DEADLINE_RULE, EOD_RULE = _head.take_room(2), _head.take_room(2)
 DELAY_RATE_OF = _head.take_room(2 * PRIORITIES)
+LAYER_OF, CLASS_OF = _head.take_room(PRIORITIES), _head.take_room(PRIORITIES)
+"""By priority: its place in queue order, and its class."""
 # then what a run counts, then where things begin; REMAINDERS_AT is 0 where nothing is carried over
 (
     ROWS, SETTLED_VALUE, LSM_VALUE, OFFSETS, STAMP, TICK, CENTRAL_SIZE, LISTED, EDGES_LEFT, CYCLES_TRIED, FAULTS,
@@ -82,16 +85,16 @@ HEAD = _head.size
 _bank = _Places()
 (
     OPENING, CAP, CAPACITY, AFTER_HAIRCUT, POLICY, THRESHOLD, BUFFER, LIQUIDITY_COST, PAYMENT_TREE, BANK_TREE,
-    COLLATERAL_TREE, ALLOCATED,
-) = _bank.take(12)  # fmt: skip
+    COLLATERAL_TREE, ALLOCATED, MULTILATERAL_LIMIT, IS_NET, URGENT_RESERVED, NORMAL_RESERVED, LIMITS, LIMIT_COUNT,
+) = _bank.take(18)  # fmt: skip
 # and what it has at this moment, last its costs, a column per kind
 (
     BALANCE, PENDING, POSTED, CREDIT, UNSETTLED_VALUE, UNSETTLED_ITEMS, EOD_PENALTIES, COLLATERAL_COST,
     TICK_PENALTIES, TICK_FRICTION, BUDGET, QUEUE1_VALUE, QUEUE1_SIZE, QUEUE1_FIRST, QUEUE1_LAST, QUEUE2_VALUE,
     QUEUE2_SIZE, CANDIDATE, CHANGED, PLACES, SEGMENT_TREE, SEGMENT_TREE_SIZE, PAIRS, DEGREE, ARRIVED, SETTLED_COUNT,
     DELAY_TICKS, LIQUIDITY_USED, PEAK_CREDIT, PEAK_QUEUE1, PEAK_QUEUE2, SKIP_OF, SKIP, TICK_OVERDUE, OUT_UNTIL,
-    AVOIDED_FROM, LETS_IN, IS_OUT, IS_AVOIDED, IS_CLOSED,
-) = _bank.take(40)  # fmt: skip
+    AVOIDED_FROM, LETS_IN, IS_OUT, IS_AVOIDED, IS_CLOSED, POSITION, URGENT_LEFT, NORMAL_LEFT,
+) = _bank.take(43)  # fmt: skip
 DELAYED = _bank.take_room(MOST_DELAY_RATES)
 """The cents that wait at each rate of delay."""
 CHARGED_ON = _bank.take_room(2 * RATED_COLUMNS)
@@ -103,8 +106,8 @@ BANK_COLUMNS = _bank.size
 _payment = _Places()
 (
     STATE, SENDER, RECEIVER, PRIORITY, ARRIVAL_PRIORITY, ARRIVAL, DUE, DIVISIBLE, LEFT, SIZE, REST, PIECES, OVERDUE,
-    WAITING, HELD, NEXT_DUE, NEXT_URGENT, BEFORE, AFTER, PAIR_BEFORE, PAIR_AFTER, PLACE, PAIR,
-) = _payment.take(23)  # fmt: skip
+    WAITING, HELD, NEXT_DUE, NEXT_URGENT, BEFORE, AFTER, PAIR_BEFORE, PAIR_AFTER, PLACE, PAIR, BLOCKED,
+) = _payment.take(24)  # fmt: skip
 PAYMENT_COLUMNS = _payment.size
 IN_QUEUE1, IN_QUEUE2, SETTLED, DROPPED = _numbers(1, 2, 3, 4)
 
@@ -114,6 +117,11 @@ FIRST, VALUE, COUNT, PAIR_CHANGED, TRIED, BACK, TO, FRONT = _pair.take(8)
 PAIR_COLUMNS = _pair.size
 DENSE_PAIRS = 2**21
 """Up to so many pairs of banks each has a row of its own; beyond, those that have payments."""
+
+# A row per bilateral limit, behind the banks and the rates: the other bank, the limit, and the position to it
+_limit = _Places()
+LIMIT_TO, LIMIT, LIMIT_POSITION = _limit.take(3)
+LIMIT_COLUMNS = _limit.size
 
 # The path of a search for cycles, for each bank: the edge that leaves it, and its amount; the bank, how far its walk
 # is, where that ends, and whether the banks between it and the start can pay what they lose

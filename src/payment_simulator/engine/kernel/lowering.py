@@ -14,18 +14,22 @@ from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.rates import LARGEST_DENOMINATOR, LIMBS, MOST_TIMES, columns
 from payment_simulator.engine.reference.banks import allocation
 from payment_simulator.engine.reference.costs import cost_fields
-from payment_simulator.engine.vocabulary import Cost, EventKind
+from payment_simulator.engine.reference.payments import QueueOrder
+from payment_simulator.engine.vocabulary import Cost, EventKind, class_of
 from payment_simulator.policy.builtin import Deadline, LiquidityAware, Policy, Trees
 from payment_simulator.policy.compile import Op, Program
 from payment_simulator.policy.fields_and_actions import COST_FIELDS
 from payment_simulator.scenario.banks import Agent
 from payment_simulator.scenario.cost_sections import FixedPenalty, Penalty, RatePenalty
+from payment_simulator.scenario.escalation import MOST_URGENT
+from payment_simulator.scenario.limit_sections import Limits, Reservations
 from payment_simulator.scenario.numbers import BPS, LARGEST_CENTS, exact, half_up
 from payment_simulator.scenario.scenario_events import (
     BalanceReset,
     CollateralAdjustment,
     CreditLimitChange,
     DirectTransfer,
+    LimitChange,
     Outage,
     ScenarioEvent,
 )
@@ -68,9 +72,11 @@ def compile_scenario(scenario: Scenario, policies: Sequence[Policy]) -> Compiled
     rows = [_bank(scenario, agent, policy, program, rates) for agent, policy in zip(agents, policies, strict=True)]
     lsm = scenario.lsm_config
     remainders = rates.remainders(len(agents))
+    begin = L.HEAD + len(rows) * L.BANK_COLUMNS + len(rates.columns) + len(remainders)
+    limits = _limits(scenario, rows, int(begin))
     head[L.REMAINDERS_AT] = L.HEAD + len(rows) * L.BANK_COLUMNS + len(rates.columns) if len(remainders) else 0
     return CompiledScenario(
-        template=np.concatenate([head, *rows, np.array(rates.columns, dtype=np.int64), remainders]),
+        template=np.concatenate([head, *rows, np.array(rates.columns, dtype=np.int64), remainders, limits]),
         events=_events(scenario),
         code=_code(program),
         numbers=_numbers(scenario, program),
@@ -128,6 +134,14 @@ def _head(scenario: Scenario, places: _Rates) -> Ints:
     head[L.HAS_OUTAGES] = any(isinstance(event, Outage) for event in scenario.scenario_events)
     response = scenario.outage_response
     rule = scenario.priority_escalation
+    order = QueueOrder(scenario.queue_order)
+    head[L.LAYER_OF : L.LAYER_OF + L.PRIORITIES] = [
+        order.urgency(MOST_URGENT) - order.urgency(priority) for priority in range(L.PRIORITIES)
+    ]
+    head[L.CLASS_OF : L.CLASS_OF + L.PRIORITIES] = [class_of(priority) for priority in range(L.PRIORITIES)]
+    head[L.STRICT] = scenario.queue2.release == "strict"
+    head[L.HAS_RULES] = scenario.has_rules or scenario.queue2.release == "strict"
+    head[L.SORTS_QUEUE1] = scenario.queue1_ordering == "priority_deadline"
     if rule is not None and rule.enabled:
         head[L.ESCALATES_AT], head[L.MAX_BOOST] = rule.start_escalating_at_ticks, rule.max_boost
     head[L.STOP_SENDING_AFTER] = L.NEVER if response is None else response.stop_sending_after
@@ -168,6 +182,25 @@ def _bank(scenario: Scenario, agent: Agent, policy: Policy, program: Program, ra
     return row
 
 
+def _limits(scenario: Scenario, rows: Sequence[Ints], begin: int) -> Ints:
+    """The rows of bilateral limits, which begin at a place of the template; what they are in the rows of banks."""
+    number = {name: place for place, name in enumerate(scenario.agent_ids)}
+    changes = [event for event in scenario.scenario_events if isinstance(event, LimitChange)]
+    found: list[int] = []
+    for agent, row in zip(scenario.agents_by_id(), rows, strict=True):
+        limits = agent.all_limits or Limits()
+        ours = {event.counterparty: L.NOTHING for event in changes if event.agent == agent.id and event.counterparty}
+        ours |= limits.bilateral_limits
+        row[L.MULTILATERAL_LIMIT] = L.NOTHING if limits.multilateral_limit is None else limits.multilateral_limit
+        row[L.IS_NET] = limits.measure == "net"
+        row[L.LIMITS], row[L.LIMIT_COUNT] = begin + len(found), len(ours)
+        for other, limit in sorted((number[name], limit) for name, limit in ours.items()):
+            found += [other, limit, 0]
+        reservations = agent.reservations or Reservations()
+        row[L.URGENT_RESERVED], row[L.NORMAL_RESERVED] = reservations.urgent, reservations.normal
+    return np.array(found, dtype=np.int64)
+
+
 def _events(scenario: Scenario) -> Ints:
     """Return what happens beside payments, by tick, then file order."""
     number = {name: place for place, name in enumerate(scenario.agent_ids)}
@@ -186,6 +219,9 @@ def _event(event: ScenarioEvent, number: Mapping[str, int]) -> tuple[int, ...] |
         return EventKind.CollateralPosted, number[event.agent], -1, event.delta
     if isinstance(event, CreditLimitChange):
         return EventKind.CreditLimitChanged, number[event.agent], -1, event.unsecured_cap
+    if isinstance(event, LimitChange):
+        other = -1 if event.counterparty is None else number[event.counterparty]
+        return EventKind.LimitChanged, number[event.agent], other, event.limit
     if isinstance(event, BalanceReset):
         return EventKind.BalanceReset, number[event.agent], -1, event.opening_balance
     if isinstance(event, Outage):

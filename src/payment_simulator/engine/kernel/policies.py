@@ -3,16 +3,15 @@
 from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.jit import part
 from payment_simulator.engine.kernel.policy_vm import defined, run_decision_tree, whole
+from payment_simulator.engine.kernel.queue1 import release_in_order
 from payment_simulator.engine.kernel.queues import (
     count_waiting,
-    has_segment_tree,
     leave_queue1,
     record_piece_event,
     remove_queue1,
-    segment_tree_at,
     set_in_segment_tree,
 )
-from payment_simulator.engine.kernel.rows import bank_row, payment_row, queue_key
+from payment_simulator.engine.kernel.rows import bank_row, has_segment_tree, payment_row, queue_key, segment_tree_at
 from payment_simulator.engine.kernel.segment_tree import next_within
 from payment_simulator.engine.kernel.watch import note_held
 from payment_simulator.engine.kernel.workspace import NO_BUDGET, credit_with, post
@@ -24,6 +23,8 @@ from payment_simulator.policy.tree import MAX_PIECES
 @part
 def release_affordable(w, bank, begun, ended, count):
     """Release in sequence what leaves the buffer, and the urgent from `begun` to `ended`; the count of all releases."""
+    if w[L.SORTS_QUEUE1]:
+        return release_in_order(w, bank, count)
     if not has_segment_tree(w, bank, L.QUEUE1_LAYER):
         return count
     b = bank_row(bank)

@@ -53,6 +53,24 @@ def front_place(w, r):
 
 
 @part
+def layer_of(w, r):
+    """The place of a payment's priority in queue order, the most urgent 0."""
+    return w[L.LAYER_OF + w[r + L.PRIORITY]]
+
+
+@part
 def queue_key(w, p):
     """Queue order as one number."""
-    return ((10 - w[payment_row(w, p) + L.PRIORITY]) << L.KEY_SHIFT) | p
+    return (layer_of(w, payment_row(w, p)) << L.KEY_SHIFT) | p
+
+
+@part
+def segment_tree_at(w, b, layer):
+    """The place where a bank's segment tree of a layer begins."""
+    return w[L.SEGMENT_TREES_AT] + layer * w[L.LAYER_SIZE] + w[b + L.SEGMENT_TREE]
+
+
+@part
+def has_segment_tree(w, bank, layer):
+    """True where anything was ever put into that segment tree."""
+    return w[w[L.READY_AT] + bank * L.LAYERS + layer] != 0

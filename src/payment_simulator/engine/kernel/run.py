@@ -15,7 +15,9 @@ from payment_simulator.engine.kernel import (
     outages,
     policies,
     policy_vm,
+    queue2,
     queues,
+    rules,
     scenario_events,
     workspace,
 )
@@ -24,23 +26,23 @@ from payment_simulator.engine.kernel.completeness import check_complete
 from payment_simulator.engine.kernel.costs import close_tick, sum_liquidity
 from payment_simulator.engine.kernel.escalation import escalate
 from payment_simulator.engine.kernel.jit import entry, part
-from payment_simulator.engine.kernel.lsm import offset_pairs, settle_cycles
 from payment_simulator.engine.kernel.outages import held_until, hold_queue1, release_held, update_outages
 from payment_simulator.engine.kernel.policies import decide_queue1, release_affordable, run_bank_and_collateral_trees
+from payment_simulator.engine.kernel.queue1 import sort_queue1
+from payment_simulator.engine.kernel.queue2 import work_queue2
 from payment_simulator.engine.kernel.queues import (
     append_queue1,
     count_front_settled,
     enter_queue1,
     enter_queue2,
-    find_candidate,
     leave_queue1,
     make_urgent_at,
     move,
     open_row,
     record_event,
     record_piece_event,
+    remove_queue1,
     set_in_segment_tree,
-    take_front,
 )
 from payment_simulator.engine.kernel.rows import (
     bank_row,
@@ -50,9 +52,10 @@ from payment_simulator.engine.kernel.rows import (
     queue_key,
     spendable_liquidity,
 )
+from payment_simulator.engine.kernel.rules import begin_day, count_settled, may_settle, waits_behind
 from payment_simulator.engine.kernel.scenario_events import apply_scenario_event
 from payment_simulator.engine.kernel.sorting import sort_keys
-from payment_simulator.engine.kernel.watch import note_shortfall, note_waiting
+from payment_simulator.engine.kernel.watch import note_shortfall
 from payment_simulator.engine.kernel.workspace import NO_BUDGET, prepare, reset_balance, set_posted
 from payment_simulator.engine.vocabulary import Cost, EventColumn, EventKind, Skipped
 from payment_simulator.policy.compile import Op
@@ -92,7 +95,7 @@ def run(w, template, events, code, f, a, first, last, ticks, room, only_settleme
                 escalate(w, at - first)
             count = _decide(w, f, code, a, first, begin, at)
         _settle_releases(w, a, first, last, ticks, count)
-        _work_queue2(w)
+        work_queue2(w)
         close_tick(w, tick)
     sum_liquidity(w, ticks)
     return w[L.ROWS]
@@ -139,7 +142,9 @@ def _open(w, template, count, room, only_settlements):
 
 @part
 def _open_day(w, tick):
-    """Step 1: lift the release budgets; after the first day reset the balances, where they are."""
+    """Step 1: lift the release budgets and begin positions; after the first day reset the balances, where they are."""
+    if w[L.HAS_RULES]:
+        begin_day(w)
     for bank in range(w[L.BANKS]):
         w[bank_row(bank) + L.BUDGET] = NO_BUDGET
         if tick > 0 and w[L.RESETS_DAILY]:
@@ -152,7 +157,7 @@ def _release_all(w, a, first, begin, end):
     for index in range(begin, end):
         at = index * L.ARRIVAL_COLUMNS
         w[bank_row(a[at + L.A_SENDER]) + L.ARRIVED] += 1
-        w[w[L.RELEASED_AT] + index - begin] = a[at + L.A_KEY] | (index - first)
+        w[w[L.RELEASED_AT] + index - begin] = _key_of_new(w, a, index, first)
         record_event(
             w,
             EventKind.Arrival,
@@ -164,6 +169,12 @@ def _release_all(w, a, first, begin, end):
             L.NONE,
         )
     return end - begin
+
+
+@part
+def _key_of_new(w, a, index, first):
+    """Queue order of a payment without a row, as one number."""
+    return (w[L.LAYER_OF + a[index * L.ARRIVAL_COLUMNS + L.A_PRIORITY]] << L.KEY_SHIFT) | (index - first)
 
 
 @part
@@ -180,8 +191,9 @@ def _arrive(w, a, first, begin, end):
             continue
         open_row(w, a, first, p)
         enter_queue1(w, p)
-        if w[b + L.POLICY] == L.TREES or w[b + L.POLICY] == L.FIFO:
+        if w[b + L.POLICY] == L.TREES or w[b + L.POLICY] == L.FIFO or w[L.SORTS_QUEUE1]:
             append_queue1(w, p)
+        if w[b + L.POLICY] == L.TREES or w[b + L.POLICY] == L.FIFO:
             continue
         r = payment_row(w, p)
         if w[b + L.POLICY] == L.LIQUIDITY_AWARE:
@@ -197,6 +209,8 @@ def _decide(w, f, code, a, first, begin, end):
     for bank in range(w[L.BANKS]):
         b = bank_row(bank)
         kind = w[b + L.POLICY]
+        if w[L.SORTS_QUEUE1]:
+            sort_queue1(w, bank)
         if w[b + L.IS_OUT]:
             if w[L.ROWS] >= 0 and kind == L.TREES:
                 hold_queue1(w, bank)
@@ -221,7 +235,7 @@ def _release_new(w, a, first, begin, end):
     count = L.ZERO
     for index in range(begin, end):
         if w[w[L.KNOWN_AT] + index - first] == 0:
-            w[w[L.RELEASED_AT] + count] = a[index * L.ARRIVAL_COLUMNS + L.A_KEY] | (index - first)
+            w[w[L.RELEASED_AT] + count] = _key_of_new(w, a, index, first)
             count += 1
     return count
 
@@ -237,6 +251,8 @@ def _release_urgent(w, count):
             if held_until(w, r) != L.NONE:
                 make_urgent_at(w, p, held_until(w, r) + 1)
             elif w[bank_row(w[r + L.SENDER]) + L.POLICY] == L.DEADLINE:
+                if w[L.SORTS_QUEUE1]:
+                    remove_queue1(w, p)
                 leave_queue1(w, p)
                 w[w[L.RELEASED_AT] + count] = queue_key(w, p)
                 count += 1
@@ -251,6 +267,9 @@ def _release_urgent(w, count):
 @part
 def _record_holds(w, a, first, begin, end, bank):
     """Record what a built-in policy or an outage holds, once, as it arrives."""
+    if w[L.SORTS_QUEUE1]:
+        hold_queue1(w, bank)
+        return
     for index in range(begin, end):
         if a[index * L.ARRIVAL_COLUMNS + L.A_SENDER] == bank and w[w[L.KNOWN_AT] + index - first]:
             r = payment_row(w, index - first)
@@ -281,7 +300,8 @@ def _settle_new(w, a, first, p):
     b = bank_row(sender)
     record_event(w, EventKind.Submitted, sender, receiver, p, L.ZERO, amount, L.NONE)
     is_open = w[bank_row(receiver) + L.IS_CLOSED] == 0
-    if not is_open or amount > spendable_liquidity(w, b):
+    is_barred = w[L.HAS_RULES] and _is_barred(w, sender, receiver, amount, p, a[at + L.A_PRIORITY])
+    if not is_open or is_barred or amount > spendable_liquidity(w, b):
         if is_open:
             note_shortfall(w, sender, amount - spendable_liquidity(w, b))
         record_event(w, EventKind.Queued, sender, receiver, p, L.ZERO, amount, L.NONE)
@@ -289,8 +309,16 @@ def _settle_new(w, a, first, p):
     move(w, sender, receiver, amount)
     w[b + L.SETTLED_COUNT] += 1
     w[L.SETTLED_VALUE] += amount
+    if w[L.HAS_RULES]:
+        count_settled(w, sender, receiver, amount, a[at + L.A_PRIORITY])
     record_event(w, EventKind.SettledImmediately, sender, receiver, p, L.ZERO, amount, L.NONE)
     return True
+
+
+@part
+def _is_barred(w, sender, receiver, amount, p, priority):
+    """True where a rule keeps a payment from settling as it is released."""
+    return waits_behind(w, sender, p, priority) or not may_settle(w, sender, receiver, amount, priority)
 
 
 @part
@@ -300,6 +328,8 @@ def _settle_known(w, p):
     b = bank_row(w[r + L.SENDER])
     is_open = w[bank_row(w[r + L.RECEIVER]) + L.IS_CLOSED] == 0
     while is_open and front(w, r) <= spendable_liquidity(w, b):
+        if w[L.HAS_RULES] and _is_barred(w, w[r + L.SENDER], w[r + L.RECEIVER], front(w, r), p, w[r + L.PRIORITY]):
+            break
         amount = front(w, r)
         record_piece_event(w, EventKind.Submitted, p, front_place(w, r), amount, L.NONE)
         record_piece_event(w, EventKind.SettledImmediately, p, front_place(w, r), amount, L.NONE)
@@ -317,55 +347,21 @@ def _settle_known(w, p):
     enter_queue2(w, p)
 
 
-@part
-def _work_queue2(w):
-    """Steps 8 and 9: retry the central queue, then offset."""
-    if w[L.LISTED] > 0:
-        _retry_queue2(w)
-    if w[L.CENTRAL_SIZE] > 0:
-        if w[L.BILATERAL]:
-            offset_pairs(w)
-        if w[L.CYCLES]:
-            settle_cycles(w)
-
-
-@part
-def _retry_queue2(w):
-    """Settle the first in queue order, while any fits."""
-    for at in range(w[L.LISTED_AT], w[L.LISTED_AT] + w[L.LISTED]):
-        w[bank_row(w[at]) + L.CANDIDATE] = find_candidate(w, w[at])
-    while True:
-        best = _best_candidate(w)
-        note_waiting(w, best)
-        if best == L.NOTHING:
-            return
-        p = best & L.KEY_MASK
-        r = payment_row(w, p)
-        sender, receiver = w[r + L.SENDER], w[r + L.RECEIVER]
-        move(w, sender, receiver, take_front(w, p, EventKind.SettledFromQueue, L.NONE))
-        w[bank_row(sender) + L.CANDIDATE] = find_candidate(w, sender)
-        if w[bank_row(receiver) + L.CANDIDATE] != L.NONE:
-            w[bank_row(receiver) + L.CANDIDATE] = find_candidate(w, receiver)
-
-
-@part
-def _best_candidate(w):
-    """The first in queue order of the banks' candidates; banks without one leave the list."""
-    best, at = L.NOTHING, w[L.LISTED_AT]
-    while at < w[L.LISTED_AT] + w[L.LISTED]:
-        b = bank_row(w[at])
-        if w[b + L.CANDIDATE] == L.NOTHING:
-            w[b + L.CANDIDATE] = L.NONE
-            w[L.LISTED] -= 1
-            w[at] = w[w[L.LISTED_AT] + w[L.LISTED]]
-        else:
-            best = min(best, w[b + L.CANDIDATE])
-            at += 1
-    return best
-
-
 check_complete(
-    (costs, escalation, lsm, outages, policies, policy_vm, queues, scenario_events, workspace, sys.modules[__name__]),
+    (
+        costs,
+        escalation,
+        lsm,
+        outages,
+        policies,
+        policy_vm,
+        queue2,
+        queues,
+        rules,
+        scenario_events,
+        workspace,
+        sys.modules[__name__],
+    ),
     (Cost, EventKind, Skipped, ActionKind, Op, L.TreeField, EventColumn),
     idle=(ActionKind.NoAction, ActionKind.HoldCollateral, *map(ActionKind.__getitem__, REFERENCE_ACTIONS)),
 )

@@ -5,8 +5,13 @@ An ordinary run watches NONE, and is told so where a test fails: no payment that
 
 from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.jit import part
-from payment_simulator.engine.kernel.queues import has_segment_tree, segment_tree_at
-from payment_simulator.engine.kernel.rows import bank_row, payment_row, spendable_liquidity
+from payment_simulator.engine.kernel.rows import (
+    bank_row,
+    has_segment_tree,
+    payment_row,
+    segment_tree_at,
+    spendable_liquidity,
+)
 from payment_simulator.engine.kernel.segment_tree import least_within
 
 

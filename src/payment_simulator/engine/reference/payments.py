@@ -62,9 +62,13 @@ class QueueOrder:
 
     def key(self, item: Item) -> tuple[int, int, int]:
         """A key by which items sort."""
-        priority = item.payment.priority
-        urgency = {"priority": priority, "bands": int(class_of(priority)), "fifo": 0}[self.by]
-        return (-urgency, item.payment.sequence, item.piece)
+        return (-self.urgency(item.payment.priority), item.payment.sequence, item.piece)
+
+    def urgency(self, priority: int) -> int:
+        """The urgency of a priority in this order; the more, the earlier."""
+        if self.by == "priority":
+            return priority
+        return int(class_of(priority)) if self.by == "bands" else 0
 
 
 def payments_by_tick(arrivals: Arrivals) -> dict[int, list[Payment]]:

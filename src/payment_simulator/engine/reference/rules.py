@@ -11,9 +11,10 @@ from payment_simulator.scenario.schema import Scenario
 
 
 class HasLiquidity(Protocol):
-    """True where a bank, by number, can pay an amount and leave the cents that are reserved."""
+    """A test of a bank's liquidity."""
 
-    def __call__(self, bank: int, amount: int, reserved: int) -> bool: ...
+    def __call__(self, bank: int, amount: int, reserved: int) -> bool:
+        """True where a bank, by number, can pay an amount and leave the cents that are reserved."""
 
 
 class Rules:
@@ -86,7 +87,7 @@ class Rules:
 
     def within_limits_of(self, bank: int, items: Sequence[Item]) -> bool:
         """True where no limit of a bank forbids that some items settle."""
-        return self.within_multilateral(bank, items) and not any(self._forbidden(bank, items))
+        return self.within_multilateral(bank, items) and next(self._forbidden(bank, items), None) is None
 
     def broken_bilateral(self, items: Sequence[Item]) -> tuple[int, int] | None:
         """The first bank by number, and its first counterparty, whose limit forbids that some items settle, or None."""
@@ -96,7 +97,7 @@ class Rules:
         return None
 
     def broken(self, items: Sequence[Item], has_liquidity: HasLiquidity) -> int | None:
-        """The first bank by number that lacks the liquidity for some items, or whose multilateral limit forbids them."""
+        """The first bank by number that some items leave without liquidity, or beyond its limit to all; or None."""
         for bank in sorted({item.payment.sender for item in items}):
             if not (self.within_multilateral(bank, items) and self.affords(bank, items, has_liquidity)):
                 return bank
