@@ -61,6 +61,10 @@ class EventKind(IntEnum):
     PolicyResubmit = 27
 
 
+REFERENCE_EVENTS = (EventKind.PolicyWithdraw, EventKind.PolicyResubmit)
+"""Events that the reference engine alone records, of actions that it alone carries out."""
+
+
 ROUTES = {
     EventKind.SettledImmediately: "at_once",
     EventKind.SettledFromQueue: "from_queue",

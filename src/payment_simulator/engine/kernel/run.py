@@ -57,7 +57,7 @@ from payment_simulator.engine.kernel.scenario_events import apply_scenario_event
 from payment_simulator.engine.kernel.sorting import sort_keys
 from payment_simulator.engine.kernel.watch import note_shortfall
 from payment_simulator.engine.kernel.workspace import NO_BUDGET, prepare, reset_balance, set_posted
-from payment_simulator.engine.vocabulary import Cost, EventColumn, EventKind, Skipped
+from payment_simulator.engine.vocabulary import REFERENCE_EVENTS, Cost, EventColumn, EventKind, Skipped
 from payment_simulator.policy.compile import Op
 from payment_simulator.policy.fields_and_actions import REFERENCE_ACTIONS, ActionKind
 
@@ -363,5 +363,9 @@ check_complete(
         sys.modules[__name__],
     ),
     (Cost, EventKind, Skipped, ActionKind, Op, L.TreeField, EventColumn),
-    idle=(ActionKind.NoAction, ActionKind.HoldCollateral, *map(ActionKind.__getitem__, REFERENCE_ACTIONS)),
+    idle=(
+        *(ActionKind.NoAction, ActionKind.HoldCollateral),
+        *(ActionKind[name] for name in REFERENCE_ACTIONS),
+        *REFERENCE_EVENTS,
+    ),
 )
