@@ -27,12 +27,13 @@ import numpy as np
 from payment_simulator.engine.reference.stepping import StepSearch
 from payment_simulator.engine.simulate import Engine, Prepared, begins_with_kernel, carry_out, prepare
 from payment_simulator.policy.builtin import Policy, trees_of
+from payment_simulator.policy.nodes import Action, Constant, FieldValue
 from payment_simulator.policy.policies import FRACTION, policies_of
-from payment_simulator.policy.tree import Action, Constant, FieldValue, parts_of
+from payment_simulator.policy.tree import parts_of
 from payment_simulator.scenario.arrivals import Arrivals
 from payment_simulator.scenario.schema import Scenario
 
-LIQUIDITY_FIELDS = ("balance", "effective_liquidity", "credit_used")
+LIQUIDITY_FIELDS = ("balance", "effective_liquidity", "credit_used", "excess_collateral")
 """Fields of decision trees that change with the bank's allocation, though every settlement stays as it is."""
 
 LARGEST_BUDGET = 2**62
@@ -166,7 +167,7 @@ def can_step(policy: Policy) -> bool:
     """
     return not reads_fraction(policy) and not any(
         (isinstance(part, FieldValue) and part.name in LIQUIDITY_FIELDS)
-        or (isinstance(part, Action) and part.name == "WithdrawCollateral")
+        or (isinstance(part, Action) and part.name in ("WithdrawCollateral", "PostCollateralFor"))
         for part in parts_of(*trees_of(policy))
     )
 

@@ -19,9 +19,9 @@ from payment_simulator.engine.limits import Limits, find_limits
 from payment_simulator.engine.outcome import HIGH, Ints, Outcome
 from payment_simulator.engine.reference.run import Run
 from payment_simulator.engine.vocabulary import Cost, EventColumn, Record
-from payment_simulator.policy.builtin import Policy, trees_of
+from payment_simulator.policy.builtin import Policy, Trees, trees_of
 from payment_simulator.policy.documents import document_of
-from payment_simulator.policy.fields_and_actions import IN_QUEUE2, REFERENCE_ACTIONS
+from payment_simulator.policy.fields_and_actions import REFERENCE_ACTIONS, REFERENCE_FIELDS
 from payment_simulator.policy.policies import policies_of
 from payment_simulator.policy.tree import names_in
 from payment_simulator.scenario.arrivals import Arrivals
@@ -84,8 +84,10 @@ class NoKernelError(ConfigError):
 def _only_reference(policies: Sequence[Policy]) -> str | None:
     """Return what some policy does that the reference engine alone carries out; None without such a thing."""
     for policy in policies:
-        if found := sorted(names_in(*trees_of(policy)) & {IN_QUEUE2, *REFERENCE_ACTIONS}):
+        if found := sorted(names_in(*trees_of(policy)) & {*REFERENCE_FIELDS, *REFERENCE_ACTIONS}):
             return found[0]
+        if isinstance(policy, Trees) and policy.end_of_tick_collateral_tree is not None:
+            return "end_of_tick_collateral_tree"
     return None
 
 

@@ -41,6 +41,7 @@ class Trees(Policy):
     payment_tree: Any = None
     bank_tree: Any = None
     collateral_tree: Any = None
+    end_of_tick_collateral_tree: Any = None
 
 
 def trees_of(policy: Policy) -> list[Any]:

@@ -10,17 +10,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from labledger.yaml_files import did_you_mean
+from payment_simulator.policy.derived_fields import DERIVED, known_fields
 from payment_simulator.policy.fields_and_actions import (
+    ACTION_ALIASES,
     ACTIONS,
+    COMMENTS,
     COMPARISONS,
-    FIELDS,
+    FURTHER_ACTIONS,
+    FURTHER_PARAMETERS,
     MANY_SIDED,
     ONE_SIDED,
+    PARAMETER_ALIASES,
     STATE_PREFIX,
     TWO_SIDED,
     WORDS,
     TreeKind,
 )
+from payment_simulator.policy.nodes import Action, Branch, Compute, Constant, Expression, FieldValue, Node
 
 MAX_DEPTH = 100
 MAX_PIECES = 10_000
@@ -36,53 +42,6 @@ def problem_of_number(value: Any) -> str | None:
     if value != value:
         return "should be a number, which NaN is not"
     return None if abs(value) < LARGEST_NUMBER else "should be over -1e300 and under 1e300"
-
-
-@dataclass(frozen=True)
-class Constant:
-    """A number; `parameter` is the policy's parameter that it was written as, if any."""
-
-    value: float
-    parameter: str | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True)
-class FieldValue:
-    """A field, or a register (its name begins with `bank_state_`)."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Compute:
-    """An operation on numbers, or on conditions (and, or, not), or a comparison."""
-
-    op: str
-    operands: tuple["Expression", ...]
-
-
-Expression = Constant | FieldValue | Compute
-
-
-@dataclass(frozen=True)
-class Action:
-    """A leaf; `key` is the register that it names."""
-
-    name: str
-    arguments: tuple[Expression, ...] = ()
-    key: str | None = None
-
-
-@dataclass(frozen=True)
-class Branch:
-    """A question, and where each answer leads."""
-
-    condition: Expression
-    on_true: "Node"
-    on_false: "Node"
-
-
-Node = Action | Branch
 
 
 @dataclass
@@ -111,7 +70,8 @@ def evaluate(expression: Expression, fields: Mapping[str, float], faults: Faults
     if isinstance(expression, Constant):
         return expression.value
     if isinstance(expression, FieldValue):
-        return fields.get(expression.name, 0.0)
+        derived = DERIVED.get(expression.name)
+        return fields.get(expression.name, 0.0) if derived is None else evaluate(derived.value, fields, faults)
     op = expression.op
     if op in ("and", "or"):
         wanted = op == "or"
@@ -172,7 +132,10 @@ _OPERATIONS = {
 
 
 def parts_of(*trees: Node | None) -> Iterator[Node | Expression]:
-    """Yield every node and every expression of some trees, once: a tree of Python may share them."""
+    """Yield every node and every expression of some trees, once: a tree of Python may share them.
+
+    A derived field is followed by what it stands for.
+    """
     left: list[Node | Expression] = [tree for tree in trees if tree is not None]
     seen: set[int] = set()
     while left:
@@ -187,6 +150,8 @@ def parts_of(*trees: Node | None) -> Iterator[Node | Expression]:
             left += part.arguments
         elif isinstance(part, Compute):
             left += part.operands
+        elif isinstance(part, FieldValue) and part.name in DERIVED:
+            left.append(DERIVED[part.name].value)
 
 
 def names_in(*trees: Node | None) -> set[str]:
@@ -259,7 +224,7 @@ class TreeReader:
             return self._constant(inside, here)
         if key == "compute":
             return self._compute(inside, here, depth)
-        known = list(FIELDS[self.kind]) if key == "field" else list(self.parameters)
+        known = known_fields(self.kind) if key == "field" else list(self.parameters)
         if isinstance(inside, str) and (inside in known or (key == "field" and _is_register(inside))):
             return FieldValue(inside) if key == "field" else Constant(float(self.parameters[inside]), inside)
         hint = did_you_mean(str(inside), known)
@@ -320,8 +285,9 @@ class TreeReader:
     def _action(self, found: Mapping[str, Any], path: str, depth: int, harmless: Action) -> Action:
         self._only(found, ("type", "node_id", "action", "parameters"), path)
         name, known = found.get("action"), ACTIONS[self.kind]
+        name = ACTION_ALIASES[self.kind].get(str(name), name)
         here = f"{path}.parameters"
-        section = self._section(found.get("parameters", {}), here)
+        section = self._section(found.get("parameters") or {}, here)
         if not isinstance(name, str) or name not in known:
             hint = did_you_mean(str(name), list(known))
             self._add_problem(f"{path}.action", f"unknown action {_shown(name)} of a {self.kind}{hint}")
@@ -331,6 +297,9 @@ class TreeReader:
             return harmless
         if section is None:
             return harmless
+        section = _without_comments(section, (*known[name], *FURTHER_PARAMETERS.get(name, ())))
+        if any(each in section for each in FURTHER_PARAMETERS.get(name, ())):
+            return self._further(name, section, here, depth)
         self._only(section, known[name], here)
         key = self._key(section, here) if "key" in known[name] else None
         names = [each for each in known[name] if each != "key"]
@@ -341,8 +310,37 @@ class TreeReader:
             self._add_problem(f"{here}.num_splits", f"should be at most {MAX_PIECES:,}, found {pieces.value:,.0f}")
         return Action(name, arguments, key)
 
+    def _further(self, name: str, section: Mapping[str, Any], path: str, depth: int) -> Action:
+        """An action with parameters that it need not have."""
+        kind = FURTHER_ACTIONS[name]
+        if name == "Release":
+            self._only(section, ("priority_flag",), path)
+            return Action(kind, (self.word(section["priority_flag"], f"{path}.priority_flag", depth + 1),))
+        if name == "PostCollateral":
+            self._only(section, ("amount", "auto_withdraw_after_ticks"), path)
+            names = ("amount", "auto_withdraw_after_ticks")
+            return Action(kind, tuple(self._required(section, each, path, self.value, depth) for each in names))
+        self._only(section, (*FURTHER_PARAMETERS[name], "amount"), path)
+        if ("amount" in section) == ("max_value_to_release" in section):
+            self._add_problem(f"{path}.max_value_to_release", "should be there in place of amount")
+        given = "amount" if "amount" in section else "max_value_to_release"
+        total = self._required(section, given, path, self.value, depth)
+        each = section.get("max_per_counterparty")
+        most = _NONE if each is None else self.value(each, f"{path}.max_per_counterparty", depth + 1)
+        lasts = Constant(float(given == "amount"))
+        return Action(kind, (total, most, lasts), banks=self._banks(section.get("focus_counterparties"), path))
+
+    def _banks(self, data: Any, path: str) -> tuple[str, ...]:
+        """The names of banks in a list, or `{value: list}`."""
+        data = data["value"] if isinstance(data, Mapping) and len(data) == 1 and "value" in data else data
+        if data is None or (isinstance(data, list) and all(isinstance(each, str) for each in data)):
+            return tuple(data or ())
+        self._add_problem(f"{path}.focus_counterparties", f"should be a list of banks, found {_shown(data)}")
+        return ()
+
     def _key(self, section: Mapping[str, Any], path: str) -> str:
         key = section.get("key")
+        key = key["value"] if isinstance(key, Mapping) and len(key) == 1 and "value" in key else key
         if isinstance(key, str) and _is_register(key):
             return key
         self._add_problem(f"{path}.key", f"should be the name of a register, {STATE_PREFIX}..., found {_shown(key)}")
@@ -378,7 +376,7 @@ class TreeReader:
 
     def _only(self, found: Mapping[str, Any], known: Sequence[str], path: str) -> None:
         for name in found:
-            if name not in known:
+            if name not in known and not is_comment(name):
                 self._add_problem(f"{path}.{name}", f"unknown key{did_you_mean(str(name), list(known))}")
 
     def _shallow(self, path: str, depth: int) -> bool:
@@ -391,6 +389,23 @@ class TreeReader:
 
 
 _ZERO = Constant(0.0)
+_NONE = Constant(-1.0)
+
+
+def is_comment(name: object) -> bool:
+    """True of a key that only comments."""
+    return name in COMMENTS or str(name).startswith("_")
+
+
+def _without_comments(section: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
+    """Return the parameters of an action by their first names, without those that only comment."""
+    named = {PARAMETER_ALIASES.get(str(name), str(name)): value for name, value in section.items()}
+    return {name: value for name, value in named.items() if name in known or not _is_remark(name, value)}
+
+
+def _is_remark(name: str, value: Any) -> bool:
+    is_text = isinstance(value, Mapping) and len(value) == 1 and isinstance(value.get("value"), str)
+    return is_comment(name) or is_text
 
 
 def _is_register(name: str) -> bool:

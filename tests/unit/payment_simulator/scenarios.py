@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from payment_simulator import Scenario, draw_arrivals, simulate
 from payment_simulator.engine.outcome import Outcome
+from payment_simulator.policy.derived_fields import known_fields
 from payment_simulator.policy.fields_and_actions import (
     ACTIONS,
     COMPARISONS,
-    FIELDS,
-    IN_QUEUE2,
     MANY_SIDED,
     ONE_SIDED,
     REFERENCE_ACTIONS,
+    REFERENCE_FIELDS,
     TWO_SIDED,
 )
 from payment_simulator.policy.tree import MAX_PIECES
@@ -230,7 +230,7 @@ def _is_no_refused_number_of_pieces(value):
 
 @st.composite
 def _trees(draw, kind, depth):
-    fields = [*(each for each in FIELDS[kind] if each != IN_QUEUE2), *REGISTERS]
+    fields = [*(each for each in known_fields(kind) if each not in REFERENCE_FIELDS), *REGISTERS]
     if depth and draw(st.booleans()):
         below = _trees(kind, depth - 1)
         found = {"condition": draw(_conditions(fields, 2)), "on_true": draw(below), "on_false": draw(below)}

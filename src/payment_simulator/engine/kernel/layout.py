@@ -16,7 +16,7 @@ import numpy as np
 from payment_simulator.engine.exact_costs import MOST_DELAY_RATES, RATED_COLUMNS
 from payment_simulator.engine.kernel.rates import LIMB_BITS, LIMBS
 from payment_simulator.engine.vocabulary import RATES_PER_DAY, RATES_PER_TICK, Cost, EventColumn
-from payment_simulator.policy.fields_and_actions import COST_FIELDS, FIELDS
+from payment_simulator.policy.fields_and_actions import FIELDS, FIXED_FIELDS
 from payment_simulator.policy.tree import MAX_DEPTH
 from payment_simulator.scenario.given_payments import COLUMNS
 
@@ -158,7 +158,7 @@ FIFO, DEADLINE, LIQUIDITY_AWARE, TREES = _numbers(range(4))
 
 
 class TreeField(IntEnum):
-    """Places of the fields that change in a run; those of `COST_FIELDS` do not, and follow."""
+    """Places of the fields that change in a run; those of `FIXED_FIELDS` do not, and follow."""
 
     amount = 0
     remaining_amount = auto()
@@ -168,6 +168,10 @@ class TreeField(IntEnum):
     is_overdue = auto()
     arrival_tick = auto()
     queue_age = auto()
+    arrival_priority = auto()
+    my_q2_out_value_to_counterparty = auto()
+    my_q2_in_value_from_counterparty = auto()
+    my_bilateral_net_q2 = auto()
     is_in_queue2 = auto()
     balance = auto()
     effective_liquidity = auto()
@@ -180,6 +184,8 @@ class TreeField(IntEnum):
     queue1_size = auto()
     queue2_own_value = auto()
     queue2_own_size = auto()
+    excess_collateral = auto()
+    my_throughput_fraction_today = auto()
     current_tick = auto()
     current_day = auto()
     system_tick_in_day = auto()
@@ -202,7 +208,7 @@ def check_same_order(kernel: Iterable[str], policies: Iterable[str]) -> None:
             )
 
 
-check_same_order([*TreeField.__members__, *COST_FIELDS], FIELDS["payment_tree"])
+check_same_order([*TreeField.__members__, *FIXED_FIELDS], FIELDS["payment_tree"])
 
 # Numbers of decision trees, in an array of float64: fields, then the stack, then registers, then constants
 F_COST, STACK_AT, STACK_SIZE = len(TreeField), len(FIELDS["payment_tree"]), 4 * MAX_DEPTH

@@ -13,12 +13,12 @@ from payment_simulator.engine.exact_costs import charged_delay_rates, delay_rate
 from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.rates import LARGEST_DENOMINATOR, LIMBS, MOST_TIMES, columns
 from payment_simulator.engine.reference.banks import allocation
-from payment_simulator.engine.reference.costs import cost_fields
+from payment_simulator.engine.reference.costs import fixed_fields
 from payment_simulator.engine.reference.payments import QueueOrder
 from payment_simulator.engine.vocabulary import Cost, EventKind, class_of
 from payment_simulator.policy.builtin import Deadline, LiquidityAware, Policy, Trees
 from payment_simulator.policy.compile import Op, Program
-from payment_simulator.policy.fields_and_actions import COST_FIELDS
+from payment_simulator.policy.fields_and_actions import FIXED_FIELDS
 from payment_simulator.scenario.banks import Agent
 from payment_simulator.scenario.cost_sections import FixedPenalty, Penalty, RatePenalty
 from payment_simulator.scenario.escalation import MOST_URGENT
@@ -238,7 +238,7 @@ def _code(program: Program) -> Ints:
 
 def _numbers(scenario: Scenario, program: Program) -> NDArray[np.float64]:
     numbers = np.zeros(L.REGISTERS_AT + program.registers + len(program.constants))
-    numbers[L.F_COST : L.F_COST + len(COST_FIELDS)] = [*cost_fields(scenario.cost_rates).values()]
+    numbers[L.F_COST : L.F_COST + len(FIXED_FIELDS)] = [*fixed_fields(scenario).values()]
     numbers[L.REGISTERS_AT + program.registers :] = program.constants
     return numbers
 

@@ -59,7 +59,7 @@ from payment_simulator.engine.kernel.watch import note_shortfall
 from payment_simulator.engine.kernel.workspace import NO_BUDGET, prepare, reset_balance, set_posted
 from payment_simulator.engine.vocabulary import REFERENCE_EVENTS, Cost, EventColumn, EventKind, Skipped
 from payment_simulator.policy.compile import Op
-from payment_simulator.policy.fields_and_actions import REFERENCE_ACTIONS, ActionKind
+from payment_simulator.policy.fields_and_actions import REFERENCE_ACTIONS, REFERENCE_FIELDS, ActionKind
 
 
 @entry
@@ -366,6 +366,7 @@ check_complete(
     idle=(
         *(ActionKind.NoAction, ActionKind.HoldCollateral),
         *(ActionKind[name] for name in REFERENCE_ACTIONS),
+        *(L.TreeField[name] for name in REFERENCE_FIELDS),
         *REFERENCE_EVENTS,
     ),
 )

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from payment_simulator.engine.reference.banks import Bank
+from payment_simulator.engine.reference.banks import Bank, least_collateral
 from payment_simulator.engine.reference.costs import total
 from payment_simulator.engine.reference.payments import Item
 from payment_simulator.policy.builtin import Deadline, LiquidityAware, Trees
 from payment_simulator.policy.fields_and_actions import IN_QUEUE2
-from payment_simulator.policy.tree import Faults, Node, decide, whole
+from payment_simulator.policy.nodes import Node
+from payment_simulator.policy.tree import Faults, decide, whole
 
 
 def tree_of(bank: Bank, kind: str) -> Node | None:
@@ -66,6 +67,7 @@ def bank_fields(
         "queue1_size": len(queue1),
         "queue2_own_value": total(queue2),
         "queue2_own_size": len(queue2),
+        "excess_collateral": max(bank.posted - least_collateral(bank), 0),
         "current_tick": tick,
         "current_day": tick // ticks_per_day,
         "system_tick_in_day": in_day,
@@ -87,6 +89,7 @@ def payment_fields(bank: Bank, item: Item, tick: int, released: int) -> dict[str
         "is_overdue": item.is_overdue,
         "arrival_tick": payment.arrival,
         "queue_age": tick - payment.arrival,
+        "arrival_priority": payment.arrival_priority,
         "balance": bank.balance - released,
         "effective_liquidity": bank.spendable_liquidity - released,
         "credit_used": max(0, released - bank.balance),

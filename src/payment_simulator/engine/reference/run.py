@@ -4,18 +4,18 @@ import math
 from collections.abc import Sequence
 from itertools import count
 
-from payment_simulator.engine.reference.banks import Bank, least_collateral
+from payment_simulator.engine.reference.banks import Bank
 from payment_simulator.engine.reference.charging import Charging
-from payment_simulator.engine.reference.costs import cost_fields, total
-from payment_simulator.engine.reference.decisions import bank_fields, buffer_lacks, decide_payment, tree_of
+from payment_simulator.engine.reference.costs import total
+from payment_simulator.engine.reference.decisions import buffer_lacks, decide_payment
 from payment_simulator.engine.reference.escalation import escalated
 from payment_simulator.engine.reference.payments import Item, events_by_tick, payments_by_tick
-from payment_simulator.engine.reference.settlement import Settlement
+from payment_simulator.engine.reference.treasury import Treasury
 from payment_simulator.engine.reference.watch import NOBODY
 from payment_simulator.engine.vocabulary import Cost, EventKind, Record, Skipped
 from payment_simulator.policy.builtin import LiquidityAware, Policy, Trees
 from payment_simulator.policy.fields_and_actions import IN_QUEUE2, QUEUE2_ACTIONS
-from payment_simulator.policy.tree import MAX_PIECES, Faults, decide, names_in, whole
+from payment_simulator.policy.tree import MAX_PIECES
 from payment_simulator.scenario.arrivals import Arrivals
 from payment_simulator.scenario.scenario_events import (
     BalanceReset,
@@ -30,7 +30,7 @@ LOOK = 0.003
 """The work of a look at a payment in a queue, as a share of one that waits a tick."""
 
 
-class Run(Settlement):
+class Run(Treasury):
     """One run. After `go`, `banks`, `settled_value`, `lsm_value`, `faults`, `rows` and `watch` have what came of it."""
 
     def __init__(
@@ -43,17 +43,12 @@ class Run(Settlement):
         watched: int = NOBODY,
     ) -> None:
         super().__init__(scenario, policies, record=record, watched=watched)
-        self.faults = Faults()
         self.ticks_done = 0
         self._arriving = payments_by_tick(arrivals)
         self._scenario_events = events_by_tick(scenario)
-        self._number = {name: number for number, name in enumerate(scenario.agent_ids)}
-        self._cost_fields = cost_fields(scenario.cost_rates)
         self._charging = Charging(scenario)
         self._sequences = count()
-        self._walks_queue2 = [
-            not names_in(tree_of(bank, "payment_tree")).isdisjoint((IN_QUEUE2, *QUEUE2_ACTIONS)) for bank in self.banks
-        ]
+        self._walks_queue2 = [not named.isdisjoint((IN_QUEUE2, *QUEUE2_ACTIONS)) for named in self._named]
 
     def go(self, work_budget: float = math.inf) -> float:
         """Run tick after tick; return what is left of `work_budget`, below 0 where it ended before the last tick.
@@ -71,7 +66,8 @@ class Run(Settlement):
                 self._open_day()
             self._apply_scenario_events()
             self._arrivals()
-            self._collateral_trees()
+            self._end_timers()
+            self._collateral_trees("collateral_tree")
             self._bank_trees()
             self._escalate()
             self._settle_releases(self._decisions())
@@ -79,6 +75,7 @@ class Run(Settlement):
             self._bilateral_offsets()
             self._cycles()
             self._apply_credits()
+            self._collateral_trees("end_of_tick_collateral_tree")
             self._accrue_costs()
             if self._tick % ticks_per_day == ticks_per_day - 1:
                 self._end_day()
@@ -98,7 +95,7 @@ class Run(Settlement):
     def _open_day(self) -> None:
         self.rules.begin_day()
         for number, bank in enumerate(self.banks):
-            bank.budget = None
+            bank.budget, bank.settled_today = None, 0
             if self._tick and self.scenario.daily_balances == "reset":
                 self._reset(number)
 
@@ -143,26 +140,6 @@ class Run(Settlement):
             self._record_event(EventKind.BalanceReset, number, amount=bank.opened_with - bank.balance)
             bank.balance = bank.opened_with
 
-    def _adjust_collateral(self, number: int, delta: int) -> None:
-        bank = self.banks[number]
-        posted = bank.posted + delta
-        reason = None
-        if posted < 0 or (delta > 0 and posted > bank.agent.max_collateral_capacity):
-            reason = Skipped.CAPACITY
-        elif delta < 0 and not self.watch.has(number, -bank.balance - bank.credit(posted)):
-            reason = Skipped.CREDIT_FLOOR
-        if reason is not None:
-            self._record_event(EventKind.EventSkipped, number, amount=delta, note=reason)
-        else:
-            self._post(number, delta)
-
-    def _post(self, number: int, delta: int) -> None:
-        """Post `delta` cents of collateral; below 0, withdraw them."""
-        self.banks[number].posted += delta
-        if delta:
-            kind = EventKind.CollateralPosted if delta > 0 else EventKind.CollateralWithdrawn
-            self._record_event(kind, number, amount=abs(delta))
-
     def _arrivals(self) -> None:
         for payment in self._arriving.get(self._tick, ()):
             item = Item(payment, 0, payment.amount)
@@ -171,30 +148,6 @@ class Run(Settlement):
             self.banks[payment.sender].arrived += 1
             self._unsettled.append(item)
             self._record_item(EventKind.Arrival, item)
-
-    def _collateral_trees(self) -> None:
-        for number, bank in enumerate(self.banks):
-            if (tree := tree_of(bank, "collateral_tree")) is None or number in self._outages.out:
-                continue
-            action, arguments = decide(tree, self._bank_fields(bank, bank.queue1), self.faults)
-            wanted = max(whole(arguments[0]), 0) if arguments else 0
-            if action.name == "PostCollateral":
-                self._post(number, min(wanted, max(bank.agent.max_collateral_capacity - bank.posted, 0)))
-            elif action.name == "WithdrawCollateral":
-                self._post(number, -min(wanted, max(bank.posted - least_collateral(bank), 0)))
-
-    def _bank_trees(self) -> None:
-        for number, bank in enumerate(self.banks):
-            if (tree := tree_of(bank, "bank_tree")) is None or number in self._outages.out:
-                continue
-            action, arguments = decide(tree, self._bank_fields(bank, bank.queue1), self.faults)
-            key = str(action.key)
-            if action.name == "SetReleaseBudget":
-                bank.budget = max(whole(arguments[0]), 0)
-            elif action.name == "SetState":
-                bank.registers[key] = arguments[0]
-            elif action.name == "AddState":
-                bank.registers[key] = self.faults.defined(bank.registers.get(key, 0.0) + arguments[0])
 
     # Step 6
 
@@ -242,7 +195,8 @@ class Run(Settlement):
         number = self._number[bank.agent.id]
         for item in [item for item in self.queue2 if item.payment.sender == number]:
             payment = item.payment
-            name, numbers = decide_payment(bank, item, self._tick, released, fields, self.faults, in_queue2=True)
+            known = fields | self._between(number, payment.receiver)
+            name, numbers = decide_payment(bank, item, self._tick, released, known, self.faults, in_queue2=True)
             if payment.is_split:
                 continue
             if name == "WithdrawFromRtgs":
@@ -265,14 +219,17 @@ class Run(Settlement):
         is_avoided = item.payment.receiver in self._outages.avoided
         if item.release_tick is not None:
             return self._staggered(bank, item, is_avoided=is_avoided)
-        name, numbers = decide_payment(bank, item, self._tick, released, fields, self.faults)
-        within = not is_avoided and (bank.budget is None or item.amount <= bank.budget)
+        known = fields | self._between(item.payment.sender, item.payment.receiver)
+        name, numbers = decide_payment(bank, item, self._tick, released, known, self.faults)
+        within = not is_avoided and self._is_within_budget(bank, item)
         if name in ("Split", "StaggerSplit") and not _can_split(item, numbers):
             name = "Hold"
-        if name in ("Release", "Split", "StaggerSplit") and within:
-            if bank.budget is not None:
-                bank.budget -= item.amount
-            return [item] if name == "Release" else self._split(bank, item, *numbers)
+        if name in ("Release", "ReleaseAt", "Split", "StaggerSplit") and within:
+            bank.budget = None if bank.budget is None else bank.budget - item.amount
+            bank.released_to[item.payment.receiver] += item.amount
+            if name == "ReleaseAt":
+                self._reprioritize(item, numbers[0])
+            return [item] if name in ("Release", "ReleaseAt") else self._split(bank, item, *numbers)
         if name == "Drop":
             bank.dropped.append(item)
             self._record_item(EventKind.PolicyDrop, item)
@@ -285,6 +242,15 @@ class Run(Settlement):
             self.watch.has(self._number[bank.agent.id], buffer_lacks(bank, bank.policy, item, released))
         self._hold(bank, item)
         return []
+
+    def _is_within_budget(self, bank: Bank, item: Item) -> bool:
+        """True of a payment that its bank may release by its budget, to all and to each, and its focus."""
+        receiver = item.payment.receiver
+        if bank.focus and self.banks[receiver].agent.id not in bank.focus:
+            return False
+        if bank.budget_each is not None and bank.released_to[receiver] + item.amount > bank.budget_each:
+            return False
+        return bank.budget is None or item.amount <= bank.budget
 
     def _staggered(self, bank: Bank, item: Item, *, is_avoided: bool) -> list[Item]:
         """A piece that was held back, in its tick, or as soon as an outage lets it go; the policy is not asked."""
@@ -369,12 +335,6 @@ class Run(Settlement):
             if amount:
                 self._record_event(EventKind.CostAccrual, number, amount=amount, note=kind)
         bank.this_tick = [0] * len(Cost)
-
-    def _bank_fields(self, bank: Bank, queue1: Sequence[Item]) -> dict[str, float]:
-        number = self._number[bank.agent.id]
-        own = [item for item in self.queue2 if item.payment.sender == number]
-        found = bank_fields(bank, queue1, own, self._tick, self.scenario.simulation.ticks_per_day)
-        return found | self._cost_fields
 
 
 def _can_split(item: Item, numbers: Sequence[int]) -> bool:

@@ -182,6 +182,7 @@ class Settlement:
             self._unsettled.remove(item)
             self._record_item(kind, item, note=note)
             self.settled_value += item.amount
+            sender.settled_today += item.amount
             payment.pieces_left -= 1
             if payment.pieces_left == 0:
                 sender.settled += 1
