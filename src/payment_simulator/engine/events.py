@@ -22,6 +22,8 @@ SCHEMA_VERSION = "1.0"
 MAX_ROWS = 20_000_000
 """A day of five million payments: each arrives, is released, and settles, at times from a queue or in pieces."""
 LONGEST_REASON = 1_000
+REPRIORITIZED = (EventKind.PolicyReprioritize, EventKind.PriorityEscalated, EventKind.PolicyResubmit)
+"""Events that give a payment another priority."""
 
 
 def event_table(rows: NDArray[np.int64], arrivals: "Arrivals", scenario: "Scenario") -> "pyarrow.Table":
@@ -47,7 +49,7 @@ def event_table(rows: NDArray[np.int64], arrivals: "Arrivals", scenario: "Scenar
     def arrived(values: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.asarray(values)[np.where(arrives, payment, 0)] if len(arrivals) else np.zeros(len(rows), np.int64)
 
-    reprioritized = (kind == EventKind.PolicyReprioritize) | (kind == EventKind.PriorityEscalated)
+    reprioritized = np.isin(kind, REPRIORITIZED)
     offset = np.isin(kind, OFFSETS)
     counted = np.isin(kind, (EventKind.PolicySplit, EventKind.EndOfDay, EventKind.OutageBegan))
     columns = {

@@ -60,6 +60,12 @@ class EventKind(IntEnum):
     LsmEntryOffset = 26
     LsmMultilateralOffset = 27
     LsmBatchSettlement = 28
+    PolicyWithdraw = 29
+    PolicyResubmit = 30
+
+
+REFERENCE_EVENTS = (EventKind.PolicyWithdraw, EventKind.PolicyResubmit)
+"""Events that the reference engine alone records, of actions that it alone carries out."""
 
 
 ROUTES = {

@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from payment_simulator.policy.derived_fields import known_fields
 from payment_simulator.policy.fields_and_actions import (
     ACTION_MEANINGS,
     ACTIONS,
     COMPARISONS,
-    FIELDS,
     MANY_SIDED,
     ONE_SIDED,
     STATE_PREFIX,
@@ -95,7 +95,7 @@ def _of_action(name: str, parameters: tuple[str, ...], value: Schema) -> Schema:
 
 
 def _values(kind: TreeKind, value: Schema) -> list[Schema]:
-    names = {"anyOf": [{"enum": list(FIELDS[kind])}, {"type": "string", "pattern": f"^{STATE_PREFIX}."}]}
+    names = {"anyOf": [{"enum": known_fields(kind)}, {"type": "string", "pattern": f"^{STATE_PREFIX}."}]}
     computations = [
         _operation(TWO_SIDED, {"left": value, "right": value}),
         _operation(MANY_SIDED, {"values": {"type": "array", "minItems": 1, "items": value}}),

@@ -67,7 +67,7 @@ def remarks_on(data: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
     if "dialect" in data:
         return
     for location in KEYS_OF_ITS_FILES:
-        if has(data, location[0]) and (len(location) == 1 or _has_inside(data[location[0]], location[1])):
+        if has(data, location[0]) and (len(location) == 1 or _has_inside(data[str(location[0])], location[1])):
             text = f"a key of SimCash's files, which mean other defaults; {WAY} to read it so, or dialect: null"
             yield location, f"{text} to keep those of this program"
             break

@@ -18,7 +18,7 @@ from payment_simulator.scenario.escalation import PriorityEscalation
 from payment_simulator.scenario.given_payments import GivenPayments
 from payment_simulator.scenario.keywords import ScenarioKeywords
 from payment_simulator.scenario.limit_sections import Queue2
-from payment_simulator.scenario.numbers import Flag, Positive, Tick
+from payment_simulator.scenario.numbers import Flag, Positive, Share, Tick
 from payment_simulator.scenario.offset_sections import LsmConfig, problems_of_batches
 from payment_simulator.scenario.payment_files.sections import Payments
 from payment_simulator.scenario.scenario_events import (
@@ -101,6 +101,7 @@ class Scenario(Section):
     priority_escalation: PriorityEscalation | None = Field(
         None, description="Default: a payment keeps the priority that it arrived with."
     )
+    eod_rush_threshold: Share = Field(0.8, description="Share of the day. From it on trees see is_eod_rush as 1.")
     outage_response: OutageResponse | None = Field(None, description="Default: others send to a bank that is out.")
     scenario_events: list[ScenarioEvent] = Field(
         default_factory=list, description="What happens on the way, in file order."

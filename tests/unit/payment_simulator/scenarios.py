@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from payment_simulator import Scenario, draw_arrivals, simulate
 from payment_simulator.engine.outcome import Outcome
-from payment_simulator.policy.fields_and_actions import ACTIONS, COMPARISONS, FIELDS, MANY_SIDED, ONE_SIDED, TWO_SIDED
+from payment_simulator.policy.derived_fields import known_fields
+from payment_simulator.policy.fields_and_actions import (
+    ACTIONS,
+    COMPARISONS,
+    MANY_SIDED,
+    ONE_SIDED,
+    REFERENCE_ACTIONS,
+    REFERENCE_FIELDS,
+    TWO_SIDED,
+)
 from payment_simulator.policy.tree import MAX_PIECES
 from payment_simulator.scenario.arrivals import Arrivals
 
@@ -229,12 +238,12 @@ def _is_no_refused_number_of_pieces(value):
 
 @st.composite
 def _trees(draw, kind, depth):
-    fields = [*FIELDS[kind], *REGISTERS]
+    fields = [*(each for each in known_fields(kind) if each not in REFERENCE_FIELDS), *REGISTERS]
     if depth and draw(st.booleans()):
         below = _trees(kind, depth - 1)
         found = {"condition": draw(_conditions(fields, 2)), "on_true": draw(below), "on_false": draw(below)}
         return {"type": "condition", **found}
-    action = draw(st.sampled_from(sorted(ACTIONS[kind])))
+    action = draw(st.sampled_from(sorted({*ACTIONS[kind]} - {*REFERENCE_ACTIONS})))
     given_for = {
         "key": st.sampled_from(REGISTERS),
         "num_splits": st.sampled_from([2, 3]) | _values(fields, 1).filter(_is_no_refused_number_of_pieces),

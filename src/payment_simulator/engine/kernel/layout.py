@@ -16,7 +16,7 @@ import numpy as np
 from payment_simulator.engine.exact_costs import MOST_DELAY_RATES, RATED_COLUMNS
 from payment_simulator.engine.kernel.rates import LIMB_BITS, LIMBS
 from payment_simulator.engine.vocabulary import RATES_PER_DAY, RATES_PER_TICK, Cost, EventColumn
-from payment_simulator.policy.fields_and_actions import COST_FIELDS, FIELDS
+from payment_simulator.policy.fields_and_actions import FIELDS, FIXED_FIELDS
 from payment_simulator.policy.tree import MAX_DEPTH
 from payment_simulator.scenario.given_payments import COLUMNS
 
@@ -161,7 +161,7 @@ FIFO, DEADLINE, LIQUIDITY_AWARE, TREES = _numbers(range(4))
 
 
 class TreeField(IntEnum):
-    """Places of the fields that change in a run; those of `COST_FIELDS` do not, and follow."""
+    """Places of the fields that change in a run; those of `FIXED_FIELDS` do not, and follow."""
 
     amount = 0
     remaining_amount = auto()
@@ -172,6 +172,11 @@ class TreeField(IntEnum):
     arrival_tick = auto()
     queue_age = auto()
     bilateral_limit_left = auto()
+    arrival_priority = auto()
+    my_q2_out_value_to_counterparty = auto()
+    my_q2_in_value_from_counterparty = auto()
+    my_bilateral_net_q2 = auto()
+    is_in_queue2 = auto()
     balance = auto()
     effective_liquidity = auto()
     credit_used = auto()
@@ -184,6 +189,8 @@ class TreeField(IntEnum):
     queue2_own_value = auto()
     queue2_own_size = auto()
     multilateral_limit_left = auto()
+    excess_collateral = auto()
+    my_throughput_fraction_today = auto()
     current_tick = auto()
     current_day = auto()
     system_tick_in_day = auto()
@@ -206,7 +213,7 @@ def check_same_order(kernel: Iterable[str], policies: Iterable[str]) -> None:
             )
 
 
-check_same_order([*TreeField.__members__, *COST_FIELDS], FIELDS["payment_tree"])
+check_same_order([*TreeField.__members__, *FIXED_FIELDS], FIELDS["payment_tree"])
 
 # Numbers of decision trees, in an array of float64: fields, then the stack, then registers, then constants
 F_COST, STACK_AT, STACK_SIZE = len(TreeField), len(FIELDS["payment_tree"]), 4 * MAX_DEPTH

@@ -13,12 +13,12 @@ from payment_simulator.engine.exact_costs import charged_delay_rates, delay_rate
 from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.rates import LARGEST_DENOMINATOR, LIMBS, MOST_TIMES, columns
 from payment_simulator.engine.reference.banks import allocation
-from payment_simulator.engine.reference.costs import cost_fields
+from payment_simulator.engine.reference.costs import fixed_fields
 from payment_simulator.engine.reference.payments import QueueOrder
 from payment_simulator.engine.vocabulary import Cost, EventKind, class_of
 from payment_simulator.policy.builtin import Deadline, LiquidityAware, Policy, Trees
 from payment_simulator.policy.compile import Op, Program
-from payment_simulator.policy.fields_and_actions import COST_FIELDS
+from payment_simulator.policy.fields_and_actions import FIXED_FIELDS
 from payment_simulator.scenario.banks import Agent
 from payment_simulator.scenario.cost_sections import FixedPenalty, Penalty, RatePenalty
 from payment_simulator.scenario.escalation import MOST_URGENT
@@ -197,13 +197,15 @@ def _limits(scenario: Scenario, rows: Sequence[Ints], begin: int) -> Ints:
     found: list[int] = []
     for agent, row in zip(scenario.agents_by_id(), rows, strict=True):
         limits = agent.all_limits or Limits()
-        ours = {event.counterparty: L.NOTHING for event in changes if event.agent == agent.id and event.counterparty}
+        ours = {
+            event.counterparty: int(L.NOTHING) for event in changes if event.agent == agent.id and event.counterparty
+        }
         ours |= limits.bilateral_limits
         row[L.MULTILATERAL_LIMIT] = L.NOTHING if limits.multilateral_limit is None else limits.multilateral_limit
         row[L.IS_NET] = limits.measure == "net"
         row[L.LIMITS], row[L.LIMIT_COUNT] = begin + len(found), len(ours)
         for other, limit in sorted((number[name], limit) for name, limit in ours.items()):
-            found += [other, limit, *[0] * int(L.LIMIT_COLUMNS - 2)]
+            found += [int(other), int(limit), *[0] * int(L.LIMIT_COLUMNS - 2)]
         reservations = agent.reservations or Reservations()
         row[L.URGENT_RESERVED], row[L.NORMAL_RESERVED] = reservations.urgent, reservations.normal
     return np.array(found, dtype=np.int64)
@@ -246,7 +248,7 @@ def _code(program: Program) -> Ints:
 
 def _numbers(scenario: Scenario, program: Program) -> NDArray[np.float64]:
     numbers = np.zeros(L.REGISTERS_AT + program.registers + len(program.constants))
-    numbers[L.F_COST : L.F_COST + len(COST_FIELDS)] = [*cost_fields(scenario.cost_rates).values()]
+    numbers[L.F_COST : L.F_COST + len(FIXED_FIELDS)] = [*fixed_fields(scenario).values()]
     numbers[L.REGISTERS_AT + program.registers :] = program.constants
     return numbers
 

@@ -54,9 +54,9 @@ from payment_simulator.engine.kernel.rules import begin_day
 from payment_simulator.engine.kernel.scenario_events import apply_scenario_event
 from payment_simulator.engine.kernel.sorting import sort_keys
 from payment_simulator.engine.kernel.workspace import NO_BUDGET, prepare, reset_balance, set_posted
-from payment_simulator.engine.vocabulary import Cost, EventColumn, EventKind, Skipped
+from payment_simulator.engine.vocabulary import REFERENCE_EVENTS, Cost, EventColumn, EventKind, Skipped
 from payment_simulator.policy.compile import Op
-from payment_simulator.policy.fields_and_actions import ActionKind
+from payment_simulator.policy.fields_and_actions import REFERENCE_ACTIONS, REFERENCE_FIELDS, ActionKind
 
 
 @entry
@@ -293,5 +293,10 @@ check_complete(
         sys.modules[__name__],
     ),
     (Cost, EventKind, Skipped, ActionKind, Op, L.TreeField, EventColumn),
-    idle=(ActionKind.NoAction, ActionKind.HoldCollateral),
+    idle=(
+        *(ActionKind.NoAction, ActionKind.HoldCollateral),
+        *(ActionKind[name] for name in REFERENCE_ACTIONS),
+        *(L.TreeField[name] for name in REFERENCE_FIELDS),
+        *REFERENCE_EVENTS,
+    ),
 )

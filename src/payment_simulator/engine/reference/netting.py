@@ -36,10 +36,10 @@ class Netting:
                 beyond[bank] = self._rules.beyond_limit_to(bank, own)
                 bears[bank] = self._rules.bears(bank, own, self._has_liquidity)
             banks = sorted(self._of_bank)
-            if (bank := next((bank for bank in banks if beyond[bank] is not None), None)) is not None:
-                out = self._last(bank, None if self._is_strict else beyond[bank])
-            elif (bank := next((bank for bank in banks if not bears[bank]), None)) is not None:
-                out = self._last(bank, None)
+            if (over := next((bank for bank in banks if beyond[bank] is not None), None)) is not None:
+                out = self._last(over, None if self._is_strict else beyond[over])
+            elif (short := next((bank for bank in banks if not bears[bank]), None)) is not None:
+                out = self._last(short, None)
             else:
                 return [*self._left]
             changed = (out.payment.sender, out.payment.receiver)

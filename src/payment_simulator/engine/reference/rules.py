@@ -1,8 +1,7 @@
 """The rules that may keep payments from settling beside a lack of liquidity: limits, and what liquidity is reserved."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from payment_simulator.engine.reference.payments import Item
 from payment_simulator.engine.vocabulary import PriorityClass, class_of
@@ -10,12 +9,8 @@ from payment_simulator.policy.fields_and_actions import NO_LIMIT
 from payment_simulator.scenario.limit_sections import Limits, Reservations
 from payment_simulator.scenario.schema import Scenario
 
-
-class HasLiquidity(Protocol):
-    """A test of a bank's liquidity."""
-
-    def __call__(self, bank: int, amount: int, reserved: int) -> bool:
-        """True where a bank, by number, can pay an amount and leave the cents that are reserved."""
+HasLiquidity = Callable[[int, int, int], bool]
+"""True where a bank, by number, can pay an amount and leave the cents that are reserved."""
 
 
 class Rules:

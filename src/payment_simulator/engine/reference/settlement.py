@@ -77,7 +77,9 @@ class Settlement:
                 self._net(EventKind.LsmMultilateralOffset)
 
     def _is_next(self, item: Item) -> bool:
-        """True of a payment that no queued one of its bank has to settle before, or with."""
+        """True of a payment that no queued one of its bank has to settle before, or with: pieces keep their order."""
+        if item.payment.is_split and any(each.payment is item.payment for each in self.queue2):
+            return False
         if not self._is_strict:
             return True
         own = (each for each in self.queue2 if each.payment.sender == item.payment.sender)
@@ -238,6 +240,7 @@ class Settlement:
             self._unsettled.remove(item)
             self._record_item(kind, item, note=note)
             self.settled_value += item.amount
+            sender.settled_today += item.amount
             payment.pieces_left -= 1
             if payment.pieces_left == 0:
                 sender.settled += 1

@@ -9,6 +9,7 @@ from payment_simulator.experiments.parameters import written
 from payment_simulator.experiments.policy_constraints import ALL_REGISTERS, AllowedParameter, PolicyConstraints
 from payment_simulator.experiments.proposers.own_view import OwnView
 from payment_simulator.experiments.proposers.protocol import Attempt, DecisionContext
+from payment_simulator.policy.derived_fields import described, known_fields
 from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.policy.fields_and_actions import (
     ACTION_MEANINGS,
@@ -253,8 +254,8 @@ def _trees(constraints: PolicyConstraints, bank: Agent) -> Iterator[str]:
             yield f"There may be no {kind}."
     yield "Fields that a tree may ask:"
     for name in _fields(constraints):
-        unit, meaning = FIELDS["payment_tree"][name]
-        only = "" if name in FIELDS["bank_tree"] else "; in a payment_tree only"
+        unit, meaning = described(name)
+        only = "" if name in known_fields("bank_tree") else "; in a payment_tree only"
         yield f"- {name} ({unit}): {meaning}{only}"
     yield from _registers(constraints)
 
