@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from labledger.errors import ConfigError
 from labledger.parquet_files import read_parquet
 from labledger.untrusted_text import reason_of
-from payment_simulator.engine.vocabulary import COSTS, EventColumn, EventKind, Skipped
+from payment_simulator.engine.vocabulary import COSTS, OFFSETS, EventColumn, EventKind, Skipped
 
 if TYPE_CHECKING:
     import pyarrow
@@ -48,7 +48,7 @@ def event_table(rows: NDArray[np.int64], arrivals: "Arrivals", scenario: "Scenar
         return np.asarray(values)[np.where(arrives, payment, 0)] if len(arrivals) else np.zeros(len(rows), np.int64)
 
     reprioritized = (kind == EventKind.PolicyReprioritize) | (kind == EventKind.PriorityEscalated)
-    offset = (kind == EventKind.LsmBilateralOffset) | (kind == EventKind.LsmCycleSettlement)
+    offset = np.isin(kind, OFFSETS)
     counted = np.isin(kind, (EventKind.PolicySplit, EventKind.EndOfDay, EventKind.OutageBegan))
     columns = {
         "tick": pa.array(column["tick"].astype(np.int32)),

@@ -6,6 +6,8 @@ from typing import Literal, NamedTuple
 TreeKind = Literal["payment_tree", "bank_tree", "collateral_tree"]
 TREE_KINDS: tuple[TreeKind, ...] = ("payment_tree", "bank_tree", "collateral_tree")
 STATE_PREFIX = "bank_state_"
+NO_LIMIT = 2**53
+"""The cents that are left of a limit that there is not; of one that is higher, no more."""
 
 
 class Field(NamedTuple):
@@ -24,6 +26,7 @@ PAYMENT_FIELDS = {
     "is_overdue": Field("0 or 1", "whether it was unsettled in an earlier tick after its deadline"),
     "arrival_tick": Field("ticks", "of the run, from 0"),
     "queue_age": Field("ticks", "since it arrived"),
+    "bilateral_limit_left": Field("cents", "of the bank's limit to its receiver today; 2^53 where there is none"),
 }
 
 BANK_FIELDS = {
@@ -38,6 +41,7 @@ BANK_FIELDS = {
     "queue1_size": Field("payments", "in the bank's own queue, before this step"),
     "queue2_own_value": Field("cents", "of the bank's payments in the central queue"),
     "queue2_own_size": Field("payments", "of the bank in the central queue, each piece of a split one"),
+    "multilateral_limit_left": Field("cents", "of the bank's limit to all others today; 2^53 where there is none"),
 }
 
 TIME_FIELDS = {

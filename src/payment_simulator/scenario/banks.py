@@ -16,7 +16,6 @@ AgentId = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(wit
 WEIGHTS = "counterparty_weights"
 BARE_LIMITS = ("bilateral_limits", "multilateral_limit")
 ARRIVALS = {"arrival_config", "arrival_bands"}
-PLACES_OF_LIMITS = {"limits", *BARE_LIMITS}
 NAMING = {"id", "limits", "bilateral_limits", *ARRIVALS}
 """Keys of a bank that name banks."""
 
@@ -115,7 +114,8 @@ def take_defaults(data: Any) -> Any:
 def _with_defaults(agent: Any, defaults: Mapping[str, Any]) -> Any:
     if not isinstance(agent, Mapping):
         return agent
-    says = {*agent, *(key for group in (ARRIVALS, PLACES_OF_LIMITS) if group & agent.keys() for key in group)}
+    says = {*agent, *(ARRIVALS if ARRIVALS & agent.keys() else ())}
+    says |= {*BARE_LIMITS} if "limits" in agent else {"limits"} if agent.keys() & {*BARE_LIMITS} else set()
     bank = agent.get("id")
     return {**_of_others({key: value for key, value in defaults.items() if key not in says}, bank), **agent}
 

@@ -15,6 +15,8 @@ class ScenarioKeywords(PaymentsKeywords, total=False):
     balances: Any
     cost_rates: Mapping[str, Any]
     lsm_config: Mapping[str, Any]
+    netting_batches: Sequence[int]
+    rtgs: bool
     deferred_crediting: bool
     deadline_cap_at_eod: bool
     daily_balances: Literal["keep", "reset"]

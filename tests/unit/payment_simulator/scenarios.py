@@ -68,7 +68,15 @@ def happened(outcome, *kinds):
     ]
 
 
-SETTLEMENTS = ("SettledImmediately", "SettledFromQueue", "LsmBilateralOffset", "LsmCycleSettlement")
+NETTED = ("LsmMultilateralOffset", "LsmBatchSettlement")
+SETTLEMENTS = (
+    "SettledImmediately",
+    "SettledFromQueue",
+    "LsmEntryOffset",
+    "LsmBilateralOffset",
+    "LsmCycleSettlement",
+    *NETTED,
+)
 
 
 def settled(outcome):
@@ -393,6 +401,13 @@ QUEUES = st.one_of(
 
 
 @st.composite
+def _batches(draw, ticks):
+    """Ticks of the day at which the queue is netted, and whether payments settle at others."""
+    found = draw(st.lists(st.integers(0, ticks - 1), unique=True, min_size=1, max_size=3))
+    return {"netting_batches": found, "rtgs": draw(st.sampled_from([True, True, False]))}
+
+
+@st.composite
 def drawn_scenarios(draw):
     """Any scenario: every feature that there is, or not."""
     tight = draw(st.booleans())
@@ -405,6 +420,7 @@ def drawn_scenarios(draw):
         "scenario_events": draw(st.lists(_events(names, ticks * days), max_size=6)) + outages,
         "outage_response": draw(st.none() | st.fixed_dictionaries({"stop_sending_after": st.integers(0, 3)})),
         "priority_escalation": draw(st.none() | ESCALATION),
+        **draw(st.one_of(st.just({}), st.just({}), _batches(ticks))),
         **draw(QUEUES),
         "queue2_passes": draw(st.sampled_from(["until_nothing_fits", "until_nothing_fits", "once"])),
         "daily_balances": draw(st.sampled_from(["keep", "keep", "reset"])),
@@ -415,7 +431,10 @@ def drawn_scenarios(draw):
             "enable_bilateral": draw(st.booleans()),
             "enable_cycles": draw(st.just(True) | st.booleans()),
             "max_cycle_length": draw(st.integers(3, 5)),
+            "enable_multilateral": draw(st.booleans()),
+            "entry_disposition_offsetting": draw(st.booleans()),
             "max_cycles_per_tick": draw(st.sampled_from([1, 3, 10])),
+            "max_cycle_edges": draw(st.sampled_from([1, 4, 9, 10_000])),
         },
         "cost_rates": {
             "liquidity_cost_per_tick_bps": draw(BPS),

@@ -74,15 +74,17 @@ def compile_scenario(scenario: Scenario, policies: Sequence[Policy]) -> Compiled
     remainders = rates.remainders(len(agents))
     begin = L.HEAD + len(rows) * L.BANK_COLUMNS + len(rates.columns) + len(remainders)
     limits = _limits(scenario, rows, int(begin))
+    head[L.BATCHES_AT], head[L.BATCHES] = begin + len(limits), len(scenario.netting_batches)
+    batches = np.array(scenario.netting_batches, dtype=np.int64)
     head[L.REMAINDERS_AT] = L.HEAD + len(rows) * L.BANK_COLUMNS + len(rates.columns) if len(remainders) else 0
     return CompiledScenario(
-        template=np.concatenate([head, *rows, np.array(rates.columns, dtype=np.int64), remainders, limits]),
+        template=np.concatenate([head, *rows, np.array(rates.columns, dtype=np.int64), remainders, limits, batches]),
         events=_events(scenario),
         code=_code(program),
         numbers=_numbers(scenario, program),
         banks=len(agents),
         ticks=scenario.simulation.ticks,
-        has_pairs=lsm.enable_bilateral or lsm.enable_cycles,
+        has_pairs=lsm.enable_bilateral or lsm.enable_cycles or scenario.offsets_on_entry,
     )
 
 
@@ -129,6 +131,10 @@ def _head(scenario: Scenario, places: _Rates) -> Ints:
     head[L.CYCLES] = lsm.enable_cycles
     head[L.MAX_CYCLE_LENGTH] = lsm.max_cycle_length
     head[L.MAX_CYCLES] = lsm.max_cycles_per_tick
+    head[L.MAX_EDGES] = lsm.max_cycle_edges
+    head[L.MULTILATERAL] = lsm.enable_multilateral
+    head[L.ON_ENTRY] = scenario.offsets_on_entry
+    head[L.RTGS] = scenario.rtgs
     head[L.FRICTION] = rates.split_friction_cost
     head[L.RESETS_DAILY] = scenario.daily_balances == "reset"
     head[L.HAS_OUTAGES] = any(isinstance(event, Outage) for event in scenario.scenario_events)
@@ -197,7 +203,7 @@ def _limits(scenario: Scenario, rows: Sequence[Ints], begin: int) -> Ints:
         row[L.IS_NET] = limits.measure == "net"
         row[L.LIMITS], row[L.LIMIT_COUNT] = begin + len(found), len(ours)
         for other, limit in sorted((number[name], limit) for name, limit in ours.items()):
-            found += [other, limit, 0]
+            found += [other, limit, *[0] * int(L.LIMIT_COLUMNS - 2)]
         reservations = agent.reservations or Reservations()
         row[L.URGENT_RESERVED], row[L.NORMAL_RESERVED] = reservations.urgent, reservations.normal
     return np.array(found, dtype=np.int64)

@@ -12,11 +12,12 @@ from payment_simulator.engine.kernel.queues import (
     set_in_segment_tree,
 )
 from payment_simulator.engine.kernel.rows import bank_row, has_segment_tree, payment_row, queue_key, segment_tree_at
+from payment_simulator.engine.kernel.rules import bilateral_left
 from payment_simulator.engine.kernel.segment_tree import next_within
 from payment_simulator.engine.kernel.watch import note_held
 from payment_simulator.engine.kernel.workspace import NO_BUDGET, credit_with, post
 from payment_simulator.engine.vocabulary import EventKind
-from payment_simulator.policy.fields_and_actions import ActionKind
+from payment_simulator.policy.fields_and_actions import NO_LIMIT, ActionKind
 from payment_simulator.policy.tree import MAX_PIECES
 
 
@@ -174,6 +175,7 @@ def _set_fields(w, f, b):
     f[L.TreeField.queue1_size] = w[b + L.QUEUE1_SIZE]
     f[L.TreeField.queue2_own_value] = w[b + L.QUEUE2_VALUE]
     f[L.TreeField.queue2_own_size] = w[b + L.QUEUE2_SIZE]
+    f[L.TreeField.multilateral_limit_left] = min(w[b + L.MULTILATERAL_LIMIT] - w[b + L.POSITION], NO_LIMIT)
     f[L.TreeField.current_tick] = tick
     f[L.TreeField.current_day] = tick // ticks_per_day
     f[L.TreeField.system_tick_in_day] = tick % ticks_per_day
@@ -200,4 +202,5 @@ def _set_payment_fields(w, f, b, r, released):
     f[L.TreeField.is_overdue] = w[r + L.OVERDUE]
     f[L.TreeField.arrival_tick] = w[r + L.ARRIVAL]
     f[L.TreeField.queue_age] = w[L.TICK] - w[r + L.ARRIVAL]
+    f[L.TreeField.bilateral_limit_left] = bilateral_left(w, b, w[r + L.RECEIVER])
     _set_liquidity(w, f, b, released)

@@ -28,7 +28,9 @@ from payment_simulator.engine.vocabulary import EventColumn, EventKind
 def _is_settlement(kind):
     """True for the kinds of `ROUTES`."""
     is_single = kind == EventKind.SettledImmediately or kind == EventKind.SettledFromQueue
-    return is_single or kind == EventKind.LsmBilateralOffset or kind == EventKind.LsmCycleSettlement
+    is_netted = kind == EventKind.LsmMultilateralOffset or kind == EventKind.LsmBatchSettlement
+    is_pair = kind == EventKind.LsmBilateralOffset or kind == EventKind.LsmEntryOffset
+    return is_single or is_netted or is_pair or kind == EventKind.LsmCycleSettlement
 
 
 @part

@@ -18,6 +18,7 @@ from payment_simulator.engine.kernel.rows import (
 )
 from payment_simulator.engine.kernel.segment_tree import next_within
 from payment_simulator.engine.vocabulary import PriorityClass
+from payment_simulator.policy.fields_and_actions import NO_LIMIT
 
 
 @part
@@ -44,6 +45,13 @@ def find_limit(w, b, other):
             high = middle
     row = w[b + L.LIMITS] + low * L.LIMIT_COLUMNS
     return row if low < w[b + L.LIMIT_COUNT] and w[row + L.LIMIT_TO] == other else L.NONE
+
+
+@part
+def bilateral_left(w, b, other):
+    """What is left of a bank's limit to another, in cents."""
+    row = find_limit(w, b, other)
+    return min(w[row + L.LIMIT] - w[row + L.LIMIT_POSITION], NO_LIMIT) if row != L.NONE else L.ZERO + NO_LIMIT
 
 
 @part

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from payment_simulator.engine.reference.payments import Item
 from payment_simulator.engine.vocabulary import PriorityClass, class_of
+from payment_simulator.policy.fields_and_actions import NO_LIMIT
 from payment_simulator.scenario.limit_sections import Limits, Reservations
 from payment_simulator.scenario.schema import Scenario
 
@@ -87,21 +88,17 @@ class Rules:
 
     def within_limits_of(self, bank: int, items: Sequence[Item]) -> bool:
         """True where no limit of a bank forbids that some items settle."""
-        return self.within_multilateral(bank, items) and next(self._forbidden(bank, items), None) is None
+        return self.within_multilateral(bank, items) and self.beyond_limit_to(bank, items) is None
 
-    def broken_bilateral(self, items: Sequence[Item]) -> tuple[int, int] | None:
-        """The first bank by number, and its first counterparty, whose limit forbids that some items settle, or None."""
-        for bank in sorted({item.payment.sender for item in items}):
-            if (other := next(self._forbidden(bank, items), None)) is not None:
-                return bank, other
-        return None
+    def beyond_limit_to(self, bank: int, items: Sequence[Item]) -> int | None:
+        """The first counterparty, by number, a bank's limit to which forbids that some items settle; None for none."""
+        return next(self._forbidden(bank, items), None)
 
-    def broken(self, items: Sequence[Item], has_liquidity: HasLiquidity) -> int | None:
-        """The first bank by number that some items leave without liquidity, or beyond its limit to all; or None."""
-        for bank in sorted({item.payment.sender for item in items}):
-            if not (self.within_multilateral(bank, items) and self.affords(bank, items, has_liquidity)):
-                return bank
-        return None
+    def bears(self, bank: int, items: Sequence[Item], has_liquidity: HasLiquidity) -> bool:
+        """True where a bank has the liquidity for some items, and its limit to all others allows them."""
+        if not any(item.payment.sender == bank for item in items):
+            return True
+        return self.within_multilateral(bank, items) and self.affords(bank, items, has_liquidity)
 
     def within_multilateral(self, bank: int, items: Sequence[Item]) -> bool:
         """True where a bank's limit to all others does not forbid that some items settle."""
@@ -126,15 +123,15 @@ class Rules:
         """A bank's position to all others."""
         return self._sent_to_all[bank] - (self._received[bank] if self._is_net[bank] else 0)
 
-    def bilateral_left(self, bank: int, other: int) -> int | None:
-        """What is left of a bank's limit to another, below 0 where that was lowered; None where there is none."""
+    def bilateral_left(self, bank: int, other: int) -> int:
+        """What is left of a bank's limit to another, below 0 where that was lowered; NO_LIMIT where there is none."""
         limit = self._bilateral[bank].get(other)
-        return None if limit is None else limit - self.position(bank, other)
+        return NO_LIMIT if limit is None else min(limit - self.position(bank, other), NO_LIMIT)
 
-    def multilateral_left(self, bank: int) -> int | None:
-        """What is left of a bank's limit to all others, below 0 where that was lowered; None where there is none."""
+    def multilateral_left(self, bank: int) -> int:
+        """What is left of a bank's limit to all, below 0 where that was lowered; NO_LIMIT where there is none."""
         limit = self._multilateral[bank]
-        return None if limit is None else limit - self.whole_position(bank)
+        return NO_LIMIT if limit is None else min(limit - self.whole_position(bank), NO_LIMIT)
 
 
 def _value(items: Iterable[Item], sender: int | None, receiver: int | None) -> int:

@@ -69,9 +69,7 @@ class Run(Settlement):
             self._bank_trees()
             self._escalate()
             self._settle_releases(self._decisions())
-            self._retry_queue2()
-            self._bilateral_offsets()
-            self._cycles()
+            self._work_queue2()
             self._apply_credits()
             self._accrue_costs()
             if self._tick % ticks_per_day == ticks_per_day - 1:
@@ -219,6 +217,8 @@ class Run(Settlement):
             fields = self._bank_fields(bank, waiting) if isinstance(bank.policy, Trees) else {}
             so_far = 0
             for item in waiting:
+                if fields:
+                    fields["bilateral_limit_left"] = float(self.rules.bilateral_left(number, item.payment.receiver))
                 pieces = self._one_decision(bank, item, so_far, fields)
                 so_far += sum(piece.amount for piece in pieces)
                 released += pieces
@@ -323,4 +323,4 @@ class Run(Settlement):
         number = self._number[bank.agent.id]
         own = [item for item in self.queue2 if item.payment.sender == number]
         found = bank_fields(bank, queue1, own, self._tick, self.scenario.simulation.ticks_per_day)
-        return found | self._cost_fields
+        return found | self._cost_fields | {"multilateral_limit_left": float(self.rules.multilateral_left(number))}
