@@ -29,6 +29,10 @@ class AllowedParameter(Section):
         Field(min_length=1, description="As the parameter. In place of a range.", examples=[[0, 0.5, 1]]),
     ] = None
 
+    description: Annotated[
+        str | None, Field(description="A comment, that nothing reads.", examples=["Share of the pool"])
+    ] = None
+
     @model_validator(mode="after")
     def _has_a_range(self) -> Self:
         ends = (self.min_value, self.max_value)

@@ -9,6 +9,7 @@ from typing import Any
 
 from labledger.yaml_files import Location, has
 from payment_simulator.scenario.arrival_sections import PRIORITY_BANDS
+from payment_simulator.scenario.cost_sections import OTHER_NAMES
 
 SIMCASH: Mapping[str, Any] = {
     "queue2_passes": "once",
@@ -53,13 +54,19 @@ def with_dialect(data: Any) -> Any:
         if not isinstance(value, Mapping):
             found[key] = value if written is None else written
         elif written is None or isinstance(written, Mapping):
-            found[key] = {**value, **(written or {})}
+            found[key] = _filled(value, written or {})
     agents = data.get("agents")
     if isinstance(agents, list):
         found["agents"] = [_on_log_scale(agent) for agent in agents]
     if "agent_defaults" in data:
         found["agent_defaults"] = _on_log_scale(data["agent_defaults"])
     return found
+
+
+def _filled(defaults: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a section with defaults for what is not written in it, by either of its names."""
+    is_written = {OTHER_NAMES.get(key, key) for key in written}
+    return {key: value for key, value in defaults.items() if key not in is_written} | dict(written)
 
 
 def remarks_on(data: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
