@@ -7,9 +7,10 @@ from typing import Any, cast
 from labledger.errors import ConfigError, problems_in
 from labledger.untrusted_text import SHOWN, clean
 from labledger.yaml_files import did_you_mean, in_order_of_lines
-from payment_simulator.policy.builtin import Deadline, Fifo, LiquidityAware, Policy, Trees
+from payment_simulator.policy.builtin import Deadline, Fifo, LiquidityAware, Policy, Trees, trees_of
 from payment_simulator.policy.fields_and_actions import TREE_ALIASES, TREE_KINDS, TreeKind
-from payment_simulator.policy.tree import problem_of_number
+from payment_simulator.policy.nodes import Action
+from payment_simulator.policy.tree import parts_of, problem_of_number
 from payment_simulator.policy.tree_reader import TreeReader, is_comment
 from payment_simulator.scenario.bank_names import bank_at
 from payment_simulator.scenario.changes import location_of
@@ -56,11 +57,22 @@ def policies_of(source: Scenario | LoadedScenario) -> list[Policy]:
     found = {}
     for index, agent in enumerate(loaded.scenario.agents):
         found[agent.id], problems = read_policy(agent.policy)
+        problems += _strangers(found[agent.id], loaded.scenario.agent_ids)
         lines += [_format_problem(loaded, index, agent.id, *problem) for problem in problems]
         lines += _idle_change(loaded, index, found[agent.id])
     if lines:
         raise ConfigError("\n".join(dict.fromkeys(lines)))
     return [found[name] for name in loaded.scenario.agent_ids]
+
+
+def _strangers(policy: Policy, banks: Sequence[str]) -> Problems:
+    """The banks that a policy's trees name and that there are not."""
+    named = sorted({bank for part in parts_of(*trees_of(policy)) if isinstance(part, Action) for bank in part.banks})
+    return [
+        ("", f"focus_counterparties: unknown bank {bank!r}{did_you_mean(bank, banks)}")
+        for bank in named
+        if bank not in banks
+    ]
 
 
 def _idle_change(loaded: LoadedScenario, index: int, policy: Policy) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from scenarios import act, agents, ask, happened, make_scenario, pay, play, released, settled, trees
 
+from labledger.errors import ConfigError
 from payment_simulator import load_scenario
 from payment_simulator.policy.documents import document_of
 from payment_simulator.policy.policies import load_policy, policies_of, read_policy
@@ -124,6 +125,12 @@ def test_a_budget_may_be_for_some_banks_alone_and_for_each_so_much():
     assert released(run(focused, *payments, others=others)) == [(0, 3), (0, 1)]
     open_to_all = budget(max_value_to_release=100, focus_counterparties=[], max_per_counterparty=4)
     assert released(run(open_to_all, *payments, others=others)) == [(0, 4), (0, 3), (0, 1)]
+
+
+def test_a_budget_for_a_bank_that_there_is_not_is_refused():
+    scenario = make_scenario(agents(budget(amount=5, focus_counterparties=["Z"])))
+    with pytest.raises(ConfigError, match="A: policy: focus_counterparties: unknown bank 'Z'"):
+        policies_of(scenario)
 
 
 def test_a_budget_has_one_amount():
