@@ -30,9 +30,9 @@ def inline_policies(
         policy = agent.get("policy") if isinstance(agent, dict) else None
         if isinstance(policy, dict) and policy.get("type") == "FromJson" and "json_path" in policy:
             try:
-                file = files[index] = existing(_path_alone(policy), folder)
+                file = files[index] = _found(_path_alone(policy), folder)
                 document = documents[file] = documents[file] if file in documents else read_policy_file(file)
-                beside = {key: value for key, value in policy.items() if key != "json_path"}
+                beside = _beside(policy)
                 agent["policy"] = policy_of_file(document, str(agent.get("id")), beside)
             except ConfigError as error:
                 owner = found.named(("agents", index, "policy"))[0]
@@ -41,6 +41,32 @@ def inline_policies(
                 problems += [f"{where}: {line}" for line in str(error).splitlines()]
                 del agent["policy"]
     return files
+
+
+def _found(path: str, folder: Path) -> Path:
+    """Return the file of a path; one that is not there is looked for by its name beside the scenario, too.
+
+    Raises:
+        ConfigError: it is in neither place.
+    """
+    try:
+        return existing(path, folder)
+    except ConfigError:
+        beside = folder / Path(path).name
+        if not beside.is_file():
+            raise
+        return beside
+
+
+def _beside(policy: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys beside the path of a policy's file; `params` is another name of `parameters`.
+
+    Raises:
+        ConfigError: both are there.
+    """
+    if "params" in policy and "parameters" in policy:
+        raise ConfigError("params: is another name of parameters, which stands there, too")
+    return {"parameters" if key == "params" else key: value for key, value in policy.items() if key != "json_path"}
 
 
 def read_policy_file(path: Path) -> Any:

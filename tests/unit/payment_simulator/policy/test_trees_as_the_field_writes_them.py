@@ -171,3 +171,17 @@ def test_a_tree_that_is_exported_from_a_scenario_is_the_same_policy(tmp_path):
         "simulation: {ticks_per_day: 1}\nagents: [{id: A, policy: {type: FromJson, json_path: p.json}}, {id: B}]\n"
     )
     assert policies_of(load_scenario(tmp_path / "s.yaml"))[0] == load_policy(tmp_path / "p.json")
+
+
+def test_a_policys_file_is_also_looked_for_by_its_name_beside_the_scenario_and_may_be_given_params(tmp_path):
+    document = trees(ask("amount", ">", 0, act("Release"), act("Hold")), parameters={"least": 50})
+    document["payment_tree"]["condition"]["right"] = {"param": "least"}
+    (tmp_path / "p.json").write_text(json.dumps(document))
+    policy = "{type: FromJson, json_path: simulator/policies/p.json, params: {least: 10}%s}"
+    scenario = "simulation: {ticks_per_day: 1}\nagents: [{id: A, policy: %s}, {id: B}]\n"
+    (tmp_path / "s.yaml").write_text(scenario % (policy % ""))
+    found = policies_of(load_scenario(tmp_path / "s.yaml"))[0]
+    assert found == read_policy({**document, "parameters": {"least": 10}})[0]
+    (tmp_path / "s.yaml").write_text(scenario % (policy % ", parameters: {least: 1}"))
+    with pytest.raises(ConfigError, match="params: is another name of parameters"):
+        load_scenario(tmp_path / "s.yaml")
