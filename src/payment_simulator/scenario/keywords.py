@@ -15,6 +15,8 @@ class ScenarioKeywords(PaymentsKeywords, total=False):
     balances: Any
     cost_rates: Mapping[str, Any]
     lsm_config: Mapping[str, Any]
+    algorithm_sequencing: bool
+    entry_disposition_offsetting: bool
     netting_batches: Sequence[int]
     rtgs: bool
     deferred_crediting: bool

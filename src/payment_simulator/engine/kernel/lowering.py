@@ -149,6 +149,7 @@ def _head(scenario: Scenario, places: _Rates) -> Ints:
     head[L.HAS_RULES] = scenario.has_rules or scenario.queue2.release == "strict"
     head[L.RETRIES_ONCE] = scenario.queue2_passes == "once"
     head[L.PENALISES_OVERDUE] = rates.eod_penalty_scope == "overdue"
+    head[L.HAS_BARRIERS] = head[L.HAS_RULES] or head[L.HAS_OUTAGES] or not scenario.rtgs
     head[L.SORTS_QUEUE1] = scenario.queue1_ordering == "priority_deadline"
     if rule is not None and rule.enabled:
         head[L.ESCALATES_AT], head[L.MAX_BOOST] = rule.start_escalating_at_ticks, rule.max_boost

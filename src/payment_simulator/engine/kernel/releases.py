@@ -41,15 +41,9 @@ def _settle_new(w, a, first, p):
     sender, receiver, amount = a[at + L.A_SENDER], a[at + L.A_RECEIVER], a[at + L.A_AMOUNT]
     b = bank_row(sender)
     record_event(w, EventKind.Submitted, sender, receiver, p, L.ZERO, amount, L.NONE)
-    is_open = w[bank_row(receiver) + L.IS_CLOSED] == 0 and w[L.RTGS]
-    is_barred = w[L.HAS_RULES] and _is_barred(w, sender, receiver, amount, p, a[at + L.A_PRIORITY])
-    if not is_open or is_barred or amount > spendable_liquidity(w, b):
-        if is_open:
-            note_shortfall(w, sender, amount - spendable_liquidity(w, b))
-            if w[L.ON_ENTRY] and _offset_new(w, sender, receiver, amount, p, a[at + L.A_PRIORITY]):
-                return True
-        record_event(w, EventKind.Queued, sender, receiver, p, L.ZERO, amount, L.NONE)
-        return False
+    is_barred = w[L.HAS_BARRIERS] != 0 and _is_new_barred(w, sender, receiver, amount, p, a[at + L.A_PRIORITY])
+    if is_barred or amount > spendable_liquidity(w, b):
+        return _settle_otherwise(w, sender, receiver, amount, p, a[at + L.A_PRIORITY])
     move(w, sender, receiver, amount)
     w[b + L.SETTLED_COUNT] += 1
     w[L.SETTLED_VALUE] += amount
@@ -57,6 +51,31 @@ def _settle_new(w, a, first, p):
         count_settled(w, sender, receiver, amount, a[at + L.A_PRIORITY])
     record_event(w, EventKind.SettledImmediately, sender, receiver, p, L.ZERO, amount, L.NONE)
     return True
+
+
+@part
+def _is_new_barred(w, sender, receiver, amount, p, priority):
+    """True where something but liquidity keeps a payment from settling as it is released."""
+    if not _is_tried(w, receiver):
+        return True
+    return w[L.HAS_RULES] != 0 and _is_barred(w, sender, receiver, amount, p, priority)
+
+
+@part
+def _is_tried(w, receiver):
+    """True where releases to a bank are tried."""
+    return w[bank_row(receiver) + L.IS_CLOSED] == 0 and w[L.RTGS] != 0
+
+
+@part
+def _settle_otherwise(w, sender, receiver, amount, p, priority):
+    """Settle what never waited and does not settle alone with payments the other way; True where some do."""
+    if _is_tried(w, receiver):
+        note_shortfall(w, sender, amount - spendable_liquidity(w, bank_row(sender)))
+        if w[L.ON_ENTRY] and _offset_new(w, sender, receiver, amount, p, priority):
+            return True
+    record_event(w, EventKind.Queued, sender, receiver, p, L.ZERO, amount, L.NONE)
+    return False
 
 
 @part
@@ -84,11 +103,11 @@ def _is_barred(w, sender, receiver, amount, p, priority):
 def _settle_known(w, p):
     """Step 7, for a payment that was in Queue 1: each piece in turn, what does not fit to Queue 2."""
     r = payment_row(w, p)
-    is_open = w[bank_row(w[r + L.RECEIVER]) + L.IS_CLOSED] == 0 and w[L.RTGS]
-    while is_open and (_settle_front(w, p, r) or (w[L.ON_ENTRY] and _offset_front(w, p, r))):
+    is_tried = _is_tried(w, w[r + L.RECEIVER])
+    while is_tried and (_settle_front(w, p, r) or (w[L.ON_ENTRY] and _offset_front(w, p, r))):
         if w[r + L.STATE] == L.SETTLED:
             return
-    if is_open:
+    if is_tried:
         note_shortfall(w, w[r + L.SENDER], front(w, r) - spendable_liquidity(w, bank_row(w[r + L.SENDER])))
     if w[L.ROWS] >= 0:
         for left in range(w[r + L.LEFT], -1, -1):

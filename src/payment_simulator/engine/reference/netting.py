@@ -36,12 +36,12 @@ class Netting:
                 beyond[bank] = self._rules.beyond_limit_to(bank, own)
                 bears[bank] = self._rules.bears(bank, own, self._has_liquidity)
             banks = sorted(self._of_bank)
-            if (over := next((bank for bank in banks if beyond[bank] is not None), None)) is not None:
-                out = self._last(over, None if self._is_strict else beyond[over])
-            elif (short := next((bank for bank in banks if not bears[bank]), None)) is not None:
-                out = self._last(short, None)
-            else:
+            over = [bank for bank in banks if beyond[bank] is not None]
+            short = [bank for bank in banks if not bears[bank]]
+            if not over and not short:
                 return [*self._left]
+            bank = (over or short)[0]
+            out = self._last(bank, None if self._is_strict else beyond[bank])
             changed = (out.payment.sender, out.payment.receiver)
             del self._left[out], self._of_bank[changed[0]][out], self._of_bank[changed[1]][out]
 

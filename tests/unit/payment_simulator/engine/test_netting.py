@@ -78,7 +78,7 @@ def test_a_bank_that_cannot_pay_its_net_leaves_its_last_payment_out(engine):
 
 
 def test_payments_that_settle_before_the_netting_may_cost_it_its_best(engine):
-    """B has 5: netted, its 6 to C and C's 3 settle; but its first 3 to A fit alone, which leaves 2 for a net of 3."""
+    """B has 5: netted, its 6 to C and C's 3 settle; but its first 3 to A fit alone, and 2 are left for a net of 3."""
     banks = {"A": {}, "B": {"opening_balance": 5}, "C": {}}
     rows = [("B", "C", 6), ("C", "B", 3), ("B", "A", 3), ("B", "A", 6)]
     payments = [pay(*row) for row in rows]
