@@ -158,8 +158,7 @@ def may_step(prepared: Prepared, bank: int) -> bool:
     scenario = prepared.scenario
     if scenario.offsets_on_entry or scenario.lsm_config.enable_multilateral or scenario.netting_batches:
         return False  # whether a payment is left out depends on what others lack
-    has_plain_queues = scenario.queue2.release != "strict" and scenario.queue2_passes != "once"
-    return not scenario.has_rules and has_plain_queues and can_step(prepared.policies[bank])
+    return not scenario.has_rules and scenario.queue2.release != "strict" and can_step(prepared.policies[bank])
 
 
 def can_step(policy: Policy) -> bool:
