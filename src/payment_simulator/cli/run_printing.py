@@ -194,9 +194,8 @@ def _run_facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         faults = f"{report['policy_faults']:,} operations in trees without an answer (x / 0, inf - inf), taken as 0"
         facts.append(("policy faults", faults))
     if cuts := report.get("cycle_search_cuts"):
-        facts.append(
-            ("cycle search", f"cut short in {cuts:,} ticks; a larger lsm_config.max_cycle_edges looks at more")
-        )
+        what = f"cut short in {cuts:,} of {report['ticks']:,} ticks; a larger lsm_config.max_cycle_edges looks at more"
+        facts.append(("cycle search", what))
     return facts + payments_facts(report)
 
 
