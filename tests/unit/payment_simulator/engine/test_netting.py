@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scenarios import act, charged, make_scenario, pay, play, released, settled
 
+from payment_simulator.cli.run_printing import print_report
+from payment_simulator.days.report import report_of
 from payment_simulator.engine.allocation_search import may_step
 from payment_simulator.engine.simulate import prepare
 from properties import examples
@@ -273,6 +275,14 @@ def test_the_outcome_counts_the_ticks_in_which_a_cap_cut_the_search_for_cycles(e
     lsm = {"enable_cycles": True, "max_cycle_edges": edges}
     outcome = play(make_scenario(NOBODY_HAS_MONEY, *ring, ticks=2, lsm=lsm), engine)
     assert (outcome.cycle_search_cuts, len(settled(outcome))) == (cuts, count)
+
+
+def test_a_report_of_a_run_says_in_how_many_ticks_the_search_for_cycles_was_cut(capsys):
+    ring = [pay("A", "B", 5), pay("B", "C", 5), pay("C", "A", 5)]
+    lsm = {"enable_cycles": True, "max_cycle_edges": 2}
+    outcome = play(make_scenario(NOBODY_HAS_MONEY, *ring, ticks=2, lsm=lsm))
+    print_report(report_of(outcome, scenario="ring.yaml", seed=0, ticks=2))
+    assert "cut short in 2 of 2 ticks; a larger lsm_config.max_cycle_edges" in capsys.readouterr().out
 
 
 # What is refused
