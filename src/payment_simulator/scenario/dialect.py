@@ -74,7 +74,7 @@ def remarks_on(data: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
     if "dialect" in data:
         return
     for location in KEYS_OF_ITS_FILES:
-        if has(data, location[0]) and (len(location) == 1 or _has_inside(data[location[0]], location[1])):
+        if _is_written(data, location):
             text = f"a key of SimCash's files, which mean other defaults; {WAY} to read it so, or dialect: null"
             yield location, f"{text} to keep those of this program"
             break
@@ -86,8 +86,12 @@ def remarks_on(data: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
             break
 
 
-def _has_inside(section: Any, key: str | int) -> bool:
-    return isinstance(section, Mapping) and has(section, key)
+def _is_written(data: Any, location: Location) -> bool:
+    for part in location:
+        if not has(data, part):
+            return False
+        data = data[part]
+    return True
 
 
 def _log_normals(data: Mapping[str, Any]) -> Iterator[tuple[Location, Mapping[str, Any]]]:
