@@ -7,9 +7,10 @@ which is a key of the scenario.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from labledger.yaml_files import Location, has
+from labledger.yaml_files import Location, ProblemsError, has
 from payment_simulator.scenario.arrival_sections import PRIORITY_BANDS
 from payment_simulator.scenario.cost_sections import OTHER_NAMES
+from payment_simulator.scenario.distributions import MOST_MU, MOST_SIGMA
 
 SIMCASH: Mapping[str, Any] = {
     "queue2_passes": "once",
@@ -39,15 +40,26 @@ KEYS_OF_ITS_FILES: tuple[Location, ...] = (
 )
 """Keys that only files of that simulator use."""
 
+LARGEST = {"mean": MOST_MU, "std_dev": MOST_SIGMA}
+
+PLACES: tuple[Location, ...] = (("arrival_config",), *(("arrival_bands", band) for band in PRIORITY_BANDS))
+"""Locations in a bank of what it sends."""
+
 LEAST_MEAN = 30
 """Cents. A mean below it is taken for that of a logarithm, written in the dialect."""
 WAY = "write dialect: simcash (or --dialect simcash)"
 
 
 def with_dialect(data: Any) -> Any:
-    """Return the data of a scenario with what its dialect means where the file is silent; without one, as it is."""
+    """Return the data of a scenario with what its dialect means where the file is silent; without one, as it is.
+
+    Raises:
+        ProblemsError: log-normal amounts are of cents, and not of their logarithm.
+    """
     if not isinstance(data, Mapping) or data.get("dialect") != "simcash":
         return data
+    if problems := [*_too_large(data)]:
+        raise ProblemsError(problems)
     found = {**data}
     for key, value in SIMCASH.items():
         written = data.get(key)
@@ -63,6 +75,16 @@ def with_dialect(data: Any) -> Any:
     return found
 
 
+def _too_large(data: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
+    """Yield the place of log-normal amounts whose numbers are those of cents."""
+    for location, amounts in _log_normals(data):
+        for key, most in LARGEST.items():
+            number = amounts.get(key)
+            if isinstance(number, int | float) and number > most:
+                text = f"{number} is over {most}: with dialect: simcash it is of the logarithm of the amounts"
+                yield (*location, key), f"{text}; write its logarithm, or leave the dialect out"
+
+
 def _filled(defaults: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
     """Return a section with defaults for what is not written in it, by either of its names."""
     is_written = {OTHER_NAMES.get(key, key) for key in written}
@@ -74,7 +96,7 @@ def remarks_on(data: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
     if "dialect" in data:
         return
     for location in KEYS_OF_ITS_FILES:
-        if has(data, location[0]) and (len(location) == 1 or _has_inside(data[str(location[0])], location[1])):
+        if _is_written(data, location):
             text = f"a key of SimCash's files, which mean other defaults; {WAY} to read it so, or dialect: null"
             yield location, f"{text} to keep those of this program"
             break
@@ -86,8 +108,12 @@ def remarks_on(data: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
             break
 
 
-def _has_inside(section: Any, key: str | int) -> bool:
-    return isinstance(section, Mapping) and has(section, key)
+def _is_written(data: Any, location: Location) -> bool:
+    for part in location:
+        if not has(data, part):
+            return False
+        data = data[part]
+    return True
 
 
 def _log_normals(data: Mapping[str, Any]) -> Iterator[tuple[Location, Mapping[str, Any]]]:
@@ -102,10 +128,6 @@ def _log_normals(data: Mapping[str, Any]) -> Iterator[tuple[Location, Mapping[st
                 amounts = amounts.get(key) if isinstance(amounts, Mapping) else None
             if isinstance(amounts, Mapping) and amounts.get("type") == "LogNormal":
                 yield (*location, *inside, "amount_distribution"), amounts
-
-
-PLACES: tuple[Location, ...] = (("arrival_config",), *(("arrival_bands", band) for band in PRIORITY_BANDS))
-"""Locations in a bank of what it sends."""
 
 
 def _on_log_scale(section: Any) -> Any:

@@ -15,6 +15,10 @@ MAX_OBSERVED = 100_000
 """Amounts of one bank that a scenario holds; of more, quantiles say as much."""
 
 
+MOST_MU, MOST_SIGMA = 40, 10
+"""Far beyond any amount, and far from what a double cannot hold."""
+
+
 class Normal(Section):
     """Amounts of a normal distribution, at least 1."""
 
@@ -29,10 +33,10 @@ class LogNormal(Section):
     type: Literal["LogNormal"]
     mean: PositiveFloat | None = Field(None, description="Cents. Mean of the amounts.", examples=[10000])
     std_dev: Rate | None = Field(None, description="Cents. Standard deviation of the amounts.", examples=[5000])
-    mu: Annotated[float, Field(ge=-40, le=40, strict=True)] | None = Field(
+    mu: Annotated[float, Field(ge=-MOST_MU, le=MOST_MU, strict=True)] | None = Field(
         None, description="Number. Mean of the natural logarithm of the amounts in cents.", examples=[9.1]
     )
-    sigma: Annotated[float, Field(ge=0, le=10, strict=True)] | None = Field(
+    sigma: Annotated[float, Field(ge=0, le=MOST_SIGMA, strict=True)] | None = Field(
         None, description="Number. Standard deviation of that logarithm.", examples=[0.5]
     )
 

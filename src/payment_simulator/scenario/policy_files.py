@@ -10,6 +10,7 @@ from labledger.written_paths import existing
 from labledger.yaml_files import Location, did_you_mean
 from payment_simulator.scenario.bank_names import bank_at
 from payment_simulator.scenario.json_files import read_json, refuse_keys
+from payment_simulator.scenario.other_names import with_own_names
 from payment_simulator.scenario.resolution import Resolution
 
 KINDS_OF_RUNS = ("payments.run", "payments.experiment")
@@ -32,7 +33,7 @@ def inline_policies(
             try:
                 file = files[index] = _found(_path_alone(policy), folder)
                 document = documents[file] = documents[file] if file in documents else read_policy_file(file)
-                beside = _beside(policy)
+                beside = _own_names({key: value for key, value in policy.items() if key != "json_path"})
                 agent["policy"] = policy_of_file(document, str(agent.get("id")), beside)
             except ConfigError as error:
                 owner = found.named(("agents", index, "policy"))[0]
@@ -56,17 +57,6 @@ def _found(path: str, folder: Path) -> Path:
         if not beside.is_file():
             raise
         return beside
-
-
-def _beside(policy: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys beside the path of a policy's file; `params` is another name of `parameters`.
-
-    Raises:
-        ConfigError: both are there.
-    """
-    if "params" in policy and "parameters" in policy:
-        raise ConfigError("params: is another name of parameters, which stands there, too")
-    return {"parameters" if key == "params" else key: value for key, value in policy.items() if key != "json_path"}
 
 
 def read_policy_file(path: Path) -> Any:
@@ -127,6 +117,15 @@ def _of_bank(document: Mapping[str, Any], bank: str) -> Any:
             "bank in `policies` of its export"
         )
     return policies[bank]
+
+
+def _own_names(beside: dict[str, Any]) -> dict[str, Any]:
+    """Return what stands beside a file's name by our names: `params` is another of `parameters`."""
+    try:
+        found: dict[str, Any] = with_own_names(beside, {"params": "parameters"})
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return found
 
 
 def _path_alone(policy: dict[str, Any]) -> str:

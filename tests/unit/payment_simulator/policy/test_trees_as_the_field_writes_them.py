@@ -183,5 +183,5 @@ def test_a_policys_file_is_also_looked_for_by_its_name_beside_the_scenario_and_m
     found = policies_of(load_scenario(tmp_path / "s.yaml"))[0]
     assert found == read_policy({**document, "parameters": {"least": 10}})[0]
     (tmp_path / "s.yaml").write_text(scenario % (policy % ", parameters: {least: 1}"))
-    with pytest.raises(ConfigError, match="params: is another name of parameters"):
+    with pytest.raises(ConfigError, match="params"):
         load_scenario(tmp_path / "s.yaml")

@@ -95,6 +95,16 @@ def test_log_normal_amounts_have_one_scale_and_all_of_it(tmp_path, amounts, prob
         read(SENDER.replace("mean: 10.5, std_dev: 0.9", amounts), tmp_path)
 
 
+def test_log_normal_amounts_in_cents_are_refused_in_the_dialect_with_what_they_mean_there(tmp_path):
+    with pytest.raises(ConfigError, match=r"s.yaml:4: agents.A.*\.mean: 10000 is over 40: with dialect: simcash it is"):
+        read(SENDER.replace("mean: 10.5", "mean: 10000"), tmp_path, "dialect=simcash")
+
+
+def test_escalation_begins_by_either_name_of_its_first_tick(tmp_path):
+    found = read(f"{HEAD}{BANKS}priority_escalation: {{threshold_ticks: 7}}\n", tmp_path)
+    assert found.priority_escalation.start_escalating_at_ticks == 7
+
+
 def test_a_rate_by_its_two_names_at_once_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="eod_penalty: is another name of eod_penalty_per_transaction"):
         read(f"{HEAD}{BANKS}cost_rates: {{eod_penalty: 1, eod_penalty_per_transaction: 2}}\n", tmp_path)
