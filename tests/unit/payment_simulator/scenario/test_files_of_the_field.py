@@ -24,13 +24,12 @@ WAITS = ask("ticks_to_deadline", "<=", {"param": "urgency"}, act("Release"), act
 
 @pytest.mark.skipif(not SIMCASH.exists(), reason=f"{SIMCASH} is not here: the field's files are kept beside it")
 @pytest.mark.parametrize("name", NAMES)
-def test_a_scenario_of_the_field_runs_in_its_dialect_with_plain_banks(name, tmp_path, monkeypatch):
+def test_a_scenario_of_the_field_runs_in_its_dialect_as_it_is(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(SIMCASH / "policies", "simulator/policies")
     path = Path(shutil.copytree(SIMCASH / "scenarios", "scenarios")) / f"{name}.yaml"
     banks = re.findall(r'^ *- id: "?(\w+)', path.read_text(encoding="utf-8"), re.MULTILINE)
-    plain = [f'agents.{bank}.policy={{"type": "Fifo"}}' for bank in banks]
-    scenario = load_scenario(path, ["dialect=simcash", *plain])
+    scenario = load_scenario(path, ["dialect=simcash"])
     outcome = simulate(scenario, draw_arrivals(scenario))
     assert len(banks) == len(outcome.agent_ids)
     assert outcome.arrived.sum() > 0
