@@ -15,6 +15,9 @@ class ScenarioKeywords(PaymentsKeywords, total=False):
     balances: Any
     cost_rates: Mapping[str, Any]
     lsm_config: Mapping[str, Any]
+    queue2: Mapping[str, Any]
+    priority_mode: bool
+    queue1_ordering: Literal["Fifo", "priority_deadline"]
     deferred_crediting: bool
     deadline_cap_at_eod: bool
     daily_balances: Literal["keep", "reset"]
