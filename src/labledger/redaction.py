@@ -39,6 +39,13 @@ LEAST_JOINED = 8
 BETWEEN = re.compile(r"[^!-~]+")
 """No part of a key, but what may stand between two: folding puts line breaks there, and malice what is not seen."""
 
+MASK = re.compile(r"[*\u2022\u25cf]{2,}|\.{3,}|\u2026")
+"""Signs that a server puts in place of the middle of a key that it repeats."""
+BESIDE_MASK = re.compile(r"[A-Za-z0-9_-]*")
+LEAST_BESIDE_MASK = 3
+"""So many characters of a key, before and after its mask together, are hidden."""
+LONGEST_BESIDE_MASK = 64
+
 URLSAFE = str.maketrans("+/", "-_")
 SMALL = str.maketrans(ascii_uppercase, ascii_lowercase)
 LONGEST_ENCODED = 10
@@ -62,6 +69,7 @@ class Redactor:
 
     def __init__(self, keys: Iterable[str]) -> None:
         stripped = {key for key in ("".join(key.split()) for key in keys) if _is_secret(key)}
+        self._keys = [key.lower() for key in stripped]
         forms = {form.lower() for key in stripped for form in _forms(key)}
         forms |= {joined for form in forms if len(joined := JOINED.sub("", form)) >= LEAST_JOINED}
         self._parts = {part for form in forms for part in _pieces(form, min(len(form), LEAST_PART))}
@@ -85,11 +93,16 @@ class Redactor:
         return HIDDEN.join([*shown, text[place:end]])
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Return the spans of `text` in which keys stand, from and to; in order and apart."""
-        if len(text) < self._least:
-            return []
+        """Return the spans of `text` in which keys stand, whole or masked, from and to; in order and apart."""
+        return self._found_spans(text, self._masked_spans(text) if self._keys else ())
+
+    def _found_spans(self, text: str, masked: Iterable[tuple[int, int]] = ()) -> list[tuple[int, int]]:
+        """Return the `masked` spans of `text` and those of parts of a key that are whole."""
+        found = [*masked]
+        if len(text) >= self._least:
+            found += [*self._plain_spans(text), *self._encoded_spans(text)]
         merged: list[tuple[int, int]] = []
-        for span in sorted([*self._plain_spans(text), *self._encoded_spans(text)]):
+        for span in sorted(found):
             _add(merged, *span)
         return merged
 
@@ -106,7 +119,7 @@ class Redactor:
         """
         with os.fdopen(open_regular(path, os.O_RDWR), "r+b") as file:
             while block := _read_at(file, begin):
-                for start, end in self.spans(block.decode("latin-1")):
+                for start, end in self._found_spans(block.decode("latin-1")):  # what we masked stays as it is
                     file.seek(begin + start)
                     file.write(b"*" * (end - start))
                 begin += len(block) if len(block) < BLOCK else len(block) - TAIL
@@ -135,6 +148,17 @@ class Redactor:
                         break
             looked = place + 1
         return spans
+
+    def _masked_spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield the spans of keys whose middle is masked, as in `sk-ab***yz`: a beginning, an end or both are left."""
+        for mask in MASK.finditer(text):
+            before = BESIDE_MASK.match(text[max(0, mask.start() - LONGEST_BESIDE_MASK) : mask.start()][::-1])
+            after = BESIDE_MASK.match(text, mask.end(), mask.end() + LONGEST_BESIDE_MASK)
+            if before is None or after is None or len(before[0]) + len(after[0]) < LEAST_BESIDE_MASK:
+                continue
+            first, last = before[0][::-1].lower(), after[0].lower()
+            if any(key.startswith(first) and key.endswith(last) for key in self._keys):
+                yield mask.start() - len(first), after.end()
 
     def _encoded_spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Yield the spans of parts of a key in `text` once that is decoded and has nothing between."""

@@ -22,6 +22,7 @@ from labledger.yaml_composing import Location as Location
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
+    from pydantic.fields import FieldInfo
 
 MAX_BYTES = 40_000_000  # some seconds
 MAX_TEXT_BYTES = 1 << 30  # of a file of prompts
@@ -128,21 +129,36 @@ def describe_errors(
     named: Callable[[Location], Location] = tuple,
     advice: Callable[[Location], str] = lambda location: "",
     written: Callable[[Location], str | None] = lambda location: None,
+    stand_ins: Mapping[Location, Any] | None = None,
 ) -> list[str]:
     """Return a line for each problem: `place: field: what is wrong (did you mean …?)`, in the order of the places.
 
     `data` is what was validated against `model`; `place` tells where a location was written, `named` how it is shown;
     `advice` ends a problem's line; `written` is the plain text of a value, if it is known. The problems `beside` are
-    others that `data` has.
+    others that `data` has; with `stand_ins`, see `further_problems`, those that others hide are looked for too.
     """
-    located = [each for problem in error.errors(include_url=False) for each in _located(problem, model, data, written)]
+    located = [*located_problems(error, model, data, written), *beside]
+    if stand_ins is not None:
+        from labledger.further_problems import further_problems
+
+        located += further_problems(model, data, located, stand_ins)
     lines = []
-    for location, text in (*located, *beside):
+    for location, text in located:
         where, dotted = place(location), ".".join(map(str, location))
         is_the_flags = where.startswith("--") and (where.endswith(f" {dotted}") or place(location[:-1]) != where)
         field = "" if is_the_flags else ".".join(clean(str(part), MAX_SHOWN_KEY) for part in named(location))
         lines.append(": ".join(part for part in (where, field, text) if part) + advice(location))
     return in_order_of_lines(dict.fromkeys(lines))
+
+
+def located_problems(
+    error: "ValidationError",
+    model: "type[BaseModel]",
+    data: object,
+    written: Callable[[Location], str | None] = lambda location: None,
+) -> list[tuple[Location, str]]:
+    """Return the location and the text of each problem; the rest is as `describe_errors` has it."""
+    return [each for problem in error.errors(include_url=False) for each in _located(problem, model, data, written)]
 
 
 def _located(
@@ -214,8 +230,7 @@ def _problem_text(problem: Any, model: "type[BaseModel]", location: Location, da
 def _example(model: "type[BaseModel]", location: Location, data: object) -> str:
     """Return ` (as in …)` with the example of the field at a location; empty where it has none."""
     inside = location[:-1] if location and isinstance(location[-1], int) else location  # of a list's item the list
-    owner = _model_at(model, inside[:-1], data) if inside else None
-    field = owner.model_fields.get(str(inside[-1])) if owner else None
+    field = field_at(model, inside, data)
     return f" (as in {inside[-1]}: {in_a_line(field.examples[0])})" if field and field.examples else ""
 
 
@@ -250,6 +265,12 @@ def nearest(word: str, names: Sequence[str]) -> str | None:
 @functools.lru_cache(maxsize=1_000)  # the same mistake may be made in each of thousands of sections
 def _nearest(word: str, names: tuple[str, ...]) -> str | None:
     return next(iter(difflib.get_close_matches(word, names, n=1, cutoff=0.6)), None)
+
+
+def field_at(model: "type[BaseModel]", location: Location, data: object) -> "FieldInfo | None":
+    """Return the field of a location; None where the model has none there."""
+    owner = _model_at(model, location[:-1], data) if location else None
+    return owner.model_fields.get(str(location[-1])) if owner else None
 
 
 def _model_at(model: "type[BaseModel]", location: Location, data: Any) -> "type[BaseModel] | None":

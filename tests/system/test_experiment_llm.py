@@ -257,3 +257,13 @@ def test_without_a_key_nothing_is_asked_and_the_variable_is_named(tmp_path, monk
         asyncio.run(runner.run())
     with ExperimentRepository(tmp_path / "runs.db") as repository:
         assert [record.status for record in repository.list_experiments()] == ["failed"]
+
+
+def test_a_budget_counts_bytes_where_answers_are_not_counted_and_that_is_told_once_and_kept(play, caplog):
+    answers = [propose(borrow(0.0), tokens=None), propose(borrow(0.2), tokens=None)]
+    _, events, ended, _ = play(*answers, max_total_tokens=1_000_000)
+    assert ended is None
+    told = [each.getMessage() for each in caplog.records if "for llm.max_total_tokens a token" in each.getMessage()]
+    assert len(told) == 1
+    stored = [event.event_data["uncounted"] for event in events if event.event_type == "llm_interaction"]
+    assert stored == ["the server gives no counts of tokens"] * 2

@@ -71,3 +71,16 @@ def test_each_question_and_answer_is_told_and_a_spent_budget_is_raised_on_resume
     asked = server.requests[0].body["messages"][1]["content"]
     assert "balance = 50000, effective_liquidity = 50000" in asked
     assert "- 1: 15000; 5000; 0; 0" in asked
+
+
+def test_where_a_server_counts_no_tokens_each_byte_counts_as_one_and_that_is_told_once(command):
+    with ModelServer(say("I would borrow less.", tokens=None), propose(borrow(0.0), tokens=None)) as server:
+        spent = command("run", "game.yaml", server=server)
+        shown = command("show", "latest", server=server)
+    rule = "a token is counted for each byte of question and answer"
+    told = f"the server gives no counts of tokens: for llm.max_total_tokens {rule}"
+    assert spent.exit_code == 1
+    assert spent.stderr.count(told) == 1
+    assert f"of 200 are spent, {rule} in 1 of the answers" in spent.stderr
+    assert len(server.requests) == 1
+    assert "and 1 answer whose tokens are not all known" in " ".join(shown.stdout.split())

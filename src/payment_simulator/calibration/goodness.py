@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labledger.console import Progress, Silent
+from labledger.counts import counted
 from labledger.executor import LOCAL, check_place_to_run
 from payment_simulator.calibration.curves import CURVES, curves_of_recorded, simulated_days
 from payment_simulator.calibration.fitting import Fit, with_own_deadline
@@ -87,9 +88,9 @@ def goodness_of_fit(
     """
     check_place_to_run(on)
     shown = progress or Silent()
-    shown.phase(f"simulating {fit.days:,} recorded days")
+    shown.phase(f"simulating {counted(fit.days, 'recorded day')}")
     recorded = curves_of_recorded(_without_draws(drawn), given, shown)
-    shown.phase(f"drawing and simulating {samples:,} days")
+    shown.phase(f"drawing and simulating {counted(samples, 'day')}")
     days = simulated_days(drawn, seed, samples, on, workers, shown)
     shown.phase("comparing")
     some = max(1, min(samples, COMPARED_PAYMENTS // (len(given) // fit.days + 1)))

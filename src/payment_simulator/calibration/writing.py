@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from labledger.counts import counted
 from labledger.files import uninterrupted, write_durably
 from labledger.parquet_files import parquet_bytes
 from labledger.untrusted_text import clean
@@ -39,7 +40,7 @@ def write_scenario(
     yaml.default_flow_style = None
     text = io.StringIO()
     names = clean(", ".join(Path(each).name for each in sources), MAX_NAMES)
-    text.write(f"# Fitted to {fit.days} {'day' if fit.days == 1 else 'days'} of payments: {names}\n")
+    text.write(f"# Fitted to {counted(fit.days, 'day')} of payments: {names}\n")
     text.write(f"# {times}\n" if times else "")
     yaml.dump(document, text)
     content = {amounts: parquet_bytes(table)} if table is not None else {}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labledger.commands import reporting_errors
+from labledger.counts import counted
 from payment_simulator.cli.run_samples import On, Workers
 
 if TYPE_CHECKING:
@@ -225,7 +226,7 @@ def _print(fit: "Fit", found: "Goodness", given: "GivenPayments") -> None:
     shown = largest[:SHOWN_BANKS]
     values = [[round(each.value) for each in shown], [round(each.drawn_value) for each in shown]]
     style = MoneyStyle.of([*values[0], *values[1]], decimals_in(given.section))
-    days = f"{fit.days:,} real {'day' if fit.days == 1 else 'days'}, {found.samples:,} drawn (seed {found.seed})"
+    days = f"{counted(fit.days, 'real day')}, {found.samples:,} drawn (seed {found.seed})"
     print_answer(f"{days}; money in {style.words}")
     columns = [
         ("bank", [each.bank for each in shown]),

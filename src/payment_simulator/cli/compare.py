@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labledger.commands import reporting_errors
+from labledger.counts import counted
 from labledger.json_text import dump_json
 from payment_simulator.cli.run_days import read_day
 from payment_simulator.cli.show import DayFolder
@@ -113,7 +114,7 @@ def _print_banks_of_one(found: "DayComparison") -> None:
     for names, where in ((found.banks_only_in_first, "first"), (found.banks_only_in_second, "second")):
         if names:
             shown = ", ".join(names[:SHOWN_NAMES]) + (", …" if len(names) > SHOWN_NAMES else "")
-            print_answer(f"{len(names):,} {'bank' if len(names) == 1 else 'banks'} only in the {where}: {shown}")
+            print_answer(f"{counted(len(names), 'bank')} only in the {where}: {shown}")
     if found.banks_only_in_first or found.banks_only_in_second:
         print_answer("The others are compared\n")
 

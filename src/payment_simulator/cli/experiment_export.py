@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labledger.commands import reporting_errors
+from labledger.counts import counted
 from labledger.json_text import dump_json
 from payment_simulator.cli.stored_runs import Db, Run, load_run, one_day_of, stored_gap_columns
 
@@ -38,7 +39,7 @@ def export(
     with claimed_directory(output) as directory:
         for name, text in files.items():
             write_durably(directory / name, text.encode())
-    print_answer(f"{stored.record.experiment_id}: {len(files)} files in {directory}")
+    print_answer(f"{stored.record.experiment_id}: {counted(len(files), 'file')} in {directory}")
 
 
 def _files(run: "StoredRun") -> dict[str, str]:

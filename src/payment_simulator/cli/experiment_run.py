@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labledger.commands import reporting_errors
+from payment_simulator.cli.dialect_option import Dialect, with_dialect_option
 from payment_simulator.cli.result_printing import print_result, result_as_json
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def run(
         ),
     ] = None,
     settings: Settings = None,
+    dialect: Dialect = None,
     patience: Patience = PATIENCE,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -103,10 +105,11 @@ def run(
     from payment_simulator.experiments.config import ExperimentConfig
     from payment_simulator.experiments.runner import GenericExperimentRunner, VerboseConfig
     from payment_simulator.experiments.runner.optimization import TokensSpentError
-    from payment_simulator.experiments.settings import single_settings
+    from payment_simulator.experiments.settings import SCENARIO, single_settings
 
     patience_s = patience_of(patience)
-    read = ExperimentConfig.from_yaml(config, single_settings(settings or []))
+    settings = with_dialect_option(settings, dialect, SCENARIO)
+    read = ExperimentConfig.from_yaml(config, single_settings(settings))
     require_packages(read)
     run_id = _refuse_early(read, resume, patience_s)
     progress = shown_progress(alive_s=MODEL_ALIVE_S if read.proposer == "llm" else None)
@@ -122,7 +125,7 @@ def run(
     except BaseException as error:
         # What is stored would raise the same error of a scenario or of a policy again.
         if runner.is_resumable and not isinstance(error, ConfigError):
-            options = [f"--set {each}" for each in settings or [] if not each.startswith(BUDGET)]
+            options = [f"--set {each}" for each in settings if not each.startswith(BUDGET)]
             options += [f"--set {BUDGET}=NUMBER"] if isinstance(error, TokensSpentError) else []
             command = " ".join(["payment-sim experiment run", str(config), "--resume", runner.run_id, *options])
             error.add_note(f"what was done is kept; go on: {command}")
@@ -134,14 +137,15 @@ def run(
 
 
 @reporting_errors
-def validate(ctx: typer.Context, config: ConfigFile) -> None:
+def validate(ctx: typer.Context, config: ConfigFile, dialect: Dialect = None) -> None:
     """Report every problem of an experiment and of the files that it names."""
     from labledger.console import print_answer
     from payment_simulator.experiments.config import ExperimentConfig
     from payment_simulator.experiments.output_checks import check_output
+    from payment_simulator.experiments.settings import SCENARIO, single_settings
     from payment_simulator.experiments.setup import ExperimentSetup
 
-    read = ExperimentConfig.from_yaml(config)
+    read = ExperimentConfig.from_yaml(config, single_settings(with_dialect_option([], dialect, SCENARIO)))
     require_packages(read)
     check_output(read)
     setup = ExperimentSetup.load(read)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labledger.commands import reporting_errors
+from labledger.counts import counted
 from labledger.json_text import dump_json
 from payment_simulator.cli.result_printing import (
     converged_words,
@@ -153,7 +154,7 @@ def _print_no_ending(run: "StoredRun") -> None:
 
 
 def _count(iterations: Sequence[object]) -> str:
-    return f"{len(iterations):,} iteration{'s' * (len(iterations) != 1)}"
+    return f"{counted(len(iterations), 'iteration')}"
 
 
 def _facts(run: "StoredRun") -> Iterator[tuple[str, str]]:
@@ -193,17 +194,24 @@ def _token_facts(run: "StoredRun") -> Iterator[tuple[str, str]]:
     from pydantic import ValidationError
 
     from payment_simulator.experiments.llm_config import Llm
+    from payment_simulator.experiments.runner.state import BYTES_COUNT
 
     try:
         llm = Llm.model_validate(run.record.config.get("llm"))
     except ValidationError:  # none, or somebody else's
         llm = None
     price = "" if llm is None or llm.price is None else f", {llm.price.words(*run.token_counts)}"
-    if run.tokens:
-        yield "tokens", f"{run.tokens:,}{price}"
+    unknown = f", and {counted(run.uncounted, 'answer')} whose tokens are not all known" if run.uncounted else ""
+    if run.tokens or unknown:
+        yield "tokens", f"{run.tokens:,}{price}{unknown}"
     if llm is not None and (llm.max_total_tokens is not None or run.budgets):
         before = [f"{_budget(most)} until iteration {iteration}" for iteration, most in run.budgets]
-        yield "token budget", _budget(llm.max_total_tokens) + (f" ({', '.join(before)})" if before else "")
+        yield (
+            "token budget",
+            _budget(llm.max_total_tokens)
+            + (f", {BYTES_COUNT} of those" if unknown else "")
+            + (f" ({', '.join(before)})" if before else ""),
+        )
 
 
 def _budget(most: int | None) -> str:
@@ -221,6 +229,7 @@ def _shown(run: "StoredRun") -> dict[str, Any]:
     return {
         **{key: value for key, value in asdict(run.record).items() if key != "scenario"},
         "tokens": run.tokens,
+        "uncounted_answers": run.uncounted,
         "unlike_draws": run.unlike_draws,
         "one_day": None if (day := one_day_of(run)) is None else day.to_dict(),
         "iterations": [asdict(each) for each in run.iterations],

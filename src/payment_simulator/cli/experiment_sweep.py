@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labledger.commands import EXIT_FAILED, reporting_errors
+from labledger.counts import counted
 from labledger.json_text import dump_json
+from payment_simulator.cli.dialect_option import Dialect, with_dialect_option
 from payment_simulator.cli.experiment_run import PATIENCE, ConfigFile, Patience, patience_of
 from payment_simulator.cli.stored_runs import cents
 
@@ -37,6 +39,7 @@ def sweep(
         typer.Option("--workers", "-j", min=1, help="Runs at a time; default: one for each core.", show_default=False),
     ] = None,
     on: Annotated[str, typer.Option("--on", help="Where to run: local, the cores of this machine.")] = "local",
+    dialect: Dialect = None,
     patience: Patience = PATIENCE,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -50,10 +53,11 @@ def sweep(
     from payment_simulator.cli.experiment_run import require_packages
     from payment_simulator.cli.waiting import shown_progress
     from payment_simulator.experiments.config import ExperimentConfig
-    from payment_simulator.experiments.settings import product_of_settings
+    from payment_simulator.experiments.settings import SCENARIO, product_of_settings
     from payment_simulator.experiments.sweep import Sweep
 
     patience_s = patience_of(patience)
+    settings = with_dialect_option(settings, dialect, SCENARIO)
     check_place_to_run(on)
     require_packages(ExperimentConfig.from_yaml(config))
     whole = Sweep(config, product_of_settings(settings))
@@ -104,7 +108,7 @@ def _begun(whole: "Sweep", planned: "Sequence[Planned]") -> str:
     counts = {part: sum(each.part == part for each in planned) for part in ("completed", "resumed", "elsewhere")}
     words = {"completed": "there already", "resumed": "to be gone on with", "elsewhere": "run by another process"}
     told = [f"{counts[part]:,} {words[part]}" for part in counts if counts[part]]
-    kept = f"{len(planned):,} experiments, kept in {whole.database}"
+    kept = f"{counted(len(planned), 'experiment')}, kept in {whole.database}"
     return f"{whole.name}: {kept}" + (f": {', '.join(told)}" if told else "")
 
 
@@ -118,7 +122,8 @@ def _line(each: "Planned", done: "Done[Ran]") -> str:
         return f"{each.words}: another sweep has begun it meanwhile: {ran.run_id}"
     rest = "converged" if ran.converged else "not converged"
     seconds = "" if ran.seconds is None else f", {ran.seconds:.1f} s"
-    return f"{each.words}: cost {cents(ran.final_cost)}, {rest}, {ran.num_iterations} iterations{seconds}: {ran.run_id}"
+    took = "" if ran.num_iterations is None else f", {counted(ran.num_iterations, 'iteration')}"
+    return f"{each.words}: cost {cents(ran.final_cost)}, {rest}{took}{seconds}: {ran.run_id}"
 
 
 def _command(config: Any, settings: Sequence[str], workers: int | None) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labledger.commands import reporting_errors
+from labledger.counts import counted
 
 if TYPE_CHECKING:
     import datetime
@@ -75,7 +76,7 @@ def export(
         progress.phase("drawing payments")
         arrivals = source.arrivals(seed)
         ids, remarks = payment_ids(loaded, arrivals), []
-        progress.phase(f"writing {len(arrivals):,} payments")
+        progress.phase(f"writing {counted(len(arrivals), 'payment')}")
         if wanted == "pacs009" and calendar is not None:
             content = pacs009_bytes(arrivals, ids, loaded, calendar, money)
             remarks = remarks_of_pacs009(arrivals, ids)
@@ -83,7 +84,7 @@ def export(
             table = table_of(arrivals, ids, loaded, calendar, money)
             content = csv_bytes(table) if wanted == "csv" else parquet_bytes(table)
         write_durably(output, content)
-    for line in (*remarks, f"written: {output}, {len(arrivals):,} payments"):
+    for line in (*remarks, f"written: {output}, {counted(len(arrivals), 'payment')}"):
         print_answer(line)
 
 

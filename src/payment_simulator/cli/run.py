@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labledger.commands import reporting_errors
+from labledger.counts import counted
 from labledger.json_text import dump_json
+from payment_simulator.cli.dialect_option import Dialect, dialect_report, with_dialect_option
 from payment_simulator.cli.run_days import Output
 from payment_simulator.cli.run_payments import payments_report
 from payment_simulator.cli.run_printing import print_report
@@ -39,6 +41,7 @@ def run(
             "--set", help="PATH=VALUE over the scenario, as in agents.BANK_A.unsecured_cap=5.", show_default=False
         ),
     ] = None,
+    dialect: Dialect = None,
     events: Annotated[
         Path | None, typer.Option("--events", help="Write every event to this Parquet file.", show_default=False)
     ] = None,
@@ -73,13 +76,14 @@ def run(
     from payment_simulator.engine.simulate import prepare
 
     files = {"--events": events, "--plot": plot, "--indicators": indicators}
+    changes = with_dialect_option(changes, dialect)
     if samples is not None:
-        run_samples(scenario, changes or [], seed, samples, workers, on, json, {**files, "--output": output})
+        run_samples(scenario, changes, seed, samples, workers, on, json, {**files, "--output": output})
         return
     _check_outputs(files)
     check_output(output, *files.values())
     began_s = time.perf_counter()
-    source = read_source(scenario, changes or [], is_kept=output is not None)
+    source = read_source(scenario, changes, is_kept=output is not None)
     loaded = source.loaded
     _check_apart(loaded.inputs, files)
     warn_of_what_waits(loaded.scenario)
@@ -90,7 +94,8 @@ def run(
     outcome = _simulated(source, prepared, seed, timing, record)
     ticks = loaded.scenario.simulation.ticks
     report = report_of(outcome, scenario=str(scenario), seed=used_seed, ticks=ticks, timing=timing)
-    report = with_rounding(report | payments_report(loaded.scenario) | figures_of(outcome, loaded.scenario), outcome)
+    report |= dialect_report(loaded.scenario) | payments_report(loaded.scenario)
+    report = with_rounding(report | figures_of(outcome, loaded.scenario), outcome)
     try:
         _answer(report, as_json=json, show_all=show_all)
     finally:  # files are kept even if nobody reads the answer to its end
@@ -116,7 +121,9 @@ def _simulated(
         progress.phase("drawing payments")
         arrivals = source.arrivals(seed)
         drawn_s = time.perf_counter()
-        progress.phase(f"simulating {prepared.scenario.simulation.ticks:,} ticks, {len(arrivals):,} payments")
+        progress.phase(
+            f"simulating {counted(prepared.scenario.simulation.ticks, 'tick')}, {counted(len(arrivals), 'payment')}"
+        )
         record = record or recorded_unasked(arrivals)
         outcome = simulate(prepared, arrivals, record_events=record, watch=progress.update)
     timing |= {"draw_s": drawn_s - began_s, "simulate_s": time.perf_counter() - drawn_s}
@@ -137,7 +144,7 @@ def _write(outcome: "Outcome", scenario: "Scenario", name: str, files: Mapping[s
     if events is not None:
         from payment_simulator.engine.events import write_events
 
-        write_events(outcome.events(), scenario, events)
+        write_events(outcome.events(), events)
     if plot is not None:
         from payment_simulator.plotting.run import draw
 

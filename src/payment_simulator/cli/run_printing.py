@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from labledger.counts import counted
 from labledger.percentages import rounded_percent
 from payment_simulator.cli.run_payments import payments_facts
 from payment_simulator.scenario.money import MoneyStyle
@@ -14,7 +15,7 @@ MOST_DECIMALS = range(5)
 """Decimals that a currency of ISO 4217 has."""
 SHORT = 1_000
 """A ratio below it has two decimals."""
-ROUTES = {"at_once": "at once", "from_queue": "from the queue"}
+ROUTES = {"at_once": "at once", "from_queue": "from the queue", "on_entry": "on entry", "batch": "in batches"}
 COST_WORDS = {kind: f"{kind} cost" for kind in ("liquidity", "overdraft", "collateral", "delay")}
 """Kinds of cost whose names are those of other figures, too."""
 BOUNDS = ("lower_bound", "upper_bound", "used")
@@ -189,10 +190,15 @@ def _system_facts(report: Mapping[str, Any], style: MoneyStyle) -> list[tuple[st
 
 def _run_facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     seconds = sum(report["timing"].values())
-    facts = [("ran", f"{report['ticks']:,} ticks in {seconds:.2f} s ({report['engine']})")]
+    facts = [("ran", f"{counted(report['ticks'], 'tick')} in {seconds:.2f} s ({report['engine']})")]
     if report["policy_faults"]:
         faults = f"{report['policy_faults']:,} operations in trees without an answer (x / 0, inf - inf), taken as 0"
         facts.append(("policy faults", faults))
+    if "dialect" in report:
+        facts.append(("read as", f"dialect {report['dialect']}"))
+    if cuts := report.get("cycle_search_cuts"):
+        what = f"cut short in {cuts:,} of {report['ticks']:,} ticks; a larger lsm_config.max_cycle_edges looks at more"
+        facts.append(("cycle search", what))
     return facts + payments_facts(report)
 
 

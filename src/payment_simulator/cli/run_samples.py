@@ -36,11 +36,13 @@ def run_samples(
         ConfigError: the scenario cannot be run, nothing is drawn in it, or one of `files`, by option, is asked for,
             which are of one run.
     """
-    from labledger.console import print_json
+    from labledger.console import print_facts, print_json
     from labledger.errors import ConfigError
     from labledger.json_text import dump_json
+    from payment_simulator.cli.dialect_option import dialect_report
     from payment_simulator.cli.run_funds import warn_of_what_waits
     from payment_simulator.cli.waiting import shown_progress
+    from payment_simulator.scenario.money import decimals_of
     from payment_simulator.sweeps.jobs import carry_out
     from payment_simulator.sweeps.running import Place
     from payment_simulator.sweeps.sweeping import scenarios_of, sweep_job
@@ -57,9 +59,10 @@ def run_samples(
         table = carry_out(replace(job, changes=[tuple(changes)]), None, Place(on, workers), progress)
     rows = table.to_pylist()
     if json:
-        print_json(dump_json(_report(scenario, used, samples, rows)))
+        print_json(dump_json(_report(scenario, used, samples, rows) | dialect_report(changed)))
     else:
-        _print(scenario, used, samples, rows)
+        _print(scenario, used, samples, rows, decimals_of(changed))
+        print_facts("", [*dialect_report(changed).items()])
 
 
 def _report(scenario: Path, seed: int, samples: int, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -79,11 +82,11 @@ def _report(scenario: Path, seed: int, samples: int, rows: Sequence[Mapping[str,
     }
 
 
-def _print(scenario: Path, seed: int, samples: int, rows: Sequence[Mapping[str, Any]]) -> None:
+def _print(scenario: Path, seed: int, samples: int, rows: Sequence[Mapping[str, Any]], decimals: int) -> None:
     from labledger.console import print_answer, print_table
     from payment_simulator.sweeps.figure_words import cells_of, style_of, words_of
 
-    style = style_of(rows, SHOWN)
+    style = style_of(rows, SHOWN, decimals)
     print_answer(
         f"{scenario}, seed {seed}: means over {samples:,} samples ± half their 95 % interval; money in {style.words}"
     )

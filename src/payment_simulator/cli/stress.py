@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labledger.commands import reporting_errors
+from payment_simulator.cli.dialect_option import Dialect, with_dialect_option
 from payment_simulator.cli.run_samples import On, Workers
 from payment_simulator.cli.sweep import Csv, OutputTable, Seeds
 
@@ -42,6 +43,7 @@ def stress(
         list[str] | None,
         typer.Option("--set", help="PATH=VALUE over the scenario, as for run.", show_default=False),
     ] = None,
+    dialect: Dialect = None,
     seeds: Seeds = None,
     output: OutputTable = None,
     plot: Annotated[
@@ -54,8 +56,10 @@ def stress(
     json: Annotated[bool, typer.Option("--json", help="Print JSON: every row of the table.")] = False,
 ) -> None:
     """Simulate each bank's outage in turn: what it leaves unsettled, traps and delays, the worst first."""
+    from payment_simulator.cli.run_funds import warn_of_what_waits
     from payment_simulator.cli.sweep_outputs import check_csv, check_outputs, print_done, print_rows, write_csv
     from payment_simulator.cli.waiting import shown_progress
+    from payment_simulator.scenario.money import decimals_of
     from payment_simulator.sweeps.jobs import carry_out
     from payment_simulator.sweeps.running import Place
     from payment_simulator.sweeps.settings import parse_seeds
@@ -67,7 +71,8 @@ def stress(
     with shown_progress() as progress:
         progress.phase("reading the scenario")
         source = scenarios_of(scenario)
-        base = source.changed(changes or [])
+        base = source.changed(with_dialect_option(changes, dialect))
+        warn_of_what_waits(base)
         draws = draws_of(source, None if seeds is None else [*map(str, parse_seeds(seeds))])
         ticks = ticks_of(base, begin, end)
         job = stress_job(str(scenario), base, banks_of(base, outage), ticks, respond, draws)
@@ -77,10 +82,10 @@ def stress(
         if json:
             print_rows(table)
         else:
-            _print(table, about, top)
+            _print(table, about, top, decimals_of(base))
     finally:
         if plot is not None:
-            _draw(table, scenario.stem, about, top, plot)
+            _draw(table, scenario.stem, about, top, plot, decimals_of(base))
         if csv is not None:
             write_csv(table, csv)
     print_done(output, csv, plot, to_stderr=json)
@@ -99,18 +104,18 @@ def _about(scenario: "Scenario", ticks: range, respond: int | None, draws: int) 
     return f"{lasts}, {answer}; " + ("one draw" if draws == 1 else f"means over {draws:,} seeds, 95 % intervals")
 
 
-def _draw(table: "pyarrow.Table", name: str, about: str, top: int, path: Path) -> None:
+def _draw(table: "pyarrow.Table", name: str, about: str, top: int, path: Path, decimals: int) -> None:
     from payment_simulator.plotting.stress import StressPicture
 
-    StressPicture(name, about, table.slice(1).to_pylist(), top).draw(path)
+    StressPicture(name, about, table.slice(1).to_pylist(), top, decimals).draw(path)
 
 
-def _print(table: "pyarrow.Table", about: str, top: int) -> None:
+def _print(table: "pyarrow.Table", about: str, top: int, decimals: int) -> None:
     from labledger.console import print_answer, print_table
     from payment_simulator.sweeps.figure_words import cells_of, style_of, words_of
 
     rows = table.slice(0, top + 1).to_pylist()
-    style = style_of(rows, SHOWN)
+    style = style_of(rows, SHOWN, decimals)
     print_answer(f"{about}; money in {style.words}")
     cells = [
         ["" if row["rank"] is None else str(row["rank"]), row["bank"] or "none", *cells_of(row, SHOWN, style)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labledger.commands import reporting_errors
+from payment_simulator.cli.dialect_option import Dialect, with_dialect_option
 from payment_simulator.cli.run_samples import On, Workers
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def sweep(
             show_default=False,
         ),
     ],
+    dialect: Dialect = None,
     seeds: Seeds = None,
     output: OutputTable = None,
     plot: Annotated[
@@ -77,12 +79,13 @@ def sweep(
         write_csv,
     )
     from payment_simulator.cli.waiting import shown_progress
+    from payment_simulator.scenario.money import decimals_of
     from payment_simulator.sweeps.jobs import carry_out
     from payment_simulator.sweeps.running import Place
-    from payment_simulator.sweeps.settings import parse_axes, parse_seeds
+    from payment_simulator.sweeps.settings import changes_of, parse_axes, parse_seeds
     from payment_simulator.sweeps.sweeping import draws_of, scenarios_of, sweep_job
 
-    axes = parse_axes(settings)
+    axes = parse_axes(with_dialect_option(settings, dialect))
     drawn = None if plot is None else _picture(scenario, axes, plot, figures or SHOWN, banks)
     place = place_of_picture(output, picture, is_drawn=plot is not None)
     check_outputs(scenario, output, "--picture", place)
@@ -91,6 +94,7 @@ def sweep(
     source = scenarios_of(scenario)
     if banks:
         _check_banks(source.changed(()).agent_ids, banks)
+    decimals = decimals_of(source.changed(next(changes_of(axes))))
     chosen = draws_of(source, None if seeds is None else [*map(str, parse_seeds(seeds))])
     with shown_progress() as progress:
         table = carry_out(sweep_job(source, axes, chosen), output, Place(on, workers), progress)
@@ -98,10 +102,10 @@ def sweep(
         if json:
             print_rows(table)
         else:
-            _print(table, [axis.path for axis in axes], figures or SHOWN, banks or [None], len(chosen))
+            _print(table, [axis.path for axis in axes], figures or SHOWN, banks or [None], len(chosen), decimals)
     finally:
         if drawn is not None and place is not None:
-            _draw(drawn, table, place)
+            _draw(drawn, table, place, decimals)
         if csv is not None:
             write_csv(table, csv)
     print_done(output, csv, place, to_stderr=json)
@@ -138,12 +142,12 @@ def _picture(
     return found
 
 
-def _draw(picture: "SweepPicture", table: "pyarrow.Table", path: Path) -> None:
+def _draw(picture: "SweepPicture", table: "pyarrow.Table", path: Path, decimals: int) -> None:
     from dataclasses import replace
 
     wanted = [*picture.settings, "bank", *(f"{name}{part}" for name in picture.figures for part in _PARTS)]
     settings = {name: _as_stored(table, name, values) for name, values in picture.settings.items()}
-    replace(picture, rows=table.select(wanted).to_pylist(), settings=settings).draw(path)
+    replace(picture, rows=table.select(wanted).to_pylist(), settings=settings, decimals=decimals).draw(path)
 
 
 _PARTS = ("", "_low", "_high", "_n")
@@ -156,14 +160,19 @@ def _as_stored(table: "pyarrow.Table", name: str, values: Sequence[Any]) -> list
 
 
 def _print(
-    table: "pyarrow.Table", settings: Sequence[str], figures: Sequence[str], banks: Sequence[str | None], draws: int
+    table: "pyarrow.Table",
+    settings: Sequence[str],
+    figures: Sequence[str],
+    banks: Sequence[str | None],
+    draws: int,
+    decimals: int,
 ) -> None:
     from labledger.console import print_answer, print_table
     from payment_simulator.sweeps.figure_words import cells_of, style_of, words_of, written_setting
 
     rows = [row for row in table.to_pylist() if row["bank"] in banks]
     compared = figures[:1] if len(rows) > len(banks) else []
-    style = style_of(rows, figures)
+    style = style_of(rows, figures, decimals)
     header = [*settings, "bank", *map(words_of, figures)]
     header += [f"difference of {words_of(name)} from the first" for name in compared]
     means = "one draw, so no intervals" if draws == 1 else f"means over {draws:,} seeds ± half their 95 % interval"

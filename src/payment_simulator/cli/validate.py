@@ -1,12 +1,15 @@
 """`payment-sim validate`."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from labledger.commands import reporting_errors
+from labledger.counts import counted
+from payment_simulator.cli.dialect_option import Dialect, with_dialect_option
 
 if TYPE_CHECKING:
     from labledger.yaml_files import YamlFile
@@ -29,18 +32,21 @@ TABLES = (".csv", ".parquet", ".xml", ".tsv", ".arrow")
 @reporting_errors
 def validate(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="A scenario or an experiment in YAML, or a policy in JSON.")],
+    file: Annotated[
+        Path, typer.Argument(help="A scenario or an experiment in YAML, a policy in JSON, or a file of payments.")
+    ],
+    dialect: Dialect = None,
 ) -> None:
-    """Check a file, whichever of the three it is, and those that it names; every problem is listed.
+    """Check a file, whichever of these it is, and those that it names; every problem is listed.
 
     What is fine is told in a line: banks, ticks, payments that are read or expected, policies.
     """
     from labledger.console import print_answer
 
-    print_answer(f"{file}: {_checked(file)}")
+    print_answer(f"{file}: {_checked(file, dialect)}")
 
 
-def _checked(file: Path) -> str:
+def _checked(file: Path, dialect: str | None) -> str:
     """Return what a file is. Raises ConfigError: every problem that it has, a line each."""
     from labledger.errors import ConfigError
     from labledger.untrusted_text import SHOWN, clean
@@ -51,10 +57,10 @@ def _checked(file: Path) -> str:
     if file.is_dir():
         raise ConfigError(f"{file}: is a directory{_kept_in(file)}; name a scenario, an experiment or a policy in it")
     if file.suffix.lower() in TABLES:
-        raise ConfigError(f"{file}: a file of payments is checked with the scenario that names it (payments: {{file}})")
+        return _payments(file)
     is_json = file.suffix.lower() == ".json"
     data = read_policy_file(file) if is_json else read_yaml(file, TO_A_FILE).data
-    check = _check_of(data if isinstance(data, dict) else {}, is_json)
+    check = _check_of(data if isinstance(data, dict) else {}, is_json, dialect)
     if check is not None:
         return check(file)
     keys = ", ".join(repr(clean(key, SHOWN)) for key in list(data)[:5]) or "none"
@@ -64,13 +70,14 @@ def _checked(file: Path) -> str:
     )
 
 
-def _check_of(data: Mapping[str, Any], is_json: bool) -> Callable[[Path], str] | None:
+def _check_of(data: Mapping[str, Any], is_json: bool, dialect: str | None) -> Callable[[Path], str] | None:
     """Return what checks a file, by the keys that it has; None where they are those of nothing."""
+    scenario, experiment = partial(_scenario, dialect=dialect), partial(_experiment, dialect=dialect)
     if "kind" in data:  # a document that we have written
         return _policy
     if "scenario" in data:
-        return _experiment
-    ways = ((OF_SCENARIOS, _scenario), (OF_EXPERIMENTS, _experiment), (OF_LLEM, _refused), (OF_POLICIES, _policy))
+        return experiment
+    ways = ((OF_SCENARIOS, scenario), (OF_EXPERIMENTS, experiment), (OF_LLEM, _refused), (OF_POLICIES, _policy))
     return next((check for names, check in ways if _has(data, names)), _policy if is_json else None)
 
 
@@ -98,6 +105,25 @@ def _kept_in(directory: Path) -> str:
 
 def _has(data: Mapping[str, Any], names: Sequence[str]) -> bool:
     return any(name in data for name in names)
+
+
+def _payments(file: Path) -> str:
+    """Return what a file of payments has, read by the usual names, its times by a clock of whole days or as ticks."""
+    from labledger.errors import ConfigError
+    from payment_simulator import Scenario
+    from payment_simulator.scenario.payment_files.problems import PaymentsKeyError
+    from payment_simulator.scenario.schema import MAX_TICKS
+
+    try:
+        try:
+            found = Scenario.from_payments(file, clock={"open": "00:00", "close": "24:00", "tick": "60s"})
+            times = "times of the day"
+        except PaymentsKeyError:  # of the clock, which ticks need not have
+            found, times = Scenario.from_payments(file, simulation={"ticks_per_day": MAX_TICKS}), "ticks"
+    except PaymentsKeyError as error:
+        hint = "read as payments, by the usual names of columns; where others hold, validate the scenario that names it"
+        raise ConfigError(f"{error}\n{file}: {hint}") from error
+    return f"payments: {len(found.given_payments or ()):,} of {len(found.agents):,} banks, with {times}"
 
 
 def _policy(file: Path) -> str:
@@ -134,10 +160,10 @@ def _run(file: Path, document: dict[str, Any]) -> str:
     return f"a run, with a policy each for {', '.join(policies)}"
 
 
-def _scenario(file: Path) -> str:
+def _scenario(file: Path, dialect: str | None) -> str:
     from payment_simulator.policy.policies import kind_of, read_with_policies
 
-    loaded, policies = read_with_policies(file)
+    loaded, policies = read_with_policies(file, with_dialect_option([], dialect))
     _check_first_tick(loaded, policies)
     counts: dict[str, int] = {}
     for policy in policies:
@@ -166,23 +192,25 @@ def _size(scenario: "Scenario") -> str:
     given = scenario.given_payments
     skipped = 0 if given is None else sum(given.skipped.values())
     out = f" ({skipped:,} left out)" if skipped else ""
-    read = "" if given is None else f"{len(given):,} payments read{out}"
+    read = "" if given is None else f"{counted(len(given), 'payment')} read{out}"
     expected = sum(bank.number for bank in expected_payments(scenario).values()) - (0 if given is None else len(given))
     drawn = f"{expected:,.0f} payments expected" if expected or not read else ""
     payments = " and ".join(filter(None, (read, drawn)))
     days = scenario.simulation.num_days
-    length = f"{scenario.simulation.ticks:,} ticks" + (f" in {days:,} days" if days > 1 else "")
-    return f"{len(scenario.agents):,} bank{'s' * (len(scenario.agents) != 1)}, {length}, {payments}"
+    length = f"{counted(scenario.simulation.ticks, 'tick')}" + (f" in {days:,} days" if days > 1 else "")
+    return f"{counted(len(scenario.agents), 'bank')}, {length}, {payments}"
 
 
-def _experiment(file: Path) -> str:
+def _experiment(file: Path, dialect: str | None) -> str:
     """Return what an experiment is; its problems are told with those of its scenario."""
     from labledger.errors import ConfigError, problems_in
     from labledger.yaml_files import in_order_of_lines, read_yaml
     from payment_simulator.experiments.config import ExperimentConfig
     from payment_simulator.experiments.output_checks import check_output
+    from payment_simulator.experiments.settings import SCENARIO, single_settings
     from payment_simulator.experiments.setup import ExperimentSetup
 
+    settings = single_settings(with_dialect_option([], dialect, SCENARIO))
     problems: list[str] = []
 
     def tried(call: Callable[[], T]) -> T | None:
@@ -194,7 +222,7 @@ def _experiment(file: Path) -> str:
 
     written = read_yaml(file)
     problems += _missing_files(written)
-    config, setup = tried(lambda: ExperimentConfig.from_yaml(file)), None
+    config, setup = tried(lambda: ExperimentConfig.from_yaml(file, settings)), None
     if config is None:
         tried(lambda: _check_scenario_of(file, written))
     else:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from labledger.errors import ConfigError
 from labledger.parquet_files import read_parquet
 from labledger.untrusted_text import reason_of
-from payment_simulator.engine.vocabulary import COSTS, EventColumn, EventKind, Skipped
+from payment_simulator.engine.vocabulary import COSTS, OFFSETS, EventColumn, EventKind, Skipped
 
 if TYPE_CHECKING:
     import pyarrow
@@ -22,19 +22,25 @@ SCHEMA_VERSION = "1.0"
 MAX_ROWS = 20_000_000
 """A day of five million payments: each arrives, is released, and settles, at times from a queue or in pieces."""
 LONGEST_REASON = 1_000
+REPRIORITIZED = (EventKind.PolicyReprioritize, EventKind.PriorityEscalated, EventKind.PolicyResubmit)
+"""Events that give a payment another priority."""
 
 
-def event_table(rows: NDArray[np.int64], arrivals: "Arrivals", agent_ids: Sequence[str]) -> "pyarrow.Table":
+def event_table(rows: NDArray[np.int64], arrivals: "Arrivals", scenario: "Scenario") -> "pyarrow.Table":
     """The recorded `rows` (their columns: `EventColumn`) with names for numbers; null where a column does not apply.
 
     `payment` is the sender's id and the payment's place among the sender's, so it depends on nothing drawn elsewhere.
     `offset` numbers the offsets of a run: all payments of one settle at once, by their net. `priority`, `deadline` (a
     tick) and `divisible` are given with the arrival, `priority` also where a policy or escalation changes it. `amount`
     of `CreditLimitChanged` and `LimitChanged` is the new limit, of `BalanceReset` what is added to the balance, or
-    below 0 taken from it; `count` of `OutageBegan` is how many ticks it lasts.
+    below 0 taken from it; `count` of `OutageBegan` is how many ticks it lasts. The metadata has what its reader needs
+    to compute balances again: `opening_balances`, cents by bank in JSON, and `deferred_crediting`, true or false.
     """
+    import json
+
     import pyarrow as pa
 
+    agent_ids = scenario.agent_ids
     column = {column.name: rows[:, column] for column in EventColumn}
     kind, note, payment = column["event"], column["note"], column["payment"]
     arrives, paid = kind == EventKind.Arrival, payment >= 0
@@ -43,8 +49,8 @@ def event_table(rows: NDArray[np.int64], arrivals: "Arrivals", agent_ids: Sequen
     def arrived(values: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.asarray(values)[np.where(arrives, payment, 0)] if len(arrivals) else np.zeros(len(rows), np.int64)
 
-    reprioritized = (kind == EventKind.PolicyReprioritize) | (kind == EventKind.PriorityEscalated)
-    offset = (kind == EventKind.LsmBilateralOffset) | (kind == EventKind.LsmCycleSettlement)
+    reprioritized = np.isin(kind, REPRIORITIZED)
+    offset = np.isin(kind, OFFSETS)
     counted = np.isin(kind, (EventKind.PolicySplit, EventKind.EndOfDay, EventKind.OutageBegan))
     columns = {
         "tick": pa.array(column["tick"].astype(np.int32)),
@@ -64,29 +70,24 @@ def event_table(rows: NDArray[np.int64], arrivals: "Arrivals", agent_ids: Sequen
         "offset": numbered(note, offset, pa.int64()),
         "reason": named(note, [each.name.lower() for each in Skipped], kind == EventKind.EventSkipped),
     }
-    return pa.table(columns).replace_schema_metadata({"schema_version": SCHEMA_VERSION})
+    metadata = {
+        "schema_version": SCHEMA_VERSION,
+        "opening_balances": json.dumps({agent.id: agent.opening_balance for agent in scenario.agents_by_id()}),
+        "deferred_crediting": json.dumps(scenario.deferred_crediting),
+    }
+    return pa.table(columns).replace_schema_metadata(metadata)
 
 
-def write_events(table: "pyarrow.Table", scenario: "Scenario", path: Path) -> None:
-    """Write the event table of a scenario to a Parquet file (zstd, page checksums).
-
-    The file's metadata has what its reader needs to compute balances again: `opening_balances`, cents by bank in JSON,
-    and `deferred_crediting`, true or false.
+def write_events(table: "pyarrow.Table", path: Path) -> None:
+    """Write an event table to a Parquet file (zstd, page checksums).
 
     Raises:
         OSError: it could not be written; what stood there is unharmed.
     """
-    import json
-
     from labledger.files import write_durably
     from labledger.parquet_files import parquet_bytes
 
-    metadata = {
-        **table.schema.metadata,
-        "opening_balances": json.dumps({agent.id: agent.opening_balance for agent in scenario.agents_by_id()}),
-        "deferred_crediting": json.dumps(scenario.deferred_crediting),
-    }
-    write_durably(path, parquet_bytes(table.replace_schema_metadata(metadata)))
+    write_durably(path, parquet_bytes(table))
 
 
 def read_arrivals(path: Path, scenario: "Scenario") -> "Arrivals":

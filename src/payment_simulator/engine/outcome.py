@@ -33,8 +33,9 @@ class Outcome:
     accrue: `peak_credit` of the balance below 0, `liquidity_used` of its fall below what the bank began with, or
     was last reset to,
     `peak_queue1` and `peak_queue2` of the number waiting. `final_...` is what the last tick left. Of the whole run are
-    `settled_value`, `lsm_value` (the part that offsets settled), and `policy_faults` (operations in decision trees
-    that have no number for an answer: x / 0, inf - inf). `charged_on` is what each rate was charged on, summed over
+    `settled_value`, `lsm_value` (the part that offsets settled), `policy_faults` (operations in decision trees
+    that have no number for an answer: x / 0, inf - inf), and `cycle_search_cuts` (ticks in which the search for cycles
+    ended at `lsm_config.max_cycle_edges`). `charged_on` is what each rate was charged on, summed over
     ticks: by bank and rate two numbers, the first in units of 2^31 cents; `rated` has the place, kind and value of each
     rate that costs anything. `rows` are the recorded events, those of settlement alone
     where `has_all_events` is False; they, `arrivals` and `scenario` are None where none were.
@@ -55,6 +56,7 @@ class Outcome:
     settled_value: Ints
     lsm_value: Ints
     policy_faults: Ints
+    cycle_search_cuts: Ints
     charged_on: Sums
     engine: str
     rated: tuple[tuple[int, Cost, Fraction], ...]
@@ -122,7 +124,7 @@ class Outcome:
         from payment_simulator.engine.recorded import recorded
 
         run = recorded(self)
-        return event_table(run.rows, run.arrivals, run.agent_ids)
+        return event_table(run.rows, run.arrivals, run.scenario)
 
     def payments(self) -> "pyarrow.Table":
         """Return the payments of a run whose events were recorded, a row each: when each came, was released, settled.

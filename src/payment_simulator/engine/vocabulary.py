@@ -57,16 +57,28 @@ class EventKind(IntEnum):
     PriorityEscalated = 23
     LimitChanged = 24
     LimitBlocked = 25
+    LsmEntryOffset = 26
+    LsmMultilateralOffset = 27
+    LsmBatchSettlement = 28
+    PolicyWithdraw = 29
+    PolicyResubmit = 30
+
+
+REFERENCE_EVENTS = (EventKind.PolicyWithdraw, EventKind.PolicyResubmit)
+"""Events that the reference engine alone records, of actions that it alone carries out."""
 
 
 ROUTES = {
     EventKind.SettledImmediately: "at_once",
     EventKind.SettledFromQueue: "from_queue",
+    EventKind.LsmEntryOffset: "on_entry",
     EventKind.LsmBilateralOffset: "bilateral",
     EventKind.LsmCycleSettlement: "cycles",
+    EventKind.LsmMultilateralOffset: "multilateral",
+    EventKind.LsmBatchSettlement: "batch",
 }
 """The events in which payments settle, and the name of each as a way to settle."""
-OFFSETS = (EventKind.LsmBilateralOffset, EventKind.LsmCycleSettlement)
+OFFSETS = tuple(kind for kind in ROUTES if kind not in (EventKind.SettledImmediately, EventKind.SettledFromQueue))
 """Those of them in which several payments settle at once, by their net."""
 
 Record = bool | Literal["settlements"]

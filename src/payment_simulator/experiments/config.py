@@ -83,6 +83,14 @@ class Evaluation(Section):
         Field(ge=1, le=10**15, strict=True, description="Payments times ticks. Most work of a gap, per bank."),
     ] = 20_000_000
 
+    @model_validator(mode="before")
+    @classmethod
+    def _mode_of_other_files(cls, data: Any) -> Any:
+        """Read `deterministic-temporal`: one draw, whatever number of samples stands beside it."""
+        if not isinstance(data, Mapping) or data.get("mode") != "deterministic-temporal":
+            return data
+        return {key: value for key, value in data.items() if key != "num_samples"} | {"mode": "deterministic"}
+
     @model_validator(mode="after")
     def _samples_fit_the_mode(self) -> Self:
         if self.mode == "deterministic" and self.num_samples != 1:
@@ -214,7 +222,7 @@ class ExperimentConfig(Section):
         except WrittenKeyError as error:
             raise error.placed(place) from None
         except ValidationError as error:
-            problems += describe_errors(error, cls, data, place, written=file.written)
+            problems += describe_errors(error, cls, data, place, written=file.written, stand_ins={})
             raise ConfigError("\n".join(in_order_of_lines(problems))) from error
         if problems:
             raise ConfigError("\n".join(problems))

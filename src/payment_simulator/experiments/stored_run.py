@@ -17,7 +17,7 @@ from payment_simulator.experiments.persistence import (
     ExperimentRepository,
     IterationRecord,
 )
-from payment_simulator.experiments.runner.state import by_iteration, tokens_of
+from payment_simulator.experiments.runner.state import by_iteration, is_counted, tokens_of
 from payment_simulator.experiments.setup import ExperimentSetup
 from payment_simulator.experiments.stored_values import refuse_odd_values
 from payment_simulator.policy.documents import PolicyDocument
@@ -129,6 +129,11 @@ class StoredRun:
     def tokens(self) -> int:
         """The tokens of its models, prompt and completion."""
         return sum(map(tokens_of, self._interactions))
+
+    @property
+    def uncounted(self) -> int:
+        """The answers of its models whose tokens are not all known."""
+        return sum(not is_counted(each) for each in self._interactions)
 
     @property
     def token_counts(self) -> tuple[int, int]:

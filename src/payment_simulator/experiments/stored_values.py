@@ -33,6 +33,7 @@ class _Decision(_Data):
 class _Interaction(_Data):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    uncounted: str | None = None
     policy: dict[str, Any] | None = None
     problem: str | None = None
     response: str | None = None

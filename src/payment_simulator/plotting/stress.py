@@ -26,6 +26,7 @@ class StressPicture:
     about: str
     rows: Sequence[Row]
     top: int
+    decimals: int = 2
 
     def draw(self, path: Path) -> None:
         """Write the picture to a .png or .svg file.
@@ -45,7 +46,7 @@ class StressPicture:
         figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - plotting.HEAD_IN / height_in))
         panels = figure.subplots(1, len(DRAWN), sharey=True, squeeze=False)[0]
         for panel, name, colour in zip(panels, DRAWN, plotting.COLOURS, strict=False):
-            _bars(panel, name, shown, colour)
+            _bars(panel, name, shown, colour, self.decimals)
         panels[0].set_yticks(range(len(shown)), [plotting.drawn(row["bank"], 24) for row in shown])
         panels[0].invert_yaxis()
         more = "" if len(shown) == len(self.rows) else f"; the first {len(shown)} of {len(self.rows)} banks"
@@ -56,7 +57,7 @@ class StressPicture:
         return figure
 
 
-def _bars(panel: "Axes", name: str, rows: Sequence[Row], colour: str) -> None:
+def _bars(panel: "Axes", name: str, rows: Sequence[Row], colour: str, decimals: int) -> None:
     """Draw a bar per row, with its interval where that is known; what is not known has none."""
     for place, row in enumerate(rows):
         if (mean := row[name]) is None:
@@ -65,7 +66,8 @@ def _bars(panel: "Axes", name: str, rows: Sequence[Row], colour: str) -> None:
         if (low := row[f"{name}_low"]) is not None:
             panel.plot([low, row[f"{name}_high"]], [place, place], color="black", linewidth=0.8)
     is_money = UNITS[name] == CENTS
-    panel.set_xlabel(money_axis(panel.xaxis, words_of(name), panel.get_xlim()) if is_money else title_of(name))
+    ends = panel.get_xlim()
+    panel.set_xlabel(money_axis(panel.xaxis, words_of(name), ends, decimals) if is_money else title_of(name))
     panel.locator_params(axis="x", nbins=4)
     panel.grid(visible=False, axis="y")
     panel.margins(y=0.01)

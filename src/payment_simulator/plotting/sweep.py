@@ -16,6 +16,7 @@ from payment_simulator.sweeps.figure_words import CENTS, SHARE, UNITS, title_of,
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 MAX_NUMBERS = 12
 """Cells of a heat map, a side, in which numbers are written."""
@@ -27,7 +28,7 @@ Row = Mapping[str, Any]
 class SweepPicture:
     """The picture of the rows of a sweep: `figures`, of `banks` (None is the system), against one or two `axes`.
 
-    `settings` are the values of every axis of the sweep, in order.
+    `settings` are the values of every axis of the sweep, in order; `decimals` are those of the currency.
     """
 
     name: str
@@ -36,6 +37,7 @@ class SweepPicture:
     axes: Sequence[str]
     figures: Sequence[str]
     banks: Sequence[str | None] = (None,)
+    decimals: int = 2
 
     def check(self) -> None:
         """Refuse what cannot be drawn.
@@ -85,7 +87,8 @@ class SweepPicture:
                 for index, rows in enumerate(groups.values())
             ]
             is_money = UNITS[name] == CENTS
-            panel.set_ylabel(money_axis(panel.yaxis, words_of(name), panel.get_ylim()) if is_money else title_of(name))
+            label = money_axis(panel.yaxis, words_of(name), panel.get_ylim(), self.decimals) if is_money else None
+            panel.set_ylabel(label or title_of(name))
             panel.margins(x=0.02)
             if UNITS[name] == SHARE:
                 panel.set_ylim(max(panel.get_ylim()[0], -0.02), min(panel.get_ylim()[1], 1.02))
@@ -140,18 +143,28 @@ class SweepPicture:
                 [[_number(of_cell[y, x][name]) for x in self.settings[across]] for y in self.settings[up]], dtype=float
             )
             image = panel.imshow(values, aspect="auto", origin="lower", cmap="viridis")
+            if UNITS[name] == SHARE:
+                _end_at_one(image)
             bar, ends = figure.colorbar(image, ax=panel), image.get_clim()
             is_money = UNITS[name] == CENTS
-            bar.set_label(money_axis(bar.ax.yaxis, words_of(name), ends) if is_money else title_of(name))
+            label = money_axis(bar.ax.yaxis, words_of(name), ends, self.decimals) if is_money else None
+            bar.set_label(label or title_of(name))
             panel.grid(visible=False)
             _named_ticks(panel.set_xticks, self.settings[across])
             _named_ticks(panel.set_yticks, self.settings[up])
             panel.set_xlabel(plotting.drawn(across))
             panel.set_ylabel(plotting.drawn(up))
-            _write_numbers(panel, values, image, money_unit(ends) if is_money else 1)
+            _write_numbers(panel, values, image, money_unit(ends, self.decimals) if is_money else 1)
         bank = self.banks[0] or "system"
         plotting.head(panels[0], f"{self.name}: {bank}", self._subtitle.replace(", bands: 95 % intervals", ""))
         return figure
+
+
+def _end_at_one(image: "AxesImage") -> None:
+    """Let the scale of shares that are all alike end where shares do."""
+    low, high = image.get_clim()
+    if low == high:
+        image.set_clim(max(low - 0.1, 0), min(high + 0.1, 1))
 
 
 def _places(values: Sequence[Any]) -> dict[Any, float]:

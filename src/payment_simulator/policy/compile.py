@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from payment_simulator.policy.builtin import Trees
+from payment_simulator.policy.derived_fields import DERIVED
 from payment_simulator.policy.fields_and_actions import FIELD_NUMBERS, TREE_KINDS, ActionKind
-from payment_simulator.policy.tree import Branch, Compute, Constant, Expression, FieldValue, Node
+from payment_simulator.policy.nodes import Branch, Compute, Constant, Expression, FieldValue, Node
 
 
 class Op(IntEnum):
@@ -76,7 +77,7 @@ class Program:
         """Compile one bank's trees, with registers of its own; where each kind begins, -1 for one it does not have."""
         writer = _Writer(self)
         starts = []
-        for kind in TREE_KINDS:
+        for kind in TREE_KINDS[:3]:  # the last one is for the reference alone
             tree: Node | None = getattr(policy, kind)
             starts.append(-1 if tree is None else len(self.code))
             if tree is not None:
@@ -114,6 +115,9 @@ class _Writer:
             self._compute(expression)
 
     def _field(self, name: str) -> None:
+        if name in DERIVED:
+            self.expression(DERIVED[name].value)
+            return
         number = FIELD_NUMBERS.get(name)
         if number is None:
             self._emit(Op.REGISTER, self._register(name))

@@ -14,10 +14,10 @@ def problems_of_names(data: Any) -> Iterator[tuple[Location, str]]:
 
     Nothing is said of names where the id of a bank is missing or no text: it may be the one that is named.
     """
-    agents = _listed(data, "agents")
-    ids = [agent["id"] for agent in agents if isinstance(agent.get("id"), str)]
-    if len(ids) < len(agents):
+    if not has_ids(data):
         return
+    agents = _listed(data, "agents")
+    ids = [str(agent["id"]) for agent in agents]
     known = dict.fromkeys(sorted(ids))
     seen: set[str] = set()
     for index, agent in enumerate(agents):
@@ -30,6 +30,11 @@ def problems_of_names(data: Any) -> Iterator[tuple[Location, str]]:
             yield from _others(("agents", index, *inside), ids[index], limits, known)
     for index, event in enumerate(_listed(data, "scenario_events")):
         yield from _problems_of_event(("scenario_events", index), event, known)
+
+
+def has_ids(data: Any) -> bool:
+    """True where each bank of a scenario as it is written has a text for an id, so that every name can be checked."""
+    return all(isinstance(agent.get("id"), str) for agent in _listed(data, "agents"))
 
 
 def bank_named(data: Any, location: Location) -> Location:

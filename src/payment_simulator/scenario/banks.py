@@ -40,7 +40,7 @@ class BankFields(Section):
     collateral_haircut: Share = Field(0.0, description="Share. Discount on collateral as credit.", examples=[0.05])
     limits: Limits | None = Field(None, description="The most that it lets go to others in a day. Default: no limit.")
     bilateral_limits: dict[str, Cents] | None = Field(
-        None, description="Cents, by bank. Another place for those of `limits`.", examples=[{"BANK_B": 50000}]
+        None, description="Cents. By bank: another place for those of `limits`.", examples=[{"BANK_B": 50000}]
     )
     multilateral_limit: Cents | None = Field(
         None, description="Cents. Another place for that of `limits`.", examples=[200000]

@@ -13,7 +13,7 @@ class Limits(Section):
 
     bilateral_limits: dict[str, Cents] = Field(
         default_factory=dict,
-        description="Cents, by bank. The most of the position to it.",
+        description="Cents. By bank: the most of the position to it.",
         examples=[{"BANK_B": 50000}],
     )
     multilateral_limit: Cents | None = Field(

@@ -10,6 +10,7 @@ from labledger.written_paths import existing
 from labledger.yaml_files import Location, did_you_mean
 from payment_simulator.scenario.bank_names import bank_at
 from payment_simulator.scenario.json_files import read_json, refuse_keys
+from payment_simulator.scenario.other_names import with_own_names
 from payment_simulator.scenario.resolution import Resolution
 
 KINDS_OF_RUNS = ("payments.run", "payments.experiment")
@@ -30,9 +31,9 @@ def inline_policies(
         policy = agent.get("policy") if isinstance(agent, dict) else None
         if isinstance(policy, dict) and policy.get("type") == "FromJson" and "json_path" in policy:
             try:
-                file = files[index] = existing(_path_alone(policy), folder)
+                file = files[index] = _found(_path_alone(policy), folder)
                 document = documents[file] = documents[file] if file in documents else read_policy_file(file)
-                beside = {key: value for key, value in policy.items() if key != "json_path"}
+                beside = _own_names({key: value for key, value in policy.items() if key != "json_path"})
                 agent["policy"] = policy_of_file(document, str(agent.get("id")), beside)
             except ConfigError as error:
                 owner = found.named(("agents", index, "policy"))[0]
@@ -41,6 +42,21 @@ def inline_policies(
                 problems += [f"{where}: {line}" for line in str(error).splitlines()]
                 del agent["policy"]
     return files
+
+
+def _found(path: str, folder: Path) -> Path:
+    """Return the file of a path; one that is not there is looked for by its name beside the scenario, too.
+
+    Raises:
+        ConfigError: it is in neither place.
+    """
+    try:
+        return existing(path, folder)
+    except ConfigError:
+        beside = folder / Path(path).name
+        if not beside.is_file():
+            raise
+        return beside
 
 
 def read_policy_file(path: Path) -> Any:
@@ -101,6 +117,15 @@ def _of_bank(document: Mapping[str, Any], bank: str) -> Any:
             "bank in `policies` of its export"
         )
     return policies[bank]
+
+
+def _own_names(beside: dict[str, Any]) -> dict[str, Any]:
+    """Return what stands beside a file's name by our names: `params` is another of `parameters`."""
+    try:
+        found: dict[str, Any] = with_own_names(beside, {"params": "parameters"})
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return found
 
 
 def _path_alone(policy: dict[str, Any]) -> str:

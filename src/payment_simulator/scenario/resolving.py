@@ -214,6 +214,18 @@ def _balances(section: Balances, folder: Path, table: "pyarrow.Table | None") ->
         raise SectionError(("balances",), *str(error).splitlines()) from error
 
 
+def refused_balances(data: Mapping[str, Any], folder: Path) -> ConfigError | None:
+    """Return what is wrong with the file of balances by itself, where no payments are read; None without one."""
+    section = _section(Balances, data.get("balances"))
+    if section is None or section.file is None:
+        return None
+    try:
+        _balances(section, folder, None)
+    except ConfigError as error:
+        return error
+    return None
+
+
 def _section(model: type[Any], written: Any) -> Any:
     """Return a section of the scenario; None where it is missing, or wrong."""
     if written is None:

@@ -207,11 +207,11 @@ def late_events(events: Sequence[ScenarioEvent], total: int) -> Iterator[tuple[L
 def outages_at_once(events: Sequence[ScenarioEvent]) -> Iterator[tuple[Location, str]]:
     """Yield the place and the problem of each outage of a bank that is out already."""
     outages = [(event, index) for index, event in enumerate(events) if isinstance(event, Outage)]
-    last: dict[str, tuple[Outage, int]] = {}
+    last: dict[str, Outage] = {}
     for event, index in sorted(outages, key=lambda each: (each[0].start_tick, each[1])):
-        before, place = last.get(event.agent, (None, -1))
+        before = last.get(event.agent)
         if before is not None and event.start_tick <= before.end_tick:
-            until = f"{event.agent} is out until tick {before.end_tick}, by scenario_events.{place}"
-            yield ("scenario_events", index, "start_tick"), f"{until}: make it one outage"
+            already = f"{event.agent} is out from tick {before.start_tick} to {before.end_tick} already"
+            yield ("scenario_events", index, "start_tick"), f"{already}: make it one outage"
         if before is None or event.end_tick > before.end_tick:
-            last[event.agent] = (event, index)
+            last[event.agent] = event

@@ -13,11 +13,13 @@ from payment_simulator.scenario.balance_section import Balances
 from payment_simulator.scenario.bank_names import problems_of_names
 from payment_simulator.scenario.banks import NAMING, Agent, BankFields, take_defaults
 from payment_simulator.scenario.cost_sections import CostRates
+from payment_simulator.scenario.dialect import with_dialect
 from payment_simulator.scenario.escalation import PriorityEscalation
 from payment_simulator.scenario.given_payments import GivenPayments
 from payment_simulator.scenario.keywords import ScenarioKeywords
 from payment_simulator.scenario.limit_sections import Queue2
-from payment_simulator.scenario.numbers import Flag, Positive
+from payment_simulator.scenario.numbers import Flag, Positive, Share, Tick
+from payment_simulator.scenario.offset_sections import LsmConfig, problems_of_batches
 from payment_simulator.scenario.payment_files.sections import Payments
 from payment_simulator.scenario.scenario_events import (
     LimitChange,
@@ -51,22 +53,14 @@ class Simulation(Section):
         return self.ticks_per_day * self.num_days
 
 
-class LsmConfig(Section):
-    """Liquidity-saving mechanism: the offsets that the central queue looks for."""
-
-    enable_bilateral: Flag = Field(False, description="Payments of two banks to each other settle by their net.")
-    enable_cycles: Flag = Field(False, description="Rings of three banks or more settle by their net.")
-    max_cycle_length: Annotated[int, Field(ge=3, le=5, strict=True)] = Field(
-        4, description="Banks. In a cycle, at most."
-    )
-    max_cycles_per_tick: Annotated[int, Field(ge=1, le=10_000, strict=True)] = Field(
-        10, description="Cycles. That settle in a tick, at most."
-    )
-
-
 class Scenario(Section):
     """Everything that a simulation is made of."""
 
+    dialect: Literal["simcash"] | None = Field(
+        None,
+        description="simcash: what the file leaves out is what that simulator means by it; default: as stated here.",
+        examples=["simcash"],
+    )
     simulation: Simulation = Field(description="The length of a run, and its seed.")
     agents: Annotated[list[Agent], Field(min_length=1)] = Field(
         description="The banks; from_payments: those that its file names.",
@@ -74,9 +68,24 @@ class Scenario(Section):
     )
     cost_rates: CostRates = Field(default_factory=CostRates, description="The costs of liquidity and delay.")
     lsm_config: LsmConfig = Field(default_factory=LsmConfig, description="The offsets that are looked for.")
+    algorithm_sequencing: Flag | None = Field(
+        None, description="Another place of lsm_config.algorithm_sequencing.", examples=[True]
+    )
+    entry_disposition_offsetting: Flag | None = Field(
+        None, description="Another place of lsm_config.entry_disposition_offsetting.", examples=[True]
+    )
+    netting_batches: list[Tick] = Field(
+        default_factory=list,
+        description="Ticks of the day. The whole queue is netted then, in place of other offsets.",
+        examples=[[50, 99]],
+    )
+    rtgs: Flag = Field(True, description="false: payments settle in netting_batches alone.")
     queue2: Queue2 = Field(default_factory=Queue2, description="The order of the central queue.")
     priority_mode: Flag | None = Field(
         None, description="true: queue2.order is bands; false: it is fifo. Default: as queue2 says.", examples=[True]
+    )
+    queue2_passes: Literal["until_nothing_fits", "once"] = Field(
+        "until_nothing_fits", description="once: in a tick each queued payment is tried once, in queue order."
     )
     queue1_ordering: Literal["Fifo", "priority_deadline"] = Field(
         "Fifo", description="priority_deadline: a bank looks at the most urgent first, of those at the earliest due."
@@ -92,6 +101,7 @@ class Scenario(Section):
     priority_escalation: PriorityEscalation | None = Field(
         None, description="Default: a payment keeps the priority that it arrived with."
     )
+    eod_rush_threshold: Share = Field(0.8, description="Share of the day. From it on trees see is_eod_rush as 1.")
     outage_response: OutageResponse | None = Field(None, description="Default: others send to a bank that is out.")
     scenario_events: list[ScenarioEvent] = Field(
         default_factory=list, description="What happens on the way, in file order."
@@ -113,7 +123,7 @@ class Scenario(Section):
     @model_validator(mode="before")
     @classmethod
     def _defaults_taken(cls, data: Any) -> Any:
-        return take_defaults(data)
+        return take_defaults(with_dialect(data))
 
     @model_validator(mode="after")
     def _profiles_are_of_a_day(self) -> Self:
@@ -131,6 +141,18 @@ class Scenario(Section):
             raise ValueError("priority_mode: stands beside queue2.order, which says the same; write one of them")
         return self
 
+    @model_validator(mode="after")
+    def _one_place_for_offsets(self) -> Self:
+        for name in ("algorithm_sequencing", "entry_disposition_offsetting"):
+            if getattr(self, name) is not None and name in self.lsm_config.model_fields_set:
+                raise ValueError(f"{name}: stands in lsm_config, too; write it in one place")
+        return self
+
+    @property
+    def offsets_on_entry(self) -> bool:
+        """True where a released payment that does not fit is offset with queued ones, wherever that is written."""
+        return self.entry_disposition_offsetting or self.lsm_config.entry_disposition_offsetting
+
     @property
     def has_rules(self) -> bool:
         """True where a bank has limits or reservations, or may get limits: more than liquidity decides what settles."""
@@ -147,6 +169,7 @@ class Scenario(Section):
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
         late = [*late_events(self.scenario_events, self.simulation.ticks), *outages_at_once(self.scenario_events)]
+        late += problems_of_batches(self.netting_batches, self.simulation.ticks_per_day, rtgs=self.rtgs)
         names = self.model_dump(include={"agents": {"__all__": NAMING}, "scenario_events": True})
         if found := [*problems_of_names(names), *late]:
             raise ProblemsError(found)

@@ -12,15 +12,19 @@ from pydantic import ValidationError
 from labledger.errors import ConfigError
 from labledger.yaml_files import Location, describe_errors, in_order_of_lines
 from payment_simulator.scenario.advice import advice_on
-from payment_simulator.scenario.bank_names import problems_of_names
+from payment_simulator.scenario.bank_names import has_ids, problems_of_names
 from payment_simulator.scenario.changes import location_of
 from payment_simulator.scenario.given_payments import GivenPayments
 from payment_simulator.scenario.resolving import check_payments, mentions_payments
-from payment_simulator.scenario.schema import Scenario
+from payment_simulator.scenario.schema import MAX_TICKS, Scenario
 
 UNREAD_DAYS = re.compile(r"(^|: )simulation(\.ticks_per_day)?: required")
 UNREAD = re.compile(UNREAD_DAYS.pattern + r"|(^|: )agents(\.[0-9]+)?: should ")
 """Problems that only follow from payments that were not read, for their section is wrong, which is told."""
+
+
+STAND_INS: Mapping[Location, Any] = {("simulation",): {"ticks_per_day": MAX_TICKS}}
+"""A length in which every event happens, to look for other problems where a scenario's own is wrong."""
 
 
 def as_written(location: Location) -> Location:
@@ -96,6 +100,7 @@ class WrittenScenario:
             named=self.named,
             written=self.text,
             advice=partial(advice_on, self.data),
+            stand_ins=STAND_INS if has_ids(self.data) else None,
         )
         if self.data.get("payments") is None or self.given is not None:
             return lines

@@ -67,10 +67,10 @@ def written_setting(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def style_of(rows: Iterable[Row], names: Sequence[str]) -> MoneyStyle:
-    """Return how the money in a table is written: all of it in cents, or in units of the currency."""
+def style_of(rows: Iterable[Row], names: Sequence[str], decimals: int) -> MoneyStyle:
+    """Return how the money in a table is written: all of it in cents, or in units of a currency of `decimals`."""
     of_money = [name for name in names if UNITS[name] == CENTS]
-    return MoneyStyle.of(round(row[name]) for row in rows for name in of_money if row[name] is not None)
+    return MoneyStyle.of((round(row[name]) for row in rows for name in of_money if row[name] is not None), decimals)
 
 
 def cells_of(row: Row, names: Sequence[str], style: MoneyStyle, *, difference: bool = False) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labledger.console import Progress, Silent
+from labledger.counts import counted
 from labledger.errors import ConfigError
 from labledger.executor import check_place_to_run
 from labledger.files import write_durably
@@ -97,7 +98,7 @@ def _store(output: Path | None) -> Iterator[Store]:
 
 def _checked(cells: Cells, job: Job, shown: Progress) -> list[CellInfo]:
     """Return what is to be known of each cell, all of which are checked before any is run."""
-    shown.phase(f"checking {len(cells):,} cells")
+    shown.phase(f"checking {counted(len(cells), 'cell')}")
     infos = []
     for number, cell in enumerate(cells):
         infos.append(cell.info)

@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from labledger.console import Progress, Silent
+from labledger.counts import counted
 from labledger.executor import LOCAL, run_all, workers_for
 from payment_simulator.engine.choice import suited_engine
 from payment_simulator.engine.simulate import Engine
@@ -55,7 +56,7 @@ def run_cells(
     weight = min(TASK_S, total_s / (workers * TASKS_EACH)) / second_s
     tasks = Tasks(cells, draws, missing, weights, weight)
     stretches = tasks.stretches()
-    shown.phase(f"simulating {runs:,} runs in {len(cells):,} cells")
+    shown.phase(f"simulating {counted(runs, 'run')} in {counted(len(cells), 'cell')}")
     with closing(run_all(Work(measure, engine), tasks, on=place.on, max_workers=workers, progress=shown)) as found:
         for done in found:
             store.save(*stretches[done.index], done.result())

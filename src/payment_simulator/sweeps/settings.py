@@ -2,7 +2,7 @@
 
 A value is what `--set` of a single run takes: JSON, or else plain text. Commas within brackets, braces and double
 quotes belong to a value. `1..5` is the whole numbers from 1 to 5, `0..1:0.25` the numbers from 0 to 1 in steps of
-0.25, both ends included; in double quotes either is text.
+0.25, both ends included, which the steps have to reach; in double quotes either is text.
 """
 
 import itertools
@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
+from math import ceil
 from typing import Any
 
 from labledger.errors import ConfigError
@@ -19,6 +21,10 @@ from labledger.untrusted_text import clean
 from payment_simulator.scenario.changes import value_of
 
 MAX_VALUES, MAX_CELLS = 100_000, 1_000_000
+MAX_PARTS = 10
+"""So many more parts of a range than were asked for are tried for a step that reaches its end."""
+STEP_DIGITS = 6
+"""Decimals of such a step."""
 SHOWN = 60
 NUMBER = r"[+-]?\d{1,30}(?:\.\d{1,30})?"
 RANGE = re.compile(rf"({NUMBER})\.\.({NUMBER})(?::({NUMBER}))?")
@@ -91,7 +97,7 @@ def changes_of(axes: Sequence[Axis]) -> Iterator[tuple[str, ...]]:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Return the seeds in `1..100`, `1..100:10` or `3,5,8`, in order.
+    """Return the seeds in `1..100`, `10..100:10` or `3,5,8`, in order.
 
     Raises:
         ConfigError: it is something else, a seed is not a whole number from 0 to 2^64 - 1, or one stands twice.
@@ -183,6 +189,23 @@ def _range(where: str, first: str, last: str, step: str | None) -> Iterator[str]
         raise ConfigError(f"{where}: {shown}: the step should be above 0")
     if high < low:
         raise ConfigError(f"{where}: {shown}: a range rises; write its ends the other way round")
-    if (high - low) / by >= MAX_VALUES:
+    steps = Fraction(high - low) / Fraction(by)
+    if steps >= MAX_VALUES:
         raise ConfigError(f"{where}: {shown}: over {MAX_VALUES:,} values; take fewer")
-    return (format(low + by * place, "f") for place in range(int((high - low) / by) + 1))
+    if steps.denominator > 1:
+        raise ConfigError(f"{where}: {shown}: {_unreached(low, high, by)}")
+    return (format(low + by * place, "f") for place in range(int(steps) + 1))
+
+
+def _unreached(low: Decimal, high: Decimal, by: Decimal) -> str:
+    """Return that steps do not end at `high`, and the end and a step of which each would."""
+    last = low + (high - low) // by * by
+    parts = ceil(Fraction(high - low) / Fraction(by))
+    scale = 1 if low % 1 == high % 1 == by % 1 == 0 else 10**STEP_DIGITS  # whole numbers stay whole
+    whole = next(
+        (each for each in range(parts, parts + MAX_PARTS) if (Fraction(high - low) / each * scale).denominator == 1),
+        None,
+    )
+    step = "" if whole is None else f", or the step {format((high - low) / whole, 'f')}"
+    begin = f"{low:f}..{last:f}:{by:f}" if last > low else f"{low:f}"
+    return f"{high:f} is not reached, the last value is {last:f}; write {begin}{step}"

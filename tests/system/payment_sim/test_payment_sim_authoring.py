@@ -87,7 +87,7 @@ def test_every_problem_of_an_experiment_is_told_with_those_of_its_scenario(sim, 
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("a.csv", "time,amount\n", "is checked with the scenario that names it"),
+        ("a.csv", "time,amount\n", "read as payments, by the usual names of columns"),
         ("a.yaml", "model: gpt2\n", "a configuration of llem"),
         ("a.yaml", "agnets: []\n", "its keys are 'agnets'; payment-sim template"),
         ("a.json", '{"kind": "llem.result"}', "a result (llem.result), which `llem results show` reads"),
@@ -100,6 +100,15 @@ def test_what_is_none_of_the_three_is_named_for_what_it_is(sim, user, name, text
     refused = sim("validate", name)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert told in refused.stderr
+
+
+def test_a_file_of_payments_is_checked_by_the_usual_names(sim, user):
+    user.write("day.csv", sim("template", "payments").stdout)
+    user.write("ticks.csv", "tick,sender,receiver,amount\n0,A,B,5\n3,B,A,7\n")
+    user.write("wrong.csv", "tick,sender,receiver,amount\n0,A,B,x\n")
+    assert sim("validate", "day.csv").stdout == "day.csv: payments: 10 of 3 banks, with times of the day\n"
+    assert sim("validate", "ticks.csv").stdout == "ticks.csv: payments: 2 of 2 banks, with ticks\n"
+    assert 'wrong.csv:2: amount: "x"' in sim("validate", "wrong.csv").stderr
 
 
 def test_a_directory_is_told_with_what_is_kept_in_it(sim, user):

@@ -85,6 +85,7 @@ def _further(dice, events, banks, ticks, pool):
         "outage_response": dice.choice([None, {"stop_sending_after": dice.randint(0, 3)}]),
         "daily_balances": dice.choice(["keep", "reset"]),
         "cost_rounding": dice.choice(["nearest", "carry"]),
+        "queue2_passes": dice.choice(["until_nothing_fits", "until_nothing_fits", "once"]),
     }
 
 

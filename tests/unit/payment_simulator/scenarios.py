@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from payment_simulator import Scenario, draw_arrivals, simulate
 from payment_simulator.engine.outcome import Outcome
-from payment_simulator.policy.fields_and_actions import ACTIONS, COMPARISONS, FIELDS, MANY_SIDED, ONE_SIDED, TWO_SIDED
+from payment_simulator.policy.derived_fields import known_fields
+from payment_simulator.policy.fields_and_actions import (
+    ACTIONS,
+    COMPARISONS,
+    MANY_SIDED,
+    ONE_SIDED,
+    REFERENCE_ACTIONS,
+    REFERENCE_FIELDS,
+    TWO_SIDED,
+)
 from payment_simulator.policy.tree import MAX_PIECES
 from payment_simulator.scenario.arrivals import Arrivals
 
@@ -68,7 +77,15 @@ def happened(outcome, *kinds):
     ]
 
 
-SETTLEMENTS = ("SettledImmediately", "SettledFromQueue", "LsmBilateralOffset", "LsmCycleSettlement")
+NETTED = ("LsmMultilateralOffset", "LsmBatchSettlement")
+SETTLEMENTS = (
+    "SettledImmediately",
+    "SettledFromQueue",
+    "LsmEntryOffset",
+    "LsmBilateralOffset",
+    "LsmCycleSettlement",
+    *NETTED,
+)
 
 
 def settled(outcome):
@@ -221,12 +238,12 @@ def _is_no_refused_number_of_pieces(value):
 
 @st.composite
 def _trees(draw, kind, depth):
-    fields = [*FIELDS[kind], *REGISTERS]
+    fields = [*(each for each in known_fields(kind) if each not in REFERENCE_FIELDS), *REGISTERS]
     if depth and draw(st.booleans()):
         below = _trees(kind, depth - 1)
         found = {"condition": draw(_conditions(fields, 2)), "on_true": draw(below), "on_false": draw(below)}
         return {"type": "condition", **found}
-    action = draw(st.sampled_from(sorted(ACTIONS[kind])))
+    action = draw(st.sampled_from(sorted({*ACTIONS[kind]} - {*REFERENCE_ACTIONS})))
     given_for = {
         "key": st.sampled_from(REGISTERS),
         "num_splits": st.sampled_from([2, 3]) | _values(fields, 1).filter(_is_no_refused_number_of_pieces),
@@ -393,6 +410,13 @@ QUEUES = st.one_of(
 
 
 @st.composite
+def _batches(draw, ticks):
+    """Ticks of the day at which the queue is netted, and whether payments settle at others."""
+    found = draw(st.lists(st.integers(0, ticks - 1), unique=True, min_size=1, max_size=3))
+    return {"netting_batches": found, "rtgs": draw(st.sampled_from([True, True, False]))}
+
+
+@st.composite
 def drawn_scenarios(draw):
     """Any scenario: every feature that there is, or not."""
     tight = draw(st.booleans())
@@ -405,7 +429,9 @@ def drawn_scenarios(draw):
         "scenario_events": draw(st.lists(_events(names, ticks * days), max_size=6)) + outages,
         "outage_response": draw(st.none() | st.fixed_dictionaries({"stop_sending_after": st.integers(0, 3)})),
         "priority_escalation": draw(st.none() | ESCALATION),
+        **draw(st.one_of(st.just({}), st.just({}), _batches(ticks))),
         **draw(QUEUES),
+        "queue2_passes": draw(st.sampled_from(["until_nothing_fits", "until_nothing_fits", "once"])),
         "daily_balances": draw(st.sampled_from(["keep", "keep", "reset"])),
         "cost_rounding": draw(st.sampled_from(["nearest", "nearest", "carry"])),
         "deferred_crediting": draw(st.booleans()),
@@ -414,7 +440,10 @@ def drawn_scenarios(draw):
             "enable_bilateral": draw(st.booleans()),
             "enable_cycles": draw(st.just(True) | st.booleans()),
             "max_cycle_length": draw(st.integers(3, 5)),
+            "enable_multilateral": draw(st.booleans()),
+            "entry_disposition_offsetting": draw(st.booleans()),
             "max_cycles_per_tick": draw(st.sampled_from([1, 3, 10])),
+            "max_cycle_edges": draw(st.sampled_from([1, 4, 9, 10_000])),
         },
         "cost_rates": {
             "liquidity_cost_per_tick_bps": draw(BPS),
@@ -425,6 +454,7 @@ def drawn_scenarios(draw):
             "overdue_delay_multiplier": draw(st.sampled_from([1, 2.5, 0, 0.333333])),
             "deadline_penalty": draw(PENALTIES),
             "eod_penalty_per_transaction": draw(PENALTIES),
+            "eod_penalty_scope": draw(st.sampled_from(["unsettled", "overdue"])),
             "eod_borrowing_bps": draw(BPS),
             "split_friction_cost": draw(st.sampled_from([0, 3])),
         },

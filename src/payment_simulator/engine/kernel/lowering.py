@@ -13,12 +13,12 @@ from payment_simulator.engine.exact_costs import charged_delay_rates, delay_rate
 from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.rates import LARGEST_DENOMINATOR, LIMBS, MOST_TIMES, columns
 from payment_simulator.engine.reference.banks import allocation
-from payment_simulator.engine.reference.costs import cost_fields
+from payment_simulator.engine.reference.costs import fixed_fields
 from payment_simulator.engine.reference.payments import QueueOrder
 from payment_simulator.engine.vocabulary import Cost, EventKind, class_of
 from payment_simulator.policy.builtin import Deadline, LiquidityAware, Policy, Trees
 from payment_simulator.policy.compile import Op, Program
-from payment_simulator.policy.fields_and_actions import COST_FIELDS
+from payment_simulator.policy.fields_and_actions import FIXED_FIELDS
 from payment_simulator.scenario.banks import Agent
 from payment_simulator.scenario.cost_sections import FixedPenalty, Penalty, RatePenalty
 from payment_simulator.scenario.escalation import MOST_URGENT
@@ -74,15 +74,17 @@ def compile_scenario(scenario: Scenario, policies: Sequence[Policy]) -> Compiled
     remainders = rates.remainders(len(agents))
     begin = L.HEAD + len(rows) * L.BANK_COLUMNS + len(rates.columns) + len(remainders)
     limits = _limits(scenario, rows, int(begin))
+    head[L.BATCHES_AT], head[L.BATCHES] = begin + len(limits), len(scenario.netting_batches)
+    batches = np.array(scenario.netting_batches, dtype=np.int64)
     head[L.REMAINDERS_AT] = L.HEAD + len(rows) * L.BANK_COLUMNS + len(rates.columns) if len(remainders) else 0
     return CompiledScenario(
-        template=np.concatenate([head, *rows, np.array(rates.columns, dtype=np.int64), remainders, limits]),
+        template=np.concatenate([head, *rows, np.array(rates.columns, dtype=np.int64), remainders, limits, batches]),
         events=_events(scenario),
         code=_code(program),
         numbers=_numbers(scenario, program),
         banks=len(agents),
         ticks=scenario.simulation.ticks,
-        has_pairs=lsm.enable_bilateral or lsm.enable_cycles,
+        has_pairs=lsm.enable_bilateral or lsm.enable_cycles or scenario.offsets_on_entry,
     )
 
 
@@ -129,6 +131,10 @@ def _head(scenario: Scenario, places: _Rates) -> Ints:
     head[L.CYCLES] = lsm.enable_cycles
     head[L.MAX_CYCLE_LENGTH] = lsm.max_cycle_length
     head[L.MAX_CYCLES] = lsm.max_cycles_per_tick
+    head[L.MAX_EDGES] = lsm.max_cycle_edges
+    head[L.MULTILATERAL] = lsm.enable_multilateral
+    head[L.ON_ENTRY] = scenario.offsets_on_entry
+    head[L.RTGS] = scenario.rtgs
     head[L.FRICTION] = rates.split_friction_cost
     head[L.RESETS_DAILY] = scenario.daily_balances == "reset"
     head[L.HAS_OUTAGES] = any(isinstance(event, Outage) for event in scenario.scenario_events)
@@ -141,6 +147,9 @@ def _head(scenario: Scenario, places: _Rates) -> Ints:
     head[L.CLASS_OF : L.CLASS_OF + L.PRIORITIES] = [class_of(priority) for priority in range(L.PRIORITIES)]
     head[L.STRICT] = scenario.queue2.release == "strict"
     head[L.HAS_RULES] = scenario.has_rules or scenario.queue2.release == "strict"
+    head[L.RETRIES_ONCE] = scenario.queue2_passes == "once"
+    head[L.PENALISES_OVERDUE] = rates.eod_penalty_scope == "overdue"
+    head[L.HAS_BARRIERS] = head[L.HAS_RULES] or head[L.HAS_OUTAGES] or not scenario.rtgs
     head[L.SORTS_QUEUE1] = scenario.queue1_ordering == "priority_deadline"
     if rule is not None and rule.enabled:
         head[L.ESCALATES_AT], head[L.MAX_BOOST] = rule.start_escalating_at_ticks, rule.max_boost
@@ -189,13 +198,15 @@ def _limits(scenario: Scenario, rows: Sequence[Ints], begin: int) -> Ints:
     found: list[int] = []
     for agent, row in zip(scenario.agents_by_id(), rows, strict=True):
         limits = agent.all_limits or Limits()
-        ours = {event.counterparty: L.NOTHING for event in changes if event.agent == agent.id and event.counterparty}
+        ours = {
+            event.counterparty: int(L.NOTHING) for event in changes if event.agent == agent.id and event.counterparty
+        }
         ours |= limits.bilateral_limits
         row[L.MULTILATERAL_LIMIT] = L.NOTHING if limits.multilateral_limit is None else limits.multilateral_limit
         row[L.IS_NET] = limits.measure == "net"
         row[L.LIMITS], row[L.LIMIT_COUNT] = begin + len(found), len(ours)
         for other, limit in sorted((number[name], limit) for name, limit in ours.items()):
-            found += [other, limit, 0]
+            found += [int(other), int(limit), *[0] * int(L.LIMIT_COLUMNS - 2)]
         reservations = agent.reservations or Reservations()
         row[L.URGENT_RESERVED], row[L.NORMAL_RESERVED] = reservations.urgent, reservations.normal
     return np.array(found, dtype=np.int64)
@@ -238,7 +249,7 @@ def _code(program: Program) -> Ints:
 
 def _numbers(scenario: Scenario, program: Program) -> NDArray[np.float64]:
     numbers = np.zeros(L.REGISTERS_AT + program.registers + len(program.constants))
-    numbers[L.F_COST : L.F_COST + len(COST_FIELDS)] = [*cost_fields(scenario.cost_rates).values()]
+    numbers[L.F_COST : L.F_COST + len(FIXED_FIELDS)] = [*fixed_fields(scenario).values()]
     numbers[L.REGISTERS_AT + program.registers :] = program.constants
     return numbers
 

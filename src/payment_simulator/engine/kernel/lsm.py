@@ -7,7 +7,6 @@ from payment_simulator.engine.kernel.rows import bank_row, pair_row, payment_row
 from payment_simulator.engine.kernel.ruled_offsets import allow_cycle, bear_offset
 from payment_simulator.engine.kernel.rules import first_queued
 from payment_simulator.engine.kernel.watch import note_cycle, note_left_out
-from payment_simulator.engine.reference.lsm import MAX_EDGES_PER_TICK
 from payment_simulator.engine.vocabulary import EventKind
 
 SIDE = 2  # of a pair that is cut: a payment, and how many of its pieces are in
@@ -132,13 +131,19 @@ def _settle_side(w, pair, total):
 @part
 def settle_cycles(w):
     """Settle cycles for each start by id, depth first over higher ids."""
-    if w[L.STAMP] == w[L.CYCLES_TRIED] and w[L.HAS_RULES] == 0:
-        return
-    w[L.EDGES_LEFT] = MAX_EDGES_PER_TICK
+    if w[L.STAMP] != w[L.CYCLES_TRIED] or w[L.HAS_RULES]:
+        _search_cycles(w)
+    if w[L.EDGES_LEFT] < 0:
+        w[L.CUTS] += 1
+
+
+@part
+def _search_cycles(w):
+    w[L.EDGES_LEFT] = w[L.MAX_EDGES]
     w[L.SEARCHES] += 1
     settled = 0
     for start in range(w[L.BANKS]):
-        while settled < w[L.MAX_CYCLES] and w[L.EDGES_LEFT] > 0:
+        while settled < w[L.MAX_CYCLES] and w[L.EDGES_LEFT] >= 0:
             length = _find_cycle(w, start)
             if length == 0:
                 break
@@ -155,7 +160,7 @@ def _find_cycle(w, start):
 
     An edge is visited when it is looked at: one to the start, or to a higher id. A bank's edge to the start is its
     first one, so it is tried as soon as the bank is reached; of the last bank that a cycle may have no other matters,
-    and they are counted at once.
+    and they are counted at once. EDGES_LEFT is below 0 once there was an edge that might not be looked at.
     """
     path, pairs, left, last_depth = w[L.PATH_AT], w[L.PAIRS_AT], w[L.EDGES_LEFT], w[L.MAX_CYCLE_LENGTH] - 2
     depth = L.ZERO
@@ -169,25 +174,25 @@ def _find_cycle(w, start):
                 break
             at, end = w[path + L.PATH_WALK + depth], w[path + L.PATH_END + depth]
             continue
-        if left == 0:
+        left -= 1
+        if left < 0:
             break
         pair = pairs + w[at] * L.PAIR_COLUMNS
         to = w[pair + L.TO]
         at += 1
-        left -= 1
         if _is_visited(w, path, depth, to):
             continue
         first, last = _walk(w, to, start)
         _note(w, path, depth, pair, to)
-        if first < last and w[pair_row(w, w[first]) + L.TO] == start and left > 0:
+        if first < last and w[pair_row(w, w[first]) + L.TO] == start:
             pair = pair_row(w, w[first])
             first += 1
             left -= 1
-            if depth > 0 and _closes(w, path, depth, pair, start):
+            if left >= 0 and depth > 0 and _closes(w, path, depth, pair, start):
                 w[L.EDGES_LEFT] = left
                 return depth + 2
         if depth == last_depth:
-            left -= min(last - first, left)
+            left -= last - first
         elif first < last:
             w[path + L.PATH_WALK + depth] = at
             w[path + L.PATH_END + depth] = end

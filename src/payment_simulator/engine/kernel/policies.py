@@ -176,6 +176,7 @@ def _set_fields(w, f, b):
     f[L.TreeField.queue2_own_value] = w[b + L.QUEUE2_VALUE]
     f[L.TreeField.queue2_own_size] = w[b + L.QUEUE2_SIZE]
     f[L.TreeField.multilateral_limit_left] = min(w[b + L.MULTILATERAL_LIMIT] - w[b + L.POSITION], NO_LIMIT)
+    f[L.TreeField.excess_collateral] = max(w[b + L.POSTED] - _least_collateral(w, b), 0)
     f[L.TreeField.current_tick] = tick
     f[L.TreeField.current_day] = tick // ticks_per_day
     f[L.TreeField.system_tick_in_day] = tick % ticks_per_day
@@ -203,4 +204,5 @@ def _set_payment_fields(w, f, b, r, released):
     f[L.TreeField.arrival_tick] = w[r + L.ARRIVAL]
     f[L.TreeField.queue_age] = w[L.TICK] - w[r + L.ARRIVAL]
     f[L.TreeField.bilateral_limit_left] = bilateral_left(w, b, w[r + L.RECEIVER])
+    f[L.TreeField.arrival_priority] = w[r + L.ARRIVAL_PRIORITY]
     _set_liquidity(w, f, b, released)

@@ -3,6 +3,7 @@
 from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.jit import part
 from payment_simulator.engine.kernel.lsm import offset_pairs, settle_cycles
+from payment_simulator.engine.kernel.netting import net_queue2
 from payment_simulator.engine.kernel.queues import (
     find_candidate,
     move,
@@ -19,23 +20,50 @@ from payment_simulator.engine.vocabulary import EventKind
 
 @part
 def work_queue2(w):
-    """Steps 8 and 9: retry the central queue, then offset."""
-    if w[L.HAS_RULES] and w[L.CENTRAL_SIZE] > 0:
+    """Steps 8 and 9: retry the central queue, then offset; or net it, in a batch."""
+    if w[L.RTGS]:
+        _retry_all(w)
+    if w[L.CENTRAL_SIZE] > 0:
+        if w[L.BATCHES] > 0 and _is_batch(w):
+            net_queue2(w, EventKind.LsmBatchSettlement)
+        elif w[L.RTGS]:
+            _offset(w)
+
+
+@part
+def _is_batch(w):
+    at, end = w[L.BATCHES_AT], w[L.BATCHES_AT] + w[L.BATCHES]
+    while at < end and w[at] != w[L.TICK] % w[L.TICKS_PER_DAY]:
+        at += 1
+    return at < end
+
+
+@part
+def _offset(w):
+    """Step 9 where no batch is."""
+    if w[L.BILATERAL]:
+        offset_pairs(w)
+    if w[L.CYCLES]:
+        settle_cycles(w)
+    if w[L.MULTILATERAL]:
+        net_queue2(w, EventKind.LsmMultilateralOffset)
+
+
+@part
+def _retry_all(w):
+    """Step 8."""
+    if (w[L.HAS_RULES] or w[L.RETRIES_ONCE]) and w[L.CENTRAL_SIZE] > 0:
         _list_all(w)
     if w[L.LISTED] > 0:
         _retry(w)
-    if w[L.CENTRAL_SIZE] > 0:
-        if w[L.HAS_RULES] and w[L.ROWS] >= 0 and w[L.ONLY_SETTLEMENTS] == 0:
-            _record_blocked(w)
-        if w[L.BILATERAL]:
-            offset_pairs(w)
-        if w[L.CYCLES]:
-            settle_cycles(w)
+    if w[L.HAS_RULES] and w[L.CENTRAL_SIZE] > 0 and w[L.ROWS] >= 0 and w[L.ONLY_SETTLEMENTS] == 0:
+        _record_blocked(w)
 
 
 @part
 def _retry(w):
-    """Settle the first in queue order, while any fits."""
+    """Settle the first in queue order, while any fits; with one pass, of those behind what settled last."""
+    w[L.RETRY_FROM] = 0
     for at in range(w[L.LISTED_AT], w[L.LISTED_AT] + w[L.LISTED]):
         w[bank_row(w[at]) + L.CANDIDATE] = find_candidate(w, w[at])
     while True:
@@ -43,6 +71,8 @@ def _retry(w):
         note_waiting(w, best)
         if best == L.NOTHING:
             return
+        if w[L.RETRIES_ONCE]:
+            w[L.RETRY_FROM] = best
         p = best & L.KEY_MASK
         r = payment_row(w, p)
         sender, receiver = w[r + L.SENDER], w[r + L.RECEIVER]
@@ -56,7 +86,7 @@ def _retry(w):
 
 @part
 def _list_all(w):
-    """Let every bank's part of Queue 2 be looked at: rules may allow now what they did not."""
+    """Let every bank's part of Queue 2 be looked at: rules may allow more now, and one pass leaves what fits."""
     for bank in range(w[L.BANKS]):
         note_more_liquidity(w, bank)
 

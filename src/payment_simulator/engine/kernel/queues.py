@@ -9,6 +9,7 @@ from payment_simulator.engine.kernel.jit import part
 from payment_simulator.engine.kernel.pairs import link_pair, shrink_pair
 from payment_simulator.engine.kernel.rows import (
     bank_row,
+    first_place_tried,
     front,
     front_place,
     has_segment_tree,
@@ -27,7 +28,9 @@ from payment_simulator.engine.vocabulary import EventColumn, EventKind
 def _is_settlement(kind):
     """True for the kinds of `ROUTES`."""
     is_single = kind == EventKind.SettledImmediately or kind == EventKind.SettledFromQueue
-    return is_single or kind == EventKind.LsmBilateralOffset or kind == EventKind.LsmCycleSettlement
+    is_netted = kind == EventKind.LsmMultilateralOffset or kind == EventKind.LsmBatchSettlement
+    is_pair = kind == EventKind.LsmBilateralOffset or kind == EventKind.LsmEntryOffset
+    return is_single or is_netted or is_pair or kind == EventKind.LsmCycleSettlement
 
 
 @part
@@ -138,7 +141,9 @@ def count_waiting(w, p, sign):
     w[delayed_at(w, b, r, w[r + L.OVERDUE])] += sign * value
     w[b + L.UNSETTLED_VALUE] += sign * value
     w[b + L.UNSETTLED_ITEMS] += sign * (left + 1)
-    w[b + L.EOD_PENALTIES] += sign * penalties(w, r, L.EOD_RULE)
+    if w[r + L.OVERDUE] or w[L.PENALISES_OVERDUE] == 0:
+        w[b + L.EOD_VALUE] += sign * value
+        w[b + L.EOD_PENALTIES] += sign * penalties(w, r, L.EOD_RULE)
 
 
 @part
@@ -162,7 +167,9 @@ def count_front_settled(w, p):
         w[delayed_at(w, b, r, w[r + L.OVERDUE])] -= amount
         w[b + L.UNSETTLED_VALUE] -= amount
         w[b + L.UNSETTLED_ITEMS] -= 1
-        w[b + L.EOD_PENALTIES] -= penalty(w, amount, L.EOD_RULE)
+        if w[r + L.OVERDUE] or w[L.PENALISES_OVERDUE] == 0:
+            w[b + L.EOD_VALUE] -= amount
+            w[b + L.EOD_PENALTIES] -= penalty(w, amount, L.EOD_RULE)
     if w[r + L.LEFT] > 0:
         w[r + L.LEFT] -= 1
         return False
@@ -200,10 +207,11 @@ def find_candidate(w, bank):
     if w[L.HAS_RULES]:
         return find_candidate_by_rules(w, bank)
     b = bank_row(bank)
-    for layer in range(L.LAYERS - 1):
+    for layer in range(w[L.RETRY_FROM] >> L.KEY_SHIFT, L.LAYERS - 1):
         if has_segment_tree(w, bank, layer):
+            start = first_place_tried(w, bank, layer) if w[L.RETRY_FROM] > 0 else L.ZERO
             place = next_within(
-                w, segment_tree_at(w, b, layer), w[b + L.SEGMENT_TREE_SIZE], L.ZERO, spendable_liquidity(w, b)
+                w, segment_tree_at(w, b, layer), w[b + L.SEGMENT_TREE_SIZE], start, spendable_liquidity(w, b)
             )
             if place >= 0:
                 return (layer << L.KEY_SHIFT) | w[w[L.AT_PLACE_AT] + w[b + L.PLACES] + place]

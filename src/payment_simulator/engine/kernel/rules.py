@@ -8,6 +8,7 @@ from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.jit import part
 from payment_simulator.engine.kernel.rows import (
     bank_row,
+    first_place_tried,
     front,
     has_segment_tree,
     layer_of,
@@ -159,9 +160,11 @@ def find_candidate_by_rules(w, bank):
     """The key of a bank's first payment in Queue 2 that may settle; NOTHING for none."""
     if w[L.STRICT]:
         key = first_queued(w, bank)
-        return key if key != L.NOTHING and may_queued_settle(w, key & L.KEY_MASK) else L.NOTHING
-    for layer in range(L.LAYERS - 1):
-        p = next_queued(w, bank, layer, L.ZERO, spendable_liquidity(w, bank_row(bank)))
+        is_tried = w[L.RETRY_FROM] <= key and key != L.NOTHING
+        return key if is_tried and may_queued_settle(w, key & L.KEY_MASK) else L.NOTHING
+    for layer in range(w[L.RETRY_FROM] >> L.KEY_SHIFT, L.LAYERS - 1):
+        start = first_place_tried(w, bank, layer) if w[L.RETRY_FROM] > 0 else L.ZERO
+        p = next_queued(w, bank, layer, start, spendable_liquidity(w, bank_row(bank)))
         while p != L.NONE:
             if may_queued_settle(w, p):
                 return (layer << L.KEY_SHIFT) | p

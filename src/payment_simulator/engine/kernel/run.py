@@ -12,11 +12,14 @@ from payment_simulator.engine.kernel import (
     costs,
     escalation,
     lsm,
+    netting,
+    on_entry,
     outages,
     policies,
     policy_vm,
     queue2,
     queues,
+    releases,
     rules,
     scenario_events,
     workspace,
@@ -32,34 +35,28 @@ from payment_simulator.engine.kernel.queue1 import sort_queue1
 from payment_simulator.engine.kernel.queue2 import work_queue2
 from payment_simulator.engine.kernel.queues import (
     append_queue1,
-    count_front_settled,
     enter_queue1,
-    enter_queue2,
     leave_queue1,
     make_urgent_at,
-    move,
     open_row,
     record_event,
     record_piece_event,
     remove_queue1,
     set_in_segment_tree,
 )
+from payment_simulator.engine.kernel.releases import settle_releases
 from payment_simulator.engine.kernel.rows import (
     bank_row,
-    front,
-    front_place,
     payment_row,
     queue_key,
-    spendable_liquidity,
 )
-from payment_simulator.engine.kernel.rules import begin_day, count_settled, may_settle, waits_behind
+from payment_simulator.engine.kernel.rules import begin_day
 from payment_simulator.engine.kernel.scenario_events import apply_scenario_event
 from payment_simulator.engine.kernel.sorting import sort_keys
-from payment_simulator.engine.kernel.watch import note_shortfall
 from payment_simulator.engine.kernel.workspace import NO_BUDGET, prepare, reset_balance, set_posted
-from payment_simulator.engine.vocabulary import Cost, EventColumn, EventKind, Skipped
+from payment_simulator.engine.vocabulary import REFERENCE_EVENTS, Cost, EventColumn, EventKind, Skipped
 from payment_simulator.policy.compile import Op
-from payment_simulator.policy.fields_and_actions import ActionKind
+from payment_simulator.policy.fields_and_actions import REFERENCE_ACTIONS, REFERENCE_FIELDS, ActionKind
 
 
 @entry
@@ -94,7 +91,7 @@ def run(w, template, events, code, f, a, first, last, ticks, room, only_settleme
             if w[L.ESCALATES_AT] > 0:
                 escalate(w, at - first)
             count = _decide(w, f, code, a, first, begin, at)
-        _settle_releases(w, a, first, last, ticks, count)
+        settle_releases(w, a, first, last, ticks, count)
         work_queue2(w)
         close_tick(w, tick)
     sum_liquidity(w, ticks)
@@ -277,91 +274,29 @@ def _record_holds(w, a, first, begin, end, bank):
                 record_piece_event(w, EventKind.PolicyHold, index - first, L.ZERO, w[r + L.REST], L.NONE)
 
 
-@part
-def _settle_releases(w, a, first, last, ticks, count):
-    """Step 7: try all releases once, in queue order."""
-    sort_keys(w, w[L.RELEASED_AT], count)
-    for index in range(count):
-        p = w[w[L.RELEASED_AT] + index] & L.KEY_MASK
-        if w[L.IS_PREPARED] and w[w[L.KNOWN_AT] + p]:
-            _settle_known(w, p)
-        elif not _settle_new(w, a, first, p):
-            if not w[L.IS_PREPARED]:
-                prepare(w, a, first, last, ticks)
-            open_row(w, a, first, p)
-            enter_queue2(w, p)
-
-
-@part
-def _settle_new(w, a, first, p):
-    """Step 7, for a payment that never waited; True where it settled."""
-    at = (first + p) * L.ARRIVAL_COLUMNS
-    sender, receiver, amount = a[at + L.A_SENDER], a[at + L.A_RECEIVER], a[at + L.A_AMOUNT]
-    b = bank_row(sender)
-    record_event(w, EventKind.Submitted, sender, receiver, p, L.ZERO, amount, L.NONE)
-    is_open = w[bank_row(receiver) + L.IS_CLOSED] == 0
-    is_barred = w[L.HAS_RULES] and _is_barred(w, sender, receiver, amount, p, a[at + L.A_PRIORITY])
-    if not is_open or is_barred or amount > spendable_liquidity(w, b):
-        if is_open:
-            note_shortfall(w, sender, amount - spendable_liquidity(w, b))
-        record_event(w, EventKind.Queued, sender, receiver, p, L.ZERO, amount, L.NONE)
-        return False
-    move(w, sender, receiver, amount)
-    w[b + L.SETTLED_COUNT] += 1
-    w[L.SETTLED_VALUE] += amount
-    if w[L.HAS_RULES]:
-        count_settled(w, sender, receiver, amount, a[at + L.A_PRIORITY])
-    record_event(w, EventKind.SettledImmediately, sender, receiver, p, L.ZERO, amount, L.NONE)
-    return True
-
-
-@part
-def _is_barred(w, sender, receiver, amount, p, priority):
-    """True where a rule keeps a payment from settling as it is released."""
-    return waits_behind(w, sender, p, priority) or not may_settle(w, sender, receiver, amount, priority)
-
-
-@part
-def _settle_known(w, p):
-    """Step 7, for a payment that was in Queue 1: each piece in turn, what does not fit to Queue 2."""
-    r = payment_row(w, p)
-    b = bank_row(w[r + L.SENDER])
-    is_open = w[bank_row(w[r + L.RECEIVER]) + L.IS_CLOSED] == 0
-    while is_open and front(w, r) <= spendable_liquidity(w, b):
-        if w[L.HAS_RULES] and _is_barred(w, w[r + L.SENDER], w[r + L.RECEIVER], front(w, r), p, w[r + L.PRIORITY]):
-            break
-        amount = front(w, r)
-        record_piece_event(w, EventKind.Submitted, p, front_place(w, r), amount, L.NONE)
-        record_piece_event(w, EventKind.SettledImmediately, p, front_place(w, r), amount, L.NONE)
-        is_last = count_front_settled(w, p)
-        move(w, w[r + L.SENDER], w[r + L.RECEIVER], amount)
-        if is_last:
-            return
-    if is_open:
-        note_shortfall(w, w[r + L.SENDER], front(w, r) - spendable_liquidity(w, b))
-    if w[L.ROWS] >= 0:
-        for left in range(w[r + L.LEFT], -1, -1):
-            amount = w[r + L.SIZE] if left > 0 else w[r + L.REST]
-            record_piece_event(w, EventKind.Submitted, p, w[r + L.PIECES] - 1 - left, amount, L.NONE)
-            record_piece_event(w, EventKind.Queued, p, w[r + L.PIECES] - 1 - left, amount, L.NONE)
-    enter_queue2(w, p)
-
-
 check_complete(
     (
         costs,
         escalation,
         lsm,
+        netting,
+        on_entry,
         outages,
         policies,
         policy_vm,
         queue2,
         queues,
+        releases,
         rules,
         scenario_events,
         workspace,
         sys.modules[__name__],
     ),
     (Cost, EventKind, Skipped, ActionKind, Op, L.TreeField, EventColumn),
-    idle=(ActionKind.NoAction, ActionKind.HoldCollateral),
+    idle=(
+        *(ActionKind.NoAction, ActionKind.HoldCollateral),
+        *(ActionKind[name] for name in REFERENCE_ACTIONS),
+        *(L.TreeField[name] for name in REFERENCE_FIELDS),
+        *REFERENCE_EVENTS,
+    ),
 )

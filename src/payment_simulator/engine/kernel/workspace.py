@@ -98,7 +98,7 @@ def prepare(w, a, first, last, ticks):
     for index in range(banks * L.LAYERS):
         w[w[L.READY_AT] + index] = 0
     w[L.PAIR_COUNT] = 0
-    w[L.HAS_PAIRS] = 1 if w[L.BILATERAL] or w[L.CYCLES] else 0
+    w[L.HAS_PAIRS] = 1 if w[L.BILATERAL] or w[L.CYCLES] or w[L.ON_ENTRY] else 0
     w[L.NEAR_AT] = w[L.PAIRS_AT]
     if w[L.HAS_PAIRS]:
         _make_pairs(w, a, first, count)

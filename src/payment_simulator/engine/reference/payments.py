@@ -20,7 +20,10 @@ from payment_simulator.scenario.schema import Scenario
 
 @dataclass(eq=False)
 class Payment:
-    """One payment; `index` is its place in the sequence. `pieces_left` of it are unsettled."""
+    """One payment; `index` is its place among the arrivals. `pieces_left` of it are unsettled.
+
+    `sequence` orders the central queue: that of its arrival, or, where a policy submitted it again, of that moment.
+    """
 
     index: int
     sender: int
@@ -34,6 +37,9 @@ class Payment:
     pieces_left: int = 1
     was_held: bool = False
     was_blocked: bool = False
+    is_split: bool = False
+    sequence: int = 0
+    arrival_sequence: int = 0
 
 
 @dataclass(eq=False)
@@ -44,6 +50,8 @@ class Item:
     piece: int
     amount: int
     is_overdue: bool = False
+    release_tick: int | None = None
+    """The tick in which a piece that is held back is released, whatever the policy says."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +62,10 @@ class QueueOrder:
 
     def key(self, item: Item) -> tuple[int, int, int]:
         """A key by which items sort."""
-        return (-self.urgency(item.payment.priority), item.payment.index, item.piece)
+        return (-self.urgency(item.payment.priority), item.payment.sequence, item.piece)
 
     def urgency(self, priority: int) -> int:
-        """What a priority counts in this order; the more, the earlier."""
+        """The urgency of a priority in this order; the more, the earlier."""
         if self.by == "priority":
             return priority
         return int(class_of(priority)) if self.by == "bands" else 0

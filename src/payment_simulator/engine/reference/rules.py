@@ -1,8 +1,7 @@
 """The rules that may keep payments from settling beside a lack of liquidity: limits, and what liquidity is reserved."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from payment_simulator.engine.reference.payments import Item
 from payment_simulator.engine.vocabulary import PriorityClass, class_of
@@ -10,12 +9,8 @@ from payment_simulator.policy.fields_and_actions import NO_LIMIT
 from payment_simulator.scenario.limit_sections import Limits, Reservations
 from payment_simulator.scenario.schema import Scenario
 
-
-class HasLiquidity(Protocol):
-    """A test of a bank's liquidity."""
-
-    def __call__(self, bank: int, amount: int, reserved: int) -> bool:
-        """True where a bank, by number, can pay an amount and leave the cents that are reserved."""
+HasLiquidity = Callable[[int, int, int], bool]
+"""True where a bank, by number, can pay an amount and leave the cents that are reserved."""
 
 
 class Rules:
@@ -88,21 +83,17 @@ class Rules:
 
     def within_limits_of(self, bank: int, items: Sequence[Item]) -> bool:
         """True where no limit of a bank forbids that some items settle."""
-        return self.within_multilateral(bank, items) and next(self._forbidden(bank, items), None) is None
+        return self.within_multilateral(bank, items) and self.beyond_limit_to(bank, items) is None
 
-    def broken_bilateral(self, items: Sequence[Item]) -> tuple[int, int] | None:
-        """The first bank by number, and its first counterparty, whose limit forbids that some items settle, or None."""
-        for bank in sorted({item.payment.sender for item in items}):
-            if (other := next(self._forbidden(bank, items), None)) is not None:
-                return bank, other
-        return None
+    def beyond_limit_to(self, bank: int, items: Sequence[Item]) -> int | None:
+        """The first counterparty, by number, a bank's limit to which forbids that some items settle; None for none."""
+        return next(self._forbidden(bank, items), None)
 
-    def broken(self, items: Sequence[Item], has_liquidity: HasLiquidity) -> int | None:
-        """The first bank by number that some items leave without liquidity, or beyond its limit to all; or None."""
-        for bank in sorted({item.payment.sender for item in items}):
-            if not (self.within_multilateral(bank, items) and self.affords(bank, items, has_liquidity)):
-                return bank
-        return None
+    def bears(self, bank: int, items: Sequence[Item], has_liquidity: HasLiquidity) -> bool:
+        """True where a bank has the liquidity for some items, and its limit to all others allows them."""
+        if not any(item.payment.sender == bank for item in items):
+            return True
+        return self.within_multilateral(bank, items) and self.affords(bank, items, has_liquidity)
 
     def within_multilateral(self, bank: int, items: Sequence[Item]) -> bool:
         """True where a bank's limit to all others does not forbid that some items settle."""

@@ -5,6 +5,7 @@ import logging
 import os
 import ssl
 import time
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from labledger.tls import tls_reason
 from labledger.untrusted_text import UNPRINTABLE, first_line
 from labledger.yaml_files import describe_errors
 from payment_simulator.experiments.llm_config import Llm
+from payment_simulator.experiments.proposers.chat_model import chat_model, token_counts
 from payment_simulator.experiments.proposers.prompt import SYSTEM_PROMPT
 from payment_simulator.experiments.proposers.protocol import (
     DecisionContext,
@@ -39,9 +41,9 @@ KEYS = {
 }
 MAX_ANSWER = 200_000
 """Characters; a policy of a tenth of them is large."""
+MOST_READ = 2 * MAX_ANSWER
+"""Characters of an answer in which a key is looked for."""
 MAX_ERROR = 1_000
-MOST_TOKENS = 1_000_000_000
-"""A number above it counts no tokens of one request: no context holds so many, and no database need."""
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 60.0
 """Before a request is sent again, whatever a server asks for."""
@@ -96,12 +98,13 @@ class LlmProposer:
         """
         self._last = None
         response, latency_s = await self._ask(prompt)
-        text = self._keepable(response.text or "")[: MAX_ANSWER + 1]
-        tokens = response.usage.input_tokens, response.usage.output_tokens
-        is_counted = tokens != (0, 0) and all(0 <= count <= MOST_TOKENS for count in tokens)
+        text = self._keepable(response.text or "", MOST_READ)[: MAX_ANSWER + 1]
+        usage = response.usage
+        counts = token_counts(*getattr(self._model, "raw_usage", (usage.input_tokens, usage.output_tokens)))
         self._last = Interaction(
-            prompt_tokens=tokens[0] if is_counted else None,
-            completion_tokens=tokens[1] if is_counted else None,
+            prompt_tokens=counts.prompt,
+            completion_tokens=counts.completion,
+            uncounted=None if counts.reason is None else self._redactor.quoted(counts.reason),
             latency_seconds=latency_s,
             model=self._redactor.quoted(str(response.model_name or self._llm.model)),
             prompt=self._keepable(f"{self._system_prompt}\n\n{prompt}"),
@@ -120,21 +123,28 @@ class LlmProposer:
     async def _ask(self, prompt: str) -> "tuple[ModelResponse, float]":
         """Return the answer, and the seconds from its request to its end."""
         from pydantic_ai.direct import model_request
-        from pydantic_ai.exceptions import AgentRunError, UserError
+        from pydantic_ai.exceptions import AgentRunError, UsageExtractionFailedWarning, UserError
         from pydantic_ai.messages import ModelRequest, SystemPromptPart, UserPromptPart
-        from pydantic_ai.settings import ModelSettings
+        from pydantic_ai.models.openai import OpenAIChatModelSettings
 
         limit_s = self._llm.timeout_seconds
-        settings = ModelSettings(timeout=limit_s, request_timeout=limit_s, max_retries=0)
+        settings = OpenAIChatModelSettings(timeout=limit_s, request_timeout=limit_s, max_retries=0)
         if self._llm.temperature is not None:
             settings["temperature"] = self._llm.temperature
+        if self._llm.reasoning_effort is not None:
+            settings["openai_reasoning_effort"] = self._llm.reasoning_effort
         message = ModelRequest(parts=[SystemPromptPart(self._system_prompt), UserPromptPart(prompt)])
         attempt = 0
         while True:
             began_s = time.monotonic()
             try:
-                async with self._model:  # connections last for a request: they belong to the caller's event loop
-                    response = await model_request(self._model, [message], model_settings=settings, instrument=False)
+                # Connections last for a request: they belong to the caller's event loop.
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", UsageExtractionFailedWarning)  # `uncounted` says it in our words
+                    async with self._model:
+                        response = await model_request(
+                            self._model, [message], model_settings=settings, instrument=False
+                        )
                 return response, time.monotonic() - began_s
             except (AgentRunError, UserError) as error:
                 problem, wait_s = self._described(error), _wait_s(error, attempt)
@@ -159,9 +169,14 @@ class LlmProposer:
         hint = f"; check {hints[status]}" if status in hints else ""
         return f"{where}: {f'HTTP {status}: ' if status else ''}{words}{hint}"
 
-    def _keepable(self, text: str) -> str:
-        """A text from outside without the key, NUL and halves of surrogate pairs, which no database can hold."""
-        return self._redactor.hide(text.encode(errors="replace").decode().replace("\0", UNPRINTABLE))
+    def _keepable(self, text: str, most: int | None = None) -> str:
+        """A text from outside without the key, NUL and halves of surrogate pairs, which no database can hold.
+
+        Of a text of over `most` characters it is the start, since looking for a key in all of it takes its time.
+        """
+        is_cut = most is not None and len(text) > most
+        kept = text[:most].encode(errors="replace").decode().replace("\0", UNPRINTABLE)
+        return self._redactor.hide(kept, is_cut=is_cut)
 
 
 def policy_in(text: str) -> PolicyDocument:
@@ -255,12 +270,11 @@ def _model_of(llm: Llm, key: str | None) -> "Model":
             # What Google's client warns of, as of two keys in the environment, is for logs that someone keeps.
             logging.getLogger("google_genai").addHandler(logging.NullHandler())
             return GoogleModel(name, provider=GoogleProvider(api_key=key))
-        from pydantic_ai.models.openai import OpenAIChatModel
         from pydantic_ai.providers.openai import OpenAIProvider
         from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
         if llm.base_url is None:
-            return OpenAIChatModel(name, provider=OpenAIProvider(api_key=key))
-        return OpenAIChatModel(name, provider=OpenAICompatibleProvider("server", base_url=llm.base_url, api_key=key))
+            return chat_model(name, provider=OpenAIProvider(api_key=key))
+        return chat_model(name, provider=OpenAICompatibleProvider("server", base_url=llm.base_url, api_key=key))
     except ImportError as error:
         raise ConfigError(f"proposer: llm needs pydantic-ai ({error}); run {install_command('llm')}") from error

@@ -23,7 +23,10 @@ class EndpointError(LabledgerError):
 
 @dataclass(frozen=True)
 class Interaction:
-    """One answer of a model: its text, its cost and its latency. Tokens are the provider's count, None without one."""
+    """One answer of a model: its text, its cost and its latency. Tokens are the provider's count, None without one.
+
+    `uncounted` is the reason why a count is None, where it is known.
+    """
 
     prompt_tokens: int | None
     completion_tokens: int | None
@@ -31,6 +34,7 @@ class Interaction:
     model: str | None = None
     prompt: str | None = None
     response: str | None = None
+    uncounted: str | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from labledger.errors import ConfigError, LabledgerError
+from labledger.notices import notify
 from payment_simulator.experiments.best_response import search_rounds
 from payment_simulator.experiments.config import ExperimentConfig
 from payment_simulator.experiments.evaluator import Purpose, mean_cents
@@ -26,7 +27,7 @@ from payment_simulator.experiments.proposers.protocol import (
 from payment_simulator.experiments.proposers.search import SearchProposer
 from payment_simulator.experiments.runner.ending import gap_of
 from payment_simulator.experiments.runner.starts import start_profile
-from payment_simulator.experiments.runner.state import Answer, ExperimentState
+from payment_simulator.experiments.runner.state import BYTES_COUNT, Answer, ExperimentState
 from payment_simulator.experiments.runner.verbose import RunLog
 from payment_simulator.experiments.setup import ExperimentSetup
 from payment_simulator.policy.documents import PolicyDocument
@@ -76,6 +77,7 @@ class OptimizationLoop:
         self._repository = repository
         self._experiment_id = experiment_id
         self._log = log
+        self._is_uncounted_told = False
         self._retries = config.llm.max_retries if config.llm else RETRIES
 
     async def run(self) -> None:
@@ -175,16 +177,28 @@ class OptimizationLoop:
         if (interaction := self._proposer.get_last_interaction()) is None:
             return found
         self._store([("llm_interaction", _interaction_event(agent_id, interaction, found))])
+        self._tell_uncounted(getattr(interaction, "uncounted", None))
         self._log.answered(self._state, agent_id, interaction, found.problem, len(rejected))
         return self._state.answers.pop()
 
     def _check_budget(self) -> None:
         most = self._config.llm.max_total_tokens if self._config.llm else None
-        if most is not None and self._state.tokens >= most:
+        state = self._state
+        if most is not None and state.spent >= most:
+            rest = f", {BYTES_COUNT} in {state.uncounted:,} of the answers" if state.uncounted else ""
             raise TokensSpentError(
-                f"llm.max_total_tokens: {self._state.tokens:,} tokens of {most:,} are spent; what was found until then "
+                f"llm.max_total_tokens: {state.spent:,} tokens of {most:,} are spent{rest}; what was found until then "
                 "is kept, and can be gone on with by a larger budget"
             )
+
+    def _tell_uncounted(self, reason: str | None) -> None:
+        """Tell once how the budget counts, where the tokens of an answer are not known."""
+        most = self._config.llm.max_total_tokens if self._config.llm else None
+        if most is None or not self._state.uncounted or self._is_uncounted_told:
+            return
+        self._is_uncounted_told = True
+        told = reason or "an answer came without counts of tokens"
+        notify(f"{told}: for llm.max_total_tokens {BYTES_COUNT}")
 
     def _context(self, agent_id: str, rejected: Sequence[tuple[str, str]]) -> DecisionContext:
         state, number = self._state, self._state.iteration
@@ -269,12 +283,14 @@ def _decision(
 
 def _interaction_event(agent_id: str, interaction: Interaction, answer: Answer) -> dict[str, Any]:
     """Return the data of an `llm_interaction`; a custom client has at least the counts and the latency."""
+    uncounted = getattr(interaction, "uncounted", None)
     words = {name: getattr(interaction, name, None) for name in ("model", "prompt", "response")}
     return {
         "agent_id": agent_id,
         **{name: value if isinstance(value, str) else None for name, value in words.items()},
         "prompt_tokens": interaction.prompt_tokens,
         "completion_tokens": interaction.completion_tokens,
+        **({} if uncounted is None else {"uncounted": uncounted}),
         "latency_seconds": interaction.latency_seconds,
         "policy": answer.policy,
         "problem": answer.problem,

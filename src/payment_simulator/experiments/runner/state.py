@@ -42,13 +42,35 @@ def tokens_of(interaction: Mapping[str, Any]) -> int:
     return (interaction.get("prompt_tokens") or 0) + (interaction.get("completion_tokens") or 0)
 
 
+BYTES_COUNT = "a token is counted for each byte of question and answer"
+
+
+def is_counted(interaction: Mapping[str, Any]) -> bool:
+    """True where the provider gave both counts of tokens of an `llm_interaction`."""
+    return interaction.get("prompt_tokens") is not None and interaction.get("completion_tokens") is not None
+
+
+def most_tokens_of(interaction: Mapping[str, Any]) -> int:
+    """Return the tokens of an `llm_interaction`; where a count is unknown, one for each byte that went and came.
+
+    A token stands for a byte or more of text, so what is seen of an answer has no more of them; of what a model thinks
+    and does not show nothing is known.
+    """
+    if is_counted(interaction):
+        return tokens_of(interaction)
+    texts = (interaction.get("prompt"), interaction.get("response"))
+    return max(tokens_of(interaction), sum(len(text.encode(errors="replace")) for text in texts if text))
+
+
 @dataclass
 class ExperimentState:
     """`policies` are in force; `decided` are the banks that have decided in `iteration`, 0 before the first.
 
     `start` counts the profiles that the run begins from; `finished` are the iterations of this start, `halts` the ends
     of those before it. `attempts` are of all starts. `answers` are a model's for the bank that decides now, stored and
-    not acted on yet. `refused` counts the answers that could not be evaluated; `refusals` has each bank's first.
+    not acted on yet. `tokens` are those that providers counted, `spent` those and the most of the `uncounted` answers,
+    not all of whose tokens are known.
+    `refused` counts the answers that could not be evaluated; `refusals` has each bank's first.
     """
 
     policies: dict[str, PolicyDocument]
@@ -65,6 +87,8 @@ class ExperimentState:
     attempts: dict[str, list[Attempt]] = field(default_factory=dict)
     answers: deque[Answer] = field(default_factory=deque)
     tokens: int = 0
+    spent: int = 0
+    uncounted: int = 0
     refused: int = 0
     refusals: dict[str, str] = field(default_factory=dict)
     _before: int = 0
@@ -144,6 +168,8 @@ class ExperimentState:
         """Apply an event that was stored."""
         if event_type == "llm_interaction":
             self.tokens += tokens_of(data)
+            self.spent += most_tokens_of(data)
+            self.uncounted += not is_counted(data)
             self.answers.append(Answer(data["policy"], data["problem"], data["response"] or str(data["policy"])))
         elif event_type in ("policy_accepted", "policy_rejected"):
             self._decide(event_type == "policy_accepted", data)

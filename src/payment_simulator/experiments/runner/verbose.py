@@ -82,7 +82,7 @@ class RunLog:
         total = state.refused + refused + (problem is not None)
         most = "" if self.budget is None else f" of {self.budget:,}"
         parts = [f"{interaction.latency_seconds:.1f} s", counts, price, f"{total:,} refused so far"]
-        parts.append(f"{state.tokens:,}{most} tokens so far")
+        parts.append(f"{state.tokens if self.budget is None else state.spent:,}{most} tokens so far")
         self._print(f"  {agent_id}: answered: {', '.join(filter(None, parts))}")
         if problem is not None:
             self._print(f"  {agent_id}: refused: {first_line(problem, MAX_PROBLEM)}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labledger.untrusted_text import clean
 from payment_simulator.scenario.given_payments import COLUMNS, NEVER, GivenPayments
 from payment_simulator.scenario.payment_files.clock import Calendar, Day, about_dates
 from payment_simulator.scenario.payment_files.problems import PaymentsKeyError
@@ -163,7 +164,34 @@ def _ids(parts: Sequence[Rows]) -> "pyarrow.Array | None":
 
     columns = [pa.nulls(len(part.time), pa.string()) if part.ids is None else part.ids for part in parts]
     chunks = [chunk for each in columns for chunk in (each.chunks if isinstance(each, pa.ChunkedArray) else [each])]
-    return pa.concat_arrays(chunks)
+    found = pa.concat_arrays(chunks)
+    if len(parts) > 1:
+        _refuse_twice(found, parts)
+    return found
+
+
+def _refuse_twice(ids: "pyarrow.Array", parts: Sequence[Rows]) -> None:
+    """Refuse a payment's name that stands in two files; within one it was told before.
+
+    Raises:
+        PaymentsKeyError: there is one.
+    """
+    import pyarrow.compute as pc
+
+    encoded = ids.dictionary_encode()
+    index = encoded.indices.fill_null(-1).to_numpy()
+    of_nothing = pc.index(encoded.dictionary, "").as_py()
+    counts = np.bincount(index[(index >= 0) & (index != of_nothing)], minlength=1)
+    if counts.max() < 2:
+        return
+    name = encoded.dictionary[int(counts.argmax())].as_py()
+    ends = np.cumsum([len(part.time) for part in parts])
+    places = np.flatnonzero(index == counts.argmax())[:2]
+    files = [parts[int(np.searchsorted(ends, place, side="right"))].source.name for place in places]
+    twice = (
+        f"{int((counts - 1)[counts > 1].sum()):,} names stand twice, as {clean(name, 60)!r} in {' and in '.join(files)}"
+    )
+    raise PaymentsKeyError("columns.id", f'{twice}; read each payment once, or say columns: {{id: ""}}')
 
 
 def _alike(time: Ints, columns: dict[str, Ints]) -> int:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import pyarrow
 
 MAX_NAME = 100
+NO_NAME = {"nan", "nat", "null", "none", "nil", "n/a", "#n/a", "<na>", "-", "--", "?"}
+"""Words for a name that is not there, in letters of any case."""
 BIC11 = re.compile(r"([A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2})[A-Z0-9]{3}")
 
 Mask = NDArray[np.bool_]
@@ -43,7 +45,9 @@ def banks_of(
     empty = np.array([not name for name in names], dtype=bool)
     long = np.array([len(name) > MAX_NAME or not name.isprintable() for name in names], dtype=bool)
     missing = index < 0
+    absent = np.array([name.lower() in NO_NAME for name in names], dtype=bool)
     report(missing | _of(empty, index), "no bank")
+    report(_of(absent, index) & ~missing, "no bank: a word for a name that is not there")
     report(_of(long, index) & ~missing, f"no name of a bank: over {MAX_NAME} characters, or not printable")
     return np.where(missing, 0, _of(of_written, index)).astype(np.int32), known
 

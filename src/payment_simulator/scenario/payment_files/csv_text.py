@@ -7,6 +7,7 @@ import gzip
 import io
 import itertools
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ CHUNK_BYTES = 1 << 24
 SAMPLE_BYTES = 1 << 16
 SAY = "say payments.encoding"
 SAMPLE_RECORDS = 50
+SAID = re.compile(r"""sep=(\S| |\t)(?=[\r\n])""")
+"""The first line of a text that says its separator."""
 BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 OTHER_KINDS = {
     b"PAR1": "is Parquet; name it .parquet",
@@ -121,6 +124,9 @@ def csv_text(path: Path, section: TextFile) -> CsvText:
     """
     encoding = _encoding(path, section.encoding)
     sample = _sample(path, encoding)
+    if (said := SAID.match(sample)) is not None:
+        problem = f"a line for spreadsheets, {said[0]!r}, stands before the header"
+        raise ConfigError(f"{_shown(path)}:1: {problem}; take it out, and say payments.separator: {said[1]!r}")
     separator = section.separator or _separator(sample)
     first = next(filter(None, _sampled(sample, separator)), None)
     if first is None:

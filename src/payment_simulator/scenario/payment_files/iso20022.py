@@ -28,6 +28,8 @@ MAX_TEXT = 140
 AGENT_NAMES = ("BICFI", "BIC", "ClrSysMmbId/MmbId", "Othr/Id", "Nm")
 IDS = ("UETR", "TxId", "InstrId", "EndToEndId")
 COLUMNS = ("time", "sender", "receiver", "amount", "currency", "priority", "deadline", "settled", "id")
+LINE = "line of the file"
+"""The column, beside ours, that has the line on which each transaction begins."""
 PRIORITIES = {"URGT": 10, "HIGH": 9, "NORM": 5}
 """Priorities of SttlmPrty, unless the scenario's `priorities` says others."""
 OWN_PRIORITY = "PRIORITY "
@@ -37,7 +39,7 @@ Found = Callable[[str], str | None]
 
 
 def read_messages(path: Path) -> "pyarrow.Table":
-    """Return the payments of a file, a row each, texts in the columns `COLUMNS`; null where a message does not say.
+    """Return the payments of a file, a row each, texts in `COLUMNS` and `LINE`; null where a message does not say.
 
     `time` is when the payment may first settle: SttlmTmReq/FrTm of its day, else when it was accepted (AccptncDtTm),
     else when its message was made (CreDtTm). `deadline` is SttlmTmReq/TillTm, else CLSTm, else RjctTm; `settled` is
@@ -46,13 +48,13 @@ def read_messages(path: Path) -> "pyarrow.Table":
 
     Raises:
         ConfigError: it cannot be read, holds no such message, declares a document type or entities, or a transaction
-            lacks what a payment needs: `file: message, transaction: problem`.
+            lacks what a payment needs: `file:line: message, transaction: problem`.
     """
     import pyarrow as pa
 
     if missing("defusedxml"):
         raise ConfigError(f"{path}: reading XML needs defusedxml; run {install_command('payments')}")
-    schema = pa.schema([(name, pa.string()) for name in COLUMNS])
+    schema = pa.schema([(name, pa.string()) for name in (*COLUMNS, LINE)])
     batches, rows = [], []
     for row in _payments(path):
         rows.append(row)
@@ -87,19 +89,21 @@ def _of_file(path: Path, file: IO[bytes]) -> Iterator[dict[str, str | None]]:
 
     above: list[Element] = []
     message, header, number, messages = "", None, 0, 0
-    for event, element in iterparse(file, ("start", "end"), forbid_dtd=True):
+    lines = _ByLines(file)
+    for event, element in iterparse(lines, ("start", "end"), forbid_dtd=True):
         name = _local(element.tag)
         if event == "start":
             if name in MESSAGES:
-                _check_namespace(path, element.tag, MESSAGES[name])
+                _check_namespace(f"{path}:{lines.line}", element.tag, MESSAGES[name])
                 message, header, number, messages = name, None, 0, messages + 1
+            lines.begin(name)
             above.append(element)
             continue
         above.pop()
         parent = _local(above[-1].tag) if above else ""
         if parent != message or not message:
             if name == message:
-                _check_number(path, MESSAGES[name], header, number)
+                _check_number(f"{path}:{lines.line}", MESSAGES[name], header, number)
                 message = ""
             if above and not message:  # what is around messages, and those that are done
                 above[-1].remove(element)
@@ -109,27 +113,52 @@ def _of_file(path: Path, file: IO[bytes]) -> Iterator[dict[str, str | None]]:
             continue
         if name == "CdtTrfTxInf":
             number += 1
-            yield _payment(f"{path}: {MESSAGES[message]}, transaction {number}", element, header)
+            where = f"{path}:{lines.begun}: {MESSAGES[message]}, transaction {number}"
+            yield {**_payment(where, element, header), LINE: str(lines.begun)}
         above[-1].remove(element)
     if not messages:
         raise ConfigError(f"{path}: it holds no {' or '.join(MESSAGES.values())} message")
 
 
-def _check_number(path: Path, kind: str, header: "Element | None", number: int) -> None:
+class _ByLines:
+    """A file that a parser reads line by line, so that `line`, from 1, is where the parser is.
+
+    `begun` is the line on which the last transaction begins.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.line = self.begun = 0
+        self._file = file
+        self._is_within = False
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next line, or as much of it as `size` has room for."""
+        found = self._file.readline(size)
+        self.line += not self._is_within
+        self._is_within = not found.endswith(b"\n")
+        return found
+
+    def begin(self, name: str) -> None:
+        """Note that an element begins here."""
+        if name == "CdtTrfTxInf":
+            self.begun = self.line
+
+
+def _check_number(where: str, kind: str, header: "Element | None", number: int) -> None:
     """Refuse a message that holds another number of transactions than it says."""
     said = None if header is None else _texts(header)("NbOfTxs")
     if said is not None and said != str(number):
-        raise ConfigError(f"{path}: {kind}: it holds {number:,} transactions, and its NbOfTxs is {clean(said, SHOWN)}")
+        raise ConfigError(f"{where}: {kind}: it holds {number:,} transactions, and its NbOfTxs is {clean(said, SHOWN)}")
 
 
-def _check_namespace(path: Path, tag: str, wanted: str) -> None:
+def _check_namespace(where: str, tag: str, wanted: str) -> None:
     """Refuse a message whose namespace is none of ISO's for it."""
     namespace = tag[1:].partition("}")[0] if tag.startswith("{") else ""
     found = NAMESPACE.fullmatch(namespace)
     if found is None or found[1] != wanted:
         shown = clean(namespace, SHOWN) or "none"
         raise ConfigError(
-            f"{path}: {_local(tag)} is in the namespace {shown}; {wanted} is in "
+            f"{where}: {_local(tag)} is in the namespace {shown}; {wanted} is in "
             f"urn:iso:std:iso:20022:tech:xsd:{wanted}.001.NN"
         )
 
@@ -143,6 +172,8 @@ def _payment(where: str, transaction: "Element", header: "Element | None") -> di
     amount = _child(transaction, "IntrBkSttlmAmt")
     if amount is None or not (amount.text or "").strip():
         raise ConfigError(f"{where}: it has no IntrBkSttlmAmt")
+    if not amount.get("Ccy"):
+        raise ConfigError(f"{where}: its IntrBkSttlmAmt has no Ccy, which says the currency")
     if len(amount):
         raise ConfigError(f"{where}: its IntrBkSttlmAmt holds elements; an amount is a number alone")
     date = found("IntrBkSttlmDt") or group("IntrBkSttlmDt")

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labledger.errors import ConfigError
+from labledger.untrusted_text import SHOWN, clean, reason_of
 from labledger.yaml_files import Location
 from payment_simulator.scenario.payment_files.source import Source
 
@@ -41,6 +43,25 @@ class PaymentsKeyError(SectionError):
 
     def __init__(self, key: str, *problems: str) -> None:
         super().__init__(("payments", *filter(None, key.split("."))), *problems)
+
+
+@contextmanager
+def reading(source: Source, ours: str) -> Iterator[None]:
+    """Read one of our columns of a source.
+
+    Raises:
+        PaymentsKeyError: it is of a kind, or has values, that Arrow cannot make anything of.
+    """
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OverflowError, IndexError) as error:
+        kind = clean(str(source.table.schema.field(source.columns[ours]).type), SHOWN)
+        problem = f"{source.shown_column(ours)} is of {kind}, and cannot be read as the {ours}"
+        raise PaymentsKeyError(
+            f"columns.{ours}", f"{clean(source.name, 300)}: {problem}: {reason_of(error)}"
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from payment_simulator.scenario.payment_files.csv_text import CsvText, csv_text,
 from payment_simulator.scenario.payment_files.files import ARROW, PARQUET, XML, kind_of
 from payment_simulator.scenario.payment_files.filtering import filter_columns, kept_rows
 from payment_simulator.scenario.payment_files.found_currency import SAMPLE_ROWS, Cells, first_cells, with_currency
-from payment_simulator.scenario.payment_files.iso20022 import PRIORITIES, read_messages
+from payment_simulator.scenario.payment_files.iso20022 import LINE, PRIORITIES, read_messages
 from payment_simulator.scenario.payment_files.problems import MOST_LINES
 from payment_simulator.scenario.payment_files.room import MAX_FILE_BYTES, room_for_columns
 from payment_simulator.scenario.payment_files.sections import Payments
@@ -42,7 +42,7 @@ def read_source(path: Path, section: Payments) -> Source:
     if kind in PARQUET:
         return _of_parquet(path, section)
     if kind in XML:
-        return replace(source_of(read_messages(path), section, str(path)), words=PRIORITIES)
+        return _of_messages(path, section)
     return source_of(_arrow(path), section, str(path)) if kind in ARROW else _of_csv(path, section)
 
 
@@ -54,6 +54,13 @@ def source_of(table: "pyarrow.Table", section: Payments, name: str) -> Source:
     return _filtered(
         Source(name, _plain(table), columns, unread=_rest(table.column_names, columns, asked)), section, asked
     )
+
+
+def _of_messages(path: Path, section: Payments) -> Source:
+    table = read_messages(path)
+    lines = table[LINE].to_pylist()
+    source = source_of(table.drop_columns([LINE]), section, str(path))
+    return replace(source, words=PRIORITIES, lines=lambda rows: [int(lines[row]) for row in rows])
 
 
 def _of_csv(path: Path, section: Payments) -> Source:

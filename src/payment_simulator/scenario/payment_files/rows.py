@@ -14,7 +14,7 @@ from payment_simulator.scenario.payment_files.banks import banks_of
 from payment_simulator.scenario.payment_files.columns import is_of_settlement
 from payment_simulator.scenario.payment_files.currencies import DEFAULT_DECIMALS, decimals_of
 from payment_simulator.scenario.payment_files.priorities import priorities_of
-from payment_simulator.scenario.payment_files.problems import PaymentsKeyError, Problems, some_of
+from payment_simulator.scenario.payment_files.problems import PaymentsKeyError, Problems, reading, some_of
 from payment_simulator.scenario.payment_files.sections import Payments
 from payment_simulator.scenario.payment_files.source import Source
 from payment_simulator.scenario.payment_files.times import DAY_US, Times, times_of
@@ -56,16 +56,30 @@ def rows_of(source: Source, section: Payments, problems: Problems) -> Rows:
     Raises:
         PaymentsKeyError: a whole column cannot be read as the section says.
     """
-    times = _times(source, section, problems)
-    sender, senders = _banks(source, "sender", section, problems)
-    receiver, receivers = _banks(source, "receiver", section, problems)
+    with reading(source, "time"):
+        times = _times(source, section, problems)
+    with reading(source, "sender"):
+        sender, senders = _banks(source, "sender", section, problems)
+    with reading(source, "receiver"):
+        receiver, receivers = _banks(source, "receiver", section, problems)
     banks = list(dict.fromkeys([*senders, *receivers]))
     place = {name: number for number, name in enumerate(banks)}
     of_receivers = np.array([place[name] for name in receivers], dtype=np.int32)
     amount = source.column("amount")
     assert amount is not None  # noqa: S101 - chosen_columns refuses a file without it
     money = _money(source, section)
-    cents = cents_of(amount, money, _reporter(source, "amount", problems))
+    with reading(source, "amount"):
+        cents = cents_of(amount, money, _reporter(source, "amount", problems))
+    with reading(source, "priority"):
+        priority = _priorities(source, section, problems)
+    with reading(source, "divisible"):
+        divisible = _divisible(source, problems)
+    with reading(source, "deadline"):
+        deadline = _beside(source, "deadline", times, section, problems)
+    with reading(source, "settled"):
+        settled = _beside(source, "settled", times, section, problems)
+    with reading(source, "id"):
+        ids = _ids(source, problems)
     return Rows(
         source,
         times.kind,
@@ -74,11 +88,11 @@ def rows_of(source: Source, section: Payments, problems: Problems) -> Rows:
         of_receivers[receiver] if len(of_receivers) else receiver,
         banks,
         cents,
-        _priorities(source, section, problems),
-        _divisible(source, problems),
-        _beside(source, "deadline", times, section, problems),
-        _beside(source, "settled", times, section, problems),
-        _ids(source, problems),
+        priority,
+        divisible,
+        deadline,
+        settled,
+        ids,
         times,
         next(iter(money.signs), None),
     )
@@ -127,7 +141,8 @@ def _refuse_other_dates(source: Source, times: Times) -> None:
     """Refuse a file whose column of dates has other days than its times: one of the two is another day's."""
     column = source.column("date")
     assert column is not None  # noqa: S101 - it is among the columns
-    dates = times_of(column, None, None, lambda bad, text: None)
+    with reading(source, "date"):
+        dates = times_of(column, None, None, lambda bad, text: None)
     both = dates.usable & times.usable
     other = both & (dates.values // DAY_US != times.values // DAY_US)
     if dates.kind == "dated" and other.any():
@@ -142,7 +157,8 @@ def _with_dates(source: Source, times: Times, section: Payments, problems: Probl
     assert column is not None  # noqa: S101 - it is among the columns
     report = _reporter(source, "date", problems)
     pattern = section.time_format if section.time_format and not _has_time(section.time_format) else None
-    dates = times_of(column, None, pattern, report)
+    with reading(source, "date"):
+        dates = times_of(column, None, pattern, report)
     if dates.kind != "dated":
         report(np.ones(len(column), dtype=np.bool_), "no date")
         return times
@@ -245,9 +261,10 @@ def currency_of(source: Source, section: Payments) -> str | None:
         return section.currency
     import pyarrow as pa
 
-    if not pa.types.is_dictionary(column.type):
-        column = column.cast(pa.string())
-    unique = {str(each or "").strip() for each in column.unique().to_pylist()}
+    with reading(source, "currency"):
+        if not pa.types.is_dictionary(column.type):
+            column = column.cast(pa.string())
+        unique = {"" if each is None else str(each).strip() for each in column.unique().to_pylist()}
     found = sorted(unique - {""})
     if len(found) > 1:
         wanted = section.currency if section.currency in found else found[0]
@@ -255,9 +272,25 @@ def currency_of(source: Source, section: Payments) -> str | None:
         expression = f"{name} = '{wanted}'" if name.isidentifier() else f"\"{name}\" = '{wanted}'"
         filtered = f"say payments.filter, as: {expression}"
         raise PaymentsKeyError("currency", f"{source.name} has payments in {some_of(found)}; {filtered}")
+    if found and "" in unique and section.currency is None:
+        with reading(source, "currency"):
+            unsaid = _unsaid(column)
+        rows = "this row, and" if len(unsaid) == 1 else f"{len(unsaid):,} rows, and"
+        where = source.places(unsaid[:1])[0]
+        problem = f"{where}: {source.shown_column('currency')} says none in {rows} {found[0]} in others"
+        raise PaymentsKeyError("currency", f"{problem}; say payments.currency: {found[0]} if all are in it")
     if found and section.currency is not None and found[0] != section.currency:
         raise PaymentsKeyError("currency", f"{section.currency}, and {source.name} has payments in {found[0]}")
     return section.currency or (found[0] if found else None)
+
+
+def _unsaid(column: "pyarrow.ChunkedArray") -> list[int]:
+    """Return the rows in which a column of text has nothing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    text = pc.utf8_trim_whitespace(column.cast(pa.string())).fill_null("")
+    return [int(row) for row in np.flatnonzero(pc.equal(text, "").to_numpy())]
 
 
 def _priorities(source: Source, section: Payments, problems: Problems) -> NDArray[np.int8]:

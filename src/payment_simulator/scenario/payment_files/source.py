@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,7 @@ class Source:
         column = self.column(ours)
         if column is None:
             return [""] * len(rows)
-        return [_shown(column[row].as_py()) for row in rows]
+        return [_shown(column[row]) for row in rows]
 
     def places(self, rows: Sequence[int]) -> list[str]:
         """Return `file:line` of each row of the table; without lines `file: row n`, counted from 1."""
@@ -66,7 +66,18 @@ class Source:
         ]
 
 
-def _shown(value: Any) -> str:
+def _shown(scalar: "pyarrow.Scalar") -> str:
+    import pyarrow as pa
+
+    try:
+        value = scalar.as_py()
+    except (
+        pa.ArrowException,
+        OverflowError,
+        ValueError,
+        KeyError,
+    ):  # a time beyond Python's, or of a zone that is none
+        return f"of {clean(str(scalar.type), SHOWN_CELL)}"
     if value is None:
         return "empty"
     return f'"{clean(value, SHOWN_CELL)}"' if isinstance(value, str) else clean(str(value), SHOWN_CELL)

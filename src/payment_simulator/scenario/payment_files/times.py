@@ -21,6 +21,9 @@ Kind = Literal["dated", "of_day", "number"]
 Report = Callable[[Mask, Callable[[str], str] | str], None]
 
 DAY_US = 86_400_000_000
+FIRST_YEAR, LAST_YEAR = 1800, 2261
+FIRST_YEAR_US = int(np.datetime64("1800", "us").astype(np.int64))
+LAST_YEAR_US = int(np.datetime64("2262", "us").astype(np.int64))
 NO_TIME = r"(?i)^(?:|null|nan|nat|none|n/a|-)$"
 DATE = r"(?:(?P<a>\d{1,4})[-/.](?P<b>\d{1,2}|[A-Za-z]{3})[-/.](?P<c>\d{1,4})|(?P<e>\d{8}))"
 TIME = r"(?P<h>\d{1,2}):(?P<m>\d{2})(?::(?P<s>\d{2})(?:[.,](?P<f>\d{1,9}))?)?(?: *(?P<p>[AaPp][Mm]))?"
@@ -81,7 +84,7 @@ def times_of(column: "pyarrow.ChunkedArray", zone: str | None, pattern: str | No
     if pa.types.is_null(kind):
         return _none(len(column))
     if pa.types.is_temporal(kind):
-        return _typed(column, zone)
+        return _in_years(_typed(column, zone), report)
     if pa.types.is_floating(kind):
         return _whole(column, report)
     if pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
@@ -106,13 +109,22 @@ def _typed(column: "pyarrow.ChunkedArray", zone: str | None) -> Times:
     if pa.types.is_date(kind):
         return Times("dated", _numbers(column.cast(pa.timestamp("us"))), usable)
     if not pa.types.is_timestamp(kind):
-        raise PaymentsKeyError("columns.time", f"the column is of {kind}, which is no time")
+        raise pa.ArrowTypeError("that is no time")
     if kind.tz is None:
         naive = _numbers(pc.cast(column, pa.timestamp("us"), safe=False))
         found = Times("dated", naive, usable, naive=int(usable.sum()))
         return replace(found, remarks=_never_shown(naive[usable], zone))
     instants = pc.cast(column, pa.timestamp("us", zone or kind.tz), safe=False)
     return Times("dated", _numbers(_local(instants, zone or kind.tz)), usable, named=kind.tz)
+
+
+def _in_years(found: Times, report: Report) -> Times:
+    """Return times but for those of years of which no file of payments is."""
+    if found.kind != "dated":
+        return found
+    near = (found.values >= FIRST_YEAR_US) & (found.values < LAST_YEAR_US)
+    report(found.usable & ~near, f"is a time before {FIRST_YEAR} or after {LAST_YEAR}")
+    return replace(found, usable=found.usable & near, values=np.where(near, found.values, 0))
 
 
 def _whole(column: "pyarrow.ChunkedArray", report: Report) -> Times:
@@ -131,7 +143,7 @@ def _of_text(column: "pyarrow.ChunkedArray", zone: str | None, pattern: str | No
     if pattern is None:
         for kind in (pa.timestamp("us"), *([pa.timestamp("us", "UTC")] if zone else ())):
             try:
-                return _typed(pc.cast(column, kind), zone)
+                return _in_years(_typed(pc.cast(column, kind), zone), report)
             except pa.ArrowInvalid:
                 continue
     trimmed = pc.utf8_trim_whitespace(column).fill_null("")
@@ -289,7 +301,7 @@ class _Parts:
 
 
 def _days(year: Ints, month: Ints, day: Ints) -> tuple[Ints, Mask]:
-    good = (year >= 1900) & (year <= 2261) & (month >= 1) & (month <= 12) & (day >= 1)
+    good = (year >= FIRST_YEAR) & (year <= LAST_YEAR) & (month >= 1) & (month <= 12) & (day >= 1)
     months = np.where(good, (year - 1970) * 12 + month - 1, 0)
     first = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
     next_first = (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)

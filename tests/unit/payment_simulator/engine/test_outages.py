@@ -165,8 +165,8 @@ def test_an_outage_lasts_over_midnight(engine):
         ([outage("A", 1, 4)], "it is past the end: the run has 4 ticks, counted from 0"),
         ([outage("A", 3, 2)], "end_tick: 2 is before start_tick 3"),
         ([outage("X", 1, 2)], "unknown bank 'X'"),
-        ([outage("A", 1, 2), outage("A", 2, 3)], "A is out until tick 2, by scenario_events.0: make it one outage"),
-        ([outage("A", 2, 3), outage("A", 0, 2)], "A is out until tick 2, by scenario_events.1: make it one outage"),
+        ([outage("A", 1, 2), outage("A", 2, 3)], "A is out from tick 1 to 2 already: make it one outage"),
+        ([outage("A", 2, 3), outage("A", 0, 2)], "A is out from tick 0 to 2 already: make it one outage"),
         ([{**outage("A", 1, 2), "schedule": {"type": "OneTime", "tick": 1}}], "Extra inputs are not permitted"),
     ],
 )

@@ -153,3 +153,10 @@ def test_a_frame_has_whole_numbers_also_where_some_are_missing():
     assert frame["amount"].tolist() == [5]
     lengths = [len(outcome.to_pandas(name)) for name in ("balances", "costs_by_tick", "events", "indicators")]
     assert lengths == [4, 0, outcome.events().num_rows, 6]
+
+
+def test_the_events_say_what_balances_began_with_and_when_credits_count():
+    scenario = make_scenario({"A": {"opening_balance": 7}, "B": {}}, pay("A", "B", 5), deferred_crediting=True)
+    metadata = play(scenario).events().schema.metadata
+    assert metadata[b"opening_balances"] == b'{"A": 7, "B": 0}'
+    assert metadata[b"deferred_crediting"] == b"true"

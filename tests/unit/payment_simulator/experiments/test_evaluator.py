@@ -124,7 +124,7 @@ def test_an_observed_day_is_read_from_the_events_of_a_run(scenario, tmp_path):
     day = draw_arrivals(scenario, 3)
     path = tmp_path / "day.parquet"
     outcome = play(seeded(scenario, 3))
-    write_events(outcome.events(), scenario, path)
+    write_events(outcome.events(), path)
     assert payments(read_arrivals(path, scenario)) == payments(day)
     shorter = make_scenario({"A": {}, "B": {}}, ticks=4)
     assert payments(read_arrivals(path, shorter)) == [row for row in payments(day) if row[0] < 4]
@@ -137,7 +137,7 @@ def test_a_file_that_is_no_observed_day_is_refused(scenario, tmp_path):
         read_arrivals(path, scenario)
     with pytest.raises(ConfigError, match="not an event table"):
         read_arrivals(tmp_path / "nosuch.parquet", scenario)
-    write_events(play(scenario).events(), scenario, path)
+    write_events(play(scenario).events(), path)
     with pytest.raises(ConfigError, match="unknown bank 'B'"):
         read_arrivals(path, make_scenario({"A": {}, "C": {}}, ticks=8))
     whole = pq.read_table(path)

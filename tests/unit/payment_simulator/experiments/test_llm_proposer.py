@@ -67,7 +67,7 @@ def test_a_count_of_tokens_that_no_request_can_have_is_unknown():
     with ModelServer(propose(POLICY, tokens=(10**30, 56))) as server:
         one = proposer(server)
         assert ask(one) == POLICY
-    assert (one.get_last_interaction().prompt_tokens, one.get_last_interaction().completion_tokens) == (None, None)
+    assert (one.get_last_interaction().prompt_tokens, one.get_last_interaction().completion_tokens) == (None, 56)
 
 
 def test_a_model_is_sent_the_system_prompt_the_prompt_the_temperature_and_the_key():
@@ -80,6 +80,21 @@ def test_a_model_is_sent_the_system_prompt_the_prompt_the_temperature_and_the_ke
     ]
     assert (request.body["model"], request.body["temperature"]) == ("stand-in", 0.5)
     assert request.headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_a_model_is_sent_the_reasoning_effort_that_the_experiment_names_and_no_summary_is_asked_for():
+    with ModelServer(propose(POLICY)) as server:
+        ask(proposer(server, reasoning_effort="high", reasoning_summary="detailed"))
+        ask(proposer(server))
+    first, second = (request.body for request in server.requests)
+    assert first["reasoning_effort"] == "high"
+    assert "reasoning_effort" not in second
+    assert not [key for key in first if "summary" in key]
+
+
+def test_a_reasoning_effort_of_a_model_that_is_not_openais_is_refused():
+    with pytest.raises(ValueError, match="reasoning_effort: is of OpenAI's protocol"):
+        Llm(model="anthropic:some", reasoning_effort="high")
 
 
 def test_without_a_system_prompt_of_its_own_a_model_gets_ours():
@@ -365,10 +380,10 @@ def test_nothing_is_printed_while_a_model_is_asked(capfd):
 # The library
 
 
-@pytest.mark.parametrize("choices", [[], ["x"], {"a": 1}, [7], [{"message": [1]}]])
+@pytest.mark.parametrize("choices", [["x"], {"a": 1}, [7], [{"message": [1]}]])
 def test_an_answer_whose_choices_have_an_odd_shape_is_an_error_of_the_server(choices):
     body = json.dumps({"id": "x", "object": "chat.completion", "created": 1, "model": KEY, "choices": choices})
-    with ModelServer(Reply(200, body.encode())) as server, pytest.raises(EndpointError) as caught:
+    with ModelServer(Reply(body=body.encode())) as server, pytest.raises(EndpointError) as caught:
         ask(proposer(server))
     assert server.url in str(caught.value)
     assert KEY not in "".join(traceback.format_exception(caught.value))
@@ -377,6 +392,7 @@ def test_an_answer_whose_choices_have_an_odd_shape_is_an_error_of_the_server(cho
 
 def test_without_its_library_a_proposer_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydantic_ai.models.openai", None)
+    monkeypatch.delitem(sys.modules, "payment_simulator.experiments.proposers.chat_servers", raising=False)
     with pytest.raises(ConfigError, match=r"run pip install -e '.\[llm\]'"):
         LlmProposer(Llm(model="openai:o"))
 

@@ -14,7 +14,7 @@ from payment_simulator.cli.main import app
 from payment_simulator.engine.tables import payment_ids
 from payment_simulator.scenario.arrivals import COLUMNS, arrivals_from
 from payment_simulator.scenario.payment_files.clock import Day
-from payment_simulator.scenario.payment_files.iso20022 import read_messages
+from payment_simulator.scenario.payment_files.iso20022 import LINE, read_messages
 from payment_simulator.scenario.payment_files.pacs009 import pacs009_bytes, remarks_of_pacs009
 from payment_simulator.scenario.payment_files.writing import ExportCalendar, ExportMoney
 
@@ -60,6 +60,7 @@ def test_customer_transfers_are_read_with_their_times_agents_and_priorities(tmp_
         "deadline": "2026-03-02T16:00:00",
         "settled": "2026-03-02T09:00:00",
         "id": "u-1",
+        LINE: str(PACS_008[: PACS_008.index("<CdtTrfTxInf>")].count("\n") + 1),
     }
     assert (rows[1]["time"], rows[1]["sender"], rows[1]["id"]) == ("2026-03-02T08:00:00", "021000021", "T2")
     found = load_scenario(tmp_path / "day.yaml").given_payments
@@ -106,6 +107,8 @@ def test_any_version_and_an_envelope_of_several_messages_are_read(tmp_path, vers
         (("HIGH", "WHENEVER"), "WHENEVER"),
         (("1234.5", "1234.567"), "1234.567"),
         (("1234.5", "12<b>3</b>4.5"), "holds elements"),
+        ((' Ccy="EUR">7<', ">7<"), r"day\.xml:10: .*transaction 2 .*no Ccy"),
+        ((">7<", ">seven<"), r'day\.xml:10: amount: "seven"'),
         (("<NbOfTxs>2", "<NbOfTxs>3"), "it holds 2 transactions, and its NbOfTxs is 3"),
     ],
 )

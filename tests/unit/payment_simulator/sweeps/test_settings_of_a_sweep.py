@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labledger.errors import ConfigError
+from payment_simulator.sweeps.figure_words import style_of
 from payment_simulator.sweeps.settings import axes_of, changes_of, parse_axes, parse_seeds
 from properties import examples
 
@@ -56,6 +57,10 @@ def test_ranges_and_plain_text_are_values_and_the_last_axis_changes_first():
         ("a=5..1", "a range rises"),
         ("a=1..5:0", "the step should be above 0"),
         ("a=0..999999999", "over 100,000 values"),
+        ("a=0..1:0.3", "0..1:0.3: 1 is not reached, the last value is 0.9; write 0..0.9:0.3, or the step 0.25"),
+        ("a=0..100:30", "100 is not reached, the last value is 90; write 0..90:30, or the step 25"),
+        ("a=3..4:5", "4 is not reached, the last value is 3; write 3, or the step 1"),
+        ("a=1..98:10", "98 is not reached, the last value is 91; write 1..91:10"),
     ],
 )
 def test_a_list_that_cannot_be_meant_is_refused_with_what_is_wrong(option, problem):
@@ -77,3 +82,10 @@ def test_seeds_are_whole_numbers_that_stand_once():
     for text in ("", "0,0", "x", "1.5", "-1", "18446744073709551616", "1..3,2"):
         with pytest.raises(ConfigError, match="--seeds"):
             parse_seeds(text)
+
+
+def test_the_money_of_a_sweep_is_in_units_of_its_currency():
+    rows = [{"total_cost": 250_000}]
+    yen, euros = (style_of(rows, ["total_cost"], decimals) for decimals in (0, 2))
+    assert (yen.text(250_000), yen.words) == ("250 k", "units of the currency")
+    assert (euros.text(250_000), euros.words) == ("250,000", "cents")
