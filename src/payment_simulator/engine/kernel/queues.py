@@ -168,6 +168,7 @@ def count_front_settled(w, p):
     r = payment_row(w, p)
     b, amount = bank_row(w[r + L.SENDER]), front(w, r)
     w[L.SETTLED_VALUE] += amount
+    w[b + L.SETTLED_TODAY] += amount
     if w[L.HAS_RULES]:
         count_settled(w, w[r + L.SENDER], w[r + L.RECEIVER], amount, w[r + L.PRIORITY])
     if w[r + L.WAITING] != 0:
