@@ -70,7 +70,7 @@ def run(
     from labledger.console import print_answer
     from payment_simulator.cli.run_days import check_output, keep, read_source
     from payment_simulator.cli.run_figures import figures_of
-    from payment_simulator.cli.run_funds import warn_of_no_funds
+    from payment_simulator.cli.run_funds import warn_of_what_waits
     from payment_simulator.cli.run_rounding import with_rounding
     from payment_simulator.days.report import report_of
     from payment_simulator.engine.simulate import prepare
@@ -86,7 +86,7 @@ def run(
     source = read_source(scenario, changes, is_kept=output is not None)
     loaded = source.loaded
     _check_apart(loaded.inputs, files)
-    warn_of_no_funds(loaded.scenario)
+    warn_of_what_waits(loaded.scenario)
     prepared = prepare(loaded.scenario, source.policies)
     timing = {"read_s": time.perf_counter() - began_s}
     used_seed = source.seed if seed is None else seed

@@ -40,7 +40,7 @@ def run_samples(
     from labledger.errors import ConfigError
     from labledger.json_text import dump_json
     from payment_simulator.cli.dialect_option import dialect_report
-    from payment_simulator.cli.run_funds import warn_of_no_funds
+    from payment_simulator.cli.run_funds import warn_of_what_waits
     from payment_simulator.cli.waiting import shown_progress
     from payment_simulator.scenario.money import decimals_of
     from payment_simulator.sweeps.jobs import carry_out
@@ -52,7 +52,7 @@ def run_samples(
         raise ConfigError(f"{asked[0]}: is of one run, and --samples makes many; leave one of them out")
     source = scenarios_of(scenario)
     changed = source.changed(changes)
-    warn_of_no_funds(changed)
+    warn_of_what_waits(changed)
     used = changed.simulation.rng_seed if seed is None else seed
     job = sweep_job(source, [], [Draws(used, number) for number in range(samples)], "costs")
     with shown_progress() as progress:

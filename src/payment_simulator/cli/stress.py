@@ -56,7 +56,7 @@ def stress(
     json: Annotated[bool, typer.Option("--json", help="Print JSON: every row of the table.")] = False,
 ) -> None:
     """Simulate each bank's outage in turn: what it leaves unsettled, traps and delays, the worst first."""
-    from payment_simulator.cli.run_funds import warn_of_no_funds
+    from payment_simulator.cli.run_funds import warn_of_what_waits
     from payment_simulator.cli.sweep_outputs import check_csv, check_outputs, print_done, print_rows, write_csv
     from payment_simulator.cli.waiting import shown_progress
     from payment_simulator.scenario.money import decimals_of
@@ -72,7 +72,7 @@ def stress(
         progress.phase("reading the scenario")
         source = scenarios_of(scenario)
         base = source.changed(with_dialect_option(changes, dialect))
-        warn_of_no_funds(base)
+        warn_of_what_waits(base)
         draws = draws_of(source, None if seeds is None else [*map(str, parse_seeds(seeds))])
         ticks = ticks_of(base, begin, end)
         job = stress_job(str(scenario), base, banks_of(base, outage), ticks, respond, draws)

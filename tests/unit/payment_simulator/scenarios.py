@@ -143,13 +143,19 @@ class Moment:
     cap: dict[str, int]
 
 
+def at_once(events):
+    """Lists of the events that happen at once: the payments of an offset, or a single event."""
+    number = count()
+    for _, rows in groupby(events, lambda row: (row["offset"], None if row["offset"] is not None else next(number))):
+        yield [*rows]
+
+
 def replayed(events, scenario):
     """The moments after every event that moved money or collateral; all payments of an offset move together."""
     balance = {agent.id: agent.opening_balance for agent in scenario.agents}
     posted = {agent.id: agent.posted_collateral for agent in scenario.agents}
     cap = {agent.id: agent.unsecured_cap for agent in scenario.agents}
-    number = count()
-    for _, rows in groupby(events, lambda row: (row["offset"], None if row["offset"] is not None else next(number))):
+    for rows in at_once(events):
         net: Counter[str] = Counter()
         for row in rows:
             kind, bank, cents = row["event"], row["agent"], row["amount"]

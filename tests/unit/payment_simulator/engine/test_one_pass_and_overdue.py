@@ -1,7 +1,7 @@
 """One pass over the central queue a tick, and penalties of a day's end on what is overdue alone, by hand."""
 
 import pytest
-from scenarios import make_scenario, once, pay, play, settled
+from scenarios import act, make_scenario, once, pay, play, settled, trees
 
 ENGINES = pytest.mark.parametrize("engine", ["reference", "kernel"])
 BANKS = {"A": {}, "B": {}, "C": {"opening_balance": 100}}
@@ -22,6 +22,19 @@ def test_one_pass_tries_what_follows_in_the_queue_with_the_money_that_came_befor
     later = (pay("A", "B", 100, priority=3), pay("B", "A", 100, priority=5))
     scenario = make_scenario(BANKS, *later, FUNDS, ticks=2, queue2_passes="once")
     assert [(row[0], row[2]) for row in settled(play(scenario, engine))] == [(1, "B"), (1, "A")]
+
+
+@ENGINES
+def test_one_pass_settles_the_pieces_of_a_split_payment_in_their_order(engine):
+    split = trees(act("Split", num_splits=3))
+    scenario = make_scenario(
+        {**BANKS, "A": {"policy": split}},
+        pay("A", "B", 90, is_divisible=True),
+        once("DirectTransfer", 1, from_agent="C", to_agent="A", amount=70),
+        ticks=2,
+        queue2_passes="once",
+    )
+    assert [(row[0], row[4]) for row in settled(play(scenario, engine))] == [(1, 30), (1, 30)]
 
 
 @ENGINES
