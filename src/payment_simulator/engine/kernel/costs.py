@@ -40,7 +40,9 @@ KINDS = len(Cost)
 
 @part
 def apply_credits(w):
-    """Step 10: let banks have what was credited in this tick."""
+    """Step 10: let banks have what was credited in this tick, where that is deferred."""
+    if w[L.DEFERRED] == 0:
+        return
     for bank in range(w[L.BANKS]):
         b = bank_row(bank)
         if w[b + L.PENDING] > 0:

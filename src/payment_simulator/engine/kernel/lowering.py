@@ -147,23 +147,11 @@ def _head(scenario: Scenario, places: _Rates) -> Ints:
     head[L.ON_ENTRY] = scenario.offsets_on_entry
     head[L.RTGS] = scenario.rtgs
     head[L.FRICTION] = rates.split_friction_cost
+    head[L.PENALISES_OVERDUE] = rates.eod_penalty_scope == "overdue"
     head[L.RESETS_DAILY] = scenario.daily_balances == "reset"
     head[L.HAS_OUTAGES] = any(isinstance(event, Outage) for event in scenario.scenario_events)
     response = scenario.outage_response
-    rule = scenario.priority_escalation
-    order = QueueOrder(scenario.queue_order)
-    head[L.LAYER_OF : L.LAYER_OF + L.PRIORITIES] = [
-        order.urgency(MOST_URGENT) - order.urgency(priority) for priority in range(L.PRIORITIES)
-    ]
-    head[L.CLASS_OF : L.CLASS_OF + L.PRIORITIES] = [class_of(priority) for priority in range(L.PRIORITIES)]
-    head[L.STRICT] = scenario.queue2.release == "strict"
-    head[L.HAS_RULES] = scenario.has_rules or scenario.queue2.release == "strict"
-    head[L.RETRIES_ONCE] = scenario.queue2_passes == "once"
-    head[L.PENALISES_OVERDUE] = rates.eod_penalty_scope == "overdue"
-    head[L.HAS_BARRIERS] = head[L.HAS_RULES] or head[L.HAS_OUTAGES] or not scenario.rtgs
-    head[L.SORTS_QUEUE1] = scenario.queue1_ordering == "priority_deadline"
-    if rule is not None and rule.enabled:
-        head[L.ESCALATES_AT], head[L.MAX_BOOST] = rule.start_escalating_at_ticks, rule.max_boost
+    _set_queues(head, scenario)
     head[L.STOP_SENDING_AFTER] = L.NEVER if response is None else response.stop_sending_after
     for name, at in L.RATE_PLACES.items():
         head[at] = places.add(f"cost_rates.{name}", exact(getattr(rates, name)) / BPS)
@@ -179,6 +167,23 @@ def _head(scenario: Scenario, places: _Rates) -> Ints:
     head[L.DELAY_RATES] = len(charged)
     head[L.DELAY_RATE_OF : L.DELAY_RATE_OF + len(delay)] = [each.index(rate) for rate in delay]
     return head
+
+
+def _set_queues(head: Ints, scenario: Scenario) -> None:
+    """Set the orders of both queues, what may bar a payment, and how priorities rise."""
+    order = QueueOrder(scenario.queue_order)
+    head[L.LAYER_OF : L.LAYER_OF + L.PRIORITIES] = [
+        order.urgency(MOST_URGENT) - order.urgency(priority) for priority in range(L.PRIORITIES)
+    ]
+    head[L.CLASS_OF : L.CLASS_OF + L.PRIORITIES] = [class_of(priority) for priority in range(L.PRIORITIES)]
+    head[L.STRICT] = scenario.queue2.release == "strict"
+    head[L.HAS_RULES] = scenario.has_rules or scenario.queue2.release == "strict"
+    head[L.RETRIES_ONCE] = scenario.queue2_passes == "once"
+    head[L.HAS_BARRIERS] = head[L.HAS_RULES] or head[L.HAS_OUTAGES] or not scenario.rtgs
+    head[L.SORTS_QUEUE1] = scenario.queue1_ordering == "priority_deadline"
+    rule = scenario.priority_escalation
+    if rule is not None and rule.enabled:
+        head[L.ESCALATES_AT], head[L.MAX_BOOST] = rule.start_escalating_at_ticks, rule.max_boost
 
 
 def _bank(scenario: Scenario, agent: Agent, policy: Policy, program: Program, rates: _Rates) -> Ints:

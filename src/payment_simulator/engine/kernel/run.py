@@ -96,8 +96,7 @@ def run(w, template, events, code, f, a, first, last, ticks, room, only_settleme
             count = _decide(w, f, code, a, first, begin, at)
         settle_releases(w, a, first, last, ticks, count)
         work_queue2(w)
-        if w[L.DEFERRED]:
-            apply_credits(w)
+        apply_credits(w)
         if w[L.HAS_END_TREES]:
             run_collateral_trees(w, f, code, L.END_TREE)
         close_tick(w, tick)
