@@ -31,4 +31,5 @@ class ScenarioKeywords(PaymentsKeywords, total=False):
     cost_rounding: Literal["nearest", "carry"]
     eod_rush_threshold: float
     outage_response: Mapping[str, int]
+    registers: Literal["keep", "daily"]
     scenario_events: Sequence[Mapping[str, Any]]
