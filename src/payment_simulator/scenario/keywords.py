@@ -30,6 +30,8 @@ class ScenarioKeywords(PaymentsKeywords, total=False):
     daily_balances: Literal["keep", "reset"]
     cost_rounding: Literal["nearest", "carry"]
     eod_rush_threshold: float
+    registers: Literal["keep", "daily"]
+    policies: str
     outage_response: Mapping[str, int]
     registers: Literal["keep", "daily"]
     scenario_events: Sequence[Mapping[str, Any]]

@@ -8,6 +8,7 @@ from scenarios import act, agents, ask, happened, make_scenario, pay, play, rele
 
 from labledger.errors import ConfigError
 from payment_simulator import load_scenario
+from payment_simulator.policy.advice import advice_on_trees
 from payment_simulator.policy.documents import document_of
 from payment_simulator.policy.policies import load_policy, policies_of, read_policy
 
@@ -196,10 +197,33 @@ def test_a_budget_for_a_bank_that_there_is_not_is_refused():
         policies_of(scenario)
 
 
-def test_a_budget_has_one_amount():
-    for parameters in ({"amount": 1, "max_value_to_release": 2}, {"max_per_counterparty": 2}):
-        _, problems = read_policy(budget(**parameters))
-        assert ("bank_tree.on_true.parameters.max_value_to_release", "should be there in place of amount") in problems
+@pytest.mark.parametrize(
+    ("parameters", "problem"),
+    [
+        ({"amount": 1, "max_value_to_release": 2}, ".max_value_to_release: and amount cannot both be given"),
+        ({"max_per_counterparty": 2}, ".max_value_to_release: required, and missing"),
+        (
+            {"amount": 1, "max_per_cpty": 2, "max_per_counterparty": 2},
+            ": max_per_cpty: is another name of max_per_counterparty; write one of them",
+        ),
+    ],
+)
+def test_a_budget_has_one_amount_and_each_parameter_one_name(parameters, problem):
+    _, problems = read_policy(budget(**parameters))
+    assert f"bank_tree.on_true.parameters{problem}" in [": ".join(each) for each in problems]
+
+
+def test_a_field_of_payments_in_another_tree_is_refused_with_the_tree_that_has_it():
+    _, problems = read_policy(trees(bank_tree=ask("ticks_to_deadline", "<", 1, act("NoAction"), act("NoAction"))))
+    text = "unknown field 'ticks_to_deadline' of a bank_tree: it is of a payment, and a payment_tree alone has it"
+    assert problems == [("bank_tree.condition.left.field", text)]
+
+
+def test_a_bank_whose_trees_post_collateral_and_that_can_post_none_is_told():
+    policy = trees(collateral_tree=act("PostCollateral", amount=5))
+    for capacity, told in ((0, ["agents.A"]), (5, [])):
+        scenario = make_scenario(agents(policy, max_collateral_capacity=capacity))
+        assert [each.split(":")[0] for each in advice_on_trees(scenario, policies_of(scenario))] == told
 
 
 def test_the_day_ends_in_a_rush_from_the_threshold_on():
@@ -248,3 +272,20 @@ def test_a_policys_file_is_also_looked_for_by_its_name_beside_the_scenario_and_m
     (tmp_path / "s.yaml").write_text(scenario % (policy % ", parameters: {least: 1}"))
     with pytest.raises(ConfigError, match="params"):
         load_scenario(tmp_path / "s.yaml")
+
+
+def test_a_policys_file_is_looked_for_in_the_folder_that_the_scenario_names(tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "p.json").write_text(json.dumps(trees(act("Hold"))))
+    scenario = (
+        "simulation: {ticks_per_day: 1}\nagents: [{id: A, policy: {type: FromJson, json_path: far/p.json}}, {id: B}]\n"
+    )
+    path = tmp_path / "s.yaml"
+    path.write_text(scenario)
+    with pytest.raises(ConfigError, match=r"and by its name beside the scenario; --policies DIR names a folder"):
+        load_scenario(path)
+    path.write_text(f"{scenario}policies: kept\n")
+    assert policies_of(load_scenario(path))[0] == read_policy(trees(act("Hold")))[0]
+    path.write_text(f"{scenario}policies: s.yaml\n")
+    with pytest.raises(ConfigError, match=r"s\.yaml:3: policies: s\.yaml: should be a folder"):
+        load_scenario(path)
