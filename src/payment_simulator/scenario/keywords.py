@@ -33,5 +33,4 @@ class ScenarioKeywords(PaymentsKeywords, total=False):
     registers: Literal["keep", "daily"]
     policies: str
     outage_response: Mapping[str, int]
-    registers: Literal["keep", "daily"]
     scenario_events: Sequence[Mapping[str, Any]]
