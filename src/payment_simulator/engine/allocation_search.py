@@ -127,9 +127,7 @@ def _by_kernel(
         s[layout.S_FIRST], s[layout.S_STEP] = allocations.start, allocations.step
     else:
         listed = np.array(allocations, dtype=np.int64)
-    size = workspace.workspace_size(
-        len(compiled.template), compiled.banks, count, compiled.ticks, compiled.has_pairs, -1
-    )
+    size = workspace.workspace_size(compiled, count, -1)
     call(
         stepping.search,
         np.empty(stepping.search_size(size, compiled.ticks), dtype=np.int64),

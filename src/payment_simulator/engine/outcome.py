@@ -160,17 +160,26 @@ class Outcome:
         return costs_table(recorded(self))
 
     def to_pandas(
-        self, table: Literal["payments", "balances", "costs_by_tick", "events", "indicators"] = "payments"
+        self, table: Literal["payments", "balances", "costs", "costs_by_tick", "events", "indicators"] = "payments"
     ) -> "pandas.DataFrame":
         """Return a table as a pandas frame; numbers of which some are missing are of its nullable types.
 
+        `costs` and `costs_by_tick` are one table.
+
         Raises:
             ConfigError: pandas is not installed.
-            ValueError: no events were recorded.
+            ValueError: no events were recorded, or there is no such table.
         """
         from payment_simulator.engine.tables import to_pandas
 
-        return to_pandas(self.indicators.table() if table == "indicators" else getattr(self, table)())
+        tables = {
+            **{name: getattr(self, name) for name in ("payments", "balances", "costs_by_tick", "events")},
+            "costs": self.costs_by_tick,
+            "indicators": lambda: self.indicators.table(),
+        }
+        if table not in tables:
+            raise ValueError(f"{table!r} is no table of an outcome; there are {', '.join(tables)}")
+        return to_pandas(tables[table]())
 
     def _agent(self, number: int) -> dict[str, Any]:
         def of(values: Ints) -> int:

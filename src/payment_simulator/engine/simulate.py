@@ -19,7 +19,7 @@ from payment_simulator.engine.limits import Limits, find_limits
 from payment_simulator.engine.outcome import HIGH, Ints, Outcome
 from payment_simulator.engine.reference.run import Run
 from payment_simulator.engine.vocabulary import Cost, EventColumn, Record
-from payment_simulator.policy.builtin import Policy, Trees, trees_of
+from payment_simulator.policy.builtin import Policy, trees_of
 from payment_simulator.policy.documents import document_of
 from payment_simulator.policy.fields_and_actions import REFERENCE_ACTIONS, REFERENCE_FIELDS
 from payment_simulator.policy.policies import policies_of
@@ -86,8 +86,6 @@ def _only_reference(policies: Sequence[Policy]) -> str | None:
     for policy in policies:
         if found := sorted(names_in(*trees_of(policy)) & {*REFERENCE_FIELDS, *REFERENCE_ACTIONS}):
             return found[0]
-        if isinstance(policy, Trees) and policy.end_of_tick_collateral_tree is not None:
-            return "end_of_tick_collateral_tree"
     return None
 
 
@@ -295,9 +293,7 @@ def _batch_by_kernel(prepared: Prepared, arrivals: Arrivals, threads: int) -> Ou
 def _size(compiled: CompiledScenario, payments: int, room: int) -> int:
     from payment_simulator.engine.kernel import workspace
 
-    return workspace.workspace_size(
-        len(compiled.template), compiled.banks, payments, compiled.ticks, compiled.has_pairs, room
-    )
+    return workspace.workspace_size(compiled, payments, room)
 
 
 def _kept(compiled: CompiledScenario) -> int:

@@ -39,6 +39,7 @@ PAYMENT_FIELDS = {
 }
 
 IN_QUEUE2 = "is_in_queue2"
+BETWEEN = ("my_q2_out_value_to_counterparty", "my_q2_in_value_from_counterparty", "my_bilateral_net_q2")
 
 BANK_FIELDS = {
     "balance": Field("cents", "less what this step has released"),
@@ -86,13 +87,7 @@ SCENARIO_FIELDS = {
     "eod_rush_threshold": Field("share", "of the day, from which on is_eod_rush is 1"),
 }
 """Fields beside `COST_FIELDS` that do not change in a run."""
-REFERENCE_FIELDS = (
-    "is_in_queue2",
-    "my_q2_out_value_to_counterparty",
-    "my_q2_in_value_from_counterparty",
-    "my_bilateral_net_q2",
-    "my_throughput_fraction_today",
-)
+REFERENCE_FIELDS = ("is_in_queue2",)
 """Fields that the reference engine alone knows."""
 FIXED_FIELDS = {**COST_FIELDS, **SCENARIO_FIELDS}
 
@@ -131,7 +126,7 @@ class ActionKind(IntEnum):
 
 QUEUE2_ACTIONS = ("WithdrawFromRtgs", "ResubmitToRtgs")
 """Actions on payments in the central queue; a tree that names one of them, or `is_in_queue2`, walks it."""
-REFERENCE_ACTIONS = ("StaggerSplit", *QUEUE2_ACTIONS, "ReleaseAt", "PostCollateralFor", "SetBudgetOfTick")
+REFERENCE_ACTIONS = ("StaggerSplit", *QUEUE2_ACTIONS)
 """Actions that the reference engine alone carries out."""
 
 

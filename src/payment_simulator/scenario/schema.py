@@ -101,6 +101,9 @@ class Scenario(Section):
     priority_escalation: PriorityEscalation | None = Field(
         None, description="Default: a payment keeps the priority that it arrived with."
     )
+    registers: Literal["keep", "daily"] = Field(
+        "keep", description="daily: the registers of trees are 0 again as each day begins."
+    )
     eod_rush_threshold: Share = Field(0.8, description="Share of the day. From it on trees see is_eod_rush as 1.")
     outage_response: OutageResponse | None = Field(None, description="Default: others send to a bank that is out.")
     scenario_events: list[ScenarioEvent] = Field(

@@ -18,6 +18,7 @@ from payment_simulator.policy.fields_and_actions import (
     ONE_SIDED,
     REFERENCE_ACTIONS,
     REFERENCE_FIELDS,
+    TREE_KINDS,
     TWO_SIDED,
 )
 from payment_simulator.policy.tree import MAX_PIECES
@@ -242,6 +243,28 @@ def _is_no_refused_number_of_pieces(value):
     return (value.get("value", 0) if isinstance(value, dict) else value) <= MAX_PIECES
 
 
+def _budgets(values):
+    """A budget of a tick or until it is set again, to each bank so much, perhaps for some banks alone."""
+    amounts = st.integers(0, 1000) | values
+    total = st.sampled_from(["amount", "max_value_to_release"]).flatmap(
+        lambda name: st.fixed_dictionaries({name: amounts})
+    )
+    further = st.fixed_dictionaries(
+        {"max_per_counterparty": st.sampled_from([0, 100, 400]) | values},
+        optional={"focus_counterparties": st.lists(st.sampled_from(["B0", "B1"]), unique=True)},
+    )
+    return st.tuples(total, further).map(lambda both: both[0] | both[1])
+
+
+FURTHER = {
+    "Release": lambda _: st.fixed_dictionaries({"priority_flag": st.sampled_from(["HIGH", "MEDIUM", "LOW"])}),
+    "PostCollateral": lambda values: st.fixed_dictionaries(
+        {"amount": st.integers(0, 500), "auto_withdraw_after_ticks": st.integers(-1, 6) | values}
+    ),
+    "SetReleaseBudget": _budgets,
+}
+
+
 @st.composite
 def _trees(draw, kind, depth):
     fields = [*(each for each in known_fields(kind) if each not in REFERENCE_FIELDS), *REGISTERS]
@@ -257,7 +280,10 @@ def _trees(draw, kind, depth):
         "amount": st.integers(0, 1000) | _values(fields, 1),
         "value": _values(fields, 1),
     }
-    return act(action, **{name: draw(given_for[name]) for name in ACTIONS[kind][action]})
+    given = {name: draw(given_for[name]) for name in ACTIONS[kind][action]}
+    if action in FURTHER and draw(st.booleans()):
+        given = draw(FURTHER[action](_values(fields, 1)))
+    return act(action, **given)
 
 
 @st.composite
@@ -265,7 +291,7 @@ def _documents(draw):
     """A policy of trees."""
     found = {"version": "1", "policy_id": "any", "parameters": {"p": draw(st.sampled_from([2, 0.5]))}}
     found["payment_tree"] = draw(_trees("payment_tree", 3))
-    for kind in ("bank_tree", "collateral_tree"):
+    for kind in TREE_KINDS[1:]:
         if draw(st.booleans()):
             found[kind] = draw(_trees(kind, 2))
     if draw(st.booleans()):
@@ -439,6 +465,7 @@ def drawn_scenarios(draw):
         **draw(QUEUES),
         "queue2_passes": draw(st.sampled_from(["until_nothing_fits", "until_nothing_fits", "once"])),
         "daily_balances": draw(st.sampled_from(["keep", "keep", "reset"])),
+        "registers": draw(st.sampled_from(["keep", "keep", "daily"])),
         "cost_rounding": draw(st.sampled_from(["nearest", "nearest", "carry"])),
         "deferred_crediting": draw(st.booleans()),
         "deadline_cap_at_eod": draw(st.booleans()),

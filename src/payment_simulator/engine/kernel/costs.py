@@ -39,16 +39,22 @@ KINDS = len(Cost)
 
 
 @part
+def apply_credits(w):
+    """Step 10: let banks have what was credited in this tick, where that is deferred."""
+    if w[L.DEFERRED] == 0:
+        return
+    for bank in range(w[L.BANKS]):
+        b = bank_row(bank)
+        if w[b + L.PENDING] > 0:
+            w[b + L.BALANCE] += w[b + L.PENDING]
+            record_event(w, EventKind.CreditApplied, bank, L.NONE, L.NONE, L.NONE, w[b + L.PENDING], L.NONE)
+            w[b + L.PENDING] = 0
+            note_more_liquidity(w, bank)
+
+
+@part
 def close_tick(w, tick):
-    """Steps 10 to 12: deferred credit, then costs on the state that is left."""
-    if w[L.DEFERRED]:
-        for bank in range(w[L.BANKS]):
-            b = bank_row(bank)
-            if w[b + L.PENDING] > 0:
-                w[b + L.BALANCE] += w[b + L.PENDING]
-                record_event(w, EventKind.CreditApplied, bank, L.NONE, L.NONE, L.NONE, w[b + L.PENDING], L.NONE)
-                w[b + L.PENDING] = 0
-                note_more_liquidity(w, bank)
+    """Steps 11 and 12: costs on the state that is left."""
     if w[L.IS_PREPARED]:
         _mark_overdue(w)
     for bank in range(w[L.BANKS]):

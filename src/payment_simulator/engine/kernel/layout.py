@@ -64,8 +64,8 @@ _head = _Places()
     BANKS, TICKS_PER_DAY, DEFERRED, BILATERAL, CYCLES, MAX_CYCLE_LENGTH, MAX_CYCLES, FRICTION, DELAY_RATE,
     DELAY_RATES, RESETS_DAILY, HAS_OUTAGES, STOP_SENDING_AFTER, REMAINDERS_AT, ESCALATES_AT, MAX_BOOST,
     HAS_RULES, STRICT, SORTS_QUEUE1, RETRIES_ONCE, PENALISES_OVERDUE, MULTILATERAL, ON_ENTRY, MAX_EDGES, RTGS,
-    BATCHES_AT, BATCHES, HAS_BARRIERS,
-) = _head.take(28)  # fmt: skip
+    BATCHES_AT, BATCHES, HAS_BARRIERS, NAMES_PAIRS, HAS_TIMERS, HAS_END_TREES, RESETS_REGISTERS, CONSTANTS_AT,
+) = _head.take(33)  # fmt: skip
 RATE_PLACES = {name: _head.take_room(1) for name in (*RATES_PER_TICK, *RATES_PER_DAY)}
 DEADLINE_RULE, EOD_RULE = _head.take_room(2), _head.take_room(2)
 DELAY_RATE_OF = _head.take_room(2 * PRIORITIES)
@@ -77,8 +77,8 @@ LAYER_OF, CLASS_OF = _head.take_room(PRIORITIES), _head.take_room(PRIORITIES)
     IS_PREPARED, LAYER_SIZE, HAS_PAIRS, IS_DENSE, PAIR_COUNT, CALENDAR_SIZE, ROWS_ROOM, LISTED_AT, PAYMENTS_AT,
     KNOWN_AT, PLACE_OF_AT, AT_PLACE_AT, SEGMENT_TREES_AT, READY_AT, DUE_AT, URGENT_AT, RELEASED_AT, URGENT_KEYS_AT,
     PAIRS_AT, LASTS_AT, NEAR_AT, PATH_AT, ROWS_AT, SEARCHES, WATCHED, SHORTFALL, BALANCES_AT,
-    ONLY_SETTLEMENTS, ESCALATE_FROM, RETRY_FROM, CUTS,
-) = _head.take(42)  # fmt: skip
+    ONLY_SETTLEMENTS, ESCALATE_FROM, RETRY_FROM, CUTS, SENT_AT, TIMERS_AT,
+) = _head.take(44)  # fmt: skip
 SCRATCH = _head.take_room(LIMBS)
 HEAD = _head.size
 
@@ -87,7 +87,8 @@ _bank = _Places()
 (
     OPENING, CAP, CAPACITY, AFTER_HAIRCUT, POLICY, THRESHOLD, BUFFER, LIQUIDITY_COST, PAYMENT_TREE, BANK_TREE,
     COLLATERAL_TREE, ALLOCATED, MULTILATERAL_LIMIT, IS_NET, URGENT_RESERVED, NORMAL_RESERVED, LIMITS, LIMIT_COUNT,
-) = _bank.take(18)  # fmt: skip
+    END_TREE,
+) = _bank.take(19)  # fmt: skip
 # and what it has at this moment, last its costs, a column per kind
 (
     BALANCE, PENDING, POSTED, CREDIT, UNSETTLED_VALUE, UNSETTLED_ITEMS, EOD_PENALTIES, COLLATERAL_COST,
@@ -95,8 +96,9 @@ _bank = _Places()
     QUEUE2_SIZE, CANDIDATE, CHANGED, PLACES, SEGMENT_TREE, SEGMENT_TREE_SIZE, PAIRS, DEGREE, ARRIVED, SETTLED_COUNT,
     DELAY_TICKS, LIQUIDITY_USED, PEAK_CREDIT, PEAK_QUEUE1, PEAK_QUEUE2, SKIP_OF, SKIP, TICK_OVERDUE, OUT_UNTIL,
     AVOIDED_FROM, LETS_IN, IS_OUT, IS_AVOIDED, IS_CLOSED, POSITION, URGENT_LEFT, NORMAL_LEFT, EOD_VALUE,
-    NET_OUT, NET_IN, NET_BROKEN, NET_URGENT, NET_NORMAL, NET_LOW, NET_LAST,
-) = _bank.take(51)  # fmt: skip
+    NET_OUT, NET_IN, NET_BROKEN, NET_URGENT, NET_NORMAL, NET_LOW, NET_LAST, SETTLED_TODAY,
+    BUDGET_KIND, BUDGET_EACH, FOCUS_AT,
+) = _bank.take(55)  # fmt: skip
 DELAYED = _bank.take_room(MOST_DELAY_RATES)
 """The cents that wait at each rate of delay."""
 CHARGED_ON = _bank.take_room(2 * RATED_COLUMNS)
@@ -112,6 +114,8 @@ _payment = _Places()
 ) = _payment.take(24)  # fmt: skip
 PAYMENT_COLUMNS = _payment.size
 IN_QUEUE1, IN_QUEUE2, SETTLED, DROPPED = _numbers(1, 2, 3, 4)
+LASTING, OF_TICK = _numbers(1, 2)
+"""Kinds of a budget that has more to it than an amount: one that lasts until it is set again, or one of a tick."""
 
 # A row per pair of sender and receiver, and elsewhere its last payment of each priority, the most urgent first
 _pair = _Places()

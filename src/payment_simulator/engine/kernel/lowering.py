@@ -16,9 +16,10 @@ from payment_simulator.engine.reference.banks import allocation
 from payment_simulator.engine.reference.costs import fixed_fields
 from payment_simulator.engine.reference.payments import QueueOrder
 from payment_simulator.engine.vocabulary import Cost, EventKind, class_of
-from payment_simulator.policy.builtin import Deadline, LiquidityAware, Policy, Trees
+from payment_simulator.policy.builtin import Deadline, LiquidityAware, Policy, Trees, trees_of
 from payment_simulator.policy.compile import Op, Program
-from payment_simulator.policy.fields_and_actions import FIXED_FIELDS
+from payment_simulator.policy.fields_and_actions import BETWEEN, FIXED_FIELDS
+from payment_simulator.policy.tree import names_in
 from payment_simulator.scenario.banks import Agent
 from payment_simulator.scenario.cost_sections import FixedPenalty, Penalty, RatePenalty
 from payment_simulator.scenario.escalation import MOST_URGENT
@@ -40,6 +41,9 @@ Ints = NDArray[np.int64]
 PENALTIES = {L.DEADLINE_RULE: "deadline_penalty", L.EOD_RULE: "eod_penalty_per_transaction"}
 """Places in the head of what `cost_rates` names so."""
 
+TREE_PLACES = (L.PAYMENT_TREE, L.BANK_TREE, L.COLLATERAL_TREE, L.END_TREE)
+"""Places in a bank's row of where its trees begin, in the order of their kinds."""
+
 
 @dataclass(frozen=True)
 class CompiledScenario:
@@ -57,6 +61,7 @@ class CompiledScenario:
     banks: int
     ticks: int
     has_pairs: bool
+    has_timers: bool
 
 
 def compile_scenario(scenario: Scenario, policies: Sequence[Policy]) -> CompiledScenario:
@@ -66,7 +71,7 @@ def compile_scenario(scenario: Scenario, policies: Sequence[Policy]) -> Compiled
         ConfigError: a rate is written more finely than is multiplied exactly.
     """
     agents = scenario.agents_by_id()
-    program = Program()
+    program = Program(banks={agent.id: number for number, agent in enumerate(agents)})
     rates = _Rates(len(agents), scenario.cost_rounding == "carry")
     head = _head(scenario, rates)
     rows = [_bank(scenario, agent, policy, program, rates) for agent, policy in zip(agents, policies, strict=True)]
@@ -74,6 +79,10 @@ def compile_scenario(scenario: Scenario, policies: Sequence[Policy]) -> Compiled
     remainders = rates.remainders(len(agents))
     begin = L.HEAD + len(rows) * L.BANK_COLUMNS + len(rates.columns) + len(remainders)
     limits = _limits(scenario, rows, int(begin))
+    named = names_in(*(tree for policy in policies for tree in trees_of(policy)))
+    head[L.NAMES_PAIRS], head[L.HAS_TIMERS] = not named.isdisjoint(BETWEEN), "PostCollateralFor" in named
+    head[L.HAS_END_TREES] = any(row[L.END_TREE] >= 0 for row in rows)
+    head[L.CONSTANTS_AT] = L.REGISTERS_AT + program.registers
     head[L.BATCHES_AT], head[L.BATCHES] = begin + len(limits), len(scenario.netting_batches)
     batches = np.array(scenario.netting_batches, dtype=np.int64)
     head[L.REMAINDERS_AT] = L.HEAD + len(rows) * L.BANK_COLUMNS + len(rates.columns) if len(remainders) else 0
@@ -84,7 +93,8 @@ def compile_scenario(scenario: Scenario, policies: Sequence[Policy]) -> Compiled
         numbers=_numbers(scenario, program),
         banks=len(agents),
         ticks=scenario.simulation.ticks,
-        has_pairs=lsm.enable_bilateral or lsm.enable_cycles or scenario.offsets_on_entry,
+        has_pairs=lsm.enable_bilateral or lsm.enable_cycles or scenario.offsets_on_entry or bool(head[L.NAMES_PAIRS]),
+        has_timers=bool(head[L.HAS_TIMERS]),
     )
 
 
@@ -127,6 +137,7 @@ def _head(scenario: Scenario, places: _Rates) -> Ints:
     head[L.WATCHED], head[L.SHORTFALL] = L.NONE, L.NOTHING
     head[L.TICKS_PER_DAY] = scenario.simulation.ticks_per_day
     head[L.DEFERRED] = scenario.deferred_crediting
+    head[L.RESETS_REGISTERS] = scenario.registers == "daily"
     head[L.BILATERAL] = lsm.enable_bilateral
     head[L.CYCLES] = lsm.enable_cycles
     head[L.MAX_CYCLE_LENGTH] = lsm.max_cycle_length
@@ -136,23 +147,11 @@ def _head(scenario: Scenario, places: _Rates) -> Ints:
     head[L.ON_ENTRY] = scenario.offsets_on_entry
     head[L.RTGS] = scenario.rtgs
     head[L.FRICTION] = rates.split_friction_cost
+    head[L.PENALISES_OVERDUE] = rates.eod_penalty_scope == "overdue"
     head[L.RESETS_DAILY] = scenario.daily_balances == "reset"
     head[L.HAS_OUTAGES] = any(isinstance(event, Outage) for event in scenario.scenario_events)
     response = scenario.outage_response
-    rule = scenario.priority_escalation
-    order = QueueOrder(scenario.queue_order)
-    head[L.LAYER_OF : L.LAYER_OF + L.PRIORITIES] = [
-        order.urgency(MOST_URGENT) - order.urgency(priority) for priority in range(L.PRIORITIES)
-    ]
-    head[L.CLASS_OF : L.CLASS_OF + L.PRIORITIES] = [class_of(priority) for priority in range(L.PRIORITIES)]
-    head[L.STRICT] = scenario.queue2.release == "strict"
-    head[L.HAS_RULES] = scenario.has_rules or scenario.queue2.release == "strict"
-    head[L.RETRIES_ONCE] = scenario.queue2_passes == "once"
-    head[L.PENALISES_OVERDUE] = rates.eod_penalty_scope == "overdue"
-    head[L.HAS_BARRIERS] = head[L.HAS_RULES] or head[L.HAS_OUTAGES] or not scenario.rtgs
-    head[L.SORTS_QUEUE1] = scenario.queue1_ordering == "priority_deadline"
-    if rule is not None and rule.enabled:
-        head[L.ESCALATES_AT], head[L.MAX_BOOST] = rule.start_escalating_at_ticks, rule.max_boost
+    _set_queues(head, scenario)
     head[L.STOP_SENDING_AFTER] = L.NEVER if response is None else response.stop_sending_after
     for name, at in L.RATE_PLACES.items():
         head[at] = places.add(f"cost_rates.{name}", exact(getattr(rates, name)) / BPS)
@@ -168,6 +167,23 @@ def _head(scenario: Scenario, places: _Rates) -> Ints:
     head[L.DELAY_RATES] = len(charged)
     head[L.DELAY_RATE_OF : L.DELAY_RATE_OF + len(delay)] = [each.index(rate) for rate in delay]
     return head
+
+
+def _set_queues(head: Ints, scenario: Scenario) -> None:
+    """Set the orders of both queues, what may bar a payment, and how priorities rise."""
+    order = QueueOrder(scenario.queue_order)
+    head[L.LAYER_OF : L.LAYER_OF + L.PRIORITIES] = [
+        order.urgency(MOST_URGENT) - order.urgency(priority) for priority in range(L.PRIORITIES)
+    ]
+    head[L.CLASS_OF : L.CLASS_OF + L.PRIORITIES] = [class_of(priority) for priority in range(L.PRIORITIES)]
+    head[L.STRICT] = scenario.queue2.release == "strict"
+    head[L.HAS_RULES] = scenario.has_rules or scenario.queue2.release == "strict"
+    head[L.RETRIES_ONCE] = scenario.queue2_passes == "once"
+    head[L.HAS_BARRIERS] = head[L.HAS_RULES] or head[L.HAS_OUTAGES] or not scenario.rtgs
+    head[L.SORTS_QUEUE1] = scenario.queue1_ordering == "priority_deadline"
+    rule = scenario.priority_escalation
+    if rule is not None and rule.enabled:
+        head[L.ESCALATES_AT], head[L.MAX_BOOST] = rule.start_escalating_at_ticks, rule.max_boost
 
 
 def _bank(scenario: Scenario, agent: Agent, policy: Policy, program: Program, rates: _Rates) -> Ints:
@@ -186,8 +202,8 @@ def _bank(scenario: Scenario, agent: Agent, policy: Policy, program: Program, ra
     row[L.POLICY] = _policy_number(policy)
     row[L.THRESHOLD] = _clipped(getattr(policy, "urgency_threshold", 0), 2**40)
     row[L.BUFFER] = _clipped(getattr(policy, "target_buffer", 0), LARGEST_CENTS)
-    starts = program.add(policy) if isinstance(policy, Trees) else (-1, -1, -1)
-    row[[L.PAYMENT_TREE, L.BANK_TREE, L.COLLATERAL_TREE]] = starts
+    row[[*TREE_PLACES]] = program.add(policy) if isinstance(policy, Trees) else -1
+    row[L.BUDGET_EACH] = L.NOTHING
     return row
 
 

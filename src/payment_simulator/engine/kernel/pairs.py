@@ -24,6 +24,16 @@ def find_pair(w, sender, receiver):
 
 
 @part
+def queued_value(w, sender, receiver):
+    """The cents that wait in Queue 2 from one bank to another."""
+    number = find_pair(w, sender, receiver)
+    following = w[L.PAIR_COUNT] if w[L.IS_DENSE] or sender + 1 == w[L.BANKS] else w[bank_row(sender + 1) + L.PAIRS]
+    if number >= following or w[pair_row(w, number) + L.TO] != receiver:
+        return L.ZERO
+    return w[pair_row(w, number) + L.VALUE]
+
+
+@part
 def link_pair(w, p, r):
     """Put a payment, whose row is `r`, into its pair's list."""
     number = find_pair(w, w[r + L.SENDER], w[r + L.RECEIVER])

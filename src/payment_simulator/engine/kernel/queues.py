@@ -5,7 +5,7 @@
 
 from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.fixed_point import penalty
-from payment_simulator.engine.kernel.jit import part
+from payment_simulator.engine.kernel.jit import inlined, part
 from payment_simulator.engine.kernel.pairs import link_pair, shrink_pair
 from payment_simulator.engine.kernel.rows import (
     bank_row,
@@ -33,11 +33,18 @@ def _is_settlement(kind):
     return is_single or is_netted or is_pair or kind == EventKind.LsmCycleSettlement
 
 
-@part
+@inlined
 def record_event(w, kind, agent, other, payment, piece, amount, note):
-    """Record an event; what no longer fits is counted, and the run is made again with room for it."""
+    """Record an event, in a run that records any."""
+    if w[L.ROWS] >= 0:
+        _write_event(w, kind, agent, other, payment, piece, amount, note)
+
+
+@part
+def _write_event(w, kind, agent, other, payment, piece, amount, note):
+    """Write an event; what no longer fits is counted, and the run is made again with room for it."""
     count = w[L.ROWS]
-    if count < 0 or (w[L.ONLY_SETTLEMENTS] and not _is_settlement(kind)):
+    if w[L.ONLY_SETTLEMENTS] and not _is_settlement(kind):
         return
     if count < w[L.ROWS_ROOM]:
         at = w[L.ROWS_AT] + count * L.ROW_WIDTH
@@ -161,6 +168,7 @@ def count_front_settled(w, p):
     r = payment_row(w, p)
     b, amount = bank_row(w[r + L.SENDER]), front(w, r)
     w[L.SETTLED_VALUE] += amount
+    w[b + L.SETTLED_TODAY] += amount
     if w[L.HAS_RULES]:
         count_settled(w, w[r + L.SENDER], w[r + L.RECEIVER], amount, w[r + L.PRIORITY])
     if w[r + L.WAITING] != 0:

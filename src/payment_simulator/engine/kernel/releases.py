@@ -23,15 +23,35 @@ from payment_simulator.engine.vocabulary import EventKind
 def settle_releases(w, a, first, last, ticks, count):
     """Step 7: try all releases once, in queue order."""
     sort_keys(w, w[L.RELEASED_AT], count)
+    if w[L.HAS_BARRIERS]:
+        _settle_with_rules(w, a, first, last, ticks, count)
+        return
     for index in range(count):
         p = w[w[L.RELEASED_AT] + index] & L.KEY_MASK
         if w[L.IS_PREPARED] and w[w[L.KNOWN_AT] + p]:
             _settle_known(w, p)
         elif not _settle_new(w, a, first, p):
-            if not w[L.IS_PREPARED]:
-                prepare(w, a, first, last, ticks)
-            open_row(w, a, first, p)
-            enter_queue2(w, p)
+            _queue_new(w, a, first, last, ticks, p)
+
+
+@part
+def _settle_with_rules(w, a, first, last, ticks, count):
+    """Step 7 where more than liquidity may bar a release; a loop of its own, which costs the other one nothing."""
+    for index in range(count):
+        p = w[w[L.RELEASED_AT] + index] & L.KEY_MASK
+        if w[L.IS_PREPARED] and w[w[L.KNOWN_AT] + p]:
+            _settle_known(w, p)
+        elif not _settle_new_by_rules(w, a, first, p):
+            _queue_new(w, a, first, last, ticks, p)
+
+
+@part
+def _queue_new(w, a, first, last, ticks, p):
+    """Put a payment that never waited into Queue 2."""
+    if not w[L.IS_PREPARED]:
+        prepare(w, a, first, last, ticks)
+    open_row(w, a, first, p)
+    enter_queue2(w, p)
 
 
 @part
@@ -39,26 +59,36 @@ def _settle_new(w, a, first, p):
     """Step 7, for a payment that never waited; True where it settled."""
     at = (first + p) * L.ARRIVAL_COLUMNS
     sender, receiver, amount = a[at + L.A_SENDER], a[at + L.A_RECEIVER], a[at + L.A_AMOUNT]
-    b = bank_row(sender)
     record_event(w, EventKind.Submitted, sender, receiver, p, L.ZERO, amount, L.NONE)
-    is_barred = w[L.HAS_BARRIERS] != 0 and _is_new_barred(w, sender, receiver, amount, p, a[at + L.A_PRIORITY])
-    if is_barred or amount > spendable_liquidity(w, b):
+    if amount > spendable_liquidity(w, bank_row(sender)):
         return _settle_otherwise(w, sender, receiver, amount, p, a[at + L.A_PRIORITY])
-    move(w, sender, receiver, amount)
-    w[b + L.SETTLED_COUNT] += 1
-    w[L.SETTLED_VALUE] += amount
-    if w[L.HAS_RULES]:
-        count_settled(w, sender, receiver, amount, a[at + L.A_PRIORITY])
-    record_event(w, EventKind.SettledImmediately, sender, receiver, p, L.ZERO, amount, L.NONE)
+    _settle_whole(w, sender, receiver, amount, p)
     return True
 
 
 @part
-def _is_new_barred(w, sender, receiver, amount, p, priority):
-    """True where something but liquidity keeps a payment from settling as it is released."""
-    if not _is_tried(w, receiver):
-        return True
-    return w[L.HAS_RULES] != 0 and _is_barred(w, sender, receiver, amount, p, priority)
+def _settle_new_by_rules(w, a, first, p):
+    """The same, where more than liquidity may bar it."""
+    at = (first + p) * L.ARRIVAL_COLUMNS
+    sender, receiver, amount = a[at + L.A_SENDER], a[at + L.A_RECEIVER], a[at + L.A_AMOUNT]
+    priority = a[at + L.A_PRIORITY]
+    record_event(w, EventKind.Submitted, sender, receiver, p, L.ZERO, amount, L.NONE)
+    is_open = _is_tried(w, receiver) and amount <= spendable_liquidity(w, bank_row(sender))
+    if not is_open or (w[L.HAS_RULES] and _is_barred(w, sender, receiver, amount, p, priority)):
+        return _settle_otherwise(w, sender, receiver, amount, p, priority)
+    if w[L.HAS_RULES]:
+        count_settled(w, sender, receiver, amount, priority)
+    _settle_whole(w, sender, receiver, amount, p)
+    return True
+
+
+@part
+def _settle_whole(w, sender, receiver, amount, p):
+    """Settle a payment that never waited."""
+    move(w, sender, receiver, amount)
+    w[bank_row(sender) + L.SETTLED_COUNT] += 1
+    w[L.SETTLED_VALUE] += amount
+    record_event(w, EventKind.SettledImmediately, sender, receiver, p, L.ZERO, amount, L.NONE)
 
 
 @part

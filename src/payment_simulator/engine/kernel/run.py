@@ -22,15 +22,17 @@ from payment_simulator.engine.kernel import (
     releases,
     rules,
     scenario_events,
+    treasury,
+    tree_fields,
     workspace,
 )
 from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.completeness import check_complete
-from payment_simulator.engine.kernel.costs import close_tick, sum_liquidity
+from payment_simulator.engine.kernel.costs import apply_credits, close_tick, sum_liquidity
 from payment_simulator.engine.kernel.escalation import escalate
 from payment_simulator.engine.kernel.jit import entry, part
 from payment_simulator.engine.kernel.outages import held_until, hold_queue1, release_held, update_outages
-from payment_simulator.engine.kernel.policies import decide_queue1, release_affordable, run_bank_and_collateral_trees
+from payment_simulator.engine.kernel.policies import decide_queue1, release_affordable
 from payment_simulator.engine.kernel.queue1 import sort_queue1
 from payment_simulator.engine.kernel.queue2 import work_queue2
 from payment_simulator.engine.kernel.queues import (
@@ -53,6 +55,7 @@ from payment_simulator.engine.kernel.rows import (
 from payment_simulator.engine.kernel.rules import begin_day
 from payment_simulator.engine.kernel.scenario_events import apply_scenario_event
 from payment_simulator.engine.kernel.sorting import sort_keys
+from payment_simulator.engine.kernel.treasury import run_collateral_and_bank_trees, run_collateral_trees
 from payment_simulator.engine.kernel.workspace import NO_BUDGET, prepare, reset_balance, set_posted
 from payment_simulator.engine.vocabulary import REFERENCE_EVENTS, Cost, EventColumn, EventKind, Skipped
 from payment_simulator.policy.compile import Op
@@ -67,14 +70,14 @@ def run(w, template, events, code, f, a, first, last, ticks, room, only_settleme
     are the decision trees' program and numbers; `only_settlements` is 1 where no other event is recorded. The outcome
     is in `w`: totals in the head, and the rows of the banks.
     """
-    simple = _open(w, template, last - first, room, only_settlements)
+    simple = _open(w, template, last - first, ticks, room, only_settlements)
     if not simple:
         prepare(w, a, first, last, ticks)
     at, event = first, L.ZERO
     for tick in range(ticks):
         w[L.TICK] = tick
         if tick % w[L.TICKS_PER_DAY] == 0:
-            _open_day(w, tick)
+            _open_day(w, f, tick)
         while event < len(events) and events[event] == tick:
             apply_scenario_event(w, events[event + 1], events[event + 2], events[event + 3], events[event + 4])
             event += 5
@@ -87,12 +90,15 @@ def run(w, template, events, code, f, a, first, last, ticks, room, only_settleme
             count = _release_all(w, a, first, begin, at)
         else:
             _arrive(w, a, first, begin, at)
-            run_bank_and_collateral_trees(w, f, code)
+            run_collateral_and_bank_trees(w, f, code)
             if w[L.ESCALATES_AT] > 0:
                 escalate(w, at - first)
             count = _decide(w, f, code, a, first, begin, at)
         settle_releases(w, a, first, last, ticks, count)
         work_queue2(w)
+        apply_credits(w)
+        if w[L.HAS_END_TREES]:
+            run_collateral_trees(w, f, code, L.END_TREE)
         close_tick(w, tick)
     sum_liquidity(w, ticks)
     return w[L.ROWS]
@@ -110,7 +116,7 @@ def run_samples(w, template, events, code, f, a, bounds, begin, end, ticks, foun
 
 
 @part
-def _open(w, template, count, room, only_settlements):
+def _open(w, template, count, ticks, room, only_settlements):
     """Set up the first moment of a run; True where every bank releases everything, at once."""
     for at in range(len(template)):
         w[at] = template[at]
@@ -119,7 +125,11 @@ def _open(w, template, count, room, only_settlements):
     w[L.ONLY_SETTLEMENTS] = only_settlements
     w[L.LISTED_AT] = len(template)
     w[L.PATH_AT] = w[L.LISTED_AT] + w[L.BANKS]
-    w[L.ROWS_AT] = w[L.PATH_AT] + L.PATH_SIZE
+    w[L.SENT_AT] = w[L.PATH_AT] + L.PATH_SIZE
+    w[L.TIMERS_AT] = w[L.SENT_AT] + w[L.BANKS]
+    w[L.ROWS_AT] = w[L.TIMERS_AT] + (w[L.BANKS] * ticks if w[L.HAS_TIMERS] else 0)
+    for at in range(w[L.TIMERS_AT], w[L.ROWS_AT]):
+        w[at] = 0
     w[L.RELEASED_AT] = w[L.ROWS_AT] + L.ROW_WIDTH * max(room, 0)
     w[L.URGENT_KEYS_AT] = w[L.RELEASED_AT] + count
     w[L.TICK] = 0
@@ -138,14 +148,18 @@ def _open(w, template, count, room, only_settlements):
 
 
 @part
-def _open_day(w, tick):
+def _open_day(w, f, tick):
     """Step 1: lift the release budgets and begin positions; after the first day reset the balances, where they are."""
     if w[L.HAS_RULES]:
         begin_day(w)
     for bank in range(w[L.BANKS]):
         w[bank_row(bank) + L.BUDGET] = NO_BUDGET
+        w[bank_row(bank) + L.SETTLED_TODAY] = 0
         if tick > 0 and w[L.RESETS_DAILY]:
             reset_balance(w, bank)
+    if w[L.RESETS_REGISTERS]:
+        for register in range(L.REGISTERS_AT, w[L.CONSTANTS_AT]):
+            f[register] = 0.0
 
 
 @part
@@ -289,6 +303,8 @@ check_complete(
         releases,
         rules,
         scenario_events,
+        treasury,
+        tree_fields,
         workspace,
         sys.modules[__name__],
     ),

@@ -94,6 +94,8 @@ class Run(Treasury):
         self.rules.begin_day()
         for number, bank in enumerate(self.banks):
             bank.budget, bank.settled_today = None, 0
+            if self.scenario.registers == "daily":
+                bank.registers.clear()
             if self._tick and self.scenario.daily_balances == "reset":
                 self._reset(number)
 
@@ -228,7 +230,7 @@ class Run(Treasury):
             bank.budget = None if bank.budget is None else bank.budget - item.amount
             bank.released_to[item.payment.receiver] += item.amount
             if name == "ReleaseAt":
-                self._reprioritize(item, numbers[0])
+                self._reprioritize(item, min(max(numbers[0], 0), 10))
             return [item] if name in ("Release", "ReleaseAt") else self._split(bank, item, *numbers)
         if name == "Drop":
             bank.dropped.append(item)

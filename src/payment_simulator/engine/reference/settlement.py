@@ -78,8 +78,9 @@ class Settlement:
 
     def _is_next(self, item: Item) -> bool:
         """True of a payment that no queued one of its bank has to settle before, or with: pieces keep their order."""
-        pieces = [each.piece for each in self.queue2 if each.payment is item.payment] if item.payment.is_split else []
-        if pieces and min(pieces) < item.piece:
+        if item.payment.is_split and any(
+            each.payment is item.payment and each.piece < item.piece for each in self.queue2
+        ):
             return False
         if not self._is_strict:
             return True

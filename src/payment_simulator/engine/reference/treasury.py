@@ -10,11 +10,11 @@ from payment_simulator.engine.reference.payments import Item
 from payment_simulator.engine.reference.settlement import Settlement
 from payment_simulator.engine.vocabulary import EventKind, Record, Skipped
 from payment_simulator.policy.builtin import Policy, trees_of
+from payment_simulator.policy.fields_and_actions import BETWEEN
 from payment_simulator.policy.tree import Faults, decide, names_in, whole
 from payment_simulator.scenario.schema import Scenario
 
 THROUGHPUT = "my_throughput_fraction_today"
-BETWEEN = ("my_q2_out_value_to_counterparty", "my_q2_in_value_from_counterparty", "my_bilateral_net_q2")
 
 
 class Treasury(Settlement):
@@ -48,12 +48,11 @@ class Treasury(Settlement):
             self._record_event(kind, number, amount=abs(delta))
 
     def _end_timers(self) -> None:
-        """Withdraw what was posted until now, cut to what the credit in use leaves."""
+        """Withdraw what was posted until now, all of it together, cut to what the credit in use leaves."""
         for number, bank in enumerate(self.banks):
-            due = [amount for tick, amount in bank.timers if tick <= self._tick]
+            due = sum(amount for tick, amount in bank.timers if tick == self._tick)
             bank.timers = [each for each in bank.timers if each[0] > self._tick]
-            for amount in due:
-                self._post(number, -min(amount, max(bank.posted - least_collateral(bank), 0)))
+            self._post(number, -min(due, max(bank.posted - least_collateral(bank), 0)))
 
     def _collateral_trees(self, kind: str) -> None:
         for number, bank in enumerate(self.banks):

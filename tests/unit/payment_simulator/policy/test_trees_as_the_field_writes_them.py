@@ -14,8 +14,16 @@ from payment_simulator.policy.policies import load_policy, policies_of, read_pol
 FIELD = Path(__file__).parents[5] / "shared" / "data" / "simcash" / "policies"
 
 
-def run(policy, *payments, ticks=1, others=None, **fields):
-    return play(make_scenario({**agents(policy, **fields), **(others or {})}, *payments, ticks=ticks))
+def alike(scenario):
+    """The outcome of a scenario, the same in both engines to the event."""
+    found, other = play(scenario), play(scenario, "kernel")
+    assert found.rows.tolist() == other.rows.tolist()
+    return found
+
+
+def run(policy, *payments, ticks=1, days=1, others=None, further=None, **fields):
+    banks = {**agents(policy, **fields), **(others or {})}
+    return alike(make_scenario(banks, *payments, ticks=ticks, days=days, **(further or {})))
 
 
 def amounts(outcome, *kinds):
@@ -79,7 +87,7 @@ def test_the_tree_at_the_ticks_end_sees_what_settled_and_its_collateral_is_charg
         "A": {"policy": trees(end_of_tick_collateral_tree=tree), "unsecured_cap": 10, "max_collateral_capacity": 90}
     }
     costs = {"collateral_cost_per_tick_bps": 500}
-    outcome = play(make_scenario({**banks, "B": {}}, pay("A", "B", 10, tick=1), ticks=2, costs=costs))
+    outcome = alike(make_scenario({**banks, "B": {}}, pay("A", "B", 10, tick=1), ticks=2, costs=costs))
     assert amounts(outcome, "CollateralPosted") == [(1, 40)]
     assert outcome.costs[0].sum() == 2
 
@@ -90,6 +98,23 @@ def test_collateral_with_a_timer_is_withdrawn_so_many_ticks_later_before_trees_a
     )
     outcome = run(trees(collateral_tree=tree), ticks=4, max_collateral_capacity=90)
     assert amounts(outcome, "CollateralPosted", "CollateralWithdrawn") == [(0, 40), (2, 40)]
+
+
+def test_timers_that_end_in_one_tick_withdraw_their_sum():
+    """20 in tick 0 for 2 ticks, 5 in tick 1 for 1 (a number below 1 is taken as 1)."""
+    later = ask(
+        "current_tick", "==", 1, act("PostCollateral", amount=5, auto_withdraw_after_ticks=-3), act("HoldCollateral")
+    )
+    tree = ask("current_tick", "==", 0, act("PostCollateral", amount=20, auto_withdraw_after_ticks=2), later)
+    outcome = run(trees(collateral_tree=tree), ticks=4, max_collateral_capacity=90)
+    assert amounts(outcome, "CollateralPosted", "CollateralWithdrawn") == [(0, 20), (1, 5), (2, 25)]
+
+
+def test_collateral_that_was_withdrawn_before_its_timer_ends_is_withdrawn_once():
+    withdraw = ask("current_tick", "==", 1, act("WithdrawCollateral", amount=30), act("HoldCollateral"))
+    tree = ask("current_tick", "==", 0, act("PostCollateral", amount=40, auto_withdraw_after_ticks=2), withdraw)
+    outcome = run(trees(collateral_tree=tree), ticks=4, max_collateral_capacity=90)
+    assert amounts(outcome, "CollateralPosted", "CollateralWithdrawn") == [(0, 40), (1, 30), (2, 10)]
 
 
 def test_what_the_credit_in_use_needs_stays_when_a_timer_ends():
@@ -127,6 +152,44 @@ def test_a_budget_may_be_for_some_banks_alone_and_for_each_so_much():
     assert released(run(open_to_all, *payments, others=others)) == [(0, 4), (0, 3), (0, 1)]
 
 
+@pytest.mark.parametrize(("registers", "days"), [("keep", [1]), ("daily", [])])
+def test_registers_survive_midnight_unless_they_are_daily(registers, days):
+    """A counts the ticks of two days of two, and pays in the second once it has counted 3."""
+    counts = trees(
+        ask("bank_state_n", ">=", 3, act("Release"), act("Hold")),
+        bank_tree=act("AddState", key="bank_state_n", value=1),
+    )
+    further = {"registers": registers}
+    outcome = run(counts, pay("A", "B", 1), ticks=2, days=2, further=further, opening_balance=9)
+    assert [row[0] // 2 for row in settled(outcome)] == days
+
+
+def test_a_tree_sees_what_waits_in_the_central_queue_between_its_bank_and_the_receiver():
+    """A owes B 30 and 20 there, B owes A 40: A sends the last 1 in tick 1, for 50 - 40 is 10."""
+    sends = ask("my_bilateral_net_q2", "==", 10, act("Release"), act("Hold"))
+    first = trees(ask("current_tick", "==", 0, act("Release"), sends))
+    payments = [
+        pay("A", "B", 30),
+        pay("A", "B", 20),
+        pay("B", "A", 40),
+        pay("A", "B", 1, tick=1),
+        pay("A", "C", 2, tick=1),
+    ]
+    outcome = run(first, *payments, ticks=2, others={"C": {}})
+    assert released(outcome) == [(0, 30), (0, 20), (0, 40), (1, 1)]
+
+
+def test_the_throughput_of_today_is_what_settled_of_what_was_to_settle():
+    """Tick 0: 60 settles, 40 waits. Tick 1: 60 of 100. The next day begins with 0 of 40."""
+    shares = ask("my_throughput_fraction_today", "==", 0.6, act("PostCollateral", amount=6), act("HoldCollateral"))
+    tree = ask("my_throughput_fraction_today", "==", 0, act("PostCollateral", amount=1), shares)
+    early = ask("amount", "==", 60, act("Release"), act("Hold"))
+    payments = [pay("A", "B", 60), pay("A", "B", 40)]
+    policy = trees(early, collateral_tree=tree)
+    outcome = run(policy, *payments, ticks=2, days=2, opening_balance=60, max_collateral_capacity=90)
+    assert amounts(outcome, "CollateralPosted") == [(0, 1), (1, 6), (2, 1), (3, 1)]
+
+
 def test_a_budget_for_a_bank_that_there_is_not_is_refused():
     scenario = make_scenario(agents(budget(amount=5, focus_counterparties=["Z"])))
     with pytest.raises(ConfigError, match="A: policy: focus_counterparties: unknown bank 'Z'"):
@@ -142,7 +205,7 @@ def test_a_budget_has_one_amount():
 def test_the_day_ends_in_a_rush_from_the_threshold_on():
     rush = trees(ask("is_eod_rush", "==", 1, act("Release"), act("Hold")))
     scenario = make_scenario(agents(rush, opening_balance=9), pay("A", "B", 9), ticks=4, eod_rush_threshold=0.5)
-    assert [row[0] for row in settled(play(scenario))] == [2]
+    assert [row[0] for row in settled(alike(scenario))] == [2]
 
 
 def test_a_document_with_any_of_these_is_written_back_as_it_was_read():
