@@ -8,9 +8,11 @@ from scenarios import act, agents, ask, happened, make_scenario, pay, play, rele
 
 from labledger.errors import ConfigError
 from payment_simulator import load_scenario
+from payment_simulator.cli.scenario_options import with_options
 from payment_simulator.policy.advice import advice_on_trees
 from payment_simulator.policy.documents import document_of
 from payment_simulator.policy.policies import load_policy, policies_of, read_policy
+from payment_simulator.sweeps.sweeping import scenarios_of
 
 FIELD = Path(__file__).parents[5] / "shared" / "data" / "simcash" / "policies"
 
@@ -289,3 +291,28 @@ def test_a_policys_file_is_looked_for_in_the_folder_that_the_scenario_names(tmp_
     path.write_text(f"{scenario}policies: s.yaml\n")
     with pytest.raises(ConfigError, match=r"s\.yaml:3: policies: s\.yaml: should be a folder"):
         load_scenario(path)
+
+
+def test_a_sweep_and_a_command_name_the_folder_of_policies_files(tmp_path):
+    folder = tmp_path / "kept, by others"
+    folder.mkdir()
+    (folder / "p.json").write_text(json.dumps(trees(act("Hold"))))
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "simulation: {ticks_per_day: 1}\nagents: [{id: A, policy: {type: FromJson, json_path: far/p.json}}]\n"
+    )
+    found = [load_scenario(path, with_options([], None, folder)), scenarios_of(path, folder).changed(())]
+    assert [policies_of(each)[0] for each in found] == [read_policy(trees(act("Hold")))[0]] * 2
+    assert "policies" not in found[0].model_dump()
+
+
+def test_what_waits_between_two_of_very_many_banks_is_the_same_in_both_engines():
+    """So many that a pair of them has a row only where it has payments."""
+    few = ["B0000", "B0700", "B1499"]
+    asks = ask("my_q2_out_value_to_counterparty", ">", 20, act("Hold"), act("Release", priority_flag="HIGH"))
+    policy = trees(ask("my_q2_in_value_from_counterparty", ">", 9, act("Release"), asks))
+    banks = {name: {"policy": policy} if name in few else {} for name in (f"B{number:04d}" for number in range(1500))}
+    ways = [(one, other) for one in few for other in few if one != other and one != "B1499"]
+    payments = [pay(*way, 10 + place, tick=tick) for tick in range(4) for place, way in enumerate(ways)]
+    outcome = alike(make_scenario(banks, *payments, ticks=4))
+    assert 0 < len(released(outcome)) < len(payments)
