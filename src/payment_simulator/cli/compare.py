@@ -23,7 +23,7 @@ SHOWN = ("unsettled", "used", "delay_indicator")
 """Indicators of banks that are compared."""
 INDICATORS = "indicators."
 MONEY = {
-    *("total_cost", "settled_value", "liquidity_used"),
+    *("total_cost", "settled_value", "liquidity_used", "payments.value"),
     *(f"{INDICATORS}{name}" for name in ("due", "settled", "unsettled", "lower_bound", "upper_bound", "used")),
 }
 """Totals that are cents."""
@@ -225,11 +225,28 @@ def _print_payments(found: "DayComparison", style: "MoneyStyle") -> None:
 
 def _print_listed(words: str, group: "PaymentGroup", style: "MoneyStyle") -> None:
     from labledger.console import print_answer, print_table
+    from payment_simulator.days.payments import BESIDE
 
     shown = len(group.listed)
     print_answer(f"{words}" + (f" (the first {shown:,} of {group.count:,})" if shown < group.count else ""))
-    header = ("payment", "sender", "receiver", "amount", "came (tick)", "settled (tick)", "how")
-    print_table(header, [tuple(_pair(name, value, style) for name, value in row.items()) for row in group.listed])
+    header = ["payment", "sender", "receiver", "amount", "came (tick)", "settled (tick)", "how"]
+    rows = [
+        [*(_pair(name, row[name], style) for name in row if name not in BESIDE), _beside(row)] for row in group.listed
+    ]
+    has_beside = any(row[-1] for row in rows)
+    print_table([*header, "and"] if has_beside else header, rows if has_beside else [row[:-1] for row in rows])
+
+
+def _beside(row: dict[str, Any]) -> str:
+    """Return what else differs: each column with its value on both days."""
+    from payment_simulator.days.payments import BESIDE
+
+    found = []
+    for name in BESIDE:
+        if isinstance(row.get(name), list):
+            one, other = ("none" if each is None else str(each).lower() for each in row[name])
+            found.append(f"{name.replace('_', ' ')} {one} / {other}")
+    return ", ".join(found)
 
 
 def _pair(name: str, value: Any, style: "MoneyStyle") -> str:

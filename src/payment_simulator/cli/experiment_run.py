@@ -7,6 +7,7 @@ import typer
 
 from labledger.commands import reporting_errors
 from payment_simulator.cli.result_printing import print_result, result_as_json
+from payment_simulator.cli.scenario_options import Dialect, Policies, with_options
 
 if TYPE_CHECKING:
     from payment_simulator.experiments.config import ExperimentConfig
@@ -87,6 +88,8 @@ def run(
         ),
     ] = None,
     settings: Settings = None,
+    dialect: Dialect = None,
+    policies: Policies = None,
     patience: Patience = PATIENCE,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -104,10 +107,11 @@ def run(
     from payment_simulator.experiments.reading import read_experiment
     from payment_simulator.experiments.runner import GenericExperimentRunner, VerboseConfig
     from payment_simulator.experiments.runner.optimization import TokensSpentError
-    from payment_simulator.experiments.settings import single_settings
+    from payment_simulator.experiments.settings import SCENARIO, single_settings
 
     patience_s = patience_of(patience)
-    given = single_settings(settings or [])
+    settings = with_options(settings, dialect, policies, SCENARIO)
+    given = single_settings(settings)
     read = read_experiment(config, given)[0] if resume is None else ExperimentConfig.from_yaml(config, given)
     require_packages(read)
     run_id = None if resume is None else _to_resume(read, resume, patience_s)
@@ -124,7 +128,7 @@ def run(
     except BaseException as error:
         # What is stored would raise the same error of a scenario or of a policy again.
         if runner.is_resumable and not isinstance(error, ConfigError):
-            options = [f"--set {each}" for each in settings or [] if not each.startswith(BUDGET)]
+            options = [f"--set {each}" for each in settings if not each.startswith(BUDGET)]
             options += [f"--set {BUDGET}=NUMBER"] if isinstance(error, TokensSpentError) else []
             command = " ".join(["payment-sim experiment run", str(config), "--resume", runner.run_id, *options])
             error.add_note(f"what was done is kept; go on: {command}")
@@ -136,12 +140,13 @@ def run(
 
 
 @reporting_errors
-def validate(ctx: typer.Context, config: ConfigFile) -> None:
+def validate(ctx: typer.Context, config: ConfigFile, dialect: Dialect = None, policies: Policies = None) -> None:
     """Report every problem of an experiment and of the files that it names."""
     from labledger.console import print_answer
     from payment_simulator.experiments.reading import read_experiment
+    from payment_simulator.experiments.settings import SCENARIO, single_settings
 
-    read, setup = read_experiment(config)
+    read, setup = read_experiment(config, single_settings(with_options([], dialect, policies, SCENARIO)))
     require_packages(read)
     banks = ", ".join(setup.optimized(read))
     print_answer(f"{config}: fine: {read.proposer} over {banks} in {read.scenario}, {read.evaluation.mode}")

@@ -10,6 +10,7 @@ from labledger.commands import EXIT_FAILED, reporting_errors
 from labledger.counts import counted
 from labledger.json_text import dump_json
 from payment_simulator.cli.experiment_run import PATIENCE, ConfigFile, Patience, patience_of
+from payment_simulator.cli.scenario_options import Dialect, Policies, with_options
 from payment_simulator.cli.stored_runs import cents
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def sweep(
         typer.Option("--workers", "-j", min=1, help="Runs at a time; default: one for each core.", show_default=False),
     ] = None,
     on: Annotated[str, typer.Option("--on", help="Where to run: local, the cores of this machine.")] = "local",
+    dialect: Dialect = None,
+    policies: Policies = None,
     patience: Patience = PATIENCE,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -51,10 +54,11 @@ def sweep(
     from payment_simulator.cli.experiment_run import require_packages
     from payment_simulator.cli.waiting import shown_progress
     from payment_simulator.experiments.config import ExperimentConfig
-    from payment_simulator.experiments.settings import product_of_settings
+    from payment_simulator.experiments.settings import SCENARIO, product_of_settings
     from payment_simulator.experiments.sweep import Sweep
 
     patience_s = patience_of(patience)
+    settings = with_options(settings, dialect, policies, SCENARIO)
     check_place_to_run(on)
     require_packages(ExperimentConfig.from_yaml(config))
     whole = Sweep(config, product_of_settings(settings))

@@ -33,6 +33,7 @@ def validate(
 def print_words() -> None:
     """Print the fields, actions and operators of decision trees."""
     from labledger.console import print_answer, print_table
+    from payment_simulator.policy.derived_fields import DERIVED
     from payment_simulator.policy.fields_and_actions import (
         ACTION_MEANINGS,
         ACTIONS,
@@ -45,13 +46,16 @@ def print_words() -> None:
         TWO_SIDED,
     )
 
+    heads = ("field", "unit", "what it is")
     print_answer("Fields that every tree may ask, and registers: " + STATE_PREFIX + "NAME, 0 until set\n")
-    print_table(("field", "unit", "what it is"), [(name, *field) for name, field in COMMON_FIELDS.items()])
+    common = {**COMMON_FIELDS, **{name: each[:2] for name, each in DERIVED.items() if not each.of_payment}}
+    print_table(heads, [(name, *field) for name, field in common.items()])
     print_answer("Fields that a payment_tree may ask, too\n")
-    print_table(("field", "unit", "what it is"), [(name, *field) for name, field in PAYMENT_FIELDS.items()])
+    of_payments = {**PAYMENT_FIELDS, **{name: each[:2] for name, each in DERIVED.items() if each.of_payment}}
+    print_table(heads, [(name, *field) for name, field in of_payments.items()])
     print_answer("Actions\n")
     rows = [
-        (kind, name, ", ".join(parameters), ACTION_MEANINGS[name])
+        (kind, name, ", ".join([*parameters, *_further(name)]), ACTION_MEANINGS[name])
         for kind, actions in ACTIONS.items()
         for name, parameters in actions.items()
     ]
@@ -62,3 +66,10 @@ def print_words() -> None:
         f"{' '.join(ONE_SIDED)} (value), clamp (value, min, max)\n"
         "Values: {field: NAME}, {param: NAME}, {value: NUMBER}, {compute: …}"
     )
+
+
+def _further(action: str) -> list[str]:
+    """Return the parameters that an action need not have, in brackets."""
+    from payment_simulator.policy.fields_and_actions import FURTHER_PARAMETERS
+
+    return [f"[{each}]" for each in FURTHER_PARAMETERS.get(action, ())]

@@ -14,6 +14,7 @@ from payment_simulator.cli.run_days import Output
 from payment_simulator.cli.run_payments import payments_report
 from payment_simulator.cli.run_printing import print_report
 from payment_simulator.cli.run_samples import On, Samples, Workers, run_samples
+from payment_simulator.cli.scenario_options import Dialect, Policies, dialect_report, with_options
 
 if TYPE_CHECKING:
     from payment_simulator.cli.run_days import Source
@@ -40,6 +41,8 @@ def run(
             "--set", help="PATH=VALUE over the scenario, as in agents.BANK_A.unsecured_cap=5.", show_default=False
         ),
     ] = None,
+    dialect: Dialect = None,
+    policies: Policies = None,
     events: Annotated[
         Path | None, typer.Option("--events", help="Write every event to this Parquet file.", show_default=False)
     ] = None,
@@ -68,25 +71,26 @@ def run(
     from labledger.console import print_answer
     from payment_simulator.cli.run_days import check_output, keep, read_source
     from payment_simulator.cli.run_figures import figures_of
-    from payment_simulator.cli.run_funds import warn_of_no_funds
+    from payment_simulator.cli.run_funds import warn_of_what_waits
     from payment_simulator.cli.run_rounding import with_rounding
     from payment_simulator.days.report import report_of
     from payment_simulator.engine.simulate import prepare
 
     files = {"--events": events, "--plot": plot, "--indicators": indicators}
+    changes = with_options(changes, dialect, policies)
     if samples is not None:
         of_samples = {**dict.fromkeys(files), "--indicators": indicators}
         _check_outputs(of_samples)
         _check_apart([scenario], of_samples)
-        run_samples(scenario, changes or [], seed, samples, workers, on, json, {**files, "--output": output})
+        run_samples(scenario, changes, seed, samples, workers, on, json, {**files, "--output": output})
         return
     _check_outputs(files)
     check_output(output, *files.values())
     began_s = time.perf_counter()
-    source = read_source(scenario, changes or [], is_kept=output is not None)
+    source = read_source(scenario, changes, is_kept=output is not None)
     loaded = source.loaded
     _check_apart(loaded.inputs, files)
-    warn_of_no_funds(loaded.scenario)
+    warn_of_what_waits(loaded.scenario, source.policies)
     prepared = prepare(loaded.scenario, source.policies)
     timing = {"read_s": time.perf_counter() - began_s}
     used_seed = source.seed if seed is None else seed
@@ -94,7 +98,8 @@ def run(
     outcome = _simulated(source, prepared, seed, timing, record)
     ticks = loaded.scenario.simulation.ticks
     report = report_of(outcome, scenario=str(scenario), seed=used_seed, ticks=ticks, timing=timing)
-    report = with_rounding(report | payments_report(loaded.scenario) | figures_of(outcome, loaded.scenario), outcome)
+    report |= dialect_report(loaded.scenario) | payments_report(loaded.scenario)
+    report = with_rounding(report | figures_of(outcome, loaded.scenario), outcome)
     try:
         _answer(report, as_json=json, show_all=show_all)
     finally:  # files are kept even if nobody reads the answer to its end

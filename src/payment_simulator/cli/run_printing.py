@@ -15,7 +15,7 @@ MOST_DECIMALS = range(5)
 """Decimals that a currency of ISO 4217 has."""
 SHORT = 1_000
 """A ratio below it has two decimals."""
-ROUTES = {"at_once": "at once", "from_queue": "from the queue"}
+ROUTES = {"at_once": "at once", "from_queue": "from the queue", "on_entry": "on entry", "batch": "in batches"}
 COST_WORDS = {kind: f"{kind} cost" for kind in ("liquidity", "overdraft", "collateral", "delay")}
 """Kinds of cost whose names are those of other figures, too."""
 BOUNDS = ("lower_bound", "upper_bound", "used")
@@ -194,6 +194,11 @@ def _run_facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     if report["policy_faults"]:
         faults = f"{report['policy_faults']:,} operations in trees without an answer (x / 0, inf - inf), taken as 0"
         facts.append(("policy faults", faults))
+    if "dialect" in report:
+        facts.append(("read as", f"dialect {report['dialect']}"))
+    if cuts := report.get("cycle_search_cuts"):
+        cut = f"cut short in {cuts:,} of {report['ticks']:,} ticks: raise lsm_config.max_cycle_edges"
+        facts.append(("cycle search", cut))
     return facts + payments_facts(report)
 
 

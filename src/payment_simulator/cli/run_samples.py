@@ -39,12 +39,14 @@ def run_samples(
         ConfigError: the scenario cannot be run, nothing is drawn in it, or one of `files`, by option, is asked for,
             which but for that of indicators are of one run.
     """
-    from labledger.console import print_answer, print_json
+    from labledger.console import print_answer, print_facts, print_json
     from labledger.errors import ConfigError
     from labledger.json_text import dump_json
     from payment_simulator.cli.run_figures import write_by_suffix
-    from payment_simulator.cli.run_funds import warn_of_no_funds
+    from payment_simulator.cli.run_funds import warn_of_what_waits
+    from payment_simulator.cli.scenario_options import dialect_report
     from payment_simulator.cli.waiting import shown_progress
+    from payment_simulator.policy.policies import policies_of
     from payment_simulator.scenario.money import decimals_of
     from payment_simulator.sweeps.jobs import carry_out
     from payment_simulator.sweeps.running import Place
@@ -56,18 +58,19 @@ def run_samples(
         raise ConfigError(f"{asked[0]}: is of one run, and --samples makes many; leave one of them out")
     source = scenarios_of(scenario)
     changed = source.changed(changes)
-    warn_of_no_funds(changed)
+    warn_of_what_waits(changed, policies_of(changed))
     used = changed.simulation.rng_seed if seed is None else seed
     measure = "indicators" if indicators is not None or samples <= MOST_UNASKED else "costs"
     job = sweep_job(source, [], [Draws(used, number) for number in range(samples)], measure)
     with shown_progress() as progress:
         table = carry_out(replace(job, changes=[tuple(changes)]), None, Place(on, workers), progress)
     rows = table.to_pylist()
-    report = _report(scenario, used, samples, rows, measure)
+    report = _report(scenario, used, samples, rows, measure) | dialect_report(changed)
     if json:
         print_json(dump_json(report))
     else:
         _print(scenario, used, samples, rows, decimals_of(changed), has_indicators=measure == "indicators")
+        print_facts("", [*dialect_report(changed).items()])
     if indicators is not None:
         own = [name for name in table.column_names if "_difference" not in name]  # those are of several cells
         write_by_suffix(indicators, lambda: report, lambda: table.select(own))

@@ -9,6 +9,7 @@ import typer
 
 from labledger.commands import reporting_errors
 from labledger.counts import counted
+from payment_simulator.cli.scenario_options import Dialect, Policies, with_options
 
 if TYPE_CHECKING:
     from payment_simulator.policy.builtin import Policy
@@ -31,6 +32,8 @@ def validate(
     files: Annotated[
         list[Path], typer.Argument(help="Scenarios or experiments in YAML, policies in JSON, files of payments.")
     ],
+    dialect: Dialect = None,
+    policies: Policies = None,
 ) -> None:
     """Check files, whichever of these each is, and those that they name; every problem is listed.
 
@@ -41,12 +44,12 @@ def validate(
 
     problems = ProblemList()
     for file in dict.fromkeys(files):
-        if (found := problems.of(partial(_checked, file))) is not None:
+        if (found := problems.of(partial(_checked, file, dialect, policies))) is not None:
             print_answer(f"{file}: {found}")
     problems.refuse()
 
 
-def _checked(file: Path) -> str:
+def _checked(file: Path, dialect: str | None, policies: Path | None) -> str:
     """Return what a file is. Raises ConfigError: every problem that it has, a line each."""
     from labledger.errors import ConfigError
     from labledger.untrusted_text import SHOWN, clean
@@ -64,7 +67,7 @@ def _checked(file: Path) -> str:
         return _payments(file)
     is_json = file.suffix.lower() == ".json"
     data = read_policy_file(file) if is_json else read_yaml(file, TO_A_FILE).data
-    check = _check_of(data if isinstance(data, dict) else {}, is_json)
+    check = _check_of(data if isinstance(data, dict) else {}, is_json, (dialect, policies))
     if check is not None:
         return check(file)
     keys = ", ".join(repr(clean(key, SHOWN)) for key in list(data)[:5]) or "none"
@@ -74,13 +77,16 @@ def _checked(file: Path) -> str:
     )
 
 
-def _check_of(data: Mapping[str, Any], is_json: bool) -> Callable[[Path], str] | None:
+def _check_of(
+    data: Mapping[str, Any], is_json: bool, options: tuple[str | None, Path | None]
+) -> Callable[[Path], str] | None:
     """Return what checks a file, by the keys that it has; None where they are those of nothing."""
+    scenario, experiment = partial(_scenario, options=options), partial(_experiment, options=options)
     if "kind" in data:  # a document that we have written
         return _policy
     if "scenario" in data:
-        return _experiment
-    ways = ((OF_SCENARIOS, _scenario), (OF_EXPERIMENTS, _experiment), (OF_LLEM, _refused), (OF_POLICIES, _policy))
+        return experiment
+    ways = ((OF_SCENARIOS, scenario), (OF_EXPERIMENTS, experiment), (OF_LLEM, _refused), (OF_POLICIES, _policy))
     return next((check for names, check in ways if _has(data, names)), _policy if is_json else None)
 
 
@@ -176,10 +182,10 @@ def _run(file: Path, document: dict[str, Any]) -> str:
     return f"a run, with a policy each for {', '.join(policies)}"
 
 
-def _scenario(file: Path) -> str:
+def _scenario(file: Path, options: tuple[str | None, Path | None]) -> str:
     from payment_simulator.policy.policies import kind_of, read_with_policies
 
-    loaded, policies = read_with_policies(file)
+    loaded, policies = read_with_policies(file, with_options([], *options))
     _check_first_tick(loaded, policies)
     counts: dict[str, int] = {}
     for policy in policies:
@@ -217,11 +223,12 @@ def _size(scenario: "Scenario") -> str:
     return f"{counted(len(scenario.agents), 'bank')}, {length}, {payments}"
 
 
-def _experiment(file: Path) -> str:
+def _experiment(file: Path, options: tuple[str | None, Path | None]) -> str:
     """Return what an experiment is; its problems are told with those of its scenario."""
     from payment_simulator.experiments.reading import read_experiment
+    from payment_simulator.experiments.settings import SCENARIO, single_settings
 
-    config, setup = read_experiment(file)
+    config, setup = read_experiment(file, single_settings(with_options([], *options, SCENARIO)))
     banks = ", ".join(setup.optimized(config))
     evaluation = f"{config.evaluation.mode} of {config.evaluation.num_samples:,}"
     return f"an experiment: {config.proposer} for {banks}; {evaluation}; {config.scenario}: {_size(setup.scenario)}"

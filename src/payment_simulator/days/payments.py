@@ -1,5 +1,6 @@
 """Payments of two days, matched by their names."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,7 +124,11 @@ class _Pairs:
         return found
 
     def ways_differ(self, with_ticks: bool) -> Ints:
-        one, other = self.both("settled_value", 0)
+        left = (
+            amount - settled
+            for amount, settled in zip(self.both("amount", 0), self.both("settled_value", 0), strict=True)
+        )
+        one, other = left  # another amount is no other way
         found: Ints = one != other
         for name in (*WAYS, *(("released",) if with_ticks else ())):
             found |= self._values_differ(name)
@@ -152,25 +157,28 @@ class _Pairs:
         places = np.flatnonzero(chosen)
         amount = self.both("amount", 0)[0][places]
         shown = places[:listed]
-        rows = [_rows(table, each[shown]) for table, each in zip(self.tables, self.rows, strict=True)]
+        rows = [_rows(table, each[shown], (*KEPT, *BESIDE)) for table, each in zip(self.tables, self.rows, strict=True)]
         both = [_paired(*pair) for pair in zip(*rows, strict=True)]
         return PaymentGroup(len(places), int(amount.sum()), both)
 
 
+BESIDE = ("deadline", "priority", "divisible", "settled_in_file")
+"""Columns that are told where they differ."""
 KEPT = ("id", "sender", "receiver", "amount", "arrived", "settled", "route")
 
 
-def _rows(table: StoredTable, rows: Ints) -> list[dict[str, Any]]:
+def _rows(table: StoredTable, rows: Ints, names: Sequence[str] = KEPT) -> list[dict[str, Any]]:
     import pyarrow as pa
 
-    columns = {name: table.column(name).take(pa.array(rows)) for name in KEPT}
+    columns = {name: table.column(name).take(pa.array(rows)) for name in names}
     lists = (column.to_pylist() for column in columns.values())
     return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
 
 
 def _paired(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """Return a payment's values, those that differ as a pair."""
-    return {name: value if value == second[name] else [value, second[name]] for name, value in first.items()}
+    """Return a payment's values, those that differ as a pair; those of `BESIDE` only then."""
+    both = {name: value if value == second[name] else [value, second[name]] for name, value in first.items()}
+    return {name: value for name, value in both.items() if name not in BESIDE or isinstance(value, list)}
 
 
 def _alone(table: StoredTable, rows: Ints, listed: int | None) -> PaymentGroup:

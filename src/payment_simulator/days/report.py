@@ -34,6 +34,7 @@ def report_of(
         "lsm_share": outcome.lsm_share,
         "liquidity_used": int(outcome.liquidity_used.sum()),
         "policy_faults": int(outcome.policy_faults),
+        "cycle_search_cuts": int(outcome.cycle_search_cuts),
         "ticks": ticks,
         "engine": outcome.engine,
         "timing": dict(timing or {}),

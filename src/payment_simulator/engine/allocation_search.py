@@ -17,7 +17,7 @@ liquidity alone costs what the best does.
 This needs policies that see the allocation through such tests alone: `can_step`. For others every allocation is run.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -26,14 +26,14 @@ import numpy as np
 
 from payment_simulator.engine.reference.stepping import StepSearch
 from payment_simulator.engine.simulate import Engine, Prepared, begins_with_kernel, carry_out, prepare
-from payment_simulator.policy.builtin import Policy, Trees
-from payment_simulator.policy.fields_and_actions import TREE_KINDS
+from payment_simulator.policy.builtin import Policy, trees_of
+from payment_simulator.policy.nodes import Action, Constant, FieldValue
 from payment_simulator.policy.policies import FRACTION, policies_of
-from payment_simulator.policy.tree import Action, Branch, Compute, Constant, Expression, FieldValue, Node
+from payment_simulator.policy.tree import parts_of
 from payment_simulator.scenario.arrivals import Arrivals
 from payment_simulator.scenario.schema import Scenario
 
-LIQUIDITY_FIELDS = ("balance", "effective_liquidity", "credit_used")
+LIQUIDITY_FIELDS = ("balance", "effective_liquidity", "credit_used", "excess_collateral")
 """Fields of decision trees that change with the bank's allocation, though every settlement stays as it is."""
 
 LARGEST_BUDGET = 2**62
@@ -84,9 +84,9 @@ def search_allocations(
     prepared.limits.check(scenario, arrivals)
     if not begins_with_kernel(engine, prepared, arrivals):
         search = StepSearch(
-            scenario, arrivals, chosen, bank, allocations, can_step=can_step(chosen[bank]), budget=budget
+            scenario, arrivals, chosen, bank, allocations, can_step=may_step(prepared, bank), budget=budget
         )
-        if search.go(lambda run: carry_out(run, engine)):
+        if search.go(lambda run: carry_out(run, "reference" if prepared.reference_only else engine)):
             is_complete = search.seen == len(allocations)
             return AllocationSearch(
                 search.allocation, search.cost, search.lower_bound, is_complete, search.seen, search.work
@@ -119,7 +119,7 @@ def _by_kernel(
     s = np.zeros(layout.SEARCH_COLUMNS, dtype=np.int64)
     s[layout.S_BANK], s[layout.S_CAN_STEP], s[layout.S_BUDGET] = (
         bank,
-        can_step(prepared.policies[bank]),
+        may_step(prepared, bank),
         min(budget, LARGEST_BUDGET),
     )
     s[layout.S_NUMBER], listed = len(allocations), np.zeros(0, dtype=np.int64)
@@ -127,9 +127,7 @@ def _by_kernel(
         s[layout.S_FIRST], s[layout.S_STEP] = allocations.start, allocations.step
     else:
         listed = np.array(allocations, dtype=np.int64)
-    size = workspace.workspace_size(
-        len(compiled.template), compiled.banks, count, compiled.ticks, compiled.has_pairs, -1
-    )
+    size = workspace.workspace_size(compiled, count, -1)
     call(
         stepping.search,
         np.empty(stepping.search_size(size, compiled.ticks), dtype=np.int64),
@@ -153,6 +151,14 @@ def _by_kernel(
     )
 
 
+def may_step(prepared: Prepared, bank: int) -> bool:
+    """True where nothing but tests of liquidity, which a run can watch, lets an allocation change what happens."""
+    scenario = prepared.scenario
+    if scenario.offsets_on_entry or scenario.lsm_config.enable_multilateral or scenario.netting_batches:
+        return False  # whether a payment is left out depends on what others lack
+    return not scenario.has_rules and scenario.queue2.release != "strict" and can_step(prepared.policies[bank])
+
+
 def can_step(policy: Policy) -> bool:
     """True where a bank's decisions follow its allocation only through tests of liquidity, which a run can watch.
 
@@ -161,30 +167,11 @@ def can_step(policy: Policy) -> bool:
     """
     return not reads_fraction(policy) and not any(
         (isinstance(part, FieldValue) and part.name in LIQUIDITY_FIELDS)
-        or (isinstance(part, Action) and part.name == "WithdrawCollateral")
-        for part in _parts(policy)
+        or (isinstance(part, Action) and part.name in ("WithdrawCollateral", "PostCollateralFor"))
+        for part in parts_of(*trees_of(policy))
     )
 
 
 def reads_fraction(policy: Policy) -> bool:
     """True where a bank's trees read `initial_liquidity_fraction`, so that more than its allocation follows from it."""
-    return any(isinstance(part, Constant) and part.parameter == FRACTION for part in _parts(policy))
-
-
-def _parts(policy: Policy) -> Iterator[Node | Expression]:
-    """Every node and every expression of a policy's trees, once: a tree of Python may share them."""
-    trees = [getattr(policy, kind) for kind in TREE_KINDS] if isinstance(policy, Trees) else []
-    left: list[Node | Expression] = [tree for tree in trees if tree is not None]
-    seen: set[int] = set()
-    while left:
-        part = left.pop()
-        if id(part) in seen:
-            continue
-        seen.add(id(part))
-        yield part
-        if isinstance(part, Branch):
-            left += [part.condition, part.on_true, part.on_false]
-        elif isinstance(part, Action):
-            left += part.arguments
-        elif isinstance(part, Compute):
-            left += part.operands
+    return any(isinstance(part, Constant) and part.parameter == FRACTION for part in parts_of(*trees_of(policy)))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from labledger.errors import ConfigError
 from labledger.parquet_files import read_parquet
 from labledger.untrusted_text import reason_of
-from payment_simulator.engine.vocabulary import COSTS, EventColumn, EventKind, Skipped
+from payment_simulator.engine.vocabulary import COSTS, OFFSETS, EventColumn, EventKind, Skipped
 
 if TYPE_CHECKING:
     import pyarrow
@@ -22,6 +22,8 @@ SCHEMA_VERSION = "1.0"
 MAX_ROWS = 20_000_000
 """A day of five million payments: each arrives, is released, and settles, at times from a queue or in pieces."""
 LONGEST_REASON = 1_000
+REPRIORITIZED = (EventKind.PolicyReprioritize, EventKind.PriorityEscalated, EventKind.PolicyResubmit)
+"""Events that give a payment another priority."""
 
 
 def event_table(rows: NDArray[np.int64], arrivals: "Arrivals", scenario: "Scenario") -> "pyarrow.Table":
@@ -29,10 +31,10 @@ def event_table(rows: NDArray[np.int64], arrivals: "Arrivals", scenario: "Scenar
 
     `payment` is the sender's id and the payment's place among the sender's, so it depends on nothing drawn elsewhere.
     `offset` numbers the offsets of a run: all payments of one settle at once, by their net. `priority`, `deadline` (a
-    tick) and `divisible` are given with the arrival, `priority` also where a policy changes it. `amount` of
-    `CreditLimitChanged` is the new limit, of `BalanceReset` what is added to the balance, or below 0 taken from it;
-    `count` of `OutageBegan` is how many ticks it lasts. The metadata has what its reader needs to compute balances
-    again: `opening_balances`, cents by bank in JSON, and `deferred_crediting`, true or false.
+    tick) and `divisible` are given with the arrival, `priority` also where a policy or escalation changes it. `amount`
+    of `CreditLimitChanged` and `LimitChanged` is the new limit, of `BalanceReset` what is added to the balance, or
+    below 0 taken from it; `count` of `OutageBegan` is how many ticks it lasts. The metadata has what its reader needs
+    to compute balances again: `opening_balances`, cents by bank in JSON, and `deferred_crediting`, true or false.
     """
     import json
 
@@ -47,8 +49,8 @@ def event_table(rows: NDArray[np.int64], arrivals: "Arrivals", scenario: "Scenar
     def arrived(values: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.asarray(values)[np.where(arrives, payment, 0)] if len(arrivals) else np.zeros(len(rows), np.int64)
 
-    reprioritized = kind == EventKind.PolicyReprioritize
-    offset = (kind == EventKind.LsmBilateralOffset) | (kind == EventKind.LsmCycleSettlement)
+    reprioritized = np.isin(kind, REPRIORITIZED)
+    offset = np.isin(kind, OFFSETS)
     counted = np.isin(kind, (EventKind.PolicySplit, EventKind.EndOfDay, EventKind.OutageBegan))
     columns = {
         "tick": pa.array(column["tick"].astype(np.int32)),

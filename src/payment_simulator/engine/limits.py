@@ -12,7 +12,7 @@ from labledger.errors import ConfigError
 from payment_simulator.engine.exact_costs import delay_rates
 from payment_simulator.engine.vocabulary import RATES_PER_DAY, RATES_PER_TICK, Cost
 from payment_simulator.policy.builtin import Policy, Trees
-from payment_simulator.policy.tree import Branch, Node
+from payment_simulator.policy.nodes import Branch, Node
 from payment_simulator.scenario.arrival_checks import strange_rows
 from payment_simulator.scenario.arrivals import Arrivals
 from payment_simulator.scenario.cost_sections import FixedPenalty, Penalty, RatePenalty

@@ -33,8 +33,9 @@ class Outcome:
     accrue: `peak_credit` of the balance below 0, `liquidity_used` of its fall below what the bank began with, or
     was last reset to,
     `peak_queue1` and `peak_queue2` of the number waiting. `final_...` is what the last tick left. Of the whole run are
-    `settled_value`, `lsm_value` (the part that offsets settled), and `policy_faults` (operations in decision trees
-    that have no number for an answer: x / 0, inf - inf). `charged_on` is what each rate was charged on, summed over
+    `settled_value`, `lsm_value` (the part that offsets settled), `policy_faults` (operations in decision trees
+    that have no number for an answer: x / 0, inf - inf), and `cycle_search_cuts` (ticks in which the search for cycles
+    ended at `lsm_config.max_cycle_edges`). `charged_on` is what each rate was charged on, summed over
     ticks: by bank and rate two numbers, the first in units of 2^31 cents; `rated` has the place, kind and value of each
     rate that costs anything. `rows` are the recorded events, those of settlement alone
     where `has_all_events` is False; they, `arrivals` and `scenario` are None where none were.
@@ -55,6 +56,7 @@ class Outcome:
     settled_value: Ints
     lsm_value: Ints
     policy_faults: Ints
+    cycle_search_cuts: Ints
     charged_on: Sums
     engine: str
     rated: tuple[tuple[int, Cost, Fraction], ...]
@@ -158,17 +160,26 @@ class Outcome:
         return costs_table(recorded(self))
 
     def to_pandas(
-        self, table: Literal["payments", "balances", "costs_by_tick", "events", "indicators"] = "payments"
+        self, table: Literal["payments", "balances", "costs", "costs_by_tick", "events", "indicators"] = "payments"
     ) -> "pandas.DataFrame":
         """Return a table as a pandas frame; numbers of which some are missing are of its nullable types.
 
+        `costs` and `costs_by_tick` are one table.
+
         Raises:
             ConfigError: pandas is not installed.
-            ValueError: no events were recorded.
+            ValueError: no events were recorded, or there is no such table.
         """
         from payment_simulator.engine.tables import to_pandas
 
-        return to_pandas(self.indicators.table() if table == "indicators" else getattr(self, table)())
+        tables = {
+            **{name: getattr(self, name) for name in ("payments", "balances", "costs_by_tick", "events")},
+            "costs": self.costs_by_tick,
+            "indicators": lambda: self.indicators.table(),
+        }
+        if table not in tables:
+            raise ValueError(f"{table!r} is no table of an outcome; there are {', '.join(tables)}")
+        return to_pandas(tables[table]())
 
     def _agent(self, number: int) -> dict[str, Any]:
         def of(values: Ints) -> int:

@@ -19,9 +19,11 @@ from payment_simulator.engine.limits import Limits, find_limits
 from payment_simulator.engine.outcome import HIGH, Ints, Outcome
 from payment_simulator.engine.reference.run import Run
 from payment_simulator.engine.vocabulary import Cost, EventColumn, Record
-from payment_simulator.policy.builtin import Policy
+from payment_simulator.policy.builtin import Policy, trees_of
 from payment_simulator.policy.documents import document_of
+from payment_simulator.policy.fields_and_actions import REFERENCE_ACTIONS, REFERENCE_FIELDS
 from payment_simulator.policy.policies import policies_of
+from payment_simulator.policy.tree import names_in
 from payment_simulator.scenario.arrivals import Arrivals
 from payment_simulator.scenario.schema import Scenario
 
@@ -39,12 +41,16 @@ EVENTS_PER_PAYMENT, EVENTS_PER_BANK_TICK = 5, 2
 
 @dataclass(frozen=True)
 class Prepared:
-    """A scenario and its policies, ready to be simulated often."""
+    """A scenario and its policies, ready to be simulated often.
+
+    `reference_only` is what they do that the kernel cannot, if anything.
+    """
 
     scenario: Scenario
     policies: tuple[Policy, ...]
     compiled: CompiledScenario
     limits: Limits
+    reference_only: str | None
     rated: tuple[tuple[int, Cost, Fraction], ...]
 
     def as_it_runs(self) -> Scenario:
@@ -67,7 +73,20 @@ def prepare(scenario: Scenario, policies: Sequence[Policy] | None = None) -> Pre
     """
     chosen = tuple(policies_of(scenario) if policies is None else policies)
     limits = find_limits(scenario, chosen)
-    return Prepared(scenario, chosen, compile_scenario(scenario, chosen), limits, tuple(rated_columns(scenario)))
+    compiled, rated = compile_scenario(scenario, chosen), tuple(rated_columns(scenario))
+    return Prepared(scenario, chosen, compiled, limits, _only_reference(chosen), rated)
+
+
+class NoKernelError(ConfigError):
+    """The kernel cannot run what it is asked to."""
+
+
+def _only_reference(policies: Sequence[Policy]) -> str | None:
+    """Return what some policy does that the reference engine alone carries out; None without such a thing."""
+    for policy in policies:
+        if found := sorted(names_in(*trees_of(policy)) & {*REFERENCE_FIELDS, *REFERENCE_ACTIONS}):
+            return found[0]
+    return None
 
 
 def simulate(
@@ -181,8 +200,12 @@ def begins_with_kernel(engine: Engine, prepared: Prepared, arrivals: Arrivals) -
     """True where the kernel runs it from the start: it is asked for, or loaded, or the work is seen to be large.
 
     Raises:
-        ConfigError: the kernel that was asked for is not installed, or cannot be imported.
+        ConfigError: the kernel that was asked for is not installed, cannot be imported, or cannot run it.
     """
+    if prepared.reference_only is not None:
+        if engine == "kernel":
+            raise NoKernelError(f"engine: kernel has no {prepared.reference_only}; take reference, or auto")
+        return False
     if engine == "kernel" and missing("numba"):
         raise ConfigError(f"engine: kernel needs numba; run {install_command('payments')}")
     if engine == "kernel" and not _loads_numba():
@@ -270,9 +293,7 @@ def _batch_by_kernel(prepared: Prepared, arrivals: Arrivals, threads: int) -> Ou
 def _size(compiled: CompiledScenario, payments: int, room: int) -> int:
     from payment_simulator.engine.kernel import workspace
 
-    return workspace.workspace_size(
-        len(compiled.template), compiled.banks, payments, compiled.ticks, compiled.has_pairs, room
-    )
+    return workspace.workspace_size(compiled, payments, room)
 
 
 def _kept(compiled: CompiledScenario) -> int:
@@ -303,6 +324,7 @@ def _outcome(prepared: Prepared, found: Any, rows: Any, arrivals: Arrivals, *, h
         settled_value=found[..., layout.SETTLED_VALUE],
         lsm_value=found[..., layout.LSM_VALUE],
         policy_faults=found[..., layout.FAULTS],
+        cycle_search_cuts=found[..., layout.CUTS],
         charged_on=banks[..., layout.CHARGED_ON : layout.COSTS],
         engine="kernel",
         rated=prepared.rated,
@@ -333,7 +355,7 @@ def _by_reference(
     """None where it is given up."""
     scenario = prepared.scenario
     run = Run(scenario, arrivals, prepared.policies, record=record)
-    if not carry_out(run, engine, watch):
+    if not carry_out(run, "reference" if prepared.reference_only else engine, watch):
         return None
     senders = [item.payment.sender for item in run.queue2]
 
@@ -356,6 +378,7 @@ def _by_reference(
         settled_value=np.array(run.settled_value, dtype=np.int64),
         lsm_value=np.array(run.lsm_value, dtype=np.int64),
         policy_faults=np.array(run.faults.count, dtype=np.int64),
+        cycle_search_cuts=np.array(run.cycle_search_cuts, dtype=np.int64),
         charged_on=np.array([_sums(prepared, bank.charged_on) for bank in run.banks], dtype=np.int64),
         engine="reference",
         rated=prepared.rated,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from labledger.extras import missing
 from payment_simulator.engine.events import named, numbered, payment_names
 from payment_simulator.engine.recorded import Ints, Recorded
-from payment_simulator.engine.vocabulary import COSTS, OFFSETS, ROUTES, EventColumn, EventKind
+from payment_simulator.engine.vocabulary import COSTS, ROUTES, EventColumn, EventKind
 
 if TYPE_CHECKING:
     import pandas
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 MIXED = "mixed"
 """The route of a payment whose pieces settled in several ways."""
-LEAVES_QUEUE2 = (EventKind.SettledFromQueue, *OFFSETS)
+IN_QUEUE2 = {EventKind.Submitted: 1, **dict.fromkeys(ROUTES, -1)}
+"""What is released and has not settled waits in the central queue: an offset on entry begins with what never did."""
 
 
 def payments_table(run: Recorded) -> "pyarrow.Table":
@@ -131,7 +132,7 @@ def balances_table(run: Recorded) -> "pyarrow.Table":
         "posted_collateral": np.array([agent.posted_collateral for agent in agents]) + posted,
         "queue1_value": _summed(run, {EventKind.Arrival: 1, EventKind.Submitted: -1, EventKind.PolicyDrop: -1}),
         "queue1_payments": queue1_payments(run),
-        "queue2_value": _summed(run, {EventKind.Queued: 1, **dict.fromkeys(LEAVES_QUEUE2, -1)}),
+        "queue2_value": _summed(run, IN_QUEUE2),
         "queue2_payments": queue2_payments(run),
     }
     return pa.table(
@@ -174,7 +175,7 @@ def queue1_payments(run: Recorded) -> Ints:
 
 def queue2_payments(run: Recorded) -> Ints:
     """Return the number of each bank's payments in the central queue at the end of each tick: ticks x banks."""
-    return _summed(run, {EventKind.Queued: 1, **dict.fromkeys(LEAVES_QUEUE2, -1)}, counted=True)
+    return _summed(run, IN_QUEUE2, counted=True)
 
 
 def costs_by_tick(run: Recorded) -> Ints:

@@ -26,7 +26,10 @@ RATES_PER_DAY = ("eod_borrowing_bps",)
 
 
 class EventKind(IntEnum):
-    """Rows of the event table. `agent` is the bank that pays, or that it happens to."""
+    """Rows of the event table. `agent` is the bank that pays, or that it happens to.
+
+    `LimitBlocked` is recorded once a payment, as step 8 ends: its bank could pay it, and only a limit forbids it.
+    """
 
     LiquidityAllocated = 0
     Arrival = 1
@@ -51,20 +54,48 @@ class EventKind(IntEnum):
     CreditLimitChanged = 20
     BalanceReset = 21
     OutageBegan = 22
+    PriorityEscalated = 23
+    LimitChanged = 24
+    LimitBlocked = 25
+    LsmEntryOffset = 26
+    LsmMultilateralOffset = 27
+    LsmBatchSettlement = 28
+    PolicyWithdraw = 29
+    PolicyResubmit = 30
+
+
+REFERENCE_EVENTS = (EventKind.PolicyWithdraw, EventKind.PolicyResubmit)
+"""Events that the reference engine alone records, of actions that it alone carries out."""
 
 
 ROUTES = {
     EventKind.SettledImmediately: "at_once",
     EventKind.SettledFromQueue: "from_queue",
+    EventKind.LsmEntryOffset: "on_entry",
     EventKind.LsmBilateralOffset: "bilateral",
     EventKind.LsmCycleSettlement: "cycles",
+    EventKind.LsmMultilateralOffset: "multilateral",
+    EventKind.LsmBatchSettlement: "batch",
 }
 """The events in which payments settle, and the name of each as a way to settle."""
-OFFSETS = (EventKind.LsmBilateralOffset, EventKind.LsmCycleSettlement)
+OFFSETS = tuple(kind for kind in ROUTES if kind not in (EventKind.SettledImmediately, EventKind.SettledFromQueue))
 """Those of them in which several payments settle at once, by their net."""
 
 Record = bool | Literal["settlements"]
 """Which events are recorded: all, none, or those of `ROUTES`, which are about one a payment."""
+
+
+class PriorityClass(IntEnum):
+    """Classes of priority, the more urgent the larger: 0-3, 4-7 and 8-10."""
+
+    LOW = 0
+    NORMAL = 1
+    URGENT = 2
+
+
+def class_of(priority: int) -> PriorityClass:
+    """The class of a priority."""
+    return PriorityClass(priority // 4)
 
 
 class Skipped(IntEnum):

@@ -83,6 +83,14 @@ class Evaluation(Section):
         Field(ge=1, le=10**15, strict=True, description="Payments times ticks. Most work of a gap, per bank."),
     ] = 20_000_000
 
+    @model_validator(mode="before")
+    @classmethod
+    def _mode_of_other_files(cls, data: Any) -> Any:
+        """Read `deterministic-temporal`: one draw, whatever number of samples stands beside it."""
+        if not isinstance(data, Mapping) or data.get("mode") != "deterministic-temporal":
+            return data
+        return {key: value for key, value in data.items() if key != "num_samples"} | {"mode": "deterministic"}
+
     @model_validator(mode="after")
     def _samples_fit_the_mode(self) -> Self:
         if self.mode == "deterministic" and self.num_samples != 1:

@@ -1,7 +1,7 @@
 """The configuration of the model that proposes policies, and the price of its tokens."""
 
 from decimal import Decimal
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
@@ -51,6 +51,14 @@ class Llm(Section):
             examples=[0.7],
         ),
     ] = None
+    reasoning_effort: Annotated[
+        Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None,
+        Field(description="How much an OpenAI model thinks; default: the server's own.", examples=["high"]),
+    ] = None
+    reasoning_summary: Annotated[
+        Literal["auto", "concise", "detailed"] | None,
+        Field(description="A comment of other programs' files, that nothing reads.", examples=["auto"]),
+    ] = None
     max_retries: Annotated[int, Field(ge=0, le=20, strict=True, description="Tries. After a first that failed.")] = 3
     timeout_seconds: Annotated[float, Field(gt=0, le=3600, strict=True, description="Seconds. Of one answer.")] = 120.0
     max_total_tokens: Annotated[
@@ -75,6 +83,12 @@ class Llm(Section):
         provider, _, name = self.model.partition(":")
         if provider not in PROVIDERS or not name:
             raise ValueError(f"model: {self.model!r} is not provider:name; the providers are {', '.join(PROVIDERS)}")
+        return self
+
+    @model_validator(mode="after")
+    def _effort_is_of_openai(self) -> Self:
+        if self.reasoning_effort is not None and not self.model.startswith("openai:"):
+            raise ValueError("reasoning_effort: is of OpenAI's protocol, whose model is written as openai:NAME")
         return self
 
     @model_validator(mode="after")

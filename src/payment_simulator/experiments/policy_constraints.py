@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 
 from labledger.sections import Section
 from labledger.yaml_files import Location, ProblemsError, did_you_mean
-from payment_simulator.policy.fields_and_actions import ACTIONS, FIELDS, STATE_PREFIX, TREE_KINDS
+from payment_simulator.policy.derived_fields import known_fields
+from payment_simulator.policy.fields_and_actions import ACTIONS, STATE_PREFIX, TREE_KINDS
 from payment_simulator.policy.policies import FRACTION
 
 ALL_REGISTERS = f"{STATE_PREFIX}*"
@@ -26,6 +27,10 @@ class AllowedParameter(Section):
     allowed_values: Annotated[
         list[Finite] | None,
         Field(min_length=1, description="As the parameter. In place of a range.", examples=[[0, 0.5, 1]]),
+    ] = None
+
+    description: Annotated[
+        str | None, Field(description="A comment, that nothing reads.", examples=["Share of the pool"])
     ] = None
 
     @model_validator(mode="after")
@@ -48,6 +53,9 @@ class AllowedActions(Section):
     collateral_tree: Annotated[list[str] | None, Field(description="Of collateral.", examples=[["HoldCollateral"]])] = (
         None
     )
+    end_of_tick_collateral_tree: Annotated[
+        list[str] | None, Field(description="Of collateral as a tick ends.", examples=[["HoldCollateral"]])
+    ] = None
 
 
 class PolicyConstraints(Section):
@@ -82,7 +90,7 @@ class PolicyConstraints(Section):
                 yield here, f"{FRACTION} is from 0 to 1"
 
     def _fields(self) -> Iterator[tuple[Location, str]]:
-        known = [*FIELDS["payment_tree"], ALL_REGISTERS]
+        known = [*known_fields("payment_tree"), ALL_REGISTERS]
         for index, name in enumerate(self.allowed_fields or ()):
             if name not in known and not name.startswith(STATE_PREFIX):
                 yield ("allowed_fields", index), f"unknown field {name!r}{did_you_mean(name, known)}"

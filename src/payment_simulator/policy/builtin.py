@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from payment_simulator.policy.fields_and_actions import TREE_KINDS
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -39,3 +41,10 @@ class Trees(Policy):
     payment_tree: Any = None
     bank_tree: Any = None
     collateral_tree: Any = None
+    end_of_tick_collateral_tree: Any = None
+
+
+def trees_of(policy: Policy) -> list[Any]:
+    """The decision trees of a policy; none of another kind."""
+    found = [getattr(policy, kind) for kind in TREE_KINDS] if isinstance(policy, Trees) else []
+    return [tree for tree in found if tree is not None]

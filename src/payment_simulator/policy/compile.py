@@ -3,13 +3,14 @@
 An instruction is an operation and an argument. Conditions leave 1 or 0; `and` and `or` jump past what is not asked.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
 from payment_simulator.policy.builtin import Trees
+from payment_simulator.policy.derived_fields import DERIVED
 from payment_simulator.policy.fields_and_actions import FIELD_NUMBERS, TREE_KINDS, ActionKind
-from payment_simulator.policy.tree import Branch, Compute, Constant, Expression, FieldValue, Node
+from payment_simulator.policy.nodes import Branch, Compute, Constant, Expression, FieldValue, Node
 
 
 class Op(IntEnum):
@@ -66,13 +67,14 @@ _OPS = {
 
 @dataclass
 class Program:
-    """Instructions and constants of all trees; `registers` counts the registers of all banks together."""
+    """Instructions and constants of all trees; `registers` counts those of all banks, whose numbers are `banks`."""
 
     code: list[tuple[int, int]] = field(default_factory=list)
     constants: list[float] = field(default_factory=list)
     registers: int = 0
+    banks: Mapping[str, int] = field(default_factory=dict)
 
-    def add(self, policy: Trees) -> tuple[int, int, int]:
+    def add(self, policy: Trees) -> list[int]:
         """Compile one bank's trees, with registers of its own; where each kind begins, -1 for one it does not have."""
         writer = _Writer(self)
         starts = []
@@ -81,7 +83,7 @@ class Program:
             starts.append(-1 if tree is None else len(self.code))
             if tree is not None:
                 writer.node(tree)
-        return (starts[0], starts[1], starts[2])
+        return starts
 
 
 @dataclass
@@ -101,6 +103,8 @@ class _Writer:
             self.expression(argument)
         if node.key is not None:
             self._emit(Op.CONSTANT, self._constant(self._register(node.key)))
+        if node.name == "SetBudgetOfTick":
+            self._emit(Op.CONSTANT, self._constant(self._list(node.banks)))
         self._emit(Op.ACT, ActionKind[node.name])
 
     def expression(self, expression: Expression) -> None:
@@ -114,6 +118,9 @@ class _Writer:
             self._compute(expression)
 
     def _field(self, name: str) -> None:
+        if name in DERIVED:
+            self.expression(DERIVED[name].value)
+            return
         number = FIELD_NUMBERS.get(name)
         if number is None:
             self._emit(Op.REGISTER, self._register(name))
@@ -156,6 +163,12 @@ class _Writer:
     def _constant(self, value: float) -> int:
         self.program.constants.append(float(value))
         return len(self.program.constants) - 1
+
+    def _list(self, banks: Sequence[str]) -> int:
+        """The place among the constants of the count of some banks, and then their numbers; -1 for none."""
+        numbers = [self.program.banks.get(name, -1) for name in banks]
+        places = [self._constant(each) for each in (len(numbers), *numbers)] if numbers else [-1]
+        return places[0]
 
     def _register(self, name: str) -> int:
         if name not in self.names:

@@ -3,9 +3,15 @@
 from enum import IntEnum
 from typing import Literal, NamedTuple
 
-TreeKind = Literal["payment_tree", "bank_tree", "collateral_tree"]
-TREE_KINDS: tuple[TreeKind, ...] = ("payment_tree", "bank_tree", "collateral_tree")
+TreeKind = Literal["payment_tree", "bank_tree", "collateral_tree", "end_of_tick_collateral_tree"]
+TREE_KINDS: tuple[TreeKind, ...] = ("payment_tree", "bank_tree", "collateral_tree", "end_of_tick_collateral_tree")
+TREE_ALIASES: dict[str, TreeKind] = {"strategic_collateral_tree": "collateral_tree"}
+"""Other names of trees."""
+COMMENTS = ("description", "reason", "comment", "hold_reason", "name")
+"""Keys of documents, nodes and parameters that mean nothing, as do those that begin with `_`."""
 STATE_PREFIX = "bank_state_"
+NO_LIMIT = 2**53
+"""The cents that are left of a limit that there is not; of one that is higher, no more."""
 
 
 class Field(NamedTuple):
@@ -24,7 +30,16 @@ PAYMENT_FIELDS = {
     "is_overdue": Field("0 or 1", "whether it was unsettled in an earlier tick after its deadline"),
     "arrival_tick": Field("ticks", "of the run, from 0"),
     "queue_age": Field("ticks", "since it arrived"),
+    "bilateral_limit_left": Field("cents", "of the bank's limit to its receiver today; 2^53 where there is none"),
+    "arrival_priority": Field("0-10", "with which it arrived"),
+    "my_q2_out_value_to_counterparty": Field("cents", "of the bank's payments to its receiver in the central queue"),
+    "my_q2_in_value_from_counterparty": Field("cents", "of its receiver's payments to the bank in the central queue"),
+    "my_bilateral_net_q2": Field("cents", "my_q2_out_value_to_counterparty - my_q2_in_value_from_counterparty"),
+    "is_in_queue2": Field("0 or 1", "whether it is in the central queue, which the tree walks too where it names this"),
 }
+
+IN_QUEUE2 = "is_in_queue2"
+BETWEEN = ("my_q2_out_value_to_counterparty", "my_q2_in_value_from_counterparty", "my_bilateral_net_q2")
 
 BANK_FIELDS = {
     "balance": Field("cents", "less what this step has released"),
@@ -38,6 +53,9 @@ BANK_FIELDS = {
     "queue1_size": Field("payments", "in the bank's own queue, before this step"),
     "queue2_own_value": Field("cents", "of the bank's payments in the central queue"),
     "queue2_own_size": Field("payments", "of the bank in the central queue, each piece of a split one"),
+    "multilateral_limit_left": Field("cents", "of the bank's limit to all others today; 2^53 where there is none"),
+    "excess_collateral": Field("cents", "what may be withdrawn: posted, and not needed for the credit in use"),
+    "my_throughput_fraction_today": Field("share", "of what was to settle today until now: what did; 1 of nothing"),
 }
 
 TIME_FIELDS = {
@@ -60,11 +78,25 @@ COST_FIELDS = {
     "split_friction_cost": Field("cents", "per extra piece of a split"),
 }
 
-COMMON_FIELDS = {**BANK_FIELDS, **TIME_FIELDS, **COST_FIELDS}
+SCENARIO_FIELDS = {
+    "urgent_multiplier": Field("times", "of delay, of payments that arrived with priority 8 to 10"),
+    "normal_multiplier": Field("times", "of delay, of payments that arrived with priority 4 to 7"),
+    "low_multiplier": Field("times", "of delay, of payments that arrived with priority 0 to 3"),
+    "deadline_penalty_cents": Field("cents", "deadline_penalty where it is fixed, else 0"),
+    "deadline_penalty_bps": Field("bps", "deadline_penalty where it is a rate, else 0"),
+    "eod_rush_threshold": Field("share", "of the day, from which on is_eod_rush is 1"),
+}
+"""Fields beside `COST_FIELDS` that do not change in a run."""
+REFERENCE_FIELDS = ("is_in_queue2",)
+"""Fields that the reference engine alone knows."""
+FIXED_FIELDS = {**COST_FIELDS, **SCENARIO_FIELDS}
+
+COMMON_FIELDS = {**BANK_FIELDS, **TIME_FIELDS, **FIXED_FIELDS}
 FIELDS: dict[TreeKind, dict[str, Field]] = {
     "payment_tree": {**PAYMENT_FIELDS, **COMMON_FIELDS},
     "bank_tree": COMMON_FIELDS,
     "collateral_tree": COMMON_FIELDS,
+    "end_of_tick_collateral_tree": COMMON_FIELDS,
 }
 FIELD_NUMBERS = {name: number for number, name in enumerate(FIELDS["payment_tree"])}
 
@@ -84,6 +116,18 @@ class ActionKind(IntEnum):
     PostCollateral = 9
     WithdrawCollateral = 10
     HoldCollateral = 11
+    StaggerSplit = 12
+    WithdrawFromRtgs = 13
+    ResubmitToRtgs = 14
+    ReleaseAt = 15
+    PostCollateralFor = 16
+    SetBudgetOfTick = 17
+
+
+QUEUE2_ACTIONS = ("WithdrawFromRtgs", "ResubmitToRtgs")
+"""Actions on payments in the central queue; a tree that names one of them, or `is_in_queue2`, walks it."""
+REFERENCE_ACTIONS = ("StaggerSplit", *QUEUE2_ACTIONS)
+"""Actions that the reference engine alone carries out."""
 
 
 ACTIONS: dict[TreeKind, dict[str, tuple[str, ...]]] = {
@@ -93,6 +137,9 @@ ACTIONS: dict[TreeKind, dict[str, tuple[str, ...]]] = {
         "Drop": (),
         "Split": ("num_splits",),
         "Reprioritize": ("priority",),
+        "StaggerSplit": ("num_splits", "stagger_first_now", "stagger_gap_ticks", "priority_boost_children"),
+        "WithdrawFromRtgs": (),
+        "ResubmitToRtgs": ("rtgs_priority",),
     },
     "bank_tree": {
         "SetReleaseBudget": ("amount",),
@@ -106,12 +153,31 @@ ACTIONS: dict[TreeKind, dict[str, tuple[str, ...]]] = {
         "HoldCollateral": (),
     },
 }
+ACTIONS["end_of_tick_collateral_tree"] = ACTIONS["collateral_tree"]
+FURTHER_PARAMETERS = {
+    "Release": ("priority_flag",),
+    "PostCollateral": ("auto_withdraw_after_ticks",),
+    "SetReleaseBudget": ("max_value_to_release", "focus_counterparties", "max_per_counterparty"),
+}
+"""Parameters that an action may have, or have in place of others."""
+FURTHER_ACTIONS = {"Release": "ReleaseAt", "PostCollateral": "PostCollateralFor", "SetReleaseBudget": "SetBudgetOfTick"}
+"""The kind of an action that has some of them."""
+ACTION_ALIASES: dict[TreeKind, dict[str, str]] = {
+    "payment_tree": {"ReleaseWithCredit": "Release", "PaceAndRelease": "Split"},
+    "bank_tree": {"Hold": "NoAction"},
+    "collateral_tree": {},
+    "end_of_tick_collateral_tree": {},
+}
+PARAMETER_ALIASES = {"focus_cpty_list": "focus_counterparties", "max_per_cpty": "max_per_counterparty"}
 ACTION_MEANINGS = {
     "Release": "send it for settlement in this tick",
     "Hold": "keep it in the bank's own queue",
     "Drop": "never try it again; it is charged as unsettled to the end of the run",
     "Split": "release it in num_splits pieces",
     "Reprioritize": "give it another priority, 0-10, and decide again in the next tick",
+    "StaggerSplit": "split it as Split does, release the first stagger_first_now pieces now, and one more each gap",
+    "WithdrawFromRtgs": "take it out of the central queue, back into the bank's own; decided again in the next tick",
+    "ResubmitToRtgs": "give it the priority HighlyUrgent (10), Urgent (8) or Normal (5), behind all that have it",
     "SetReleaseBudget": "release at most so many cents, until it is set again or the day ends",
     "SetState": "give the register `key` (bank_state_...) a value",
     "AddState": "add a value to the register `key`",
@@ -121,12 +187,17 @@ ACTION_MEANINGS = {
     "HoldCollateral": "do nothing",
 }
 
-if {name for actions in ACTIONS.values() for name in actions} ^ {*ActionKind.__members__} | {*ACTION_MEANINGS} ^ {
-    *ActionKind.__members__
-}:
+_ALL = {name for actions in ACTIONS.values() for name in actions}
+if (_ALL | {*FURTHER_ACTIONS.values()}) ^ {*ActionKind.__members__} | {*ACTION_MEANINGS} ^ _ALL:
     raise ImportError("policy/fields.py: ACTIONS, ACTION_MEANINGS and ActionKind differ; give each the same actions")
 
 COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
 TWO_SIDED = ("+", "-", "*", "/")
 MANY_SIDED = ("min", "max")
 ONE_SIDED = ("abs", "floor", "ceil", "round")
+
+WORDS = {
+    "rtgs_priority": {"HighlyUrgent": 10, "Urgent": 8, "Normal": 5},
+    "priority_flag": {"HIGH": 10, "MEDIUM": 5, "LOW": 1},
+}
+"""Parameters of actions that are words, and the number that each stands for."""

@@ -2,16 +2,18 @@
 
 from typing import Any
 
+from payment_simulator.policy.derived_fields import known_fields
 from payment_simulator.policy.fields_and_actions import (
     ACTION_MEANINGS,
     ACTIONS,
     COMPARISONS,
-    FIELDS,
+    FURTHER_PARAMETERS,
     MANY_SIDED,
     ONE_SIDED,
     STATE_PREFIX,
     TREE_KINDS,
     TWO_SIDED,
+    WORDS,
     TreeKind,
 )
 from payment_simulator.policy.policies import BUILTIN_PARAMETERS, FRACTION
@@ -86,16 +88,24 @@ def _of_tree(kind: TreeKind) -> Schema:
 
 def _of_action(name: str, parameters: tuple[str, ...], value: Schema) -> Schema:
     register = {"type": "string", "pattern": f"^{STATE_PREFIX}."}
-    given = {each: register if each == "key" else value for each in parameters}
+    given = {each: register if each == "key" else _of_parameter(each, value) for each in parameters}
+    further = {each: _of_parameter(each, value) for each in FURTHER_PARAMETERS.get(name, ())}
+    needed = [] if name == "SetReleaseBudget" else list(given)  # one of two amounts
     head = {"type": {"const": "action"}, "node_id": {"type": "string"}, "action": {"const": name}}
     required = ["type", "action", *(["parameters"] if given else [])]
-    return _section({**head, "parameters": _section(given, list(given))}, required) | {
+    return _section({**head, "parameters": _section({**given, **further}, needed)}, required) | {
         "description": ACTION_MEANINGS[name]
     }
 
 
+def _of_parameter(name: str, value: Schema) -> Schema:
+    if name == "focus_counterparties":
+        return {"type": "array", "items": {"type": "string"}}
+    return {"enum": list(WORDS[name])} if name in WORDS else value
+
+
 def _values(kind: TreeKind, value: Schema) -> list[Schema]:
-    names = {"anyOf": [{"enum": list(FIELDS[kind])}, {"type": "string", "pattern": f"^{STATE_PREFIX}."}]}
+    names = {"anyOf": [{"enum": known_fields(kind)}, {"type": "string", "pattern": f"^{STATE_PREFIX}."}]}
     computations = [
         _operation(TWO_SIDED, {"left": value, "right": value}),
         _operation(MANY_SIDED, {"values": {"type": "array", "minItems": 1, "items": value}}),

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from labledger.errors import ConfigError, problems_in
 from labledger.untrusted_text import SHOWN, clean
 from labledger.yaml_files import did_you_mean, in_order_of_lines
-from payment_simulator.policy.builtin import Deadline, Fifo, LiquidityAware, Policy, Trees
-from payment_simulator.policy.fields_and_actions import TREE_KINDS
-from payment_simulator.policy.tree import TreeReader, problem_of_number
+from payment_simulator.policy.builtin import Deadline, Fifo, LiquidityAware, Policy, Trees, trees_of
+from payment_simulator.policy.fields_and_actions import TREE_ALIASES, TREE_KINDS, TreeKind
+from payment_simulator.policy.nodes import Action
+from payment_simulator.policy.tree import parts_of, problem_of_number
+from payment_simulator.policy.tree_reader import TreeReader, is_comment
 from payment_simulator.scenario.bank_names import bank_at
 from payment_simulator.scenario.changes import location_of
 from payment_simulator.scenario.loader import read_written
@@ -55,11 +57,22 @@ def policies_of(source: Scenario | LoadedScenario) -> list[Policy]:
     found = {}
     for index, agent in enumerate(loaded.scenario.agents):
         found[agent.id], problems = read_policy(agent.policy)
+        problems += _strangers(found[agent.id], loaded.scenario.agent_ids)
         lines += [_format_problem(loaded, index, agent.id, *problem) for problem in problems]
         lines += _idle_change(loaded, index, found[agent.id])
     if lines:
         raise ConfigError("\n".join(dict.fromkeys(lines)))
     return [found[name] for name in loaded.scenario.agent_ids]
+
+
+def _strangers(policy: Policy, banks: Sequence[str]) -> Problems:
+    """The banks that a policy's trees name and that there are not."""
+    named = sorted({bank for part in parts_of(*trees_of(policy)) if isinstance(part, Action) for bank in part.banks})
+    return [
+        ("", f"focus_counterparties: unknown bank {bank!r}{did_you_mean(bank, banks)}")
+        for bank in named
+        if bank not in banks
+    ]
 
 
 def _idle_change(loaded: LoadedScenario, index: int, policy: Policy) -> list[str]:
@@ -191,7 +204,11 @@ def _from_document(data: Mapping[str, Any]) -> tuple[Policy, Problems]:
     if not isinstance(inside, Mapping):
         return Fifo(), [*problems, (prefix.rstrip("."), "should be a section with keys")]
     known = (*DOCUMENT_KEYS, "type") if inside is data else DOCUMENT_KEYS
-    problems += [(f"{prefix}{key}", _unknown(key, known, value)) for key, value in inside.items() if key not in known]
+    problems += [
+        (f"{prefix}{key}", _unknown(key, known, value))
+        for key, value in inside.items()
+        if key not in (*known, *TREE_ALIASES) and not is_comment(key)
+    ]
     for key, kinds, what in HEAD_TYPES:
         if key in inside and (isinstance(inside[key], bool) or not isinstance(inside[key], kinds)):
             problems.append((f"{prefix}{key}", f"should be {what}, found {str(inside[key])[:60]!r}"))
@@ -202,18 +219,30 @@ def _from_document(data: Mapping[str, Any]) -> tuple[Policy, Problems]:
     more, found = _numbers(over, "parameters", (*names, FRACTION))
     problems += found
     numbers = names | numbers | more
-    trees: dict[str, Any] = {}
-    for kind in TREE_KINDS:
-        if kind in inside:
-            reader = TreeReader(numbers, kind)
-            trees[kind] = reader.node(inside[kind], f"{prefix}{kind}")
-            problems += reader.problems
-    if "payment_tree" not in inside:
+    trees, found = _trees(inside, prefix, numbers)
+    problems += found
+    if "payment_tree" not in trees:
         problems.append((f"{prefix}payment_tree", "required, and missing"))
     if problems:
         return Fifo(), problems
     fraction = exact(numbers[FRACTION]) if FRACTION in numbers else None
     return Trees(fraction, **trees), []
+
+
+def _trees(inside: Mapping[str, Any], prefix: str, numbers: Mapping[str, float]) -> tuple[dict[str, Any], Problems]:
+    """The trees of a document by their kinds; one that is null is not there."""
+    trees: dict[str, Any] = {}
+    problems: Problems = []
+    for name in (*TREE_KINDS, *TREE_ALIASES):
+        if inside.get(name) is None:
+            continue
+        kind = TREE_ALIASES.get(name, cast(TreeKind, name))
+        if kind in trees:
+            problems.append((f"{prefix}{name}", f"is another name of {kind}, which stands there, too"))
+        reader = TreeReader(numbers, kind)
+        trees[kind] = reader.node(inside[name], f"{prefix}{name}")
+        problems += reader.problems
+    return trees, problems
 
 
 def _numbers(data: Any, path: str, known: tuple[str, ...] | None) -> tuple[dict[str, float], Problems]:

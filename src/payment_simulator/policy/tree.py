@@ -1,25 +1,16 @@
-"""Decision trees in JSON: read, checked, and evaluated as they read.
+"""Decision trees: their evaluation, and the numbers that may stand in them.
 
 Arithmetic is IEEE double. Operands are evaluated from left to right; `and` and `or` stop at the first condition that
 decides. What has no number for an answer (x / 0, inf - inf, 0 * inf, inf / inf) is 0 and counted as a fault.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from labledger.yaml_files import did_you_mean
-from payment_simulator.policy.fields_and_actions import (
-    ACTIONS,
-    COMPARISONS,
-    FIELDS,
-    MANY_SIDED,
-    ONE_SIDED,
-    STATE_PREFIX,
-    TWO_SIDED,
-    TreeKind,
-)
+from payment_simulator.policy.derived_fields import DERIVED
+from payment_simulator.policy.nodes import Action, Branch, Compute, Constant, Expression, FieldValue, Node
 
 MAX_DEPTH = 100
 MAX_PIECES = 10_000
@@ -35,53 +26,6 @@ def problem_of_number(value: Any) -> str | None:
     if value != value:
         return "should be a number, which NaN is not"
     return None if abs(value) < LARGEST_NUMBER else "should be over -1e300 and under 1e300"
-
-
-@dataclass(frozen=True)
-class Constant:
-    """A number; `parameter` is the policy's parameter that it was written as, if any."""
-
-    value: float
-    parameter: str | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True)
-class FieldValue:
-    """A field, or a register (its name begins with `bank_state_`)."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Compute:
-    """An operation on numbers, or on conditions (and, or, not), or a comparison."""
-
-    op: str
-    operands: tuple["Expression", ...]
-
-
-Expression = Constant | FieldValue | Compute
-
-
-@dataclass(frozen=True)
-class Action:
-    """A leaf; `key` is the register that it names."""
-
-    name: str
-    arguments: tuple[Expression, ...] = ()
-    key: str | None = None
-
-
-@dataclass(frozen=True)
-class Branch:
-    """A question, and where each answer leads."""
-
-    condition: Expression
-    on_true: "Node"
-    on_false: "Node"
-
-
-Node = Action | Branch
 
 
 @dataclass
@@ -110,7 +54,8 @@ def evaluate(expression: Expression, fields: Mapping[str, float], faults: Faults
     if isinstance(expression, Constant):
         return expression.value
     if isinstance(expression, FieldValue):
-        return fields.get(expression.name, 0.0)
+        derived = DERIVED.get(expression.name)
+        return fields.get(expression.name, 0.0) if derived is None else evaluate(derived.value, fields, faults)
     op = expression.op
     if op in ("and", "or"):
         wanted = op == "or"
@@ -170,199 +115,29 @@ _OPERATIONS = {
 }
 
 
-@dataclass
-class TreeReader:
-    """Reads trees of one document; `problems` gathers every error with its path inside the document."""
+def parts_of(*trees: Node | None) -> Iterator[Node | Expression]:
+    """Yield every node and every expression of some trees, once: a tree of Python may share them.
 
-    parameters: Mapping[str, float]
-    kind: TreeKind = "payment_tree"
-    problems: list[tuple[str, str]] = field(default_factory=list)
-
-    def node(self, data: Any, path: str, depth: int = 1) -> Node:
-        """A node and all below it; where it is wrong, something harmless in its place."""
-        harmless = Action(next(iter(ACTIONS[self.kind])))
-        if depth > MAX_DEPTH:
-            self._add_problem(path, f"deeper than {MAX_DEPTH}")
-            return harmless
-        found = self._section(data, path)
-        if found is None:
-            return harmless
-        kind = found.get("type")
-        if not isinstance(found.get("node_id", ""), str):
-            self._add_problem(f"{path}.node_id", f"should be text, found {_shown(found['node_id'])}")
-        if kind == "condition":
-            self._only(found, ("type", "node_id", "condition", "on_true", "on_false"), path)
-            return Branch(
-                self._required(found, "condition", path, self.condition, depth),
-                self._required(found, "on_true", path, self.node, depth, harmless),
-                self._required(found, "on_false", path, self.node, depth, harmless),
-            )
-        if kind == "action":
-            return self._action(found, path, depth, harmless)
-        self._add_problem(f"{path}.type", f"should be condition or action, found {_shown(kind)}")
-        self._beside(found, path, depth)
-        return harmless
-
-    def condition(self, data: Any, path: str, depth: int) -> Expression:
-        """`{op, left, right}`, `{op: and|or, conditions}` or `{op: not, condition}`."""
-        found = self._section(data, path)
-        if found is None or not self._shallow(path, depth):
-            return _ZERO
-        op = found.get("op")
-        if op in ("and", "or"):
-            self._only(found, ("op", "conditions"), path)
-            return Compute(str(op), tuple(self._list(found, "conditions", path, self.condition, depth)))
-        if op == "not":
-            self._only(found, ("op", "condition"), path)
-            return Compute("not", (self._required(found, "condition", path, self.condition, depth),))
-        if op in COMPARISONS:
-            return self._sides(found, path, depth, ("left", "right"))
-        return self._no_operator(found, path, depth, [*COMPARISONS, "and", "or", "not"])
-
-    def value(self, data: Any, path: str, depth: int) -> Expression:
-        """`{field}`, `{param}`, `{value}`, `{compute}`, or a number as it stands."""
-        if isinstance(data, int | float):
-            return self._constant(data, path)
-        found = self._section(data, path)
-        if found is None or not self._shallow(path, depth):
-            return _ZERO
-        if len(found) != 1 or next(iter(found)) not in ("field", "param", "value", "compute"):
-            self._add_problem(path, "should have one of field, param, value, compute")
-            return _ZERO
-        ((key, inside),) = found.items()
-        here = f"{path}.{key}"
-        if key == "value":
-            return self._constant(inside, here)
-        if key == "compute":
-            return self._compute(inside, here, depth)
-        known = list(FIELDS[self.kind]) if key == "field" else list(self.parameters)
-        if isinstance(inside, str) and (inside in known or (key == "field" and _is_register(inside))):
-            return FieldValue(inside) if key == "field" else Constant(float(self.parameters[inside]), inside)
-        hint = did_you_mean(str(inside), known)
-        shown = _shown(inside)
-        what = f"field {shown} of a {self.kind}" if key == "field" else f"parameter {shown} of this policy"
-        self._add_problem(here, f"unknown {what}{hint}")
-        return _ZERO
-
-    def _compute(self, data: Any, path: str, depth: int) -> Expression:
-        found = self._section(data, path)
-        if found is None:
-            return _ZERO
-        op = found.get("op")
-        if op in TWO_SIDED:
-            return self._sides(found, path, depth, ("left", "right"))
-        if op in ONE_SIDED:
-            return self._sides(found, path, depth, ("value",))
-        if op == "clamp":
-            return self._sides(found, path, depth, ("value", "min", "max"))
-        if op in MANY_SIDED:
-            self._only(found, ("op", "values"), path)
-            return Compute(str(op), tuple(self._list(found, "values", path, self.value, depth)))
-        return self._no_operator(found, path, depth, [*TWO_SIDED, *MANY_SIDED, *ONE_SIDED, "clamp"])
-
-    def _no_operator(self, found: Mapping[str, Any], path: str, depth: int, known: list[str]) -> Expression:
-        op = found.get("op")
-        hint = did_you_mean(str(op), known)
-        self._add_problem(
-            f"{path}.op", f"unknown operation {_shown(op)}{hint}" if "op" in found else "required, and missing"
-        )
-        self._beside(found, path, depth)
-        return _ZERO
-
-    def _beside(self, found: Mapping[str, Any], path: str, depth: int) -> None:
-        """Read what stands beside an unknown word, for its errors alone."""
-        readers: dict[str, Any] = {"on_true": self.node, "on_false": self.node, "condition": self.condition}
-        readers |= dict.fromkeys(("left", "right", "value", "min", "max"), self.value)
-        for name, read in readers.items():
-            if name in found:
-                read(found[name], f"{path}.{name}", depth + 1)
-        for name, read in (("conditions", self.condition), ("values", self.value)):
-            if name in found:
-                list(self._list(found, name, path, read, depth))
-
-    def _sides(self, found: Mapping[str, Any], path: str, depth: int, names: Sequence[str]) -> Expression:
-        self._only(found, ("op", *names), path)
-        return Compute(str(found["op"]), tuple(self._required(found, name, path, self.value, depth) for name in names))
-
-    def _action(self, found: Mapping[str, Any], path: str, depth: int, harmless: Action) -> Action:
-        self._only(found, ("type", "node_id", "action", "parameters"), path)
-        name, known = found.get("action"), ACTIONS[self.kind]
-        here = f"{path}.parameters"
-        section = self._section(found.get("parameters", {}), here)
-        if not isinstance(name, str) or name not in known:
-            hint = did_you_mean(str(name), list(known))
-            self._add_problem(f"{path}.action", f"unknown action {_shown(name)} of a {self.kind}{hint}")
-            for each, value in (section or {}).items():
-                if each != "key":
-                    self.value(value, f"{here}.{each}", depth + 1)
-            return harmless
-        if section is None:
-            return harmless
-        self._only(section, known[name], here)
-        key = self._key(section, here) if "key" in known[name] else None
-        names = [each for each in known[name] if each != "key"]
-        arguments = tuple(self._required(section, each, here, self.value, depth) for each in names)
-        pieces = arguments[0] if name == "Split" else _ZERO
-        if isinstance(pieces, Constant) and pieces.value > MAX_PIECES:
-            self._add_problem(f"{here}.num_splits", f"should be at most {MAX_PIECES:,}, found {pieces.value:,.0f}")
-        return Action(name, arguments, key)
-
-    def _key(self, section: Mapping[str, Any], path: str) -> str:
-        key = section.get("key")
-        if isinstance(key, str) and _is_register(key):
-            return key
-        self._add_problem(f"{path}.key", f"should be the name of a register, {STATE_PREFIX}..., found {_shown(key)}")
-        return STATE_PREFIX
-
-    def _constant(self, value: Any, path: str) -> Constant:
-        if problem := problem_of_number(value):
-            self._add_problem(path, f"{problem}, found {_shown(value)}")
-            return _ZERO
-        return Constant(float(value))
-
-    def _required(
-        self, found: Mapping[str, Any], name: str, path: str, read: Any, depth: int, harmless: Any = None
-    ) -> Any:
-        if name not in found:
-            self._add_problem(f"{path}.{name}", "required, and missing")
-            return _ZERO if harmless is None else harmless
-        return read(found[name], f"{path}.{name}", depth + 1)
-
-    def _list(self, found: Mapping[str, Any], name: str, path: str, read: Any, depth: int) -> Iterator[Expression]:
-        items = found.get(name)
-        if not isinstance(items, list) or not items:
-            self._add_problem(f"{path}.{name}", "should be a list that is not empty")
-            return
-        for index, item in enumerate(items):
-            yield read(item, f"{path}.{name}.{index}", depth + 1)
-
-    def _section(self, data: Any, path: str) -> Mapping[str, Any] | None:
-        if isinstance(data, Mapping):
-            return data
-        self._add_problem(path, f"should be a section with keys, found {_shown(data)}")
-        return None
-
-    def _only(self, found: Mapping[str, Any], known: Sequence[str], path: str) -> None:
-        for name in found:
-            if name not in known:
-                self._add_problem(f"{path}.{name}", f"unknown key{did_you_mean(str(name), list(known))}")
-
-    def _shallow(self, path: str, depth: int) -> bool:
-        if depth > MAX_DEPTH:
-            self._add_problem(path, f"deeper than {MAX_DEPTH}")
-        return depth <= MAX_DEPTH
-
-    def _add_problem(self, path: str, text: str) -> None:
-        self.problems.append((path, text))
+    A derived field is followed by what it stands for.
+    """
+    left: list[Node | Expression] = [tree for tree in trees if tree is not None]
+    seen: set[int] = set()
+    while left:
+        part = left.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        yield part
+        if isinstance(part, Branch):
+            left += [part.condition, part.on_true, part.on_false]
+        elif isinstance(part, Action):
+            left += part.arguments
+        elif isinstance(part, Compute):
+            left += part.operands
+        elif isinstance(part, FieldValue) and part.name in DERIVED:
+            left.append(DERIVED[part.name].value)
 
 
-_ZERO = Constant(0.0)
-
-
-def _is_register(name: str) -> bool:
-    return name.startswith(STATE_PREFIX) and len(name) > len(STATE_PREFIX)
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def names_in(*trees: Node | None) -> set[str]:
+    """Return the fields, registers and actions that some trees name."""
+    return {part.name for part in parts_of(*trees) if isinstance(part, FieldValue | Action)}

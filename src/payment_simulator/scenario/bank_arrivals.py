@@ -207,8 +207,8 @@ def _amounts(rng: np.random.Generator, config: ArrivalConfig, count: int, where:
     if isinstance(of, Normal):
         drawn = rng.normal(of.mean, of.std_dev, count)
     elif isinstance(of, LogNormal):
-        variance = 2 * np.log(np.hypot(1.0, of.std_dev / of.mean))
-        drawn = rng.lognormal(np.log(of.mean) - variance / 2, np.sqrt(variance), count)
+        location, variance = of.log_scale
+        drawn = rng.lognormal(location, np.sqrt(variance), count)
     else:
         assert isinstance(of, Exponential)  # noqa: S101 - the last of them
         drawn = rng.exponential(of.mean, count)

@@ -26,6 +26,8 @@ def problems_of_names(data: Any) -> Iterator[tuple[Location, str]]:
         seen.add(ids[index])
         for inside, config in _arrivals(agent):
             yield from _strangers(("agents", index, *inside), ids[index], config, known)
+        for inside, limits in _limits(agent):
+            yield from _others(("agents", index, *inside), ids[index], limits, known)
     for index, event in enumerate(_listed(data, "scenario_events")):
         yield from _problems_of_event(("scenario_events", index), event, known)
 
@@ -75,13 +77,30 @@ def _strangers(
     if len(known) < 2:
         yield here, f"{bank} has no other bank to pay"
     weights = config.get("counterparty_weights")
-    for name in weights if isinstance(weights, Mapping) else ():
+    if isinstance(weights, Mapping):
+        yield from _others((*here, "counterparty_weights"), bank, weights, known)
+
+
+def _others(
+    here: Location, bank: str, by_name: Mapping[Any, Any], known: Mapping[str, None]
+) -> Iterator[tuple[Location, str]]:
+    """Yield the keys of a mapping that are not another bank."""
+    for name in by_name:
         if name == bank:
-            yield (*here, "counterparty_weights", name), f"{name!r} is the bank itself"
+            yield (*here, name), f"{name!r} is the bank itself"
         elif name not in known:
             others = [each for each in known if each != bank]
             meant = did_you_mean(str(name), others if nearest(str(name), others) else list(known))
-            yield (*here, "counterparty_weights", name), f"unknown bank {name!r}{meant}"
+            yield (*here, name), f"unknown bank {name!r}{meant}"
+
+
+def _limits(agent: Mapping[str, Any]) -> Iterator[tuple[Location, Mapping[Any, Any]]]:
+    """Yield the bilateral limits of a bank as it is written, with their location in it."""
+    section = agent.get("limits")
+    inside = section.get("bilateral_limits") if isinstance(section, Mapping) else None
+    places: list[tuple[Location, Any]] = [(("limits", "bilateral_limits"), inside)]
+    places.append((("bilateral_limits",), agent.get("bilateral_limits")))
+    yield from ((place, limits) for place, limits in places if isinstance(limits, Mapping))
 
 
 def _problems_of_event(

@@ -8,13 +8,15 @@ from pydantic import AfterValidator, Field, JsonValue, ValidationError, model_va
 from labledger.sections import Section
 from labledger.yaml_files import Location
 from payment_simulator.scenario.arrival_sections import PRIORITY_BANDS, ArrivalBands, ArrivalConfig
+from payment_simulator.scenario.limit_sections import Limits, Reservations
 from payment_simulator.scenario.numbers import Cents, Share, without_control_characters
 
 AgentId = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(without_control_characters)]
 
 WEIGHTS = "counterparty_weights"
+BARE_LIMITS = ("bilateral_limits", "multilateral_limit")
 ARRIVALS = {"arrival_config", "arrival_bands"}
-NAMING = {"id", *ARRIVALS}
+NAMING = {"id", "limits", "bilateral_limits", *ARRIVALS}
 """Keys of a bank that name banks."""
 
 
@@ -36,6 +38,14 @@ class BankFields(Section):
         0, description="Cents. The most that may be posted by events and policies.", examples=[500000]
     )
     collateral_haircut: Share = Field(0.0, description="Share. Discount on collateral as credit.", examples=[0.05])
+    limits: Limits | None = Field(None, description="The most that it lets go to others in a day. Default: no limit.")
+    bilateral_limits: dict[str, Cents] | None = Field(
+        None, description="Cents. By bank: another place for those of `limits`.", examples=[{"BANK_B": 50000}]
+    )
+    multilateral_limit: Cents | None = Field(
+        None, description="Cents. Another place for that of `limits`.", examples=[200000]
+    )
+    reservations: Reservations | None = Field(None, description="Liquidity that it keeps for what is more urgent.")
     policy: dict[str, JsonValue] = Field(
         default_factory=dict,
         description="How it decides: Fifo, Deadline, LiquidityAware or FromJson; default: Fifo.",
@@ -51,6 +61,20 @@ class BankFields(Section):
         if self.arrival_config is not None and self.arrival_bands is not None:
             raise ValueError("arrival_bands: and arrival_config cannot both be given")
         return self
+
+    @model_validator(mode="after")
+    def _one_place_for_limits(self) -> Self:
+        bare = [name for name in BARE_LIMITS if getattr(self, name) is not None]
+        if self.limits is not None and bare:
+            raise ValueError(f"{bare[0]}: stands in limits, too; write it in one place")
+        return self
+
+    @property
+    def all_limits(self) -> Limits | None:
+        """Its limits, wherever they are written; None where it has none."""
+        if self.limits is None and (self.bilateral_limits or self.multilateral_limit is not None):
+            return Limits(bilateral_limits=self.bilateral_limits or {}, multilateral_limit=self.multilateral_limit)
+        return self.limits
 
     def arrivals(self) -> Iterator[tuple[Location, ArrivalConfig]]:
         """Yield each of its arrival configurations, with its location in the bank."""
@@ -100,15 +124,17 @@ def _with_defaults(agent: Any, defaults: Mapping[str, Any]) -> Any:
     if not isinstance(agent, Mapping):
         return agent
     says = {*agent, *(ARRIVALS if ARRIVALS & agent.keys() else ())}
+    says |= {*BARE_LIMITS} if "limits" in agent else {"limits"} if agent.keys() & {*BARE_LIMITS} else set()
     bank = agent.get("id")
-    return {**{key: _of_others(value, bank) for key, value in defaults.items() if key not in says}, **agent}
+    return {**_of_others({key: value for key, value in defaults.items() if key not in says}, bank), **agent}
 
 
 def _of_others(value: Any, bank: Any) -> Any:
-    """Return a default of all banks without the weight that it gives this bank among its own counterparties."""
+    """Return a default of all banks without the weight, and the limit, that it gives this bank among its own others."""
     if not isinstance(value, Mapping):
         return value
     found = {key: _of_others(inside, bank) for key, inside in value.items()}
-    if isinstance(weights := found.get(WEIGHTS), Mapping):
-        found[WEIGHTS] = {name: weight for name, weight in weights.items() if name != bank}
+    for key in (WEIGHTS, BARE_LIMITS[0]):
+        if isinstance(of_banks := found.get(key), Mapping):
+            found[key] = {name: each for name, each in of_banks.items() if name != bank}
     return found

@@ -2,10 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from labledger.sections import Section
 from payment_simulator.scenario.numbers import Cents, Rate
+from payment_simulator.scenario.other_names import with_own_names
+
+OTHER_NAMES = {"eod_penalty": "eod_penalty_per_transaction"}
+"""Keys of `cost_rates` by names that other programs have for them."""
 
 
 class FixedPenalty(Section):
@@ -75,7 +79,15 @@ class CostRates(Section):
         description="Cents. For each payment that is unsettled at a day's end.",
         examples=[{"mode": "fixed", "amount": 500}],
     )
+    eod_penalty_scope: Literal["unsettled", "overdue"] = Field(
+        "unsettled", description="overdue: that penalty is charged only on payments that are past their deadline."
+    )
     eod_borrowing_bps: Rate = Field(
         0.0, description="Basis points per day. Of the value that is unsettled at the day's end.", examples=[2000]
     )
     split_friction_cost: Cents = Field(0, description="Cents. For each piece of a split but the first.", examples=[10])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_names(cls, data: Any) -> Any:
+        return with_own_names(data, OTHER_NAMES)

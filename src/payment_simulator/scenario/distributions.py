@@ -1,5 +1,6 @@
 """The distributions of a scenario: of amounts, which are drawn or observed, and of priorities."""
 
+import math
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
@@ -14,6 +15,10 @@ MAX_OBSERVED = 100_000
 """Amounts of one bank that a scenario holds; of more, quantiles say as much."""
 
 
+MOST_MU, MOST_SIGMA = 40, 10
+"""Far beyond any amount, and far from what a double cannot hold."""
+
+
 class Normal(Section):
     """Amounts of a normal distribution, at least 1."""
 
@@ -23,11 +28,42 @@ class Normal(Section):
 
 
 class LogNormal(Section):
-    """Amounts of a log-normal distribution; mean and deviation are those of the amount, not of its logarithm."""
+    """Amounts of a log-normal distribution: `mean` and `std_dev` of the amount, `mu` and `sigma` of its logarithm."""
 
     type: Literal["LogNormal"]
-    mean: PositiveFloat = Field(description="Cents. Mean of the amounts.", examples=[10000])
-    std_dev: Rate = Field(description="Cents. Standard deviation of the amounts.", examples=[5000])
+    mean: PositiveFloat | None = Field(None, description="Cents. Mean of the amounts.", examples=[10000])
+    std_dev: Rate | None = Field(None, description="Cents. Standard deviation of the amounts.", examples=[5000])
+    mu: Annotated[float, Field(ge=-MOST_MU, le=MOST_MU, strict=True)] | None = Field(
+        None, description="Number. Mean of the natural logarithm of the amounts in cents.", examples=[9.1]
+    )
+    sigma: Annotated[float, Field(ge=0, le=MOST_SIGMA, strict=True)] | None = Field(
+        None, description="Number. Standard deviation of that logarithm.", examples=[0.5]
+    )
+
+    @model_validator(mode="after")
+    def _one_scale(self) -> Self:
+        given = {name for name in ("mean", "std_dev", "mu", "sigma") if getattr(self, name) is not None}
+        if given not in ({"mean", "std_dev"}, {"mu", "sigma"}):
+            missing = {"mean": "std_dev", "std_dev": "mean", "mu": "sigma", "sigma": "mu"}
+            name = missing[min(given)] if len(given) == 1 else "mean"
+            raise ValueError(f"{name}: give mean and std_dev, of the amounts, or mu and sigma, of their logarithm")
+        return self
+
+    @property
+    def log_scale(self) -> tuple[float, float]:
+        """The mean and the variance of the logarithm of the amounts in cents."""
+        if self.mean is None or self.std_dev is None:
+            return self.mu or 0.0, (self.sigma or 0.0) ** 2
+        variance = 2 * np.log(np.hypot(1.0, self.std_dev / self.mean))
+        return float(np.log(self.mean) - variance / 2), float(variance)
+
+    @property
+    def moments(self) -> tuple[float, float]:
+        """E[X] and E[X^2] of an amount, in cents."""
+        if self.mean is None or self.std_dev is None:
+            location, variance = self.log_scale
+            return math.exp(location + variance / 2), math.exp(2 * (location + variance))
+        return self.mean, self.mean * self.mean + self.std_dev * self.std_dev
 
 
 class Uniform(Section):

@@ -82,16 +82,21 @@ def _moments(amounts: AmountDistribution) -> tuple[float, float]:
         return sum(values) / len(values), sum(value * value for value in values) / len(values)
     if isinstance(amounts, Exponential):
         return _rounded(_of_exponential(amounts), amounts.mean)
-    if amounts.std_dev == 0:
-        only = max(math.floor(amounts.mean + 0.5), 1.0)
-        return only, only**2
     if isinstance(amounts, Normal):
-        return _rounded(_of_normal(amounts), amounts.mean)
-    variance = 2 * math.log(math.hypot(1.0, amounts.std_dev / amounts.mean))
-    if not 0 < math.sqrt(variance) < math.inf:  # a spread that no double holds
-        square = amounts.mean * amounts.mean + amounts.std_dev * amounts.std_dev
-        return max(amounts.mean, 1.0), max(square, 1.0)
-    return _rounded(_of_log_normal(amounts, variance), amounts.mean)
+        return _rounded(_of_normal(amounts), amounts.mean) if amounts.std_dev else _always(amounts.mean)
+    mean, square = amounts.moments
+    spread = math.sqrt(amounts.log_scale[1])
+    if spread == 0:
+        return _always(mean)
+    if not spread < math.inf:  # a spread that no double holds
+        return max(mean, 1.0), max(square, 1.0)
+    return _rounded(_of_log_normal(amounts), mean)
+
+
+def _always(cents: float) -> tuple[float, float]:
+    """Return the moments of an amount that is always the same."""
+    only = max(math.floor(cents + 0.5), 1.0)
+    return only, only**2
 
 
 _Beyond = Callable[[float], tuple[float, float, float]]
@@ -134,14 +139,14 @@ def _of_normal(amounts: Normal) -> _Beyond:
     return beyond
 
 
-def _of_log_normal(amounts: LogNormal, variance: float) -> _Beyond:
-    location, scale = math.log(amounts.mean) - variance / 2, math.sqrt(variance)
-    square = amounts.mean * amounts.mean + amounts.std_dev * amounts.std_dev
+def _of_log_normal(amounts: LogNormal) -> _Beyond:
+    location, variance = amounts.log_scale
+    (mean, square), scale = amounts.moments, math.sqrt(variance)
 
     def beyond(limit: float) -> tuple[float, float, float]:
         at = location - math.log(limit)
         above = _phi(at / scale)
-        first = amounts.mean * _phi((at + variance) / scale) - limit * above
+        first = mean * _phi((at + variance) / scale) - limit * above
         return above, first, square * _phi((at + 2 * variance) / scale) - limit * limit * above
 
     return beyond

@@ -16,6 +16,7 @@ def lack_of_funds(scenario: "Scenario") -> str | None:
     if any(getattr(event, name, 0) > 0 for event in scenario.scenario_events for name in EVENTS_OF_FUNDS):
         return None
     lsm = scenario.lsm_config
-    but = " but what offsets in full" if lsm.enable_bilateral or lsm.enable_cycles else ""
+    offsets = lsm.enable_bilateral or lsm.enable_cycles or lsm.enable_multilateral or scenario.offsets_on_entry
+    but = " but what offsets in full" if offsets or scenario.netting_batches else ""
     say = "opening_balance of banks" if scenario.given_payments is None else "balances: {level: 0.5}"
     return f"no bank has an opening balance, a pool, credit or collateral: nothing can settle{but}; say {say}"

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from labledger.errors import ConfigError, problems_in
+from labledger.notices import notify
 from labledger.problem_list import ProblemList
 from labledger.regular_files import opened_to_read
 from labledger.yaml_files import Location, YamlFile, read_yaml
 from payment_simulator.scenario.changes import option_of, set_values
+from payment_simulator.scenario.dialect import remarks_on
 from payment_simulator.scenario.given_payments import GivenPayments
 from payment_simulator.scenario.json_files import refuse_keys
 from payment_simulator.scenario.observed_amounts import inline_amounts
@@ -61,7 +63,11 @@ def read_written(path: Path, changes: Sequence[str] = ()) -> WrittenScenario:
         ConfigError: the file cannot be read, or a key is written in it.
     """
     refuse_payments(path)
-    return changed(read_yaml(path, TO_A_FILE), changes)
+    written = changed(read_yaml(path, TO_A_FILE), changes)
+    for location, remark in remarks_on(written.data):
+        key = ".".join(map(str, written.named(location)))
+        notify(f"{': '.join(filter(None, (written.place(location), key)))}: {remark}")
+    return written
 
 
 def refuse_payments(path: Path) -> None:

@@ -10,11 +10,14 @@ from labledger.written_paths import existing
 from labledger.yaml_files import Location, did_you_mean
 from payment_simulator.scenario.bank_names import bank_at
 from payment_simulator.scenario.json_files import read_json, refuse_keys
+from payment_simulator.scenario.other_names import with_own_names
 from payment_simulator.scenario.resolution import Resolution
 
 KINDS_OF_RUNS = ("payments.run", "payments.experiment")
 """The kinds of a run's `experiment.json` and `result.json`; each has a policy per bank."""
 FINAL = "final_policies"
+FOLDER = "policies"
+"""The key of a scenario, and of a keyword, that names a folder of policies' files."""
 
 
 def inline_policies(
@@ -26,13 +29,14 @@ def inline_policies(
     """
     agents, files = found.data.get("agents"), {}
     documents: dict[Path, Any] = {}
+    further = _further_folder(found, folder, place, problems)
     for index, agent in enumerate(agents if isinstance(agents, list) else []):
         policy = agent.get("policy") if isinstance(agent, dict) else None
         if isinstance(policy, dict) and policy.get("type") == "FromJson" and "json_path" in policy:
             try:
-                file = files[index] = existing(_path_alone(policy), folder)
+                file = files[index] = _found(_path_alone(policy), folder, further)
                 document = documents[file] = documents[file] if file in documents else read_policy_file(file)
-                beside = {key: value for key, value in policy.items() if key != "json_path"}
+                beside = _own_names({key: value for key, value in policy.items() if key != "json_path"})
                 agent["policy"] = policy_of_file(document, str(agent.get("id")), beside)
             except ConfigError as error:
                 owner = found.named(("agents", index, "policy"))[0]
@@ -41,6 +45,41 @@ def inline_policies(
                 problems += [f"{where}: {line}" for line in str(error).splitlines()]
                 del agent["policy"]
     return files
+
+
+def _further_folder(
+    found: Resolution, folder: Path, place: Callable[[Location], str], problems: list[str]
+) -> Path | None:
+    """Return the folder that the scenario names for the files of policies; None without one that is there."""
+    written = found.data.get(FOLDER)
+    if not isinstance(written, str):
+        return None
+    try:
+        further = existing(written, folder)
+        if not further.is_dir():
+            raise ConfigError(f"{clean(written, SHOWN)}: should be a folder")
+    except ConfigError as error:
+        problems.append(f"{place((FOLDER,))}: {FOLDER}: {error}")
+        return None
+    return further
+
+
+def _found(path: str, folder: Path, further: Path | None) -> Path:
+    """Return the file of a path; one that is not there is looked for by its name, beside the scenario and in `further`.
+
+    Raises:
+        ConfigError: it is nowhere.
+    """
+    try:
+        return existing(path, folder)
+    except ConfigError as error:
+        by_name = [each / Path(path).name for each in (folder, further) if each is not None]
+        if (found := next((each for each in by_name if each.is_file()), None)) is None:
+            hint = "" if further else "; --policies DIR names a folder to look in"
+            raise ConfigError(
+                f"{error}, and by its name beside the scenario{hint or ' and in ' + str(further)}"
+            ) from None
+        return found
 
 
 def read_policy_file(path: Path) -> Any:
@@ -101,6 +140,15 @@ def _of_bank(document: Mapping[str, Any], bank: str) -> Any:
             "bank in `policies` of its export"
         )
     return policies[bank]
+
+
+def _own_names(beside: dict[str, Any]) -> dict[str, Any]:
+    """Return what stands beside a file's name by our names: `params` is another of `parameters`."""
+    try:
+        found: dict[str, Any] = with_own_names(beside, {"params": "parameters"})
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return found
 
 
 def _path_alone(policy: dict[str, Any]) -> str:

@@ -95,6 +95,15 @@ class CreditLimitChange(Event):
     unsecured_cap: Cents = Field(description="Cents. Its credit without collateral from then on.", examples=[200000])
 
 
+class LimitChange(Event):
+    """A bank's limit to a counterparty, or to all, is this from this tick on; a position beyond it only blocks."""
+
+    type: Literal["LimitChange"]
+    agent: str = Field(description="The bank.", examples=["BANK_A"])
+    counterparty: str | None = Field(None, description="The other bank; default: all of them.", examples=["BANK_B"])
+    limit: Cents = Field(description="Cents. The most of the position from then on.", examples=[20000])
+
+
 class BalanceReset(Event):
     """A bank's balance becomes this opening balance and its allocation; days that are reset later begin with it."""
 
@@ -175,6 +184,7 @@ ScenarioEvent = Annotated[
     | DirectTransfer
     | CollateralAdjustment
     | CreditLimitChange
+    | LimitChange
     | BalanceReset
     | Outage
     | GlobalArrivalRateChange

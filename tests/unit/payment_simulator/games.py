@@ -81,10 +81,18 @@ def _further(dice, events, banks, ticks, pool):
             events.append(once("CreditLimitChange", dice.randrange(ticks), agent=bank, unsecured_cap=0))
         if dice.random() < 0.2:
             events.append(once("BalanceReset", dice.randrange(ticks), agent=bank, opening_balance=pool // 3))
+        if dice.random() < 0.1:
+            events.append(once("LimitChange", dice.randrange(ticks), agent=bank, limit=pool // 2))
     return {
         "outage_response": dice.choice([None, {"stop_sending_after": dice.randint(0, 3)}]),
         "daily_balances": dice.choice(["keep", "reset"]),
         "cost_rounding": dice.choice(["nearest", "carry"]),
+        "queue2": {
+            "order": dice.choice(["priority", "bands", "fifo"]),
+            "release": dice.choice(["bypass", "bypass", "strict"]),
+        },
+        "queue1_ordering": dice.choice(["Fifo", "priority_deadline"]),
+        "queue2_passes": dice.choice(["until_nothing_fits", "until_nothing_fits", "once"]),
     }
 
 

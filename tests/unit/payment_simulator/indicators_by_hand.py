@@ -7,7 +7,10 @@ ROUTES = {
     "SettledImmediately": "at_once",
     "SettledFromQueue": "from_queue",
     "LsmBilateralOffset": "bilateral",
+    "LsmEntryOffset": "on_entry",
     "LsmCycleSettlement": "cycles",
+    "LsmMultilateralOffset": "multilateral",
+    "LsmBatchSettlement": "batch",
 }
 
 

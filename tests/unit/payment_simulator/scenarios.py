@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from payment_simulator import Scenario, draw_arrivals, simulate
 from payment_simulator.engine.outcome import Outcome
-from payment_simulator.policy.fields_and_actions import ACTIONS, COMPARISONS, FIELDS, MANY_SIDED, ONE_SIDED, TWO_SIDED
+from payment_simulator.policy.derived_fields import known_fields
+from payment_simulator.policy.fields_and_actions import (
+    ACTIONS,
+    COMPARISONS,
+    MANY_SIDED,
+    ONE_SIDED,
+    REFERENCE_ACTIONS,
+    REFERENCE_FIELDS,
+    TREE_KINDS,
+    TWO_SIDED,
+)
 from payment_simulator.policy.tree import MAX_PIECES
 from payment_simulator.scenario.arrivals import Arrivals
 
@@ -68,7 +78,15 @@ def happened(outcome, *kinds):
     ]
 
 
-SETTLEMENTS = ("SettledImmediately", "SettledFromQueue", "LsmBilateralOffset", "LsmCycleSettlement")
+NETTED = ("LsmMultilateralOffset", "LsmBatchSettlement")
+SETTLEMENTS = (
+    "SettledImmediately",
+    "SettledFromQueue",
+    "LsmEntryOffset",
+    "LsmBilateralOffset",
+    "LsmCycleSettlement",
+    *NETTED,
+)
 
 
 def settled(outcome):
@@ -125,13 +143,19 @@ class Moment:
     cap: dict[str, int]
 
 
+def at_once(events):
+    """Lists of the events that happen at once: the payments of an offset, or a single event."""
+    number = count()
+    for _, rows in groupby(events, lambda row: (row["offset"], None if row["offset"] is not None else next(number))):
+        yield [*rows]
+
+
 def replayed(events, scenario):
     """The moments after every event that moved money or collateral; all payments of an offset move together."""
     balance = {agent.id: agent.opening_balance for agent in scenario.agents}
     posted = {agent.id: agent.posted_collateral for agent in scenario.agents}
     cap = {agent.id: agent.unsecured_cap for agent in scenario.agents}
-    number = count()
-    for _, rows in groupby(events, lambda row: (row["offset"], None if row["offset"] is not None else next(number))):
+    for rows in at_once(events):
         net: Counter[str] = Counter()
         for row in rows:
             kind, bank, cents = row["event"], row["agent"], row["amount"]
@@ -219,14 +243,36 @@ def _is_no_refused_number_of_pieces(value):
     return (value.get("value", 0) if isinstance(value, dict) else value) <= MAX_PIECES
 
 
+def _budgets(values):
+    """A budget of a tick or until it is set again, to each bank so much, perhaps for some banks alone."""
+    amounts = st.integers(0, 1000) | values
+    total = st.sampled_from(["amount", "max_value_to_release"]).flatmap(
+        lambda name: st.fixed_dictionaries({name: amounts})
+    )
+    further = st.fixed_dictionaries(
+        {"max_per_counterparty": st.sampled_from([0, 100, 400]) | values},
+        optional={"focus_counterparties": st.lists(st.sampled_from(["B0", "B1"]), unique=True)},
+    )
+    return st.tuples(total, further).map(lambda both: both[0] | both[1])
+
+
+FURTHER = {
+    "Release": lambda _: st.fixed_dictionaries({"priority_flag": st.sampled_from(["HIGH", "MEDIUM", "LOW"])}),
+    "PostCollateral": lambda values: st.fixed_dictionaries(
+        {"amount": st.integers(0, 500), "auto_withdraw_after_ticks": st.integers(-1, 6) | values}
+    ),
+    "SetReleaseBudget": _budgets,
+}
+
+
 @st.composite
 def _trees(draw, kind, depth):
-    fields = [*FIELDS[kind], *REGISTERS]
+    fields = [*(each for each in known_fields(kind) if each not in REFERENCE_FIELDS), *REGISTERS]
     if depth and draw(st.booleans()):
         below = _trees(kind, depth - 1)
         found = {"condition": draw(_conditions(fields, 2)), "on_true": draw(below), "on_false": draw(below)}
         return {"type": "condition", **found}
-    action = draw(st.sampled_from(sorted(ACTIONS[kind])))
+    action = draw(st.sampled_from(sorted({*ACTIONS[kind]} - {*REFERENCE_ACTIONS})))
     given_for = {
         "key": st.sampled_from(REGISTERS),
         "num_splits": st.sampled_from([2, 3]) | _values(fields, 1).filter(_is_no_refused_number_of_pieces),
@@ -234,7 +280,10 @@ def _trees(draw, kind, depth):
         "amount": st.integers(0, 1000) | _values(fields, 1),
         "value": _values(fields, 1),
     }
-    return act(action, **{name: draw(given_for[name]) for name in ACTIONS[kind][action]})
+    given = {name: draw(given_for[name]) for name in ACTIONS[kind][action]}
+    if action in FURTHER and draw(st.booleans()):
+        given = draw(FURTHER[action](_values(fields, 1)))
+    return act(action, **given)
 
 
 @st.composite
@@ -242,7 +291,7 @@ def _documents(draw):
     """A policy of trees."""
     found = {"version": "1", "policy_id": "any", "parameters": {"p": draw(st.sampled_from([2, 0.5]))}}
     found["payment_tree"] = draw(_trees("payment_tree", 3))
-    for kind in ("bank_tree", "collateral_tree"):
+    for kind in TREE_KINDS[1:]:
         if draw(st.booleans()):
             found[kind] = draw(_trees(kind, 2))
     if draw(st.booleans()):
@@ -279,6 +328,21 @@ def _configs(draw, others, priorities):
     }
 
 
+LIMITS = st.sampled_from([0, 30, 150, 600])
+
+
+def _rules(others):
+    """Limits and reservations of a bank."""
+    to_one = st.dictionaries(st.sampled_from(others), LIMITS, max_size=2)
+    section = st.fixed_dictionaries(
+        {"bilateral_limits": to_one, "measure": st.sampled_from(["net", "net", "gross"])},
+        optional={"multilateral_limit": LIMITS},
+    )
+    reserved = st.fixed_dictionaries({}, optional={"urgent": LIMITS, "normal": LIMITS})
+    bare = st.fixed_dictionaries({"bilateral_limits": to_one, "reservations": reserved})
+    return st.one_of(st.fixed_dictionaries({"limits": section}, optional={"reservations": reserved}), bare)
+
+
 @st.composite
 def _agents(draw, name, names, tight):
     """A bank; where money is tight, most of what it sends has to wait."""
@@ -294,6 +358,7 @@ def _agents(draw, name, names, tight):
         "policy": draw(st.just({"type": "Fifo"}) | POLICIES if tight else POLICIES),
     }
     others = [other for other in names if other != name]
+    found |= draw(st.just({}) | _rules(others))
     kind = draw(st.sampled_from(["config"] if tight else ["config", "config", "bands", "none"]))
     if kind == "config":
         found["arrival_config"] = draw(_configs(others, PRIORITIES))
@@ -323,6 +388,7 @@ def _events(draw, names, ticks):
         "DirectTransfer": {"from_agent": st.just(one), "to_agent": st.just(other), "amount": st.integers(1, 300)},
         "CollateralAdjustment": {"agent": st.just(one), "delta": st.sampled_from([-300, -50, 100, 500])},
         "CreditLimitChange": {"agent": st.just(one), "unsecured_cap": st.sampled_from([0, 20, 400])},
+        "LimitChange": {"agent": st.just(one), "counterparty": st.sampled_from([None, other]), "limit": LIMITS},
         "BalanceReset": {"agent": st.just(one), "opening_balance": st.sampled_from([0, 60, 700])},
         "GlobalArrivalRateChange": {"multiplier": st.sampled_from([0, 0.5, 2])},
         "AgentArrivalRateChange": {"agent": st.just(one), "multiplier": st.sampled_from([0, 0.5, 2])},
@@ -346,7 +412,7 @@ def _events(draw, names, ticks):
     return {"type": kind, "schedule": draw(schedule), **found}
 
 
-LIQUIDITY = ["CreditLimitChange", "CreditLimitChange", "BalanceReset"]
+LIQUIDITY = ["CreditLimitChange", "CreditLimitChange", "BalanceReset", "LimitChange"]
 OTHERS = ["GlobalArrivalRateChange", "AgentArrivalRateChange", "CounterpartyWeightChange", "DeadlineWindowChange"]
 
 
@@ -362,6 +428,26 @@ def _outages(draw, names, ticks):
     return found
 
 
+ESCALATION = st.fixed_dictionaries({"start_escalating_at_ticks": st.integers(1, 5), "max_boost": st.integers(0, 10)})
+
+
+ORDERS = ["priority", "priority", "bands", "fifo"]
+RELEASE = st.sampled_from(["bypass", "bypass", "strict"])
+QUEUES = st.one_of(
+    st.fixed_dictionaries({"queue2": st.fixed_dictionaries({"order": st.sampled_from(ORDERS), "release": RELEASE})}),
+    st.fixed_dictionaries({"priority_mode": st.booleans()}),
+).flatmap(
+    lambda found: st.sampled_from(["Fifo", "priority_deadline"]).map(lambda order: {**found, "queue1_ordering": order})
+)
+
+
+@st.composite
+def _batches(draw, ticks):
+    """Ticks of the day at which the queue is netted, and whether payments settle at others."""
+    found = draw(st.lists(st.integers(0, ticks - 1), unique=True, min_size=1, max_size=3))
+    return {"netting_batches": found, "rtgs": draw(st.sampled_from([True, True, False]))}
+
+
 @st.composite
 def drawn_scenarios(draw):
     """Any scenario: every feature that there is, or not."""
@@ -374,7 +460,12 @@ def drawn_scenarios(draw):
         "agents": [draw(_agents(name, names, tight)) for name in draw(st.permutations(names))],
         "scenario_events": draw(st.lists(_events(names, ticks * days), max_size=6)) + outages,
         "outage_response": draw(st.none() | st.fixed_dictionaries({"stop_sending_after": st.integers(0, 3)})),
+        "priority_escalation": draw(st.none() | ESCALATION),
+        **draw(st.one_of(st.just({}), st.just({}), _batches(ticks))),
+        **draw(QUEUES),
+        "queue2_passes": draw(st.sampled_from(["until_nothing_fits", "until_nothing_fits", "once"])),
         "daily_balances": draw(st.sampled_from(["keep", "keep", "reset"])),
+        "registers": draw(st.sampled_from(["keep", "keep", "daily"])),
         "cost_rounding": draw(st.sampled_from(["nearest", "nearest", "carry"])),
         "deferred_crediting": draw(st.booleans()),
         "deadline_cap_at_eod": draw(st.booleans()),
@@ -382,7 +473,10 @@ def drawn_scenarios(draw):
             "enable_bilateral": draw(st.booleans()),
             "enable_cycles": draw(st.just(True) | st.booleans()),
             "max_cycle_length": draw(st.integers(3, 5)),
+            "enable_multilateral": draw(st.booleans()),
+            "entry_disposition_offsetting": draw(st.booleans()),
             "max_cycles_per_tick": draw(st.sampled_from([1, 3, 10])),
+            "max_cycle_edges": draw(st.sampled_from([1, 4, 9, 10_000])),
         },
         "cost_rates": {
             "liquidity_cost_per_tick_bps": draw(BPS),
@@ -393,6 +487,7 @@ def drawn_scenarios(draw):
             "overdue_delay_multiplier": draw(st.sampled_from([1, 2.5, 0, 0.333333])),
             "deadline_penalty": draw(PENALTIES),
             "eod_penalty_per_transaction": draw(PENALTIES),
+            "eod_penalty_scope": draw(st.sampled_from(["unsettled", "overdue"])),
             "eod_borrowing_bps": draw(BPS),
             "split_friction_cost": draw(st.sampled_from([0, 3])),
         },

@@ -39,16 +39,22 @@ KINDS = len(Cost)
 
 
 @part
+def apply_credits(w):
+    """Step 10: let banks have what was credited in this tick, where that is deferred."""
+    if w[L.DEFERRED] == 0:
+        return
+    for bank in range(w[L.BANKS]):
+        b = bank_row(bank)
+        if w[b + L.PENDING] > 0:
+            w[b + L.BALANCE] += w[b + L.PENDING]
+            record_event(w, EventKind.CreditApplied, bank, L.NONE, L.NONE, L.NONE, w[b + L.PENDING], L.NONE)
+            w[b + L.PENDING] = 0
+            note_more_liquidity(w, bank)
+
+
+@part
 def close_tick(w, tick):
-    """Steps 10 to 12: deferred credit, then costs on the state that is left."""
-    if w[L.DEFERRED]:
-        for bank in range(w[L.BANKS]):
-            b = bank_row(bank)
-            if w[b + L.PENDING] > 0:
-                w[b + L.BALANCE] += w[b + L.PENDING]
-                record_event(w, EventKind.CreditApplied, bank, L.NONE, L.NONE, L.NONE, w[b + L.PENDING], L.NONE)
-                w[b + L.PENDING] = 0
-                note_more_liquidity(w, bank)
+    """Steps 11 and 12: costs on the state that is left."""
     if w[L.IS_PREPARED]:
         _mark_overdue(w)
     for bank in range(w[L.BANKS]):
@@ -78,6 +84,9 @@ def _mark_overdue(w):
         w[r + L.OVERDUE] = 1
         w[delayed_at(w, b, r, L.ZERO)] -= remaining(w, r)
         w[delayed_at(w, b, r, L.ONE)] += remaining(w, r)
+        if w[L.PENALISES_OVERDUE]:
+            w[b + L.EOD_VALUE] += remaining(w, r)
+            w[b + L.EOD_PENALTIES] += penalties(w, r, L.EOD_RULE)
         w[b + L.TICK_PENALTIES] += penalties(w, r, L.DEADLINE_RULE)
         w[b + L.TICK_OVERDUE] += remaining(w, r)
         if w[L.ROWS] >= 0:
@@ -169,7 +178,7 @@ def _end_day(w, bank, b):
     value = w[b + L.UNSETTLED_VALUE]
     record_event(w, EventKind.EndOfDay, bank, L.NONE, L.NONE, L.NONE, value, w[b + L.UNSETTLED_ITEMS])
     if value > 0:
-        _charge(w, bank, Cost.EOD_PENALTY, _eod_penalty(w, bank, b, value))
+        _charge(w, bank, Cost.EOD_PENALTY, _eod_penalty(w, bank, b))
         _sum_up(w, b, BORROWING_SUM, value)
         if w[L.REMAINDERS_AT] == 0:
             _charge(w, bank, Cost.EOD_BORROWING, share(w, value, w[BORROWING_RATE]))
@@ -178,8 +187,8 @@ def _end_day(w, bank, b):
 
 
 @part
-def _eod_penalty(w, bank, b, value):
-    rate = w[L.EOD_RULE + 1]
+def _eod_penalty(w, bank, b):
+    rate, value = w[L.EOD_RULE + 1], w[b + L.EOD_VALUE]
     if rate == L.NONE:
         return w[b + L.EOD_PENALTIES]
     _sum_up(w, b, EOD_SUM, value)

@@ -16,7 +16,7 @@ import numpy as np
 from payment_simulator.engine.exact_costs import MOST_DELAY_RATES, RATED_COLUMNS
 from payment_simulator.engine.kernel.rates import LIMB_BITS, LIMBS
 from payment_simulator.engine.vocabulary import RATES_PER_DAY, RATES_PER_TICK, Cost, EventColumn
-from payment_simulator.policy.fields_and_actions import COST_FIELDS, FIELDS
+from payment_simulator.policy.fields_and_actions import FIELDS, FIXED_FIELDS
 from payment_simulator.policy.tree import MAX_DEPTH
 from payment_simulator.scenario.given_payments import COLUMNS
 
@@ -62,19 +62,23 @@ RATE_COLUMNS = 1 + LIMBS
 _head = _Places()
 (
     BANKS, TICKS_PER_DAY, DEFERRED, BILATERAL, CYCLES, MAX_CYCLE_LENGTH, MAX_CYCLES, FRICTION, DELAY_RATE,
-    DELAY_RATES, RESETS_DAILY, HAS_OUTAGES, STOP_SENDING_AFTER, REMAINDERS_AT,
-) = _head.take(14)  # fmt: skip
+    DELAY_RATES, RESETS_DAILY, HAS_OUTAGES, STOP_SENDING_AFTER, REMAINDERS_AT, ESCALATES_AT, MAX_BOOST,
+    HAS_RULES, STRICT, SORTS_QUEUE1, RETRIES_ONCE, PENALISES_OVERDUE, MULTILATERAL, ON_ENTRY, MAX_EDGES, RTGS,
+    BATCHES_AT, BATCHES, HAS_BARRIERS, NAMES_PAIRS, HAS_TIMERS, HAS_END_TREES, RESETS_REGISTERS, CONSTANTS_AT,
+) = _head.take(33)  # fmt: skip
 RATE_PLACES = {name: _head.take_room(1) for name in (*RATES_PER_TICK, *RATES_PER_DAY)}
 DEADLINE_RULE, EOD_RULE = _head.take_room(2), _head.take_room(2)
 DELAY_RATE_OF = _head.take_room(2 * PRIORITIES)
+LAYER_OF, CLASS_OF = _head.take_room(PRIORITIES), _head.take_room(PRIORITIES)
+"""By priority: its place in queue order, and its class."""
 # then what a run counts, then where things begin; REMAINDERS_AT is 0 where nothing is carried over
 (
     ROWS, SETTLED_VALUE, LSM_VALUE, OFFSETS, STAMP, TICK, CENTRAL_SIZE, LISTED, EDGES_LEFT, CYCLES_TRIED, FAULTS,
     IS_PREPARED, LAYER_SIZE, HAS_PAIRS, IS_DENSE, PAIR_COUNT, CALENDAR_SIZE, ROWS_ROOM, LISTED_AT, PAYMENTS_AT,
     KNOWN_AT, PLACE_OF_AT, AT_PLACE_AT, SEGMENT_TREES_AT, READY_AT, DUE_AT, URGENT_AT, RELEASED_AT, URGENT_KEYS_AT,
     PAIRS_AT, LASTS_AT, NEAR_AT, PATH_AT, ROWS_AT, SEARCHES, WATCHED, SHORTFALL, BALANCES_AT,
-    ONLY_SETTLEMENTS,
-) = _head.take(39)  # fmt: skip
+    ONLY_SETTLEMENTS, ESCALATE_FROM, RETRY_FROM, CUTS, SENT_AT, TIMERS_AT,
+) = _head.take(44)  # fmt: skip
 SCRATCH = _head.take_room(LIMBS)
 HEAD = _head.size
 
@@ -82,16 +86,19 @@ HEAD = _head.size
 _bank = _Places()
 (
     OPENING, CAP, CAPACITY, AFTER_HAIRCUT, POLICY, THRESHOLD, BUFFER, LIQUIDITY_COST, PAYMENT_TREE, BANK_TREE,
-    COLLATERAL_TREE, ALLOCATED,
-) = _bank.take(12)  # fmt: skip
+    COLLATERAL_TREE, ALLOCATED, MULTILATERAL_LIMIT, IS_NET, URGENT_RESERVED, NORMAL_RESERVED, LIMITS, LIMIT_COUNT,
+    END_TREE,
+) = _bank.take(19)  # fmt: skip
 # and what it has at this moment, last its costs, a column per kind
 (
     BALANCE, PENDING, POSTED, CREDIT, UNSETTLED_VALUE, UNSETTLED_ITEMS, EOD_PENALTIES, COLLATERAL_COST,
     TICK_PENALTIES, TICK_FRICTION, BUDGET, QUEUE1_VALUE, QUEUE1_SIZE, QUEUE1_FIRST, QUEUE1_LAST, QUEUE2_VALUE,
     QUEUE2_SIZE, CANDIDATE, CHANGED, PLACES, SEGMENT_TREE, SEGMENT_TREE_SIZE, PAIRS, DEGREE, ARRIVED, SETTLED_COUNT,
     DELAY_TICKS, LIQUIDITY_USED, PEAK_CREDIT, PEAK_QUEUE1, PEAK_QUEUE2, SKIP_OF, SKIP, TICK_OVERDUE, OUT_UNTIL,
-    AVOIDED_FROM, LETS_IN, IS_OUT, IS_AVOIDED, IS_CLOSED,
-) = _bank.take(40)  # fmt: skip
+    AVOIDED_FROM, LETS_IN, IS_OUT, IS_AVOIDED, IS_CLOSED, POSITION, URGENT_LEFT, NORMAL_LEFT, EOD_VALUE,
+    NET_OUT, NET_IN, NET_BROKEN, NET_URGENT, NET_NORMAL, NET_LOW, NET_LAST, SETTLED_TODAY,
+    BUDGET_KIND, BUDGET_EACH, FOCUS_AT,
+) = _bank.take(55)  # fmt: skip
 DELAYED = _bank.take_room(MOST_DELAY_RATES)
 """The cents that wait at each rate of delay."""
 CHARGED_ON = _bank.take_room(2 * RATED_COLUMNS)
@@ -103,10 +110,12 @@ BANK_COLUMNS = _bank.size
 _payment = _Places()
 (
     STATE, SENDER, RECEIVER, PRIORITY, ARRIVAL_PRIORITY, ARRIVAL, DUE, DIVISIBLE, LEFT, SIZE, REST, PIECES, OVERDUE,
-    WAITING, HELD, NEXT_DUE, NEXT_URGENT, BEFORE, AFTER, PAIR_BEFORE, PAIR_AFTER, PLACE, PAIR,
-) = _payment.take(23)  # fmt: skip
+    WAITING, HELD, NEXT_DUE, NEXT_URGENT, BEFORE, AFTER, PAIR_BEFORE, PAIR_AFTER, PLACE, PAIR, BLOCKED,
+) = _payment.take(24)  # fmt: skip
 PAYMENT_COLUMNS = _payment.size
 IN_QUEUE1, IN_QUEUE2, SETTLED, DROPPED = _numbers(1, 2, 3, 4)
+LASTING, OF_TICK = _numbers(1, 2)
+"""Kinds of a budget that has more to it than an amount: one that lasts until it is set again, or one of a tick."""
 
 # A row per pair of sender and receiver, and elsewhere its last payment of each priority, the most urgent first
 _pair = _Places()
@@ -114,6 +123,12 @@ FIRST, VALUE, COUNT, PAIR_CHANGED, TRIED, BACK, TO, FRONT = _pair.take(8)
 PAIR_COLUMNS = _pair.size
 DENSE_PAIRS = 2**21
 """Up to so many pairs of banks each has a row of its own; beyond, those that have payments."""
+
+# A row per bilateral limit, behind the banks and the rates: the other bank, the limit, and the position to it; of a
+# netting what is in, both ways, and where the last payment to it may be
+_limit = _Places()
+LIMIT_TO, LIMIT, LIMIT_POSITION, LIMIT_OUT, LIMIT_IN, LIMIT_LAST = _limit.take(6)
+LIMIT_COLUMNS = _limit.size
 
 # The path of a search for cycles, for each bank: the edge that leaves it, and its amount; the bank, how far its walk
 # is, where that ends, and whether the banks between it and the start can pay what they lose
@@ -150,7 +165,7 @@ FIFO, DEADLINE, LIQUIDITY_AWARE, TREES = _numbers(range(4))
 
 
 class TreeField(IntEnum):
-    """Places of the fields that change in a run; those of `COST_FIELDS` do not, and follow."""
+    """Places of the fields that change in a run; those of `FIXED_FIELDS` do not, and follow."""
 
     amount = 0
     remaining_amount = auto()
@@ -160,6 +175,12 @@ class TreeField(IntEnum):
     is_overdue = auto()
     arrival_tick = auto()
     queue_age = auto()
+    bilateral_limit_left = auto()
+    arrival_priority = auto()
+    my_q2_out_value_to_counterparty = auto()
+    my_q2_in_value_from_counterparty = auto()
+    my_bilateral_net_q2 = auto()
+    is_in_queue2 = auto()
     balance = auto()
     effective_liquidity = auto()
     credit_used = auto()
@@ -171,6 +192,9 @@ class TreeField(IntEnum):
     queue1_size = auto()
     queue2_own_value = auto()
     queue2_own_size = auto()
+    multilateral_limit_left = auto()
+    excess_collateral = auto()
+    my_throughput_fraction_today = auto()
     current_tick = auto()
     current_day = auto()
     system_tick_in_day = auto()
@@ -193,7 +217,7 @@ def check_same_order(kernel: Iterable[str], policies: Iterable[str]) -> None:
             )
 
 
-check_same_order([*TreeField.__members__, *COST_FIELDS], FIELDS["payment_tree"])
+check_same_order([*TreeField.__members__, *FIXED_FIELDS], FIELDS["payment_tree"])
 
 # Numbers of decision trees, in an array of float64: fields, then the stack, then registers, then constants
 F_COST, STACK_AT, STACK_SIZE = len(TreeField), len(FIELDS["payment_tree"]), 4 * MAX_DEPTH

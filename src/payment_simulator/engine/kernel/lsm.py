@@ -1,11 +1,12 @@
 """Liquidity saving in the kernel: bilateral offsets and cycles, as `reference` and `lsm` define them."""
 
 from payment_simulator.engine.kernel import layout as L
-from payment_simulator.engine.kernel.jit import part
+from payment_simulator.engine.kernel.jit import inlined, part
 from payment_simulator.engine.kernel.queues import change, move, take_front
 from payment_simulator.engine.kernel.rows import bank_row, pair_row, payment_row, room, spendable_liquidity
+from payment_simulator.engine.kernel.ruled_offsets import allow_cycle, bear_offset
+from payment_simulator.engine.kernel.rules import first_queued
 from payment_simulator.engine.kernel.watch import note_cycle, note_left_out
-from payment_simulator.engine.reference.lsm import MAX_EDGES_PER_TICK
 from payment_simulator.engine.vocabulary import EventKind
 
 SIDE = 2  # of a pair that is cut: a payment, and how many of its pieces are in
@@ -34,7 +35,11 @@ def _try_pair(w, bank, pair, back):
     other = w[pair + L.TO]
     changed = max(w[pair + L.PAIR_CHANGED], w[back + L.PAIR_CHANGED])
     changed = max(changed, max(w[bank_row(bank) + L.CHANGED], w[bank_row(other) + L.CHANGED]))
-    if w[back + L.COUNT] > 0 and changed > w[pair + L.TRIED]:
+    if w[back + L.COUNT] > 0 and w[L.HAS_RULES]:  # more than these may have changed
+        one, two = bear_offset(w, bank, other, pair, back)
+        if one > 0:
+            _settle_pair(w, bank, other, pair, back, one, two)
+    elif w[back + L.COUNT] > 0 and changed > w[pair + L.TRIED]:
         w[pair + L.TRIED] = w[L.STAMP]
         _offset_pair(w, bank, other, pair, back)
 
@@ -54,13 +59,19 @@ def _offset_pair(w, bank, other, pair, back):
             two = _cut(w, back, side_two, two, one + room_two)
             note_left_out(w, other, side_two, two, one + spendable_liquidity(w, bank_row(other)))
         else:
-            _settle_side(w, pair, one)
-            _settle_side(w, back, two)
-            w[L.OFFSETS] += 1
-            w[L.LSM_VALUE] += one + two
-            if one != two:
-                move(w, bank, other, one - two)
+            _settle_pair(w, bank, other, pair, back, one, two)
             return
+
+
+@part
+def _settle_pair(w, bank, other, pair, back, one, two):
+    """Settle what each of two banks pays the other."""
+    _settle_side(w, pair, one)
+    _settle_side(w, back, two)
+    w[L.OFFSETS] += 1
+    w[L.LSM_VALUE] += one + two
+    if one != two:
+        move(w, bank, other, one - two)
 
 
 @part
@@ -120,13 +131,19 @@ def _settle_side(w, pair, total):
 @part
 def settle_cycles(w):
     """Settle cycles for each start by id, depth first over higher ids."""
-    if w[L.STAMP] == w[L.CYCLES_TRIED]:
-        return
-    w[L.EDGES_LEFT] = MAX_EDGES_PER_TICK
+    if w[L.STAMP] != w[L.CYCLES_TRIED] or w[L.HAS_RULES]:
+        _search_cycles(w)
+    if w[L.EDGES_LEFT] < 0:
+        w[L.CUTS] += 1
+
+
+@part
+def _search_cycles(w):
+    w[L.EDGES_LEFT] = w[L.MAX_EDGES]
     w[L.SEARCHES] += 1
     settled = 0
     for start in range(w[L.BANKS]):
-        while settled < w[L.MAX_CYCLES] and w[L.EDGES_LEFT] > 0:
+        while settled < w[L.MAX_CYCLES] and w[L.EDGES_LEFT] >= 0:
             length = _find_cycle(w, start)
             if length == 0:
                 break
@@ -143,13 +160,13 @@ def _find_cycle(w, start):
 
     An edge is visited when it is looked at: one to the start, or to a higher id. A bank's edge to the start is its
     first one, so it is tried as soon as the bank is reached; of the last bank that a cycle may have no other matters,
-    and they are counted at once.
+    and they are counted at once. EDGES_LEFT is below 0 once there was an edge that might not be looked at.
     """
     path, pairs, left, last_depth = w[L.PATH_AT], w[L.PAIRS_AT], w[L.EDGES_LEFT], w[L.MAX_CYCLE_LENGTH] - 2
     depth = L.ZERO
     w[path + L.PATH_BANK] = start
     w[path + L.PATH_FITS] = 1
-    at, end = _walk(w, bank_row(start), start)
+    at, end = _walk(w, start, start)
     while True:
         if at >= end:
             depth -= 1
@@ -157,26 +174,25 @@ def _find_cycle(w, start):
                 break
             at, end = w[path + L.PATH_WALK + depth], w[path + L.PATH_END + depth]
             continue
-        if left == 0:
+        left -= 1
+        if left < 0:
             break
         pair = pairs + w[at] * L.PAIR_COLUMNS
         to = w[pair + L.TO]
         at += 1
-        left -= 1
         if _is_visited(w, path, depth, to):
             continue
-        first, last = _walk(w, bank_row(to), start)
+        first, last = _walk(w, to, start)
         _note(w, path, depth, pair, to)
-        if first < last and w[pair_row(w, w[first]) + L.TO] == start and left > 0:
+        if first < last and w[pair_row(w, w[first]) + L.TO] == start:
             pair = pair_row(w, w[first])
             first += 1
             left -= 1
-            if depth > 0 and _closes(w, path, depth, w[pair + L.FRONT]):
-                _note(w, path, depth + 1, pair, start)
+            if left >= 0 and depth > 0 and _closes(w, path, depth, pair, start):
                 w[L.EDGES_LEFT] = left
                 return depth + 2
         if depth == last_depth:
-            left -= min(last - first, left)
+            left -= last - first
         elif first < last:
             w[path + L.PATH_WALK + depth] = at
             w[path + L.PATH_END + depth] = end
@@ -195,12 +211,15 @@ def _note(w, path, depth, pair, to):
     w[path + L.PATH_BANK + depth + 1] = to
 
 
-@part
-def _walk(w, b, start):
+@inlined
+def _walk(w, bank, start):
     """The places in the list of a bank's receivers where those from `start` on begin, and where it ends.
 
     Starts only grow until a cycle settles and the lists change.
     """
+    b = bank_row(bank)
+    if w[L.STRICT]:
+        return _first_edge(w, bank, start)
     if w[b + L.SKIP_OF] != w[L.SEARCHES]:
         w[b + L.SKIP_OF] = w[L.SEARCHES]
         w[b + L.SKIP] = 0
@@ -213,6 +232,21 @@ def _walk(w, b, start):
 
 
 @part
+def _first_edge(w, bank, start):
+    """The same of a strict queue: the bank's first payment is its only edge."""
+    b, key = bank_row(bank), first_queued(w, bank)
+    at = w[L.NEAR_AT] + w[b + L.PAIRS]
+    end = at + w[b + L.DEGREE]
+    if key == L.NOTHING:
+        return end, end
+    number = w[payment_row(w, key & L.KEY_MASK) + L.PAIR]
+    while at < end and w[at] != number:
+        at += 1
+    is_edge = at < end and w[pair_row(w, number) + L.TO] >= start
+    return (at, at + 1) if is_edge else (end, end)
+
+
+@part
 def _still_fits(w, path, depth):
     """1 where the banks of a path after the start can pay what they lose; of the last one both edges are known."""
     if depth == 0:
@@ -222,8 +256,9 @@ def _still_fits(w, path, depth):
 
 
 @part
-def _closes(w, path, depth, amount):
-    """True where every bank can pay what it loses in the cycle that an edge of `amount` closes."""
+def _closes(w, path, depth, pair, start):
+    """True where every bank can bear the cycle that the front of a pair, back to the start, closes; noted then."""
+    amount = w[pair + L.FRONT]
     first, last = bank_row(w[path + L.PATH_BANK]), bank_row(w[path + L.PATH_BANK + depth + 1])
     if (
         amount - w[path + L.PATH_AMOUNT + depth] > room(w, last)
@@ -232,7 +267,8 @@ def _closes(w, path, depth, amount):
     ):
         note_cycle(w, path, depth, amount)
         return False
-    return True
+    _note(w, path, depth + 1, pair, start)
+    return w[L.HAS_RULES] == 0 or allow_cycle(w, depth + 2)
 
 
 @part

@@ -9,8 +9,9 @@ from payment_simulator.engine.kernel.queues import (
     record_piece_event,
     remove_queue1,
     set_in_segment_tree,
+    shown,
 )
-from payment_simulator.engine.kernel.rows import bank_row, front, pair_row, payment_row, queue_key
+from payment_simulator.engine.kernel.rows import bank_row, layer_of, pair_row, payment_row, queue_key
 from payment_simulator.engine.vocabulary import EventKind
 
 
@@ -51,8 +52,7 @@ def _hide_and_show(w, come):
         r = payment_row(w, p)
         receiver = bank_row(w[r + L.RECEIVER])
         if w[r + L.STATE] == L.IN_QUEUE2:
-            amount = L.NOTHING if w[receiver + L.IS_CLOSED] else front(w, r)
-            set_in_segment_tree(w, p, 10 - w[r + L.PRIORITY], amount)
+            set_in_segment_tree(w, p, layer_of(w, r), shown(w, r))
         elif w[r + L.STATE] == L.IN_QUEUE1 and w[bank_row(w[r + L.SENDER]) + L.POLICY] == L.LIQUIDITY_AWARE:
             amount = L.NOTHING if w[receiver + L.IS_AVOIDED] else w[r + L.REST]
             set_in_segment_tree(w, p, L.QUEUE1_LAYER, amount)

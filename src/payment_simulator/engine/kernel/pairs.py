@@ -2,7 +2,7 @@
 
 from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.jit import part
-from payment_simulator.engine.kernel.rows import bank_row, front, pair_row, payment_row, remaining
+from payment_simulator.engine.kernel.rows import bank_row, front, layer_of, pair_row, payment_row, remaining
 
 
 @part
@@ -21,6 +21,16 @@ def find_pair(w, sender, receiver):
         else:
             high = middle
     return low
+
+
+@part
+def queued_value(w, sender, receiver):
+    """The cents that wait in Queue 2 from one bank to another."""
+    number = find_pair(w, sender, receiver)
+    following = w[L.PAIR_COUNT] if w[L.IS_DENSE] or sender + 1 == w[L.BANKS] else w[bank_row(sender + 1) + L.PAIRS]
+    if number >= following or w[pair_row(w, number) + L.TO] != receiver:
+        return L.ZERO
+    return w[pair_row(w, number) + L.VALUE]
 
 
 @part
@@ -50,13 +60,13 @@ def link_pair(w, p, r):
 
 @part
 def _before(w, p, r, number):
-    """The payment that one belongs after: of its priority the last that is older, else the last that is more urgent."""
+    """The payment that one belongs after: of its layer the last that is older, else the last of those before it."""
     first = w[L.LASTS_AT] + number * L.PRIORITIES
-    last = first + 10 - w[r + L.PRIORITY]
+    last = first + layer_of(w, r)
     before = w[last]
     if before == L.NONE or before < p:
         w[last] = p
-    while before > p and w[payment_row(w, before) + L.PRIORITY] == w[r + L.PRIORITY]:
+    while before > p and layer_of(w, payment_row(w, before)) == layer_of(w, r):
         before = w[payment_row(w, before) + L.PAIR_BEFORE]
     while before == L.NONE and last > first:
         last -= 1
@@ -85,12 +95,12 @@ def shrink_pair(w, p, r, amount, is_last):
         w[payment_row(w, before) + L.PAIR_AFTER] = after
     if after != L.NONE:
         w[payment_row(w, after) + L.PAIR_BEFORE] = before
-    last = w[L.LASTS_AT] + number * L.PRIORITIES + 10 - w[r + L.PRIORITY]
+    last = w[L.LASTS_AT] + number * L.PRIORITIES + layer_of(w, r)
     if w[last] == p:
-        is_alike = before != L.NONE and w[payment_row(w, before) + L.PRIORITY] == w[r + L.PRIORITY]
+        is_alike = before != L.NONE and layer_of(w, payment_row(w, before)) == layer_of(w, r)
         w[last] = before if is_alike else L.NONE
     w[pair + L.COUNT] -= 1
-    if w[pair + L.COUNT] == 0:
+    if w[pair + L.COUNT] == 0 and w[bank_row(w[r + L.RECEIVER]) + L.IS_CLOSED] == 0:
         _remove_near(w, w[r + L.SENDER], number)
 
 

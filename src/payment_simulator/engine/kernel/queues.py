@@ -5,16 +5,21 @@
 
 from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.fixed_point import penalty
-from payment_simulator.engine.kernel.jit import part
+from payment_simulator.engine.kernel.jit import inlined, part
 from payment_simulator.engine.kernel.pairs import link_pair, shrink_pair
 from payment_simulator.engine.kernel.rows import (
     bank_row,
+    first_place_tried,
     front,
     front_place,
+    has_segment_tree,
+    layer_of,
     payment_row,
     remaining,
+    segment_tree_at,
     spendable_liquidity,
 )
+from payment_simulator.engine.kernel.rules import count_settled, find_candidate_by_rules
 from payment_simulator.engine.kernel.segment_tree import next_within, set_minimum
 from payment_simulator.engine.vocabulary import EventColumn, EventKind
 
@@ -23,14 +28,23 @@ from payment_simulator.engine.vocabulary import EventColumn, EventKind
 def _is_settlement(kind):
     """True for the kinds of `ROUTES`."""
     is_single = kind == EventKind.SettledImmediately or kind == EventKind.SettledFromQueue
-    return is_single or kind == EventKind.LsmBilateralOffset or kind == EventKind.LsmCycleSettlement
+    is_netted = kind == EventKind.LsmMultilateralOffset or kind == EventKind.LsmBatchSettlement
+    is_pair = kind == EventKind.LsmBilateralOffset or kind == EventKind.LsmEntryOffset
+    return is_single or is_netted or is_pair or kind == EventKind.LsmCycleSettlement
+
+
+@inlined
+def record_event(w, kind, agent, other, payment, piece, amount, note):
+    """Record an event, in a run that records any."""
+    if w[L.ROWS] >= 0:
+        _write_event(w, kind, agent, other, payment, piece, amount, note)
 
 
 @part
-def record_event(w, kind, agent, other, payment, piece, amount, note):
-    """Record an event; what no longer fits is counted, and the run is made again with room for it."""
+def _write_event(w, kind, agent, other, payment, piece, amount, note):
+    """Write an event; what no longer fits is counted, and the run is made again with room for it."""
     count = w[L.ROWS]
-    if count < 0 or (w[L.ONLY_SETTLEMENTS] and not _is_settlement(kind)):
+    if w[L.ONLY_SETTLEMENTS] and not _is_settlement(kind):
         return
     if count < w[L.ROWS_ROOM]:
         at = w[L.ROWS_AT] + count * L.ROW_WIDTH
@@ -109,6 +123,7 @@ def open_row(w, a, first, p):
     w[r + L.OVERDUE] = 0
     w[r + L.WAITING] = 0
     w[r + L.HELD] = 0
+    w[r + L.BLOCKED] = 0
     w[r + L.PLACE] = w[w[L.PLACE_OF_AT] + p]
     w[w[L.KNOWN_AT] + p] = 1
     date = w[r + L.DUE] + 1
@@ -133,7 +148,9 @@ def count_waiting(w, p, sign):
     w[delayed_at(w, b, r, w[r + L.OVERDUE])] += sign * value
     w[b + L.UNSETTLED_VALUE] += sign * value
     w[b + L.UNSETTLED_ITEMS] += sign * (left + 1)
-    w[b + L.EOD_PENALTIES] += sign * penalties(w, r, L.EOD_RULE)
+    if w[r + L.OVERDUE] or w[L.PENALISES_OVERDUE] == 0:
+        w[b + L.EOD_VALUE] += sign * value
+        w[b + L.EOD_PENALTIES] += sign * penalties(w, r, L.EOD_RULE)
 
 
 @part
@@ -151,11 +168,16 @@ def count_front_settled(w, p):
     r = payment_row(w, p)
     b, amount = bank_row(w[r + L.SENDER]), front(w, r)
     w[L.SETTLED_VALUE] += amount
+    w[b + L.SETTLED_TODAY] += amount
+    if w[L.HAS_RULES]:
+        count_settled(w, w[r + L.SENDER], w[r + L.RECEIVER], amount, w[r + L.PRIORITY])
     if w[r + L.WAITING] != 0:
         w[delayed_at(w, b, r, w[r + L.OVERDUE])] -= amount
         w[b + L.UNSETTLED_VALUE] -= amount
         w[b + L.UNSETTLED_ITEMS] -= 1
-        w[b + L.EOD_PENALTIES] -= penalty(w, amount, L.EOD_RULE)
+        if w[r + L.OVERDUE] or w[L.PENALISES_OVERDUE] == 0:
+            w[b + L.EOD_VALUE] -= amount
+            w[b + L.EOD_PENALTIES] -= penalty(w, amount, L.EOD_RULE)
     if w[r + L.LEFT] > 0:
         w[r + L.LEFT] -= 1
         return False
@@ -164,18 +186,6 @@ def count_front_settled(w, p):
     w[b + L.SETTLED_COUNT] += 1
     w[b + L.DELAY_TICKS] += w[L.TICK] - w[r + L.ARRIVAL]
     return True
-
-
-@part
-def segment_tree_at(w, b, layer):
-    """The place where a bank's segment tree of a layer begins."""
-    return w[L.SEGMENT_TREES_AT] + layer * w[L.LAYER_SIZE] + w[b + L.SEGMENT_TREE]
-
-
-@part
-def has_segment_tree(w, bank, layer):
-    """True where anything was ever put into that segment tree."""
-    return w[w[L.READY_AT] + bank * L.LAYERS + layer] != 0
 
 
 @part
@@ -193,13 +203,23 @@ def set_in_segment_tree(w, p, layer, amount):
 
 
 @part
+def shown(w, r):
+    """The amount with which a payment of Queue 2 is found; NOTHING where its receiver is closed, unless others wait."""
+    is_hidden = w[bank_row(w[r + L.RECEIVER]) + L.IS_CLOSED] and w[L.STRICT] == 0
+    return L.NOTHING if is_hidden else front(w, r)
+
+
+@part
 def find_candidate(w, bank):
-    """The key of a bank's first payment in Queue 2 that fits its spendable_liquidity; NOTHING for none."""
+    """The key of a bank's first payment in Queue 2 that its liquidity and rules allow; NOTHING for none."""
+    if w[L.HAS_RULES]:
+        return find_candidate_by_rules(w, bank)
     b = bank_row(bank)
-    for layer in range(L.LAYERS - 1):
+    for layer in range(w[L.RETRY_FROM] >> L.KEY_SHIFT, L.LAYERS - 1):
         if has_segment_tree(w, bank, layer):
+            start = first_place_tried(w, bank, layer) if w[L.RETRY_FROM] > 0 else L.ZERO
             place = next_within(
-                w, segment_tree_at(w, b, layer), w[b + L.SEGMENT_TREE_SIZE], L.ZERO, spendable_liquidity(w, b)
+                w, segment_tree_at(w, b, layer), w[b + L.SEGMENT_TREE_SIZE], start, spendable_liquidity(w, b)
             )
             if place >= 0:
                 return (layer << L.KEY_SHIFT) | w[w[L.AT_PLACE_AT] + w[b + L.PLACES] + place]
@@ -217,8 +237,7 @@ def enter_queue2(w, p):
     w[b + L.QUEUE2_VALUE] += remaining(w, r)
     w[b + L.QUEUE2_SIZE] += w[r + L.LEFT] + 1
     w[L.CENTRAL_SIZE] += w[r + L.LEFT] + 1
-    is_closed = w[bank_row(w[r + L.RECEIVER]) + L.IS_CLOSED]
-    set_in_segment_tree(w, p, 10 - w[r + L.PRIORITY], L.NOTHING if is_closed else front(w, r))
+    set_in_segment_tree(w, p, layer_of(w, r), shown(w, r))
     if w[L.HAS_PAIRS]:
         link_pair(w, p, r)
 
@@ -233,7 +252,7 @@ def take_front(w, p, kind, note):
     w[b + L.QUEUE2_SIZE] -= 1
     w[L.CENTRAL_SIZE] -= 1
     is_last = count_front_settled(w, p)
-    set_in_segment_tree(w, p, 10 - w[r + L.PRIORITY], L.NOTHING if is_last else front(w, r))
+    set_in_segment_tree(w, p, layer_of(w, r), L.NOTHING if is_last else front(w, r))
     if w[L.HAS_PAIRS]:
         shrink_pair(w, p, r, amount, is_last)
     return amount

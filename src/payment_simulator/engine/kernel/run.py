@@ -8,44 +8,58 @@ changes when a payment does. `layout` says where everything is, `queues` keeps i
 
 import sys
 
-from payment_simulator.engine.kernel import costs, lsm, outages, policies, policy_vm, queues, scenario_events, workspace
+from payment_simulator.engine.kernel import (
+    costs,
+    escalation,
+    lsm,
+    netting,
+    on_entry,
+    outages,
+    policies,
+    policy_vm,
+    queue2,
+    queues,
+    releases,
+    rules,
+    scenario_events,
+    treasury,
+    tree_fields,
+    workspace,
+)
 from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.completeness import check_complete
-from payment_simulator.engine.kernel.costs import close_tick, sum_liquidity
+from payment_simulator.engine.kernel.costs import apply_credits, close_tick, sum_liquidity
+from payment_simulator.engine.kernel.escalation import escalate
 from payment_simulator.engine.kernel.jit import entry, part
-from payment_simulator.engine.kernel.lsm import offset_pairs, settle_cycles
 from payment_simulator.engine.kernel.outages import held_until, hold_queue1, release_held, update_outages
-from payment_simulator.engine.kernel.policies import decide_queue1, release_affordable, run_bank_and_collateral_trees
+from payment_simulator.engine.kernel.policies import decide_queue1, release_affordable
+from payment_simulator.engine.kernel.queue1 import sort_queue1
+from payment_simulator.engine.kernel.queue2 import work_queue2
 from payment_simulator.engine.kernel.queues import (
     append_queue1,
-    count_front_settled,
     enter_queue1,
-    enter_queue2,
-    find_candidate,
     leave_queue1,
     make_urgent_at,
-    move,
     open_row,
     record_event,
     record_piece_event,
+    remove_queue1,
     set_in_segment_tree,
-    take_front,
 )
+from payment_simulator.engine.kernel.releases import settle_releases
 from payment_simulator.engine.kernel.rows import (
     bank_row,
-    front,
-    front_place,
     payment_row,
     queue_key,
-    spendable_liquidity,
 )
+from payment_simulator.engine.kernel.rules import begin_day
 from payment_simulator.engine.kernel.scenario_events import apply_scenario_event
 from payment_simulator.engine.kernel.sorting import sort_keys
-from payment_simulator.engine.kernel.watch import note_shortfall, note_waiting
+from payment_simulator.engine.kernel.treasury import run_collateral_and_bank_trees, run_collateral_trees
 from payment_simulator.engine.kernel.workspace import NO_BUDGET, prepare, reset_balance, set_posted
-from payment_simulator.engine.vocabulary import Cost, EventColumn, EventKind, Skipped
+from payment_simulator.engine.vocabulary import REFERENCE_EVENTS, Cost, EventColumn, EventKind, Skipped
 from payment_simulator.policy.compile import Op
-from payment_simulator.policy.fields_and_actions import ActionKind
+from payment_simulator.policy.fields_and_actions import REFERENCE_ACTIONS, REFERENCE_FIELDS, ActionKind
 
 
 @entry
@@ -56,14 +70,14 @@ def run(w, template, events, code, f, a, first, last, ticks, room, only_settleme
     are the decision trees' program and numbers; `only_settlements` is 1 where no other event is recorded. The outcome
     is in `w`: totals in the head, and the rows of the banks.
     """
-    simple = _open(w, template, last - first, room, only_settlements)
+    simple = _open(w, template, last - first, ticks, room, only_settlements)
     if not simple:
         prepare(w, a, first, last, ticks)
     at, event = first, L.ZERO
     for tick in range(ticks):
         w[L.TICK] = tick
         if tick % w[L.TICKS_PER_DAY] == 0:
-            _open_day(w, tick)
+            _open_day(w, f, tick)
         while event < len(events) and events[event] == tick:
             apply_scenario_event(w, events[event + 1], events[event + 2], events[event + 3], events[event + 4])
             event += 5
@@ -76,10 +90,15 @@ def run(w, template, events, code, f, a, first, last, ticks, room, only_settleme
             count = _release_all(w, a, first, begin, at)
         else:
             _arrive(w, a, first, begin, at)
-            run_bank_and_collateral_trees(w, f, code)
+            run_collateral_and_bank_trees(w, f, code)
+            if w[L.ESCALATES_AT] > 0:
+                escalate(w, at - first)
             count = _decide(w, f, code, a, first, begin, at)
-        _settle_releases(w, a, first, last, ticks, count)
-        _work_queue2(w)
+        settle_releases(w, a, first, last, ticks, count)
+        work_queue2(w)
+        apply_credits(w)
+        if w[L.HAS_END_TREES]:
+            run_collateral_trees(w, f, code, L.END_TREE)
         close_tick(w, tick)
     sum_liquidity(w, ticks)
     return w[L.ROWS]
@@ -97,7 +116,7 @@ def run_samples(w, template, events, code, f, a, bounds, begin, end, ticks, foun
 
 
 @part
-def _open(w, template, count, room, only_settlements):
+def _open(w, template, count, ticks, room, only_settlements):
     """Set up the first moment of a run; True where every bank releases everything, at once."""
     for at in range(len(template)):
         w[at] = template[at]
@@ -106,11 +125,15 @@ def _open(w, template, count, room, only_settlements):
     w[L.ONLY_SETTLEMENTS] = only_settlements
     w[L.LISTED_AT] = len(template)
     w[L.PATH_AT] = w[L.LISTED_AT] + w[L.BANKS]
-    w[L.ROWS_AT] = w[L.PATH_AT] + L.PATH_SIZE
+    w[L.SENT_AT] = w[L.PATH_AT] + L.PATH_SIZE
+    w[L.TIMERS_AT] = w[L.SENT_AT] + w[L.BANKS]
+    w[L.ROWS_AT] = w[L.TIMERS_AT] + (w[L.BANKS] * ticks if w[L.HAS_TIMERS] else 0)
+    for at in range(w[L.TIMERS_AT], w[L.ROWS_AT]):
+        w[at] = 0
     w[L.RELEASED_AT] = w[L.ROWS_AT] + L.ROW_WIDTH * max(room, 0)
     w[L.URGENT_KEYS_AT] = w[L.RELEASED_AT] + count
     w[L.TICK] = 0
-    simple = w[L.HAS_OUTAGES] == 0
+    simple = w[L.HAS_OUTAGES] == 0 and w[L.ESCALATES_AT] == 0
     for bank in range(w[L.BANKS]):
         b = bank_row(bank)
         simple = simple and w[b + L.POLICY] == L.FIFO
@@ -125,12 +148,18 @@ def _open(w, template, count, room, only_settlements):
 
 
 @part
-def _open_day(w, tick):
-    """Step 1: lift the release budgets; after the first day reset the balances, where they are."""
+def _open_day(w, f, tick):
+    """Step 1: lift the release budgets and begin positions; after the first day reset the balances, where they are."""
+    if w[L.HAS_RULES]:
+        begin_day(w)
     for bank in range(w[L.BANKS]):
         w[bank_row(bank) + L.BUDGET] = NO_BUDGET
+        w[bank_row(bank) + L.SETTLED_TODAY] = 0
         if tick > 0 and w[L.RESETS_DAILY]:
             reset_balance(w, bank)
+    if w[L.RESETS_REGISTERS]:
+        for register in range(L.REGISTERS_AT, w[L.CONSTANTS_AT]):
+            f[register] = 0.0
 
 
 @part
@@ -139,7 +168,7 @@ def _release_all(w, a, first, begin, end):
     for index in range(begin, end):
         at = index * L.ARRIVAL_COLUMNS
         w[bank_row(a[at + L.A_SENDER]) + L.ARRIVED] += 1
-        w[w[L.RELEASED_AT] + index - begin] = a[at + L.A_KEY] | (index - first)
+        w[w[L.RELEASED_AT] + index - begin] = _key_of_new(w, a, index, first)
         record_event(
             w,
             EventKind.Arrival,
@@ -154,8 +183,14 @@ def _release_all(w, a, first, begin, end):
 
 
 @part
+def _key_of_new(w, a, index, first):
+    """Queue order of a payment without a row, as one number."""
+    return (w[L.LAYER_OF + a[index * L.ARRIVAL_COLUMNS + L.A_PRIORITY]] << L.KEY_SHIFT) | (index - first)
+
+
+@part
 def _arrive(w, a, first, begin, end):
-    """Step 3: put arrivals into Queue 1, but for banks that release everything, unless an outage holds it."""
+    """Step 3: put arrivals into Queue 1, but for banks that release everything, unless it is held or may escalate."""
     for index in range(begin, end):
         at, p = index * L.ARRIVAL_COLUMNS, index - first
         sender = a[at + L.A_SENDER]
@@ -163,12 +198,13 @@ def _arrive(w, a, first, begin, end):
         w[b + L.ARRIVED] += 1
         record_event(w, EventKind.Arrival, sender, a[at + L.A_RECEIVER], p, L.ZERO, a[at + L.A_AMOUNT], L.NONE)
         is_avoided = w[bank_row(a[at + L.A_RECEIVER]) + L.IS_AVOIDED]
-        if w[b + L.POLICY] == L.FIFO and not w[b + L.IS_OUT] and not is_avoided:
+        if w[b + L.POLICY] == L.FIFO and not w[b + L.IS_OUT] and not is_avoided and w[L.ESCALATES_AT] == 0:
             continue
         open_row(w, a, first, p)
         enter_queue1(w, p)
-        if w[b + L.POLICY] == L.TREES or w[b + L.POLICY] == L.FIFO:
+        if w[b + L.POLICY] == L.TREES or w[b + L.POLICY] == L.FIFO or w[L.SORTS_QUEUE1]:
             append_queue1(w, p)
+        if w[b + L.POLICY] == L.TREES or w[b + L.POLICY] == L.FIFO:
             continue
         r = payment_row(w, p)
         if w[b + L.POLICY] == L.LIQUIDITY_AWARE:
@@ -184,6 +220,8 @@ def _decide(w, f, code, a, first, begin, end):
     for bank in range(w[L.BANKS]):
         b = bank_row(bank)
         kind = w[b + L.POLICY]
+        if w[L.SORTS_QUEUE1]:
+            sort_queue1(w, bank)
         if w[b + L.IS_OUT]:
             if w[L.ROWS] >= 0 and kind == L.TREES:
                 hold_queue1(w, bank)
@@ -208,7 +246,7 @@ def _release_new(w, a, first, begin, end):
     count = L.ZERO
     for index in range(begin, end):
         if w[w[L.KNOWN_AT] + index - first] == 0:
-            w[w[L.RELEASED_AT] + count] = a[index * L.ARRIVAL_COLUMNS + L.A_KEY] | (index - first)
+            w[w[L.RELEASED_AT] + count] = _key_of_new(w, a, index, first)
             count += 1
     return count
 
@@ -224,6 +262,8 @@ def _release_urgent(w, count):
             if held_until(w, r) != L.NONE:
                 make_urgent_at(w, p, held_until(w, r) + 1)
             elif w[bank_row(w[r + L.SENDER]) + L.POLICY] == L.DEADLINE:
+                if w[L.SORTS_QUEUE1]:
+                    remove_queue1(w, p)
                 leave_queue1(w, p)
                 w[w[L.RELEASED_AT] + count] = queue_key(w, p)
                 count += 1
@@ -238,6 +278,9 @@ def _release_urgent(w, count):
 @part
 def _record_holds(w, a, first, begin, end, bank):
     """Record what a built-in policy or an outage holds, once, as it arrives."""
+    if w[L.SORTS_QUEUE1]:
+        hold_queue1(w, bank)
+        return
     for index in range(begin, end):
         if a[index * L.ARRIVAL_COLUMNS + L.A_SENDER] == bank and w[w[L.KNOWN_AT] + index - first]:
             r = payment_row(w, index - first)
@@ -245,114 +288,31 @@ def _record_holds(w, a, first, begin, end, bank):
                 record_piece_event(w, EventKind.PolicyHold, index - first, L.ZERO, w[r + L.REST], L.NONE)
 
 
-@part
-def _settle_releases(w, a, first, last, ticks, count):
-    """Step 7: try all releases once, in queue order."""
-    sort_keys(w, w[L.RELEASED_AT], count)
-    for index in range(count):
-        p = w[w[L.RELEASED_AT] + index] & L.KEY_MASK
-        if w[L.IS_PREPARED] and w[w[L.KNOWN_AT] + p]:
-            _settle_known(w, p)
-        elif not _settle_new(w, a, first, p):
-            if not w[L.IS_PREPARED]:
-                prepare(w, a, first, last, ticks)
-            open_row(w, a, first, p)
-            enter_queue2(w, p)
-
-
-@part
-def _settle_new(w, a, first, p):
-    """Step 7, for a payment that never waited; True where it settled."""
-    at = (first + p) * L.ARRIVAL_COLUMNS
-    sender, receiver, amount = a[at + L.A_SENDER], a[at + L.A_RECEIVER], a[at + L.A_AMOUNT]
-    b = bank_row(sender)
-    record_event(w, EventKind.Submitted, sender, receiver, p, L.ZERO, amount, L.NONE)
-    is_open = w[bank_row(receiver) + L.IS_CLOSED] == 0
-    if not is_open or amount > spendable_liquidity(w, b):
-        if is_open:
-            note_shortfall(w, sender, amount - spendable_liquidity(w, b))
-        record_event(w, EventKind.Queued, sender, receiver, p, L.ZERO, amount, L.NONE)
-        return False
-    move(w, sender, receiver, amount)
-    w[b + L.SETTLED_COUNT] += 1
-    w[L.SETTLED_VALUE] += amount
-    record_event(w, EventKind.SettledImmediately, sender, receiver, p, L.ZERO, amount, L.NONE)
-    return True
-
-
-@part
-def _settle_known(w, p):
-    """Step 7, for a payment that was in Queue 1: each piece in turn, what does not fit to Queue 2."""
-    r = payment_row(w, p)
-    b = bank_row(w[r + L.SENDER])
-    is_open = w[bank_row(w[r + L.RECEIVER]) + L.IS_CLOSED] == 0
-    while is_open and front(w, r) <= spendable_liquidity(w, b):
-        amount = front(w, r)
-        record_piece_event(w, EventKind.Submitted, p, front_place(w, r), amount, L.NONE)
-        record_piece_event(w, EventKind.SettledImmediately, p, front_place(w, r), amount, L.NONE)
-        is_last = count_front_settled(w, p)
-        move(w, w[r + L.SENDER], w[r + L.RECEIVER], amount)
-        if is_last:
-            return
-    if is_open:
-        note_shortfall(w, w[r + L.SENDER], front(w, r) - spendable_liquidity(w, b))
-    if w[L.ROWS] >= 0:
-        for left in range(w[r + L.LEFT], -1, -1):
-            amount = w[r + L.SIZE] if left > 0 else w[r + L.REST]
-            record_piece_event(w, EventKind.Submitted, p, w[r + L.PIECES] - 1 - left, amount, L.NONE)
-            record_piece_event(w, EventKind.Queued, p, w[r + L.PIECES] - 1 - left, amount, L.NONE)
-    enter_queue2(w, p)
-
-
-@part
-def _work_queue2(w):
-    """Steps 8 and 9: retry the central queue, then offset."""
-    if w[L.LISTED] > 0:
-        _retry_queue2(w)
-    if w[L.CENTRAL_SIZE] > 0:
-        if w[L.BILATERAL]:
-            offset_pairs(w)
-        if w[L.CYCLES]:
-            settle_cycles(w)
-
-
-@part
-def _retry_queue2(w):
-    """Settle the first in queue order, while any fits."""
-    for at in range(w[L.LISTED_AT], w[L.LISTED_AT] + w[L.LISTED]):
-        w[bank_row(w[at]) + L.CANDIDATE] = find_candidate(w, w[at])
-    while True:
-        best = _best_candidate(w)
-        note_waiting(w, best)
-        if best == L.NOTHING:
-            return
-        p = best & L.KEY_MASK
-        r = payment_row(w, p)
-        sender, receiver = w[r + L.SENDER], w[r + L.RECEIVER]
-        move(w, sender, receiver, take_front(w, p, EventKind.SettledFromQueue, L.NONE))
-        w[bank_row(sender) + L.CANDIDATE] = find_candidate(w, sender)
-        if w[bank_row(receiver) + L.CANDIDATE] != L.NONE:
-            w[bank_row(receiver) + L.CANDIDATE] = find_candidate(w, receiver)
-
-
-@part
-def _best_candidate(w):
-    """The first in queue order of the banks' candidates; banks without one leave the list."""
-    best, at = L.NOTHING, w[L.LISTED_AT]
-    while at < w[L.LISTED_AT] + w[L.LISTED]:
-        b = bank_row(w[at])
-        if w[b + L.CANDIDATE] == L.NOTHING:
-            w[b + L.CANDIDATE] = L.NONE
-            w[L.LISTED] -= 1
-            w[at] = w[w[L.LISTED_AT] + w[L.LISTED]]
-        else:
-            best = min(best, w[b + L.CANDIDATE])
-            at += 1
-    return best
-
-
 check_complete(
-    (costs, lsm, outages, policies, policy_vm, queues, scenario_events, workspace, sys.modules[__name__]),
+    (
+        costs,
+        escalation,
+        lsm,
+        netting,
+        on_entry,
+        outages,
+        policies,
+        policy_vm,
+        queue2,
+        queues,
+        releases,
+        rules,
+        scenario_events,
+        treasury,
+        tree_fields,
+        workspace,
+        sys.modules[__name__],
+    ),
     (Cost, EventKind, Skipped, ActionKind, Op, L.TreeField, EventColumn),
-    idle=(ActionKind.NoAction, ActionKind.HoldCollateral),
+    idle=(
+        *(ActionKind.NoAction, ActionKind.HoldCollateral),
+        *(ActionKind[name] for name in REFERENCE_ACTIONS),
+        *(L.TreeField[name] for name in REFERENCE_FIELDS),
+        *REFERENCE_EVENTS,
+    ),
 )

@@ -5,6 +5,7 @@ from payment_simulator.engine.kernel.jit import part
 from payment_simulator.engine.kernel.outages import begin_outage
 from payment_simulator.engine.kernel.queues import move, record_event
 from payment_simulator.engine.kernel.rows import bank_row, spendable_liquidity
+from payment_simulator.engine.kernel.rules import set_limit
 from payment_simulator.engine.kernel.watch import note_shortfall
 from payment_simulator.engine.kernel.workspace import credit_with, post, reset_balance, set_credit_limit
 from payment_simulator.engine.vocabulary import EventKind, Skipped
@@ -19,6 +20,9 @@ def apply_scenario_event(w, kind, bank, other, amount):
         _adjust_collateral(w, bank, amount)
     elif kind == EventKind.CreditLimitChanged:
         set_credit_limit(w, bank, amount)
+    elif kind == EventKind.LimitChanged:
+        record_event(w, EventKind.LimitChanged, bank, other, L.NONE, L.NONE, amount, L.NONE)
+        set_limit(w, bank, other, amount)
     elif kind == EventKind.OutageBegan:
         begin_outage(w, bank, other, amount)
     elif kind == EventKind.BalanceReset:

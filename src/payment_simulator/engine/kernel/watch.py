@@ -5,8 +5,15 @@ An ordinary run watches NONE, and is told so where a test fails: no payment that
 
 from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.jit import part
-from payment_simulator.engine.kernel.queues import has_segment_tree, segment_tree_at
-from payment_simulator.engine.kernel.rows import bank_row, payment_row, spendable_liquidity
+from payment_simulator.engine.kernel.rows import (
+    bank_row,
+    first_place_tried,
+    has_segment_tree,
+    payment_row,
+    places_before,
+    segment_tree_at,
+    spendable_liquidity,
+)
 from payment_simulator.engine.kernel.segment_tree import least_within
 
 
@@ -19,16 +26,17 @@ def note_shortfall(w, bank, lacks):
 
 @part
 def note_waiting(w, best):
-    """Note the payments of Queue 2 that the bank cannot settle, as far as they come before the key `best`."""
+    """Note the payments of Queue 2 that the bank was tried for and cannot settle: those before the key `best`."""
     bank, least = w[L.WATCHED], L.NOTHING
     if bank == L.NONE:
         return
     b = bank_row(bank)
-    for layer in range(L.LAYERS - 1):
+    for layer in range(w[L.RETRY_FROM] >> L.KEY_SHIFT, L.LAYERS - 1):
         if layer <= best >> L.KEY_SHIFT and has_segment_tree(w, bank, layer):
+            start = first_place_tried(w, bank, layer) if w[L.RETRY_FROM] > 0 else L.ZERO
             size = w[b + L.SEGMENT_TREE_SIZE]
-            end = size if layer < best >> L.KEY_SHIFT else _places_before(w, bank, best & L.KEY_MASK)
-            least = min(least, least_within(w, segment_tree_at(w, b, layer), size, L.ZERO, end))
+            end = size if layer < best >> L.KEY_SHIFT else places_before(w, bank, best & L.KEY_MASK)
+            least = min(least, least_within(w, segment_tree_at(w, b, layer), size, start, end))
     if least < L.NOTHING:
         note_shortfall(w, bank, least - spendable_liquidity(w, b))
 
@@ -70,19 +78,3 @@ def note_cycle(w, path, depth, amount):
         before = gives
     if lacks > 0:
         note_shortfall(w, w[L.WATCHED], lacks)
-
-
-@part
-def _places_before(w, bank, p):
-    """The number of a bank's payments that come before `p` in sequence."""
-    places = w[L.AT_PLACE_AT] + w[bank_row(bank) + L.PLACES]
-    low, high = L.ZERO, w[L.DUE_AT] - places
-    if bank + 1 < w[L.BANKS]:
-        high = w[bank_row(bank + 1) + L.PLACES] - w[bank_row(bank) + L.PLACES]
-    while low < high:
-        middle = (low + high) // 2
-        if w[places + middle] < p:
-            low = middle + 1
-        else:
-            high = middle
-    return low

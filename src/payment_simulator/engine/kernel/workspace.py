@@ -3,6 +3,7 @@
 from payment_simulator.engine.kernel import layout as L
 from payment_simulator.engine.kernel.fixed_point import product, share
 from payment_simulator.engine.kernel.jit import part
+from payment_simulator.engine.kernel.lowering import CompiledScenario
 from payment_simulator.engine.kernel.pairs import find_pair, open_pair
 from payment_simulator.engine.kernel.queues import note_more_liquidity, record_event
 from payment_simulator.engine.kernel.rows import bank_row, pair_row
@@ -13,13 +14,16 @@ NO_BUDGET = 2**62
 COLLATERAL_RATE = L.RATE_PLACES["collateral_cost_per_tick_bps"]
 
 
-def workspace_size(head: int, banks: int, payments: int, ticks: int, has_pairs: bool, room: int) -> int:
+def workspace_size(compiled: CompiledScenario, payments: int, room: int) -> int:
     """The most numbers (int64) that a run needs; the system gives memory only to those that are written."""
-    pairs = 0 if not has_pairs else banks * banks if banks * banks <= L.DENSE_PAIRS else payments
+    banks, ticks = compiled.banks, compiled.ticks
+    pairs = 0 if not compiled.has_pairs else banks * banks if banks * banks <= L.DENSE_PAIRS else payments
     waiting = payments * (L.PAYMENT_COLUMNS + 3) + 2 * ticks + L.LAYERS * (banks + 4 * payments + 2 * banks)
     pair_columns = L.PAIR_COLUMNS + L.PRIORITIES + 1
     rows = L.ROW_WIDTH * max(room, 0)
-    return head + banks + L.PATH_SIZE + rows + 2 * payments + waiting + pairs * pair_columns + 64
+    timers = banks * ticks if compiled.has_timers else 0
+    head = len(compiled.template) + 2 * banks + L.PATH_SIZE + timers
+    return head + rows + 2 * payments + waiting + pairs * pair_columns + 64
 
 
 @part
@@ -78,6 +82,22 @@ def post(w, bank, amount):
 
 
 @part
+def least_collateral(w, b):
+    """The least that must stay posted for the credit in use."""
+    needed = max(-w[b + L.BALANCE], 0)
+    if needed <= w[b + L.CAP]:
+        return 0
+    low, high = L.ZERO, w[b + L.POSTED]
+    while low < high:
+        middle = (low + high) // 2
+        if credit_with(w, b, middle) < needed:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@part
 def prepare(w, a, first, last, ticks):
     """Make what waiting payments need: rows, places in segment trees, calendars and, for offsets, pairs."""
     count, banks = last - first, w[L.BANKS]
@@ -98,7 +118,7 @@ def prepare(w, a, first, last, ticks):
     for index in range(banks * L.LAYERS):
         w[w[L.READY_AT] + index] = 0
     w[L.PAIR_COUNT] = 0
-    w[L.HAS_PAIRS] = 1 if w[L.BILATERAL] or w[L.CYCLES] else 0
+    w[L.HAS_PAIRS] = 1 if w[L.BILATERAL] or w[L.CYCLES] or w[L.ON_ENTRY] or w[L.NAMES_PAIRS] else 0
     w[L.NEAR_AT] = w[L.PAIRS_AT]
     if w[L.HAS_PAIRS]:
         _make_pairs(w, a, first, count)

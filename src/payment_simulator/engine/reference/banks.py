@@ -15,7 +15,10 @@ from payment_simulator.scenario.numbers import exact
 class Bank:
     """One bank and what it has at this moment. Money in cents.
 
-    `charged_on` has, for each kind of cost, the cents that were charged each rate until now: a tick after the other.
+    `budget` is what it may still release, of it `budget_each` to each bank, and to those of `focus` alone where there
+    are any; `released_to` is what it has released in this tick. `timers` have a tick, and the cents of collateral that
+    are withdrawn in it. `settled_today` are cents. `charged_on` has, for each kind of cost, the cents that were charged
+    each rate until now: a tick after the other.
     """
 
     agent: Agent
@@ -28,6 +31,12 @@ class Bank:
     queue1: list[Item] = field(default_factory=list)
     dropped: list[Item] = field(default_factory=list)
     budget: int | None = None
+    budget_is_of_tick: bool = False
+    budget_each: int | None = None
+    focus: tuple[str, ...] = ()
+    released_to: Counter[int] = field(default_factory=Counter)
+    timers: list[tuple[int, int]] = field(default_factory=list)
+    settled_today: int = 0
     registers: dict[str, float] = field(default_factory=dict)
     costs: list[int] = field(default_factory=lambda: [0] * len(Cost))
     charged_on: list[Counter[Fraction]] = field(default_factory=lambda: [Counter() for _ in Cost])

@@ -37,7 +37,9 @@ class Charging:
 
     def end_day(self, bank: Bank, unsettled: Sequence[Item]) -> None:
         """Charge a bank for what is unsettled at the day's end."""
-        self._penalty(bank, Cost.EOD_PENALTY, self._costs.eod_penalty_per_transaction, unsettled)
+        counts_all = self._costs.eod_penalty_scope == "unsettled"
+        penalised = [item for item in unsettled if counts_all or item.is_overdue]
+        self._penalty(bank, Cost.EOD_PENALTY, self._costs.eod_penalty_per_transaction, penalised)
         self._share(bank, Cost.EOD_BORROWING, total(unsettled))
 
     def _share(self, bank: Bank, kind: Cost, amount: int) -> None:

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 
 from payment_simulator.engine.reference.payments import Item
-from payment_simulator.policy.fields_and_actions import COST_FIELDS
-from payment_simulator.scenario.cost_sections import CostRates, FixedPenalty, Penalty, RatePenalty
+from payment_simulator.policy.fields_and_actions import COST_FIELDS, FIXED_FIELDS
+from payment_simulator.scenario.cost_sections import FixedPenalty, Penalty, PriorityMultipliers, RatePenalty
 from payment_simulator.scenario.numbers import BPS, exact, half_up
+from payment_simulator.scenario.schema import Scenario
 
 
 def share(amount: int, bps: float) -> int:
@@ -20,9 +21,18 @@ def penalty_of(penalty: Penalty, amount: int) -> int:
     return penalty.amount if isinstance(penalty, FixedPenalty) else penalty
 
 
-def cost_fields(rates: CostRates) -> dict[str, float]:
-    """The fields of costs as decision trees see them; a penalty is its cents, or its bps of the payment."""
-    return {name: _as_number(getattr(rates, name)) for name in COST_FIELDS}
+def fixed_fields(scenario: Scenario) -> dict[str, float]:
+    """The fields that do not change in a run, as decision trees see them; a penalty is its cents, or its bps."""
+    rates = scenario.cost_rates
+    costs = {name: _as_number(getattr(rates, name)) for name in COST_FIELDS}
+    penalty, is_rate = costs["deadline_penalty"], isinstance(rates.deadline_penalty, RatePenalty)
+    of_penalty = {
+        "deadline_penalty_cents": 0.0 if is_rate else penalty,
+        "deadline_penalty_bps": penalty if is_rate else 0.0,
+    }
+    times = {name: float(getattr(rates.priority_delay_multipliers, name)) for name in PriorityMultipliers.model_fields}
+    found = {**costs, **times, **of_penalty, "eod_rush_threshold": scenario.eod_rush_threshold}
+    return {name: found[name] for name in FIXED_FIELDS}
 
 
 def _as_number(value: Penalty | float) -> float:

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from payment_simulator.engine.reference.banks import Bank
+from payment_simulator.engine.reference.banks import Bank, least_collateral
 from payment_simulator.engine.reference.costs import total
 from payment_simulator.engine.reference.payments import Item
 from payment_simulator.policy.builtin import Deadline, LiquidityAware, Trees
-from payment_simulator.policy.tree import Faults, Node, decide, whole
+from payment_simulator.policy.fields_and_actions import IN_QUEUE2
+from payment_simulator.policy.nodes import Node
+from payment_simulator.policy.tree import Faults, decide, whole
 
 
 def tree_of(bank: Bank, kind: str) -> Node | None:
@@ -16,23 +18,31 @@ def tree_of(bank: Bank, kind: str) -> Node | None:
 
 
 def decide_payment(
-    bank: Bank, item: Item, tick: int, released: int, bank_fields: Mapping[str, float], faults: Faults
-) -> tuple[str, int]:
-    """The action for a payment in Queue 1, and its number where it has one.
+    bank: Bank,
+    item: Item,
+    tick: int,
+    released: int,
+    bank_fields: Mapping[str, float],
+    faults: Faults,
+    *,
+    in_queue2: bool = False,
+) -> tuple[str, list[int]]:
+    """The action for a payment in Queue 1, or the central one, and its numbers, rounded down.
 
     `released` are the cents that the bank has released in this step; `bank_fields` are used by decision trees alone.
     """
     policy, left = bank.policy, item.payment.deadline - tick
     if isinstance(policy, Trees):
         own = payment_fields(bank, item, tick, released)
-        action, arguments = decide(policy.payment_tree, {**bank_fields, **own}, faults)
-        return action.name, whole(arguments[0]) if arguments else 0
+        fields = {**bank_fields, **own, IN_QUEUE2: float(in_queue2)}
+        action, arguments = decide(policy.payment_tree, fields, faults)
+        return action.name, [whole(each) for each in arguments]
     if isinstance(policy, Deadline):
-        return ("Release" if left <= policy.urgency_threshold else "Hold"), 0
+        return ("Release" if left <= policy.urgency_threshold else "Hold"), []
     if isinstance(policy, LiquidityAware):
         affords = buffer_lacks(bank, policy, item, released) <= 0
-        return ("Release" if affords or left <= policy.urgency_threshold else "Hold"), 0
-    return "Release", 0
+        return ("Release" if affords or left <= policy.urgency_threshold else "Hold"), []
+    return "Release", []
 
 
 def buffer_lacks(bank: Bank, policy: LiquidityAware, item: Item, released: int) -> int:
@@ -57,6 +67,7 @@ def bank_fields(
         "queue1_size": len(queue1),
         "queue2_own_value": total(queue2),
         "queue2_own_size": len(queue2),
+        "excess_collateral": max(bank.posted - least_collateral(bank), 0),
         "current_tick": tick,
         "current_day": tick // ticks_per_day,
         "system_tick_in_day": in_day,
@@ -78,6 +89,7 @@ def payment_fields(bank: Bank, item: Item, tick: int, released: int) -> dict[str
         "is_overdue": item.is_overdue,
         "arrival_tick": payment.arrival,
         "queue_age": tick - payment.arrival,
+        "arrival_priority": payment.arrival_priority,
         "balance": bank.balance - released,
         "effective_liquidity": bank.spendable_liquidity - released,
         "credit_used": max(0, released - bank.balance),

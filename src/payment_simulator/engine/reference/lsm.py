@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 from payment_simulator.engine.reference.payments import Item
 
-MAX_EDGES_PER_TICK = 10_000
-
 
 @dataclass
 class CycleSearch:
@@ -14,12 +12,13 @@ class CycleSearch:
 
     max_length: int
     cycles_left: int
-    edges_left: int = MAX_EDGES_PER_TICK
+    edges_left: int
+    was_cut: bool = False
 
     @property
     def goes_on(self) -> bool:
-        """True while it may settle and visit more."""
-        return self.cycles_left > 0 and self.edges_left > 0
+        """True while it may settle more, and there was no edge that it might not visit."""
+        return self.cycles_left > 0 and not self.was_cut
 
     def find(
         self, start: int, edges: dict[int, dict[int, Item]], covers: Callable[[Sequence[Item]], bool]
@@ -39,6 +38,7 @@ class CycleSearch:
                 path = path[:-1]
                 continue
             if self.edges_left == 0:
+                self.was_cut = True
                 return None
             self.edges_left -= 1
             receiver, item = step
@@ -50,14 +50,6 @@ class CycleSearch:
                 path = [*path, item]
                 walks.append(_outgoing(edges, receiver, start))
         return None
-
-
-def losses(cycle: Sequence[Item]) -> list[tuple[int, int]]:
-    """Each bank of a cycle, and the cents that it loses in it."""
-    return [
-        (item.payment.sender, item.amount - before.amount)
-        for before, item in zip([cycle[-1], *cycle], cycle, strict=False)
-    ]
 
 
 def _outgoing(edges: dict[int, dict[int, Item]], bank: int, start: int) -> Iterator[tuple[int, Item]]:

@@ -3,13 +3,16 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
+from payment_simulator.engine.vocabulary import class_of
 from payment_simulator.scenario.arrivals import Arrivals
 from payment_simulator.scenario.scenario_events import (
     BalanceReset,
     CollateralAdjustment,
     CreditLimitChange,
     DirectTransfer,
+    LimitChange,
     Outage,
 )
 from payment_simulator.scenario.schema import Scenario
@@ -17,7 +20,10 @@ from payment_simulator.scenario.schema import Scenario
 
 @dataclass(eq=False)
 class Payment:
-    """One payment; `index` is its place in the sequence. `pieces_left` of it are unsettled."""
+    """One payment; `index` is its place among the arrivals. `pieces_left` of it are unsettled.
+
+    `sequence` orders the central queue: that of its arrival, or, where a policy submitted it again, of that moment.
+    """
 
     index: int
     sender: int
@@ -30,6 +36,10 @@ class Payment:
     divisible: bool
     pieces_left: int = 1
     was_held: bool = False
+    was_blocked: bool = False
+    is_split: bool = False
+    sequence: int = 0
+    arrival_sequence: int = 0
 
 
 @dataclass(eq=False)
@@ -40,11 +50,25 @@ class Item:
     piece: int
     amount: int
     is_overdue: bool = False
+    release_tick: int | None = None
+    """The tick in which a piece that is held back is released, whatever the policy says."""
 
-    @property
-    def queue_key(self) -> tuple[int, int, int]:
-        """Queue order: priority, most urgent first, then sequence, then place among the pieces."""
-        return (-self.payment.priority, self.payment.index, self.piece)
+
+@dataclass(frozen=True)
+class QueueOrder:
+    """Queue order: priority or its class, most urgent first, or neither; then sequence, then place among the pieces."""
+
+    by: Literal["priority", "bands", "fifo"]
+
+    def key(self, item: Item) -> tuple[int, int, int]:
+        """A key by which items sort."""
+        return (-self.urgency(item.payment.priority), item.payment.sequence, item.piece)
+
+    def urgency(self, priority: int) -> int:
+        """The urgency of a priority in this order; the more, the earlier."""
+        if self.by == "priority":
+            return priority
+        return int(class_of(priority)) if self.by == "bands" else 0
 
 
 def payments_by_tick(arrivals: Arrivals) -> dict[int, list[Payment]]:
@@ -59,7 +83,7 @@ def payments_by_tick(arrivals: Arrivals) -> dict[int, list[Payment]]:
     return found
 
 
-Happening = DirectTransfer | CollateralAdjustment | CreditLimitChange | BalanceReset | Outage
+Happening = DirectTransfer | CollateralAdjustment | CreditLimitChange | LimitChange | BalanceReset | Outage
 
 
 def events_by_tick(scenario: Scenario) -> dict[int, list[Happening]]:

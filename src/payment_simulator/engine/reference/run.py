@@ -2,23 +2,27 @@
 
 import math
 from collections.abc import Sequence
+from itertools import count
 
-from payment_simulator.engine.reference.banks import Bank, least_collateral
+from payment_simulator.engine.reference.banks import Bank
 from payment_simulator.engine.reference.charging import Charging
-from payment_simulator.engine.reference.costs import cost_fields, total
-from payment_simulator.engine.reference.decisions import bank_fields, buffer_lacks, decide_payment, tree_of
+from payment_simulator.engine.reference.costs import total
+from payment_simulator.engine.reference.decisions import buffer_lacks, decide_payment
+from payment_simulator.engine.reference.escalation import escalated
 from payment_simulator.engine.reference.payments import Item, events_by_tick, payments_by_tick
-from payment_simulator.engine.reference.settlement import Settlement
+from payment_simulator.engine.reference.treasury import Treasury
 from payment_simulator.engine.reference.watch import NOBODY
 from payment_simulator.engine.vocabulary import Cost, EventKind, Record, Skipped
 from payment_simulator.policy.builtin import LiquidityAware, Policy, Trees
-from payment_simulator.policy.tree import MAX_PIECES, Faults, decide, whole
+from payment_simulator.policy.fields_and_actions import IN_QUEUE2, QUEUE2_ACTIONS
+from payment_simulator.policy.tree import MAX_PIECES
 from payment_simulator.scenario.arrivals import Arrivals
 from payment_simulator.scenario.scenario_events import (
     BalanceReset,
     CollateralAdjustment,
     CreditLimitChange,
     DirectTransfer,
+    LimitChange,
 )
 from payment_simulator.scenario.schema import Scenario
 
@@ -26,7 +30,7 @@ LOOK = 0.003
 """The work of a look at a payment in a queue, as a share of one that waits a tick."""
 
 
-class Run(Settlement):
+class Run(Treasury):
     """One run. After `go`, `banks`, `settled_value`, `lsm_value`, `faults`, `rows` and `watch` have what came of it."""
 
     def __init__(
@@ -39,13 +43,12 @@ class Run(Settlement):
         watched: int = NOBODY,
     ) -> None:
         super().__init__(scenario, policies, record=record, watched=watched)
-        self.faults = Faults()
         self.ticks_done = 0
         self._arriving = payments_by_tick(arrivals)
         self._scenario_events = events_by_tick(scenario)
-        self._number = {name: number for number, name in enumerate(scenario.agent_ids)}
-        self._cost_fields = cost_fields(scenario.cost_rates)
         self._charging = Charging(scenario)
+        self._sequences = count()
+        self._walks_queue2 = [not named.isdisjoint((IN_QUEUE2, *QUEUE2_ACTIONS)) for named in self._named]
 
     def go(self, work_budget: float = math.inf) -> float:
         """Run tick after tick; return what is left of `work_budget`, below 0 where it ended before the last tick.
@@ -63,13 +66,14 @@ class Run(Settlement):
                 self._open_day()
             self._apply_scenario_events()
             self._arrivals()
-            self._collateral_trees()
+            self._end_timers()
+            self._collateral_trees("collateral_tree")
             self._bank_trees()
+            self._escalate()
             self._settle_releases(self._decisions())
-            self._retry_queue2()
-            self._bilateral_offsets()
-            self._cycles()
+            self._work_queue2()
             self._apply_credits()
+            self._collateral_trees("end_of_tick_collateral_tree")
             self._accrue_costs()
             if self._tick % ticks_per_day == ticks_per_day - 1:
                 self._end_day()
@@ -87,8 +91,11 @@ class Run(Settlement):
     # Steps 1 to 5
 
     def _open_day(self) -> None:
+        self.rules.begin_day()
         for number, bank in enumerate(self.banks):
-            bank.budget = None
+            bank.budget, bank.settled_today = None, 0
+            if self.scenario.registers == "daily":
+                bank.registers.clear()
             if self._tick and self.scenario.daily_balances == "reset":
                 self._reset(number)
 
@@ -104,6 +111,8 @@ class Run(Settlement):
             elif isinstance(event, CreditLimitChange):
                 bank.cap = event.unsecured_cap
                 self._record_event(EventKind.CreditLimitChanged, number, amount=bank.cap)
+            elif isinstance(event, LimitChange):
+                self._change_limit(number, event)
             elif isinstance(event, BalanceReset):
                 bank.opened_with = event.opening_balance + bank.pool
                 self._reset(number)
@@ -112,8 +121,13 @@ class Run(Settlement):
                 self._record_event(EventKind.OutageBegan, number, amount=0, note=lasts)
         self._outages.begin_tick(self._tick)
 
+    def _change_limit(self, number: int, event: LimitChange) -> None:
+        other = None if event.counterparty is None else self._number[event.counterparty]
+        self.rules.set_limit(number, other, event.limit)
+        self._record_event(EventKind.LimitChanged, number, -1 if other is None else other, amount=event.limit)
+
     def _transfer(self, sender: int, receiver: int, amount: int) -> None:
-        if not self._can_pay(sender, amount):
+        if not self._has_liquidity(sender, amount):
             self._record_event(EventKind.EventSkipped, sender, receiver, amount=amount, note=Skipped.CREDIT_FLOOR)
             return
         self._record_event(EventKind.Transfer, sender, receiver, amount=amount)
@@ -126,65 +140,39 @@ class Run(Settlement):
             self._record_event(EventKind.BalanceReset, number, amount=bank.opened_with - bank.balance)
             bank.balance = bank.opened_with
 
-    def _adjust_collateral(self, number: int, delta: int) -> None:
-        bank = self.banks[number]
-        posted = bank.posted + delta
-        reason = None
-        if posted < 0 or (delta > 0 and posted > bank.agent.max_collateral_capacity):
-            reason = Skipped.CAPACITY
-        elif delta < 0 and not self.watch.has(number, -bank.balance - bank.credit(posted)):
-            reason = Skipped.CREDIT_FLOOR
-        if reason is not None:
-            self._record_event(EventKind.EventSkipped, number, amount=delta, note=reason)
-        else:
-            self._post(number, delta)
-
-    def _post(self, number: int, delta: int) -> None:
-        """Post `delta` cents of collateral; below 0, withdraw them."""
-        self.banks[number].posted += delta
-        if delta:
-            kind = EventKind.CollateralPosted if delta > 0 else EventKind.CollateralWithdrawn
-            self._record_event(kind, number, amount=abs(delta))
-
     def _arrivals(self) -> None:
         for payment in self._arriving.get(self._tick, ()):
             item = Item(payment, 0, payment.amount)
+            payment.sequence = payment.arrival_sequence = next(self._sequences)
             self.banks[payment.sender].queue1.append(item)
             self.banks[payment.sender].arrived += 1
             self._unsettled.append(item)
             self._record_item(EventKind.Arrival, item)
 
-    def _collateral_trees(self) -> None:
-        for number, bank in enumerate(self.banks):
-            if (tree := tree_of(bank, "collateral_tree")) is None or number in self._outages.out:
-                continue
-            action, arguments = decide(tree, self._bank_fields(bank, bank.queue1), self.faults)
-            wanted = max(whole(arguments[0]), 0) if arguments else 0
-            if action.name == "PostCollateral":
-                self._post(number, min(wanted, max(bank.agent.max_collateral_capacity - bank.posted, 0)))
-            elif action.name == "WithdrawCollateral":
-                self._post(number, -min(wanted, max(bank.posted - least_collateral(bank), 0)))
-
-    def _bank_trees(self) -> None:
-        for number, bank in enumerate(self.banks):
-            if (tree := tree_of(bank, "bank_tree")) is None or number in self._outages.out:
-                continue
-            action, arguments = decide(tree, self._bank_fields(bank, bank.queue1), self.faults)
-            key = str(action.key)
-            if action.name == "SetReleaseBudget":
-                bank.budget = max(whole(arguments[0]), 0)
-            elif action.name == "SetState":
-                bank.registers[key] = arguments[0]
-            elif action.name == "AddState":
-                bank.registers[key] = self.faults.defined(bank.registers.get(key, 0.0) + arguments[0])
-
     # Step 6
+
+    def _escalate(self) -> None:
+        """Before it, in sequence: what waits near its deadline becomes more urgent; its pieces with it."""
+        rule = self.scenario.priority_escalation
+        if rule is None or not rule.enabled:
+            return
+        waiting: dict[int, list[Item]] = {}
+        for item in [*(item for bank in self.banks for item in bank.queue1), *self.queue2]:
+            waiting.setdefault(item.payment.index, []).append(item)
+        for _, items in sorted(waiting.items()):
+            payment = items[0].payment
+            priority = escalated(rule, payment, self._tick)
+            if priority > payment.priority:
+                payment.priority = priority
+                first = Item(payment, min(item.piece for item in items), total(items))
+                self._record_item(EventKind.PriorityEscalated, first, note=priority)
 
     def _decisions(self) -> list[Item]:
         """The items that all banks release. None of them sees what another decides."""
         released: list[Item] = []
+        again: list[tuple[Bank, int, dict[str, float]]] = []
         for number, bank in enumerate(self.banks):
-            waiting, bank.queue1 = bank.queue1, []
+            waiting, bank.queue1 = self._in_order_of_queue1(bank.queue1), []
             if number in self._outages.out:
                 for item in waiting:
                     self._hold(bank, item)
@@ -192,43 +180,101 @@ class Run(Settlement):
             fields = self._bank_fields(bank, waiting) if isinstance(bank.policy, Trees) else {}
             so_far = 0
             for item in waiting:
+                if fields:
+                    fields["bilateral_limit_left"] = float(self.rules.bilateral_left(number, item.payment.receiver))
                 pieces = self._one_decision(bank, item, so_far, fields)
                 so_far += sum(piece.amount for piece in pieces)
                 released += pieces
+            if self._walks_queue2[number]:
+                again.append((bank, so_far, fields))
+        for bank, so_far, fields in again:
+            self._decide_queue2(bank, so_far, fields)
+        self.queue2.sort(key=self._order.key)
         return released
+
+    def _decide_queue2(self, bank: Bank, released: int, fields: dict[str, float]) -> None:
+        """Step 6b: apply a bank's tree to its payments in the central queue, in their order; split ones as they are."""
+        number = self._number[bank.agent.id]
+        for item in [item for item in self.queue2 if item.payment.sender == number]:
+            payment = item.payment
+            known = fields | self._between(number, payment.receiver)
+            name, numbers = decide_payment(bank, item, self._tick, released, known, self.faults, in_queue2=True)
+            if payment.is_split:
+                continue
+            if name == "WithdrawFromRtgs":
+                payment.sequence = payment.arrival_sequence
+                self.queue2.remove(item)
+                bank.queue1 = sorted([*bank.queue1, item], key=lambda each: (each.payment.index, each.piece))
+                self._record_item(EventKind.PolicyWithdraw, item)
+            elif name == "ResubmitToRtgs":
+                payment.priority, payment.sequence = numbers[0], next(self._sequences)
+                self._record_item(EventKind.PolicyResubmit, item, note=payment.priority)
+
+    def _in_order_of_queue1(self, waiting: list[Item]) -> list[Item]:
+        """The payments of a bank's queue in the order in which it looks at them."""
+        if self.scenario.queue1_ordering == "Fifo":
+            return waiting
+        return sorted(waiting, key=lambda item: (-item.payment.priority, item.payment.deadline, item.payment.index))
 
     def _one_decision(self, bank: Bank, item: Item, released: int, fields: dict[str, float]) -> list[Item]:
         """The items that come of a payment; a payment that is kept goes back to Queue 1."""
-        name, number = decide_payment(bank, item, self._tick, released, fields, self.faults)
         is_avoided = item.payment.receiver in self._outages.avoided
-        within = not is_avoided and (bank.budget is None or item.amount <= bank.budget)
-        if name == "Split" and not (item.payment.divisible and 2 <= number <= min(item.amount, MAX_PIECES)):
+        if item.release_tick is not None:
+            return self._staggered(bank, item, is_avoided=is_avoided)
+        known = fields | self._between(item.payment.sender, item.payment.receiver)
+        name, numbers = decide_payment(bank, item, self._tick, released, known, self.faults)
+        within = not is_avoided and self._is_within_budget(bank, item)
+        if name in ("Split", "StaggerSplit") and not _can_split(item, numbers):
             name = "Hold"
-        if name in ("Release", "Split") and within:
-            if bank.budget is not None:
-                bank.budget -= item.amount
-            return [item] if name == "Release" else self._split(bank, item, number)
+        if name in ("Release", "ReleaseAt", "Split", "StaggerSplit") and within:
+            bank.budget = None if bank.budget is None else bank.budget - item.amount
+            bank.released_to[item.payment.receiver] += item.amount
+            if name == "ReleaseAt":
+                self._reprioritize(item, min(max(numbers[0], 0), 10))
+            return [item] if name in ("Release", "ReleaseAt") else self._split(bank, item, *numbers)
         if name == "Drop":
             bank.dropped.append(item)
             self._record_item(EventKind.PolicyDrop, item)
             return []
         if name == "Reprioritize":
             bank.queue1.append(item)
-            self._reprioritize(item, min(max(number, 0), 10))
+            self._reprioritize(item, min(max(numbers[0], 0), 10))
             return []
         if isinstance(bank.policy, LiquidityAware) and not is_avoided:
             self.watch.has(self._number[bank.agent.id], buffer_lacks(bank, bank.policy, item, released))
         self._hold(bank, item)
         return []
 
+    def _is_within_budget(self, bank: Bank, item: Item) -> bool:
+        """True of a payment that its bank may release by its budget, to all and to each, and its focus."""
+        receiver = item.payment.receiver
+        if bank.focus and self.banks[receiver].agent.id not in bank.focus:
+            return False
+        if bank.budget_each is not None and bank.released_to[receiver] + item.amount > bank.budget_each:
+            return False
+        return bank.budget is None or item.amount <= bank.budget
+
+    def _staggered(self, bank: Bank, item: Item, *, is_avoided: bool) -> list[Item]:
+        """A piece that was held back, in its tick, or as soon as an outage lets it go; the policy is not asked."""
+        if item.release_tick is None or self._tick < item.release_tick or is_avoided:
+            bank.queue1.append(item)
+            return []
+        item.release_tick = None
+        return [item]
+
     def _hold(self, bank: Bank, item: Item) -> None:
         bank.queue1.append(item)
-        if not item.payment.was_held:
+        if not item.payment.was_held and item.release_tick is None:
             item.payment.was_held = True
             self._record_item(EventKind.PolicyHold, item)
 
-    def _split(self, bank: Bank, item: Item, count: int) -> list[Item]:
-        """`count` - 1 pieces of the same amount, then the rest."""
+    def _split(
+        self, bank: Bank, item: Item, count: int, now: int | None = None, gap: int = 0, boost: int = 0
+    ) -> list[Item]:
+        """The pieces to be released: of `count` - 1 of the same amount, then the rest, the first `now`, or all.
+
+        The others stay in Queue 1, in their parent's place, each for `gap` more ticks. `boost` is of their priority.
+        """
         size = item.amount // count
         amounts = [size] * (count - 1) + [item.amount - size * (count - 1)]
         pieces = [Item(item.payment, place, amount, item.is_overdue) for place, amount in enumerate(amounts)]
@@ -237,7 +283,13 @@ class Run(Settlement):
         self._unsettled[place : place + 1] = pieces
         bank.this_tick[Cost.SPLIT_FRICTION] += self.scenario.cost_rates.split_friction_cost * (count - 1)
         self._record_item(EventKind.PolicySplit, item, note=count)
-        return pieces
+        item.payment.is_split = True
+        self._reprioritize(item, min(max(item.payment.priority + boost, 0), 10))
+        first = count if now is None or gap == 0 else now
+        for wait, piece in enumerate(pieces[first:], 1):
+            piece.release_tick = self._tick + wait * gap
+        bank.queue1 += pieces[first:]
+        return pieces[:first]
 
     def _reprioritize(self, item: Item, priority: int) -> None:
         if priority != item.payment.priority:
@@ -286,8 +338,8 @@ class Run(Settlement):
                 self._record_event(EventKind.CostAccrual, number, amount=amount, note=kind)
         bank.this_tick = [0] * len(Cost)
 
-    def _bank_fields(self, bank: Bank, queue1: Sequence[Item]) -> dict[str, float]:
-        number = self._number[bank.agent.id]
-        own = [item for item in self.queue2 if item.payment.sender == number]
-        found = bank_fields(bank, queue1, own, self._tick, self.scenario.simulation.ticks_per_day)
-        return found | self._cost_fields
+
+def _can_split(item: Item, numbers: Sequence[int]) -> bool:
+    """True where a payment can be split into so many pieces, so many of them released at once, the rest by a gap."""
+    count, now, gap = (*numbers, 0, 0)[:3]
+    return item.payment.divisible and 2 <= count <= min(item.amount, MAX_PIECES) and 0 <= now <= count and gap >= 0

@@ -7,19 +7,22 @@ JSON is refused in milliseconds, by a message of bounded length.
 import json
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from labledger.yaml_files import did_you_mean
 from payment_simulator.experiments.parameters import numbers_of, outside, written
 from payment_simulator.experiments.policy_constraints import ALL_REGISTERS, AllowedParameter, PolicyConstraints
 from payment_simulator.experiments.proposers.protocol import UnusableAnswerError
 from payment_simulator.policy.builtin import Policy
+from payment_simulator.policy.derived_fields import known_fields
 from payment_simulator.policy.documents import PolicyDocument, document_of
 from payment_simulator.policy.fields_and_actions import (
+    ACTION_ALIASES,
     ACTIONS,
-    FIELDS,
     STATE_PREFIX,
+    TREE_ALIASES,
     TREE_KINDS,
+    TreeKind,
 )
 from payment_simulator.policy.policies import DOCUMENT, read_policy
 from payment_simulator.policy.tree import LARGEST_NUMBER, MAX_DEPTH
@@ -129,19 +132,21 @@ def _not_allowed(document: PolicyDocument, constraints: PolicyConstraints, bank:
     yield from _parameters(document, {each.name: each for each in constraints.allowed_parameters}, bank)
     held = _trees_of(bank.policy)[0]
     inside, prefix = _trees_of(document)
-    for kind in TREE_KINDS:
+    for tree in (*TREE_KINDS, *TREE_ALIASES):
+        kind = TREE_ALIASES.get(tree, cast(TreeKind, tree))
         fields = constraints.allowed_fields
-        if kind in inside and fields is not None:
-            has_now = {name for _, name in _named(held.get(kind), "field", "")}
-            for path, name in _named(inside[kind], "field", f"{prefix}{kind}"):
+        if tree in inside and fields is not None:
+            has_now = {name for _, name in _named(held.get(tree), "field", "")}
+            for path, name in _named(inside[tree], "field", f"{prefix}{tree}"):
                 is_register = name.startswith(STATE_PREFIX)
                 is_allowed = name in fields or name in has_now or (is_register and ALL_REGISTERS in fields)
-                if not is_allowed and (is_register or name in FIELDS[kind]):
+                if not is_allowed and (is_register or name in known_fields(kind)):
                     yield path, f"the field {name!r} is not allowed{did_you_mean(name, fields)}"
         actions = getattr(constraints.allowed_actions, kind)
-        if kind in inside and actions is not None:
-            has_now = {name for _, name in _named(held.get(kind), "action", "")}
-            for path, name in _named(inside[kind], "action", f"{prefix}{kind}"):
+        if tree in inside and actions is not None:
+            has_now = {name for _, name in _named(held.get(tree), "action", "")}
+            for path, said in _named(inside[tree], "action", f"{prefix}{tree}"):
+                name = ACTION_ALIASES[kind].get(said, said)
                 if name in ACTIONS[kind] and name not in actions and name not in has_now:
                     yield path, f"the action {name!r} is not allowed{did_you_mean(name, actions)}"
 

@@ -125,12 +125,14 @@ class LlmProposer:
         from pydantic_ai.direct import model_request
         from pydantic_ai.exceptions import AgentRunError, UsageExtractionFailedWarning, UserError
         from pydantic_ai.messages import ModelRequest, SystemPromptPart, UserPromptPart
-        from pydantic_ai.settings import ModelSettings
+        from pydantic_ai.models.openai import OpenAIChatModelSettings
 
         limit_s = self._llm.timeout_seconds
-        settings = ModelSettings(timeout=limit_s, request_timeout=limit_s, max_retries=0)
+        settings = OpenAIChatModelSettings(timeout=limit_s, request_timeout=limit_s, max_retries=0)
         if self._llm.temperature is not None:
             settings["temperature"] = self._llm.temperature
+        if self._llm.reasoning_effort is not None:
+            settings["openai_reasoning_effort"] = self._llm.reasoning_effort
         message = ModelRequest(parts=[SystemPromptPart(self._system_prompt), UserPromptPart(prompt)])
         attempt = 0
         while True:

@@ -9,6 +9,7 @@ from payment_simulator.experiments.parameters import written
 from payment_simulator.experiments.policy_constraints import ALL_REGISTERS, AllowedParameter, PolicyConstraints
 from payment_simulator.experiments.proposers.own_view import OwnView
 from payment_simulator.experiments.proposers.protocol import Attempt, DecisionContext
+from payment_simulator.policy.derived_fields import described, known_fields
 from payment_simulator.policy.documents import PolicyDocument
 from payment_simulator.policy.fields_and_actions import (
     ACTION_MEANINGS,
@@ -98,8 +99,17 @@ def _scenario(bank: str, scenario: Scenario) -> Iterator[str]:
     offsets = [
         *(["both ways between two banks"] if lsm.enable_bilateral else []),
         *([f"in cycles of 3 to {lsm.max_cycle_length} banks"] if lsm.enable_cycles else []),
+        *(["as far as every bank can bear the net of the whole queue"] if lsm.enable_multilateral else []),
     ]
-    yield f"The central queue offsets payments {' and '.join(offsets)}." if offsets else "Nothing is offset."
+    if scenario.rtgs:
+        yield f"The central queue offsets payments {' and '.join(offsets)}." if offsets else "Nothing is offset."
+    else:
+        yield "A released payment always waits in the central queue, for the next batch."
+    if scenario.rtgs and scenario.offsets_on_entry:
+        yield "A released payment that does not fit is offset with queued ones from its receiver, where that helps."
+    if scenario.netting_batches:
+        ticks = ", ".join(map(str, sorted(scenario.netting_batches)))
+        yield f"The whole central queue is netted, as far as every bank can bear it, in these ticks of a day: {ticks}."
     if scenario.deadline_cap_at_eod:
         yield "A deadline is at the latest the last tick of the day on which the payment arrives."
     own = next(agent for agent in scenario.agents if agent.id == bank)
@@ -244,8 +254,8 @@ def _trees(constraints: PolicyConstraints, bank: Agent) -> Iterator[str]:
             yield f"There may be no {kind}."
     yield "Fields that a tree may ask:"
     for name in _fields(constraints):
-        unit, meaning = FIELDS["payment_tree"][name]
-        only = "" if name in FIELDS["bank_tree"] else "; in a payment_tree only"
+        unit, meaning = described(name)
+        only = "" if name in known_fields("bank_tree") else "; in a payment_tree only"
         yield f"- {name} ({unit}): {meaning}{only}"
     yield from _registers(constraints)
 

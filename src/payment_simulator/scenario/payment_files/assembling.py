@@ -14,6 +14,7 @@ from payment_simulator.scenario.payment_files.rows import UNWRITTEN, Rows, only
 from payment_simulator.scenario.payment_files.run import Run
 from payment_simulator.scenario.payment_files.sections import Payments
 from payment_simulator.scenario.payment_files.times import DAY_US
+from payment_simulator.scenario.payment_files.zones import instants_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -23,7 +24,7 @@ MOST_TICKS = 2**31 - 1
 
 
 def assembled(parts: Sequence[Rows], day: Day | None, run: Run, section: Payments) -> GivenPayments:
-    """Return the payments of all parts: by time, then as they stand. `day` is None where times are ticks."""
+    """Return the payments of all parts: by tick, then time, then as they stand. `day` is None where times are ticks."""
     remarks = [remark for part in parts for remark in (*part.source.remarks, *part.times.remarks)]
     calendar = None
     if day is not None:
@@ -48,7 +49,7 @@ def assembled(parts: Sequence[Rows], day: Day | None, run: Run, section: Payment
         )
     columns["deadline"] = _deadlines(columns["deadline"], columns["tick"], calendar, run)
     settled = _settled(parts, time, columns["tick"], calendar, remarks)
-    order = None if (np.diff(time) >= 0).all() else np.argsort(time, kind="stable")
+    order = _order(parts, time, columns["tick"], section)
 
     def in_order(column: Ints) -> Ints:
         return column if order is None else column[order]
@@ -65,6 +66,21 @@ def assembled(parts: Sequence[Rows], day: Day | None, run: Run, section: Payment
         dates=None if calendar is None else calendar.dates,
         section=section,
     )
+
+
+def _order(parts: Sequence[Rows], time: Ints, tick: Ints, section: Payments) -> Ints | None:
+    """Return the places of rows in the order in which they come, None where they stand in it.
+
+    A clock that goes back shows an hour twice: in each of its ticks, what came while it did so first stands before.
+    """
+    if all(part.instants is None for part in parts):
+        return None if (np.diff(time) >= 0).all() else np.argsort(time, kind="stable")
+    said = None if section.clock is None else section.clock.timezone
+    instants = [
+        instants_of(part.time, said or part.times.named or "") if part.instants is None else part.instants
+        for part in parts
+    ]
+    return np.lexsort((np.concatenate(instants), tick))
 
 
 def skipped_rows(parts: Sequence[Rows]) -> dict[str, int]:

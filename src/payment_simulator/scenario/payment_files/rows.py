@@ -17,7 +17,7 @@ from payment_simulator.scenario.payment_files.priorities import priorities_of
 from payment_simulator.scenario.payment_files.problems import PaymentsKeyError, Problems, reading, some_of
 from payment_simulator.scenario.payment_files.sections import Payments
 from payment_simulator.scenario.payment_files.source import Source
-from payment_simulator.scenario.payment_files.times import DAY_US, Times, times_of
+from payment_simulator.scenario.payment_files.times import DAY_US, Times, beside, times_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -31,12 +31,14 @@ UNWRITTEN = np.iinfo(np.int64).min
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The rows of one source, a value each: `time` as `Times` has it; `deadline` and `settled` alike, None or
-    `UNWRITTEN` where there is none. Banks are places in `banks`. `decimal` is the sign before decimals in a text."""
+    """The rows of one source, a value each: `time` and `instants` as `Times` has them; `deadline` and `settled` as
+    `time`, None or `UNWRITTEN` where there is none. Banks are places in `banks`. `decimal` is the sign before decimals
+    in a text."""
 
     source: Source
     kind: str
     time: Ints
+    instants: Ints | None
     sender: NDArray[np.int32]
     receiver: NDArray[np.int32]
     banks: list[str]
@@ -84,6 +86,7 @@ def rows_of(source: Source, section: Payments, problems: Problems) -> Rows:
         source,
         times.kind,
         times.values,
+        times.instants,
         sender,
         of_receivers[receiver] if len(of_receivers) else receiver,
         banks,
@@ -100,7 +103,7 @@ def rows_of(source: Source, section: Payments, problems: Problems) -> Rows:
 
 def only(part: Rows, kept: Mask) -> Rows:
     """Return some of the rows."""
-    columns = ("time", "sender", "receiver", "amount", "priority", "divisible", "deadline", "settled")
+    columns = ("time", "instants", "sender", "receiver", "amount", "priority", "divisible", "deadline", "settled")
     chosen = {name: getattr(part, name)[kept] for name in columns if getattr(part, name) is not None}
     import pyarrow as pa
 
@@ -201,7 +204,7 @@ def _beside(source: Source, ours: str, times: Times, section: Payments, problems
     if not found.usable.any():
         return None
     _refuse_other_offsets(source, ours, found, times, zone)
-    values = found.values
+    values = beside(found, times, zone)
     if found.kind == "of_day" and times.kind == "dated":
         values = values + times.values // DAY_US * DAY_US
     elif found.kind != times.kind:

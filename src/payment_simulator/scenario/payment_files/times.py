@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from labledger.untrusted_text import clean
 from payment_simulator.scenario.payment_files.problems import PaymentsKeyError
-from payment_simulator.scenario.payment_files.time_messages import no_time, no_zone, with_percents
+from payment_simulator.scenario.payment_files.time_messages import no_time, with_percents
+from payment_simulator.scenario.payment_files.zones import about_changes, about_second, instants_of, shown_at
 
 if TYPE_CHECKING:
     import pyarrow
@@ -53,7 +54,8 @@ class Times:
     """Times in microseconds: since 1970 by the clock on the wall, or since midnight; or whole numbers.
 
     `usable` is true where there is one. `offsets` are those from UTC that cells have, in microseconds; `named` is the
-    time zone of a typed column; `naive` counts the cells with neither.
+    time zone of a typed column; `naive` counts the cells with neither. `instants`, in microseconds since 1970
+    in UTC, are there where the clock shows some of the times again, after it went back.
     """
 
     kind: Kind
@@ -63,6 +65,7 @@ class Times:
     named: str | None = None
     naive: int = 0
     remarks: list[str] = field(default_factory=list)
+    instants: Ints | None = None
 
 
 def times_of(column: "pyarrow.ChunkedArray", zone: str | None, pattern: str | None, report: Report) -> Times:
@@ -113,16 +116,43 @@ def _typed(column: "pyarrow.ChunkedArray", zone: str | None) -> Times:
     if kind.tz is None:
         naive = _numbers(pc.cast(column, pa.timestamp("us"), safe=False))
         found = Times("dated", naive, usable, naive=int(usable.sum()))
-        return replace(found, remarks=_never_shown(naive[usable], zone))
-    instants = pc.cast(column, pa.timestamp("us", zone or kind.tz), safe=False)
-    return Times("dated", _numbers(_local(instants, zone or kind.tz)), usable, named=kind.tz)
+        return replace(found, remarks=about_changes(naive[usable], zone))
+    instants = _numbers(pc.cast(column, pa.timestamp("us", kind.tz), safe=False))
+    return _shown(Times("dated", instants, usable, named=kind.tz), instants, usable, zone or kind.tz)
+
+
+def _shown(found: Times, instants: Ints, aware: Mask, zone: str) -> Times:
+    """Return times of which those that are `aware` are what the clocks of a zone show at these instants."""
+    aware = aware & _is_near(instants)
+    values = np.where(aware, shown_at(np.where(aware, instants, 0), zone), found.values)
+    first = instants_of(np.where(aware, values, 0), zone)
+    second = aware & (first != instants)
+    if not second.any():
+        return replace(found, values=values)
+    instants = np.where(aware, instants, instants_of(np.where(_is_near(values), values, 0), zone))
+    return replace(found, values=values, instants=instants, remarks=[*found.remarks, *about_second(second, zone)])
+
+
+def beside(found: Times, times: Times, zone: str | None) -> Ints:
+    """Return times that stand beside others: where clocks went back between the two, the later is not the earlier."""
+    if (found.instants is None and times.instants is None) or found.naive or times.naive:
+        return found.values
+    zone = zone or times.named or ""
+    at, since = (instants_of(each.values, zone) if each.instants is None else each.instants for each in (found, times))
+    values = np.where(at < since, np.minimum(found.values, times.values - 1), np.maximum(found.values, times.values))
+    return np.where(found.usable & times.usable, values, found.values)
+
+
+def _is_near(dated: Ints) -> Mask:
+    """Return which times are of years of which files of payments are."""
+    return (dated >= FIRST_YEAR_US) & (dated < LAST_YEAR_US)
 
 
 def _in_years(found: Times, report: Report) -> Times:
     """Return times but for those of years of which no file of payments is."""
     if found.kind != "dated":
         return found
-    near = (found.values >= FIRST_YEAR_US) & (found.values < LAST_YEAR_US)
+    near = _is_near(found.values)
     report(found.usable & ~near, f"is a time before {FIRST_YEAR} or after {LAST_YEAR}")
     return replace(found, usable=found.usable & near, values=np.where(near, found.values, 0))
 
@@ -192,8 +222,6 @@ class _Parts:
         return no_time
 
     def _in_zone(self, found: Times, zone: str | None) -> Times:
-        import pyarrow as pa
-
         texts = self._part("z")
         if texts is None:
             return replace(found, naive=int(found.usable.sum()))
@@ -203,16 +231,13 @@ class _Parts:
         aware = found.usable & self._has("z")
         offsets = tuple(int(each) for each in np.unique(offset[aware]))
         naive = found.usable & ~aware
-        values = found.values
         if zone is not None and aware.any() and found.kind == "dated":
-            instants = pa.array(values - offset, pa.int64()).cast(pa.timestamp("us", "UTC"))
-            local = _local(instants.cast(pa.timestamp("us", zone)), zone)
-            values = np.where(aware, _numbers(local), values)
-        remarks = _never_shown(values[naive], zone) if found.kind == "dated" else []
+            found = _shown(found, found.values - offset, aware, zone)
+        remarks = about_changes(found.values[naive], zone) if found.kind == "dated" else []
         if zone is not None and offsets and naive.any():
             number = f"{int(naive.sum()):,}, read as of {zone}"
             remarks.append(f"times without an offset from UTC, beside others that have one: {number}")
-        return replace(found, values=values, offsets=offsets, naive=int(naive.sum()), remarks=remarks)
+        return replace(found, offsets=offsets, naive=int(naive.sum()), remarks=[*found.remarks, *remarks])
 
     def _of_day(self) -> tuple[Ints, Mask]:
         hour, minute, second = (self._number(name) for name in "hms")
@@ -321,40 +346,6 @@ def _numbers(column: Any) -> Ints:
     import pyarrow as pa
 
     found: Ints = column.cast(pa.int64()).fill_null(0).to_numpy()
-    return found
-
-
-def _local(instants: Any, zone: str) -> Any:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    try:
-        return pc.local_timestamp(instants)
-    except (pa.ArrowException, ValueError) as error:
-        raise no_zone(zone, error) from error
-
-
-def _never_shown(local: Ints, zone: str | None) -> list[str]:
-    """Return a remark on times that the clocks of a zone show never or twice, as they go forward or back."""
-    if zone is None or not len(local):
-        return []
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    naive = pa.array(local, pa.int64()).cast(pa.timestamp("us"))
-    try:
-        early, late = (
-            pc.assume_timezone(naive, zone, ambiguous=which, nonexistent=which) for which in ("earliest", "latest")
-        )
-    except (pa.ArrowException, ValueError) as error:
-        raise no_zone(zone, error) from error
-    odd = _numbers(early.cast(pa.int64())) != _numbers(late.cast(pa.int64()))
-    never = odd & (_numbers(pc.local_timestamp(early).cast(pa.int64())) != local)
-    found = []
-    if number := int(never.sum()):
-        found.append(f"times that the clocks of {zone} skip, going forward: {number:,}, taken as they stand")
-    if number := int((odd & ~never).sum()):
-        found.append(f"times that the clocks of {zone} show twice, going back: {number:,}, taken as they stand")
     return found
 
 

@@ -205,3 +205,21 @@ def test_a_run_with_other_policies_is_kept_with_them_and_simulated_again_to_the_
     assert held.total_cost.tolist() == again.total_cost.tolist()
     assert sim("run", tmp_path / "day", "-o", tmp_path / "other").exit_code == 0
     assert compared(tmp_path / "day", tmp_path / "other").equal
+
+
+def test_another_amount_is_no_other_way_to_settle(tmp_path):
+    rich = {**AGENTS, "A": {"unsecured_cap": 1_000}, "C": {"unsecured_cap": 9}}
+    found = compared(keep(tmp_path / "one", rich), keep(tmp_path / "other", rich, [(0, "A", "B", 101), *ROWS[1:]]))
+    assert counts(found) == {"facts": (1, 100)}
+    assert found.payments.facts.listed[0]["amount"] == [100, 101]
+
+
+def test_another_priority_or_deadline_is_told_with_the_payment(tmp_path):
+    header = "time,sender,receiver,amount,priority,deadline\n"
+    for name, row in (("one", "5,9"), ("other", "7,8")):
+        (tmp_path / f"{name}.csv").write_text(f"{header}0,A,B,3,{row}\n")
+        text = "simulation: {ticks_per_day: 10}\nagents: from_payments\nagent_defaults: {unsecured_cap: 900}\n"
+        (tmp_path / f"{name}.yaml").write_text(f"{text}payments: {{file: {name}.csv}}\n")
+        assert sim("run", tmp_path / f"{name}.yaml", "-o", tmp_path / name).exit_code == 0
+    shown = sim("compare", tmp_path / "one", tmp_path / "other").stdout
+    assert "deadline 9 / 8, priority 5 / 7" in " ".join(shown.split())

@@ -212,9 +212,9 @@ def test_stepping_holds_for_every_built_in_policy(built_in):
 
 @pytest.mark.parametrize("kind", TREE_KINDS)
 def test_stepping_holds_for_trees_that_read_anything_but_liquidity(kind):
-    leaf = {"payment_tree": act("Hold"), "bank_tree": act("NoAction"), "collateral_tree": act("HoldCollateral")}[kind]
+    leaf = {"payment_tree": act("Hold"), "bank_tree": act("NoAction")}.get(kind, act("HoldCollateral"))
     hinders = {name for name in FIELDS[kind] if not can_step(policy(trees(**{kind: ask(name, ">", 1, leaf, leaf)})))}
-    assert hinders == {"balance", "effective_liquidity", "credit_used"}
+    assert hinders == {"balance", "effective_liquidity", "credit_used", "excess_collateral"}
 
 
 def test_stepping_does_not_hold_for_trees_that_withdraw_collateral():

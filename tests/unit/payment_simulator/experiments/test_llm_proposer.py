@@ -82,6 +82,21 @@ def test_a_model_is_sent_the_system_prompt_the_prompt_the_temperature_and_the_ke
     assert request.headers["authorization"] == f"Bearer {KEY}"
 
 
+def test_a_model_is_sent_the_reasoning_effort_that_the_experiment_names_and_no_summary_is_asked_for():
+    with ModelServer(propose(POLICY)) as server:
+        ask(proposer(server, reasoning_effort="high", reasoning_summary="detailed"))
+        ask(proposer(server))
+    first, second = (request.body for request in server.requests)
+    assert first["reasoning_effort"] == "high"
+    assert "reasoning_effort" not in second
+    assert not [key for key in first if "summary" in key]
+
+
+def test_a_reasoning_effort_of_a_model_that_is_not_openais_is_refused():
+    with pytest.raises(ValueError, match="reasoning_effort: is of OpenAI's protocol"):
+        Llm(model="anthropic:some", reasoning_effort="high")
+
+
 def test_without_a_system_prompt_of_its_own_a_model_gets_ours():
     with ModelServer(propose(POLICY)) as server:
         one = proposer(server)

@@ -15,8 +15,8 @@ from payment_simulator.experiments.config import ExperimentConfig
 from payment_simulator.experiments.proposers.constraints import MAX_VALUES, stored_policy
 from payment_simulator.experiments.proposers.protocol import UnusableAnswerError
 from payment_simulator.policy.builtin import Deadline, Fifo, LiquidityAware, Policy, Trees
+from payment_simulator.policy.nodes import Action, Branch, Compute, Constant, FieldValue
 from payment_simulator.policy.policies import read_policy
-from payment_simulator.policy.tree import Action, Branch, Compute, Constant, FieldValue
 from payment_simulator.scenario.banks import Agent
 from properties import examples
 

@@ -34,7 +34,7 @@ def test_every_error_of_a_policy_is_listed_at_once_with_its_path():
     document = trees(inner, bank_tree=act("SetState", key="x", value={"param": "q"}), colour="red")
     assert read_policy(document)[1] == [
         ("colour", "unknown key (known: version, policy_id, description, parameters, payment_tree, bank_tree, "
-         "collateral_tree, type)"),
+         "collateral_tree, end_of_tick_collateral_tree, type)"),
         ("payment_tree.condition.left.field", "unknown field 'amuont' of a payment_tree (did you mean amount?)"),
         ("payment_tree.on_true.action", "unknown action 'Relase' of a payment_tree (did you mean Release?)"),
         ("payment_tree.on_false.parameters.parts", "unknown key (known: num_splits)"),

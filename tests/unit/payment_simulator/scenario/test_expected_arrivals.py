@@ -34,6 +34,7 @@ AMOUNTS = {
     "normal that is cut at 1": {"type": "Normal", "mean": 10, "std_dev": 300},
     "normal without spread": {"type": "Normal", "mean": 7.5, "std_dev": 0},
     "log-normal": {"type": "LogNormal", "mean": 10_000, "std_dev": 5_000},
+    "log-normal by its logarithm": {"type": "LogNormal", "mu": 9.1, "sigma": 0.47},
     "log-normal without spread": {"type": "LogNormal", "mean": 10_000, "std_dev": 0},
     "exponential": {"type": "Exponential", "mean": 500},
 }
