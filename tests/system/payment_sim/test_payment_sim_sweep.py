@@ -31,8 +31,8 @@ def test_a_stress_test_prints_its_ranking_and_draws_it(sim, user):
     ended = sim("stress", "small.yaml", "--top", "2", "--respond", "1", "--plot", "s.svg")
 
     assert ended.returncode == 0, ended.stderr
-    assert "an outage from tick 0 to 3, others stop sending to it after 1 ticks; one draw" in ended.stdout
-    assert "1 more outages: --top 3" in ended.stdout
+    assert "an outage from tick 0 to 3, others stop sending to it after 1 tick; one draw" in ended.stdout
+    assert "1 more outage: --top 3" in ended.stdout
     assert b"<svg" in (user.folder / "s.svg").read_bytes()
 
 

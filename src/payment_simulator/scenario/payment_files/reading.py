@@ -3,11 +3,13 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from labledger.arrow_files import arrow_file
 from labledger.errors import ConfigError
 from labledger.parquet_files import read_parquet
 from labledger.regular_files import opened_to_read
@@ -98,7 +100,8 @@ def _csv(text: CsvText, kinds: "Mapping[str, pyarrow.DataType]", wanted: list[st
     try:
         with opened_bytes(text.path) as file:
             options = pa.csv.ReadOptions(encoding="utf8" if text.encoding.startswith("utf-8") else text.encoding)
-            return pa.csv.read_csv(file, options, parse, convert)
+            source = arrow_file(file) if isinstance(file, BufferedReader) else file  # else out of gzip, by Python
+            return pa.csv.read_csv(source, options, parse, convert)
     except (pa.ArrowException, ValueError) as error:
         raise _explained(text, error) from error
 
@@ -121,8 +124,8 @@ def _of_parquet(path: Path, section: Payments) -> Source:
 
     try:
         with opened_to_read(path, follow=True) as file:
-            names = list(pa.parquet.read_schema(file).names)
-            cells = _first_of_parquet(file)
+            names = list(pa.parquet.read_schema(arrow_file(file)).names)
+            cells = _first_of_parquet(arrow_file(file))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise ConfigError(f"{clean(str(path), 300)}: cannot be read as Parquet: {reason_of(error)}") from error
     columns = with_currency(chosen_columns(names, section.columns, str(path)), section.columns, cells, str(path))
@@ -136,7 +139,6 @@ def _first_of_parquet(file: Any) -> Cells:
     import pyarrow as pa
     import pyarrow.parquet
 
-    file.seek(0)
     for batch in pa.parquet.ParquetFile(file).iter_batches(SAMPLE_ROWS):
         return first_cells(pa.Table.from_batches([batch]))
     return {}
@@ -180,11 +182,10 @@ def _batches(path: Path, file: Any) -> "pyarrow.Table":
 
     room = room_for_columns(path)
     try:
-        reader: Any = pa.ipc.open_file(file)
+        reader: Any = pa.ipc.open_file(arrow_file(file))
         batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
     except pa.ArrowInvalid:
-        file.seek(0)
-        reader = batches = pa.ipc.open_stream(file)
+        reader = batches = pa.ipc.open_stream(arrow_file(file))
     found, size = [], 0
     for batch in batches:
         found.append(batch)
