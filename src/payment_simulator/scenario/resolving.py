@@ -63,7 +63,8 @@ def read_files(
     """
     tables = tables or {}
     section = _section(Payments, data.get("payments"))
-    given = None if section is None else _given(section, folder, tables.get("payments"), _run(data), read)
+    run = _run(data)
+    given = None if section is None else _given(section, folder, tables.get("payments"), run, read)
     found = Resolution(dict(data), given, _section(Balances, data.get("balances")))
     if given is not None:
         found.data["simulation"] = _simulation(given, data.get("simulation", {}), place)
@@ -72,7 +73,7 @@ def read_files(
         source = _balances(found.balances, folder, tables.get("balances"))
         money = partial(_money, found.balances, section if given is None else given.section)
         bic = None if section is None else section.bic
-        found.rows = rows_of(source, found.days, money, bic)
+        found.rows = rows_of(source, found.days, money, bic, run.named)
     agents = data.get("agents")
     found.banks = [BankSource(("agents", index)) for index in range(len(agents) if isinstance(agents, list) else 0)]
     if mentions_payments(agents):
@@ -187,7 +188,7 @@ def payments_for(scenario: Scenario, table: Any, keywords: Mapping[str, Any]) ->
         problems = describe_errors(error, Payments, dict(keywords), lambda _: "")
         raise ConfigError("\n".join(problems)) from error
     length = scenario.simulation
-    run = Run(scenario.agent_ids, length.ticks_per_day, length.num_days)
+    run = Run(scenario.agent_ids, length.ticks_per_day, length.num_days, scenario.agent_ids)
     given = payments_of(arrow_table(table, TABLE), section, TABLE, run)
     check_payments(given, scenario)
     return given.of_banks(scenario.agent_ids)
@@ -273,7 +274,7 @@ def _run(data: Mapping[str, Any]) -> Run:
     ids = [_id(agent) for agent in agents] if isinstance(agents, list) else []
     length = simulation if isinstance(simulation, Mapping) else {}
     ticks, days = (_positive(length.get(key)) for key in ("ticks_per_day", "num_days"))
-    return Run(ids if ids and all(ids) else None, ticks, days)
+    return Run(ids if ids and all(ids) else None, ticks, days, {*ids})
 
 
 def _positive(value: Any) -> int | None:

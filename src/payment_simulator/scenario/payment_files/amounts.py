@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labledger.counts import counted
 from payment_simulator.scenario.numbers import LARGEST_CENTS
 
 if TYPE_CHECKING:
@@ -214,19 +215,21 @@ def _without_exponents(text: "pyarrow.Array") -> "pyarrow.Array":
 
 def _problem(cell: str, sign: str | None, money: Money) -> str:
     other = "." if sign == "," or (sign is None and "." in cell) else ","
+    if sign != "," and re.fullmatch(EXPONENT, cell, re.ASCII):
+        cell = f"{Decimal(cell):f}"
     if cell in ("", "empty"):
         return "no amount"
     if re.search(SIGNED, cell):
         return "a currency's sign or code; leave it out"
-    if sign is None and re.fullmatch(rf"[+-]?\d{{1,3}}([{BLANKS}.,]\d{{3}})+-?", cell):
+    if sign is None and re.fullmatch(rf"[+-]?\d{{1,3}}([{BLANKS}.,]\d{{3}})+-?", cell, re.ASCII):
         return 'does the sign part thousands, or decimals? say decimal: "." or decimal: ","'
-    if re.fullmatch(rf"[+-]?\d+\{other}\d*", cell):
+    if re.fullmatch(rf"[+-]?\d+\{other}\d*", cell, re.ASCII):
         return f'a {"comma" if other == "," else "point"}; say decimal: "{other}"'
-    number = re.fullmatch(rf"[+-]?(\d+)(?:\{sign or '.'}(\d*))?", cell)
+    number = re.fullmatch(rf"[+-]?(\d+)(?:\{sign or '.'}(\d*))?", cell, re.ASCII)
     if number is not None and len(number[1]) > MAX_DIGITS:
         return TOO_LARGE
     if number is not None:
-        return f"{len(number[2] or '')} decimals, and {money.unit} has {money.decimals}"
+        return f"{counted(len(number[2] or ''), 'decimal')}, and {money.unit} has {money.decimals}"
     return "is not an amount"
 
 

@@ -1,25 +1,29 @@
 """Files of payments as Arrow tables of their own columns: those that are needed, and the rows that a filter keeps."""
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from labledger.counts import counted
 from labledger.errors import ConfigError
 from labledger.parquet_files import read_parquet
 from labledger.regular_files import opened_to_read
 from labledger.untrusted_text import clean, reason_of
 from payment_simulator.scenario.payment_files.amounts import as_decimals
-from payment_simulator.scenario.payment_files.columns import chosen_columns
+from payment_simulator.scenario.payment_files.columns import ColumnsError, chosen_columns
 from payment_simulator.scenario.payment_files.csv_text import CsvText, csv_text, opened_bytes
 from payment_simulator.scenario.payment_files.files import ARROW, PARQUET, XML, kind_of
 from payment_simulator.scenario.payment_files.filtering import filter_columns, kept_rows
 from payment_simulator.scenario.payment_files.found_currency import SAMPLE_ROWS, Cells, first_cells, with_currency
 from payment_simulator.scenario.payment_files.iso20022 import LINE, PRIORITIES, read_messages
-from payment_simulator.scenario.payment_files.problems import MOST_LINES
+from payment_simulator.scenario.payment_files.problems import MOST_LINES, some_of
 from payment_simulator.scenario.payment_files.room import MAX_FILE_BYTES, room_for_columns
 from payment_simulator.scenario.payment_files.sections import Payments
 from payment_simulator.scenario.payment_files.source import Source
@@ -57,17 +61,31 @@ def source_of(table: "pyarrow.Table", section: Payments, name: str) -> Source:
 
 
 def _of_messages(path: Path, section: Payments) -> Source:
-    table = read_messages(path)
-    lines = table[LINE].to_pylist()
+    others: list[str] = []
+    table = read_messages(path, others)
+    lines = np.array(table[LINE].to_pylist(), dtype=np.int64)
     source = source_of(table.drop_columns([LINE]), section, str(path))
-    return replace(source, words=PRIORITIES, lines=lambda rows: [int(lines[row]) for row in rows])
+    remarks = [*source.remarks, f"messages of other kinds, which are not read: {_kinds(others)}"] if others else []
+    return replace(source, words=PRIORITIES, decimal=".", remarks=remarks, lines=partial(_lines_alone, lines))
+
+
+def _kinds(others: Sequence[str]) -> str:
+    numbers = Counter(others)
+    return some_of([f"{clean(kind, 60)} ({number:,})" for kind, number in sorted(numbers.items())])
+
+
+def _lines_alone(lines: NDArray[np.int64], rows: Sequence[int]) -> list[int | None]:
+    """Return the lines of rows, None where several begin on one: it does not say which is meant."""
+    asked = lines[list(rows)]
+    first, last = (np.searchsorted(lines, asked, side=side) for side in ("left", "right"))
+    return [int(line) if count == 1 else None for line, count in zip(asked, last - first, strict=True)]
 
 
 def _of_csv(path: Path, section: Payments) -> Source:
     import pyarrow as pa
 
     text = csv_text(path, section)
-    columns = chosen_columns(text.names, section.columns, str(path))
+    columns = _columns_of_text(text, section)
     columns = with_currency(columns, section.columns, _first_cells(text), str(path))
     kinds = {
         name: pa.dictionary(pa.int32(), pa.string()) if ours in REPEATED else pa.string()
@@ -80,6 +98,19 @@ def _of_csv(path: Path, section: Payments) -> Source:
     unread = _rest(text.names, columns, asked)
     source = Source(str(path), table, columns, text.separator, lines=text.lines, remarks=guess, unread=unread)
     return _filtered(source, section, asked)
+
+
+def _columns_of_text(text: CsvText, section: Payments) -> dict[str, str]:
+    """Return the columns that the first line names; lines above a header are told."""
+
+    def chosen(names: Sequence[str]) -> dict[str, str]:
+        return chosen_columns(names, section.columns, str(text.path))
+
+    try:
+        return chosen(text.names)
+    except ColumnsError:
+        text.refuse_lines_above(chosen)
+        raise
 
 
 def _first_cells(text: CsvText) -> Cells:
@@ -106,10 +137,12 @@ def _csv(text: CsvText, kinds: "Mapping[str, pyarrow.DataType]", wanted: list[st
 def _explained(text: CsvText, error: Exception) -> ConfigError:
     """Return the error of a text that Arrow does not read, with its lines where rows are longer or shorter."""
     name, wanted = clean(str(text.path), 300), len(text.names)
+    if next(text.records(), None) is None:
+        return ConfigError(f"{name}: has a header and no payments")
     shown, number = text.ragged(MOST_LINES)
     if not number:
         return ConfigError(f"{name}: cannot be read as CSV: {reason_of(error)}")
-    lines = [f"{name}:{line}: has {cells} cells, the header {wanted}" for line, cells in shown]
+    lines = [f"{name}:{line}: has {counted(cells, 'cell')}, the header {wanted}" for line, cells in shown]
     lines += [f"  and {number - len(shown):,} more"] if number > len(shown) else []
     lines.append(f"  a cell that holds {text.separator!r} or a line break stands in double quotes")
     return ConfigError("\n".join(lines))
