@@ -23,6 +23,7 @@ from payment_simulator.scenario.payment_files.amounts import Money, cents_of
 from payment_simulator.scenario.payment_files.banks import banks_of
 from payment_simulator.scenario.payment_files.csv_text import CsvText, csv_text
 from payment_simulator.scenario.payment_files.files import CSV, PARQUET, kind_of
+from payment_simulator.scenario.payment_files.kinds import AMOUNT, NAME, TIME, plain
 from payment_simulator.scenario.payment_files.problems import Problems
 from payment_simulator.scenario.payment_files.source import Source
 
@@ -44,6 +45,13 @@ USUAL_NAMES = {
     "liquidity_pool": "liquiditypool pool",
 }
 """The names of each column in files; case, blanks, dashes and underscores do not count."""
+KINDS = {
+    "id": NAME,
+    "date": TIME,
+    "time": TIME,
+    **{name: AMOUNT for name, each in BankFields.model_fields.items() if each.annotation in (int, float)},
+}
+"""The kinds of columns of tables; those of sections, as a bank's policy, may be of any."""
 MAX_ROWS = 1_000_000
 
 
@@ -95,7 +103,12 @@ def read_source(path: Path, section: Balances) -> Source:
 
 def source_of(table: "pyarrow.Table", section: Balances, name: str) -> Source:
     """Return the rows of a table of balances, called `name` in messages. Raises as `read_source`."""
-    return Source(name, table, _columns(table.column_names, section.columns, clean(name, SHOWN)))
+    columns = _columns(table.column_names, section.columns, clean(name, SHOWN))
+
+    def refused(_: str, problem: str) -> ConfigError:
+        return ConfigError(f"{clean(name, SHOWN)}: {problem}")
+
+    return Source(name, plain(table, columns, KINDS, refused), columns)
 
 
 def _of_csv(path: Path, section: Balances) -> Source:

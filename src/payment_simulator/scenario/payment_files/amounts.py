@@ -50,25 +50,19 @@ class Money:
 
 
 def cents_of(column: "pyarrow.ChunkedArray", money: Money, report: Report) -> Ints:
-    """Return a column's amounts in cents, negative ones too; 0 where one is reported."""
+    """Return the amounts of a column of the kind `AMOUNT` in cents, negative ones too; 0 where one is reported."""
     import pyarrow as pa
 
     kind = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
-        kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return _of_text(column.cast(pa.string()), money, report)
+    if pa.types.is_string(kind):
+        return _of_text(column, money, report)
     missing = column.is_null().to_numpy()
     report(missing, "no amount")
     if pa.types.is_integer(kind):
         return _of_integers(column, money, report)
     if pa.types.is_floating(kind):
         return _of_doubles(column, missing, money, report)
-    if pa.types.is_decimal(kind):
-        return _of_decimals(column, money, report)
-    report(~missing, f"the column is of {kind}, which is no number")
-    return np.zeros(len(column), dtype=np.int64)
+    return _of_decimals(column, money, report)
 
 
 def as_decimals(column: "pyarrow.ChunkedArray", decimal: str | None, separator: str | None) -> Any:

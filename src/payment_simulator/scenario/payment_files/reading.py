@@ -23,7 +23,8 @@ from payment_simulator.scenario.payment_files.files import ARROW, PARQUET, XML, 
 from payment_simulator.scenario.payment_files.filtering import filter_columns, kept_rows
 from payment_simulator.scenario.payment_files.found_currency import SAMPLE_ROWS, Cells, first_cells, with_currency
 from payment_simulator.scenario.payment_files.iso20022 import LINE, PRIORITIES, read_messages
-from payment_simulator.scenario.payment_files.problems import MOST_LINES, some_of
+from payment_simulator.scenario.payment_files.kinds import OF_PAYMENTS, plain
+from payment_simulator.scenario.payment_files.problems import MOST_LINES, PaymentsKeyError, some_of
 from payment_simulator.scenario.payment_files.room import MAX_FILE_BYTES, room_for_columns
 from payment_simulator.scenario.payment_files.sections import Payments
 from payment_simulator.scenario.payment_files.source import Source
@@ -55,9 +56,8 @@ def source_of(table: "pyarrow.Table", section: Payments, name: str) -> Source:
     columns = chosen_columns(table.column_names, section.columns, name)
     columns = with_currency(columns, section.columns, first_cells(table), name)
     asked = _asked(section, table.column_names, columns, name)
-    return _filtered(
-        Source(name, _plain(table), columns, unread=_rest(table.column_names, columns, asked)), section, asked
-    )
+    unread = _rest(table.column_names, columns, asked)
+    return _filtered(Source(name, _plain(table, columns, asked, name), columns, unread=unread), section, asked)
 
 
 def _of_messages(path: Path, section: Payments) -> Source:
@@ -162,7 +162,9 @@ def _of_parquet(path: Path, section: Payments) -> Source:
     asked = _asked(section, names, columns, str(path))
     table = _parquet(path, list(dict.fromkeys([*columns.values(), *asked])))
     unread = _rest(names, columns, asked)
-    return _filtered(Source(str(path), _plain(table), columns, unread=unread), section, asked)
+    return _filtered(
+        Source(str(path), _plain(table, columns, asked, str(path)), columns, unread=unread), section, asked
+    )
 
 
 def _first_of_parquet(file: Any) -> Cells:
@@ -193,18 +195,19 @@ def _arrow(path: Path) -> "pyarrow.Table":
         raise ConfigError(f"{clean(str(path), 300)}: cannot be read as Arrow IPC: {reason_of(error)}") from error
 
 
-def _plain(table: "pyarrow.Table") -> "pyarrow.Table":
-    """Return a table whose texts are of Arrow's first type for them, out of dictionaries that have another."""
-    import pyarrow as pa
+def _plain(table: "pyarrow.Table", columns: Mapping[str, str], asked: Sequence[str], file: str) -> "pyarrow.Table":
+    """Return the columns of payments, as they are read, and those that the section's filter names.
 
-    other = (pa.large_string(), pa.string_view())
-    for place, kind in enumerate(table.schema.types):
-        if pa.types.is_dictionary(kind) and kind.value_type in other:
-            chunks = [chunk.dictionary.cast(pa.string()).take(chunk.indices) for chunk in table.column(place).chunks]
-            table = table.set_column(place, table.column_names[place], pa.chunked_array(chunks, pa.string()))
-        elif kind in other:
-            table = table.set_column(place, table.column_names[place], table.column(place).cast(pa.string()))
-    return table
+    Raises:
+        PaymentsKeyError: one is of a type that none is read from.
+    """
+
+    def refused(ours: str, problem: str) -> PaymentsKeyError:
+        return PaymentsKeyError(f"columns.{ours}", f"{clean(file, 300)}: {problem}")
+
+    wanted = {*columns.values(), *asked}
+    places = [place for place, name in enumerate(table.column_names) if name in wanted]
+    return plain(table.select(places), columns, OF_PAYMENTS, refused)
 
 
 def _batches(path: Path, file: Any) -> "pyarrow.Table":
