@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,22 +51,26 @@ def read_source(path: Path, section: Payments) -> Source:
     return source_of(_arrow(path), section, str(path)) if kind in ARROW else _of_csv(path, section)
 
 
-def source_of(table: "pyarrow.Table", section: Payments, name: str) -> Source:
-    """Return the rows of a table that the section's filter keeps. Raises ConfigError: it lacks a column."""
+def source_of(table: "pyarrow.Table", section: Payments, name: str, *, decimal: Literal["."] | None = None) -> Source:
+    """Return the rows of a table that the section's filter keeps. Raises ConfigError: it lacks a column.
+
+    `decimal` is the sign before decimals of amounts that are text, where the table's kind has one.
+    """
     columns = chosen_columns(table.column_names, section.columns, name)
     columns = with_currency(columns, section.columns, first_cells(table), name)
     asked = _asked(section, table.column_names, columns, name)
     unread = _rest(table.column_names, columns, asked)
-    return _filtered(Source(name, _plain(table, columns, asked, name), columns, unread=unread), section, asked)
+    source = Source(name, _plain(table, columns, asked, name), columns, unread=unread, decimal=decimal)
+    return _filtered(source, section, asked)
 
 
 def _of_messages(path: Path, section: Payments) -> Source:
     others: list[str] = []
     table = read_messages(path, others)
     lines = np.array(table[LINE].to_pylist(), dtype=np.int64)
-    source = source_of(table.drop_columns([LINE]), section, str(path))
+    source = source_of(table.drop_columns([LINE]), section, str(path), decimal=".")
     remarks = [*source.remarks, f"messages of other kinds, which are not read: {_kinds(others)}"] if others else []
-    return replace(source, words=PRIORITIES, decimal=".", remarks=remarks, lines=partial(_lines_alone, lines))
+    return replace(source, words=PRIORITIES, remarks=remarks, lines=partial(_lines_alone, lines))
 
 
 def _kinds(others: Sequence[str]) -> str:
@@ -249,7 +253,7 @@ def _filtered(source: Source, section: Payments, asked: Sequence[str]) -> Source
     """Return the rows of which the section's filter, an expression over the columns `asked`, is true."""
     if section.filter is None:
         return source
-    kept = kept_rows(_typed(source, asked, section.decimal), section.filter)
+    kept = kept_rows(_typed(source, asked, source.decimal or section.decimal), section.filter)
     if kept.all():
         return source
     import pyarrow as pa
@@ -262,7 +266,7 @@ def _filtered(source: Source, section: Payments, asked: Sequence[str]) -> Source
 def _typed(source: Source, asked: Sequence[str], decimal: str | None) -> "pyarrow.Table":
     """Return columns for a filter: those of payments, which are read as text, as what all of their cells are."""
     table = source.table.select([name for name in source.table.column_names if name in asked])
-    if source.separator is None:
+    if source.separator is None and source.decimal is None:
         return table
     for place, name in enumerate(table.column_names):
         if name == source.columns["amount"]:
@@ -274,13 +278,13 @@ def _typed(source: Source, asked: Sequence[str], decimal: str | None) -> "pyarro
 
 
 def _inferred(column: "pyarrow.ChunkedArray") -> "pyarrow.ChunkedArray":
-    """Return a column of text as whole numbers or times where every cell is one."""
+    """Return a column of text as whole numbers or times where every cell that is not empty is one, and some is not."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     text = column.cast(pa.string())
     filled = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
-    for kind in (pa.int64(), pa.timestamp("us")):
+    for kind in (pa.int64(), pa.timestamp("us")) if filled.null_count < len(filled) else ():
         try:
             return filled.cast(kind)
         except pa.ArrowInvalid:

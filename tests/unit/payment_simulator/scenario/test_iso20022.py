@@ -263,3 +263,10 @@ def test_a_decimal_comma_of_other_files_is_none_of_messages(tmp_path):
 
 def test_a_number_of_transactions_may_begin_with_zeros(tmp_path):
     assert len(read_messages(write(tmp_path, PACS_008.replace("<NbOfTxs>2", "<NbOfTxs>0002")))) == 2
+
+
+def test_a_filter_compares_amounts_of_messages_as_numbers(tmp_path):
+    write(tmp_path, PACS_008)
+    (tmp_path / "day.yaml").write_text(SCENARIO.replace("file: day.xml", "file: day.xml, filter: amount > 7"))
+    given = load_scenario(tmp_path / "day.yaml").given_payments
+    assert (given.amount.tolist(), given.skipped) == ([123450], {"filter": 1})

@@ -95,3 +95,14 @@ def test_values_that_arrow_has_no_column_for_are_refused_with_the_name_of_theirs
     table = {"time": ["07:00"], "sender": ["A"], "receiver": ["B"], "amount": [10**30]}
     with pytest.raises(ConfigError, match="table: amount: a whole number beyond 64 bits; give Decimals"):
         Scenario.from_payments(table, clock=CLOCK)
+
+
+def test_a_filter_on_a_column_that_stands_twice_is_refused(tmp_path):
+    text = HEADER.strip() + ",state,State\n07:00,A,B,5,OK,REVOKED\n"
+    said = problem(tmp_path, text, clock=CLOCK, filter="state = 'OK'")
+    assert said == "payments.filter: more than one column is called 'state', in letters of any case"
+
+
+def test_a_filter_on_a_column_of_which_every_cell_is_empty_is_one_on_text(tmp_path):
+    text = HEADER.strip() + ",priority\n07:00,A,B,5,\n"
+    assert problem(tmp_path, text, clock=CLOCK, filter="priority = 'HIGH'").startswith("payments.filter: it keeps none")
