@@ -210,12 +210,24 @@ def _beside(source: Source, ours: str, times: Times, section: Payments, problems
         return None
     _refuse_other_offsets(source, ours, found, times, zone)
     values = beside(found, times, zone)
+    if ours == "deadline" and found.kind == "dated" and _are_dates(column, found):
+        values = values + DAY_US  # the end of that day
     if found.kind == "of_day" and times.kind == "dated":
         values = values + times.values // DAY_US * DAY_US
     elif found.kind != times.kind:
         words = {"dated": "a date and a time", "of_day": "a time of day", "number": "a whole number"}
         report(found.usable, f"is {words[found.kind]}, and the time is {words[times.kind]}")
     return np.where(found.usable, values, UNWRITTEN)
+
+
+def _are_dates(column: "pyarrow.ChunkedArray", found: Times) -> bool:
+    """Return True of a column of dates without a time of day."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_string(column.type):
+        return bool(pa.types.is_date(column.type))
+    return not (found.values % DAY_US).any() and not pc.any(pc.match_substring(column, ":")).as_py()
 
 
 def _refuse_other_offsets(source: Source, ours: str, found: Times, times: Times, zone: str | None) -> None:

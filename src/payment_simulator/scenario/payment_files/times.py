@@ -29,8 +29,8 @@ LAST_YEAR_US = int(np.datetime64("2262", "us").astype(np.int64))
 NO_TIME = r"(?i)^(?:|null|nan|nat|none|n/a|-)$"
 DATE = r"(?:(?P<a>\d{1,4})[-/.](?P<b>\d{1,2}|[A-Za-z]{3})[-/.](?P<c>\d{1,4})|(?P<e>\d{8}))"
 TIME = r"(?P<h>\d{1,2}):(?P<m>\d{2})(?::(?P<s>\d{2})(?:[.,](?P<f>\d{1,9}))?)?(?: *(?P<p>[AaPp][Mm]))?"
-ZONE = r"(?P<z>Z|UTC|[+-]\d{2}:?\d{2})"
-USUAL = rf"^(?:{DATE})?(?:[ T]+|$)?(?:{TIME})? *{ZONE}?(?:\[[\w/+-]+\])?$"
+ZONE = r"(?P<z>Z|UTC|GMT|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)"
+USUAL = rf"^(?:{DATE})?(?:[ T]+|$)?(?:{TIME})?(?: *{ZONE}(?:\[[\w/+-]+\])?)?$"
 DIRECTIVES = {
     "Y": r"(?P<y>\d{4})",
     "y": r"(?P<y>\d{2})",
@@ -342,10 +342,10 @@ def _integers(text: "pyarrow.Array") -> Ints:
 
 
 def _offset(text: str | None) -> int:
-    found = re.fullmatch(r"([+-])(\d\d):?(\d\d)", text or "")
+    found = re.fullmatch(r"([+-])(\d\d):?(\d\d)?", text or "")
     if found is None:
         return 0
-    minutes = int(found[2]) * 60 + int(found[3])
+    minutes = int(found[2]) * 60 + int(found[3] or 0)
     return (-minutes if found[1] == "-" else minutes) * 60_000_000
 
 
