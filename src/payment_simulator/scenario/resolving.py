@@ -131,7 +131,7 @@ def add_rows(found: Resolution, payments: Payments | None, folder: Path, table: 
     if found.balances is not None and found.balances.file is not None and found.days is not None:
         source = read_balances(found.balances, folder, table)
         bic = None if payments is None else payments.bic
-        found.rows = rows_of(source, found.days, partial(_money, found.balances, payments), bic)
+        found.rows = rows_of(source, found.days, partial(_money, found.balances, payments), bic, _run(found.data).named)
 
 
 def named_files(found: Resolution, folder: Path) -> list[Path]:
@@ -182,7 +182,7 @@ def payments_for(scenario: Scenario, table: Any, keywords: Mapping[str, Any]) ->
         problems = describe_errors(error, Payments, dict(keywords), lambda _: "")
         raise ConfigError("\n".join(problems)) from error
     length = scenario.simulation
-    run = Run(scenario.agent_ids, length.ticks_per_day, length.num_days)
+    run = Run(scenario.agent_ids, length.ticks_per_day, length.num_days, scenario.agent_ids)
     given = payments_of(arrow_table(table, TABLE), section, TABLE, run)
     check_payments(given, scenario)
     return given.of_banks(scenario.agent_ids)
@@ -260,7 +260,7 @@ def _run(data: Mapping[str, Any]) -> Run:
     ids = [_id(agent) for agent in agents] if isinstance(agents, list) else []
     length = simulation if isinstance(simulation, Mapping) else {}
     ticks, days = (_positive(length.get(key)) for key in ("ticks_per_day", "num_days"))
-    return Run(ids if ids and all(ids) else None, ticks, days)
+    return Run(ids if ids and all(ids) else None, ticks, days, {*ids})
 
 
 def _positive(value: Any) -> int | None:
