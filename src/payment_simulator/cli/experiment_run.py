@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labledger.commands import reporting_errors
-from payment_simulator.cli.dialect_option import Dialect, with_dialect_option
 from payment_simulator.cli.result_printing import print_result, result_as_json
+from payment_simulator.cli.scenario_options import Dialect, Policies, with_options
 
 if TYPE_CHECKING:
     from payment_simulator.experiments.config import ExperimentConfig
@@ -89,6 +89,7 @@ def run(
     ] = None,
     settings: Settings = None,
     dialect: Dialect = None,
+    policies: Policies = None,
     patience: Patience = PATIENCE,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -108,7 +109,7 @@ def run(
     from payment_simulator.experiments.settings import SCENARIO, single_settings
 
     patience_s = patience_of(patience)
-    settings = with_dialect_option(settings, dialect, SCENARIO)
+    settings = with_options(settings, dialect, policies, SCENARIO)
     read = ExperimentConfig.from_yaml(config, single_settings(settings))
     require_packages(read)
     run_id = _refuse_early(read, resume, patience_s)
@@ -137,7 +138,7 @@ def run(
 
 
 @reporting_errors
-def validate(ctx: typer.Context, config: ConfigFile, dialect: Dialect = None) -> None:
+def validate(ctx: typer.Context, config: ConfigFile, dialect: Dialect = None, policies: Policies = None) -> None:
     """Report every problem of an experiment and of the files that it names."""
     from labledger.console import print_answer
     from payment_simulator.experiments.config import ExperimentConfig
@@ -145,7 +146,7 @@ def validate(ctx: typer.Context, config: ConfigFile, dialect: Dialect = None) ->
     from payment_simulator.experiments.settings import SCENARIO, single_settings
     from payment_simulator.experiments.setup import ExperimentSetup
 
-    read = ExperimentConfig.from_yaml(config, single_settings(with_dialect_option([], dialect, SCENARIO)))
+    read = ExperimentConfig.from_yaml(config, single_settings(with_options([], dialect, policies, SCENARIO)))
     require_packages(read)
     check_output(read)
     setup = ExperimentSetup.load(read)

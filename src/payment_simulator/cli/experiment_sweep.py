@@ -9,8 +9,8 @@ import typer
 from labledger.commands import EXIT_FAILED, reporting_errors
 from labledger.counts import counted
 from labledger.json_text import dump_json
-from payment_simulator.cli.dialect_option import Dialect, with_dialect_option
 from payment_simulator.cli.experiment_run import PATIENCE, ConfigFile, Patience, patience_of
+from payment_simulator.cli.scenario_options import Dialect, Policies, with_options
 from payment_simulator.cli.stored_runs import cents
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def sweep(
     ] = None,
     on: Annotated[str, typer.Option("--on", help="Where to run: local, the cores of this machine.")] = "local",
     dialect: Dialect = None,
+    policies: Policies = None,
     patience: Patience = PATIENCE,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -57,7 +58,7 @@ def sweep(
     from payment_simulator.experiments.sweep import Sweep
 
     patience_s = patience_of(patience)
-    settings = with_dialect_option(settings, dialect, SCENARIO)
+    settings = with_options(settings, dialect, policies, SCENARIO)
     check_place_to_run(on)
     require_packages(ExperimentConfig.from_yaml(config))
     whole = Sweep(config, product_of_settings(settings))

@@ -10,11 +10,11 @@ import typer
 from labledger.commands import reporting_errors
 from labledger.counts import counted
 from labledger.json_text import dump_json
-from payment_simulator.cli.dialect_option import Dialect, dialect_report, with_dialect_option
 from payment_simulator.cli.run_days import Output
 from payment_simulator.cli.run_payments import payments_report
 from payment_simulator.cli.run_printing import print_report
 from payment_simulator.cli.run_samples import On, Samples, Workers, run_samples
+from payment_simulator.cli.scenario_options import Dialect, Policies, dialect_report, with_options
 
 if TYPE_CHECKING:
     from payment_simulator.cli.run_days import Source
@@ -42,6 +42,7 @@ def run(
         ),
     ] = None,
     dialect: Dialect = None,
+    policies: Policies = None,
     events: Annotated[
         Path | None, typer.Option("--events", help="Write every event to this Parquet file.", show_default=False)
     ] = None,
@@ -76,7 +77,7 @@ def run(
     from payment_simulator.engine.simulate import prepare
 
     files = {"--events": events, "--plot": plot, "--indicators": indicators}
-    changes = with_dialect_option(changes, dialect)
+    changes = with_options(changes, dialect, policies)
     if samples is not None:
         run_samples(scenario, changes, seed, samples, workers, on, json, {**files, "--output": output})
         return
@@ -86,7 +87,7 @@ def run(
     source = read_source(scenario, changes, is_kept=output is not None)
     loaded = source.loaded
     _check_apart(loaded.inputs, files)
-    warn_of_what_waits(loaded.scenario)
+    warn_of_what_waits(loaded.scenario, source.policies)
     prepared = prepare(loaded.scenario, source.policies)
     timing = {"read_s": time.perf_counter() - began_s}
     used_seed = source.seed if seed is None else seed

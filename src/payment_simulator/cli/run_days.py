@@ -20,7 +20,7 @@ Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="Keep the day in this new folder.", show_default=False)
 ]
 
-FROM_FILES = ("payments", "balances", "agent_defaults")
+FROM_FILES = ("payments", "balances", "agent_defaults", "policies")
 """Sections of a scenario that a kept day has already followed."""
 
 

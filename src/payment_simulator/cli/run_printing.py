@@ -197,8 +197,8 @@ def _run_facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "dialect" in report:
         facts.append(("read as", f"dialect {report['dialect']}"))
     if cuts := report.get("cycle_search_cuts"):
-        what = f"cut short in {cuts:,} of {report['ticks']:,} ticks; a larger lsm_config.max_cycle_edges looks at more"
-        facts.append(("cycle search", what))
+        cut = f"cut short in {cuts:,} of {report['ticks']:,} ticks: raise lsm_config.max_cycle_edges"
+        facts.append(("cycle search", cut))
     return facts + payments_facts(report)
 
 

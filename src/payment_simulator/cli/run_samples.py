@@ -39,9 +39,10 @@ def run_samples(
     from labledger.console import print_facts, print_json
     from labledger.errors import ConfigError
     from labledger.json_text import dump_json
-    from payment_simulator.cli.dialect_option import dialect_report
     from payment_simulator.cli.run_funds import warn_of_what_waits
+    from payment_simulator.cli.scenario_options import dialect_report
     from payment_simulator.cli.waiting import shown_progress
+    from payment_simulator.policy.policies import policies_of
     from payment_simulator.scenario.money import decimals_of
     from payment_simulator.sweeps.jobs import carry_out
     from payment_simulator.sweeps.running import Place
@@ -52,7 +53,7 @@ def run_samples(
         raise ConfigError(f"{asked[0]}: is of one run, and --samples makes many; leave one of them out")
     source = scenarios_of(scenario)
     changed = source.changed(changes)
-    warn_of_what_waits(changed)
+    warn_of_what_waits(changed, policies_of(changed))
     used = changed.simulation.rng_seed if seed is None else seed
     job = sweep_job(source, [], [Draws(used, number) for number in range(samples)], "costs")
     with shown_progress() as progress:

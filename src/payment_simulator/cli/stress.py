@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labledger.commands import reporting_errors
-from payment_simulator.cli.dialect_option import Dialect, with_dialect_option
 from payment_simulator.cli.run_samples import On, Workers
+from payment_simulator.cli.scenario_options import Dialect, Policies, with_options
 from payment_simulator.cli.sweep import Csv, OutputTable, Seeds
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def stress(
         typer.Option("--set", help="PATH=VALUE over the scenario, as for run.", show_default=False),
     ] = None,
     dialect: Dialect = None,
+    policies: Policies = None,
     seeds: Seeds = None,
     output: OutputTable = None,
     plot: Annotated[
@@ -59,6 +60,7 @@ def stress(
     from payment_simulator.cli.run_funds import warn_of_what_waits
     from payment_simulator.cli.sweep_outputs import check_csv, check_outputs, print_done, print_rows, write_csv
     from payment_simulator.cli.waiting import shown_progress
+    from payment_simulator.policy.policies import policies_of
     from payment_simulator.scenario.money import decimals_of
     from payment_simulator.sweeps.jobs import carry_out
     from payment_simulator.sweeps.running import Place
@@ -70,9 +72,9 @@ def stress(
     check_csv(scenario, csv, output, plot)
     with shown_progress() as progress:
         progress.phase("reading the scenario")
-        source = scenarios_of(scenario)
-        base = source.changed(with_dialect_option(changes, dialect))
-        warn_of_what_waits(base)
+        source = scenarios_of(scenario, policies)
+        base = source.changed(with_options(changes, dialect))
+        warn_of_what_waits(base, policies_of(base))
         draws = draws_of(source, None if seeds is None else [*map(str, parse_seeds(seeds))])
         ticks = ticks_of(base, begin, end)
         job = stress_job(str(scenario), base, banks_of(base, outage), ticks, respond, draws)

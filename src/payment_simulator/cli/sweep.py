@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labledger.commands import reporting_errors
-from payment_simulator.cli.dialect_option import Dialect, with_dialect_option
 from payment_simulator.cli.run_samples import On, Workers
+from payment_simulator.cli.scenario_options import Dialect, Policies, with_options
 
 if TYPE_CHECKING:
     import pyarrow
@@ -49,6 +49,7 @@ def sweep(
         ),
     ],
     dialect: Dialect = None,
+    policies: Policies = None,
     seeds: Seeds = None,
     output: OutputTable = None,
     plot: Annotated[
@@ -85,13 +86,13 @@ def sweep(
     from payment_simulator.sweeps.settings import changes_of, parse_axes, parse_seeds
     from payment_simulator.sweeps.sweeping import draws_of, scenarios_of, sweep_job
 
-    axes = parse_axes(with_dialect_option(settings, dialect))
+    axes = parse_axes(with_options(settings, dialect))
     drawn = None if plot is None else _picture(scenario, axes, plot, figures or SHOWN, banks)
     place = place_of_picture(output, picture, is_drawn=plot is not None)
     check_outputs(scenario, output, "--picture", place)
     check_csv(scenario, csv, output, place)
     _check_figures(figures or SHOWN)
-    source = scenarios_of(scenario)
+    source = scenarios_of(scenario, policies)
     if banks:
         _check_banks(source.changed(()).agent_ids, banks)
     decimals = decimals_of(source.changed(next(changes_of(axes))))

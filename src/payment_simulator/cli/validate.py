@@ -9,7 +9,7 @@ import typer
 
 from labledger.commands import reporting_errors
 from labledger.counts import counted
-from payment_simulator.cli.dialect_option import Dialect, with_dialect_option
+from payment_simulator.cli.scenario_options import Dialect, Policies, with_options
 
 if TYPE_CHECKING:
     from labledger.yaml_files import YamlFile
@@ -36,6 +36,7 @@ def validate(
         Path, typer.Argument(help="A scenario or an experiment in YAML, a policy in JSON, or a file of payments.")
     ],
     dialect: Dialect = None,
+    policies: Policies = None,
 ) -> None:
     """Check a file, whichever of these it is, and those that it names; every problem is listed.
 
@@ -43,10 +44,10 @@ def validate(
     """
     from labledger.console import print_answer
 
-    print_answer(f"{file}: {_checked(file, dialect)}")
+    print_answer(f"{file}: {_checked(file, dialect, policies)}")
 
 
-def _checked(file: Path, dialect: str | None) -> str:
+def _checked(file: Path, dialect: str | None, policies: Path | None) -> str:
     """Return what a file is. Raises ConfigError: every problem that it has, a line each."""
     from labledger.errors import ConfigError
     from labledger.untrusted_text import SHOWN, clean
@@ -60,7 +61,7 @@ def _checked(file: Path, dialect: str | None) -> str:
         return _payments(file)
     is_json = file.suffix.lower() == ".json"
     data = read_policy_file(file) if is_json else read_yaml(file, TO_A_FILE).data
-    check = _check_of(data if isinstance(data, dict) else {}, is_json, dialect)
+    check = _check_of(data if isinstance(data, dict) else {}, is_json, (dialect, policies))
     if check is not None:
         return check(file)
     keys = ", ".join(repr(clean(key, SHOWN)) for key in list(data)[:5]) or "none"
@@ -70,9 +71,11 @@ def _checked(file: Path, dialect: str | None) -> str:
     )
 
 
-def _check_of(data: Mapping[str, Any], is_json: bool, dialect: str | None) -> Callable[[Path], str] | None:
+def _check_of(
+    data: Mapping[str, Any], is_json: bool, options: tuple[str | None, Path | None]
+) -> Callable[[Path], str] | None:
     """Return what checks a file, by the keys that it has; None where they are those of nothing."""
-    scenario, experiment = partial(_scenario, dialect=dialect), partial(_experiment, dialect=dialect)
+    scenario, experiment = partial(_scenario, options=options), partial(_experiment, options=options)
     if "kind" in data:  # a document that we have written
         return _policy
     if "scenario" in data:
@@ -160,10 +163,10 @@ def _run(file: Path, document: dict[str, Any]) -> str:
     return f"a run, with a policy each for {', '.join(policies)}"
 
 
-def _scenario(file: Path, dialect: str | None) -> str:
+def _scenario(file: Path, options: tuple[str | None, Path | None]) -> str:
     from payment_simulator.policy.policies import kind_of, read_with_policies
 
-    loaded, policies = read_with_policies(file, with_dialect_option([], dialect))
+    loaded, policies = read_with_policies(file, with_options([], *options))
     _check_first_tick(loaded, policies)
     counts: dict[str, int] = {}
     for policy in policies:
@@ -201,7 +204,7 @@ def _size(scenario: "Scenario") -> str:
     return f"{counted(len(scenario.agents), 'bank')}, {length}, {payments}"
 
 
-def _experiment(file: Path, dialect: str | None) -> str:
+def _experiment(file: Path, options: tuple[str | None, Path | None]) -> str:
     """Return what an experiment is; its problems are told with those of its scenario."""
     from labledger.errors import ConfigError, problems_in
     from labledger.yaml_files import in_order_of_lines, read_yaml
@@ -210,7 +213,7 @@ def _experiment(file: Path, dialect: str | None) -> str:
     from payment_simulator.experiments.settings import SCENARIO, single_settings
     from payment_simulator.experiments.setup import ExperimentSetup
 
-    settings = single_settings(with_dialect_option([], dialect, SCENARIO))
+    settings = single_settings(with_options([], *options, SCENARIO))
     problems: list[str] = []
 
     def tried(call: Callable[[], T]) -> T | None:

@@ -23,6 +23,7 @@ from payment_simulator.policy.fields_and_actions import (
 )
 from payment_simulator.policy.nodes import Action, Branch, Compute, Constant, Expression, FieldValue, Node
 from payment_simulator.policy.tree import MAX_DEPTH, MAX_PIECES, problem_of_number
+from payment_simulator.scenario.other_names import with_own_names
 
 
 @dataclass
@@ -94,6 +95,8 @@ class TreeReader:
         if isinstance(inside, str) and (inside in known or (key == "field" and _is_register(inside))):
             return FieldValue(inside) if key == "field" else Constant(float(self.parameters[inside]), inside)
         hint = did_you_mean(str(inside), known)
+        if key == "field" and inside in known_fields("payment_tree"):
+            hint = ": it is of a payment, and a payment_tree alone has it"
         shown = _shown(inside)
         what = f"field {shown} of a {self.kind}" if key == "field" else f"parameter {shown} of this policy"
         self._add_problem(here, f"unknown {what}{hint}")
@@ -163,7 +166,7 @@ class TreeReader:
             return harmless
         if section is None:
             return harmless
-        section = _without_comments(section, (*known[name], *FURTHER_PARAMETERS.get(name, ())))
+        section = self._parameters(section, here, (*known[name], *FURTHER_PARAMETERS.get(name, ())))
         if any(each in section for each in FURTHER_PARAMETERS.get(name, ())):
             return self._further(name, section, here, depth)
         self._only(section, known[name], here)
@@ -176,6 +179,15 @@ class TreeReader:
             self._add_problem(f"{here}.num_splits", f"should be at most {MAX_PIECES:,}, found {pieces.value:,.0f}")
         return Action(name, arguments, key)
 
+    def _parameters(self, section: Mapping[str, Any], path: str, known: Sequence[str]) -> dict[str, Any]:
+        """The parameters of an action by their first names, without those that only comment."""
+        try:
+            named: dict[str, Any] = with_own_names(section, PARAMETER_ALIASES)
+        except ValueError as error:
+            self._add_problem(path, str(error))
+            return {}
+        return {name: value for name, value in named.items() if name in known or not _is_remark(name, value)}
+
     def _further(self, name: str, section: Mapping[str, Any], path: str, depth: int) -> Action:
         """An action with parameters that it need not have."""
         kind = FURTHER_ACTIONS[name]
@@ -187,8 +199,8 @@ class TreeReader:
             names = ("amount", "auto_withdraw_after_ticks")
             return Action(kind, tuple(self._required(section, each, path, self.value, depth) for each in names))
         self._only(section, (*FURTHER_PARAMETERS[name], "amount"), path)
-        if ("amount" in section) == ("max_value_to_release" in section):
-            self._add_problem(f"{path}.max_value_to_release", "should be there in place of amount")
+        if "amount" in section and "max_value_to_release" in section:
+            self._add_problem(f"{path}.max_value_to_release", "and amount cannot both be given")
         given = "amount" if "amount" in section else "max_value_to_release"
         total = self._required(section, given, path, self.value, depth)
         each = section.get("max_per_counterparty")
@@ -261,12 +273,6 @@ _NONE = Constant(-1.0)
 def is_comment(name: object) -> bool:
     """True of a key that only comments."""
     return name in COMMENTS or str(name).startswith("_")
-
-
-def _without_comments(section: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
-    """Return the parameters of an action by their first names, without those that only comment."""
-    named = {PARAMETER_ALIASES.get(str(name), str(name)): value for name, value in section.items()}
-    return {name: value for name, value in named.items() if name in known or not _is_remark(name, value)}
 
 
 def _is_remark(name: str, value: Any) -> bool:

@@ -30,5 +30,7 @@ class ScenarioKeywords(PaymentsKeywords, total=False):
     daily_balances: Literal["keep", "reset"]
     cost_rounding: Literal["nearest", "carry"]
     eod_rush_threshold: float
+    registers: Literal["keep", "daily"]
+    policies: str
     outage_response: Mapping[str, int]
     scenario_events: Sequence[Mapping[str, Any]]

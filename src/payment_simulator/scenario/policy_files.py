@@ -16,6 +16,8 @@ from payment_simulator.scenario.resolution import Resolution
 KINDS_OF_RUNS = ("payments.run", "payments.experiment")
 """The kinds of a run's `experiment.json` and `result.json`; each has a policy per bank."""
 FINAL = "final_policies"
+FOLDER = "policies"
+"""The key of a scenario, and of a keyword, that names a folder of policies' files."""
 
 
 def inline_policies(
@@ -27,11 +29,12 @@ def inline_policies(
     """
     agents, files = found.data.get("agents"), {}
     documents: dict[Path, Any] = {}
+    further = _further_folder(found, folder, place, problems)
     for index, agent in enumerate(agents if isinstance(agents, list) else []):
         policy = agent.get("policy") if isinstance(agent, dict) else None
         if isinstance(policy, dict) and policy.get("type") == "FromJson" and "json_path" in policy:
             try:
-                file = files[index] = _found(_path_alone(policy), folder)
+                file = files[index] = _found(_path_alone(policy), folder, further)
                 document = documents[file] = documents[file] if file in documents else read_policy_file(file)
                 beside = _own_names({key: value for key, value in policy.items() if key != "json_path"})
                 agent["policy"] = policy_of_file(document, str(agent.get("id")), beside)
@@ -44,19 +47,39 @@ def inline_policies(
     return files
 
 
-def _found(path: str, folder: Path) -> Path:
-    """Return the file of a path; one that is not there is looked for by its name beside the scenario, too.
+def _further_folder(
+    found: Resolution, folder: Path, place: Callable[[Location], str], problems: list[str]
+) -> Path | None:
+    """Return the folder that the scenario names for the files of policies; None without one that is there."""
+    written = found.data.get(FOLDER)
+    if not isinstance(written, str):
+        return None
+    try:
+        further = existing(written, folder)
+        if not further.is_dir():
+            raise ConfigError(f"{clean(written, SHOWN)}: should be a folder")
+    except ConfigError as error:
+        problems.append(f"{place((FOLDER,))}: {FOLDER}: {error}")
+        return None
+    return further
+
+
+def _found(path: str, folder: Path, further: Path | None) -> Path:
+    """Return the file of a path; one that is not there is looked for by its name, beside the scenario and in `further`.
 
     Raises:
-        ConfigError: it is in neither place.
+        ConfigError: it is nowhere.
     """
     try:
         return existing(path, folder)
-    except ConfigError:
-        beside = folder / Path(path).name
-        if not beside.is_file():
-            raise
-        return beside
+    except ConfigError as error:
+        by_name = [each / Path(path).name for each in (folder, further) if each is not None]
+        if (found := next((each for each in by_name if each.is_file()), None)) is None:
+            hint = "" if further else "; --policies DIR names a folder to look in"
+            raise ConfigError(
+                f"{error}, and by its name beside the scenario{hint or ' and in ' + str(further)}"
+            ) from None
+        return found
 
 
 def read_policy_file(path: Path) -> Any:

@@ -112,6 +112,12 @@ class Scenario(Section):
     payments: Payments | None = Field(
         None, description="A file of payments, beside or in place of draws.", examples=[{"file": "day.csv"}]
     )
+    policies: str | None = Field(
+        None,
+        exclude=True,
+        description="Folder. Where files that policies name are looked for by their names, too.",
+        examples=["simulator/policies"],
+    )
     agent_defaults: BankFields | None = Field(
         None, exclude=True, description="Fields of every bank that does not say otherwise."
     )

@@ -20,6 +20,7 @@ from payment_simulator.scenario.loader import changed, refuse_payments, rewritte
 from payment_simulator.scenario.payment_files.building import read_payments
 from payment_simulator.scenario.payment_files.run import Run
 from payment_simulator.scenario.payment_files.sections import Payments
+from payment_simulator.scenario.policy_files import FOLDER
 from payment_simulator.scenario.schema import Scenario
 
 SHARED = ("tick", "amount", "priority", "deadline", "divisible")
@@ -74,14 +75,17 @@ class WrittenScenarios:
     _given: GivenPayments | None = None
 
     @classmethod
-    def read(cls, path: Path) -> "WrittenScenarios":
-        """Read a file.
+    def read(cls, path: Path, policies: Path | None = None) -> "WrittenScenarios":
+        """Read a file; `policies` is the folder in which policies' files are looked for, in place of its own.
 
         Raises:
             ConfigError: it cannot be read.
         """
         refuse_payments(path)
-        return cls(read_yaml(path), str(path))
+        file = read_yaml(path)
+        if policies is not None:
+            file.data[FOLDER] = str(policies)
+        return cls(file, str(path))
 
     def changed(self, changes: Sequence[str]) -> Scenario:
         """See `Scenarios`."""

@@ -71,10 +71,10 @@ def sweep_job(source: Scenarios, axes: Sequence[Axis], draws: Sequence[Draws], m
     )
 
 
-def scenarios_of(scenario: "Path | str | Scenario") -> Scenarios:
-    """Return the scenarios that changes make of one, or of that in a file."""
+def scenarios_of(scenario: "Path | str | Scenario", policies: Path | None = None) -> Scenarios:
+    """Return the scenarios that changes make of one, or of that in a file, with the folder of its policies."""
     if isinstance(scenario, Path | str):
-        return WrittenScenarios.read(Path(scenario))
+        return WrittenScenarios.read(Path(scenario), policies)
     return BuiltScenarios(scenario)
 
 

@@ -26,12 +26,36 @@ def settle_releases(w, a, first, last, ticks, count):
     if w[L.HAS_BARRIERS]:
         _settle_with_rules(w, a, first, last, ticks, count)
         return
-    for index in range(count):
+    index = L.ZERO
+    while True:
+        index = _settle_fitting(w, a, first, index, count)
+        if index == count:
+            return
         p = w[w[L.RELEASED_AT] + index] & L.KEY_MASK
         if w[L.IS_PREPARED] and w[w[L.KNOWN_AT] + p]:
             _settle_known(w, p)
         elif not _settle_new(w, a, first, p):
             _queue_new(w, a, first, last, ticks, p)
+        index += 1
+
+
+@part
+def _settle_fitting(w, a, first, index, count):
+    """Settle releases that never waited, from the one at `index` on, while each fits; the place of the next one.
+
+    A loop with nothing else in it: what it calls is compiled into it, and costs it time even where it is not run.
+    """
+    while index < count:
+        p = w[w[L.RELEASED_AT] + index] & L.KEY_MASK
+        at = (first + p) * L.ARRIVAL_COLUMNS
+        sender, receiver, amount = a[at + L.A_SENDER], a[at + L.A_RECEIVER], a[at + L.A_AMOUNT]
+        is_known = w[L.IS_PREPARED] and w[w[L.KNOWN_AT] + p]
+        if is_known or amount > spendable_liquidity(w, bank_row(sender)):
+            break
+        record_event(w, EventKind.Submitted, sender, receiver, p, L.ZERO, amount, L.NONE)
+        _settle_whole(w, sender, receiver, amount, p)
+        index += 1
+    return index
 
 
 @part
@@ -56,19 +80,16 @@ def _queue_new(w, a, first, last, ticks, p):
 
 @part
 def _settle_new(w, a, first, p):
-    """Step 7, for a payment that never waited; True where it settled."""
+    """Step 7, for a payment that never waited and does not fit alone; True where it settles in another way."""
     at = (first + p) * L.ARRIVAL_COLUMNS
     sender, receiver, amount = a[at + L.A_SENDER], a[at + L.A_RECEIVER], a[at + L.A_AMOUNT]
     record_event(w, EventKind.Submitted, sender, receiver, p, L.ZERO, amount, L.NONE)
-    if amount > spendable_liquidity(w, bank_row(sender)):
-        return _settle_otherwise(w, sender, receiver, amount, p, a[at + L.A_PRIORITY])
-    _settle_whole(w, sender, receiver, amount, p)
-    return True
+    return _settle_otherwise(w, sender, receiver, amount, p, a[at + L.A_PRIORITY])
 
 
 @part
 def _settle_new_by_rules(w, a, first, p):
-    """The same, where more than liquidity may bar it."""
+    """Step 7, for a payment that never waited, where more than liquidity may bar it; True where it settled."""
     at = (first + p) * L.ARRIVAL_COLUMNS
     sender, receiver, amount = a[at + L.A_SENDER], a[at + L.A_RECEIVER], a[at + L.A_AMOUNT]
     priority = a[at + L.A_PRIORITY]

@@ -282,7 +282,7 @@ def test_a_report_of_a_run_says_in_how_many_ticks_the_search_for_cycles_was_cut(
     lsm = {"enable_cycles": True, "max_cycle_edges": 2}
     outcome = play(make_scenario(NOBODY_HAS_MONEY, *ring, ticks=2, lsm=lsm))
     print_report(report_of(outcome, scenario="ring.yaml", seed=0, ticks=2))
-    assert "cut short in 2 of 2 ticks; a larger lsm_config.max_cycle_edges" in capsys.readouterr().out
+    assert "cut short in 2 of 2 ticks: raise lsm_config.max_cycle_edges" in capsys.readouterr().out
 
 
 # What is refused

@@ -8,8 +8,11 @@ from scenarios import act, agents, ask, happened, make_scenario, pay, play, rele
 
 from labledger.errors import ConfigError
 from payment_simulator import load_scenario
+from payment_simulator.cli.scenario_options import with_options
+from payment_simulator.policy.advice import advice_on_trees
 from payment_simulator.policy.documents import document_of
 from payment_simulator.policy.policies import load_policy, policies_of, read_policy
+from payment_simulator.sweeps.sweeping import scenarios_of
 
 FIELD = Path(__file__).parents[5] / "shared" / "data" / "simcash" / "policies"
 
@@ -196,10 +199,33 @@ def test_a_budget_for_a_bank_that_there_is_not_is_refused():
         policies_of(scenario)
 
 
-def test_a_budget_has_one_amount():
-    for parameters in ({"amount": 1, "max_value_to_release": 2}, {"max_per_counterparty": 2}):
-        _, problems = read_policy(budget(**parameters))
-        assert ("bank_tree.on_true.parameters.max_value_to_release", "should be there in place of amount") in problems
+@pytest.mark.parametrize(
+    ("parameters", "problem"),
+    [
+        ({"amount": 1, "max_value_to_release": 2}, ".max_value_to_release: and amount cannot both be given"),
+        ({"max_per_counterparty": 2}, ".max_value_to_release: required, and missing"),
+        (
+            {"amount": 1, "max_per_cpty": 2, "max_per_counterparty": 2},
+            ": max_per_cpty: is another name of max_per_counterparty; write one of them",
+        ),
+    ],
+)
+def test_a_budget_has_one_amount_and_each_parameter_one_name(parameters, problem):
+    _, problems = read_policy(budget(**parameters))
+    assert f"bank_tree.on_true.parameters{problem}" in [": ".join(each) for each in problems]
+
+
+def test_a_field_of_payments_in_another_tree_is_refused_with_the_tree_that_has_it():
+    _, problems = read_policy(trees(bank_tree=ask("ticks_to_deadline", "<", 1, act("NoAction"), act("NoAction"))))
+    text = "unknown field 'ticks_to_deadline' of a bank_tree: it is of a payment, and a payment_tree alone has it"
+    assert problems == [("bank_tree.condition.left.field", text)]
+
+
+def test_a_bank_whose_trees_post_collateral_and_that_can_post_none_is_told():
+    policy = trees(collateral_tree=act("PostCollateral", amount=5))
+    for capacity, told in ((0, ["agents.A"]), (5, [])):
+        scenario = make_scenario(agents(policy, max_collateral_capacity=capacity))
+        assert [each.split(":")[0] for each in advice_on_trees(scenario, policies_of(scenario))] == told
 
 
 def test_the_day_ends_in_a_rush_from_the_threshold_on():
@@ -248,3 +274,45 @@ def test_a_policys_file_is_also_looked_for_by_its_name_beside_the_scenario_and_m
     (tmp_path / "s.yaml").write_text(scenario % (policy % ", parameters: {least: 1}"))
     with pytest.raises(ConfigError, match="params"):
         load_scenario(tmp_path / "s.yaml")
+
+
+def test_a_policys_file_is_looked_for_in_the_folder_that_the_scenario_names(tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "p.json").write_text(json.dumps(trees(act("Hold"))))
+    scenario = (
+        "simulation: {ticks_per_day: 1}\nagents: [{id: A, policy: {type: FromJson, json_path: far/p.json}}, {id: B}]\n"
+    )
+    path = tmp_path / "s.yaml"
+    path.write_text(scenario)
+    with pytest.raises(ConfigError, match=r"and by its name beside the scenario; --policies DIR names a folder"):
+        load_scenario(path)
+    path.write_text(f"{scenario}policies: kept\n")
+    assert policies_of(load_scenario(path))[0] == read_policy(trees(act("Hold")))[0]
+    path.write_text(f"{scenario}policies: s.yaml\n")
+    with pytest.raises(ConfigError, match=r"s\.yaml:3: policies: s\.yaml: should be a folder"):
+        load_scenario(path)
+
+
+def test_a_sweep_and_a_command_name_the_folder_of_policies_files(tmp_path):
+    folder = tmp_path / "kept, by others"
+    folder.mkdir()
+    (folder / "p.json").write_text(json.dumps(trees(act("Hold"))))
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "simulation: {ticks_per_day: 1}\nagents: [{id: A, policy: {type: FromJson, json_path: far/p.json}}]\n"
+    )
+    found = [load_scenario(path, with_options([], None, folder)), scenarios_of(path, folder).changed(())]
+    assert [policies_of(each)[0] for each in found] == [read_policy(trees(act("Hold")))[0]] * 2
+    assert "policies" not in found[0].model_dump()
+
+
+def test_what_waits_between_two_of_very_many_banks_is_the_same_in_both_engines():
+    """So many that a pair of them has a row only where it has payments."""
+    few = ["B0000", "B0700", "B1499"]
+    asks = ask("my_q2_out_value_to_counterparty", ">", 20, act("Hold"), act("Release", priority_flag="HIGH"))
+    policy = trees(ask("my_q2_in_value_from_counterparty", ">", 9, act("Release"), asks))
+    banks = {name: {"policy": policy} if name in few else {} for name in (f"B{number:04d}" for number in range(1500))}
+    ways = [(one, other) for one in few for other in few if one != other and one != "B1499"]
+    payments = [pay(*way, 10 + place, tick=tick) for tick in range(4) for place, way in enumerate(ways)]
+    outcome = alike(make_scenario(banks, *payments, ticks=4))
+    assert 0 < len(released(outcome)) < len(payments)
