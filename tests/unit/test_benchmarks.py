@@ -49,8 +49,10 @@ def of_the_engine(monkeypatch):
     """The modules of the engine's benchmark."""
     monkeypatch.syspath_prepend(FOLDER)
     yield SimpleNamespace(**{name: importlib.import_module(name) for name in ("engine", "_mechanics")})
-    for path in FOLDER.glob("*.py"):
-        sys.modules.pop(path.stem, None)
+    for name in [
+        name for name, module in sys.modules.items() if FOLDER in Path(getattr(module, "__file__", None) or "").parents
+    ]:
+        del sys.modules[name]
 
 
 def test_the_engines_benchmark_has_a_row_for_each_mechanic_and_each_is_at_work(of_the_engine):
