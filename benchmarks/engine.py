@@ -1,55 +1,34 @@
 """Ticks and payments per second of the settlement engine, beside its own definition in plain Python, as ratios.
 
     pip install -e '.[payments]'
-    python benchmarks/engine.py [--repeats 20]
+    python benchmarks/engine.py [--repeats 20] [--only mechanics] [--against CHECKOUT] [--quick]
 
 Timed is `simulate` on a prepared scenario with arrivals drawn, the outcome included, the kernel warm; the best of
 the repeats, for other work on the machine only ever adds. "Ample" banks can pay everything as it arrives, "tight" ones
 begin with two mean payments.
+
+Mechanics (limits, netting, trees, ...) are each turned on alone, on a day that is tight and one of many payments, and
+timed in turns with the same day without it; printed is the median of the pairs' ratios. `--against` does so with the
+engine of another checkout, all mechanics off: a process of each, the same days. Both are times of the processor.
+`--quick` makes small days of these two parts, to see that they work.
 """
 
 import argparse
-import math
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+from _against import against
+from _days import AMPLE, TIGHT, ready, scenario
+from _mechanics import DAYS, SMALL, mechanics
 from _report import machine, pressure
 
-from payment_simulator.engine.simulate import Prepared, prepare, simulate, simulate_batch
-from payment_simulator.scenario.arrivals import Arrivals, draw_arrivals
-from payment_simulator.scenario.banks import Agent
+from payment_simulator.engine.simulate import simulate, simulate_batch
+from payment_simulator.scenario.arrivals import draw_arrivals
 from payment_simulator.scenario.loader import load_scenario
-from payment_simulator.scenario.schema import Scenario
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "payments"
-AMPLE, TIGHT = 10**9, 20_000
-
-
-def scenario(banks: int, rate: float, ticks: int, balance: int, offsets: bool, **further: Any) -> Scenario:
-    """Banks alike, payments of log-normal amounts with a mean of 10,000; `further` are keys of banks and sections."""
-    arrivals = {
-        "rate_per_tick": rate,
-        "amount_distribution": {"type": "LogNormal", "mean": 10_000, "std_dev": 5_000},
-        "deadline_range": [5, 50],
-    }
-    of_banks = {key: further.pop(key) for key in [*further] if key in Agent.model_fields}
-    agents = [
-        {"id": f"B{n:03d}", "opening_balance": balance, "arrival_config": arrivals, **of_banks} for n in range(banks)
-    ]
-    if "lsm_config" in further:
-        further["lsm_config"] = {"enable_bilateral": offsets, "enable_cycles": offsets, **further["lsm_config"]}
-    return Scenario.model_validate(
-        {
-            "simulation": {"ticks_per_day": ticks, "rng_seed": 1},
-            "lsm_config": {"enable_bilateral": offsets, "enable_cycles": offsets},
-            "cost_rates": {"overdraft_bps_per_tick": 1, "delay_cost_per_tick_per_cent": 0.0001},
-            "agents": agents,
-            **further,
-        }
-    )
 
 
 def best_s(work: Callable[[], object], repeats: int) -> float:
@@ -61,13 +40,6 @@ def best_s(work: Callable[[], object], repeats: int) -> float:
         work()
         times.append(time.perf_counter() - began_s)
     return min(times)
-
-
-def ready(made: Scenario, samples: int = 1) -> tuple[Prepared, Arrivals]:
-    """A scenario and its arrivals, in the form that the kernel takes."""
-    arrivals = draw_arrivals(made, samples=samples)
-    _ = arrivals.table
-    return prepare(made), arrivals
 
 
 def ten_banks(repeats: int) -> None:
@@ -132,46 +104,32 @@ def fedwire_day(repeats: int) -> None:
     )
 
 
-MECHANICS: dict[str, dict[str, Any]] = {
-    "none": {},
-    "limits": {"multilateral_limit": TIGHT // 2},
-    "reservations": {"reservations": {"urgent": TIGHT // 4, "normal": TIGHT // 4}},
-    "queue2 in bands": {"queue2": {"order": "bands"}},
-    "strict queue2": {"queue2": {"release": "strict"}},
-    "escalation": {"priority_escalation": {}},
-    "offsets on entry": {"entry_disposition_offsetting": True},
-    "multilateral netting": {"lsm_config": {"enable_multilateral": True}},
-    "batches every 10 ticks": {"netting_batches": list(range(9, 1_000, 10))},
+PARTS: dict[str, Callable[[int], None]] = {
+    "ten_banks": ten_banks,
+    "episodes": episodes,
+    "growth": growth,
+    "fedwire_day": fedwire_day,
+    "mechanics": partial(mechanics, days=DAYS),
 }
-"""Keys that turn on each of the field's mechanics."""
-
-
-def mechanics(repeats: int) -> None:
-    """Fifty tight banks for 1,000 ticks, offsets on: what each mechanic costs where it is on, measured in turns."""
-    days = {name: ready(scenario(50, 0.5, 1_000, TIGHT, offsets=True, **keys)) for name, keys in MECHANICS.items()}
-    best = dict.fromkeys(days, math.inf)
-    for _ in range(repeats):
-        for name, (prepared, arrivals) in days.items():
-            best[name] = min(best[name], best_s(partial(simulate, prepared, arrivals, engine="kernel"), 1))
-    print(f"{'50 banks, tight, LSM on, and':<33} {'payments/s':>11}   {'time':>7} {'settled':>9}")
-    for name, (prepared, arrivals) in days.items():
-        outcome = simulate(prepared, arrivals, engine="kernel")
-        share = outcome.settled.sum() / outcome.arrived.sum()
-        print(f"{name:<33} {len(arrivals) / best[name]:>11,.0f}   {best[name] / best['none']:>6.2f}x {share:>9.2%}")
 
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=20)
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--only", choices=PARTS, action="append", help="these parts; default: all of them")
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="and this checkout's engine with all off")
+    parser.add_argument("--quick", action="store_true", help="mechanics alone, on small days")
+    options = parser.parse_args()
     print(machine())
     print(f"before: {pressure()}")
-    ten_banks(repeats)
-    episodes(repeats)
-    growth(repeats)
-    fedwire_day(repeats)
-    mechanics(repeats)
+    if options.quick:
+        mechanics(2, SMALL)
+    else:
+        for part in options.only or PARTS:
+            PARTS[part](options.repeats)
+    if options.against is not None:
+        against(options.against, 2 if options.quick else options.repeats, small=options.quick)
     print(f"after:  {pressure()}")
 
 

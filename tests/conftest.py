@@ -4,6 +4,7 @@ import gc
 import importlib.util
 import json
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -66,6 +67,15 @@ def _boards_in(folder, monkeypatch):
 
     install.board = recorded_board
     return install
+
+
+@pytest.fixture(scope="session")
+def ledger(tmp_path_factory):
+    """The folder in which `examples/payments/ledger.py` wrote its day of payments, ledger.csv."""
+    folder = tmp_path_factory.mktemp("ledger")
+    script = Path(__file__).parents[1] / "examples" / "payments" / "ledger.py"
+    subprocess.run([sys.executable, script], cwd=folder, check=True)
+    return folder
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -69,7 +69,8 @@ def test_examples_are_experiments_or_studies(example):
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples/payments").glob("*.yaml")), ids=lambda path: path.name)
-def test_examples_are_scenarios_or_experiments_on_one(example):
+def test_examples_are_scenarios_or_experiments_on_one(example, ledger, monkeypatch):
+    monkeypatch.chdir(ledger)  # one of them reads it
     if example.name.startswith("experiment_"):
         assert ExperimentSetup.load(PaymentExperiment.from_yaml(example)).scenario.agents
     else:

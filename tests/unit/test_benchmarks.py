@@ -1,7 +1,11 @@
 """Every benchmark prints the machine that its figures are of, the processor's model included."""
 
+import importlib
 import importlib.util
+import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -38,3 +42,39 @@ def test_a_processor_whose_name_is_cut_short_still_has_its_model(report, tmp_pat
     listed.write_text("processor\t: 0\nBogoMIPS\t: 50.00\n")
     assert report.cpu_numbers(listed) == ""
     assert report.cpu_numbers(tmp_path / "not there") == ""
+
+
+@pytest.fixture
+def of_the_engine(monkeypatch):
+    """The modules of the engine's benchmark."""
+    monkeypatch.syspath_prepend(FOLDER)
+    yield SimpleNamespace(**{name: importlib.import_module(name) for name in ("engine", "_mechanics")})
+    for name in [
+        name for name, module in sys.modules.items() if FOLDER in Path(getattr(module, "__file__", None) or "").parents
+    ]:
+        del sys.modules[name]
+
+
+def test_the_engines_benchmark_has_a_row_for_each_mechanic_and_each_is_at_work(of_the_engine):
+    """But for what is there to show what it costs where it changes nothing."""
+    table = of_the_engine._mechanics
+    _, found = table.measured(table.SMALL["tight"], repeats=2)
+    assert [*found] == [table.OFF, *table.MECHANICS]
+    assert all(len(each.ratios) == 2 and min(each.ratios) > 0 for each in found.values())
+    off = found[table.OFF].outcome
+    idle = [name for name, each in found.items() if (each.outcome.costs == off.costs).all()]
+    assert idle == [table.OFF, "limits to each, never reached", "queue1 by priority and deadline"]
+
+
+@pytest.mark.slow
+def test_the_engines_benchmark_times_another_checkout_and_compares_its_cents(of_the_engine, monkeypatch, capfd):
+    monkeypatch.setattr(sys, "argv", ["engine.py", "--quick", "--against", str(FOLDER.parent)])
+    of_the_engine.engine.main()
+    printed = capfd.readouterr().out
+    assert "both have the same costs to the cent" in printed
+    rows = [
+        name
+        for name in of_the_engine._mechanics.MECHANICS
+        for _ in re.findall(rf"^{re.escape(name)} +\d", printed, re.M)
+    ]
+    assert rows == [name for name in of_the_engine._mechanics.MECHANICS for _ in range(2)]

@@ -117,6 +117,27 @@ def _bears(w, b):
 
 @part
 def _leave_out(w):
+    if w[L.HAS_RULES]:
+        _leave_out_by_rules(w)
+    else:
+        _leave_out_for_liquidity(w)
+
+
+@part
+def _leave_out_for_liquidity(w):
+    """Leave last payments out, bank by bank, until each can bear what is in: in whatever order, the same ones go."""
+    begin = L.ZERO
+    while begin < w[L.BANKS]:
+        first, begin = begin, w[L.BANKS]
+        for bank in range(first, w[L.BANKS]):
+            while not _bears(w, bank_row(bank)):
+                other = _remove_last(w, bank_row(bank))
+                if other < bank:
+                    begin = min(begin, other)
+
+
+@part
+def _leave_out_by_rules(w):
     """Leave last payments out: for a limit to a bank while one is broken, by ids, else of the first bank that must."""
     beyond = bank = L.ZERO
     while True:
@@ -178,10 +199,13 @@ def _remove(w, p):
 def _settle(w, count, kind):
     """Settle what is in, in queue order, and move each bank's net."""
     begin, total = w[L.RELEASED_AT], L.ZERO
+    end = begin
     for at in range(begin, begin + count):
-        w[at] |= layer_of(w, payment_row(w, w[at])) << L.KEY_SHIFT
-    sort_keys(w, begin, count)
-    for at in range(begin, begin + count):
+        if _pieces(w, at) > 0:
+            w[end] = (layer_of(w, payment_row(w, w[at])) << L.KEY_SHIFT) | w[at]
+            end += 1
+    sort_keys(w, begin, end - begin)
+    for at in range(begin, end):
         p = w[at] & L.KEY_MASK
         for _ in range(w[w[L.URGENT_KEYS_AT] + p]):
             total += take_front(w, p, kind, w[L.OFFSETS])

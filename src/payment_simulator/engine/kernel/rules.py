@@ -162,13 +162,15 @@ def find_candidate_by_rules(w, bank):
         key = first_queued(w, bank)
         is_tried = w[L.RETRY_FROM] <= key and key != L.NOTHING
         return key if is_tried and may_queued_settle(w, key & L.KEY_MASK) else L.NOTHING
+    b = bank_row(bank)
+    most = min(spendable_liquidity(w, b), w[b + L.MULTILATERAL_LIMIT] - w[b + L.POSITION])
     for layer in range(w[L.RETRY_FROM] >> L.KEY_SHIFT, L.LAYERS - 1):
         start = first_place_tried(w, bank, layer) if w[L.RETRY_FROM] > 0 else L.ZERO
-        p = next_queued(w, bank, layer, start, spendable_liquidity(w, bank_row(bank)))
+        p = next_queued(w, bank, layer, start, most)
         while p != L.NONE:
             if may_queued_settle(w, p):
                 return (layer << L.KEY_SHIFT) | p
-            p = _after(w, bank, layer, p, spendable_liquidity(w, bank_row(bank)))
+            p = _after(w, bank, layer, p, most)
     return L.NOTHING
 
 
