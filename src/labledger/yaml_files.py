@@ -264,7 +264,8 @@ def nearest(word: str, names: Sequence[str]) -> str | None:
 
 @functools.lru_cache(maxsize=1_000)  # the same mistake may be made in each of thousands of sections
 def _nearest(word: str, names: tuple[str, ...]) -> str | None:
-    return next(iter(difflib.get_close_matches(word, names, n=1, cutoff=0.6)), None)
+    in_other_letters = next((name for name in names if name.casefold() == word.casefold()), None)
+    return in_other_letters or next(iter(difflib.get_close_matches(word, names, n=1, cutoff=0.6)), None)
 
 
 def field_at(model: "type[BaseModel]", location: Location, data: object) -> "FieldInfo | None":

@@ -52,7 +52,7 @@ def run_samples(
     if asked := [option for option, path in files.items() if path is not None]:
         raise ConfigError(f"{asked[0]}: is of one run, and --samples makes many; leave one of them out")
     source = scenarios_of(scenario)
-    changed = source.changed(changes)
+    changed = source.told(changes)
     warn_of_what_waits(changed, policies_of(changed))
     used = changed.simulation.rng_seed if seed is None else seed
     job = sweep_job(source, [], [Draws(used, number) for number in range(samples)], "costs")

@@ -126,7 +126,15 @@ def _payments(file: Path) -> str:
     except PaymentsKeyError as error:
         hint = "read as payments, by the usual names of columns; where others hold, validate the scenario that names it"
         raise ConfigError(f"{error}\n{file}: {hint}") from error
-    return f"payments: {len(found.given_payments or ()):,} of {len(found.agents):,} banks, with {times}"
+    return (
+        f"payments: {len(found.given_payments or ()):,} of {len(found.agents):,} banks, with {times}{_remarks(found)}"
+    )
+
+
+def _remarks(scenario: "Scenario") -> str:
+    """Return how the payments of a scenario were read, a line each."""
+    given = scenario.given_payments
+    return "" if given is None else "".join(f"\n  remark: {each}" for each in given.remarks)
 
 
 def _policy(file: Path) -> str:
@@ -172,7 +180,7 @@ def _scenario(file: Path, options: tuple[str | None, Path | None]) -> str:
     for policy in policies:
         counts[kind_of(policy)] = counts.get(kind_of(policy), 0) + 1
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
-    return f"a scenario: {_size(loaded.scenario)}; policies: {kinds}"
+    return f"a scenario: {_size(loaded.scenario)}; policies: {kinds}{_remarks(loaded.scenario)}"
 
 
 def _check_first_tick(loaded: "LoadedScenario", policies: "list[Policy]") -> None:
@@ -235,7 +243,8 @@ def _experiment(file: Path, options: tuple[str | None, Path | None]) -> str:
         raise ConfigError("\n".join(in_order_of_lines(problems)))
     banks = ", ".join(setup.optimized(config))
     evaluation = f"{config.evaluation.mode} of {config.evaluation.num_samples:,}"
-    return f"an experiment: {config.proposer} for {banks}; {evaluation}; {config.scenario}: {_size(setup.scenario)}"
+    of = f"{config.scenario}: {_size(setup.scenario)}{_remarks(setup.scenario)}"
+    return f"an experiment: {config.proposer} for {banks}; {evaluation}; {of}"
 
 
 def _check_scenario_of(file: Path, written: "YamlFile") -> None:
