@@ -107,19 +107,12 @@ def _table(
     what: str, found: Mapping[str, Mapping[str, Any]], style: MoneyStyle, moment: Callable[[int | None], str]
 ) -> tuple[list[str], list[list[str]]]:
     """The indicators of banks or days; `moment` writes a tick of the day."""
+    from payment_simulator.sweeps.figure_words import words_of
+
     of = [*found.values()]
     columns = [
         (what, [*found]),
-        *(
-            style.column(name, [each[key] for each in of])
-            for key, name in (
-                ("due", "due"),
-                ("unsettled", "unsettled"),
-                ("lower_bound", "lower bound"),
-                ("upper_bound", "upper bound"),
-                ("used", "peak use"),
-            )
-        ),
+        *(style.column(words_of(name), [each[name] for each in of]) for name in ("due", "unsettled", *BOUNDS)),
         ("place", [_ratio(each["place"]) for each in of]),
         ("delay", [_ratio(each["delay_indicator"], 3) for each in of]),
         ("50 %", [moment(each["throughput_50_tick"]) for each in of]),

@@ -37,6 +37,7 @@ UNITS = {
 }
 """The figures of sweeps and the effects of outages, and what each is counted in."""
 WORDS = {
+    "used": "peak use",
     "unsettled_added": "added to what is unsettled",
     "others_unsettled": "unsettled of others",
     "others_unsettled_added": "added to others' unsettled",
