@@ -1,6 +1,5 @@
 """Problems of a file that others hide: a model's checks of several values are made where each value is right."""
 
-import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,19 +18,28 @@ def further_problems(
 
     A section of `stand_ins` in which anything is wrong is taken out as a whole, and its stand-in put in its place: one
     with which no check of another section fails. A problem that names a key that was taken out of its own section is
-    left out: it may follow from that.
+    left out: it may follow from that. An item of a list that lacks what it needs is taken out, so that no other is
+    compared with it; for its own further problems it is looked at with the example of that in its place.
     """
+    without = _Rest(model, data, stand_ins)
+    kept = _Rest(model, data, stand_ins, keeps_items=True)
+    of_kept = [each for each in _looked(kept, found) if kept.is_in_kept_item(each[0])]
+    return [*_looked(without, found), *of_kept]
+
+
+def _looked(rest: "_Rest", found: list[tuple[Location, str]]) -> list[tuple[Location, str]]:
+    """Return what shows of `rest` as `further_problems` does, once what is wrong is taken out of it."""
     from pydantic import ValidationError
 
-    rest, further, looked_at = _Rest(model, data, stand_ins), list[tuple[Location, str]](), found
+    further, looked_at = list[tuple[Location, str]](), found
     for _ in range(MAX_LOOKS):
         if not rest.without([location for location, _ in looked_at]):
-            return further
+            break
         try:
-            model.model_validate(rest.data)
-            return further
+            rest.model.model_validate(rest.data)
+            break
         except ValidationError as error:
-            looked_at = located_problems(error, model, rest.data)
+            looked_at = located_problems(error, rest.model, rest.data)
             placed = [(rest.source(location), text) for location, text in looked_at]
             further += [each for each in placed if not _follows(*each, rest.gone)]
     return further
@@ -44,12 +52,19 @@ def _follows(location: Location, text: str, gone: set[Location]) -> bool:
 
 
 class _Rest:
-    """Data without some of its values; `data` is what is left, `gone` the locations in the whole of what is not."""
+    """Data without some of its values; `data` is what is left, `gone` the locations in the whole of what is not.
 
-    def __init__(self, model: "type[BaseModel]", data: Any, stand_ins: Mapping[Location, Any]) -> None:
-        self.data = copy.deepcopy(data)
+    An item of a list that lacks what it needs goes too; with `keeps_items` it has the example of that, if there is one.
+    """
+
+    def __init__(
+        self, model: "type[BaseModel]", data: Any, stand_ins: Mapping[Location, Any], *, keeps_items: bool = False
+    ) -> None:
+        self.data = _unshared(data)
         self.gone: set[Location] = set()
-        self._model = model
+        self.model = model
+        self._keeps_items = keeps_items
+        self._kept: set[Location] = set()
         self._stand_ins = stand_ins
         self._stood_in: set[Location] = set()
         self._places: dict[Location, list[int]] = {}
@@ -70,6 +85,10 @@ class _Rest:
             found.append(places[part] if places and isinstance(part, int) and end and part < len(places) else part)
         return tuple(found)
 
+    def is_in_kept_item(self, location: Location) -> bool:
+        """Return True of a place, in the whole data, within an item of a list that has an example in it."""
+        return any(location[: len(item)] == item for item in self._kept)
+
     def _taken(self, location: Location) -> Location:
         """Return the location of what goes: a section with a stand-in, an item of a list that lacks what it needs, or
         the value; empty where nothing is there.
@@ -77,42 +96,58 @@ class _Rest:
         for section in self._stand_ins:
             if location[: len(section)] == section:
                 return () if section in self._stood_in else section
-        while location and not has(_at(self.data, location[:-1]), location[-1]):
-            if self._example(location) is not None:
-                return location
+        while location and not has(_at(self.data, location[:-1]), location[-1]) and self._example(location) is None:
             location = location[:-1]
         is_of_item = len(location) > 1 and isinstance(location[-2], int)
-        return location[:-1] if is_of_item and self._is_required(location) else location
+        if not is_of_item or not self._is_required(location):
+            return location
+        if not self._keeps_items or self._example(location) is None:
+            return location[:-1]
+        self._kept.add(self.source(location[:-1]))
+        return location
 
     def _take(self, location: Location) -> None:
         self.gone.add(self.source(location))
         owner, last = _at(self.data, location[:-1]), location[-1]
         if location in self._stand_ins:
             self._stood_in.add(location)
-            owner[last] = copy.deepcopy(self._stand_ins[location])
+            self._put(location, self._stand_ins[location])
         elif isinstance(owner, list):
             places = self._places.setdefault(self.source(location[:-1]), [*range(len(owner))])
             del owner[int(last)], places[int(last)]
         elif (example := self._example(location)) is not None:
-            owner[last] = example
+            self._put(location, example)
         else:
             owner.pop(last, None)
 
+    def _put(self, location: Location, value: Any) -> None:
+        """Put a value in the place of another, whose items' places are no longer known."""
+        source = self.source(location)
+        self._places = {key: places for key, places in self._places.items() if key[: len(source)] != source}
+        _at(self.data, location[:-1])[location[-1]] = _unshared(value)
+
     def _is_required(self, location: Location) -> bool:
-        field = field_at(self._model, location, self.data)
+        field = field_at(self.model, location, self.data)
         return field is not None and field.is_required()
 
     def _example(self, location: Location) -> Any:
         """Return the example of a value that must be there; None where it has none, or was put in before."""
-        field = field_at(self._model, location, self.data)
+        field = field_at(self.model, location, self.data)
         examples = field.examples if field is not None and field.is_required() else None
-        example = copy.deepcopy(examples[0]) if examples else None
+        example = examples[0] if examples else None
         return None if _at(self.data, location) == example else example
 
 
 def _from_the_end(location: Location) -> tuple[Any, ...]:
     """A key that sorts inner locations before outer ones, and later ones of a list before earlier ones."""
     return (-len(location), [-part if isinstance(part, int) else 0 for part in location])
+
+
+def _unshared(data: Any) -> Any:
+    """Return a copy of which no part stands in two places, as an alias of YAML may."""
+    if isinstance(data, Mapping):
+        return {key: _unshared(value) for key, value in data.items()}
+    return [_unshared(each) for each in data] if isinstance(data, list) else data
 
 
 def _at(data: Any, location: Location) -> Any:

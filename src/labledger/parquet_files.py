@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labledger.arrow_files import arrow_file
 from labledger.regular_files import MAX_BYTES, opened_to_read
 
 if TYPE_CHECKING:
@@ -85,11 +86,11 @@ def _opened(path: Path, max_rows: int, read_before: int, *, follow: bool) -> "It
 
     try:
         with opened_to_read(path, follow=follow) as file:
-            parquet = pq.ParquetFile(file, page_checksum_verification=True)
+            parquet = pq.ParquetFile(arrow_file(file), page_checksum_verification=True)
             # A small file can name one long text any number of times: text is read as one list of those that differ.
             if texts := [each.path for each in _columns(parquet) if each.physical_type == "BYTE_ARRAY"]:
-                file.seek(0)
-                parquet = pq.ParquetFile(file, read_dictionary=texts, page_checksum_verification=True)
+                again = arrow_file(file)
+                parquet = pq.ParquetFile(again, read_dictionary=texts, page_checksum_verification=True)
             if (rows := parquet.metadata.num_rows) > max_rows - read_before:
                 found = f"{rows:,} rows" + _after(read_before)
                 raise OSError(errno.EFBIG, f"has {found}, and at most {max_rows:,} are read", os.fspath(path))

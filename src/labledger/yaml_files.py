@@ -137,11 +137,12 @@ def describe_errors(
     `advice` ends a problem's line; `written` is the plain text of a value, if it is known. The problems `beside` are
     others that `data` has; with `stand_ins`, see `further_problems`, those that others hide are looked for too.
     """
-    located = [*located_problems(error, model, data, written), *beside]
+    found = located_problems(error, model, data, written)
+    located = [*found, *beside]
     if stand_ins is not None:
         from labledger.further_problems import further_problems
 
-        located += further_problems(model, data, located, stand_ins)
+        located += further_problems(model, data, found, stand_ins)
     lines = []
     for location, text in located:
         where, dotted = place(location), ".".join(map(str, location))

@@ -215,8 +215,8 @@ def test_ctrl_c_at_any_moment_after_a_run_was_measured_leaves_its_result_saved_o
         for number in range(100):
             results = tmp_path / str(number)
             results.mkdir()
-            signal.setitimer(signal.ITIMER_REAL, moments.uniform(save_s / 10, save_s))
             with suppress(KeyboardInterrupt):
+                signal.setitimer(signal.ITIMER_REAL, moments.uniform(save_s / 10, save_s))
                 measure_and_save(*of_gpt2, results, Silent())
                 signal.setitimer(signal.ITIMER_REAL, 0)
             saved = set(result_files(results))

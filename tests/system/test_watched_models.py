@@ -67,7 +67,7 @@ def test_each_question_and_answer_is_told_and_a_spent_budget_is_raised_on_resume
     assert "360 of 900 tokens so far" in raised.stderr
     assert "360, 0.0010 EUR" in shown.stdout
     assert "900 (200 until iteration 1)" in shown.stdout
-    assert "--set master_seed: master_seed: 1 here, 0 in the run" in other.stderr
+    assert "--set master_seed: 1 here, 0 in the run" in other.stderr
     asked = server.requests[0].body["messages"][1]["content"]
     assert "balance = 50000, effective_liquidity = 50000" in asked
     assert "- 1: 15000; 5000; 0; 0" in asked

@@ -104,15 +104,17 @@ def run(
     from labledger.errors import ConfigError
     from payment_simulator.cli.waiting import MODEL_ALIVE_S, shown_progress
     from payment_simulator.experiments.config import ExperimentConfig
+    from payment_simulator.experiments.reading import read_experiment
     from payment_simulator.experiments.runner import GenericExperimentRunner, VerboseConfig
     from payment_simulator.experiments.runner.optimization import TokensSpentError
     from payment_simulator.experiments.settings import SCENARIO, single_settings
 
     patience_s = patience_of(patience)
     settings = with_options(settings, dialect, policies, SCENARIO)
-    read = ExperimentConfig.from_yaml(config, single_settings(settings))
+    given = single_settings(settings)
+    read = read_experiment(config, given)[0] if resume is None else ExperimentConfig.from_yaml(config, given)
     require_packages(read)
-    run_id = _refuse_early(read, resume, patience_s)
+    run_id = None if resume is None else _to_resume(read, resume, patience_s)
     progress = shown_progress(alive_s=MODEL_ALIVE_S if read.proposer == "llm" else None)
     decisions = read.output is not None and read.output.verbose
     verbose = VerboseConfig(iterations=True, decisions=decisions, progress=progress)
@@ -141,15 +143,11 @@ def run(
 def validate(ctx: typer.Context, config: ConfigFile, dialect: Dialect = None, policies: Policies = None) -> None:
     """Report every problem of an experiment and of the files that it names."""
     from labledger.console import print_answer
-    from payment_simulator.experiments.config import ExperimentConfig
-    from payment_simulator.experiments.output_checks import check_output
+    from payment_simulator.experiments.reading import read_experiment
     from payment_simulator.experiments.settings import SCENARIO, single_settings
-    from payment_simulator.experiments.setup import ExperimentSetup
 
-    read = ExperimentConfig.from_yaml(config, single_settings(with_options([], dialect, policies, SCENARIO)))
+    read, setup = read_experiment(config, single_settings(with_options([], dialect, policies, SCENARIO)))
     require_packages(read)
-    check_output(read)
-    setup = ExperimentSetup.load(read)
     banks = ", ".join(setup.optimized(read))
     print_answer(f"{config}: fine: {read.proposer} over {banks} in {read.scenario}, {read.evaluation.mode}")
     rules = read.convergence
@@ -192,12 +190,12 @@ def patience_of(text: str) -> float:
         raise ConfigError(f"--patience: {error}") from None
 
 
-def _refuse_early(read: "ExperimentConfig", resume: str | None, patience_s: float) -> str | None:
-    """Return the id of the run that is to be resumed, None without one.
+def _to_resume(read: "ExperimentConfig", resume: str, patience_s: float) -> str:
+    """Return the id of the run that is to be resumed.
 
     Raises:
-        ConfigError: the run cannot begin, or there is none to go on with; its folder and database are not made yet.
-            Or the configuration is not the one that it began with.
+        ConfigError: there is none to go on with, whose folder and database are not made then. Or the configuration is
+            not the one that it began with.
         RecordError: it is completed, or still runs.
     """
     from labledger.errors import ConfigError
@@ -205,13 +203,9 @@ def _refuse_early(read: "ExperimentConfig", resume: str | None, patience_s: floa
     from payment_simulator.experiments.output_checks import check_output
     from payment_simulator.experiments.persistence import ExperimentRepository
     from payment_simulator.experiments.persistence.writes import check_resumable
-    from payment_simulator.experiments.setup import ExperimentSetup
     from payment_simulator.experiments.stored_run import named_run
 
     check_output(read)
-    if resume is None:
-        ExperimentSetup.load(read)
-        return None
     place, database = read.place("output", "database"), None if read.output is None else read.output.database_path
     if database is None:
         raise ConfigError(f"{place}nothing was stored, and so there is no run {resume} to go on with")

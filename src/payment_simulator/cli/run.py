@@ -79,6 +79,9 @@ def run(
     files = {"--events": events, "--plot": plot, "--indicators": indicators}
     changes = with_options(changes, dialect, policies)
     if samples is not None:
+        of_samples = {**dict.fromkeys(files), "--indicators": indicators}
+        _check_outputs(of_samples)
+        _check_apart([scenario], of_samples)
         run_samples(scenario, changes, seed, samples, workers, on, json, {**files, "--output": output})
         return
     _check_outputs(files)

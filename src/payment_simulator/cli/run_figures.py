@@ -4,6 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow
+
     from payment_simulator.engine.outcome import Outcome
     from payment_simulator.engine.vocabulary import Record
     from payment_simulator.scenario.arrivals import Arrivals
@@ -52,18 +56,26 @@ def write_indicators(outcome: "Outcome", path: Path) -> None:
     Raises:
         OSError: it could not be written; what stood there is unharmed.
     """
+    indicators = outcome.indicators
+    write_by_suffix(path, indicators.to_dict, indicators.table)
 
+
+def write_by_suffix(path: Path, document: "Callable[[], dict[str, Any]]", table: "Callable[[], pyarrow.Table]") -> None:
+    """Write a document durably to a .json file, or its table to one of .csv or .parquet.
+
+    Raises:
+        OSError: it could not be written; what stood there is unharmed.
+    """
     from labledger.csv_files import to_csv
     from labledger.files import write_durably
     from labledger.json_text import dump_json
     from labledger.parquet_files import parquet_bytes
 
-    indicators = outcome.indicators
     suffix = path.suffix.lower()
     if suffix == ".json":
-        write_durably(path, f"{dump_json(indicators.to_dict())}\n".encode())
+        write_durably(path, f"{dump_json(document())}\n".encode())
     elif suffix == ".csv":
-        rows = [*indicators.to_rows()]
-        write_durably(path, to_csv([*rows[0]], rows).encode())
+        rows = table()
+        write_durably(path, to_csv(rows.column_names, rows.to_pylist()).encode())
     else:
-        write_durably(path, parquet_bytes(indicators.table()))
+        write_durably(path, parquet_bytes(table()))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labledger.commands import reporting_errors
+from labledger.counts import counted
 from payment_simulator.cli.run_samples import On, Workers
 from payment_simulator.cli.scenario_options import Dialect, Policies, with_options
 from payment_simulator.cli.sweep import Csv, OutputTable, Seeds
@@ -96,14 +97,20 @@ def stress(
 def _about(scenario: "Scenario", ticks: range, respond: int | None, draws: int) -> str:
     from payment_simulator.scenario.payment_files.clock import day_of, time_of
 
-    lasts = f"an outage from tick {ticks.start} to {ticks.stop - 1}"
+    lasts = f"an outage in {_shown(ticks)}" if len(ticks) == 1 else f"an outage from {_shown(ticks)}"
     section = scenario.payments_section
     if section is not None and section.clock is not None:
         day = day_of(section.clock)
         until = section.clock.close if ticks.stop % day.ticks == 0 else time_of(ticks.stop, day)
-        lasts = f"an outage from {time_of(ticks.start, day)} to {until} (tick {ticks.start} to {ticks.stop - 1})"
-    answer = "others go on sending" if respond is None else f"others stop sending to it after {respond} ticks"
+        lasts = f"an outage from {time_of(ticks.start, day)} to {until} ({_shown(ticks)})"
+    answer = (
+        "others go on sending" if respond is None else f"others stop sending to it after {counted(respond, 'tick')}"
+    )
     return f"{lasts}, {answer}; " + ("one draw" if draws == 1 else f"means over {draws:,} seeds, 95 % intervals")
+
+
+def _shown(ticks: range) -> str:
+    return f"tick {ticks.start}" if len(ticks) == 1 else f"tick {ticks.start} to {ticks.stop - 1}"
 
 
 def _draw(table: "pyarrow.Table", name: str, about: str, top: int, path: Path, decimals: int) -> None:
@@ -125,4 +132,4 @@ def _print(table: "pyarrow.Table", about: str, top: int, decimals: int) -> None:
     ]
     print_table(["", "bank out", *map(words_of, SHOWN)], cells)
     if len(rows) < len(table):
-        print_answer(f"{len(table) - len(rows):,} more outages: --top {len(table) - 1}")
+        print_answer(f"{counted(len(table) - len(rows), 'more outage')}: --top {len(table) - 1}")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,39 +12,41 @@ from labledger.counts import counted
 from payment_simulator.cli.scenario_options import Dialect, Policies, with_options
 
 if TYPE_CHECKING:
-    from labledger.yaml_files import YamlFile
     from payment_simulator.policy.builtin import Policy
     from payment_simulator.scenario.schema import Scenario
     from payment_simulator.scenario.written import LoadedScenario
 
-T = TypeVar("T")
-
 OF_SCENARIOS = ("agents", "simulation", "payments", "scenario_events", "cost_rates", "lsm_config")
 OF_EXPERIMENTS = ("evaluation", "convergence", "proposer", "policy_constraints", "optimized_agents", "master_seed")
 OF_LLEM = ("model", "study", "sweep", "experiments")
-NAMING_FILES = (("scenario",), ("evaluation", "observed"), ("llm", "system_prompt_file"))
 OF_POLICIES = ("payment_tree", "policy_id", "document", "type")
 MAX_LOOKED_AT, MAX_HEAD = 20, 1_000
 """Files of a directory, and bytes of each, in which its kind is looked for."""
 TABLES = (".csv", ".parquet", ".xml", ".tsv", ".arrow")
+CHECKED = (".yaml", ".yml", ".json", *TABLES)
 
 
 @reporting_errors
 def validate(
     ctx: typer.Context,
-    file: Annotated[
-        Path, typer.Argument(help="A scenario or an experiment in YAML, a policy in JSON, or a file of payments.")
+    files: Annotated[
+        list[Path], typer.Argument(help="Scenarios or experiments in YAML, policies in JSON, files of payments.")
     ],
     dialect: Dialect = None,
     policies: Policies = None,
 ) -> None:
-    """Check a file, whichever of these it is, and those that it names; every problem is listed.
+    """Check files, whichever of these each is, and those that they name; every problem is listed.
 
-    What is fine is told in a line: banks, ticks, payments that are read or expected, policies.
+    What is fine is told in a line each: banks, ticks, payments that are read or expected, policies.
     """
     from labledger.console import print_answer
+    from labledger.problem_list import ProblemList
 
-    print_answer(f"{file}: {_checked(file, dialect, policies)}")
+    problems = ProblemList()
+    for file in dict.fromkeys(files):
+        if (found := problems.of(partial(_checked, file, dialect, policies))) is not None:
+            print_answer(f"{file}: {found}")
+    problems.refuse()
 
 
 def _checked(file: Path, dialect: str | None, policies: Path | None) -> str:
@@ -52,12 +54,16 @@ def _checked(file: Path, dialect: str | None, policies: Path | None) -> str:
     from labledger.errors import ConfigError
     from labledger.untrusted_text import SHOWN, clean
     from labledger.yaml_files import read_yaml
+    from payment_simulator.days.folders import DOCUMENT, table_file
+    from payment_simulator.days.folders import TABLES as TABLES_OF_DAY
     from payment_simulator.scenario.loader import TO_A_FILE
     from payment_simulator.scenario.policy_files import read_policy_file
 
     if file.is_dir():
-        raise ConfigError(f"{file}: is a directory{_kept_in(file)}; name a scenario, an experiment or a policy in it")
+        raise ConfigError(f"{file}: is a directory{_kept_in(file) or _files_in(file)}")
     if file.suffix.lower() in TABLES:
+        if file.name in map(table_file, TABLES_OF_DAY) and (file.parent / DOCUMENT).exists():
+            raise ConfigError(f"{file}: belongs to a day that is kept, which `payment-sim show {file.parent}` reads")
         return _payments(file)
     is_json = file.suffix.lower() == ".json"
     data = read_policy_file(file) if is_json else read_yaml(file, TO_A_FILE).data
@@ -106,6 +112,17 @@ def _kept_in(directory: Path) -> str:
     return ""
 
 
+def _files_in(directory: Path) -> str:
+    """Return the files of a directory that can be checked, as a part of a message."""
+    from labledger.untrusted_text import SHOWN, clean
+
+    names = sorted(clean(path.name, SHOWN) for path in directory.iterdir() if path.suffix.lower() in CHECKED)
+    if not names:
+        return f"; none of its files is checked: {', '.join(CHECKED)}"
+    more = f", and {len(names) - MAX_LOOKED_AT:,} more" if len(names) > MAX_LOOKED_AT else ""
+    return f"; name files in it, one or more: {', '.join(names[:MAX_LOOKED_AT])}{more}"
+
+
 def _has(data: Mapping[str, Any], names: Sequence[str]) -> bool:
     return any(name in data for name in names)
 
@@ -120,11 +137,13 @@ def _payments(file: Path) -> str:
     try:
         try:
             found = Scenario.from_payments(file, clock={"open": "00:00", "close": "24:00", "tick": "60s"})
-            times = "times of the day"
+            times = "times of day, of which a scenario's payments.clock makes ticks"
         except PaymentsKeyError:  # of the clock, which ticks need not have
             found, times = Scenario.from_payments(file, simulation={"ticks_per_day": MAX_TICKS}), "ticks"
     except PaymentsKeyError as error:
-        hint = "read as payments, by the usual names of columns; where others hold, validate the scenario that names it"
+        hint = (
+            "read as payments, by the usual names; of other names, or of balances, validate the scenario that names it"
+        )
         raise ConfigError(f"{error}\n{file}: {hint}") from error
     return (
         f"payments: {len(found.given_payments or ()):,} of {len(found.agents):,} banks, with {times}{_remarks(found)}"
@@ -214,62 +233,11 @@ def _size(scenario: "Scenario") -> str:
 
 def _experiment(file: Path, options: tuple[str | None, Path | None]) -> str:
     """Return what an experiment is; its problems are told with those of its scenario."""
-    from labledger.errors import ConfigError, problems_in
-    from labledger.yaml_files import in_order_of_lines, read_yaml
-    from payment_simulator.experiments.config import ExperimentConfig
-    from payment_simulator.experiments.output_checks import check_output
+    from payment_simulator.experiments.reading import read_experiment
     from payment_simulator.experiments.settings import SCENARIO, single_settings
-    from payment_simulator.experiments.setup import ExperimentSetup
 
-    settings = single_settings(with_options([], *options, SCENARIO))
-    problems: list[str] = []
-
-    def tried(call: Callable[[], T]) -> T | None:
-        try:
-            return call()
-        except ConfigError as error:
-            problems.extend(each for each in problems_in(error) if each not in problems)
-            return None
-
-    written = read_yaml(file)
-    problems += _missing_files(written)
-    config, setup = tried(lambda: ExperimentConfig.from_yaml(file, settings)), None
-    if config is None:
-        tried(lambda: _check_scenario_of(file, written))
-    else:
-        tried(lambda: check_output(config))
-        setup = tried(lambda: ExperimentSetup.load(config))
-    if config is None or setup is None or problems:
-        raise ConfigError("\n".join(in_order_of_lines(problems)))
+    config, setup = read_experiment(file, single_settings(with_options([], *options, SCENARIO)))
     banks = ", ".join(setup.optimized(config))
     evaluation = f"{config.evaluation.mode} of {config.evaluation.num_samples:,}"
     of = f"{config.scenario}: {_size(setup.scenario)}{_remarks(setup.scenario)}"
     return f"an experiment: {config.proposer} for {banks}; {evaluation}; {of}"
-
-
-def _check_scenario_of(file: Path, written: "YamlFile") -> None:
-    """Check the scenario that an experiment names which is wrong itself."""
-    from labledger.written_paths import find_written
-    from payment_simulator.policy.policies import read_with_policies
-
-    named = written.data.get("scenario")
-    if isinstance(named, str) and (path := find_written(named, file.parent)).is_file():
-        read_with_policies(path)
-
-
-def _missing_files(written: "YamlFile") -> list[str]:
-    """Return the problem of each file that an experiment names and that is not there."""
-    from labledger.errors import ConfigError
-    from labledger.written_paths import existing
-
-    problems = []
-    for location in NAMING_FILES:
-        named: Any = written.data
-        for part in location:
-            named = named.get(part) if isinstance(named, dict) else None
-        try:
-            if isinstance(named, str):
-                existing(named, written.path.parent)
-        except ConfigError as error:
-            problems.append(f"{written.place(location)}: {'.'.join(location)}: {error}")
-    return problems

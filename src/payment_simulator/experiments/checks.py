@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from labledger.errors import ConfigError
 from labledger.yaml_files import Location, did_you_mean
@@ -28,20 +29,25 @@ def check_experiment(config: ExperimentConfig, loaded: LoadedScenario, *, keeps_
     Raises:
         ConfigError: every problem, a line each: `file:line: key: what was found; what to do`.
     """
-    found = [*_unknown_banks(config, loaded.scenario.agent_ids), *_nothing_accepted(config), *_without_values(config)]
-    if not found:
-        found = list(_Fit(config, loaded, keeps_kinds).problems())
+    strangers = list(unknown_banks(config.optimized_agents, config.prompt_customization, loaded.scenario.agent_ids))
+    values = dict(_without_values(config))
+    found = [*strangers, *_nothing_accepted(config), *values.items()]
+    if not strangers:
+        fit = _Fit(config, loaded, keeps_kinds).problems()
+        found += [(location, text) for location, text in fit if location not in values]
     if found:
         raise ConfigError("\n".join(f"{config.place(*location)}{problem}" for location, problem in found))
 
 
-def _unknown_banks(config: ExperimentConfig, known: list[str]) -> Iterator[tuple[Location, str]]:
-    named: list[tuple[Location, str]] = [
-        *((("optimized_agents", place), name) for place, name in enumerate(config.optimized_agents or [])),
-        *((("prompt_customization", name), name) for name in config.prompt_customization if name != "all"),
-    ]
+def unknown_banks(optimized: Any, customized: Any, known: Sequence[str]) -> Iterator[tuple[Location, str]]:
+    """Yield each name in `optimized_agents` and `prompt_customization`, as they are written, that is no bank's."""
+    named: list[tuple[Location, Any]] = []
+    if isinstance(optimized, Sequence) and not isinstance(optimized, str):
+        named += [(("optimized_agents", place), name) for place, name in enumerate(optimized)]
+    if isinstance(customized, Mapping):
+        named += [(("prompt_customization", name), name) for name in customized if name != "all"]
     for location, name in named:
-        if name not in known:
+        if isinstance(name, str) and name not in known:
             yield location, f"unknown bank {name!r}{did_you_mean(name, known)}"
 
 

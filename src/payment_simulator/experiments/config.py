@@ -24,7 +24,7 @@ from labledger.yaml_files import (
 )
 from payment_simulator.experiments.llm_config import Llm
 from payment_simulator.experiments.policy_constraints import PolicyConstraints
-from payment_simulator.experiments.settings import with_settings
+from payment_simulator.experiments.settings import SCENARIO, SCENARIO_SETTINGS, with_settings
 from payment_simulator.scenario.numbers import Flag, Share, without_control_characters
 
 LEAST_SAMPLES = 4
@@ -94,11 +94,11 @@ class Evaluation(Section):
     @model_validator(mode="after")
     def _samples_fit_the_mode(self) -> Self:
         if self.mode == "deterministic" and self.num_samples != 1:
-            raise ValueError("num_samples: a deterministic evaluation has one draw; take monte_carlo or bootstrap")
+            raise ValueError("num_samples: a deterministic evaluation has one draw; take another mode for more")
         if self.mode != "deterministic" and self.num_samples < LEAST_SAMPLES:
             raise ValueError(f"num_samples: {self.mode} needs at least {LEAST_SAMPLES}, for an interval of the saving")
         if self.observed is not None and self.mode != "bootstrap":
-            raise ValueError("observed: only a bootstrap resamples an observed day")
+            raise ValueError("observed: only a bootstrap resamples an observed day; take mode: bootstrap")
         return self
 
 
@@ -241,22 +241,35 @@ class ExperimentConfig(Section):
 
     def place(self, *location: str | int) -> str:
         """Return the place of a value, as the beginning of a message: `file:line: key: `, or the key alone."""
-        where = "" if self._file is None else f"{_place(self._file, self._set_by, location)}: "
-        return f"{where}{'.'.join(map(str, location))}: "
+        return message_place(self._file, self._set_by, location)
 
     @property
     def scenario_changes(self) -> list[str]:
         """`scenario_settings` as `read_scenario` takes them."""
-        return [f"{key}={dump_json(value, indent=None)}" for key, value in self.scenario_settings.items()]
+        return changes_of(self.scenario_settings)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the whole configuration, defaults included, as a dict of JSON values."""
         return self.model_dump(mode="json")
 
 
+def message_place(file: YamlFile | None, set_by: Mapping[Location, str], location: Location) -> str:
+    """Return the place of a value, as the beginning of a message: `file:line: key: `, the option, or the key alone."""
+    where = "" if file is None else _place(file, set_by, location)
+    dotted = ".".join(map(str, location))
+    option = dotted.replace(f"{SCENARIO_SETTINGS}.", SCENARIO, 1)
+    key = "" if where in (f"--set {dotted}", f"--set {option}") else dotted
+    return "".join(f"{part}: " for part in (where, key) if part)
+
+
 def _place(file: YamlFile, set_by: Mapping[Location, str], location: Location) -> str:
     ours = (location[:end] for end in range(len(location), 0, -1))
     return next((set_by[part] for part in ours if part in set_by), None) or file.place(location)
+
+
+def changes_of(settings: Mapping[str, Any]) -> list[str]:
+    """Return `scenario_settings` as `read_scenario` takes them."""
+    return [f"{key}={dump_json(value, indent=None)}" for key, value in settings.items()]
 
 
 def identity(config: dict[str, Any]) -> str:

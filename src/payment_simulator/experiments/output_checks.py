@@ -1,12 +1,12 @@
 """The checks of the places that an experiment's results go to, made before anything is made there."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from labledger.errors import ConfigError
 from labledger.files import is_same
-from payment_simulator.experiments.config import ExperimentConfig
+from payment_simulator.experiments.config import ExperimentConfig, Output
 
 LONGEST_NAME = 255
 """Bytes that a file system holds for one name of a path."""
@@ -24,13 +24,19 @@ def check_output(config: ExperimentConfig, config_dir: Path | None = None) -> No
     """
     if config.output is None:
         return
-    given = {"directory": config.output.directory, "database": config.output.database}
-    names = {key: text for key, text in given.items() if text is not None}
-    found = {key: problem for key, text in names.items() if (problem := _unusable(text, key)) is not None}
-    if not found:
-        found = dict(_misplaced(config, config_dir))
+    folder = config_dir or (config.path.parent if config.path else Path())
+    named = [folder / name for name in (config.scenario, config.evaluation.observed) if name and "\0" not in name]
+    found = problems_of_output(config.output, [*([] if config.path is None else [config.path]), *named])
     if found:
         raise ConfigError("\n".join(f"{config.place('output', key)}{problem}" for key, problem in found.items()))
+
+
+def problems_of_output(output: Output, inputs: Iterable[Path]) -> dict[str, str]:
+    """Return the problem of each key of the section `output`, as `check_output`; `inputs` are what is read."""
+    given = {"directory": output.directory, "database": output.database}
+    names = {key: text for key, text in given.items() if text is not None}
+    found = {key: problem for key, text in names.items() if (problem := _unusable(text, key)) is not None}
+    return found or dict(_misplaced(output, inputs))
 
 
 def _unusable(text: str, key: str) -> str | None:
@@ -46,10 +52,8 @@ def _unusable(text: str, key: str) -> str | None:
     return None
 
 
-def _misplaced(config: ExperimentConfig, config_dir: Path | None) -> Iterator[tuple[str, str]]:
+def _misplaced(output: Output, inputs: Iterable[Path]) -> Iterator[tuple[str, str]]:
     """Yield, by key, the problem with what is at a path now."""
-    output = config.output
-    assert output is not None  # noqa: S101 - there is something to check
     directory = Path(output.directory or ".")
     if (other := _no_directory(directory)) is not None:
         yield "directory", f"{other} is a file, not a directory; name another"
@@ -60,19 +64,10 @@ def _misplaced(config: ExperimentConfig, config_dir: Path | None) -> Iterator[tu
         yield "database", f"{path} is not a regular file; name another"
     elif (other := _no_directory(path.parent)) is not None:
         yield "database", f"{other} is a file, not a directory; name another"
-    elif (read := next((each for each in _inputs(config, config_dir) if is_same(path, each)), None)) is not None:
+    elif (read := next((each for each in inputs if is_same(path, each)), None)) is not None:
         yield "database", f"{path} would be written over {read}, which is read; name another"
 
 
 def _no_directory(path: Path) -> Path | None:
     """Return what is there in the place of a directory that a path leads through; None if it can be made."""
     return next((each for each in (path, *path.parents) if os.path.lexists(each) and not each.is_dir()), None)
-
-
-def _inputs(config: ExperimentConfig, config_dir: Path | None) -> Iterator[Path]:
-    folder = config_dir or (config.path.parent if config.path else Path())
-    if config.path is not None:
-        yield config.path
-    for name in (config.scenario, config.evaluation.observed):
-        if name is not None and "\0" not in name:
-            yield folder / name

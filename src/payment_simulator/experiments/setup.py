@@ -1,23 +1,34 @@
 """The setup of an experiment: its scenario, files inlined, and the day that it observed."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from labledger.errors import ConfigError
+from labledger.errors import ConfigError, problems_in
+from labledger.problem_list import ProblemList
 from labledger.written_paths import existing
+from labledger.yaml_files import Location
 from payment_simulator.engine.events import read_arrivals
 from payment_simulator.engine.limits import find_limits
-from payment_simulator.experiments.checks import check_experiment
-from payment_simulator.experiments.config import ExperimentConfig
+from payment_simulator.experiments.checks import check_experiment, unknown_banks
+from payment_simulator.experiments.config import ExperimentConfig, changes_of
 from payment_simulator.experiments.evaluator import Evaluator, Purpose
+from payment_simulator.experiments.settings import SCENARIO_SETTINGS
+from payment_simulator.policy.builtin import Policy
 from payment_simulator.policy.documents import PolicyDocument
-from payment_simulator.policy.policies import read_with_policies
+from payment_simulator.policy.policies import with_policies
 from payment_simulator.scenario.arrivals import Arrivals, arrivals_from
 from payment_simulator.scenario.changes import location_of
 from payment_simulator.scenario.given_payments import COLUMNS, GivenPayments
+from payment_simulator.scenario.loader import read_written
 from payment_simulator.scenario.schema import Scenario
 from payment_simulator.scenario.written import LoadedScenario
+
+T = TypeVar("T")
+Place = Callable[[Location], str]
+"""The beginning of a message about a location in an experiment."""
+
 
 SECTIONS = ("cost_rates.", "scenario_events.")
 """Beginnings of keys that problems of limits and draws name."""
@@ -44,17 +55,29 @@ class ExperimentSetup:
                 cannot be drawn, or be counted exactly.
         """
         folder = config_dir or (config.path.parent if config.path else Path())
-        path = _file(config.scenario, folder, config.place("scenario"))
-        loaded, policies = read_with_policies(path, config.scenario_changes)
-        check_experiment(config, loaded, keeps_kinds=config.proposer == "search" and not own_proposer)
-        scenario = first_ticks(loaded.scenario, config)
-        setup = cls(scenario, _observed(config, folder, scenario))
+        path = named_file(config.scenario, folder, config.place("scenario"))
+        named = (config.optimized_agents, config.prompt_customization)
+        loaded, policies = read_scenario_of(
+            path, config.scenario_settings, named, lambda location: config.place(*location)
+        )
+        keeps_kinds = config.proposer == "search" and not own_proposer
+        problems = ProblemList()
+        problems.of(lambda: check_experiment(config, loaded, keeps_kinds=keeps_kinds))
+        scenario = problems.of(lambda: first_ticks(loaded.scenario, config))
+        used = scenario or loaded.scenario
+        setup = problems.of(lambda: cls(used, _observed(config, folder, used)))
+        if setup is not None and scenario is not None:
+            problems.of(lambda: setup._check_limits(config, loaded, policies))
+        problems.refuse()
+        assert setup is not None  # noqa: S101 - there are no problems
+        return setup
+
+    def _check_limits(self, config: ExperimentConfig, loaded: LoadedScenario, policies: list[Policy]) -> None:
         try:
-            limits = find_limits(scenario, policies)
-            limits.check(scenario, setup.evaluator(config).arrivals(Purpose.EVALUATION))
+            limits = find_limits(self.scenario, policies)
+            limits.check(self.scenario, self.evaluator(config).arrivals(Purpose.EVALUATION))
         except ConfigError as error:
             raise ConfigError(f"{place_of(str(error), loaded)}: {error}") from error
-        return setup
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "ExperimentSetup":
@@ -90,14 +113,19 @@ def _observed(config: ExperimentConfig, folder: Path, scenario: Scenario) -> Arr
     if config.evaluation.observed is None:
         return None
     here = config.place("evaluation", "observed")
-    path = _file(config.evaluation.observed, folder, here)
+    path = named_file(config.evaluation.observed, folder, here)
     try:
         return read_arrivals(path, scenario)
     except ConfigError as error:
         raise ConfigError(f"{here}{error}") from error
 
 
-def _file(written: str, folder: Path, place: str) -> Path:
+def named_file(written: str, folder: Path, place: str) -> Path:
+    """Return the file that an experiment names, which is not read yet; `place` begins a message.
+
+    Raises:
+        ConfigError: it is not there, or is a directory.
+    """
     try:
         path = existing(written, folder)
     except ConfigError as error:
@@ -105,6 +133,40 @@ def _file(written: str, folder: Path, place: str) -> Path:
     if path.is_dir():
         raise ConfigError(f"{place}{path} is a directory; name a file in it")
     return path
+
+
+def read_scenario_of(
+    path: Path, settings: Mapping[str, Any], named: tuple[Any, Any], place: Place
+) -> tuple[LoadedScenario, list[Policy]]:
+    """Read the scenario of an experiment with its `scenario_settings`; `named` are its `optimized_agents` and
+    `prompt_customization`.
+
+    Raises:
+        ConfigError: every problem of the scenario, of the settings and, where the scenario is wrong, of the names.
+    """
+    written = _placed_in(settings, place, lambda: read_written(path, changes_of(settings)))
+    problems = ProblemList()
+    found = problems.of(lambda: _placed_in(settings, place, lambda: with_policies(written)))
+    if found is None and (banks := written.bank_ids):
+        problems.add(f"{place(location)}{text}" for location, text in unknown_banks(*named, banks))
+    problems.refuse()
+    assert found is not None  # noqa: S101 - there are no problems
+    return found
+
+
+def _placed_in(settings: Mapping[str, Any], place: Place, check: Callable[[], T]) -> T:
+    """Return what a check returns; in its error the places of settings stand for the options that they seem."""
+    try:
+        return check()
+    except ConfigError as error:
+        lines = problems_in(error)
+        for key in settings:
+            option = f"--set {key}: "
+            lines = [
+                place((SCENARIO_SETTINGS, key)) + line.removeprefix(option) if line.startswith(option) else line
+                for line in lines
+            ]
+        raise ConfigError("\n".join(lines)) from error
 
 
 def place_of(problem: str, loaded: LoadedScenario) -> str:

@@ -13,9 +13,17 @@ if TYPE_CHECKING:
     from payment_simulator.scenario.schema import Scenario
 
 MOST_LABELS, MOST_DAYS = 12, 6
+AT_ZERO = (-0.04, 0.9)
+"""The ends of an axis on which all is 0, which is then its one tick of whole numbers, such as cents."""
 APART = 0.8
 """The share of a step that times are apart from the starts of days, whose labels are wider."""
 STEPS_S = (60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600)
+
+
+def from_zero(axis: Any) -> None:
+    """Let an axis of which all values are 0 begin just below: it would have 0 in its middle. Before lines are named."""
+    if not any(axis.get_data_interval()):
+        (axis.axes.set_xlim if axis.axis_name == "x" else axis.axes.set_ylim)(*AT_ZERO)
 
 
 def money_axes(named: "Mapping[Axes, str]", decimals: int = 2) -> None:

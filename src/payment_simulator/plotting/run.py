@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from labledger import plotting
 from payment_simulator.engine.recorded import recorded
 from payment_simulator.engine.tables import balance_changes, costs_by_tick, queue1_payments, queue2_payments
-from payment_simulator.plotting.axes import money_axes, time_axis
+from payment_simulator.plotting.axes import from_zero, money_axes, time_axis
 from payment_simulator.scenario.money import decimals_of
 
 if TYPE_CHECKING:
@@ -101,4 +101,5 @@ def _lines(axes: Any, values: Ints, names: Sequence[str], height_in: float = plo
     edges = np.arange(values.shape[1] + 1) - 0.5  # of ticks
     for index, line in enumerate(values):
         axes.step(edges, [*line, line[-1]], where="post", **plotting.line_style(index, len(names)))
+    from_zero(axes.yaxis)
     plotting.name_lines(axes, names, values[:, -1].tolist(), height_in)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labledger import plotting
-from payment_simulator.plotting.axes import money_axis
+from payment_simulator.plotting.axes import from_zero, money_axis
 from payment_simulator.sweeps.figure_words import CENTS, UNITS, title_of, words_of
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class StressPicture:
         figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - plotting.HEAD_IN / height_in))
         panels = figure.subplots(1, len(DRAWN), sharey=True, squeeze=False)[0]
         for panel, name, colour in zip(panels, DRAWN, plotting.COLOURS, strict=False):
-            _bars(panel, name, shown, colour, self.decimals)
+            _bars(panel, name, shown, colour)
+        _label(dict(zip(DRAWN, panels, strict=True)), self.decimals)
         panels[0].set_yticks(range(len(shown)), [plotting.drawn(row["bank"], 24) for row in shown])
         panels[0].invert_yaxis()
         more = "" if len(shown) == len(self.rows) else f"; the first {len(shown)} of {len(self.rows)} banks"
@@ -57,7 +58,7 @@ class StressPicture:
         return figure
 
 
-def _bars(panel: "Axes", name: str, rows: Sequence[Row], colour: str, decimals: int) -> None:
+def _bars(panel: "Axes", name: str, rows: Sequence[Row], colour: str) -> None:
     """Draw a bar per row, with its interval where that is known; what is not known has none."""
     for place, row in enumerate(rows):
         if (mean := row[name]) is None:
@@ -65,10 +66,16 @@ def _bars(panel: "Axes", name: str, rows: Sequence[Row], colour: str, decimals: 
         panel.barh(place, mean, color=colour, height=0.7, alpha=0.85)
         if (low := row[f"{name}_low"]) is not None:
             panel.plot([low, row[f"{name}_high"]], [place, place], color="black", linewidth=0.8)
-    is_money = UNITS[name] == CENTS
-    ends = panel.get_xlim()
-    panel.set_xlabel(money_axis(panel.xaxis, words_of(name), ends, decimals) if is_money else title_of(name))
-    panel.locator_params(axis="x", nbins=4)
+    from_zero(panel.xaxis)
     panel.grid(visible=False, axis="y")
     panel.margins(y=0.01)
     panel.tick_params(axis="x", labelsize=7)
+
+
+def _label(panels: "Mapping[str, Axes]", decimals: int) -> None:
+    """Name each panel's figure with its unit; all money is in one."""
+    ends = [end for name, panel in panels.items() if UNITS[name] == CENTS for end in panel.get_xlim()]
+    for name, panel in panels.items():
+        is_money = UNITS[name] == CENTS
+        panel.set_xlabel(money_axis(panel.xaxis, words_of(name), ends, decimals) if is_money else title_of(name))
+        panel.locator_params(axis="x", nbins=4)

@@ -10,7 +10,7 @@ import numpy as np
 
 from labledger import plotting
 from labledger.errors import ConfigError
-from payment_simulator.plotting.axes import money_axis, money_unit
+from payment_simulator.plotting.axes import from_zero, money_axis, money_unit
 from payment_simulator.sweeps.figure_words import CENTS, SHARE, UNITS, title_of, words_of, written_setting
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class SweepPicture:
                 self._line(panel, name, rows, ticks, plotting.line_style(index, len(groups)))
                 for index, rows in enumerate(groups.values())
             ]
+            from_zero(panel.yaxis)
             is_money = UNITS[name] == CENTS
             label = money_axis(panel.yaxis, words_of(name), panel.get_ylim(), self.decimals) if is_money else None
             panel.set_ylabel(label or title_of(name))
@@ -98,6 +99,8 @@ class SweepPicture:
             panels[-1].set_xticks(
                 [*ticks.values()], [plotting.drawn(written_setting(each), 30) for each in self.settings[axis]]
             )
+        elif all(isinstance(value, int) for value in ticks):
+            plotting.whole_numbers(panels[-1].xaxis)
         panels[-1].set_xlabel(plotting.drawn(axis))
         plotting.head(panels[0], f"{self.name}: {axis}", self._subtitle)
         return figure

@@ -214,9 +214,11 @@ def _from_document(data: Mapping[str, Any]) -> tuple[Policy, Problems]:
             problems.append((f"{prefix}{key}", f"should be {what}, found {str(inside[key])[:60]!r}"))
     numbers, found = _numbers(inside.get("parameters", {}), f"{prefix}parameters", None)
     problems += found
-    more, found = _numbers(over, "parameters", (*numbers, FRACTION))
+    # A number that is wrong is told where it stands, and not as unknown where it is used.
+    names = dict.fromkeys(map(str, written), 0.0) if isinstance(written := inside.get("parameters"), Mapping) else {}
+    more, found = _numbers(over, "parameters", (*names, FRACTION))
     problems += found
-    numbers |= more
+    numbers = names | numbers | more
     trees, found = _trees(inside, prefix, numbers)
     problems += found
     if "payment_tree" not in trees:

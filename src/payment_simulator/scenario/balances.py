@@ -3,7 +3,7 @@
 import csv
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labledger.counts import counted
 from labledger.errors import ConfigError
 from labledger.parquet_files import read_parquet
 from labledger.untrusted_text import SHOWN, clean, reason_of
@@ -20,8 +21,9 @@ from payment_simulator.scenario.balance_times import RunDays
 from payment_simulator.scenario.banks import BankFields
 from payment_simulator.scenario.payment_files.amounts import Money, cents_of
 from payment_simulator.scenario.payment_files.banks import banks_of
-from payment_simulator.scenario.payment_files.csv_text import csv_text
+from payment_simulator.scenario.payment_files.csv_text import CsvText, csv_text
 from payment_simulator.scenario.payment_files.files import CSV, PARQUET, kind_of
+from payment_simulator.scenario.payment_files.kinds import AMOUNT, NAME, TIME, plain
 from payment_simulator.scenario.payment_files.problems import Problems
 from payment_simulator.scenario.payment_files.source import Source
 
@@ -43,6 +45,13 @@ USUAL_NAMES = {
     "liquidity_pool": "liquiditypool pool",
 }
 """The names of each column in files; case, blanks, dashes and underscores do not count."""
+KINDS = {
+    "id": NAME,
+    "date": TIME,
+    "time": TIME,
+    **{name: AMOUNT for name, each in BankFields.model_fields.items() if each.annotation in (int, float)},
+}
+"""The kinds of columns of tables; those of sections, as a bank's policy, may be of any."""
 MAX_ROWS = 1_000_000
 
 
@@ -94,7 +103,12 @@ def read_source(path: Path, section: Balances) -> Source:
 
 def source_of(table: "pyarrow.Table", section: Balances, name: str) -> Source:
     """Return the rows of a table of balances, called `name` in messages. Raises as `read_source`."""
-    return Source(name, table, _columns(table.column_names, section.columns, clean(name, SHOWN)))
+    columns = _columns(table.column_names, section.columns, clean(name, SHOWN))
+
+    def refused(_: str, problem: str) -> ConfigError:
+        return ConfigError(f"{clean(name, SHOWN)}: {problem}")
+
+    return Source(name, plain(table, columns, KINDS, refused), columns)
 
 
 def _of_csv(path: Path, section: Balances) -> Source:
@@ -104,8 +118,8 @@ def _of_csv(path: Path, section: Balances) -> Source:
     try:
         text = csv_text(path, section)
     except ConfigError as error:
-        raise ConfigError(str(error).replace("payments.encoding", "balances.encoding")) from error
-    columns = _columns(text.names, section.columns, name)
+        raise ConfigError(re.sub("say payments[.](?=encoding|separator)", "say balances.", str(error))) from error
+    columns = _columns_of_text(text, section, name)
     try:
         records = list(itertools.islice(text.records(), MAX_ROWS + 1))
     except csv.Error as error:
@@ -115,21 +129,38 @@ def _of_csv(path: Path, section: Balances) -> Source:
     if ragged := [(line, len(cells)) for line, cells in records if len(cells) != len(text.names)]:
         line, number = ragged[0]
         more = f" (and {len(ragged) - 1:,} other rows)" if len(ragged) > 1 else ""
-        raise ConfigError(f"{name}:{line}: has {number} cells, the header {len(text.names)}{more}")
+        raise ConfigError(f"{name}:{line}: has {counted(number, 'cell')}, the header {len(text.names)}{more}")
     cells = [list(column) for column in zip(*(row for _, row in records), strict=True)] or [[] for _ in text.names]
     table = pa.table(dict(zip(text.names, (pa.array(each, pa.string()) for each in cells), strict=True)))
     lines: list[int | None] = [line for line, _ in records]
     return Source(str(path), table, columns, text.separator, lines=lambda rows: [lines[row] for row in rows])
 
 
-def rows_of(source: Source, days: RunDays, money: Callable[[str | None], Money], bic: int | None) -> dict[str, BankRow]:
+def _columns_of_text(text: CsvText, section: Balances, name: str) -> dict[str, str]:
+    """Return the columns that the first line names; lines above a header are told."""
+
+    def chosen(names: Sequence[str]) -> dict[str, str]:
+        return _columns(names, section.columns, name)
+
+    try:
+        return chosen(text.names)
+    except ConfigError:
+        text.refuse_lines_above(chosen)
+        raise
+
+
+def rows_of(
+    source: Source, days: RunDays, money: Callable[[str | None], Money], bic: int | None, named: Collection[str] = ()
+) -> dict[str, BankRow]:
     """Return what a file says of each bank, by id; `money` is how amounts are written, with the separator of columns.
+
+    `named` are the ids of the banks that the scenario names.
 
     Raises:
         ConfigError: a row cannot be used: `file:line: column: problem`, a line each.
     """
     problems = Problems()
-    ids, names = banks_of(_column(source, "id"), bic, _reporter(source, "id", problems))
+    ids, names = banks_of(_column(source, "id"), bic, _reporter(source, "id", problems), named)
     ticks, times = days.moments(source, problems)
     fields: list[dict[str, Any]] = [{} for _ in range(len(source))]
     for name in source.columns:

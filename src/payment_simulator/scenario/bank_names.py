@@ -35,7 +35,8 @@ def problems_of_names(data: Any) -> Iterator[tuple[Location, str]]:
 
 def has_ids(data: Any) -> bool:
     """True where each bank of a scenario as it is written has a text for an id, so that every name can be checked."""
-    return all(isinstance(agent.get("id"), str) for agent in _listed(data, "agents"))
+    agents = _listed(data, "agents")
+    return bool(agents) and all(isinstance(agent.get("id"), str) for agent in agents)
 
 
 def bank_named(data: Any, location: Location) -> Location:
@@ -97,7 +98,8 @@ def _others(
             yield (*here, name), f"{name!r} is the bank itself"
         elif name not in known:
             others = [each for each in known if each != bank]
-            yield (*here, name), f"unknown bank {name!r}{did_you_mean(str(name), others)}"
+            meant = did_you_mean(str(name), others if nearest(str(name), others) else list(known))
+            yield (*here, name), f"unknown bank {name!r}{meant}"
 
 
 def _limits(agent: Mapping[str, Any]) -> Iterator[tuple[Location, Mapping[Any, Any]]]:

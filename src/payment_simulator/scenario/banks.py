@@ -95,20 +95,29 @@ class Agent(BankFields, BankName):
     """A bank."""
 
 
-def take_defaults(data: Any) -> Any:
+def take_defaults(data: Any, *, wrong_too: bool = False) -> Any:
     """Return the data of a scenario whose banks have the fields of `agent_defaults` that they do not say themselves.
 
-    The section is then gone. A wrong one stays, for its check to tell, and so it does where banks are no list.
+    The section is then gone. A wrong one stays, for its check to tell, and so it does where banks are no list; of a
+    wrong one nothing is taken but with `wrong_too`.
     """
     defaults, agents = (data.get("agent_defaults"), data.get("agents")) if isinstance(data, Mapping) else (None, None)
-    if defaults is None or not isinstance(agents, list):
+    if not isinstance(defaults, Mapping) or not isinstance(agents, list):
         return data
+    is_right = _is_right(defaults)
+    if not is_right and not wrong_too:
+        return data
+    fields = {key: value for key, value in defaults.items() if key in BankFields.model_fields}
+    rest = {key: value for key, value in data.items() if not is_right or key != "agent_defaults"}
+    return {**rest, "agents": [_with_defaults(agent, fields) for agent in agents]}
+
+
+def _is_right(defaults: Mapping[str, Any]) -> bool:
     try:
         BankFields.model_validate(defaults)
     except ValidationError:
-        return data
-    rest = {key: value for key, value in data.items() if key != "agent_defaults"}
-    return {**rest, "agents": [_with_defaults(agent, defaults) for agent in agents]}
+        return False
+    return True
 
 
 def _with_defaults(agent: Any, defaults: Mapping[str, Any]) -> Any:

@@ -2,25 +2,35 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from labledger.errors import ConfigError
 from labledger.json_text import JsonError, load_json
+from labledger.problem_list import ProblemList
 from labledger.yaml_files import Location, did_you_mean, has
 
 LIST_OR_SECTION = re.compile(r"^\s*(\[.*\]|\{.*\})\s*$", re.DOTALL)
 """A text that is meant as a value of several, which no text of a scenario is."""
 
 
-def set_values(data: dict[str, Any], changes: Iterable[str]) -> dict[Location, str]:
+def set_values(
+    data: dict[str, Any], changes: Iterable[str], problems: ProblemList | None = None
+) -> dict[Location, str]:
     """Apply each change to `data`; return the option that set a location, by each location that was set.
 
+    The problem of a change that is none, or has no place in the data, is added to `problems`.
+
     Raises:
-        ConfigError: a change is none, or has no place in the data.
+        ConfigError: there are such changes, and no `problems`: a line each.
     """
+    found = ProblemList() if problems is None else problems
     set_by: dict[Location, str] = {}
     for change in changes:
-        set_by |= dict.fromkeys(_set_value(data, change), f"--set {change.partition('=')[0]}")
+        made = found.of(partial(_set_value, data, change))
+        set_by |= dict.fromkeys(made or (), f"--set {change.partition('=')[0]}")
+    if problems is None:
+        found.refuse()
     return set_by
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from labledger.errors import ConfigError, problems_in
+from labledger.problem_list import ProblemList
 from labledger.regular_files import opened_to_read
 from labledger.yaml_files import Location, YamlFile, read_yaml
 from payment_simulator.scenario.changes import option_of, set_values
@@ -26,10 +27,9 @@ from payment_simulator.scenario.resolving import (
     mentions_payments,
     named_files,
     read_files,
-    refused_balances,
-    without_files,
 )
 from payment_simulator.scenario.schema import Scenario
+from payment_simulator.scenario.unread_files import unread_files, without_files
 from payment_simulator.scenario.written import LoadedScenario, WrittenScenario
 
 KEY = re.compile(rb"^\w+:(?:\s|$)", re.MULTILINE)
@@ -109,14 +109,15 @@ def changed(file: YamlFile, changes: Sequence[str], read: ReadPayments = read_pa
     if isinstance(data.get("balances"), str):
         data["balances"] = {"file": data["balances"]}  # so that a level can be set beside it
     of_banks = [change for change in changes if change.startswith("agents.")]
-    set_by |= set_values(data, (change for change in changes if change not in of_banks))
+    refused = ProblemList()
+    set_by |= set_values(data, (change for change in changes if change not in of_banks), refused)
     refuse_keys(data, place)
     problems: list[str] = []
     found = _files_read(data, folder, place, problems, read)
-    if problems and of_banks:  # which may be those of a file
-        raise ConfigError("\n".join(problems))
+    if problems and of_banks and mentions_payments(data.get("agents")):  # the banks may be those of a file
+        raise ConfigError("\n".join([*refused.found, *problems]))
     if not mentions_payments(found.data.get("agents")):  # where they were not read, their section is told
-        set_by |= set_values(found.data, of_banks)
+        set_by |= set_values(found.data, of_banks, refused)
     _complete(found, place, problems)
     refuse_keys(found.data, place)  # what a cell holds, too
     problems += inline_amounts(found.data, folder, place)
@@ -126,6 +127,7 @@ def changed(file: YamlFile, changes: Sequence[str], read: ReadPayments = read_pa
         source = found.source(location)
         return None if isinstance(source, str) or option_of(set_by, location) else file.written(source)
 
+    problems[:0] = refused.found
     inputs = (file.path, *files.values(), *(() if problems else named_files(found, folder)))
     remarks = (*remarks_on(found.data), *idle_banks(found))
     return WrittenScenario(
@@ -136,14 +138,16 @@ def changed(file: YamlFile, changes: Sequence[str], read: ReadPayments = read_pa
 def _files_read(
     data: dict[str, Any], folder: Path, place: Callable[[Location], str], problems: list[str], read: ReadPayments
 ) -> Resolution:
-    """Return the data with what its files give it; where they cannot be read, the reason is added to the problems."""
+    """Return the data with what its files give it; the reason why one cannot be read is added to the problems."""
+    refused: list[ConfigError] = []
     try:
-        return read_files(data, folder, place, read=read)
+        found = read_files(data, folder, place, read=read, refused=refused)
     except ConfigError as error:
-        for each in (error, refused_balances(data, folder)):
-            if each is not None:
-                problems += _placed(each.placed(place) if isinstance(each, SectionError) else each, place)
-        return without_files(data)
+        refused = [error]
+        found = without_files(data, folder, refused)
+    for each in (*refused, *unread_files(data, folder, found)):
+        problems += _placed(each.placed(place) if isinstance(each, SectionError) else each, place)
+    return found
 
 
 def _complete(found: Resolution, place: Callable[[Location], str], problems: list[str]) -> None:

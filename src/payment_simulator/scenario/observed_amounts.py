@@ -59,6 +59,7 @@ def _table(path: Path) -> "pyarrow.Table":
     import pyarrow as pa
     import pyarrow.csv
 
+    from labledger.arrow_files import arrow_file
     from labledger.parquet_files import read_parquet
     from labledger.regular_files import opened_to_read
 
@@ -67,7 +68,7 @@ def _table(path: Path) -> "pyarrow.Table":
             table = read_parquet(path, [AMOUNT, SENDER], max_rows=10 * MAX_OBSERVED, follow=True)
         else:
             with opened_to_read(path, follow=True) as file:
-                table = pyarrow.csv.read_csv(file)
+                table = pyarrow.csv.read_csv(arrow_file(file))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as amounts: {reason_of(error)}") from error
     if AMOUNT not in table.column_names or not pa.types.is_integer(table[AMOUNT].type):

@@ -18,6 +18,7 @@ from payment_simulator.scenario.balance_times import RunDays
 from payment_simulator.scenario.balances import CREDIT, OPENING, BankRow, read_source, rows_of, source_of
 from payment_simulator.scenario.bank_names import meant
 from payment_simulator.scenario.banks import take_defaults
+from payment_simulator.scenario.changes import location_of
 from payment_simulator.scenario.given_payments import GivenPayments
 from payment_simulator.scenario.liquidity_bounds import opening_balances
 from payment_simulator.scenario.payment_files.amounts import Money
@@ -50,10 +51,12 @@ def read_files(
     place: Place,
     tables: Mapping[str, "pyarrow.Table"] | None = None,
     read: ReadPayments = read_payments,
+    refused: list[ConfigError] | None = None,
 ) -> Resolution:
     """Return the data of a scenario with a bank for each name in its files, and days as long as they have.
 
     Its files begin in `folder`; `tables` stand for those of `payments` and `balances`. `read` reads those of payments.
+    An error of `balances` is added to `refused`, if it is given.
 
     `agents: from_payments` is a bank for each name in the payments and the balances. So it is within a list of banks:
     one for each that the list does not name. A section that is wrong is left as it is: the check of the whole scenario
@@ -63,17 +66,18 @@ def read_files(
         ConfigError: a file cannot be read or used, there is none to take banks from, or its days do not fit.
     """
     tables = tables or {}
-    section = _section(Payments, data.get("payments"))
+    section = section_of(Payments, data.get("payments"))
     given = None if section is None else _given(section, folder, tables.get("payments"), _run(data), read)
-    found = Resolution(dict(data), given, _section(Balances, data.get("balances")))
+    found = Resolution(dict(data), given, section_of(Balances, data.get("balances")))
     if given is not None:
         found.data["simulation"] = _simulation(given, data.get("simulation", {}), place)
-    found.days = _days(found.data.get("simulation"), section, given)
-    if found.balances is not None and found.balances.file is not None and found.days is not None:
-        source = _balances(found.balances, folder, tables.get("balances"))
-        money = partial(_money, found.balances, section if given is None else given.section)
-        bic = None if section is None else section.bic
-        found.rows = rows_of(source, found.days, money, bic)
+    found.days = days_of(found.data.get("simulation"), section, given)
+    try:
+        add_rows(found, section if given is None else given.section, folder, tables.get("balances"))
+    except ConfigError as error:
+        if refused is None:
+            raise
+        refused.append(error)
     agents = data.get("agents")
     found.banks = [BankSource(("agents", index)) for index in range(len(agents) if isinstance(agents, list) else 0)]
     if mentions_payments(agents):
@@ -119,30 +123,21 @@ def complete(found: Resolution, place: Place) -> None:
     _remark(found)
 
 
-def without_files(data: Mapping[str, Any]) -> Resolution:
-    """Return the data of a scenario whose files cannot be read, with what they would have given it left out.
+def add_rows(found: Resolution, payments: Payments | None, folder: Path, table: "pyarrow.Table | None" = None) -> None:
+    """Read the file of balances, if there is one and the days of the run are known, into the `rows`.
 
-    Where its banks are the files', two of any name stand for them, without the events that would name them, and a day
-    of one tick for its days: so the rest can be checked.
+    Raises:
+        ConfigError: it cannot be read or used.
     """
-    found = {key: value for key, value in data.items() if key not in ("payments", "balances")}
-    simulation = found.get("simulation", {})
-    found["simulation"] = {"ticks_per_day": 1, **simulation} if isinstance(simulation, Mapping) else simulation
-    agents = found.get("agents")
-    own = [
-        (index, each) for index, each in enumerate(agents if isinstance(agents, list) else []) if each != FROM_PAYMENTS
-    ]
-    banks = [BankSource(("agents", index)) for index, _ in own]
-    if mentions_payments(agents):
-        found["agents"] = [*(each for _, each in own), {"id": "any bank"}, {"id": "any other"}]
-        banks += [BankSource(("agents",)), BankSource(("agents",))]
-        found.pop("scenario_events", None)
-    return Resolution(found, banks=banks)
+    if found.balances is not None and found.balances.file is not None and found.days is not None:
+        source = read_balances(found.balances, folder, table)
+        bic = None if payments is None else payments.bic
+        found.rows = rows_of(source, found.days, partial(_money, found.balances, payments), bic, _run(found.data).named)
 
 
 def named_files(found: Resolution, folder: Path) -> list[Path]:
     """Return the files of payments and of balances that were read."""
-    section = _section(Payments, found.data.get("payments"))
+    section = section_of(Payments, found.data.get("payments"))
     files = [] if section is None else files_of(section.file, folder)
     if found.balances is not None and found.balances.file is not None:
         files.append(existing(found.balances.file, folder))
@@ -188,7 +183,7 @@ def payments_for(scenario: Scenario, table: Any, keywords: Mapping[str, Any]) ->
         problems = describe_errors(error, Payments, dict(keywords), lambda _: "")
         raise ConfigError("\n".join(problems)) from error
     length = scenario.simulation
-    run = Run(scenario.agent_ids, length.ticks_per_day, length.num_days)
+    run = Run(scenario.agent_ids, length.ticks_per_day, length.num_days, scenario.agent_ids)
     given = payments_of(arrow_table(table, TABLE), section, TABLE, run)
     check_payments(given, scenario)
     return given.of_banks(scenario.agent_ids)
@@ -205,29 +200,21 @@ def _given(
     return read(section, folder, run) if table is None else payments_of(table, section, TABLE, run)
 
 
-def _balances(section: Balances, folder: Path, table: "pyarrow.Table | None") -> Source:
+def read_balances(section: Balances, folder: Path, table: "pyarrow.Table | None" = None) -> Source:
+    """Return the rows of the file of balances as they stand. Raises ConfigError: it cannot be read."""
     file = section.file or ""
     try:
         return read_source(existing(file, folder), section) if table is None else source_of(table, section, file)
     except ConfigError as error:
         if OWN_LINE.match(str(error)):
             raise
+        key, _, problem = str(error).partition(": ")
+        if key.startswith("balances."):
+            raise SectionError(location_of(key), problem) from error
         raise SectionError(("balances",), *str(error).splitlines()) from error
 
 
-def refused_balances(data: Mapping[str, Any], folder: Path) -> ConfigError | None:
-    """Return what is wrong with the file of balances by itself, where no payments are read; None without one."""
-    section = _section(Balances, data.get("balances"))
-    if section is None or section.file is None:
-        return None
-    try:
-        _balances(section, folder, None)
-    except ConfigError as error:
-        return error
-    return None
-
-
-def _section(model: type[Any], written: Any) -> Any:
+def section_of(model: type[Any], written: Any) -> Any:
     """Return a section of the scenario; None where it is missing, or wrong."""
     if written is None:
         return None
@@ -248,9 +235,9 @@ def _simulation(given: GivenPayments, written: Any, place: Place) -> Any:
     return {"ticks_per_day": given.ticks_per_day, "num_days": given.num_days, **written}
 
 
-def _days(simulation: Any, section: Payments | None, given: GivenPayments | None) -> RunDays | None:
+def days_of(simulation: Any, section: Payments | None, given: GivenPayments | None) -> RunDays | None:
     """Return the days of the run; None where its length is missing, or wrong."""
-    length: Simulation | None = _section(Simulation, simulation)
+    length: Simulation | None = section_of(Simulation, simulation)
     if length is None:
         return None
     clock = None if section is None else section.clock
@@ -274,7 +261,7 @@ def _run(data: Mapping[str, Any]) -> Run:
     ids = [_id(agent) for agent in agents] if isinstance(agents, list) else []
     length = simulation if isinstance(simulation, Mapping) else {}
     ticks, days = (_positive(length.get(key)) for key in ("ticks_per_day", "num_days"))
-    return Run(ids if ids and all(ids) else None, ticks, days)
+    return Run(ids if ids and all(ids) else None, ticks, days, {*ids})
 
 
 def _positive(value: Any) -> int | None:
@@ -336,7 +323,7 @@ def _events(bank: str, agent: Mapping[str, Any], row: BankRow, places: list[str]
 
 def _take_defaults(found: Resolution) -> None:
     before = found.data["agents"]
-    found.data = dict(take_defaults(found.data))
+    found.data = dict(take_defaults(found.data, wrong_too=True))  # for the checks of what is made of them
     for agent, whole, source in zip(before, found.data["agents"], found.banks, strict=True):
         if isinstance(agent, Mapping):
             source.fields |= {key: ("agent_defaults", key) for key in whole if key not in agent}

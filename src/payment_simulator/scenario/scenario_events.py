@@ -211,7 +211,7 @@ def outages_at_once(events: Sequence[ScenarioEvent]) -> Iterator[tuple[Location,
     for event, index in sorted(outages, key=lambda each: (each[0].start_tick, each[1])):
         before = last.get(event.agent)
         if before is not None and event.start_tick <= before.end_tick:
-            already = f"{event.agent} is out from tick {before.start_tick} to {before.end_tick} already"
+            already = f"agent {event.agent} is out from tick {before.start_tick} to {before.end_tick} already"
             yield ("scenario_events", index, "start_tick"), f"{already}: make it one outage"
         if before is None or event.end_tick > before.end_tick:
             last[event.agent] = event

@@ -18,11 +18,13 @@ from payment_simulator.scenario.changes import location_of
 from payment_simulator.scenario.given_payments import GivenPayments
 from payment_simulator.scenario.resolving import check_payments, mentions_payments
 from payment_simulator.scenario.schema import MAX_TICKS, Scenario
+from payment_simulator.scenario.unread_files import ANY_BANKS
 
 UNREAD_DAYS = re.compile(r"(^|: )simulation(\.ticks_per_day)?: required")
 UNREAD = re.compile(UNREAD_DAYS.pattern + r"|(^|: )agents(\.[0-9]+)?: should ")
 """Problems that only follow from payments that were not read, for their section is wrong, which is told."""
-
+STRANGERS = re.compile(r"(^|: )(unknown bank '|.* has no other bank to pay$)")
+"""Problems that only follow from ids of banks that are wrong or cannot be read, which is told."""
 
 STAND_INS: Mapping[Location, Any] = {("simulation",): {"ticks_per_day": MAX_TICKS}}
 """A length in which every event happens, to look for other problems where a scenario's own is wrong."""
@@ -75,6 +77,12 @@ class WrittenScenario:
             key = ".".join(map(str, self.named(location)))
             notify(": ".join(filter(None, (self.place(location), key, remark))), once=True)
 
+    @property
+    def bank_ids(self) -> list[str] | None:
+        """The ids of the banks, as they are written; None where one is missing or wrong, or its file cannot be read."""
+        ids = list(dict.fromkeys(agent["id"] for agent in self.data["agents"])) if has_ids(self.data) else []
+        return None if not ids or ANY_BANKS[0] in ids else ids
+
     def checked(self) -> LoadedScenario:
         """Return it checked.
 
@@ -108,8 +116,10 @@ class WrittenScenario:
             named=self.named,
             written=self.text,
             advice=partial(advice_on, self.data),
-            stand_ins=STAND_INS if has_ids(self.data) else None,
+            stand_ins=STAND_INS,
         )
+        if self.bank_ids is None:
+            lines = [line for line in lines if not STRANGERS.search(line)]
         if self.data.get("payments") is None or self.given is not None:
             return lines
         follows = UNREAD if mentions_payments(agents) else UNREAD_DAYS

@@ -4,8 +4,11 @@ A bank that is out sends nothing and still receives: it drains the others' liqui
 of it, or pay later, is the outage's effect on them.
 """
 
+import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +20,7 @@ from labledger.intervals import mean_intervals
 from labledger.untrusted_text import SHOWN, clean
 from labledger.yaml_files import did_you_mean
 from payment_simulator.scenario.loader import rewritten
-from payment_simulator.scenario.payment_files.clock import tick_at
+from payment_simulator.scenario.payment_files.clock import ticks_until
 from payment_simulator.scenario.schema import Scenario
 from payment_simulator.sweeps.cells import CellInfo
 from payment_simulator.sweeps.jobs import Job, carry_out
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 STRESS = "payments.stress"
+TICK = r"[0-9]{1,18}"
 PARTS = ("", "_low", "_high", "_n")
 EFFECTS = (
     "unsettled",
@@ -114,39 +118,43 @@ def banks_of(scenario: Scenario, named: Sequence[str]) -> list[str]:
 def ticks_of(scenario: Scenario, begin: int | str | None, end: int | str | None) -> range:
     """Return the ticks of an outage: from `begin` (None: 0) to `end` (None: the last of that day).
 
-    Each is a tick, `end` included, or, where the payments have a clock, a time of the first day, `end` not included.
+    Each is a tick, `end` included, or, where the payments have a clock, a time of the first day, `end` not included. A
+    tick of which a part is in the outage is in it.
 
     Raises:
         ConfigError: one is neither, is past the end of the run, or they are the wrong way round.
     """
     simulation = scenario.simulation
-    first = 0 if begin is None else _tick("--from", begin, scenario)
-    last = first // simulation.ticks_per_day * simulation.ticks_per_day + simulation.ticks_per_day
+    first = Fraction(0) if begin is None else _ticks_until("--from", begin, scenario)
+    if begin is not None and not _is_tick(begin) and first == simulation.ticks_per_day:
+        raise ConfigError(f"--from: {begin} is the end of the day")
+    last = Fraction((first // simulation.ticks_per_day + 1) * simulation.ticks_per_day)
     if end is not None:
-        last = _tick("--to", end, scenario) + (1 if _is_tick(end) else 0)
-    if first >= simulation.ticks or last > simulation.ticks:
+        last = _ticks_until("--to", end, scenario) + (1 if _is_tick(end) else 0)
+    if not 0 <= first < simulation.ticks or last > simulation.ticks:
         raise ConfigError(f"--from, --to: the run has {simulation.ticks:,} ticks, counted from 0")
     if first >= last:
-        raise ConfigError("--to: is before --from")
-    return range(first, last)
+        raise ConfigError("--to: is not after --from")
+    return range(math.floor(first), math.ceil(last))
 
 
 def _is_tick(written: int | str) -> bool:
-    return isinstance(written, int) or written.isdecimal()
+    return isinstance(written, int) or re.fullmatch(TICK, written) is not None
 
 
-def _tick(option: str, written: int | str, scenario: Scenario) -> int:
+def _ticks_until(option: str, written: int | str, scenario: Scenario) -> Fraction:
+    """Return the ticks before a tick, or before a time of the first day."""
     if _is_tick(written):
-        return int(written)
+        return Fraction(written)
     clock = None if scenario.payments is None else scenario.payments.clock
     if clock is None:
         raise ConfigError(f"{option}: {clean(str(written), SHOWN)!r} is no tick, and the scenario has no clock")
     try:
-        return tick_at(str(written), clock)
+        return ticks_until(str(written), clock)
     except ConfigError as error:
         reason = str(error).partition(": ")[2] if "outside the day" in str(error) else ""
         shown = clean(str(written), SHOWN)
-        raise ConfigError(f"{option}: {reason or f'{shown!r} is neither a tick nor HH:MM'}") from error
+        raise ConfigError(f"{option}: {reason or f'{shown!r} is neither a tick nor HH:MM or HH:MM:SS'}") from error
 
 
 @dataclass(frozen=True)

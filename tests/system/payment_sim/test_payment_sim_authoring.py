@@ -87,7 +87,7 @@ def test_every_problem_of_an_experiment_is_told_with_those_of_its_scenario(sim, 
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("a.csv", "time,amount\n", "read as payments, by the usual names of columns"),
+        ("a.csv", "time,amount\n", "read as payments, by the usual names"),
         ("a.yaml", "model: gpt2\n", "a configuration of llem"),
         ("a.yaml", "agnets: []\n", "its keys are 'agnets'; payment-sim template"),
         ("a.json", '{"kind": "llem.result"}', "a result (llem.result), which `llem results show` reads"),
@@ -106,15 +106,33 @@ def test_a_file_of_payments_is_checked_by_the_usual_names(sim, user):
     user.write("day.csv", sim("template", "payments").stdout)
     user.write("ticks.csv", "tick,sender,receiver,amount\n0,A,B,5\n3,B,A,7\n")
     user.write("wrong.csv", "tick,sender,receiver,amount\n0,A,B,x\n")
-    assert sim("validate", "day.csv").stdout == "day.csv: payments: 10 of 3 banks, with times of the day\n"
-    assert sim("validate", "ticks.csv").stdout == "ticks.csv: payments: 2 of 2 banks, with ticks\n"
-    assert 'wrong.csv:2: amount: "x"' in sim("validate", "wrong.csv").stderr
+    told = sim("validate", "day.csv", "wrong.csv", "ticks.csv")
+    assert told.stdout.splitlines() == [
+        "day.csv: payments: 10 of 3 banks, with times of day, of which a scenario's payments.clock makes ticks",
+        "ticks.csv: payments: 2 of 2 banks, with ticks",
+    ]
+    assert (told.returncode, 'wrong.csv:2: amount: "x"' in told.stderr) == (2, True)
 
 
 def test_a_directory_is_told_with_what_is_kept_in_it(sim, user):
     user.write("result.json", '{"kind": "payments.experiment"}')
     refused = sim("validate", user.folder)
     assert (refused.returncode, "`payment-sim experiment show` reads" in refused.stderr) == (2, True)
+
+
+def test_of_a_directory_the_files_that_can_be_checked_are_named(sim, user):
+    (user.folder / "some").mkdir()
+    user.write("some/b.yaml", "")
+    user.write("some/a.csv", "")
+    assert "some: is a directory; name files in it, one or more: a.csv, b.yaml\n" in sim("validate", "some").stderr
+
+
+def test_of_a_day_that_is_kept_its_command_is_named(sim, user):
+    user.write("s.yaml", sim("template").stdout)
+    assert sim("run", "s.yaml", "-o", "day").returncode == 0
+    assert "payments.outcome, which `payment-sim show` reads" in sim("validate", "day").stderr
+    assert "payments.outcome), which `payment-sim show` reads" in sim("validate", "day/outcome.json").stderr
+    assert "`payment-sim show day` reads" in sim("validate", "day/payments.parquet").stderr
 
 
 def test_a_bank_takes_its_own_policy_of_a_run_and_one_that_is_not_there_is_told(sim, user):

@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from typer.testing import CliRunner
 
-from payment_simulator import draw_arrivals, load_scenario, simulate_batch
+from payment_simulator import draw_arrivals, load_scenario, simulate, simulate_batch
+from payment_simulator.cli.main import app
 
 CAP = "agents.BANK_A.unsecured_cap"
 
@@ -29,8 +31,8 @@ def test_a_stress_test_prints_its_ranking_and_draws_it(sim, user):
     ended = sim("stress", "small.yaml", "--top", "2", "--respond", "1", "--plot", "s.svg")
 
     assert ended.returncode == 0, ended.stderr
-    assert "an outage from tick 0 to 3, others stop sending to it after 1 ticks; one draw" in ended.stdout
-    assert "1 more outages: --top 3" in ended.stdout
+    assert "an outage from tick 0 to 3, others stop sending to it after 1 tick; one draw" in ended.stdout
+    assert "1 more outage: --top 3" in ended.stdout
     assert b"<svg" in (user.folder / "s.svg").read_bytes()
 
 
@@ -66,6 +68,34 @@ def test_samples_are_the_draws_of_one_seed_with_their_mean(sim, user):
     assert found["agents"]["BANK_B"]["liquidity_used"]["mean"] == pytest.approx(batch.liquidity_used[:, 1].mean())
 
 
+def test_samples_have_the_means_of_each_draws_indicators(sim, user):
+    asked = ("run", "small.yaml", "--samples", "4", "--seed", "3", "--indicators")
+    found = json.loads(sim(*asked, "i.json", "--json").stdout)
+    ended = sim(*asked, "i.csv")
+
+    scenario = load_scenario(user.folder / "small.yaml")
+    drawn = draw_arrivals(scenario, 3, samples=4)
+    runs = [simulate(scenario, drawn.sample(number), record_events="settlements").indicators for number in range(4)]
+    for name in ("used", "unsettled", "delay_indicator", "turnover"):
+        known = [value for run in runs if (value := getattr(run.system, name)) is not None]
+        assert found["system"][name]["mean"] == pytest.approx(sum(known) / len(known))
+        assert found["system"][name]["n"] == len(known)
+    assert json.loads((user.folder / "i.json").read_text()) == found
+    header = (user.folder / "i.csv").read_text().splitlines()[0].split(",")
+    assert {"bank", "used", "used_low", "used_n"} <= {*header}
+    assert "lower bound" in ended.stdout
+
+
+def test_indicators_of_many_samples_are_computed_when_they_are_asked_for(sim, user, monkeypatch):
+    monkeypatch.chdir(user.folder)
+    monkeypatch.setattr("payment_simulator.cli.run_samples.MOST_UNASKED", 2)
+    asked = ["run", "small.yaml", "--samples", "3", "-j", "1"]
+    unasked = CliRunner().invoke(app, asked).output
+    assert "indicators of more than 2 samples take long: --indicators FILE asks for them" in unasked
+    assert "lower bound" not in unasked
+    assert "lower bound" in CliRunner().invoke(app, [*asked, "--indicators", "i.parquet"]).output
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
@@ -79,6 +109,7 @@ def test_samples_are_the_draws_of_one_seed_with_their_mean(sim, user):
         (("sweep", "small.yaml", "--set", f"{CAP}=0,1", "--csv", "small.yaml"), "would be written over"),
         (("stress", "small.yaml", "--outage", "BANK_X"), "unknown bank 'BANK_X'"),
         (("run", "small.yaml", "--samples", "5", "--events", "e.parquet"), "--events: is of one run"),
+        (("run", "small.yaml", "--samples", "5", "--indicators", "small.yaml"), "is none of .json, .csv, .parquet"),
     ],
 )
 def test_what_cannot_be_swept_is_refused_with_what_to_do(sim, user, arguments, problem):

@@ -246,9 +246,7 @@ def _is_no_refused_number_of_pieces(value):
 def _budgets(values):
     """A budget of a tick or until it is set again, to each bank so much, perhaps for some banks alone."""
     amounts = st.integers(0, 1000) | values
-    total = st.sampled_from(["amount", "max_value_to_release"]).flatmap(
-        lambda name: st.fixed_dictionaries({name: amounts})
-    )
+    total = st.one_of(st.fixed_dictionaries({name: amounts}) for name in ("amount", "max_value_to_release"))
     further = st.fixed_dictionaries(
         {"max_per_counterparty": st.sampled_from([0, 100, 400]) | values},
         optional={"focus_counterparties": st.lists(st.sampled_from(["B0", "B1"]), unique=True)},
@@ -429,8 +427,6 @@ def _outages(draw, names, ticks):
 
 
 ESCALATION = st.fixed_dictionaries({"start_escalating_at_ticks": st.integers(1, 5), "max_boost": st.integers(0, 10)})
-
-
 ORDERS = ["priority", "priority", "bands", "fifo"]
 RELEASE = st.sampled_from(["bypass", "bypass", "strict"])
 QUEUES = st.one_of(

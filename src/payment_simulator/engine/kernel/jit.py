@@ -39,7 +39,13 @@ CACHE_FOLDER = _cache_folder()
 IS_KEPT = _can_keep(CACHE_FOLDER)
 numba.config.CACHE_DIR = str(CACHE_FOLDER)  # type: ignore[attr-defined]
 
-_INSIDE: Any = {"nogil": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_INSIDE: Any = {
+    "nogil": True,
+    "error_model": "numpy",
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "_nrt": False,  # arrays are lent by the entry: counting references at every call takes half of a run's time
+}
 
 part: Any = numba.njit(**_INSIDE)
 """A part of the kernel: called by compiled code alone."""

@@ -1,7 +1,7 @@
 """Liquidity saving in the kernel: bilateral offsets and cycles, as `reference` and `lsm` define them."""
 
 from payment_simulator.engine.kernel import layout as L
-from payment_simulator.engine.kernel.jit import part
+from payment_simulator.engine.kernel.jit import inlined, part
 from payment_simulator.engine.kernel.queues import change, move, take_front
 from payment_simulator.engine.kernel.rows import bank_row, pair_row, payment_row, room, spendable_liquidity
 from payment_simulator.engine.kernel.ruled_offsets import allow_cycle, bear_offset
@@ -211,7 +211,7 @@ def _note(w, path, depth, pair, to):
     w[path + L.PATH_BANK + depth + 1] = to
 
 
-@part
+@inlined
 def _walk(w, bank, start):
     """The places in the list of a bank's receivers where those from `start` on begin, and where it ends.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labledger.counts import counted
 from payment_simulator.scenario.numbers import LARGEST_CENTS
 
 if TYPE_CHECKING:
@@ -49,25 +50,19 @@ class Money:
 
 
 def cents_of(column: "pyarrow.ChunkedArray", money: Money, report: Report) -> Ints:
-    """Return a column's amounts in cents, negative ones too; 0 where one is reported."""
+    """Return the amounts of a column of the kind `AMOUNT` in cents, negative ones too; 0 where one is reported."""
     import pyarrow as pa
 
     kind = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
-        kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return _of_text(column.cast(pa.string()), money, report)
+    if pa.types.is_string(kind):
+        return _of_text(column, money, report)
     missing = column.is_null().to_numpy()
     report(missing, "no amount")
     if pa.types.is_integer(kind):
         return _of_integers(column, money, report)
     if pa.types.is_floating(kind):
         return _of_doubles(column, missing, money, report)
-    if pa.types.is_decimal(kind):
-        return _of_decimals(column, money, report)
-    report(~missing, f"the column is of {kind}, which is no number")
-    return np.zeros(len(column), dtype=np.int64)
+    return _of_decimals(column, money, report)
 
 
 def as_decimals(column: "pyarrow.ChunkedArray", decimal: str | None, separator: str | None) -> Any:
@@ -214,19 +209,21 @@ def _without_exponents(text: "pyarrow.Array") -> "pyarrow.Array":
 
 def _problem(cell: str, sign: str | None, money: Money) -> str:
     other = "." if sign == "," or (sign is None and "." in cell) else ","
+    if sign != "," and re.fullmatch(EXPONENT, cell, re.ASCII):
+        cell = f"{Decimal(cell):f}"
     if cell in ("", "empty"):
         return "no amount"
     if re.search(SIGNED, cell):
         return "a currency's sign or code; leave it out"
-    if sign is None and re.fullmatch(rf"[+-]?\d{{1,3}}([{BLANKS}.,]\d{{3}})+-?", cell):
+    if sign is None and re.fullmatch(rf"[+-]?\d{{1,3}}([{BLANKS}.,]\d{{3}})+-?", cell, re.ASCII):
         return 'does the sign part thousands, or decimals? say decimal: "." or decimal: ","'
-    if re.fullmatch(rf"[+-]?\d+\{other}\d*", cell):
+    if re.fullmatch(rf"[+-]?\d+\{other}\d*", cell, re.ASCII):
         return f'a {"comma" if other == "," else "point"}; say decimal: "{other}"'
-    number = re.fullmatch(rf"[+-]?(\d+)(?:\{sign or '.'}(\d*))?", cell)
+    number = re.fullmatch(rf"[+-]?(\d+)(?:\{sign or '.'}(\d*))?", cell, re.ASCII)
     if number is not None and len(number[1]) > MAX_DIGITS:
         return TOO_LARGE
     if number is not None:
-        return f"{len(number[2] or '')} decimals, and {money.unit} has {money.decimals}"
+        return f"{counted(len(number[2] or ''), 'decimal')}, and {money.unit} has {money.decimals}"
     return "is not an amount"
 
 

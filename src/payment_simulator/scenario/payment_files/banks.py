@@ -1,7 +1,7 @@
 """Names of banks in a file of payments, as places in a list of them."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,11 +19,11 @@ Mask = NDArray[np.bool_]
 
 
 def banks_of(
-    column: "pyarrow.ChunkedArray", bic: int | None, report: Callable[[Mask, str], None]
+    column: "pyarrow.ChunkedArray", bic: int | None, report: Callable[[Mask, str], None], named: Collection[str] = ()
 ) -> tuple[NDArray[np.int32], list[str]]:
     """Return for each cell the place of its bank among the names, and the names; with `bic` 8 branches are one bank.
 
-    What no bank can be called is reported, and has place 0.
+    What no bank can be called is reported, and has place 0. A word for none is a bank's name where it is `named`.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -45,9 +45,9 @@ def banks_of(
     empty = np.array([not name for name in names], dtype=bool)
     long = np.array([len(name) > MAX_NAME or not name.isprintable() for name in names], dtype=bool)
     missing = index < 0
-    absent = np.array([name.lower() in NO_NAME for name in names], dtype=bool)
+    absent = np.array([name.lower() in NO_NAME and name not in named for name in names], dtype=bool)
     report(missing | _of(empty, index), "no bank")
-    report(_of(absent, index) & ~missing, "no bank: a word for a name that is not there")
+    report(_of(absent, index) & ~missing, "no bank: a word for a name that is not there, unless agents has it as an id")
     report(_of(long, index) & ~missing, f"no name of a bank: over {MAX_NAME} characters, or not printable")
     return np.where(missing, 0, _of(of_written, index)).astype(np.int32), known
 

@@ -46,7 +46,7 @@ def _payments(sources: Sequence[Source], section: Payments, run: Run) -> GivenPa
     problems = Problems()
     _refuse_nothing(sources, section)
     section = _with_currency(sources, section)
-    parts = [rows_of(source, section, problems) for source in sources]
+    parts = [rows_of(source, section, run, problems) for source in sources]
     try:
         day = _checked_kind(parts, section, run)
     except PaymentsKeyError:
@@ -61,16 +61,23 @@ def _payments(sources: Sequence[Source], section: Payments, run: Run) -> GivenPa
 
 
 def _with_currency(sources: Sequence[Source], section: Payments) -> Payments:
-    """Return the section with the currency of the files, where it names none: that of the first is that of all."""
+    """Return the section with the currency of the files, where it names none: that of the first is that of all.
+
+    Raises:
+        PaymentsKeyError: files have several, or some have one and others say none.
+    """
     found = section
     for source in sources:
         currency = currency_of(source, found)
-        if currency is None or found.currency is not None or section.amounts == "cents":
+        if currency is None or found.currency is not None:
             continue
         found = found.model_copy(update={"currency": currency})
-        if (decimals := decimals_of(currency)) not in (None, DEFAULT_DECIMALS):
+        if section.amounts != "cents" and (decimals := decimals_of(currency)) not in (None, DEFAULT_DECIMALS):
             source.remarks.append(f"amounts are in {currency}, which has {decimals} decimals")
-    return found
+    if found is not section and (silent := [each for each in sources if len(each) and not currency_of(each, section)]):
+        problem = f"{clean(silent[0].name, 300)} says none, and other files {found.currency}"
+        raise PaymentsKeyError("currency", f"{problem}; say payments.currency: {found.currency} if all are in it")
+    return section if section.amounts == "cents" else found
 
 
 def _refuse_nothing(sources: Sequence[Source], section: Payments) -> None:

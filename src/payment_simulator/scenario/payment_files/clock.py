@@ -1,8 +1,10 @@
 """Times of payments as ticks of a run."""
 
 import datetime
+import math
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,7 +151,12 @@ def _shown(local_us: int, *, dated: bool) -> str:
 
 
 def tick_at(text: str, clock: Clock) -> int:
-    """Return the tick of a time of day, counted from the day's first; of the day's end, the one after the last.
+    """Return the tick in which a time of day falls, as `ticks_until`."""
+    return math.floor(ticks_until(text, clock))
+
+
+def ticks_until(text: str, clock: Clock) -> Fraction:
+    """Return the ticks from the day's open until a time of day, exact: a part of one where it falls inside a tick.
 
     Raises:
         PaymentsKeyError: it is no time of day, or not of the clock's.
@@ -157,7 +164,7 @@ def tick_at(text: str, clock: Clock) -> int:
     day, seconds = day_of(clock), _seconds(text, "time")
     if not day.open_s <= seconds <= day.close_s:
         raise PaymentsKeyError("clock.time", f"{text} is outside the day, {clock.open} to {clock.close}")
-    return int(day.tick_of(np.array([seconds * SECOND_US]))[0])
+    return Fraction((seconds - day.open_s) * day.ticks, day.length_s)
 
 
 def time_of(tick: int, day: Day) -> str:

@@ -135,6 +135,8 @@ def is_usual(name: str, ours: str) -> bool:
 
 def listed(names: Sequence[str]) -> str:
     """Return the names of columns for a message."""
+    if not names:
+        return "none"
     most = len(names) if len(names) <= MOST_LISTED else SOME_LISTED
     rest = f", and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(clean(name, 60) or '""' for name in names[:most]) + rest

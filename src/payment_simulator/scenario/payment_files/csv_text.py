@@ -8,8 +8,8 @@ import io
 import itertools
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -24,9 +24,15 @@ CHUNK_BYTES = 1 << 24
 SAMPLE_BYTES = 1 << 16
 SAY = "say payments.encoding"
 SAMPLE_RECORDS = 50
-SAID = re.compile(r"""sep=(\S| |\t)(?=[\r\n])""")
+SAID = re.compile(r"""("?)sep=(\S| |\t)\1(?=[\r\n])""", re.IGNORECASE)
 """The first line of a text that says its separator."""
-BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",  # before that of UTF-16, which it begins with
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 OTHER_KINDS = {
     b"PAR1": "is Parquet; name it .parquet",
     b"ARROW1": "is Arrow IPC; name it .arrow",
@@ -71,11 +77,27 @@ class CsvText:
         """Return the lines on which rows begin, counted from 0 below the header; None of one that is not found."""
         found: dict[int, int] = {}
         wanted, last = set(rows), max(rows, default=-1)
-        with contextlib.suppress(ConfigError, UnicodeError):
-            for number, (line, _) in enumerate(itertools.islice(self.records(), last + 1)):
-                if number in wanted:
-                    found[number] = line
+        for number, (line, _) in enumerate(itertools.islice(self._readable(), last + 1)):
+            if number in wanted:
+                found[number] = line
         return [found.get(row) for row in rows]
+
+    def refuse_lines_above(self, check: Callable[[list[str]], object]) -> None:
+        """Refuse a text with lines above its header: the first below that `check` takes; others it refuses.
+
+        Raises:
+            ConfigError: there are such lines; the message has their number.
+        """
+        for separator in dict.fromkeys((self.separator, *SEPARATORS)):
+            rows = list(itertools.islice(replace(self, separator=separator)._readable(), SAMPLE_RECORDS))
+            if line := next((line for line, names in rows if _takes(check, names)), None):
+                above = "line" if line == 2 else f"{line - 1:,} lines"
+                raise ConfigError(f"{_shown(self.path)}:{line}: the header stands here; take out the {above} above it")
+
+    def _readable(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield rows as `records` does, up to the first that cannot be read."""
+        with contextlib.suppress(ConfigError, UnicodeError):
+            yield from self.records()
 
     def refuse_swallowed(self, rows: int) -> None:
         """Refuse a text in which a cell in double quotes holds whole rows: its end is missing, or it is a stray one.
@@ -126,7 +148,7 @@ def csv_text(path: Path, section: TextFile) -> CsvText:
     sample = _sample(path, encoding)
     if (said := SAID.match(sample)) is not None:
         problem = f"a line for spreadsheets, {said[0]!r}, stands before the header"
-        raise ConfigError(f"{_shown(path)}:1: {problem}; take it out, and say payments.separator: {said[1]!r}")
+        raise ConfigError(f"{_shown(path)}:1: {problem}; take it out, and say payments.separator: {said[2]!r}")
     separator = section.separator or _separator(sample)
     first = next(filter(None, _sampled(sample, separator)), None)
     if first is None:
@@ -203,6 +225,14 @@ def _of_python(encoding: str) -> str:
 
 def _is_wide(encoding: str) -> bool:
     return codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
+
+
+def _takes(check: Callable[[list[str]], object], names: list[str]) -> bool:
+    try:
+        check(names)
+    except ConfigError:
+        return False
+    return True
 
 
 def _sample(path: Path, encoding: str) -> str:

@@ -39,7 +39,7 @@ def filter_columns(expression: str, names: Sequence[str]) -> list[str]:
 
     Raises:
         PaymentsKeyError: DuckDB is not installed, or it is no single expression, or asks other tables, or answers
-            otherwise each time.
+            otherwise each time, or names a column that stands twice.
     """
     require("payments.filter", "duckdb")
     import duckdb
@@ -64,7 +64,11 @@ def filter_columns(expression: str, names: Sequence[str]) -> list[str]:
         about = f"no column {clean(strange[0], 60)!r}; the file has {listed(names)}{_in_quotes(strange[0], names)}"
         raise PaymentsKeyError("filter", about)
     asked = {name.lower() for name in named}
-    return [name for name in names if name.lower() in asked]
+    found = [name for name in names if name.lower() in asked]
+    if len(found) > len(asked):
+        both = next(name for name in found if sum(name.lower() == each.lower() for each in found) > 1)
+        raise PaymentsKeyError("filter", f"more than one column is called {clean(both, 60)!r}, in letters of any case")
+    return found
 
 
 def _in_quotes(part: str, names: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from labledger.counts import counted
 from labledger.errors import ConfigError
 from labledger.extras import install_command, missing
 from labledger.regular_files import opened_to_read
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 MESSAGES = {"FIToFICstmrCdtTrf": "pacs.008", "FICdtTrf": "pacs.009"}
 NAMESPACE = re.compile(r"urn:iso:std:iso:20022:tech:xsd:(pacs\.00[89])\.\d{3}\.\d{2}")
 BATCH = 1 << 14
+TRANSACTION = "CdtTrfTxInf"
+AMOUNT = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 MAX_TEXT = 140
 """Characters of a name or a reference, as the messages' longest have them."""
 AGENT_NAMES = ("BICFI", "BIC", "ClrSysMmbId/MmbId", "Othr/Id", "Nm")
@@ -36,10 +39,13 @@ OWN_PRIORITY = "PRIORITY "
 """The beginning of LclInstrm/Prtry where one of our eleven priorities follows it, as `export` writes it."""
 
 Found = Callable[[str], str | None]
+Row = dict[str, str | None]
 
 
-def read_messages(path: Path) -> "pyarrow.Table":
+def read_messages(path: Path, others: list[str] | None = None) -> "pyarrow.Table":
     """Return the payments of a file, a row each, texts in `COLUMNS` and `LINE`; null where a message does not say.
+
+    The kinds of messages in it that are none of the two are put into `others`.
 
     `time` is when the payment may first settle: SttlmTmReq/FrTm of its day, else when it was accepted (AccptncDtTm),
     else when its message was made (CreDtTm). `deadline` is SttlmTmReq/TillTm, else CLSTm, else RjctTm; `settled` is
@@ -56,7 +62,7 @@ def read_messages(path: Path) -> "pyarrow.Table":
         raise ConfigError(f"{path}: reading XML needs defusedxml; run {install_command('payments')}")
     schema = pa.schema([(name, pa.string()) for name in (*COLUMNS, LINE)])
     batches, rows = [], []
-    for row in _payments(path):
+    for row in _payments(path, [] if others is None else others):
         rows.append(row)
         if len(rows) == BATCH:
             batches.append(pa.RecordBatch.from_pylist(rows, schema))
@@ -64,14 +70,14 @@ def read_messages(path: Path) -> "pyarrow.Table":
     return pa.Table.from_batches([*batches, pa.RecordBatch.from_pylist(rows, schema)], schema)
 
 
-def _payments(path: Path) -> Iterator[dict[str, str | None]]:
+def _payments(path: Path, others: list[str]) -> Iterator[Row]:
     from xml.etree.ElementTree import ParseError
 
     from defusedxml import DefusedXmlException
 
     try:
         with opened_to_read(path, follow=True) as file:
-            yield from _of_file(path, file)
+            yield from _of_file(path, file, others)
     except ParseError as error:
         line, column = error.position
         reason = reason_of(error).partition(": line")[0]
@@ -83,51 +89,86 @@ def _payments(path: Path) -> Iterator[dict[str, str | None]]:
         raise ConfigError(f"{path}: cannot be read as XML: {reason_of(error)}") from error
 
 
-def _of_file(path: Path, file: IO[bytes]) -> Iterator[dict[str, str | None]]:
+def _of_file(path: Path, file: IO[bytes], others: list[str]) -> Iterator[Row]:
     """Yield the payments of an open file, and hold no more of it than one transaction."""
     from defusedxml.ElementTree import iterparse
 
-    above: list[Element] = []
-    message, header, number, messages = "", None, 0, 0
     lines = _ByLines(file)
+    messages = _Messages(path, lines, others)
     for event, element in iterparse(lines, ("start", "end"), forbid_dtd=True):
-        name = _local(element.tag)
         if event == "start":
-            if name in MESSAGES:
-                _check_namespace(f"{path}:{lines.line}", element.tag, MESSAGES[name])
-                message, header, number, messages = name, None, 0, messages + 1
-            lines.begin(name)
-            above.append(element)
-            continue
-        above.pop()
-        parent = _local(above[-1].tag) if above else ""
-        if parent != message or not message:
-            if name == message:
-                _check_number(f"{path}:{lines.line}", MESSAGES[name], header, number)
-                message = ""
-            if above and not message:  # what is around messages, and those that are done
-                above[-1].remove(element)
-            continue
+            messages.begin(element)
+        elif (row := messages.end(element)) is not None:
+            yield row
+    messages.refuse_none()
+
+
+class _Messages:
+    """The messages of a file as its elements begin and end."""
+
+    def __init__(self, path: Path, lines: "_ByLines", others: list[str]) -> None:
+        self._path = path
+        self._lines = lines
+        self._others = others
+        self._above: list[tuple[str, Element]] = []
+        self._message = ""
+        self._header: Element | None = None
+        self._number = self._messages = self._begun = 0
+
+    def begin(self, element: "Element") -> None:
+        """Note that an element begins, or refuse it where a payment would be lost by it."""
+        name, parent = _local(element.tag), self._above[-1][0] if self._above else ""
+        self._above.append((name, element))
+        if name in MESSAGES:
+            if self._message:
+                raise ConfigError(f"{self._here()}: {name} begins within {self._message}")
+            _check_namespace(self._here(), element.tag, MESSAGES[name])
+            self._message, self._header, self._number = name, None, 0
+            self._messages += 1
+        elif parent == "Document":
+            self._others.append(_kind_of(element.tag))
+        elif name == TRANSACTION and self._message:
+            if parent != self._message:
+                raise ConfigError(f"{self._here()}: {name} stands within {parent}; it belongs below {self._message}")
+            self._begun = self._lines.line
+
+    def end(self, element: "Element") -> Row | None:
+        """Return the payment that an element is, None of another; what is done with is forgotten."""
+        name, _ = self._above.pop()
+        parent, outer = self._above[-1] if self._above else ("", None)
+        found = None
+        if outer is None or not self._message or parent != self._message:
+            if name == self._message:
+                _check_number(self._here(), MESSAGES[name], self._header, self._number)
+                self._message = ""
+            if outer is not None and not self._message:  # what is around messages, and those that are done
+                outer.remove(element)
+            return None
         if name == "GrpHdr":
-            header = element
-            continue
-        if name == "CdtTrfTxInf":
-            number += 1
-            where = f"{path}:{lines.begun}: {MESSAGES[message]}, transaction {number}"
-            yield {**_payment(where, element, header), LINE: str(lines.begun)}
-        above[-1].remove(element)
-    if not messages:
-        raise ConfigError(f"{path}: it holds no {' or '.join(MESSAGES.values())} message")
+            self._header = element
+            return None
+        if name == TRANSACTION:
+            self._number += 1
+            where = f"{self._path}:{self._begun}: {MESSAGES[self._message]}, transaction {self._number}"
+            found = {**_payment(where, element, self._header), LINE: str(self._begun)}
+        outer.remove(element)
+        return found
+
+    def _here(self) -> str:
+        return f"{self._path}:{self._lines.line}"
+
+    def refuse_none(self) -> None:
+        """Refuse a file without any of our messages."""
+        if not self._messages:
+            rest = f"; it has {clean(self._others[0], SHOWN)}" if self._others else ""
+            raise ConfigError(f"{self._path}: it holds no {' or '.join(MESSAGES.values())} message{rest}")
 
 
 class _ByLines:
-    """A file that a parser reads line by line, so that `line`, from 1, is where the parser is.
-
-    `begun` is the line on which the last transaction begins.
-    """
+    """A file that a parser reads line by line, so that `line`, from 1, is where the parser is."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self.line = self.begun = 0
+        self.line = 0
         self._file = file
         self._is_within = False
 
@@ -138,17 +179,18 @@ class _ByLines:
         self._is_within = not found.endswith(b"\n")
         return found
 
-    def begin(self, name: str) -> None:
-        """Note that an element begins here."""
-        if name == "CdtTrfTxInf":
-            self.begun = self.line
-
 
 def _check_number(where: str, kind: str, header: "Element | None", number: int) -> None:
     """Refuse a message that holds another number of transactions than it says."""
     said = None if header is None else _texts(header)("NbOfTxs")
-    if said is not None and said != str(number):
-        raise ConfigError(f"{where}: {kind}: it holds {number:,} transactions, and its NbOfTxs is {clean(said, SHOWN)}")
+    if said is not None and not (said.isdecimal() and int(said) == number):
+        held = counted(number, "transaction")
+        raise ConfigError(f"{where}: {kind}: it holds {held}, and its NbOfTxs is {clean(said, SHOWN)}")
+
+
+def _kind_of(tag: str) -> str:
+    """Return the kind of a message by its namespace, as camt.054.001.08, else its name."""
+    return tag.partition("}")[0].rpartition("tech:xsd:")[2] if "tech:xsd:" in tag else _local(tag)
 
 
 def _check_namespace(where: str, tag: str, wanted: str) -> None:
@@ -163,19 +205,25 @@ def _check_namespace(where: str, tag: str, wanted: str) -> None:
         )
 
 
-def _payment(where: str, transaction: "Element", header: "Element | None") -> dict[str, str | None]:
+def _payment(where: str, transaction: "Element", header: "Element | None") -> Row:
     found = _texts(transaction)
     group: Found = _texts(header) if header is not None else lambda _: None
     names = [found(f"PmtId/{each}") for each in IDS]
     name = next(filter(None, names), None)
     where = f"{where} ({name})" if name else where
-    amount = _child(transaction, "IntrBkSttlmAmt")
-    if amount is None or not (amount.text or "").strip():
+    amounts = [each for each in transaction if _local(each.tag) == "IntrBkSttlmAmt"]
+    if len(amounts) > 1:
+        raise ConfigError(f"{where}: it has {len(amounts)} elements IntrBkSttlmAmt; which is its amount?")
+    if not amounts or not (amounts[0].text or "").strip():
         raise ConfigError(f"{where}: it has no IntrBkSttlmAmt")
+    amount = amounts[0]
     if not amount.get("Ccy"):
         raise ConfigError(f"{where}: its IntrBkSttlmAmt has no Ccy, which says the currency")
     if len(amount):
         raise ConfigError(f"{where}: its IntrBkSttlmAmt holds elements; an amount is a number alone")
+    if not AMOUNT.fullmatch((amount.text or "").strip()):
+        shown = clean((amount.text or "").strip(), SHOWN)
+        raise ConfigError(f"{where}: its IntrBkSttlmAmt, {shown!r}, is no number as XML has them, as 1500.25")
     date = found("IntrBkSttlmDt") or group("IntrBkSttlmDt")
 
     def at(time: str | None) -> str | None:

@@ -16,6 +16,7 @@ from payment_simulator.scenario.payment_files.columns import is_of_settlement
 from payment_simulator.scenario.payment_files.currencies import DEFAULT_DECIMALS, decimals_of
 from payment_simulator.scenario.payment_files.priorities import priorities_of
 from payment_simulator.scenario.payment_files.problems import PaymentsKeyError, Problems, reading, some_of
+from payment_simulator.scenario.payment_files.run import Run
 from payment_simulator.scenario.payment_files.sections import Payments
 from payment_simulator.scenario.payment_files.source import Source
 from payment_simulator.scenario.payment_files.times import DAY_US, Times, beside, times_of
@@ -55,7 +56,7 @@ class Rows:
     decimal: str | None
 
 
-def rows_of(source: Source, section: Payments, problems: Problems) -> Rows:
+def rows_of(source: Source, section: Payments, run: Run, problems: Problems) -> Rows:
     """Return the rows of a source; those that have no number for a cell are noted, and have some number.
 
     Raises:
@@ -64,9 +65,9 @@ def rows_of(source: Source, section: Payments, problems: Problems) -> Rows:
     with reading(source, "time"):
         times = _times(source, section, problems)
     with reading(source, "sender"):
-        sender, senders = _banks(source, "sender", section, problems)
+        sender, senders = _banks(source, "sender", section, run, problems)
     with reading(source, "receiver"):
-        receiver, receivers = _banks(source, "receiver", section, problems)
+        receiver, receivers = _banks(source, "receiver", section, run, problems)
     banks = list(dict.fromkeys([*senders, *receivers]))
     place = {name: number for number, name in enumerate(banks)}
     of_receivers = np.array([place[name] for name in receivers], dtype=np.int32)
@@ -159,8 +160,12 @@ def _refuse_other_dates(source: Source, times: Times) -> None:
 
 
 def _with_dates(source: Source, times: Times, section: Payments, problems: Problems) -> Times:
+    import pyarrow as pa
+
     column = source.column("date")
     assert column is not None  # noqa: S101 - it is among the columns
+    if pa.types.is_integer(column.type):  # as 20260302
+        column = column.cast(pa.string())
     report = _reporter(source, "date", problems)
     pattern = section.time_format if section.time_format and not _has_time(section.time_format) else None
     with reading(source, "date"):
@@ -208,12 +213,24 @@ def _beside(source: Source, ours: str, times: Times, section: Payments, problems
         return None
     _refuse_other_offsets(source, ours, found, times, zone)
     values = beside(found, times, zone)
+    if ours == "deadline" and found.kind == "dated" and _are_dates(column, found):
+        values = values + DAY_US  # the end of that day
     if found.kind == "of_day" and times.kind == "dated":
         values = values + times.values // DAY_US * DAY_US
     elif found.kind != times.kind:
         words = {"dated": "a date and a time", "of_day": "a time of day", "number": "a whole number"}
         report(found.usable, f"is {words[found.kind]}, and the time is {words[times.kind]}")
     return np.where(found.usable, values, UNWRITTEN)
+
+
+def _are_dates(column: "pyarrow.ChunkedArray", found: Times) -> bool:
+    """Return True of a column of dates without a time of day."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_string(column.type):
+        return bool(pa.types.is_date(column.type))
+    return not (found.values % DAY_US).any() and not pc.any(pc.match_substring(column, ":")).as_py()
 
 
 def _refuse_other_offsets(source: Source, ours: str, found: Times, times: Times, zone: str | None) -> None:
@@ -229,22 +246,24 @@ def _refuse_other_offsets(source: Source, ours: str, found: Times, times: Times,
         raise PaymentsKeyError(column, f"{name} has other offsets from UTC than the time; say payments.clock.timezone")
 
 
-def _banks(source: Source, ours: str, section: Payments, problems: Problems) -> tuple[NDArray[np.int32], list[str]]:
+def _banks(
+    source: Source, ours: str, section: Payments, run: Run, problems: Problems
+) -> tuple[NDArray[np.int32], list[str]]:
     column = source.column(ours)
     assert column is not None  # noqa: S101 - as above
-    return banks_of(column, section.bic, _reporter(source, ours, problems))
+    return banks_of(column, section.bic, _reporter(source, ours, problems), run.named)
 
 
 def _money(source: Source, section: Payments) -> Money:
     currency = currency_of(source, section)
     if section.amounts == "cents" or _says_cents(source, section):
-        return Money(0, "amounts: cents", section.decimal, source.separator)
+        return Money(0, "amounts: cents", source.decimal or section.decimal, source.separator)
     decimals = DEFAULT_DECIMALS if currency is None else decimals_of(currency)
     if decimals is None:
         raise PaymentsKeyError(
             "currency", f"the file has {clean(str(currency), 60)!r}, no code of ISO 4217; say one, or amounts: cents"
         )
-    return Money(decimals, currency or "the currency", section.decimal, source.separator)
+    return Money(decimals, currency or "the currency", source.decimal or section.decimal, source.separator)
 
 
 def _says_cents(source: Source, section: Payments) -> bool:

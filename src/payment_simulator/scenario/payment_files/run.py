@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Run:
-    """The ids of a scenario's banks, and the length of its run; None of what it does not say."""
+    """The ids of a scenario's banks, and the length of its run; None of what it does not say.
+
+    `named` are those of banks that it names, which may be some of them.
+    """
 
     banks: Collection[str] | None = None
     ticks_per_day: int | None = None
     num_days: int | None = None
+    named: Collection[str] = ()
 
     @property
     def ticks(self) -> int | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,8 @@ class Source:
 
     `columns` is the file's own name of each column, by ours. `numbers` are the places of the table's rows in the file,
     None where none was left out. `lines` finds the lines of rows in a text, None where the file has none.
-    `words` are the file's kind's own priorities. `unread` are its columns that are not in the table, or not asked for.
+    `words` are the priorities of the file's kind, `decimal` its sign before decimals. `unread` are its columns that are
+    not in the table, or not asked for.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Source:
     remarks: list[str] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
+    decimal: Literal["."] | None = None
 
     def __len__(self) -> int:
         return int(self.table.num_rows)

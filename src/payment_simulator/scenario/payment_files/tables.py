@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from labledger.errors import ConfigError
-from labledger.untrusted_text import reason_of
+from labledger.untrusted_text import SHOWN, clean, reason_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -59,6 +59,20 @@ def arrow_table(table: Any, name: str) -> "pyarrow.Table":
         else:
             kind = type(table).__name__
             raise ConfigError(f"{name}: {kind} is no table; give one of Arrow, pandas or polars, or a dict of lists")
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise ConfigError(f"{name}: cannot be read as a table: {reason_of(error)}") from error
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        why = "a whole number beyond 64 bits; give Decimals" if isinstance(error, OverflowError) else reason_of(error)
+        column = f"{clean(odd, SHOWN)}: " if (odd := _odd_column(table)) else ""
+        raise ConfigError(f"{name}: cannot be read as a table: {column}{why}") from error
     return found.drop_columns([each for each in found.column_names if each.startswith(INDEX)])
+
+
+def _odd_column(table: Any) -> str:
+    """Return the first column of a dict that is none by itself; empty where each is."""
+    import pyarrow as pa
+
+    for name, values in table.items() if isinstance(table, Mapping) else ():
+        try:
+            pa.table({name: values})
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            return str(name)
+    return ""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +22,15 @@ Kind = Literal["dated", "of_day", "number"]
 Report = Callable[[Mask, Callable[[str], str] | str], None]
 
 DAY_US = 86_400_000_000
+UNITS_US = {"day": DAY_US, "s": 1_000_000, "ms": 1000, "us": 1}
 FIRST_YEAR, LAST_YEAR = 1800, 2261
 FIRST_YEAR_US = int(np.datetime64("1800", "us").astype(np.int64))
 LAST_YEAR_US = int(np.datetime64("2262", "us").astype(np.int64))
 NO_TIME = r"(?i)^(?:|null|nan|nat|none|n/a|-)$"
 DATE = r"(?:(?P<a>\d{1,4})[-/.](?P<b>\d{1,2}|[A-Za-z]{3})[-/.](?P<c>\d{1,4})|(?P<e>\d{8}))"
 TIME = r"(?P<h>\d{1,2}):(?P<m>\d{2})(?::(?P<s>\d{2})(?:[.,](?P<f>\d{1,9}))?)?(?: *(?P<p>[AaPp][Mm]))?"
-ZONE = r"(?P<z>Z|UTC|[+-]\d{2}:?\d{2})"
-USUAL = rf"^(?:{DATE})?(?:[ T]+|$)?(?:{TIME})? *{ZONE}?(?:\[[\w/+-]+\])?$"
+ZONE = r"(?P<z>Z|UTC|GMT|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)"
+USUAL = rf"^(?:{DATE})?(?:[ T]+|$)?(?:{TIME})?(?: *{ZONE}(?:\[[\w/+-]+\])?)?$"
 DIRECTIVES = {
     "Y": r"(?P<y>\d{4})",
     "y": r"(?P<y>\d{2})",
@@ -69,7 +70,7 @@ class Times:
 
 
 def times_of(column: "pyarrow.ChunkedArray", zone: str | None, pattern: str | None, report: Report) -> Times:
-    """Return the times in a column; those with an offset or a zone are converted to `zone`, where one is given.
+    """Return the times in a column of the kind `TIME`; those with an offset or a zone are as in `zone`, if given.
 
     `pattern` is a format as of `strptime` (see `DIRECTIVES`). Cells that are no time are reported; empty ones are not.
 
@@ -79,46 +80,43 @@ def times_of(column: "pyarrow.ChunkedArray", zone: str | None, pattern: str | No
     import pyarrow as pa
 
     kind = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
-        kind = column.type
     if pa.types.is_integer(kind) and pattern is None:
         return Times("number", column.fill_null(0).to_numpy().astype(np.int64), column.is_valid().to_numpy())
-    if pa.types.is_null(kind):
-        return _none(len(column))
     if pa.types.is_temporal(kind):
-        return _in_years(_typed(column, zone), report)
+        return _in_range(_typed(column, zone), report)
     if pa.types.is_floating(kind):
         return _whole(column, report)
-    if pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return _of_text(column.cast(pa.string()), zone, pattern, report)
-    report(np.ones(len(column), dtype=bool), f"the column is of {kind}, which is no time")
-    return _none(len(column))
-
-
-def _none(length: int) -> Times:
-    return Times("dated", np.zeros(length, dtype=np.int64), np.zeros(length, dtype=np.bool_))
+    return _of_text(column.cast(pa.string()), zone, pattern, report)
 
 
 def _typed(column: "pyarrow.ChunkedArray", zone: str | None) -> Times:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     usable = column.is_valid().to_numpy()
     kind = column.type
+    unit = getattr(kind, "unit", "day" if kind == pa.date32() else "ms")  # that of dates is in their types' names
+    values = _microseconds(column, unit)
     if pa.types.is_time(kind):
-        values = pc.cast(column, pa.time64("us"), safe=False).cast(pa.int64())
-        return Times("of_day", values.fill_null(0).to_numpy(), usable)
+        return Times("of_day", values, usable)
     if pa.types.is_date(kind):
-        return Times("dated", _numbers(column.cast(pa.timestamp("us"))), usable)
-    if not pa.types.is_timestamp(kind):
-        raise pa.ArrowTypeError("that is no time")
+        return Times("dated", values, usable)
     if kind.tz is None:
-        naive = _numbers(pc.cast(column, pa.timestamp("us"), safe=False))
-        found = Times("dated", naive, usable, naive=int(usable.sum()))
-        return replace(found, remarks=about_changes(naive[usable], zone))
-    instants = _numbers(pc.cast(column, pa.timestamp("us", kind.tz), safe=False))
-    return _shown(Times("dated", instants, usable, named=kind.tz), instants, usable, zone or kind.tz)
+        found = Times("dated", values, usable, naive=int(usable.sum()))
+        near = values[usable & _is_near(values)]
+        return replace(found, remarks=about_changes(near, zone))
+    return _shown(Times("dated", values, usable, named=kind.tz), values, usable, zone or kind.tz)
+
+
+def _microseconds(column: "pyarrow.ChunkedArray", unit: str) -> Ints:
+    """Return times of a typed column; one that is further away than they reach is as far as they do."""
+    import pyarrow as pa
+
+    whole = pa.int32() if column.type.bit_width == 32 else pa.int64()
+    chunks = [chunk.view(whole) for chunk in column.chunks]
+    numbers = pa.chunked_array(chunks, whole).cast(pa.int64()).fill_null(0).to_numpy()
+    most = np.iinfo(np.int64).max // UNITS_US.get(unit, 1)
+    found: Ints = numbers // 1000 if unit == "ns" else np.clip(numbers, -most, most) * UNITS_US[unit]
+    return found
 
 
 def _shown(found: Times, instants: Ints, aware: Mask, zone: str) -> Times:
@@ -148,12 +146,13 @@ def _is_near(dated: Ints) -> Mask:
     return (dated >= FIRST_YEAR_US) & (dated < LAST_YEAR_US)
 
 
-def _in_years(found: Times, report: Report) -> Times:
-    """Return times but for those of years of which no file of payments is."""
-    if found.kind != "dated":
-        return found
-    near = _is_near(found.values)
-    report(found.usable & ~near, f"is a time before {FIRST_YEAR} or after {LAST_YEAR}")
+def _in_range(found: Times, report: Report) -> Times:
+    """Return times but for those of years of which no file of payments is, and those past the end of a day."""
+    if found.kind == "dated":
+        near, problem = _is_near(found.values), f"is a time before {FIRST_YEAR} or after {LAST_YEAR}"
+    else:
+        near, problem = (found.values >= 0) & (found.values < DAY_US), "is no time of a day"
+    report(found.usable & ~near, problem)
     return replace(found, usable=found.usable & near, values=np.where(near, found.values, 0))
 
 
@@ -173,7 +172,7 @@ def _of_text(column: "pyarrow.ChunkedArray", zone: str | None, pattern: str | No
     if pattern is None:
         for kind in (pa.timestamp("us"), *([pa.timestamp("us", "UTC")] if zone else ())):
             try:
-                return _in_years(_typed(pc.cast(column, kind), zone), report)
+                return _in_range(_typed(pc.cast(column, kind), zone), report)
             except pa.ArrowInvalid:
                 continue
     trimmed = pc.utf8_trim_whitespace(column).fill_null("")
@@ -342,18 +341,11 @@ def _integers(text: "pyarrow.Array") -> Ints:
     return found
 
 
-def _numbers(column: Any) -> Ints:
-    import pyarrow as pa
-
-    found: Ints = column.cast(pa.int64()).fill_null(0).to_numpy()
-    return found
-
-
 def _offset(text: str | None) -> int:
-    found = re.fullmatch(r"([+-])(\d\d):?(\d\d)", text or "")
+    found = re.fullmatch(r"([+-])(\d\d):?(\d\d)?", text or "")
     if found is None:
         return 0
-    minutes = int(found[2]) * 60 + int(found[3])
+    minutes = int(found[2]) * 60 + int(found[3] or 0)
     return (-minutes if found[1] == "-" else minutes) * 60_000_000
 
 

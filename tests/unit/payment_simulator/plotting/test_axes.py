@@ -4,7 +4,7 @@ import pytest
 from matplotlib.figure import Figure
 from scenarios import make_scenario
 
-from payment_simulator.plotting.axes import money_axes, time_axis
+from payment_simulator.plotting.axes import from_zero, money_axes, time_axis
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,25 @@ def test_an_axis_of_money_is_in_cents_where_it_is_little_and_else_in_units(most,
     money_axes({axes: "cost"}, decimals)
     assert axes.get_ylabel() == label
     assert axes.yaxis.get_major_formatter()(most // 9 * 5) == shown
+
+
+def test_an_axis_on_which_all_is_zero_has_it_as_its_one_tick_at_its_beginning():
+    axes = Figure().subplots()
+    axes.plot([1, 2], [0, 0])
+    from_zero(axes.yaxis)
+    money_axes({axes: "cost"})
+    low, high = axes.get_ylim()
+    assert [tick for tick in axes.get_yticks() if low <= tick <= high] == [0]
+    assert -low < 0.1 * high
+
+
+@pytest.mark.parametrize("values", [[-4, 4], [0, 5]])
+def test_an_axis_on_which_not_all_is_zero_stays_as_it_is(values):
+    axes = Figure().subplots()
+    axes.plot([1, 2], values)
+    before = axes.get_ylim()
+    from_zero(axes.yaxis)
+    assert axes.get_ylim() == before
 
 
 def labels(days, clock, ticks):

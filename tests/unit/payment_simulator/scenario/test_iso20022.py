@@ -108,7 +108,13 @@ def test_any_version_and_an_envelope_of_several_messages_are_read(tmp_path, vers
         (("1234.5", "1234.567"), "1234.567"),
         (("1234.5", "12<b>3</b>4.5"), "holds elements"),
         ((' Ccy="EUR">7<', ">7<"), r"day\.xml:10: .*transaction 2 .*no Ccy"),
-        ((">7<", ">seven<"), r'day\.xml:10: amount: "seven"'),
+        ((">7<", ">seven<"), r"day\.xml:10: .*transaction 2 .*'seven', is no number"),
+        ((">7<", ">7,001<"), "'7,001', is no number as XML has them"),
+        ((">7<", ">7e3<"), "'7e3', is no number as XML has them"),
+        ((">7<", ">7.001<"), r'day\.xml:10: amount: "7\.001": 3 decimals, and EUR has 2'),
+        ((">7</IntrBkSttlmAmt>", '>7</IntrBkSttlmAmt><IntrBkSttlmAmt Ccy="EUR">8</IntrBkSttlmAmt>'), "has 2 elements"),
+        (("<RjctTm>", "<CdtTrfTxInf/><RjctTm>"), "8: CdtTrfTxInf stands within SttlmTmReq; it belongs below FIToF"),
+        (("<CdtTrfTxInf>", "<FICdtTrf/><CdtTrfTxInf>"), "5: FICdtTrf begins within FIToFICstmrCdtTrf"),
         (("<NbOfTxs>2", "<NbOfTxs>3"), "it holds 2 transactions, and its NbOfTxs is 3"),
     ],
 )
@@ -228,3 +234,39 @@ def test_a_name_that_a_message_has_no_room_for_is_told_and_a_number_stands_for_i
     scenario = load_scenario(tmp_path / "t.yaml")
     arrivals = draw_arrivals(scenario)
     assert len(remarks_of_pacs009(arrivals, payment_ids(scenario, arrivals))) == 2
+
+
+def test_messages_of_other_kinds_in_an_envelope_are_told(tmp_path):
+    other = '<Document xmlns="urn:iso:std:iso:20022:tech:xsd:pacs.004.001.09"><PmtRtr/></Document>'
+    own = PACS_008.partition("?>")[2]
+    write(tmp_path, f"<Envelope>{other}{own}{other}</Envelope>")
+    given = load_scenario(tmp_path / "day.yaml").given_payments
+    assert len(given) == 2
+    assert "messages of other kinds, which are not read: pacs.004.001.09 (2)" in given.remarks
+    with pytest.raises(ConfigError, match=r"holds no pacs\.008 or pacs\.009 message; it has pacs\.004\.001\.09"):
+        read_messages(write(tmp_path, other))
+
+
+def test_transactions_on_one_line_are_told_by_their_number(tmp_path):
+    write(tmp_path, PACS_008.replace("\n", "").replace("021000021", "BBBBDEFF"))
+    with pytest.raises(ConfigError, match=r'day\.xml: row 2: receiver: "BBBBDEFF": the bank itself'):
+        load_scenario(tmp_path / "day.yaml")
+
+
+def test_a_decimal_comma_of_other_files_is_none_of_messages(tmp_path):
+    write(tmp_path, PACS_008.replace(">7<", ">7.250<"))
+    comma = SCENARIO.replace("file: day.xml", 'file: [day.xml, more.csv], currency: EUR, decimal: ","')
+    (tmp_path / "day.yaml").write_text(comma)
+    (tmp_path / "more.csv").write_text("time;sender;receiver;amount\n2026-03-02 09:00;BBBBDEFF;AAAADEFF;1,25\n")
+    assert load_scenario(tmp_path / "day.yaml").given_payments.amount.tolist() == [123450, 725, 125]
+
+
+def test_a_number_of_transactions_may_begin_with_zeros(tmp_path):
+    assert len(read_messages(write(tmp_path, PACS_008.replace("<NbOfTxs>2", "<NbOfTxs>0002")))) == 2
+
+
+def test_a_filter_compares_amounts_of_messages_as_numbers(tmp_path):
+    write(tmp_path, PACS_008)
+    (tmp_path / "day.yaml").write_text(SCENARIO.replace("file: day.xml", "file: day.xml, filter: amount > 7"))
+    given = load_scenario(tmp_path / "day.yaml").given_payments
+    assert (given.amount.tolist(), given.skipped) == ([123450], {"filter": 1})

@@ -7,7 +7,7 @@ from labledger.errors import ConfigError
 from labledger.intervals import mean_interval
 from payment_simulator import Scenario, draw_arrivals, load_scenario, simulate
 from payment_simulator.sweeps.store import partial_folder
-from payment_simulator.sweeps.stress import RANKED_BY, stress
+from payment_simulator.sweeps.stress import RANKED_BY, stress, ticks_of
 
 BY_HAND = """\
 simulation: {ticks_per_day: 4}
@@ -100,8 +100,10 @@ def _indicators(scenario, drawn_from, seed):
     [
         ({"outage": "D"}, "unknown bank 'D'"),
         ({"outage": ["A"], "begin": 4}, "the run has 4 ticks"),
-        ({"outage": "A,B", "begin": 2, "end": 1}, "--to: is before --from"),
+        ({"outage": "A,B", "begin": 2, "end": 1}, "--to: is not after --from"),
         ({"begin": "10:00"}, "'10:00' is no tick, and the scenario has no clock"),
+        ({"begin": -1}, "the run has 4 ticks, counted from 0"),
+        ({"begin": "9" * 5_000}, "'9999.* is no tick"),
         ({"seeds": [1, 2]}, "nothing is drawn in this scenario"),
     ],
 )
@@ -110,17 +112,60 @@ def test_an_outage_that_cannot_be_is_refused(by_hand, arguments, problem):
         stress(by_hand, **arguments)
 
 
-def test_times_of_a_clock_are_ticks_of_the_outage_the_end_not_included(tmp_path):
+@pytest.fixture
+def with_a_clock(tmp_path):
+    """Two days of six ticks of ten minutes."""
     (tmp_path / "a.csv").write_text(
-        "time,sender,receiver,amount\n2026-03-02 10:15:00,X,Y,5\n2026-03-02 10:45:00,Y,X,5\n"
+        "time,sender,receiver,amount\n2026-03-02 10:15:00,X,Y,5\n2026-03-02 10:45:00,Y,X,5\n2026-03-03 10:15:00,Y,X,1\n"
     )
     path = tmp_path / "day.yaml"
     path.write_text(
         "payments: {file: a.csv, clock: {open: '10:00', close: '11:00', tick: 10m}}\nagents: from_payments\n"
         "agent_defaults: {opening_balance: 600}\n"
     )
-    rows = stress(path, "X", begin="10:10", end="10:30").to_pylist()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "ticks"),
+    [
+        ("10:10", "10:30", (1, 2)),
+        ("10:10", "10:30:01", (1, 3)),
+        ("10:19:59", "10:20", (1, 1)),
+        ("10:12", "10:13", (1, 1)),
+        ("10:10", None, (1, 5)),
+        (None, "11:00", (0, 5)),
+        ("7", "8", (7, 8)),
+        ("10:50", "7", (5, 7)),
+    ],
+)
+def test_ticks_of_which_a_part_is_between_two_times_are_those_of_the_outage(with_a_clock, begin, end, ticks):
+    found = ticks_of(load_scenario(with_a_clock), begin, end)
+    assert (found.start, found.stop - 1) == ticks
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "problem"),
+    [
+        ("10:10", "10:10", "--to: is not after --from"),
+        ("10:13", "10:12", "--to: is not after --from"),
+        ("11:00", None, "--from: 11:00 is the end of the day"),
+        ("10:00", "11:00:01", "--to: 11:00:01 is outside the day, 10:00 to 11:00"),
+        ("10:00:30.5", None, "--from: '10:00:30.5' is neither a tick nor HH:MM or HH:MM:SS"),
+        ("-1", None, "--from: '-1' is neither a tick nor HH:MM or HH:MM:SS"),
+        ("1.5", None, "--from: '1.5' is neither a tick nor HH:MM or HH:MM:SS"),
+        ("12", None, "--from, --to: the run has 12 ticks, counted from 0"),
+    ],
+)
+def test_times_between_which_no_outage_can_be_are_refused_by_their_option(with_a_clock, begin, end, problem):
+    with pytest.raises(ConfigError, match=problem):
+        ticks_of(load_scenario(with_a_clock), begin, end)
+
+
+def test_times_of_a_clock_are_ticks_of_the_outage_the_end_not_included(with_a_clock):
+    rows = stress(with_a_clock, "X", begin="10:10", end="10:30").to_pylist()
 
     assert rows[1]["unsettled"] == 0
     assert rows[1]["others_delay_added"] == 0
-    assert stress(path, "X", begin="10:10").to_pylist()[1]["unsettled"] == 500
+    assert rows[1]["trapped"] == 0
+    assert stress(with_a_clock, "X", begin="10:10").to_pylist()[1]["trapped"] == 500

@@ -17,7 +17,9 @@ def encoded(values, kind=None):
     return pa.DictionaryArray.from_arrays(pa.array([0, 1]), pa.array(values, kind))
 
 
-NESTED = {
+NONE = {
+    "booleans": pa.array([True, False]),
+    "duration": pa.array([1, 2], pa.duration("s")),
     "list": pa.array([[1], [2]]),
     "large list": pa.array([["A"], ["B"]], pa.large_list(pa.string())),
     "list of fixed size": pa.array([[1], [2]], pa.list_(pa.int64(), 1)),
@@ -29,8 +31,7 @@ NESTED = {
     "months and days": pa.array([(1, 2, 3), (1, 2, 3)], pa.month_day_nano_interval()),
 }
 ODD = {
-    **NESTED,
-    "bool": pa.array([True, False]),
+    **NONE,
     "null": pa.nulls(2),
     "uint64": pa.array([2**64 - 1, 2**63], pa.uint64()),
     "no numbers": pa.array([float("nan"), float("inf")]),
@@ -42,19 +43,33 @@ ODD = {
     "a zone that is none": pa.array([1, 2], pa.timestamp("us", "Mars/Base")),
     "far days": pa.array([2**31 - 1, 1], pa.date32()),
     "far milliseconds": pa.array([2**62, 86_400_000], pa.date64()),
-    "duration": pa.array([1, 2], pa.duration("s")),
     "dictionary of decimals": encoded([Decimal(10) ** 30, Decimal(1)], pa.decimal128(38, 0)),
     "dictionary of doubles": encoded([1e30, 5.0]),
     "dictionary with a gap": encoded(["A", None]),
     "dictionary of booleans": encoded([True, False]),
-    "runs": pa.RunEndEncodedArray.from_arrays([2], ["A"]),
+    "dictionary of far times": encoded([2**62, 1], pa.timestamp("us", "+05:30")),
+    "dictionary of times of no zone": encoded([1, 2], pa.timestamp("ms", "Mars/Base")),
+    "dictionary of bytes": encoded([b"A", b"\xff"], pa.binary_view()),
+    "runs of numbers": pa.RunEndEncodedArray.from_arrays([2], [2**62]),
+    "runs of times": pa.RunEndEncodedArray.from_arrays([2], pa.array([1], pa.timestamp("ms", "UTC"))),
+    "seconds past a day": pa.array([2**31 - 1, -1], pa.time32("s")),
+    "extension": pa.array([b"0123456789abcdef"] * 2, pa.uuid()),
 }
+READ = {
+    "dictionary": encoded(["A", "B"]),
+    "dictionary of views": encoded(["A", "B"], pa.string_view()),
+    "dictionary of large text": encoded(["A", "B"], pa.large_string()),
+    "bytes": pa.array([b"A", b"B"], pa.large_binary()),
+    "runs": pa.RunEndEncodedArray.from_arrays([1, 2], ["A", "B"]),
+    "parts": pa.chunked_array([encoded(["A", "B"]).slice(0, 1), encoded(["C", "B"]).slice(1)]),
+}
+"""Columns of text, in ways that Arrow has beside the usual one."""
 
 
-def refused(table):
+def refused(table, **keywords):
     """The refusal of a table; empty where it is read."""
     try:
-        Scenario.from_payments(table, clock=CLOCK)
+        Scenario.from_payments(table, clock=CLOCK, **keywords)
     except ConfigError as error:
         return str(error)
     return ""
@@ -64,14 +79,32 @@ def refused(table):
 def test_a_column_of_any_kind_is_read_or_refused(kind):
     for role in ROLES:
         table = pa.table({**PAYMENTS, role: ODD[kind]})
-        if refusal := refused(table):
-            assert role in refusal or "timezone" in refusal
+        for chosen in ({}, {"filter": "amount > 0"}) if role in ("sender", "time") else ({},):
+            if refusal := refused(table, **chosen):
+                assert role in refusal or "timezone" in refusal or "filter: " in refusal
 
 
-@pytest.mark.parametrize("kind", NESTED)
-@pytest.mark.parametrize("role", ["sender", "amount"])
-def test_a_column_of_nested_values_is_refused_with_its_kind(kind, role):
-    assert f"is of {NESTED[kind].type}"[:40] in refused(pa.table({**PAYMENTS, role: NESTED[kind]}))
+@pytest.mark.parametrize("kind", READ)
+def test_text_is_read_in_whatever_way_arrow_has_it(kind):
+    found = Scenario.from_payments(pa.table({**PAYMENTS, "sender": READ[kind], "receiver": ["X", "Y"]}), clock=CLOCK)
+    given = found.given_payments
+    assert [given.banks[place] for place in given.sender] == ["A", "B"]
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_a_column_of_any_kind_in_balances_is_read_or_refused(kind):
+    for column in ("id", "opening_balance", "haircut", "time"):
+        table = pa.table({"id": ["A", "B"], "opening_balance": [1, 2], column: ODD[kind]})
+        if refusal := refused(pa.table(PAYMENTS), balances=table):
+            assert column in refusal or "collateral_haircut" in refusal or "stands twice" in refusal
+
+
+@pytest.mark.parametrize("kind", NONE)
+@pytest.mark.parametrize("role", ["time", "sender", "amount"])
+def test_a_column_that_none_can_be_is_refused_with_its_type_and_what_it_should_be(kind, role):
+    said = refused(pa.table({**PAYMENTS, role: NONE[kind]}))
+    assert said.startswith(f"payments.columns.{role}: payments: {role} is of {NONE[kind].type}"[:60])
+    assert f", and cannot be read as the {role}: it should be text" in said
 
 
 def csv(tmp_path, text):

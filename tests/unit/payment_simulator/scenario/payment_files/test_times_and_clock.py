@@ -161,6 +161,28 @@ def test_a_deadline_of_another_day_ends_with_the_last_tick_before_it(tmp_path):
     assert read(tmp_path, text, clock=CLOCK).deadline.tolist() == [659, 660, 1319]
 
 
+@pytest.mark.parametrize("dates", [["2026-03-06", "2026-03-09"], [dt.date(2026, 3, 6), dt.date(2026, 3, 9)]])
+def test_a_deadline_that_is_a_date_alone_is_the_last_tick_of_that_day(tmp_path, dates):
+    times = [dt.datetime(2026, 3, 6, 7), dt.datetime(2026, 3, 6, 7), dt.datetime(2026, 3, 9, 7)]
+    sides = {"sender": ["A"] * 3, "receiver": ["B"] * 3, "amount": [1, 2, 3]}
+    table = pa.table({"time": times, **sides, "deadline": [*dates, None]})
+    pq.write_table(table, tmp_path / "day.parquet")
+    assert read(tmp_path, name="day.parquet", clock=CLOCK).deadline.tolist() == [659, 1319, 1319]
+
+
+@pytest.mark.parametrize(
+    ("zone", "ticks"), [("+01", [60]), ("+01:00[Europe/Berlin]", [60]), ("GMT", [120]), ("Z", [120]), ("-0130", [210])]
+)
+def test_an_offset_has_minutes_or_none_and_a_name_beside_it_says_nothing(tmp_path, zone, ticks):
+    assert read(tmp_path, at(f"2026-03-02 08:00{zone}"), clock=BERLIN).tick.tolist() == ticks
+
+
+@pytest.mark.parametrize("zone", ["[America/New_York]", "+99:99", "+01:60", " CET"])
+def test_a_zone_by_name_alone_and_an_offset_that_no_place_has_are_no_time(tmp_path, zone):
+    said = problem(tmp_path, at(f"2026-03-02 08:00{zone}"), clock=BERLIN)
+    assert said.startswith(f'day.csv:2: time: "2026-03-02 08:00{zone}": is no time that is known')
+
+
 def test_a_deadline_before_its_time_is_refused_or_counted(tmp_path):
     text = "deadline," + HEADER + "06:59,07:00,A,B,1\n09:00,07:00,A,B,2\n"
     assert 'day.csv:2: deadline: "06:59": before its time' in problem(tmp_path, text, clock=CLOCK)
