@@ -117,7 +117,7 @@ def _columns_that_differ(first: Day, second: Day) -> list[str]:
 
 def _missing_columns(first: Day, second: Day) -> dict[str, str]:
     """Return why columns of balances and costs are not compared that one day alone has."""
-    found = {}
+    found: dict[str, str] = {}
     for name in COMPARED_TABLES:
         one, other = (day.stored(name).table.column_names for day in (first, second))
         found |= {f"{name}.{each}": _lacking("second", second) for each in one if each not in other}
@@ -193,8 +193,8 @@ def _totals(first: Day, second: Day) -> tuple[list[Figure], dict[str, str]]:
                 continue
             is_told = isinstance(unknown, str) and name.startswith(INDICATORS)
             missing[name] = f"unknown in the {which}: {clean(str(unknown), SHOWN)}" if is_told else _lacking(which, day)
-    names = [name for name in {**one, **other} if name not in missing]
-    return [_figure(name, one.get(name), other.get(name)) for name in names], missing
+    both = [name for name in {**one, **other} if name not in missing]
+    return [_figure(name, one.get(name), other.get(name)) for name in both], missing
 
 
 def _figure(name: str, first: float | None, second: float | None) -> Figure:
