@@ -11,7 +11,10 @@ NOTICES = logging.getLogger("labledger.notices")
 
 def notify(text: str, *, once: bool = False) -> None:
     """Tell the user `text` now; with `once` a command that comes to it again does not repeat it."""
-    NOTICES.warning("%s", text, extra={"once": once})
+    if once:
+        NOTICES.warning("%s", text, extra={"once": True})
+    else:
+        NOTICES.warning("%s", text)
 
 
 class _Shown(logging.Handler):

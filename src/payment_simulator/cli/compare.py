@@ -135,11 +135,12 @@ def _print_totals(totals: "list[Figure]", style: "MoneyStyle") -> None:
 
 
 def _words(name: str) -> str:
-    """Return the name of a total in words."""
-    from payment_simulator.sweeps.figure_words import WORDS
+    """Return the name of a total in words, with the unit of one in ticks."""
+    from payment_simulator.sweeps.figure_words import words_of
 
     name = name.removeprefix(INDICATORS)
-    return WORDS.get(name) or name.replace("share_by_route.", "share ").replace("_", " ")
+    unit = next((f" ({end[1:]})" for end in ("_ticks", "_tick") if name.endswith(end)), "")
+    return words_of(name.replace("share_by_route.", "share_")) + unit
 
 
 def _print_not_compared(found: "DayComparison") -> None:
@@ -176,7 +177,7 @@ def _number(value: float | None, style: "MoneyStyle | None") -> str:
 def _plain(value: float, decimals: int = DECIMALS) -> str:
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:,.{decimals if abs(value) < 1_000 else decimals - DECIMALS}f}"
+    return f"{value:z,.{decimals if abs(value) < 1_000 else decimals - DECIMALS}f}"
 
 
 def _signed(number: str) -> str:

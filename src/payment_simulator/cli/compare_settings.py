@@ -25,7 +25,7 @@ def setting_rows(settings: Settings, style: "MoneyStyle") -> list[tuple[str, str
     rows: list[tuple[str, str, str]] = []
     for path, (one, other) in settings.items():
         key = _bank_key(path)
-        if path == EVENTS or path.startswith(f"{EVENTS}["):
+        if path.startswith(EVENTS) and any(isinstance(each, dict | list) for each in (one, other)):
             rows.append((path, _events(one, other), _events(other, one)))
         elif key is None or key not in together:
             rows.append((path, *short_both(one, other)))

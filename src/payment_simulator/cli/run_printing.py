@@ -205,7 +205,7 @@ def _settled(rate: float | None, arrived: int) -> str:
 def _ratio(value: float | None, decimals: int = 2) -> str:
     if value is None:
         return ""
-    return f"{value:,.{decimals}f}" if abs(value) < SHORT else f"{value:,.0f}"
+    return f"{value:z,.{decimals}f}" if abs(value) < SHORT else f"{value:,.0f}"
 
 
 def _ticks(value: float | None) -> str:

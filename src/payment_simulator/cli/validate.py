@@ -191,10 +191,12 @@ def _run(file: Path, document: dict[str, Any]) -> str:
 
 
 def _scenario(file: Path, options: tuple[str | None, Path | None]) -> str:
+    from payment_simulator.cli.run_funds import warn_of_what_waits
     from payment_simulator.policy.policies import kind_of, read_with_policies
 
     loaded, policies = read_with_policies(file, with_options([], *options))
     _check_first_tick(loaded, policies)
+    warn_of_what_waits(loaded.scenario, policies)
     counts: dict[str, int] = {}
     for policy in policies:
         counts[kind_of(policy)] = counts.get(kind_of(policy), 0) + 1

@@ -140,7 +140,13 @@ def _ticks_differ(first: Day, second: Day) -> str | None:
 def _settings(first: Day, second: Day) -> dict[str, tuple[Any, Any]]:
     """Return where the scenarios differ, a bank by its id; a bank that one alone has is left out."""
     both = {*first.scenario.agent_ids} & {*second.scenario.agent_ids}
-    found = diff(_by_bank(first, both), _by_bank(second, both))
+    one, other = _by_bank(first, both), _by_bank(second, both)
+    events = [day.pop("scenario_events") for day in (one, other)]
+    if [each["type"] for each in events[0]] == [each["type"] for each in events[1]]:
+        events_differ = diff(events[0], events[1], "scenario_events")
+    else:  # not the same ones, with other values
+        events_differ = {"scenario_events": (events[0], events[1])}
+    found = diff(one, other) | events_differ
     if first.record.seed != second.record.seed:
         found = {"seed": (first.record.seed, second.record.seed), **found}
     inputs = [{each.name: each.sha256 for each in day.record.inputs} for day in (first, second)]

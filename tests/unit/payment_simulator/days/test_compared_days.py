@@ -276,3 +276,18 @@ def test_figures_that_differ_never_look_equal(tmp_path):
     assert table["settled value"] == table["peak use"] == ["1.18123 bn", "1.18124 bn", "+8,000"]
     assert "1.18123 bn / 1.18124 bn" in shown
     assert "used" not in table
+
+
+def test_events_that_differ_in_a_value_are_told_by_it_and_other_events_in_words(tmp_path):
+    text = "simulation: {ticks_per_day: 4}\nagents: [{id: A, opening_balance: 90}, {id: B}]\n"
+    text += "scenario_events:\n- {type: DirectTransfer, from_agent: A, to_agent: B, amount: %s, "
+    text += "schedule: {type: OneTime, tick: 1}}\n"
+    other = "- {type: Outage, agent: A, start_tick: 1, end_tick: 2}\n"
+    texts = {"one": text % 5, "more": text % 7, "out": text.partition("- {type: Dir")[0] + other}
+    for name, each in texts.items():
+        (tmp_path / f"{name}.yaml").write_text(each)
+        assert sim("run", tmp_path / f"{name}.yaml", "-o", tmp_path / name).exit_code == 0
+    shown = " ".join(sim("compare", tmp_path / "one", tmp_path / "more").stdout.split())
+    assert "scenario_events[0].amount 5 7 " in shown
+    shown = " ".join(sim("compare", tmp_path / "one", tmp_path / "out").stdout.split())
+    assert "scenario_events DirectTransfer A->B tick 1 Outage A tick 1 to 2 " in shown

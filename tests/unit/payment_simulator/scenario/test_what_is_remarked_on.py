@@ -79,3 +79,9 @@ def test_a_bank_that_the_balances_name_is_told_with_them_alone(told):
     Path("balances.csv").write_text("bank,opening_balance\nBANK_A,10\nZZ,5\n")
     text = "payments: {file: day.csv}\nsimulation: {ticks_per_day: 5}\nbalances: balances.csv\n"
     assert not told(f"{text}agents: [{{id: ZZ, unsecured_cap: 1}}, from_payments]\n")
+
+
+def test_validate_warns_as_run_does_of_what_can_be_seen_not_to_settle(told):
+    text = "payments: {file: day.csv}\nsimulation: {ticks_per_day: 5}\nagents: from_payments\n"
+    assert told(text) == told(text, "run s.yaml")
+    assert told(text)[0].startswith("no bank has an opening balance, a pool, credit or collateral: nothing can settle")
