@@ -247,7 +247,8 @@ def _print_payments(found: "DayComparison", style: "MoneyStyle") -> None:
     from labledger.console import print_answer, print_table
     from payment_simulator.days.payments import GROUPS
 
-    print_answer(f"{found.payments.matched:,} payments are in both, by name")
+    matched = found.payments.matched
+    print_answer(f"{counted(matched, 'payment')} {'is' if matched == 1 else 'are'} in both, by name")
     if not found.payments.matched and found.payments.only_in_first.count and found.payments.only_in_second.count:
         print_answer(
             "Names are those of the files; without any, they are the sender's and the place among its payments"

@@ -136,7 +136,9 @@ def _facts(report: Mapping[str, Any], style: MoneyStyle) -> list[tuple[str, str]
         ("total cost", style.text(report["total_cost"]) + (" (no cost_rates)" if report.get("no_cost_rates") else "")),
         (
             "settled",
-            "no payment arrived" if rate is None else f"{rounded_percent(rate)} of {report['arrived']:,} payments",
+            "no payment arrived"
+            if rate is None
+            else f"{rounded_percent(rate)} of {counted(report['arrived'], 'payment')}",
         ),
         (
             "settled value",
@@ -196,7 +198,7 @@ def _run_facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _settled(rate: float | None, arrived: int) -> str:
-    return "no payment arrived" if rate is None else f"{rounded_percent(rate)} of {arrived:,} payments"
+    return "no payment arrived" if rate is None else f"{rounded_percent(rate)} of {counted(arrived, 'payment')}"
 
 
 # Numbers

@@ -145,9 +145,8 @@ def _payments(file: Path) -> str:
             "read as payments, by the usual names; of other names, or of balances, validate the scenario that names it"
         )
         raise ConfigError(f"{error}\n{file}: {hint}") from error
-    return (
-        f"payments: {len(found.given_payments or ()):,} of {len(found.agents):,} banks, with {times}{_remarks(found)}"
-    )
+    read = f"{len(found.given_payments or ()):,} of {counted(len(found.agents), 'bank')}"
+    return f"payments: {read}, with {times}{_remarks(found)}"
 
 
 def _remarks(scenario: "Scenario") -> str:

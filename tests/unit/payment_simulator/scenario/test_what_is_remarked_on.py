@@ -85,3 +85,13 @@ def test_validate_warns_as_run_does_of_what_can_be_seen_not_to_settle(told):
     text = "payments: {file: day.csv}\nsimulation: {ticks_per_day: 5}\nagents: from_payments\n"
     assert told(text) == told(text, "run s.yaml")
     assert told(text)[0].startswith("no bank has an opening balance, a pool, credit or collateral: nothing can settle")
+
+
+def test_many_samples_of_nothing_that_is_drawn_are_refused_by_the_option_that_asks_for_them(told):
+    Path("n.yaml").write_text("payments: {file: day.csv}\nsimulation: {ticks_per_day: 5}\nagents: from_payments\n")
+    for command, option in (("run n.yaml --samples 2", "samples"), ("stress n.yaml --seeds 1,2", "seeds")):
+        result = CliRunner().invoke(app, command.split())
+        said = (
+            f"error: --{option}: nothing is drawn in this scenario, so that all {option} give the same; leave them out"
+        )
+        assert said in result.stderr.replace("\n", " ")
