@@ -157,7 +157,8 @@ class Redactor:
             if before is None or after is None or len(before[0]) + len(after[0]) < LEAST_BESIDE_MASK:
                 continue
             first, last = before[0][::-1].lower(), after[0].lower()
-            if any(key.startswith(first) and key.endswith(last) for key in self._keys):
+            shown = len(first) + len(last)
+            if any(shown < len(key) and key.startswith(first) and key.endswith(last) for key in self._keys):
                 yield mask.start() - len(first), after.end()
 
     def _encoded_spans(self, text: str) -> Iterator[tuple[int, int]]:
