@@ -30,7 +30,7 @@ MAX_SHOWN_KEY = 100  # characters
 WHOLE_SECTIONS = ("model_type", "dict_type", "model_attributes_type", "list_type", "tuple_type")
 MAX_SHOWN_NAMES = 200
 SURE = 0.85
-"""Likeness, 0 to 1, from which on a name is no chance among those of all sections."""
+"""Likeness, 0 to 1, from which on a name is no chance: in another section, or where it is written already."""
 SAME_WORDS = {
     "from": "start",
     "begin": "start",
@@ -243,15 +243,20 @@ def _problem_text(problem: Any, model: "type[BaseModel]", location: Location, da
 
 
 def meant_key(model: "type[BaseModel]", location: Location, data: object) -> str | None:
-    """Return the key that an unknown one was probably to be, rather one that is not written beside it; None where none
-    is near."""
+    """Return the key that an unknown one was probably to be, None where none is near.
+
+    Where it is not sure, a key that is not written beside it goes before one that is.
+    """
     word, names = str(location[-1]), _names_at(model, location, data)
     beside = data
     for part in location[:-1]:
         beside = beside[part] if has(beside, part) else None  # type: ignore[index]
     absent = [name for name in names if not has(beside, name)]
     in_our_words = "_".join(SAME_WORDS.get(part, part) for part in word.split("_"))
-    return in_our_words if in_our_words in absent else nearest(word, absent) or nearest(word, names)
+    if in_our_words in absent:
+        return in_our_words
+    sure = difflib.get_close_matches(word, names, n=1, cutoff=SURE)
+    return sure[0] if sure else nearest(word, absent) or nearest(word, names)
 
 
 def _names_at(model: "type[BaseModel]", location: Location, data: object) -> list[str]:

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from labledger.notices import NOTICES
+from payment_simulator import Scenario
 from payment_simulator.cli.main import app
 
 DAY = "time,sender,receiver,amount\n1,BANK_A,BANK_B,100.00\n2,BANK_B,BANK_C,60.50\n"
@@ -95,3 +97,12 @@ def test_many_samples_of_nothing_that_is_drawn_are_refused_by_the_option_that_as
             f"error: --{option}: nothing is drawn in this scenario, so that all {option} give the same; leave them out"
         )
         assert said in result.stderr.replace("\n", " ")
+
+
+def test_a_scenario_of_a_table_remarks_on_its_idle_banks_too(monkeypatch):
+    told = []
+    monkeypatch.setattr(NOTICES, "handle", lambda record: told.append(record.getMessage()))
+    table = {"time": [1], "sender": ["BANK_A"], "receiver": ["BANK_B"], "amount": [5]}
+    agents = [{"id": "BANKA"}, "from_payments"]
+    Scenario.from_payments(table, agents=agents, simulation={"ticks_per_day": 5})
+    assert told == ["agents.0: 'BANKA' is in no payment (did you mean BANK_A?)"]
