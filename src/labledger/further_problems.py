@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from labledger.yaml_files import Location, field_at, has, located_problems
+from labledger.yaml_files import Location, field_at, has, located_problems, meant_key
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -107,7 +107,7 @@ class _Rest:
         return location
 
     def _take(self, location: Location) -> None:
-        self.gone.add(self.source(location))
+        self.gone |= {self.source(each) for each in (location, *self._meant(location))}
         owner, last = _at(self.data, location[:-1]), location[-1]
         if location in self._stand_ins:
             self._stood_in.add(location)
@@ -119,6 +119,13 @@ class _Rest:
             self._put(location, example)
         else:
             owner.pop(last, None)
+
+    def _meant(self, location: Location) -> list[Location]:
+        """Return the location that an unknown key was to have, whose value is gone with it."""
+        if not isinstance(location[-1], str) or field_at(self.model, location, self.data) is not None:
+            return []
+        meant = meant_key(self.model, location, self.data)
+        return [] if meant is None or has(_at(self.data, location[:-1]), meant) else [(*location[:-1], meant)]
 
     def _put(self, location: Location, value: Any) -> None:
         """Put a value in the place of another, whose items' places are no longer known."""

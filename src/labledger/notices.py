@@ -9,22 +9,36 @@ import logging
 NOTICES = logging.getLogger("labledger.notices")
 
 
-def notify(text: str) -> None:
-    """Tell the user `text` now."""
-    NOTICES.warning("%s", text)
+def notify(text: str, *, once: bool = False) -> None:
+    """Tell the user `text` now; with `once` a command that comes to it again does not repeat it."""
+    if once:
+        NOTICES.warning("%s", text, extra={"once": True})
+    else:
+        NOTICES.warning("%s", text)
 
 
 class _Shown(logging.Handler):
     """Prints notices as a command does."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: set[str] = set()
+
     def emit(self, record: logging.LogRecord) -> None:
         from labledger.console import print_notice
 
-        print_notice(f"warning: {self.format(record)}")
+        text = self.format(record)
+        if getattr(record, "once", False) and text in self.told:
+            return
+        self.told.add(text)
+        print_notice(f"warning: {text}")
 
 
 def show_notices() -> None:
-    """Let this process print notices as a command does."""
-    if not any(isinstance(each, _Shown) for each in NOTICES.handlers):
+    """Let this process print notices as a command does, which begins now."""
+    shown = [each for each in NOTICES.handlers if isinstance(each, _Shown)]
+    for each in shown:
+        each.told.clear()
+    if not shown:
         NOTICES.addHandler(_Shown())
         NOTICES.propagate = False  # `--verbose` has a handler of its own for all others

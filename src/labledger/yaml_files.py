@@ -29,6 +29,18 @@ MAX_TEXT_BYTES = 1 << 30  # of a file of prompts
 MAX_SHOWN_KEY = 100  # characters
 WHOLE_SECTIONS = ("model_type", "dict_type", "model_attributes_type", "list_type", "tuple_type")
 MAX_SHOWN_NAMES = 200
+SURE = 0.85
+"""Likeness, 0 to 1, from which on a name is no chance: in another section, or where it is written already."""
+SAME_WORDS = {
+    "from": "start",
+    "begin": "start",
+    "first": "start",
+    "to": "end",
+    "until": "end",
+    "stop": "end",
+    "last": "end",
+}
+"""Words of keys that other programs have in place of ours."""
 KEY_LIKE = "a value that looks like a key, which is not repeated"
 
 
@@ -198,9 +210,11 @@ def _written_location(loc: Location, data: Any, kind: str) -> Location:
 def _problem_text(problem: Any, model: "type[BaseModel]", location: Location, data: object, text: str | None) -> str:
     kind, found = problem["type"], problem.get("input")
     if kind == "extra_forbidden":
-        owner = _model_at(model, location[:-1], data)
-        names = [*owner.model_fields, *getattr(owner, "keys_beside", ())] if owner else []
-        return "unknown key" + did_you_mean(str(location[-1]), names)
+        meant = meant_key(model, location, data) or _key_elsewhere(model, location)
+        hint = (
+            f" (did you mean {meant}?)" if meant else did_you_mean(str(location[-1]), _names_at(model, location, data))
+        )
+        return f"unknown key{hint}"
     if kind == "missing":
         return "required, and missing"
     if kind == "value_error":
@@ -226,6 +240,44 @@ def _problem_text(problem: Any, model: "type[BaseModel]", location: Location, da
     if found is None and kind in WHOLE_SECTIONS:
         return f"should {message}, found nothing: are they indented below it?{hint}"
     return f"should {message}, found {_shown(found)}{hint_on(kind, found, text)}{hint}"
+
+
+def meant_key(model: "type[BaseModel]", location: Location, data: object) -> str | None:
+    """Return the key that an unknown one was probably to be, None where none is near.
+
+    Where it is not sure, a key that is not written beside it goes before one that is.
+    """
+    word, names = str(location[-1]), _names_at(model, location, data)
+    beside = data
+    for part in location[:-1]:
+        beside = beside[part] if has(beside, part) else None  # type: ignore[index]
+    absent = [name for name in names if not has(beside, name)]
+    in_our_words = "_".join(SAME_WORDS.get(part, part) for part in word.split("_"))
+    if in_our_words in absent:
+        return in_our_words
+    sure = difflib.get_close_matches(word, names, n=1, cutoff=SURE)
+    return sure[0] if sure else nearest(word, absent) or nearest(word, names)
+
+
+def _names_at(model: "type[BaseModel]", location: Location, data: object) -> list[str]:
+    """Return the keys that may stand beside a location."""
+    owner = _model_at(model, location[:-1], data)
+    return [*owner.model_fields, *getattr(owner, "keys_beside", ())] if owner else []
+
+
+def _key_elsewhere(model: "type[BaseModel]", location: Location) -> str | None:
+    """Return the key of another section that one at the top, where it is unknown, was certainly to be: its path."""
+    from labledger.sections import models_in
+
+    if len(location) > 1:
+        return None
+    paths: dict[str, list[str]] = {}
+    for section, field in model.model_fields.items():
+        for owner in models_in(field.annotation) if get_origin(field.annotation) is not list else ():
+            for name in owner.model_fields:
+                paths.setdefault(name, []).append(f"{section}.{name}")
+    near = difflib.get_close_matches(str(location[0]), paths, n=1, cutoff=SURE)
+    return paths[near[0]][0] if near and len(paths[near[0]]) == 1 else None
 
 
 def _example(model: "type[BaseModel]", location: Location, data: object) -> str:
@@ -265,7 +317,8 @@ def nearest(word: str, names: Sequence[str]) -> str | None:
 
 @functools.lru_cache(maxsize=1_000)  # the same mistake may be made in each of thousands of sections
 def _nearest(word: str, names: tuple[str, ...]) -> str | None:
-    return next(iter(difflib.get_close_matches(word, names, n=1, cutoff=0.6)), None)
+    in_other_letters = next((name for name in names if name.casefold() == word.casefold()), None)
+    return in_other_letters or next(iter(difflib.get_close_matches(word, names, n=1, cutoff=0.6)), None)
 
 
 def field_at(model: "type[BaseModel]", location: Location, data: object) -> "FieldInfo | None":

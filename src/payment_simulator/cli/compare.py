@@ -22,6 +22,8 @@ SHOWN_NAMES = 10
 SHOWN = ("unsettled", "used", "delay_indicator")
 """Indicators of banks that are compared."""
 INDICATORS = "indicators."
+DECIMALS = 4
+"""Decimals of a ratio, unless two need more to be told apart."""
 MONEY = {
     *("total_cost", "settled_value", "liquidity_used", "payments.value"),
     *(f"{INDICATORS}{name}" for name in ("due", "settled", "unsettled", "lower_bound", "upper_bound", "used")),
@@ -68,6 +70,7 @@ def _print(days: "list[Day]", found: "DayComparison", *, all_rows: bool) -> None
     _print_settings(found, None if all_rows else SHOWN_SETTINGS, style)
     if found.equal:
         print_answer("The two days are equal to the cent")
+        _print_not_compared(found)
         return
     print_answer(f"Money is in {style.words}\n")
     _print_banks_of_one(found)
@@ -78,6 +81,7 @@ def _print(days: "list[Day]", found: "DayComparison", *, all_rows: bool) -> None
     _print_balances(found, style)
     if found.columns:
         print_answer(f"Columns that differ, row by row: {', '.join(found.columns)}")
+    _print_not_compared(found)
 
 
 def _style(days: "list[Day]", found: "DayComparison") -> "MoneyStyle":
@@ -125,19 +129,55 @@ def _print_totals(totals: "list[Figure]", style: "MoneyStyle") -> None:
     rows = []
     for each in totals:
         if each.first != each.second and not each.name.startswith(UNTOLD):
-            name = each.name.removeprefix(INDICATORS).replace("share_by_route.", "share ").replace("_", " ")
-            values = (each.first, each.second, each.difference)
-            first, second, difference = (_number(value, style if each.name in MONEY else None) for value in values)
-            rows.append((name, first, second, _signed(difference)))
+            of = style if each.name in MONEY else None
+            rows.append((_words(each.name), *_both(each.first, each.second, of), _signed(_difference(each, of))))
     print_table(("total", "first", "second", "difference"), rows)
+
+
+def _words(name: str) -> str:
+    """Return the name of a total in words, with the unit of one in ticks."""
+    from payment_simulator.sweeps.figure_words import words_of
+
+    name = name.removeprefix(INDICATORS)
+    unit = next((f" ({end[1:]})" for end in ("_ticks", "_tick") if name.endswith(end)), "")
+    return words_of(name.replace("share_by_route.", "share_")) + unit
+
+
+def _print_not_compared(found: "DayComparison") -> None:
+    """Print what one day lacks, by the reason."""
+    from labledger.console import print_answer
+
+    for reason in dict.fromkeys(found.not_compared.values()):
+        names = ", ".join(_words(name) for name, why in found.not_compared.items() if why == reason)
+        print_answer(f"Not compared: {names}: {reason}")
+
+
+def _both(first: float | None, second: float | None, style: "MoneyStyle | None") -> tuple[str, str]:
+    """Return a figure of both days; two that differ never look equal."""
+    from payment_simulator.scenario.money import told_apart
+
+    if first is None or second is None:
+        return _number(first, style), _number(second, style)
+    if style is not None and isinstance(first, int) and isinstance(second, int):
+        return style.pair(first, second)
+    return told_apart(first, second, _plain, DECIMALS)
+
+
+def _difference(figure: "Figure", style: "MoneyStyle | None") -> str:
+    """Return the difference of a figure, which looks like none only where it is none."""
+    return "" if figure.difference is None else _both(figure.difference, 0 * figure.difference, style)[0]
 
 
 def _number(value: float | None, style: "MoneyStyle | None") -> str:
     if value is None:
         return ""
-    if not isinstance(value, int):
-        return f"{value:,.4f}" if abs(value) < 1_000 else f"{value:,.0f}"
-    return f"{value:,}" if style is None else style.text(value)
+    return _plain(value) if style is None or not isinstance(value, int) else style.text(value)
+
+
+def _plain(value: float, decimals: int = DECIMALS) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:z,.{decimals if abs(value) < 1_000 else decimals - DECIMALS}f}"
 
 
 def _signed(number: str) -> str:
@@ -153,8 +193,7 @@ def _print_costs(found: "DayComparison", most: int | None, style: "MoneyStyle") 
     rows = [
         (
             each.bank,
-            style.text(each.first),
-            style.text(each.second),
+            *style.pair(each.first, each.second),
             _signed(style.text(each.difference)),
             _kinds(each.by_kind, style),
         )
@@ -167,6 +206,7 @@ def _print_costs(found: "DayComparison", most: int | None, style: "MoneyStyle") 
 def _print_indicators(days: "list[Day]", most: int | None, style: "MoneyStyle") -> None:
     """Print the liquidity and the delay of the banks of both days that differ, the largest difference first."""
     from labledger.console import print_table
+    from payment_simulator.sweeps.figure_words import words_of
 
     first, second = (_bank_indicators(day) for day in days)
     differ = [bank for bank in first if bank in second and any(first[bank][key] != second[bank][key] for key in SHOWN)]
@@ -179,10 +219,9 @@ def _print_indicators(days: "list[Day]", most: int | None, style: "MoneyStyle") 
     keys = [key for key in SHOWN if any(each[bank][key] for bank in differ for each in (first, second))]
     rows = []
     for bank in sorted(differ, key=lambda bank: (-size(bank), bank)):
-        values = [(each[bank][key], style if key != SHOWN[2] else None) for key in keys for each in (first, second)]
-        rows.append((bank, *(_number(*value) for value in values)))
-    words = dict(zip(SHOWN, ("unsettled", "peak use", "delay indicator"), strict=True))
-    heads = [head for key in keys for head in (words[key], "in the second")]
+        pairs = (_both(first[bank][key], second[bank][key], style if key != SHOWN[2] else None) for key in keys)
+        rows.append((bank, *(text for pair in pairs for text in pair)))
+    heads = [head for key in keys for head in (words_of(key), "in the second")]
     print_table(("bank", *heads), rows[:most])
     _print_left(len(rows), most, "banks")
 
@@ -208,7 +247,8 @@ def _print_payments(found: "DayComparison", style: "MoneyStyle") -> None:
     from labledger.console import print_answer, print_table
     from payment_simulator.days.payments import GROUPS
 
-    print_answer(f"{found.payments.matched:,} payments are in both, by name")
+    matched = found.payments.matched
+    print_answer(f"{counted(matched, 'payment')} {'is' if matched == 1 else 'are'} in both, by name")
     if not found.payments.matched and found.payments.only_in_first.count and found.payments.only_in_second.count:
         print_answer(
             "Names are those of the files; without any, they are the sender's and the place among its payments"
@@ -250,6 +290,8 @@ def _beside(row: dict[str, Any]) -> str:
 
 
 def _pair(name: str, value: Any, style: "MoneyStyle") -> str:
+    if isinstance(value, list) and name == "amount":
+        return " / ".join(style.pair(*value))
     if isinstance(value, list):
         return " / ".join(_pair(name, each, style) or "never" for each in value)
     if not isinstance(value, int):
@@ -267,7 +309,7 @@ def _print_balances(found: "DayComparison", style: "MoneyStyle") -> None:
     if each is None or each.tick is None:
         print_answer("Balances are the same after each tick that both days have")
         return
-    first, second = (style.text(balance or 0) for balance in (each.first, each.second))
+    first, second = style.pair(each.first or 0, each.second or 0)
     print_answer(
         f"Balances differ first after tick {each.tick:,}, most {each.bank}'s: {first} and {second}; in "
         f"{each.ticks_that_differ:,} of {each.ticks:,} ticks in all"

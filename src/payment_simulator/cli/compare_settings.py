@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from payment_simulator.cli.experiment_compare import short
+from payment_simulator.cli.experiment_compare import short, short_both
 
 if TYPE_CHECKING:
     from payment_simulator.scenario.money import MoneyStyle
@@ -25,13 +25,13 @@ def setting_rows(settings: Settings, style: "MoneyStyle") -> list[tuple[str, str
     rows: list[tuple[str, str, str]] = []
     for path, (one, other) in settings.items():
         key = _bank_key(path)
-        if path == EVENTS or path.startswith(f"{EVENTS}["):
+        if path.startswith(EVENTS) and any(isinstance(each, dict | list) for each in (one, other)):
             rows.append((path, _events(one, other), _events(other, one)))
         elif key is None or key not in together:
-            rows.append((path, short(one), short(other)))
+            rows.append((path, *short_both(one, other)))
         elif key not in told:
             told.add(key)
-            first, second = (style.text(sum(each)) for each in zip(*together[key], strict=True))
+            first, second = style.pair(*(sum(each) for each in zip(*together[key], strict=True)))
             rows.append((f"{key} of {len(together[key]):,} banks, all together", first, second))
     return rows
 

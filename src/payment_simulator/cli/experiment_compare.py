@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MAX_SHOWN = 60
 """Characters of a value that differs."""
+SHOWN_BEFORE = 20
+"""Characters before the first in which two long values differ."""
 
 
 @reporting_errors
@@ -70,7 +72,7 @@ def _print_differences(found: Mapping[str, tuple[Any, Any]]) -> None:
     if not found:
         print_answer("Configuration and scenario are the same\n")
         return
-    print_table(("key", "first", "second"), [(key, short(a), short(b)) for key, (a, b) in found.items()])
+    print_table(("key", "first", "second"), [(key, *short_both(*pair)) for key, pair in found.items()])
 
 
 def short(value: Any) -> str:
@@ -83,6 +85,19 @@ def short(value: Any) -> str:
     if isinstance(value, list | dict):
         return f"{len(value):,} {'values' if isinstance(value, list) else 'keys'}: --json shows them"
     return f"{text[:MAX_SHOWN]} …"
+
+
+def short_both(first: Any, second: Any) -> tuple[str, str]:
+    """Return two values as `short` does; of unequal ones that would look equal, the part where they begin to differ."""
+    texts = short(first), short(second)
+    if texts[0] != texts[1] or first == second:
+        return texts
+    one, other = (dump_json(each, indent=None) for each in (first, second))
+    alike = next((place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), len(one))
+    begin = max(min(alike, len(other)) - SHOWN_BEFORE, 0)
+    before = "… " if begin else ""
+    one, other = (before + short(text[begin:]) for text in (one, other))
+    return one, other
 
 
 def _print_costs(first: "StoredRun", second: "StoredRun", found: "Mapping[str | None, CostDifference] | None") -> None:

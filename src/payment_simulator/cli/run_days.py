@@ -152,13 +152,14 @@ def print_reality(report: Mapping[str, Any], money: Callable[[int], str]) -> Non
     `money` writes cents as a person reads them.
     """
     from labledger.console import print_facts
+    from labledger.counts import counted
     from labledger.percentages import rounded_percent
 
     found = report.get("reality")
     if found is None:
         return
     both, alone = found["settled_in_both"], (found["settled_only_simulated"], found["settled_only_in_file"])
-    facts = [("compared with the file", f"{found['payments']:,} payments, of which {both:,} settled in both")]
+    facts = [("compared with the file", f"{counted(found['payments'], 'payment')}, of which {both:,} settled in both")]
     facts.append(("settled in one alone", f"{alone[0]:,} in the simulation, {alone[1]:,} in the file"))
     if both:
         mean = found["mean_difference_ticks"]

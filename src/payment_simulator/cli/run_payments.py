@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from labledger.counts import counted
+
 if TYPE_CHECKING:
     from payment_simulator.scenario.schema import Scenario
 
@@ -29,7 +31,7 @@ def payments_facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = report.get("payments")
     if found is None:
         return []
-    facts = [("from the file", f"{found['payments']:,} payments")]
+    facts = [("from the file", counted(found["payments"], "payment"))]
     if found["skipped"]:
         reasons = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in found["skipped"].items())
         facts.append(("rows left out", reasons))

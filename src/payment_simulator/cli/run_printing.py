@@ -107,19 +107,12 @@ def _table(
     what: str, found: Mapping[str, Mapping[str, Any]], style: MoneyStyle, moment: Callable[[int | None], str]
 ) -> tuple[list[str], list[list[str]]]:
     """The indicators of banks or days; `moment` writes a tick of the day."""
+    from payment_simulator.sweeps.figure_words import words_of
+
     of = [*found.values()]
     columns = [
         (what, [*found]),
-        *(
-            style.column(name, [each[key] for each in of])
-            for key, name in (
-                ("due", "due"),
-                ("unsettled", "unsettled"),
-                ("lower_bound", "lower bound"),
-                ("upper_bound", "upper bound"),
-                ("used", "peak use"),
-            )
-        ),
+        *(style.column(words_of(name), [each[name] for each in of]) for name in ("due", "unsettled", *BOUNDS)),
         ("place", [_ratio(each["place"]) for each in of]),
         ("delay", [_ratio(each["delay_indicator"], 3) for each in of]),
         ("50 %", [moment(each["throughput_50_tick"]) for each in of]),
@@ -143,7 +136,9 @@ def _facts(report: Mapping[str, Any], style: MoneyStyle) -> list[tuple[str, str]
         ("total cost", style.text(report["total_cost"]) + (" (no cost_rates)" if report.get("no_cost_rates") else "")),
         (
             "settled",
-            "no payment arrived" if rate is None else f"{rounded_percent(rate)} of {report['arrived']:,} payments",
+            "no payment arrived"
+            if rate is None
+            else f"{rounded_percent(rate)} of {counted(report['arrived'], 'payment')}",
         ),
         (
             "settled value",
@@ -203,7 +198,7 @@ def _run_facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _settled(rate: float | None, arrived: int) -> str:
-    return "no payment arrived" if rate is None else f"{rounded_percent(rate)} of {arrived:,} payments"
+    return "no payment arrived" if rate is None else f"{rounded_percent(rate)} of {counted(arrived, 'payment')}"
 
 
 # Numbers
@@ -212,7 +207,7 @@ def _settled(rate: float | None, arrived: int) -> str:
 def _ratio(value: float | None, decimals: int = 2) -> str:
     if value is None:
         return ""
-    return f"{value:,.{decimals}f}" if abs(value) < SHORT else f"{value:,.0f}"
+    return f"{value:z,.{decimals}f}" if abs(value) < SHORT else f"{value:,.0f}"
 
 
 def _ticks(value: float | None) -> str:

@@ -57,7 +57,7 @@ def run_samples(
     if asked := [option for option, path in files.items() if path is not None and path is not indicators]:
         raise ConfigError(f"{asked[0]}: is of one run, and --samples makes many; leave one of them out")
     source = scenarios_of(scenario)
-    changed = source.changed(changes)
+    changed = source.told(changes)
     warn_of_what_waits(changed, policies_of(changed))
     used = changed.simulation.rng_seed if seed is None else seed
     measure = "indicators" if indicators is not None or samples <= MOST_UNASKED else "costs"

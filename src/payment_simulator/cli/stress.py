@@ -74,7 +74,7 @@ def stress(
     with shown_progress() as progress:
         progress.phase("reading the scenario")
         source = scenarios_of(scenario, policies)
-        base = source.changed(with_options(changes, dialect))
+        base = source.told(with_options(changes, dialect))
         warn_of_what_waits(base, policies_of(base))
         draws = draws_of(source, None if seeds is None else [*map(str, parse_seeds(seeds))])
         ticks = ticks_of(base, begin, end)

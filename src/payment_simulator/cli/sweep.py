@@ -95,7 +95,7 @@ def sweep(
     source = scenarios_of(scenario, policies)
     if banks:
         _check_banks(source.changed(()).agent_ids, banks)
-    decimals = decimals_of(source.changed(next(changes_of(axes))))
+    decimals = decimals_of(source.told(next(changes_of(axes))))
     chosen = draws_of(source, None if seeds is None else [*map(str, parse_seeds(seeds))])
     with shown_progress() as progress:
         table = carry_out(sweep_job(source, axes, chosen), output, Place(on, workers), progress)

@@ -145,7 +145,14 @@ def _payments(file: Path) -> str:
             "read as payments, by the usual names; of other names, or of balances, validate the scenario that names it"
         )
         raise ConfigError(f"{error}\n{file}: {hint}") from error
-    return f"payments: {len(found.given_payments or ()):,} of {len(found.agents):,} banks, with {times}"
+    read = f"{len(found.given_payments or ()):,} of {counted(len(found.agents), 'bank')}"
+    return f"payments: {read}, with {times}{_remarks(found)}"
+
+
+def _remarks(scenario: "Scenario") -> str:
+    """Return how the payments of a scenario were read, a line each."""
+    given = scenario.given_payments
+    return "" if given is None else "".join(f"\n  remark: {each}" for each in given.remarks)
 
 
 def _policy(file: Path) -> str:
@@ -183,15 +190,17 @@ def _run(file: Path, document: dict[str, Any]) -> str:
 
 
 def _scenario(file: Path, options: tuple[str | None, Path | None]) -> str:
+    from payment_simulator.cli.run_funds import warn_of_what_waits
     from payment_simulator.policy.policies import kind_of, read_with_policies
 
     loaded, policies = read_with_policies(file, with_options([], *options))
     _check_first_tick(loaded, policies)
+    warn_of_what_waits(loaded.scenario, policies)
     counts: dict[str, int] = {}
     for policy in policies:
         counts[kind_of(policy)] = counts.get(kind_of(policy), 0) + 1
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
-    return f"a scenario: {_size(loaded.scenario)}; policies: {kinds}"
+    return f"a scenario: {_size(loaded.scenario)}; policies: {kinds}{_remarks(loaded.scenario)}"
 
 
 def _check_first_tick(loaded: "LoadedScenario", policies: "list[Policy]") -> None:
@@ -231,4 +240,5 @@ def _experiment(file: Path, options: tuple[str | None, Path | None]) -> str:
     config, setup = read_experiment(file, single_settings(with_options([], *options, SCENARIO)))
     banks = ", ".join(setup.optimized(config))
     evaluation = f"{config.evaluation.mode} of {config.evaluation.num_samples:,}"
-    return f"an experiment: {config.proposer} for {banks}; {evaluation}; {config.scenario}: {_size(setup.scenario)}"
+    of = f"{config.scenario}: {_size(setup.scenario)}{_remarks(setup.scenario)}"
+    return f"an experiment: {config.proposer} for {banks}; {evaluation}; {of}"

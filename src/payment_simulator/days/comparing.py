@@ -15,6 +15,8 @@ LISTED = 10
 """Payments of a group that are listed, unless all are asked for."""
 RUN_KEYS = {"scenario", "seed", "engine", "timing", "ticks", "agents", "indicators", "reality"}
 """Keys of a report that are no totals."""
+INDICATORS = "indicators."
+COMPARED_TABLES = ("balances", "costs")
 OF_READING = ("payments.", "rounding.", "decimals")
 """Totals that say how payments were read and costs rounded, not what came of the day."""
 
@@ -47,7 +49,8 @@ class DayComparison:
     `settings` are the two values by their path in the scenario, of banks that both have. `totals` are all, `banks`
     those whose costs differ, the largest difference first. `equal` is true if each payment, total, and row of balances
     and costs is the same; `columns` names the columns of these tables that are not. `ticks_differ` is the reason why
-    times are not compared, None where they are.
+    times are not compared, None where they are. `not_compared` is the reason by the name of each total and column that
+    one day lacks, as one of an earlier version does: what it would be is unknown, and makes no difference.
     """
 
     equal: bool
@@ -60,6 +63,7 @@ class DayComparison:
     balances: BalanceDifference | None
     ticks_differ: str | None
     columns: list[str]
+    not_compared: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as a dict of JSON values."""
@@ -80,7 +84,7 @@ def compare_days(first: Day, second: Day, *, listed: int | None = LISTED) -> Day
     balances = balance_difference(first, second, both) if ticks_differ is None else None
     costs = _bank_costs(banks[0], banks[1], both)
     only = [[name for name in one if name not in other] for one, other in (banks, banks[::-1])]
-    totals = _totals(first, second)
+    totals, missing = _totals(first, second)
     columns = _columns_that_differ(first, second)
     same_totals = all(each.first == each.second for each in totals if not each.name.startswith(OF_READING))
     return DayComparison(
@@ -94,21 +98,36 @@ def compare_days(first: Day, second: Day, *, listed: int | None = LISTED) -> Day
         balances=balances,
         ticks_differ=ticks_differ,
         columns=columns,
+        not_compared=missing | _missing_columns(first, second),
     )
 
 
 def _columns_that_differ(first: Day, second: Day) -> list[str]:
-    """Return the columns of balances and costs, `table.column`, that are not the same row by row."""
+    """Return the columns of balances and costs, `table.column`, that both have and are not the same row by row."""
     found = []
-    for name in ("balances", "costs"):
+    for name in COMPARED_TABLES:
         one, other = (day.stored(name).table for day in (first, second))
         if one.num_rows != other.num_rows:
             found.append(f"{name}.rows")
             continue
-        columns = dict.fromkeys([*one.column_names, *other.column_names])
-        both = {*one.column_names} & {*other.column_names}
-        found += [f"{name}.{each}" for each in columns if each not in both or not one[each].equals(other[each])]
+        both = [each for each in one.column_names if each in other.column_names]
+        found += [f"{name}.{each}" for each in both if not one[each].equals(other[each])]
     return found
+
+
+def _missing_columns(first: Day, second: Day) -> dict[str, str]:
+    """Return why columns of balances and costs are not compared that one day alone has."""
+    found: dict[str, str] = {}
+    for name in COMPARED_TABLES:
+        one, other = (day.stored(name).table.column_names for day in (first, second))
+        found |= {f"{name}.{each}": _lacking("second", second) for each in one if each not in other}
+        found |= {f"{name}.{each}": _lacking("first", first) for each in other if each not in one}
+    return found
+
+
+def _lacking(which: str, day: Day) -> str:
+    again = f"payment-sim run {clean(str(day.folder), SHOWN)} -o NEW_DIR"
+    return f"not kept in the {which}, which `{again}` simulates again"
 
 
 def _ticks_differ(first: Day, second: Day) -> str | None:
@@ -121,7 +140,13 @@ def _ticks_differ(first: Day, second: Day) -> str | None:
 def _settings(first: Day, second: Day) -> dict[str, tuple[Any, Any]]:
     """Return where the scenarios differ, a bank by its id; a bank that one alone has is left out."""
     both = {*first.scenario.agent_ids} & {*second.scenario.agent_ids}
-    found = diff(_by_bank(first, both), _by_bank(second, both))
+    one, other = _by_bank(first, both), _by_bank(second, both)
+    events = [day.pop("scenario_events") for day in (one, other)]
+    if [each["type"] for each in events[0]] == [each["type"] for each in events[1]]:
+        events_differ = diff(events[0], events[1], "scenario_events")
+    else:  # not the same ones, with other values
+        events_differ = {"scenario_events": (events[0], events[1])}
+    found = diff(one, other) | events_differ
     if first.record.seed != second.record.seed:
         found = {"seed": (first.record.seed, second.record.seed), **found}
     inputs = [{each.name: each.sha256 for each in day.record.inputs} for day in (first, second)]
@@ -163,9 +188,19 @@ def _bank_costs(first: dict[str, Any], second: dict[str, Any], both: list[str]) 
     return sorted(found, key=lambda each: (-abs(each.difference), each.bank))
 
 
-def _totals(first: Day, second: Day) -> list[Figure]:
+def _totals(first: Day, second: Day) -> tuple[list[Figure], dict[str, str]]:
+    """Return the totals of two days, and the reasons why some are not compared, by their names."""
     one, other = (_numbers(day) for day in (first, second))
-    return [_figure(name, one.get(name), other.get(name)) for name in {**one, **other}]
+    missing = {}
+    for which, day, found, names in (("first", first, one, other), ("second", second, other, one)):
+        unknown = day.record.report.get("indicators_unknown")
+        for name in names:
+            if name in found or name.startswith(OF_READING):
+                continue
+            is_told = isinstance(unknown, str) and name.startswith(INDICATORS)
+            missing[name] = f"unknown in the {which}: {clean(str(unknown), SHOWN)}" if is_told else _lacking(which, day)
+    both = [name for name in {**one, **other} if name not in missing]
+    return [_figure(name, one.get(name), other.get(name)) for name in both], missing
 
 
 def _figure(name: str, first: float | None, second: float | None) -> Figure:
@@ -178,7 +213,7 @@ def _numbers(day: Day) -> dict[str, float | None]:
     indicators = report.get("indicators")
     system = indicators.get("system") if isinstance(indicators, dict) else None
     found = _plain({key: value for key, value in report.items() if key not in RUN_KEYS})
-    return found | (_plain(system, "indicators.") if isinstance(system, dict) else {})
+    return found | (_plain(system, INDICATORS) if isinstance(system, dict) else {})
 
 
 def _plain(section: dict[str, Any], prefix: str = "") -> dict[str, float | None]:

@@ -1,8 +1,9 @@
 """The names of banks in a scenario: each once, and every other name that of a bank."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from labledger.untrusted_text import SHOWN, clean
 from labledger.yaml_files import Location, did_you_mean, nearest
 
 EVENT_AGENTS = ("from_agent", "to_agent", "agent", "counterparty")
@@ -24,7 +25,7 @@ def problems_of_names(data: Any) -> Iterator[tuple[Location, str]]:
         if ids[index] in seen:
             yield ("agents", index, "id"), f"{ids[index]!r} stands twice"
         seen.add(ids[index])
-        for inside, config in _arrivals(agent):
+        for inside, config in arrivals_of(agent):
             yield from _strangers(("agents", index, *inside), ids[index], config, known)
         for inside, limits in _limits(agent):
             yield from _others(("agents", index, *inside), ids[index], limits, known)
@@ -57,13 +58,20 @@ def bank_at(data: Any, index: int) -> str:
     return name if isinstance(name, str) else f"agents.{index}"
 
 
+def meant(name: str, names: Sequence[str]) -> str:
+    """Return ` (did you mean …?)` with the bank that a name was probably to be, nothing where none is near."""
+    near = nearest(name, names)
+    return f" (did you mean {clean(near, SHOWN)}?)" if near else ""
+
+
 def _listed(data: Any, key: str) -> list[Mapping[str, Any]]:
     """Return the sections in a list of them; one that is none is empty."""
     found = data.get(key) if isinstance(data, Mapping) else None
     return [each if isinstance(each, Mapping) else {} for each in found] if isinstance(found, list) else []
 
 
-def _arrivals(agent: Mapping[str, Any]) -> Iterator[tuple[Location, Mapping[str, Any]]]:
+def arrivals_of(agent: Mapping[str, Any]) -> Iterator[tuple[Location, Mapping[str, Any]]]:
+    """Yield what a bank as it is written draws payments by, with its location in it."""
     bands = agent.get("arrival_bands")
     places: list[tuple[Location, Any]] = [(("arrival_config",), agent.get("arrival_config"))]
     places += [(("arrival_bands", name), band) for name, band in bands.items()] if isinstance(bands, Mapping) else []

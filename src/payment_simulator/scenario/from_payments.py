@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from labledger.errors import ConfigError
 from labledger.yaml_files import Location, did_you_mean
 from payment_simulator.scenario.balance_section import Balances
+from payment_simulator.scenario.idle_banks import idle_banks
 from payment_simulator.scenario.json_files import refuse_keys
 from payment_simulator.scenario.keywords import ScenarioKeywords
 from payment_simulator.scenario.observed_amounts import inline_amounts
@@ -48,7 +49,11 @@ def scenario_of(payments: Any, keywords: Mapping[str, Any]) -> Scenario:
         del found.data["payments"]  # there is no file to read them from again
     problems = inline_amounts(found.data, Path(), found.unplaced)
     files = inline_policies(found, Path(), _nowhere, problems)
-    written = WrittenScenario(found.data, found.unplaced, files, {}, found.given, found.named, problems=tuple(problems))
+    remarks = tuple(idle_banks(found))
+    written = WrittenScenario(
+        found.data, found.unplaced, files, {}, found.given, found.named, problems=tuple(problems), remarks=remarks
+    )
+    written.tell()
     return written.checked().scenario
 
 

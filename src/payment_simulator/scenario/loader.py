@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from labledger.errors import ConfigError, problems_in
-from labledger.notices import notify
 from labledger.problem_list import ProblemList
 from labledger.regular_files import opened_to_read
 from labledger.yaml_files import Location, YamlFile, read_yaml
 from payment_simulator.scenario.changes import option_of, set_values
 from payment_simulator.scenario.dialect import remarks_on
 from payment_simulator.scenario.given_payments import GivenPayments
+from payment_simulator.scenario.idle_banks import idle_banks
 from payment_simulator.scenario.json_files import refuse_keys
 from payment_simulator.scenario.observed_amounts import inline_amounts
 from payment_simulator.scenario.payment_files.building import read_payments
@@ -64,9 +64,7 @@ def read_written(path: Path, changes: Sequence[str] = ()) -> WrittenScenario:
     """
     refuse_payments(path)
     written = changed(read_yaml(path, TO_A_FILE), changes)
-    for location, remark in remarks_on(written.data):
-        key = ".".join(map(str, written.named(location)))
-        notify(f"{': '.join(filter(None, (written.place(location), key)))}: {remark}")
+    written.tell()
     return written
 
 
@@ -131,7 +129,10 @@ def changed(file: YamlFile, changes: Sequence[str], read: ReadPayments = read_pa
 
     problems[:0] = refused.found
     inputs = (file.path, *files.values(), *(() if problems else named_files(found, folder)))
-    return WrittenScenario(found.data, place, files, set_by, found.given, found.named, text, tuple(problems), inputs)
+    remarks = (*remarks_on(found.data), *idle_banks(found))
+    return WrittenScenario(
+        found.data, place, files, set_by, found.given, found.named, text, tuple(problems), inputs, remarks
+    )
 
 
 def _files_read(

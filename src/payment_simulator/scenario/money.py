@@ -3,9 +3,9 @@
 What is computed, and what files and JSON hold, is always whole cents.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from payment_simulator.scenario.payment_files.sections import Payments
@@ -15,22 +15,38 @@ LEAST_ROUNDED = 100_000
 """Units of the currency from which on an amount is written with three digits."""
 UNITS = ((10**12, "tn"), (10**9, "bn"), (10**6, "M"), (10**3, "k"))
 COLUMN_DECIMALS = 2
+DIGITS = 3
+MOST_DIGITS = 25
+"""Digits that tell any two amounts apart."""
+T = TypeVar("T")
 
 
-def money(cents: int, decimals: int = 2) -> str:
+def money(cents: int, decimals: int = 2, digits: int = DIGITS) -> str:
     """Return an amount in units of its currency, of `decimals`: `1.24 bn`, three digits; below 100,000 units exact."""
     if abs(cents) < LEAST_ROUNDED * 10**decimals:
         return _written(cents, decimals)
     sign, value = "-" if cents < 0 else "", abs(cents)
     for size, unit in reversed(UNITS):
-        whole = value // (size * 10**decimals)
-        places = max(3 - len(str(whole)), 0)
+        whole, is_largest = value // (size * 10**decimals), unit == UNITS[0][1]
+        if whole >= 1_000 and not is_largest:
+            continue
+        places = max(digits - len(str(whole)), 0)
         scaled = _half_up(value * 10**places, size * 10**decimals)
-        if scaled < 1_000 or unit == UNITS[0][1]:
-            return f"{sign}{_written(scaled, places)} {unit}"
-        if places and scaled == 1_000:  # 9.999 M is 10.0 M
-            return f"{sign}{_written(scaled // 10, places - 1)} {unit}"
+        if len(str(scaled)) > digits and not is_largest:
+            if whole == 999:  # 999.9 k is 1.00 M
+                continue
+            scaled, places = scaled // 10, places - 1  # 9.999 M is 10.0 M
+        return f"{sign}{_written(scaled, places)} {unit}"
     raise AssertionError  # the largest unit takes all
+
+
+def told_apart(first: T, second: T, write: Callable[[T, int], str], digits: int) -> tuple[str, str]:
+    """Return how `write` writes two values with `digits`, both with as many more of them as unequal ones differ by."""
+    for number in range(digits, MOST_DIGITS):
+        texts = write(first, number), write(second, number)
+        if first == second or texts[0] != texts[1]:
+            return texts
+    return repr(first), repr(second)
 
 
 def decimals_of(scenario: "Scenario") -> int:
@@ -69,7 +85,14 @@ class MoneyStyle:
 
     def text(self, cents: int) -> str:
         """Return one amount."""
-        return f"{cents:,}" if self.in_cents else money(cents, self.decimals)
+        return self._short(cents, DIGITS)
+
+    def pair(self, first: int, second: int) -> tuple[str, str]:
+        """Return two amounts to be compared: unequal ones never look equal."""
+        return told_apart(first, second, self._short, DIGITS)
+
+    def _short(self, cents: int, digits: int) -> str:
+        return f"{cents:,}" if self.in_cents else money(cents, self.decimals, digits)
 
     def column(self, name: str, amounts: Sequence[int]) -> tuple[str, list[str]]:
         """Return the head of a column, with its unit, and its cells: all of them in one unit, that of the largest."""

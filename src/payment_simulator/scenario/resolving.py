@@ -12,10 +12,11 @@ from pydantic import ValidationError
 from labledger.errors import ConfigError
 from labledger.untrusted_text import SHOWN, clean
 from labledger.written_paths import existing
-from labledger.yaml_files import Location, describe_errors, nearest
+from labledger.yaml_files import Location, describe_errors
 from payment_simulator.scenario.balance_section import Balances
 from payment_simulator.scenario.balance_times import RunDays
 from payment_simulator.scenario.balances import CREDIT, OPENING, BankRow, read_source, rows_of, source_of
+from payment_simulator.scenario.bank_names import meant
 from payment_simulator.scenario.banks import take_defaults
 from payment_simulator.scenario.changes import location_of
 from payment_simulator.scenario.given_payments import GivenPayments
@@ -156,7 +157,7 @@ def check_payments(given: GivenPayments, scenario: Scenario) -> None:
     """
     banks, ticks = scenario.agent_ids, scenario.simulation.ticks
     if strangers := sorted(set(given.banks) - set(banks)):
-        shown = ", ".join(f"{clean(bank, SHOWN)!r}{_meant(bank, banks)}" for bank in strangers[:MOST_NAMED])
+        shown = ", ".join(f"{clean(bank, SHOWN)!r}{meant(bank, banks)}" for bank in strangers[:MOST_NAMED])
         more = f", and {len(strangers) - MOST_NAMED:,} more" if len(strangers) > MOST_NAMED else ""
         number = "1 bank of the payments is" if len(strangers) == 1 else f"{len(strangers):,} banks of the payments are"
         raise ConfigError(
@@ -289,13 +290,8 @@ def _check_rows(found: Resolution, agents: Sequence[Any]) -> None:
     if strangers:
         more = f"; and {len(strangers) - 1:,} more of its banks" if len(strangers) > 1 else ""
         place, bank = strangers[0]
-        about = _meant(bank, sorted(named - {""}))
+        about = meant(bank, sorted(named - {""}))
         raise ConfigError(f"{place}: {clean(bank, SHOWN)!r} is not among the agents{about}{more}")
-
-
-def _meant(name: str, names: Sequence[str]) -> str:
-    near = nearest(name, names)
-    return f" (did you mean {near}?)" if near else ""
 
 
 def _levels(found: Resolution, place: Place) -> dict[str, int]:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from labledger.errors import ConfigError
+from labledger.notices import notify
 from labledger.yaml_files import Location, describe_errors, in_order_of_lines
 from payment_simulator.scenario.advice import advice_on
 from payment_simulator.scenario.bank_names import has_ids, problems_of_names
@@ -56,7 +57,7 @@ class WrittenScenario:
 
     Banks and days that its files give it are in `data`, and the payments in `given`. `problems` are those of its files,
     a line each; what such a file would have given it is left out of `data`. `text` is the plain text of a value as it
-    is written.
+    is written. `remarks` are what is allowed, and may be meant otherwise.
     """
 
     data: dict[str, Any]
@@ -68,6 +69,13 @@ class WrittenScenario:
     text: Callable[[Location], str | None] = lambda location: None
     problems: tuple[str, ...] = ()
     inputs: tuple[Path, ...] = ()
+    remarks: tuple[tuple[Location, str], ...] = ()
+
+    def tell(self) -> None:
+        """Tell the user the remarks, each at its place."""
+        for location, remark in self.remarks:
+            key = ".".join(map(str, self.named(location)))
+            notify(": ".join(filter(None, (self.place(location), key, remark))), once=True)
 
     @property
     def bank_ids(self) -> list[str] | None:

@@ -22,6 +22,7 @@ from payment_simulator.scenario.payment_files.run import Run
 from payment_simulator.scenario.payment_files.sections import Payments
 from payment_simulator.scenario.policy_files import FOLDER
 from payment_simulator.scenario.schema import Scenario
+from payment_simulator.scenario.written import WrittenScenario
 
 SHARED = ("tick", "amount", "priority", "deadline", "divisible")
 """The columns of payments that do not depend on the banks of a scenario."""
@@ -89,8 +90,17 @@ class WrittenScenarios:
 
     def changed(self, changes: Sequence[str]) -> Scenario:
         """See `Scenarios`."""
+        return with_policies(self._written(changes))[0].scenario
+
+    def told(self, changes: Sequence[str]) -> Scenario:
+        """Return the scenario as `changed` does, and tell the user what in it may be meant otherwise."""
+        written = self._written(changes)
+        written.tell()
+        return with_policies(written)[0].scenario
+
+    def _written(self, changes: Sequence[str]) -> WrittenScenario:
         own = replace(self.file, data=copy.deepcopy(self.file.data))
-        return with_policies(changed(own, changes, self._read))[0].scenario
+        return changed(own, changes, self._read)
 
     def _read(self, section: Payments, folder: Path, run: Run) -> GivenPayments:
         key = f"{section.model_dump_json()} {run}"
@@ -116,6 +126,10 @@ class BuiltScenarios:
             raise ConfigError("payments: cannot be changed once they are read; give the scenario's path")
         data = self.scenario.model_dump(mode="json")
         return with_policies(rewritten(data, self.name, changes, self.scenario.given_payments))[0].scenario
+
+    def told(self, changes: Sequence[str]) -> Scenario:
+        """Return the scenario as `changed` does: of one in memory there is nothing to tell."""
+        return self.changed(changes)
 
 
 @dataclass

@@ -37,6 +37,9 @@ UNITS = {
 }
 """The figures of sweeps and the effects of outages, and what each is counted in."""
 WORDS = {
+    "used": "peak use",
+    "value_weighted_delay_ticks": "delay by value",
+    **{f"throughput_{percent}_tick": f"throughput {percent} %" for percent in (30, 50, 80)},
     "unsettled_added": "added to what is unsettled",
     "others_unsettled": "unsettled of others",
     "others_unsettled_added": "added to others' unsettled",

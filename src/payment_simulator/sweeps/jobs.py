@@ -25,7 +25,7 @@ from payment_simulator.sweeps.tasks import Draws
 if TYPE_CHECKING:
     import pyarrow
 
-NO_DRAWS = "--seeds: nothing is drawn in this scenario, so that all seeds give the same; leave them out"
+NO_DRAWS = "nothing is drawn in this scenario, so that all {0} give the same; leave them out"
 OTHERWISE = "other settings, another scenario, or another version of this program"
 
 
@@ -104,7 +104,8 @@ def _checked(cells: Cells, job: Job, shown: Progress) -> list[CellInfo]:
         infos.append(cell.info)
         shown.update(number + 1, len(cells))
     if len(job.draws) > 1 and not any(each.draws for each in infos):
-        raise ConfigError(NO_DRAWS)
+        name = "seeds" if job.draws[0].seed != job.draws[1].seed else "samples"
+        raise ConfigError(f"--{name}: {NO_DRAWS.format(name)}")
     return infos
 
 

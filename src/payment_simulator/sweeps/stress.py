@@ -82,7 +82,7 @@ def stress(
         OSError: the output cannot be written.
     """
     source = scenarios_of(scenario)
-    base = source.changed(())
+    base = source.told(())
     named = None if seeds is None else [*map(str, seeds)]
     job = stress_job(
         source.name,

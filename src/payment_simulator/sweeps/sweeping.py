@@ -47,8 +47,9 @@ def sweep(
         WorkerError: a worker process was killed twice at the same runs.
         OSError: the output cannot be written.
     """
-    source = scenarios_of(scenario)
-    job = sweep_job(source, axes_of(settings), draws_of(source, None if seeds is None else [*map(str, seeds)]))
+    source, axes = scenarios_of(scenario), axes_of(settings)
+    source.told(next(changes_of(axes)))
+    job = sweep_job(source, axes, draws_of(source, None if seeds is None else [*map(str, seeds)]))
     return carry_out(job, None if output is None else Path(output), Place(on, workers))
 
 
@@ -71,7 +72,7 @@ def sweep_job(source: Scenarios, axes: Sequence[Axis], draws: Sequence[Draws], m
     )
 
 
-def scenarios_of(scenario: "Path | str | Scenario", policies: Path | None = None) -> Scenarios:
+def scenarios_of(scenario: "Path | str | Scenario", policies: Path | None = None) -> WrittenScenarios | BuiltScenarios:
     """Return the scenarios that changes make of one, or of that in a file, with the folder of its policies."""
     if isinstance(scenario, Path | str):
         return WrittenScenarios.read(Path(scenario), policies)

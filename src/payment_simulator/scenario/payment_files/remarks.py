@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from payment_simulator.scenario.payment_files.banks import BIC11
 from payment_simulator.scenario.payment_files.columns import is_usual, listed
+from payment_simulator.scenario.payment_files.priorities import MOST, NONE, T2
 from payment_simulator.scenario.payment_files.rows import Rows
 from payment_simulator.scenario.payment_files.sections import Payments
 from payment_simulator.scenario.payment_files.source import Source
@@ -12,6 +13,7 @@ from payment_simulator.scenario.payment_files.source import Source
 if TYPE_CHECKING:
     import pyarrow
 
+NUMBERS_OF_T2 = {word for word in T2 if word.isdecimal() and word != "0"}
 SIGNS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
 
 
@@ -23,6 +25,7 @@ def about_reading(parts: Sequence[Rows], section: Payments) -> list[str]:
         found += [_currency(source) for source in sources]
     found.append(_swapped(parts) if section.reversals == "swap" else "")
     found.append(_one_bank(sources) if section.bic == 8 else "")
+    found.append(_low_priorities(sources) if section.priorities is None else "")
     found += [f"columns that are not read: {listed(source.unread)}" for source in sources if source.unread]
     return list(dict.fromkeys(filter(None, found)))
 
@@ -60,7 +63,24 @@ def _one_bank(sources: Sequence[Source]) -> str:
     return f"by the first 8 characters of BICs {len(written):,} names are {merged:,} banks"
 
 
+def _low_priorities(sources: Sequence[Source]) -> str:
+    """Return how priorities are read that are within those of T2, which count the other way round."""
+    words: set[str] = set()
+    for source in sources:
+        words |= _words(source.column("priority"))
+    numbers = {text for each in words if each.lower() not in NONE and (text := each.removesuffix(".0")) != "0"}
+    if not numbers or not numbers <= NUMBERS_OF_T2:
+        return ""
+    shown = f"{min(numbers)} to {max(numbers)}" if len(numbers) > 1 else f"all {min(numbers)}"
+    read = f"priorities are {shown}, read as numbers of 0 to {MOST}, where {MOST} is the most urgent"
+    return f"{read}; if 1 is, as in T2, say payments.priorities: t2"
+
+
 def _words(column: "pyarrow.ChunkedArray | None") -> set[str]:
     if column is None:
         return set()
-    return {str(each).strip() for each in column.unify_dictionaries().unique().to_pylist() if each}
+    import pyarrow as pa
+
+    unique = column.unify_dictionaries().unique()
+    plain = unique.cast(unique.type.value_type) if pa.types.is_dictionary(unique.type) else unique
+    return {each.strip() for each in plain.cast(pa.string()).to_pylist() if each}

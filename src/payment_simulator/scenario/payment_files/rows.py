@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from labledger.counts import counted
 from labledger.untrusted_text import clean
 from payment_simulator.scenario.numbers import DEFAULT_PRIORITY
 from payment_simulator.scenario.payment_files.amounts import Money, cents_of
@@ -28,6 +29,8 @@ Mask = NDArray[np.bool_]
 YES = {"true": True, "yes": True, "y": True, "1": True, "false": False, "no": False, "n": False, "0": False, "": False}
 UNWRITTEN = np.iinfo(np.int64).min
 """The time of a payment in a column where it has none."""
+MORE_ROWS = 3
+"""Further rows of a column of names that are shown where names stand twice."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -366,5 +369,15 @@ def _ids(source: Source, problems: Problems) -> "pyarrow.ChunkedArray | None":
         repeated = (counts > 1)[index]
         repeated[np.unique(index, return_index=True)[1]] = False  # the first of each
         none = 'names that stand twice: {n}; if they are no names of payments, say columns: {id: ""}'
-        problems.add(source, repeated, "id", "another payment has this name", none)
+        problems.add(source, repeated, "id", _twice(source, np.flatnonzero(repeated)), none, is_one=True)
     return names
+
+
+def _twice(source: Source, rows: Ints) -> Callable[[str], str]:
+    """Return what to say of the first of the rows that repeat a name, for all of them."""
+    more = rows[1 : 1 + MORE_ROWS].tolist()
+    shown = zip(source.cells(more, "id"), source.places(more), strict=True)
+    listed = ", ".join(f"{cell} ({place})" for cell, place in shown)
+    listed += ", ..." if len(rows) > 1 + len(more) else ""
+    further = f"; so it is in {counted(len(rows) - 1, 'more row')}: {listed}" if more else ""
+    return lambda cell: f"{cell}: another payment has this name{further}"

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labledger.untrusted_text import SHOWN, clean
-from labledger.yaml_files import nearest
+from payment_simulator.scenario.bank_names import meant
 from payment_simulator.scenario.payment_files.clock import Day, inside_day
 from payment_simulator.scenario.payment_files.problems import Problems, some_of
 from payment_simulator.scenario.payment_files.rows import UNWRITTEN, Rows, only
@@ -99,8 +99,7 @@ def _note(part: Rows, reason: str, mask: Mask, run: Run, day: Day | None, proble
 
 def _stranger(known: list[str]) -> Callable[[str], str]:
     def text(cell: str) -> str:
-        near = nearest(cell.strip(chr(34)), known)
-        return f"{cell} is not among the agents" + (f" (did you mean {near}?)" if near else "")
+        return f"{cell} is not among the agents{meant(cell.strip(chr(34)), known)}"
 
     return text
 

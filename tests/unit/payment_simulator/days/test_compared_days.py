@@ -1,9 +1,11 @@
 """Two kept days compared, worked by hand; rows matched by name, on any names."""
 
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kept import outcome_of, sim
@@ -223,3 +225,69 @@ def test_another_priority_or_deadline_is_told_with_the_payment(tmp_path):
         assert sim("run", tmp_path / f"{name}.yaml", "-o", tmp_path / name).exit_code == 0
     shown = sim("compare", tmp_path / "one", tmp_path / "other").stdout
     assert "deadline 9 / 8, priority 5 / 7" in " ".join(shown.split())
+
+
+def older(folder, drop):
+    """A day as an earlier version kept it: without what `drop` takes out of its report."""
+    path = folder / "outcome.json"
+    document = json.loads(path.read_text())
+    drop(document["report"])
+    path.write_text(json.dumps(document))
+
+
+def test_what_an_earlier_version_did_not_keep_makes_no_difference_and_is_told_with_the_reason(tmp_path):
+    def drop(report):
+        del report["cycle_search_cuts"]
+        for indicators in (report["indicators"]["system"], *report["indicators"]["banks"].values()):
+            del indicators["share_by_route"]["batch"]
+
+    first, second = keep(tmp_path / "one"), keep(tmp_path / "other")
+    older(first, drop)
+    for days, which in (((first, second), "first"), ((second, first), "second")):
+        with pytest.warns(UserWarning, match="was changed after it was saved"):
+            found = compared(*days)
+        assert found.equal
+        assert [*found.not_compared] == ["cycle_search_cuts", "indicators.share_by_route.batch"]
+        assert {each.name for each in found.totals}.isdisjoint(found.not_compared)
+        shown = " ".join(sim("compare", *days).stdout.split())
+        assert "The two days are equal to the cent" in shown
+        assert f"Not compared: cycle search cuts, share batch: not kept in the {which}, which `payment-sim run" in shown
+
+
+def test_indicators_that_one_day_does_not_know_are_not_compared_for_its_reason(tmp_path):
+    first, second = keep(tmp_path / "one"), keep(tmp_path / "other")
+    older(second, lambda report: report.update(indicators=None, indicators_unknown="too many payments"))
+    with pytest.warns(UserWarning, match="was changed"):
+        found = compared(first, second)
+    assert found.equal
+    assert {*found.not_compared.values()} == {"unknown in the second: too many payments"}
+
+
+def test_figures_that_differ_never_look_equal(tmp_path):
+    """The payments are of a currency without decimals: 8,000 of 1.18 billion do not show in three digits."""
+    amounts = (1_181_234_500, 1_181_242_500)
+    folders = [
+        keep(tmp_path / str(amount), {"A": {"unsecured_cap": 2 * amount}, "B": {}}, [(0, "A", "B", amount)], ["p"])
+        for amount in amounts
+    ]
+    shown = sim("compare", *folders, "--all").stdout
+    rows = [re.split(r" {2,}", line.strip()) for line in shown.splitlines()]
+    table = {row[0]: row[1:] for row in rows if len(row) == 4}
+    assert table["settled value"] == table["peak use"] == ["1.18123 bn", "1.18124 bn", "+8,000"]
+    assert "1.18123 bn / 1.18124 bn" in shown
+    assert "used" not in table
+
+
+def test_events_that_differ_in_a_value_are_told_by_it_and_other_events_in_words(tmp_path):
+    text = "simulation: {ticks_per_day: 4}\nagents: [{id: A, opening_balance: 90}, {id: B}]\n"
+    text += "scenario_events:\n- {type: DirectTransfer, from_agent: A, to_agent: B, amount: %s, "
+    text += "schedule: {type: OneTime, tick: 1}}\n"
+    other = "- {type: Outage, agent: A, start_tick: 1, end_tick: 2}\n"
+    texts = {"one": text % 5, "more": text % 7, "out": text.partition("- {type: Dir")[0] + other}
+    for name, each in texts.items():
+        (tmp_path / f"{name}.yaml").write_text(each)
+        assert sim("run", tmp_path / f"{name}.yaml", "-o", tmp_path / name).exit_code == 0
+    shown = " ".join(sim("compare", tmp_path / "one", tmp_path / "more").stdout.split())
+    assert "scenario_events[0].amount 5 7 " in shown
+    shown = " ".join(sim("compare", tmp_path / "one", tmp_path / "out").stdout.split())
+    assert "scenario_events DirectTransfer A->B tick 1 Outage A tick 1 to 2 " in shown

@@ -57,3 +57,20 @@ def test_amounts_that_are_all_little_are_shown_in_exact_cents():
     style = MoneyStyle.of([9_999_999, -4_150])
     assert (style.text(4_150), style.words) == ("4,150", "cents")
     assert style.column("cost", [4_150]) == ("cost", ["4,150"])
+
+
+@given(st.integers(-(2**61), 2**61), st.integers(-1_000, 1_000) | st.integers(-(2**61), 2**61), st.integers(0, 4))
+def test_two_amounts_that_differ_never_look_equal_and_equal_ones_are_short(first, more, decimals):
+    style = MoneyStyle(in_cents=False, decimals=decimals)
+    one, other = style.pair(first, first + more)
+    assert (one == other) == (more == 0)
+    assert style.pair(first, first) == (style.text(first), style.text(first))
+
+
+def test_both_of_two_amounts_have_as_many_digits_as_tell_them_apart():
+    style = MoneyStyle.of([10**11])
+    assert style.pair(1_180_700_000, 1_182_300_000) == ("11.81 M", "11.82 M")
+    assert style.pair(1_180_700_000, 1_180_701_000) == ("11.80700 M", "11.80701 M")
+    assert style.pair(99_999_999_999, 100_000_000_001) == ("999.99999999 M", "1.0000000000 bn")
+    assert style.pair(1_180_700_000, 2_181_500_000) == ("11.8 M", "21.8 M")
+    assert MoneyStyle.of([1]).pair(1, 2) == ("1", "2")

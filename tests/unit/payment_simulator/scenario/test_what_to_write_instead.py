@@ -96,3 +96,29 @@ def test_a_file_of_payments_in_the_place_of_a_scenario_is_refused_as_one(tmp_pat
     result = CliRunner().invoke(app, [command[0], "day.csv", *command[1:]])
     assert result.exit_code == 2
     assert "give a scenario that names it, as payments: {file: day.csv}" in " ".join(result.output.split())
+
+
+OUTAGE = f"{PAYMENTS}agents: from_payments\nscenario_events: [{{type: Outage, agent: A, %s}}]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "meant"),
+    [
+        (OUTAGE % "start_tick: 5, to_tick: 8", "scenario_events.0.to_tick", "end_tick"),
+        (OUTAGE % "from_tick: 5, to_tick: 8", "scenario_events.0.to_tick", "end_tick"),
+        (OUTAGE % "from_tick: 5, to_tick: 8", "scenario_events.0.from_tick", "start_tick"),
+        (OUTAGE % "start_tick: 5, end_tick: 8, end_ticks: 9", "scenario_events.0.end_ticks", "end_tick"),
+        (f"{PAYMENTS}agents: from_payments\nrng_seeds: 3\n", "rng_seeds", "simulation.rng_seed"),
+        (f"{PAYMENTS}agents: from_payments\nenable_cycle: true\n", "enable_cycle", "lsm_config.enable_cycles"),
+        (f"{PAYMENTS}agents: from_payments\nsimulation: {{rng_seeds: 3}}\n", "simulation.rng_seeds", "rng_seed"),
+    ],
+)
+def test_an_unknown_key_is_offered_one_that_is_not_written_yet_or_stands_in_another_section(tmp_path, text, key, meant):
+    assert f"{key}: unknown key (did you mean {meant}?)" in said_of(tmp_path, text)
+
+
+def test_what_only_follows_from_an_unknown_key_is_not_told(tmp_path):
+    said = said_of(tmp_path, f"{PAYMENTS}agents: from_payments\nbalances: {{levl: 0.25}}\n")
+    assert said == "s.yaml:3: balances.levl: unknown key (did you mean level?)"
+    alone = said_of(tmp_path, f"{PAYMENTS}agents: from_payments\nbalances: {{decimal: '.'}}\n")
+    assert alone == "s.yaml:3: balances.file: give a file, or a level"

@@ -170,6 +170,18 @@ def test_names_of_payments_are_kept_and_one_that_stands_twice_is_refused(tmp_pat
     assert read(tmp_path, text + "x,3,A,B,1\n", columns={"id": ""}).ids is None
 
 
+def test_a_column_of_names_that_are_none_is_one_problem_with_the_first_rows_and_their_number(tmp_path):
+    text = "id," + HEADER + "".join(f"{number % 2},1,A,B,1\n" for number in range(1_000))
+    problems = problem(tmp_path, f"{text}9,1,A,B,0\n").splitlines()
+    assert len(problems) == 4
+    assert problems[0] == (
+        'day.csv:4: id: "0": another payment has this name; so it is in 997 more rows: '
+        '"1" (day.csv:5), "0" (day.csv:6), "1" (day.csv:7), ...'
+    )
+    assert problems[1] == 'day.csv:1002: amount: "0": nothing is paid'
+    assert problems[2].startswith("  names that stand twice: 998; if they are no names of payments, say columns:")
+
+
 def test_rows_that_are_alike_are_payments_of_their_own_and_told(tmp_path):
     found = read(tmp_path, rows("1", "1", "2", "1"))
     assert len(found) == 4

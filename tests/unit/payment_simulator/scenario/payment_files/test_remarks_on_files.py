@@ -90,3 +90,36 @@ def test_calibrate_of_a_file_says_its_keys_as_options(tmp_path, monkeypatch):
     assert said.strip().endswith("--set columns.sender=... --set columns.amount=...")
     (tmp_path / "day.csv").write_text(rows("-1", times=["07:00"]))
     assert "--set reversals=swap" in CliRunner().invoke(app, fit).output
+
+
+@pytest.mark.parametrize(
+    ("cells", "remark"),
+    [
+        (["1", "2", "3"], "priorities are 1 to 3, read as numbers of 0 to 10, where 10 is the most urgent"),
+        (["0", "3", ""], "priorities are all 3, read as"),
+        (["1.0", "2.0", "nan"], "priorities are 1 to 2, read as"),
+        (["1", "2", "4"], None),
+        (["0", "0", ""], None),
+        (["1", "10", "3"], None),
+    ],
+)
+def test_priorities_that_may_be_numbers_of_t2_are_told_and_the_key_that_reads_them_so(tmp_path, cells, remark):
+    text = HEADER.strip() + ",priority\n" + "".join(f"{tick},A,B,5,{cell}\n" for tick, cell in enumerate(cells))
+    found = read(tmp_path, text).remarks
+    assert [each for each in found if remark and each.startswith(remark)] == list(found)
+    assert not found or found[0].endswith("; if 1 is, as in T2, say payments.priorities: t2")
+    assert bool(found) == bool(remark)
+    if remark:
+        assert read(tmp_path, text, priorities="t2").remarks == ()
+        words = {str(number): number for number in range(4)}
+        assert read(tmp_path, text, priorities=words).remarks == ()
+
+
+def test_validate_tells_how_payments_were_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "day.csv").write_text(HEADER.strip() + ",priority,note\n1,A,B,1,2,x\n")
+    write_scenario(tmp_path, FUNDED)
+    for name in ("s.yaml", "day.csv"):
+        shown = CliRunner().invoke(app, ["validate", name]).output
+        assert "  remark: columns that are not read: note" in shown
+        assert "  remark: priorities are all 2, read as numbers of 0 to 10" in shown
